@@ -1,0 +1,46 @@
+"""Shared fixtures. Shapes and types are checked at every call while the tests run (jaxtyping + beartype)."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+install_import_hook("wsss_ros", "beartype.beartype")
+
+import pytest  # noqa: E402
+
+from wsss_ros.labels import LabelSpace, scannet20  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def labels() -> LabelSpace:
+    return scannet20()
+
+
+@pytest.fixture(scope="session")
+def kitchen() -> Path:
+    """100 real posed RGB-D frames, beside the checkout on machines that have them."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "kitchen"
+    if not folder.is_dir():
+        pytest.skip(f"no kitchen frames: {folder} is absent")
+    return folder
+
+
+@pytest.fixture
+def ros_environment() -> dict[str, str]:
+    """The environment for ROS processes of one test: a DDS domain of its own, traffic on this machine only.
+
+    The domain stays claimed by a file lock until the test ends, so tests of other runs keep clear of it.
+    """
+    for domain in range(1, 101):
+        lock = open(f"/tmp/wsss_ros_domain_{domain}.lock", "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        with lock:
+            yield {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        return
+    pytest.fail("no free DDS domain among 1..100; are other test runs hanging?")

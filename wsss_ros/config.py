@@ -1,0 +1,117 @@
+"""Typed, strict configuration. An unknown key is an error that names the nearest one.
+
+The models here are the one place for defaults, ranges and descriptions: YAML files, ROS parameters
+and command-line help are all derived from them.
+"""
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wsss_ros.types import BadInput
+
+Model = TypeVar("Model", bound="Config")
+
+
+class Config(BaseModel):
+    """Base of all configuration: frozen, and without room for a misspelt key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def build(model: type[Model], values: dict, source: str = "configuration") -> Model:
+    """Validate ``values``. Raises BadInput that lists every fault in one line each."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(_explain(fault, model) for fault in error.errors())
+        raise BadInput(f"{source}: {faults}") from error
+
+
+def load(model: type[Model], path: str | Path) -> Model:
+    """Read a YAML file into ``model``. Raises BadInput on a missing or broken file."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise BadInput(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path}: wanted 'key: value' lines, got a {type(values).__name__}")
+    return build(model, values, str(path))
+
+
+def _explain(fault: dict, model: type[BaseModel]) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = sorted(_known_keys(model, fault["loc"][:-1]))
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.0)
+        hint = f"; the nearest is '{near[0]}' of {', '.join(known)}" if near else ""
+        return f"unknown key '{where}'{hint}"
+    return f"{where}: {fault['msg'].lower()}, got {fault['input']!r}"
+
+
+def _known_keys(model: type[BaseModel], path: tuple) -> set[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return set()
+        model = field.annotation
+    return set(model.model_fields)
+
+
+def share(name: str) -> Path:
+    """A file of ``config/`` or ``launch/``, in a source tree or where setup.py installed it."""
+    package = Path(__file__).resolve().parent
+    roots = [package.parent, *(up / "share" / "wsss_ros" for up in package.parents), Path(sys.prefix) / "share/wsss_ros"]
+    for root in roots:
+        if (root / name).exists():
+            return root / name
+    raise BadInput(f"'{name}' of wsss_ros is not installed; looked below {', '.join(map(str, roots))}")
+
+
+class NodeConfig(Config):
+    autostart: bool = Field(True, description="Configure and activate at start; false waits for the lifecycle services.")
+    sensor_timeout_s: float = Field(5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn.")
+
+
+class SegmenterConfig(NodeConfig):
+    weights: str = Field("", description="Checkpoint file; empty for the weights that ship with the package.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the network.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the network; 0 leaves the choice to torch.")
+
+
+class ImageSegmenterConfig(SegmenterConfig):
+    transport: Literal["raw", "compressed"] = Field("raw", description="Which colour topic to take.")
+    overlay_alpha: float = Field(0.5, ge=0, le=1, description="Share of the class colour in the overlay.")
+    points_stride: int = Field(2, ge=1, le=32, description="Every n-th pixel of a row and column in semantic/points.")
+    max_depth_m: float = Field(8.0, gt=0, le=100, description="Farther pixels are left out of semantic/points.")
+    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
+
+
+class CloudSegmenterConfig(SegmenterConfig):
+    points: int = Field(40_000, ge=1_000, le=2_000_000, description="Points the network sees; the rest is interpolated.")
+    up: str = Field("0,0,1", description="Direction against gravity in the cloud's frame: 'x,y,z', or 'auto' to find it.")
+
+
+class AccumulatorConfig(NodeConfig):
+    voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel; one point each.")
+    max_points: int = Field(1_000_000, ge=1_000, le=20_000_000, description="Bound on the map; full, it takes no new voxels.")
+    min_depth_m: float = Field(0.2, ge=0, le=10, description="Nearer pixels are ignored.")
+    max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels are ignored.")
+    min_hits: int = Field(2, ge=1, le=100, description="Observations before a voxel is published.")
+    publish_period_s: float = Field(1.0, ge=0.05, le=60, description="Time between two clouds.")
+    frame_id: str = Field("map", description="Frame of the cloud.")
+    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
+
+
+class ReplayConfig(NodeConfig):
+    source: str = Field("", description="A bag (.mcap, .db3 or its folder) or a scene folder.")
+    rate: float = Field(1.0, gt=0, le=100, description="Speed against the recording.")
+    loop: bool = Field(False, description="Start over at the end.")
+    start_paused: bool = Field(False, description="Wait for ~/resume.")
+    wait_for_subscribers_s: float = Field(0.0, ge=0, le=300, description="Wait at most this long for subscribers first.")

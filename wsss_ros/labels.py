@@ -1,0 +1,114 @@
+"""Label spaces: class names, colours and data-set ids; tags to multi-hot vectors and back."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from jaxtyping import Float32, Integer, UInt8
+
+from wsss_ros.config import share
+from wsss_ros.types import BadInput
+
+UNLABELLED = 255
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """An ordered set of classes. A label is an index into ``names``; 255 is unlabelled.
+
+    ``ids`` are the numbers a data set uses for the same classes (nyu40 ids for ScanNet).
+    Raises BadInput when names repeat, the columns differ in length, or there are more than 255.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.colors) == len(self.ids):
+            raise BadInput(
+                f"label space '{self.name}': {len(self.names)} names, {len(self.colors)} colours and "
+                f"{len(self.ids)} ids; give one of each per class"
+            )
+        if not 0 < len(self.names) < UNLABELLED:
+            raise BadInput(f"label space '{self.name}': {len(self.names)} classes; 1 to 254 fit a uint8 label")
+        for what, values in (("name", self.names), ("id", self.ids)):
+            if len(set(values)) != len(values):
+                raise BadInput(f"label space '{self.name}': a class {what} stands twice in {values}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LabelSpace":
+        """Read ``{name: ..., classes: [{name, id, color}, ...]}`` from YAML."""
+        try:
+            return cls.from_dict(yaml.safe_load(Path(path).read_text()))
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise BadInput(
+                f"{path}: not a label file ({error!r}); wanted 'name' and 'classes', a list of name, id, color"
+            ) from error
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "LabelSpace":
+        rows = data["classes"]
+        return cls(
+            name=data["name"],
+            names=tuple(str(row["name"]) for row in rows),
+            colors=tuple(tuple(int(c) for c in row["color"]) for row in rows),
+            ids=tuple(int(row["id"]) for row in rows),
+        )
+
+    def to_dict(self) -> dict:
+        rows = zip(self.names, self.ids, self.colors, strict=True)
+        return {"name": self.name, "classes": [{"name": n, "id": i, "color": list(c)} for n, i, c in rows]}
+
+    def index(self, name: str) -> int:
+        """Raises BadInput, naming the nearest class, when there is no such class."""
+        wanted = name.strip().lower()
+        if wanted in self.names:
+            return self.names.index(wanted)
+        near = difflib.get_close_matches(wanted, self.names, n=1, cutoff=0.0)
+        raise BadInput(f"'{name}' is no class of '{self.name}'; the nearest is '{near[0]}' of {', '.join(self.names)}")
+
+    def multi_hot(self, tags: Iterable[str]) -> Float32[np.ndarray, "C"]:
+        vector = np.zeros(len(self), np.float32)
+        for tag in tags:
+            vector[self.index(tag)] = 1
+        return vector
+
+    def tags(self, multi_hot: Iterable[float]) -> tuple[str, ...]:
+        return tuple(name for name, on in zip(self.names, multi_hot, strict=True) if on > 0.5)
+
+    def present(self, labels: UInt8[np.ndarray, "..."], at_least: int = 1) -> tuple[str, ...]:
+        """The classes that cover at least so many pixels or points."""
+        counts = np.bincount(labels.ravel(), minlength=256)[: len(self)]
+        return tuple(name for name, count in zip(self.names, counts, strict=True) if count >= at_least)
+
+    def from_ids(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+        """Data-set ids to labels; an id of no class becomes 255."""
+        size = max(max(self.ids), int(ids.max(initial=0))) + 1
+        table = np.full(size, UNLABELLED, np.uint8)
+        table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
+        return table[ids]
+
+    def to_ids(self, labels: UInt8[np.ndarray, "..."]) -> Integer[np.ndarray, "..."]:
+        """Labels to data-set ids; 255 becomes 0."""
+        table = np.zeros(256, np.uint16)
+        table[: len(self)] = self.ids
+        return table[labels]
+
+    def colorize(self, labels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "... 3"]:
+        """RGB for each label; unlabelled is black."""
+        table = np.zeros((256, 3), np.uint8)
+        table[: len(self)] = self.colors
+        return table[labels]
+
+
+def scannet20() -> LabelSpace:
+    """ScanNet's 20 benchmark classes."""
+    return LabelSpace.load(share("config/labels/scannet20.yaml"))
