@@ -1,0 +1,207 @@
+"""Trained networks at work: an image or a cloud in, a label and a confidence for each pixel or point out.
+
+The two are independent: neither needs the other's input. This is what nodes, commands and scripts call.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+from wsss_ros import checkpoint, geometry, neighbors
+from wsss_ros.checkpoint import Checkpoint
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.networks.classifier import normalise_images, point_features
+from wsss_ros.types import BadInput, Cloud, Frame
+
+SHIPPED = Path(__file__).parent / "weights"
+_NEIGHBOUR_CHUNK = 250_000
+
+
+class _Segmenter:
+    """What both segmenters share: a checkpoint on a device in some precision."""
+
+    kind: str
+
+    def __init__(self, weights: Checkpoint | str | Path, device: str, precision: str, threads: int):
+        if threads > 0:
+            torch.set_num_threads(threads)
+        self.device = _device(device)
+        self.dtype = _dtype(precision, self.device)
+        if not isinstance(weights, Checkpoint):
+            weights = checkpoint.load(weights or SHIPPED / f"{self.kind}.safetensors", self.kind)
+        self.labels: LabelSpace = weights.labels
+        self.version: str = weights.version
+        self.config = weights.config
+        self.training = weights.training
+        network = weights.network.eval()
+        if hasattr(network.backbone, "fused"):
+            network.backbone = network.backbone.fused()
+        self.network = network.to(self.device)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+class ImageSegmenter(_Segmenter):
+    """Per-pixel classes of one RGB image.
+
+    ``weights`` is a checkpoint or its file; empty for the weights that ship. ``precision`` "auto" takes
+    bfloat16 where the hardware has it. Raises BadInput when the weights or the device cannot be used.
+    """
+
+    kind = "image"
+
+    def __init__(
+        self, weights: Checkpoint | str | Path = "", device: str = "auto", precision: str = "auto", threads: int = 0
+    ):
+        super().__init__(weights, device, precision, threads)
+        self.network = self.network.to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+        """Labels and confidence (0..1) at the size of the image. Only ``frame.rgb`` is read."""
+        scores = self.scores(frame.rgb)
+        labels, confidence = _decide(scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1]))
+        shape = frame.rgb.shape[:2]
+        return labels.reshape(shape), confidence.reshape(shape)
+
+    def scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C H W"]:
+        """Class scores (logits) of every pixel: the 2D class activation map, bilinear to image size."""
+        if rgb.shape[0] == 0 or rgb.shape[1] == 0:
+            raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
+        height, width = rgb.shape[:2]
+        images = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        images = _fit(normalise_images(images), self.config.long_side).contiguous(memory_format=torch.channels_last)
+        with self.autocast():
+            scores = self.network(images)[1].float()
+        scores = scores.contiguous(memory_format=torch.channels_last)
+        return F.interpolate(scores, (height, width), mode="bilinear", align_corners=False)
+
+
+class CloudSegmenter(_Segmenter):
+    """Per-point classes of one cloud of any size.
+
+    The network sees at most ``points`` of them, drawn evenly at random; every other point takes the
+    class scores of its three nearest, weighted by inverse distance.
+    """
+
+    kind = "point"
+
+    def __init__(
+        self,
+        weights: Checkpoint | str | Path = "",
+        device: str = "auto",
+        precision: str = "auto",
+        points: int = 40_000,
+        threads: int = 0,
+    ):
+        super().__init__(weights, device, precision, threads)
+        self.points = points
+
+    @property
+    def needs_color(self) -> bool:
+        return "color" in self.config.inputs
+
+    @torch.inference_mode()
+    def __call__(
+        self, cloud: Cloud, up: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
+        """Labels and confidence (0..1), one a point; a point that is not finite gets 255 and 0.
+
+        ``up`` points against gravity in the cloud's frame. Raises BadInput on an empty cloud and on a
+        cloud without the colours this network needs.
+        """
+        finite = np.isfinite(cloud.xyz).all(axis=1)
+        if not finite.any():
+            raise BadInput(f"a cloud of {len(cloud)} points, none of them finite, has nothing to segment")
+        if self.needs_color and cloud.rgb is None:
+            raise BadInput(
+                "the cloud has no colours and this point network needs them; publish a cloud with an 'rgb' field, "
+                "or load weights trained with 'inputs: [height]'"
+            )
+        labels = np.full(len(cloud), UNLABELLED, np.uint8)
+        confidence = np.zeros(len(cloud), np.float32)
+        rgb = None if cloud.rgb is None else cloud.rgb[finite]
+        labels[finite], confidence[finite] = self._segment(self._upright(cloud.xyz[finite], up), rgb)
+        return labels, confidence
+
+    @staticmethod
+    def _upright(xyz: Float32[np.ndarray, "N 3"], up: tuple[float, float, float]) -> Float32[np.ndarray, "N 3"]:
+        """z against gravity and the centroid at the origin, where float32 is finest."""
+        centred = xyz - xyz.mean(axis=0, dtype=np.float64)
+        return (centred @ geometry.upright(np.asarray(up, np.float64)).T).astype(np.float32)
+
+    def _segment(
+        self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None
+    ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
+        if len(xyz) <= self.points:
+            return _decide(self.scores(xyz, rgb))
+        chosen = _sample(len(xyz), self.points)
+        scores = self.scores(xyz[chosen], None if rgb is None else rgb[chosen])
+        support = torch.from_numpy(xyz[chosen]).to(self.device)
+        parts = []
+        for start in range(0, len(xyz), _NEIGHBOUR_CHUNK):
+            queries = torch.from_numpy(xyz[start : start + _NEIGHBOUR_CHUNK]).to(self.device)
+            parts.append(_decide(neighbors.interpolate(support, scores, queries)))
+        labels, confidence = zip(*parts, strict=True)
+        return np.concatenate(labels), np.concatenate(confidence)
+
+    def scores(
+        self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None
+    ) -> Float[Tensor, "N C"]:
+        """Class scores (logits) of an upright cloud, all of it through the network: the 3D class activation map."""
+        points = torch.from_numpy(np.ascontiguousarray(xyz)).to(self.device)[None]
+        colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)[None].float() / 255
+        with self.autocast():
+            return self.network(points, point_features(points, colors, self.config.inputs))[1][0].float()
+
+
+def _sample(count: int, wanted: int) -> np.ndarray:
+    """The same evenly random choice each time, so that equal clouds get equal labels."""
+    return np.sort(np.random.default_rng(0).choice(count, wanted, replace=False))
+
+
+def _decide(scores: Float[Tensor, "N C"]) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
+    best, label = scores.max(dim=1)
+    return label.to(torch.uint8).cpu().numpy(), torch.sigmoid(best).cpu().numpy()
+
+
+def _fit(images: Float[Tensor, "B 3 H W"], long_side: int) -> Float[Tensor, "B 3 h w"]:
+    height, width = images.shape[2:]
+    if long_side in (0, max(height, width)):
+        return images
+    scale = long_side / max(height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=scale < 1)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadInput(f"device '{name}' is unknown; use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadInput(f"device '{name}' was asked for, but this torch sees no CUDA GPU; use auto or cpu")
+    return device
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision == "float32" or (precision == "auto" and not _fast_bfloat16(device)):
+        return torch.float32
+    return torch.bfloat16
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -1,0 +1,51 @@
+"""Segmentation quality: one confusion matrix over a whole data set, as ScanNet scores it."""
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+
+from wsss_ros.labels import LabelSpace
+from wsss_ros.types import BadInput
+
+
+class ConfusionMatrix:
+    """Counts of (truth, prediction) over one data set.
+
+    Truth outside the classes (255) is skipped; an invalid prediction counts as a miss of its true
+    class. A class that occurs in neither truth nor prediction has no IoU (nan) and is left out of the
+    mean; mean over classes that occur in the truth, like the benchmark's script.
+    """
+
+    def __init__(self, labels: LabelSpace):
+        self.labels = labels
+        # One more column than classes: predictions outside the label space.
+        self.counts: Int64[np.ndarray, "C C+1"] = np.zeros((len(labels), len(labels) + 1), np.int64)
+
+    def update(self, pred: UInt8[np.ndarray, "..."], truth: UInt8[np.ndarray, "..."]) -> "ConfusionMatrix":
+        """Add one image or cloud. Raises BadInput when the shapes differ."""
+        if pred.shape != truth.shape:
+            raise BadInput(f"prediction of shape {pred.shape} against truth of shape {truth.shape}; they must be equal")
+        classes = len(self.labels)
+        scored = truth < classes
+        column = np.minimum(pred[scored], classes).astype(np.int64)
+        cell = truth[scored].astype(np.int64) * (classes + 1) + column
+        self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.counts.shape)
+        return self
+
+    def iou(self) -> Float64[np.ndarray, "C"]:
+        """Intersection over union per class in 0..1; nan for a class that occurs nowhere in the truth."""
+        hit = np.diagonal(self.counts).astype(np.float64)
+        truth = self.counts.sum(axis=1)
+        union = truth + self.counts[:, : len(self.labels)].sum(axis=0) - hit
+        return np.divide(hit, union, out=np.full(len(hit), np.nan), where=truth > 0)
+
+    def compute(self) -> dict:
+        """``{"miou": percent, "iou": {name: percent or None}, "accuracy": percent, "count": scored}``."""
+        iou, total = self.iou(), int(self.counts.sum())
+        known = np.isfinite(iou)
+        per_class = zip(self.labels.names, iou, strict=True)
+        return {
+            "miou": float(100 * iou[known].mean()) if known.any() else None,
+            "iou": {name: float(100 * value) if np.isfinite(value) else None for name, value in per_class},
+            "accuracy": float(100 * np.trace(self.counts) / total) if total else None,
+            "count": total,
+        }
