@@ -1,0 +1,61 @@
+"""One thread for the slow work of a node, with room for one waiting job of each kind: the newest wins."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+Job = tuple[Callable[..., Any], tuple, float]
+
+
+class Worker:
+    """``put`` never waits; a job that still waits when a newer one of its kind comes is replaced.
+
+    ``run(kind, function, arguments, put_at)`` is called on the thread for each job and must not raise;
+    ``replaced(kind)`` is called where a waiting job gave way.
+    """
+
+    def __init__(self, run: Callable[[str, Callable, tuple, float], None], replaced: Callable[[str], None]) -> None:
+        self._run, self._replaced = run, replaced
+        self._waiting: dict[str, Job] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._stopping = False
+        self._thread = threading.Thread(target=self._loop, name="wsss_worker", daemon=True)
+        self._thread.start()
+
+    def put(self, kind: str, function: Callable, *arguments: Any) -> None:
+        with self._changed:
+            if self._stopping or self._thread is None:
+                return
+            gave_way = self._waiting.pop(kind, None)
+            self._waiting[kind] = (function, arguments, time.monotonic())
+            self._changed.notify()
+        if gave_way is not None:
+            self._replaced(kind)
+
+    def stop(self, timeout_s: float = 30.0) -> bool:
+        """Forget what waits and let the job in hand finish. False when it did not within the time."""
+        with self._changed:
+            self._stopping = True
+            self._waiting.clear()
+            self._changed.notify()
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return True
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
+    def _loop(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if self._stopping:
+                    return
+                kind = next(iter(self._waiting))
+                function, arguments, put_at = self._waiting.pop(kind)
+            self._run(kind, function, arguments, put_at)
+            function = arguments = None  # a message of megabytes is not kept until the next one
