@@ -1,0 +1,400 @@
+"""Neighbourhoods in one cloud: farthest point sampling, ball query, k nearest neighbours, interpolation.
+
+All functions take torch tensors of one cloud. On the CPU they run numba kernels over a tree of tight boxes
+(``_grow``): a box is cut in the middle of its longest side and shrunk to its points, so that one far outlier
+costs one more box, never memory. On other devices the same results come from plain torch, in slices.
+
+Distances are computed in float64 from the float32 coordinates on every path, so all paths and the slow twins
+choose the very same neighbours, ties included: the lowest index wins everywhere.
+
+The kernels are sequential and free of the GIL; queries are shared among as many Python threads as torch
+uses (``torch.get_num_threads``). Numba's own threading layers are left alone: they either forbid two
+callers at a time or forbid ``fork``, which data-loading workers need.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from numba import njit
+from torch import Tensor
+
+from wsss_ros.types import BadInput
+
+LEAF = 16  # points in a box of the tree at most; 8 to 32 differ little
+SLICE = 1 << 24  # elements of a distance matrix held at once by the plain torch path (128 MB in float64)
+SHARE = 256  # fewest queries worth a thread of their own
+
+
+def farthest_point_sample(xyz: Float32[Tensor, "N 3"], count: int, start: int = 0) -> Int64[Tensor, "S"]:
+    """Indices of ``count`` points, each the farthest from those before it; the first is ``start``.
+
+    Equal to the plain loop, ties to the lowest index. Once every distance is zero (``count`` above the
+    number of different points) index 0 repeats, as in the loop.
+
+    Raises:
+        BadInput: an empty cloud, coordinates that are not finite, ``count`` < 1, ``start`` outside the cloud.
+    """
+    _check(xyz, "the cloud")
+    _check_count(count, "count")
+    if not 0 <= start < len(xyz):
+        raise BadInput(f"start is {start}, but the cloud has {len(xyz)} points: pass an index from 0 to {len(xyz) - 1}.")
+    if not _on_cpu(xyz):
+        return _torch_farthest_point_sample(xyz, count, start)
+    points = _array(xyz)
+    return torch.from_numpy(_sample(points, *_grow(points, LEAF), count, start))
+
+
+def ball_query(
+    xyz: Float32[Tensor, "N 3"], centres: Float32[Tensor, "M 3"], radius: float, count: int
+) -> Int64[Tensor, "M S"]:
+    """For each centre the first ``count`` points, in index order, nearer than ``radius`` metres.
+
+    Short rows are padded with their first hit. A centre without any hit (it cannot be a point of the
+    cloud then) gets its nearest point.
+
+    Raises:
+        BadInput: an empty cloud, coordinates that are not finite, ``radius`` <= 0, ``count`` < 1.
+    """
+    _check(xyz, "the cloud")
+    _check(centres, "the centres", empty=True)
+    _check_count(count, "count")
+    if not 0 < radius < float("inf"):
+        raise BadInput(f"radius is {radius}: a positive number of metres is wanted.")
+    if not _on_cpu(xyz, centres):
+        return _torch_ball_query(xyz, centres, radius, count)
+    points, queries = _array(xyz), _array(centres)
+    index = np.empty((len(queries), count), dtype=np.int64)
+    _share(_balls, len(queries), points, *_grow(points, LEAF), queries, float(radius) ** 2, index)
+    return torch.from_numpy(index)
+
+
+def knn(
+    xyz: Float32[Tensor, "N 3"], queries: Float32[Tensor, "M 3"], k: int
+) -> tuple[Int64[Tensor, "M K"], Float32[Tensor, "M K"]]:
+    """The K = min(k, N) nearest points of each query, nearest first, and their squared distances in m².
+
+    Raises:
+        BadInput: an empty cloud, coordinates that are not finite, ``k`` < 1.
+    """
+    _check(xyz, "the cloud")
+    _check(queries, "the queries", empty=True)
+    _check_count(k, "k")
+    k = min(k, len(xyz))
+    if not _on_cpu(xyz, queries):
+        return _torch_knn(xyz, queries, k)
+    points, wanted = _array(xyz), _array(queries)
+    index = np.empty((len(wanted), k), dtype=np.int64)
+    squared = np.empty((len(wanted), k), dtype=np.float64)
+    _share(_nearest, len(wanted), points, *_grow(points, LEAF), wanted, index, squared)
+    return torch.from_numpy(index), torch.from_numpy(squared.astype(np.float32))
+
+
+def interpolation_weights(squared_distance: Float32[Tensor, "*M K"]) -> Float32[Tensor, "*M K"]:
+    """Inverse distance weights 1 / (d + 1e-8), normalised over the K neighbours (PointNet++, eq. 2 with p = 1)."""
+    weight = 1.0 / (squared_distance.sqrt() + 1e-8)
+    return weight / weight.sum(-1, keepdim=True)
+
+
+def interpolate(
+    features: Float[Tensor, "N C"], index: Int64[Tensor, "M K"], weight: Float[Tensor, "M K"]
+) -> Float[Tensor, "M C"]:
+    """Weighted sums of K rows of ``features``; differentiable in ``features``. ``weight`` carries no gradient."""
+    return torch.nn.functional.embedding_bag(index, features, per_sample_weights=weight.to(features), mode="sum")
+
+
+# --------------------------------------------------------------------------------------------- checks and threads
+
+
+def _check(xyz: Tensor, what: str, empty: bool = False) -> None:
+    if not len(xyz) and not empty:
+        raise BadInput(f"{what} has no points: at least one is wanted.")
+    finite = torch.isfinite(xyz.sum())
+    if not finite and not torch.isfinite(xyz).all():  # the sum alone may overflow
+        bad = int((~torch.isfinite(xyz)).any(1).sum())
+        raise BadInput(f"{bad} of {len(xyz)} points in {what} have NaN or infinite coordinates: remove them first.")
+
+
+def _check_count(count: int, name: str) -> None:
+    if count < 1:
+        raise BadInput(f"{name} is {count}: 1 or more is wanted.")
+
+
+def _on_cpu(*tensors: Tensor) -> bool:
+    return all(tensor.device.type == "cpu" for tensor in tensors)
+
+
+def _array(xyz: Tensor) -> np.ndarray:
+    return xyz.detach().contiguous().numpy()
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Threads do not survive a fork, hence the process number among the keys."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="neighbours")
+
+
+def _share(kernel: Callable[..., None], queries: int, *arguments: object) -> None:
+    """Run ``kernel(first, last, *arguments)`` over all queries, split among torch's number of threads."""
+    threads = max(1, min(torch.get_num_threads(), queries // SHARE))
+    if threads == 1:
+        return kernel(0, queries, *arguments)
+    parts = 4 * threads  # queries differ in cost
+    cuts = [queries * part // parts for part in range(parts + 1)]
+    pool = _pool(threads, os.getpid())
+    for done in [pool.submit(kernel, a, b, *arguments) for a, b in zip(cuts, cuts[1:], strict=False)]:
+        done.result()
+
+
+# ------------------------------------------------------------------------------------------------- numba kernels
+
+
+@njit(nogil=True, cache=True)
+def _grow(points, leaf):
+    """The tree: (order, boxes, first, last, child, lowest).
+
+    Node n holds the points order[first[n]:last[n]], ascending; boxes[n] are their minimum and maximum;
+    lowest[n] is the lowest index among them; its children are child[n] and child[n] + 1, or child[n] is 0.
+    """
+    count = len(points)
+    order = np.arange(count)
+    spare = np.empty(count, np.int64)
+    room = 2 * count
+    boxes = np.empty((room, 6), np.float32)
+    first = np.empty(room, np.int64)
+    last = np.empty(room, np.int64)
+    child = np.zeros(room, np.int64)
+    first[0], last[0] = 0, count
+    nodes = 1
+    node = 0
+    while node < nodes:  # nodes appended by this very loop: breadth first, parents before children
+        a, b = first[node], last[node]
+        box = boxes[node]
+        box[:3] = points[order[a]]
+        box[3:] = points[order[a]]
+        for i in range(a, b):
+            point = points[order[i]]
+            for axis in range(3):
+                box[axis] = min(box[axis], point[axis])
+                box[3 + axis] = max(box[3 + axis], point[axis])
+        axis = 0
+        for other in range(1, 3):
+            if np.float64(box[3 + other]) - box[other] > np.float64(box[3 + axis]) - box[axis]:
+                axis = other
+        if b - a > leaf and box[3 + axis] > box[axis]:
+            middle = 0.5 * (np.float64(box[axis]) + np.float64(box[3 + axis]))
+            left, right = a, 0
+            for i in range(a, b):  # stable, so that indices stay ascending within a node
+                if points[order[i], axis] <= middle:
+                    order[left] = order[i]
+                    left += 1
+                else:
+                    spare[right] = order[i]
+                    right += 1
+            order[left:b] = spare[:right]
+            child[node] = nodes
+            first[nodes], last[nodes] = a, left
+            first[nodes + 1], last[nodes + 1] = left, b
+            nodes += 2
+        node += 1
+    lowest = np.empty(nodes, np.int64)
+    for node in range(nodes):
+        lowest[node] = order[first[node]]
+    for node in range(nodes - 1, -1, -1):
+        if child[node]:
+            lowest[node] = min(lowest[child[node]], lowest[child[node] + 1])
+    return order, boxes[:nodes].copy(), first[:nodes].copy(), last[:nodes].copy(), child[:nodes].copy(), lowest
+
+
+@njit(nogil=True, cache=True)
+def _gap(box, x, y, z):
+    """Squared distance from a point to a box, rounded like the distances to the points in it: never above them."""
+    dx = max(np.float64(box[0]) - x, x - np.float64(box[3]), 0.0)
+    dy = max(np.float64(box[1]) - y, y - np.float64(box[4]), 0.0)
+    dz = max(np.float64(box[2]) - z, z - np.float64(box[5]), 0.0)
+    return dx * dx + dy * dy + dz * dz
+
+
+@njit(nogil=True, cache=True)
+def _sample(points, order, boxes, first, last, child, lowest, count, start):
+    """Farthest points. Every node knows its farthest point; a new sample visits only boxes it comes nearer to."""
+    nodes = len(child)
+    sorted_points = np.empty((len(points), 3), np.float64)
+    for i in range(len(points)):
+        for axis in range(3):
+            sorted_points[i, axis] = points[order[i], axis]
+    squared = np.full(len(points), np.inf)
+    far = np.full(nodes, np.inf)
+    who = lowest.copy()
+    stack = np.empty(nodes + 1, np.int64)
+    visited = np.empty(nodes, np.int64)
+    index = np.zeros(count, np.int64)
+    chosen = start
+    for step in range(count):
+        index[step] = chosen
+        x, y, z = np.float64(points[chosen, 0]), np.float64(points[chosen, 1]), np.float64(points[chosen, 2])
+        stack[0], depth, seen = 0, 1, 0
+        while depth:
+            depth -= 1
+            node = stack[depth]
+            if _gap(boxes[node], x, y, z) >= far[node]:
+                continue
+            if child[node]:
+                visited[seen] = node
+                seen += 1
+                stack[depth], stack[depth + 1] = child[node], child[node] + 1
+                depth += 2
+                continue
+            best, best_index = -1.0, 0
+            for i in range(first[node], last[node]):
+                dx, dy, dz = sorted_points[i, 0] - x, sorted_points[i, 1] - y, sorted_points[i, 2] - z
+                distance = min(squared[i], dx * dx + dy * dy + dz * dz)
+                squared[i] = distance
+                if distance > best:
+                    best, best_index = distance, order[i]
+            far[node], who[node] = best, best_index
+        for i in range(seen - 1, -1, -1):  # children were visited after their parents
+            node = visited[i]
+            a = child[node]
+            b = a + 1
+            winner = a if far[a] > far[b] or (far[a] == far[b] and who[a] < who[b]) else b
+            far[node], who[node] = far[winner], who[winner]
+        if far[0] == 0.0:
+            break  # index 0 from here on
+        chosen = who[0]
+    return index
+
+
+@njit(nogil=True, cache=True)
+def _balls(begin, end, points, order, boxes, first, last, child, lowest, centres, squared_radius, index):
+    count = index.shape[1]
+    stack = np.empty(len(child) + 1, np.int64)
+    for query in range(begin, end):
+        x, y, z = np.float64(centres[query, 0]), np.float64(centres[query, 1]), np.float64(centres[query, 2])
+        row = index[query]
+        found = 0
+        stack[0], depth = 0, 1
+        while depth:
+            depth -= 1
+            node = stack[depth]
+            if found == count and lowest[node] > row[count - 1] or _gap(boxes[node], x, y, z) >= squared_radius:
+                continue
+            if child[node]:
+                near = child[node] + (lowest[child[node] + 1] < lowest[child[node]])  # low indices first
+                stack[depth], stack[depth + 1] = 2 * child[node] + 1 - near, near
+                depth += 2
+                continue
+            for i in range(first[node], last[node]):
+                point = order[i]
+                if found == count and point > row[count - 1]:
+                    break
+                dx, dy, dz = points[point, 0] - x, points[point, 1] - y, points[point, 2] - z
+                if dx * dx + dy * dy + dz * dz < squared_radius:
+                    place = min(found, count - 1)
+                    while place > 0 and row[place - 1] > point:
+                        row[place] = row[place - 1]
+                        place -= 1
+                    row[place] = point
+                    found = min(found + 1, count)
+        if not found:
+            _search(points, order, boxes, first, last, child, x, y, z, stack, row[:1], np.empty(1))
+            found = 1
+        row[found:] = row[0]
+
+
+@njit(nogil=True, cache=True)
+def _nearest(begin, end, points, order, boxes, first, last, child, lowest, queries, index, squared):
+    stack = np.empty(len(child) + 1, np.int64)
+    for query in range(begin, end):
+        x, y, z = np.float64(queries[query, 0]), np.float64(queries[query, 1]), np.float64(queries[query, 2])
+        _search(points, order, boxes, first, last, child, x, y, z, stack, index[query], squared[query])
+
+
+@njit(nogil=True, cache=True)
+def _search(points, order, boxes, first, last, child, x, y, z, stack, index, squared):
+    """The len(index) nearest points by (distance, index), into ``index`` and ``squared``."""
+    k = len(index)
+    index[:] = len(points)
+    squared[:] = np.inf
+    stack[0], depth = 0, 1
+    while depth:
+        depth -= 1
+        node = stack[depth]
+        if _gap(boxes[node], x, y, z) > squared[k - 1]:
+            continue
+        if child[node]:
+            a = child[node]
+            near = a + (_gap(boxes[a + 1], x, y, z) < _gap(boxes[a], x, y, z))
+            stack[depth], stack[depth + 1] = 2 * a + 1 - near, near
+            depth += 2
+            continue
+        for i in range(first[node], last[node]):
+            point = order[i]
+            dx, dy, dz = points[point, 0] - x, points[point, 1] - y, points[point, 2] - z
+            distance = dx * dx + dy * dy + dz * dz
+            if distance > squared[k - 1] or (distance == squared[k - 1] and point > index[k - 1]):
+                continue
+            place = k - 1
+            while place > 0 and (
+                squared[place - 1] > distance or (squared[place - 1] == distance and index[place - 1] > point)
+            ):
+                squared[place], index[place] = squared[place - 1], index[place - 1]
+                place -= 1
+            squared[place], index[place] = distance, point
+
+
+# --------------------------------------------------------------------------- plain torch, for any device (CUDA)
+
+
+def _torch_farthest_point_sample(xyz: Tensor, count: int, start: int) -> Tensor:
+    points = xyz.detach().double()
+    squared = torch.full((len(points),), torch.inf, dtype=torch.float64, device=points.device)
+    index = torch.empty(count, dtype=torch.int64, device=points.device)
+    chosen = torch.full((1,), start, dtype=torch.int64, device=points.device)
+    for step in range(count):  # nothing here waits for the device
+        index[step : step + 1] = chosen
+        squared = torch.minimum(squared, _squared_distances(points[chosen], points)[0])
+        chosen = squared.argmax(keepdim=True)
+    return index
+
+
+def _torch_ball_query(xyz: Tensor, centres: Tensor, radius: float, count: int) -> Tensor:
+    points, rows = xyz.detach().double(), []
+    order = torch.arange(len(points), device=points.device)
+    for part in _slices(centres, len(points)):
+        squared = _squared_distances(part, points)
+        hits = torch.where(squared < radius**2, order, len(points))
+        row = hits.topk(min(count, len(points)), largest=False, sorted=True).values
+        row[:, 0] = torch.where(row[:, 0] == len(points), squared.argmin(1), row[:, 0])
+        row = torch.cat([row, row[:, :1].expand(-1, count - row.shape[1])], 1)
+        rows.append(torch.where(row == len(points), row[:, :1], row))
+    return torch.cat(rows)
+
+
+def _torch_knn(xyz: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    points, indices, distances = xyz.detach().double(), [], []
+    for part in _slices(queries, len(points)):
+        squared, index = _squared_distances(part, points), []
+        for _ in range(k):  # argmin promises the first of equals, topk does not
+            index.append(squared.argmin(1, keepdim=True))
+            distances.append(squared.gather(1, index[-1]).float())
+            squared.scatter_(1, index[-1], torch.inf)
+        indices.append(torch.cat(index, 1))
+        distances[-k:] = [torch.cat(distances[-k:], 1)]
+    return torch.cat(indices), torch.cat(distances)
+
+
+def _slices(queries: Tensor, points: int) -> tuple[Tensor, ...]:
+    return queries.detach().double().split(max(1, SLICE // points))
+
+
+def _squared_distances(queries: Tensor, points: Tensor) -> Tensor:
+    """[M N], each sum in the order of the kernels: a matrix product would round differently."""
+    squared = (points[:, 0] - queries[:, :1]).square_()
+    for axis in (1, 2):
+        squared += (points[:, axis] - queries[:, axis : axis + 1]).square_()
+    return squared

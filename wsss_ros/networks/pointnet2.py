@@ -1,0 +1,255 @@
+"""PointNet++ for per-point features (Qi et al. 2017, single-scale grouping), in the configuration the paper uses.
+
+Every layer works on rows [points, channels] of all clouds of a batch together. A linear layer on a group,
+W [x_j - c, f_j], is applied before the group is gathered, as (W_x x_j + W_f f_j) - W_x c: on N rows instead
+of M K. Likewise a linear layer on interpolated features is applied before the interpolation. Both are exact,
+since batch normalisation follows the linear layer. In evaluation without gradients batch normalisation is
+folded into the linear layers and groups are worked off in slices that stay in the cache.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor, nn
+from torch.nn.functional import embedding, relu
+
+from wsss_ros import neighbors
+from wsss_ros.types import BadInput
+
+CENTRES = (2048, 1024, 512, 256)
+RADII_M = (0.2, 0.4, 0.8, 1.2)
+NEIGHBOURS = (64, 32, 16, 16)
+ABSTRACTION = ((64, 64, 128), (128, 128, 256), (128, 128, 256), (128, 128, 256))
+PROPAGATION = ((256, 256), (256, 256), (256, 256), (256, 256))  # from the coarsest level to the points
+LIGHT = {"width": 0.5, "centres": (1024, 512, 256, 128), "neighbours": (32, 16, 16, 16)}  # options for CPU training
+SLICE = 1 << 19  # elements of one activation in the sliced evaluation: 2 MB, about a core's cache
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a batch of clouds: M centres, the first M points of the level below.
+
+    ``group``: the K points of the level below around each centre; ``near`` and ``weight``: the centres from
+    which each of the N points below interpolates. All indices count within one cloud.
+    """
+
+    centres: Int64[Tensor, "B M"]
+    group: Int64[Tensor, "B M K"]
+    near: Int64[Tensor, "B N 3_or_less"]
+    weight: Float32[Tensor, "B N 3_or_less"]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Which points of a batch of clouds are neighbours, level by level: all of PointNet2 that is not learnt."""
+
+    levels: tuple[Level, ...]
+
+    def to(self, device: torch.device | str) -> "Structure":
+        return self._map(lambda parts: parts[0].to(device, non_blocking=True), [self])
+
+    @staticmethod
+    def cat(structures: Sequence["Structure"]) -> "Structure":
+        """The structure of a batch from those of its clouds (all of one number of points)."""
+        return Structure._map(lambda parts: torch.cat(parts), structures)
+
+    @staticmethod
+    def _map(change: Callable[[list[Tensor]], Tensor], structures: Sequence["Structure"]) -> "Structure":
+        columns = zip(*(structure.levels for structure in structures), strict=True)
+        return Structure(
+            tuple(
+                Level(*(change([getattr(level, field.name) for level in column]) for field in fields(Level)))
+                for column in columns
+            )
+        )
+
+
+class PointNet2(nn.Module):
+    """Cloud -> features per point. 941,056 parameters at full width with 7 input features.
+
+    Args:
+        in_features: input features per point beside xyz (3 for rgb).
+        width: factor on all channel numbers; 1 is the paper's.
+        centres, radii_m, neighbours: per level, finest first; clouds with fewer points have fewer centres.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        width: float = 1.0,
+        centres: Sequence[int] = CENTRES,
+        radii_m: Sequence[float] = RADII_M,
+        neighbours: Sequence[int] = NEIGHBOURS,
+    ):
+        super().__init__()
+        if not len(centres) == len(radii_m) == len(neighbours) == len(ABSTRACTION):
+            raise BadInput(f"centres {centres}, radii_m {radii_m}, neighbours {neighbours}: 4 of each are wanted.")
+        if sorted(centres, reverse=True) != list(centres):
+            raise BadInput(f"centres are {tuple(centres)}: each level needs at most as many as the one before.")
+        self.in_features, self.centres, self.radii_m = in_features, tuple(centres), tuple(radii_m)
+        self.neighbours = tuple(neighbours)
+        down = [[max(1, round(width * c)) for c in widths] for widths in ABSTRACTION]
+        up = [[max(1, round(width * c)) for c in widths] for widths in PROPAGATION]
+        skips = [in_features] + [widths[-1] for widths in down]
+        self.abstraction = nn.ModuleList(Layers(3 + skip, widths) for skip, widths in zip(skips, down, strict=False))
+        coarse = [skips[-1]] + [widths[-1] for widths in up]
+        self.propagation = nn.ModuleList(
+            Layers(above + skip, widths)
+            for above, skip, widths in zip(coarse, reversed(skips[:-1]), up, strict=False)
+        )
+        self.out_channels = up[-1][-1]
+
+    @torch.no_grad()
+    def structure(self, xyz: Float32[Tensor, "B N 3"]) -> Structure:
+        """Centres, groups and interpolation of a batch; may be computed beforehand, by data-loading workers.
+
+        Raises:
+            BadInput: a cloud without points or with coordinates that are not finite.
+        """
+        return Structure.cat([self._structure(cloud) for cloud in xyz])
+
+    def _structure(self, xyz: Tensor) -> Structure:
+        chosen = neighbors.farthest_point_sample(xyz, min(self.centres[0], len(xyz)))
+        levels = []
+        for count, radius, k in zip(self.centres, self.radii_m, self.neighbours, strict=True):
+            # Farthest points of farthest points are the first of them, so one sampling serves all levels.
+            chosen = chosen[:count] if not levels else torch.arange(min(count, len(xyz)), device=xyz.device)
+            centres = xyz[chosen]
+            near, squared = neighbors.knn(centres, xyz, 3)
+            parts = chosen, neighbors.ball_query(xyz, centres, radius, k), near, neighbors.interpolation_weights(squared)
+            levels.append(Level(*(part[None] for part in parts)))
+            xyz = centres
+        return Structure(tuple(levels))
+
+    def forward(
+        self, xyz: Float32[Tensor, "B N 3"], features: Float[Tensor, "B N F"], structure: Structure | None = None
+    ) -> Float[Tensor, "B N D"]:
+        """Features of every point; ``structure`` is that of ``xyz`` where it was computed before.
+
+        Raises:
+            BadInput: no points, coordinates that are not finite, another number of features than the network
+                was built for, or one single point in training.
+        """
+        self._check(features)
+        structure = structure or self.structure(xyz)
+        fold = not self.training and not torch.is_grad_enabled()
+        abstract, propagate = (_abstract_folded, _propagate_folded) if fold else (_abstract, _propagate)
+        batch, points = xyz.shape[:2]
+        places = (xyz - xyz.mean(1, keepdim=True)).flatten(0, 1)  # only differences count; small numbers keep digits
+        rows, below, skips = features.flatten(0, 1), [], []
+        for layers, level, radius in zip(self.abstraction, structure.levels, self.radii_m, strict=True):
+            level, size = _packed(level)
+            skips.append(rows)
+            below.append(level)
+            centres = places[level.centres]
+            rows = abstract(layers, places, rows, centres, level.group, radius)
+            places = centres
+        for layers, level, skip in zip(self.propagation, reversed(below), reversed(skips), strict=True):
+            rows = propagate(layers, rows, skip, level.near, level.weight)
+        return rows.unflatten(0, (batch, points))
+
+    def _check(self, features: Tensor) -> None:
+        batch, points, channels = features.shape
+        if channels != self.in_features:
+            raise BadInput(
+                f"{channels} features per point came, but this network was built for {self.in_features}: "
+                "give it the features it was trained with."
+            )
+        if self.training and batch * points < 2:
+            raise BadInput("training on one single point: batch normalisation needs 2 or more.")
+
+
+class Layers(nn.Module):
+    """Linear, batch normalisation, ReLU, repeated; no biases."""
+
+    def __init__(self, in_channels: int, widths: Sequence[int]):
+        super().__init__()
+        pairs = list(zip([in_channels, *widths], widths, strict=False))
+        self.linear = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairs)
+        self.norm = nn.ModuleList(nn.BatchNorm1d(b) for _, b in pairs)
+        for linear in self.linear:
+            nn.init.kaiming_normal_(linear.weight)
+
+    def rest(self, rows: Tensor) -> Tensor:
+        """All that follows the first linear layer."""
+        rows = relu(self.norm[0](rows))
+        for linear, norm in zip(self.linear[1:], self.norm[1:], strict=True):
+            rows = relu(norm(linear(rows)))
+        return rows
+
+    def folded(self) -> list[tuple[Tensor, Tensor]]:
+        """(weight, bias) of each layer with the normalisation's running statistics folded in."""
+        pairs = []
+        for linear, norm in zip(self.linear, self.norm, strict=True):
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            pairs.append((linear.weight * scale[:, None], norm.bias - norm.running_mean * scale))
+        return pairs
+
+
+def _packed(level: Level) -> tuple[Level, tuple[int, int]]:
+    """Indices into the rows of all clouds together; the batch dimension is gone."""
+    batch, points = level.near.shape[:2]
+    centres = level.centres.shape[1]
+    cloud = torch.arange(batch, device=level.near.device)
+    return Level(
+        (level.centres + cloud[:, None] * points).flatten(),
+        (level.group + cloud[:, None, None] * points).flatten(0, 1),
+        (level.near + cloud[:, None, None] * centres).flatten(0, 1),
+        level.weight.flatten(0, 1),
+    ), (points, centres)
+
+
+def _abstract(layers: Layers, places: Tensor, rows: Tensor, centres: Tensor, group: Tensor, radius: float) -> Tensor:
+    """Set abstraction: what each centre makes of its group, relative positions in units of the radius."""
+    by_place, by_feature = layers.linear[0].weight.split([3, rows.shape[1]], 1)
+    by_place = by_place / radius
+    points = rows @ by_feature.T + places @ by_place.T
+    grouped = embedding(group, points) - (centres @ by_place.T)[:, None]
+    return layers.rest(grouped.flatten(0, 1)).unflatten(0, group.shape).amax(1)
+
+
+def _propagate(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, weight: Tensor) -> Tensor:
+    """Feature propagation: interpolated from the level above, joined with the level's own features."""
+    from_above, from_skip = layers.linear[0].weight.split([rows.shape[1], skip.shape[1]], 1)
+    return layers.rest(neighbors.interpolate(rows @ from_above.T, near, weight) + skip @ from_skip.T)
+
+
+def _abstract_folded(
+    layers: Layers, places: Tensor, rows: Tensor, centres: Tensor, group: Tensor, radius: float
+) -> Tensor:
+    (first, bias), *rest = layers.folded()
+    by_place, by_feature = first.split([3, rows.shape[1]], 1)
+    by_place = by_place / radius
+    points = torch.addmm(places @ by_place.T, rows, by_feature.T)
+    offset = torch.addmm(-bias, centres, by_place.T)
+    out = rows.new_empty(len(group), len(rest[-1][1]))
+    size = _slice(group.shape[1] * max(len(bias) for _, bias in layers.folded()))
+    for part, index, shift in zip(out.split(size), group.split(size), offset.split(size), strict=True):
+        grouped = points.index_select(0, index.flatten()).view(*index.shape, -1).sub_(shift[:, None]).relu_()
+        grouped = grouped.flatten(0, 1)
+        for weight, bias in rest[:-1]:
+            grouped = torch.addmm(bias, grouped, weight.T).relu_()
+        weight, bias = rest[-1]
+        # bias and ReLU keep the order, so they may follow the maximum
+        torch.add((grouped @ weight.T).view(*index.shape, -1).amax(1), bias, out=part).relu_()
+    return out
+
+
+def _propagate_folded(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, weight: Tensor) -> Tensor:
+    (first, bias), *rest = layers.folded()
+    from_above, from_skip = first.split([rows.shape[1], skip.shape[1]], 1)
+    above = rows @ from_above.T
+    out = rows.new_empty(len(near), len(rest[-1][1]))
+    size = _slice(out.shape[1])
+    for part, *own in zip(out.split(size), skip.split(size), near.split(size), weight.split(size), strict=True):
+        row = torch.addmm(bias, own[0], from_skip.T).add_(neighbors.interpolate(above, own[1], own[2])).relu_()
+        for matrix, bias_ in rest[:-1]:
+            row = torch.addmm(bias_, row, matrix.T).relu_()
+        torch.addmm(rest[-1][1], row, rest[-1][0].T, out=part).relu_()
+    return out
+
+
+def _slice(elements_per_row: int) -> int:
+    return max(1, SLICE // elements_per_row)
