@@ -1,0 +1,175 @@
+"""Salvage of an MCAP file that breaks off: every whole message is found without the index at its end.
+
+Layout after the MCAP specification: 8 bytes of magic, then records of u8 opcode, u64 length, content;
+all little-endian; strings and maps carry a u32 length in bytes.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import lz4.frame
+
+try:
+    from compression import zstd
+except ImportError:
+    from backports import zstd
+
+from wsss_ros.types import BadInput
+
+MAGIC = b"\x89MCAP0\r\n"
+HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+FILE_LEVEL = -1  # the chunk number of messages that stand outside any chunk
+
+
+class Channel(NamedTuple):
+    topic: str
+    msgtype: str
+    definition: str  # of the message type, in `encoding` ('ros2msg' or 'ros2idl')
+    encoding: str
+    qos_yaml: str
+
+
+class Entry(NamedTuple):
+    """Where one message's bytes stand. Sorts by time, then by place in the file."""
+
+    stamp_ns: int
+    chunk: int
+    start: int
+    stop: int
+    channel: int
+
+
+class Chunk(NamedTuple):
+    compression: str
+    start: int
+    stop: int
+
+
+@dataclass
+class Salvage:
+    """The whole messages of a file, and `broken_at`: the byte where it stops making sense, or None."""
+
+    path: Path
+    channels: dict[int, Channel] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    broken_at: int | None = None
+
+    def messages(self) -> Iterator[tuple[Channel, int, bytes]]:
+        """(channel, stamp_ns, serialised message) in time order, read as they are asked for."""
+        with _mapped(self.path) as buffer:
+            load = lru_cache(maxsize=4)(lambda number: self._chunk(buffer, number))
+            for entry in self.entries:
+                data = load(entry.chunk)[entry.start : entry.stop]
+                yield self.channels[entry.channel], entry.stamp_ns, bytes(data)
+
+    def _chunk(self, buffer: mmap.mmap, number: int) -> bytes | mmap.mmap:
+        if number == FILE_LEVEL:
+            return buffer
+        compression, start, stop = self.chunks[number]
+        return _decompress(compression, buffer[start:stop])
+
+
+def salvage(path: Path) -> Salvage:
+    """Find every whole message. Raises BadInput when the file is no MCAP of ROS 2."""
+    found = Salvage(path)
+    schemas: dict[int, tuple[str, str, str]] = {}
+    with _mapped(path) as buffer:
+        if buffer[: len(MAGIC)] != MAGIC:
+            raise BadInput(f"{path}: no MCAP file (it begins with {bytes(buffer[:8])!r}); give a rosbag2")
+        end = _scan(buffer, len(MAGIC), FILE_LEVEL, found, schemas)
+        found.broken_at = None if end is None else end
+    found.entries.sort()
+    return found
+
+
+def _scan(buffer: bytes | mmap.mmap, place: int, chunk: int, found: Salvage, schemas: dict) -> int | None:
+    """Read records from ``place`` on. Returns None at a proper end, else where it breaks off."""
+    while place < len(buffer):
+        try:
+            code, length = struct.unpack_from("<BQ", buffer, place)
+            start, stop = place + 9, place + 9 + length
+            if code == CHUNK:
+                _scan_chunk(buffer, start, min(stop, len(buffer)), found, schemas)
+            if stop > len(buffer):
+                return place
+            if code == FOOTER:
+                return None
+            _read_record(code, buffer, start, stop, chunk, found, schemas)
+        except (struct.error, UnicodeDecodeError, KeyError):
+            return place
+        place = stop
+    return place if chunk == FILE_LEVEL else None
+
+
+def _scan_chunk(buffer: mmap.mmap, start: int, stop: int, found: Salvage, schemas: dict) -> None:
+    """A chunk that was cut is decompressed as far as it goes."""
+    compression, place = _string(buffer, start + 28)
+    found.chunks.append(Chunk(compression, place + 8, stop))
+    _scan(_decompress(compression, buffer[place + 8 : stop]), 0, len(found.chunks) - 1, found, schemas)
+
+
+def _read_record(
+    code: int, buffer: bytes | mmap.mmap, start: int, stop: int, chunk: int, found: Salvage, schemas: dict
+) -> None:
+    if code == HEADER:
+        profile, _ = _string(buffer, start)
+        if profile != "ros2":
+            raise BadInput(f"{found.path}: an MCAP file of profile '{profile}'; wanted one of 'ros2', a rosbag2")
+    elif code == SCHEMA:
+        (number,) = struct.unpack_from("<H", buffer, start)
+        name, place = _string(buffer, start + 2)
+        encoding, place = _string(buffer, place)
+        schemas[number] = (name, _string(buffer, place)[0], encoding)
+    elif code == CHANNEL:
+        number, schema = struct.unpack_from("<HH", buffer, start)
+        topic, place = _string(buffer, start + 4)
+        _, place = _string(buffer, place)
+        found.channels[number] = Channel(topic, *schemas[schema], _qos(buffer, place))
+    elif code == MESSAGE:
+        number, _, stamp_ns = struct.unpack_from("<HIQ", buffer, start)
+        if number in found.channels:
+            found.entries.append(Entry(stamp_ns, chunk, start + 22, stop, number))
+
+
+def _qos(buffer: bytes | mmap.mmap, place: int) -> str:
+    (length,) = struct.unpack_from("<I", buffer, place)
+    stop, place = place + 4 + length, place + 4
+    while place < stop:
+        key, place = _string(buffer, place)
+        value, place = _string(buffer, place)
+        if key == "offered_qos_profiles":
+            return value
+    return ""
+
+
+def _string(buffer: bytes | mmap.mmap, place: int) -> tuple[str, int]:
+    (length,) = struct.unpack_from("<I", buffer, place)
+    data = buffer[place + 4 : place + 4 + length]
+    if len(data) < length:
+        raise struct.error("string cut")
+    return bytes(data).decode(), place + 4 + length
+
+
+def _decompress(compression: str, data: bytes) -> bytes:
+    """As much as there is; a broken or unknown compression gives nothing."""
+    if compression == "":
+        return data
+    streams = {"zstd": zstd.ZstdDecompressor, "lz4": lz4.frame.LZ4FrameDecompressor}
+    try:
+        return streams[compression]().decompress(data)
+    except (KeyError, zstd.ZstdError, RuntimeError, EOFError):
+        return b""
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with open(path, "rb") as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError as error:  # nothing to map
+            raise BadInput(f"{path}: the file is empty; give a rosbag2") from error
