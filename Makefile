@@ -1,0 +1,105 @@
+# `make demo` and `make test` each do the whole set-up first; neither needs the other, and a second run reuses it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help setup test demo lint clean
+
+VENV := .venv
+# A venv belongs to one world: the sourced ROS 2, or the wheels from PyPI.
+STAMP := $(VENV)/ready-for-$(or $(ROS_DISTRO),pypi)
+
+# The wheels' bootstrap of another venv must not leak in here: it would load that venv's libraries.
+ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
+endif
+
+help:
+	@echo "make demo    an unseen room through the running nodes; results in out/demo/"
+	echo "make test    all tests"
+	echo "make lint    ruff, where it is installed"
+	echo "make clean   remove the set-up and everything built"
+
+setup: $(STAMP)
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest $(TESTS)
+
+demo: $(STAMP)
+	$(VENV)/bin/wsss demo $(DEMO)
+
+lint:
+	ruff check --line-length 120 --select E,F,W,I,B .
+
+clean:
+	rm -rf $(VENV) build install log *.egg-info
+
+$(STAMP): setup.py setup.cfg constraints.txt Makefile
+	@install_or_name() {  # install_or_name PACKAGE...: as root install it, otherwise say how and stop
+	    echo "Missing on this system: $$*. The command that installs it: sudo apt-get install -y $$*"
+	    [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null || exit 1
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "$$@"
+	}
+
+	# 1. A Python from 3.10 to 3.12; on a ROS 2 machine the one that ROS was built for.
+	ros=
+	find_python() {
+	    local candidate
+	    for candidate in $${PYTHON:-} python3 python3.12 python3.11 python3.10; do
+	        if "$$candidate" -c "import sys; assert (3, 10) <= sys.version_info < (3, 13)$$1" 2> /dev/null; then
+	            python=$$candidate
+	            return
+	        fi
+	    done
+	    return 1
+	}
+	if [ -n "$${ROS_DISTRO:-}" ] && find_python "; import rclpy"; then
+	    ros=$$ROS_DISTRO
+	elif [ -n "$${ROS_DISTRO:-}" ]; then
+	    echo "ROS_DISTRO is '$$ROS_DISTRO', but no Python from 3.10 to 3.12 here can import rclpy."
+	    echo "Source a ROS 2 that is whole (/opt/ros/jazzy/setup.bash), or none at all (unset ROS_DISTRO)."
+	    exit 1
+	elif ! find_python ""; then
+	    echo "Python 3.10, 3.11 or 3.12 is needed; found: $$(python3 --version 2>&1 || true)."
+	    echo "Install one, or name it: make PYTHON=/path/to/python3.12 ..."
+	    exit 1
+	fi
+
+	# 2. The virtual environment; begun anew where it is broken or belongs to the other world.
+	world="$${ros:-pypi}"
+	if ! $(VENV)/bin/python -m pip --version > /dev/null 2>&1 || [ "$$(cat $(VENV)/world 2> /dev/null)" != "$$world" ]; then
+	    if ! "$$python" -c "import ensurepip" 2> /dev/null; then
+	        install_or_name "$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+	    fi
+	    echo "Setting up $(VENV) with $$("$$python" --version), ROS 2 from: $$world"
+	    "$$python" -m venv --clear $${ros:+--system-site-packages} $(VENV)
+	    echo "$$world" > $(VENV)/world
+	fi
+
+	# 3. The package and what it needs. A sourced ROS 2 keeps its own rclpy, and the numpy 1 its messages were built with.
+	pip() { $(VENV)/bin/python -m pip --disable-pip-version-check "$$@"; }
+	pip install -q "pip>=23.1" "setuptools>=64" wheel
+	if [ -n "$$ros" ]; then
+	    { grep "^torch==" constraints.txt; "$$python" -c "import numpy; print(f'numpy=={numpy.__version__}')"; } > $(VENV)/constraints.txt
+	    pip install -q --use-pep517 -c $(VENV)/constraints.txt -e ".[test]"
+	else
+	    pip install -q --use-pep517 -c constraints.txt -e ".[test,ros]"
+	fi
+
+	# 4. System libraries: what the imports miss is named and, as root, installed.
+	while ! missing=$$($(VENV)/bin/python -c "import open3d, torch, rclpy, numba.np.ufunc.omppool; rclpy.init()" 2>&1); do
+	    library=$$(grep -oE 'lib[A-Za-z0-9_+.-]+\.so[0-9.]*: cannot open shared object' <<< "$$missing" | head -n 1 | cut -d : -f 1 || true)
+	    case "$$library" in
+	        libusb-1.0.so*) package=libusb-1.0-0 ;;
+	        libgomp.so*) package=libgomp1 ;;
+	        libGL.so*) package=libgl1 ;;
+	        libEGL.so*) package=libegl1 ;;
+	        libX11.so*) package=libx11-6 ;;
+	        libgthread* | libglib*) package=libglib2.0-0 ;;
+	        *) echo "$$missing"; echo "An import fails for a reason this set-up does not know."; exit 1 ;;
+	    esac
+	    if [ "$$package" = "$${last:-}" ]; then echo "$$missing"; exit 1; fi
+	    last=$$package
+	    install_or_name "$$package"
+	done
+	touch $@

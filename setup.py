@@ -1,0 +1,71 @@
+"""How the package installs, for pip and for colcon (ament_python) alike."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "wsss_ros"
+NODES = ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay")
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Semantic segmentation from class tags only, as ROS 2 nodes.",
+    license="Apache-2.0",
+    maintainer="wsss_ros maintainers",
+    maintainer_email="maintainers@wsss-ros.invalid",
+    python_requires=">=3.10",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["weights/*.safetensors"]},
+    zip_safe=False,
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", glob("launch/*.py")),
+        (f"share/{NAME}/config", [*glob("config/*.yaml"), *glob("config/*.xml"), *glob("config/*.rviz")]),
+        (f"share/{NAME}/config/labels", glob("config/labels/*.yaml")),
+    ],
+    install_requires=[
+        "jaxtyping>=0.2.25",
+        "kornia>=0.7",
+        "lightning-fabric>=2.2",
+        "matplotlib>=3.6",
+        "numba>=0.58",
+        "numpy>=1.24",
+        # One Python package from two wheels; open3d-cpu has no CUDA and is made for x86-64 only.
+        "open3d-cpu>=0.18; platform_machine == 'x86_64'",
+        "open3d>=0.18; platform_machine != 'x86_64'",
+        "pillow>=9.4",
+        "pydantic>=2.5",
+        "pyyaml>=6",
+        "rich>=13",
+        "rosbags>=0.10.6",
+        "safetensors>=0.4",
+        "scipy>=1.10",
+        "simplejpeg>=1.7",
+        "tensorboard>=2.12",
+        "torch>=2.5",
+        "typer>=0.9",
+    ],
+    extras_require={
+        "test": ["beartype>=0.18", "hypothesis>=6.82", "pytest>=7.4", "pytest-timeout>=2.2", "torchmetrics>=1.2"],
+        # rclpy and Fast DDS for machines without a ROS 2 of their own.
+        "ros": [
+            "ros-jazzy-rclpy",
+            "ros-jazzy-rmw-fastrtps-cpp",
+            "ros-jazzy-diagnostic-msgs",
+            "ros-jazzy-geometry-msgs",
+            "ros-jazzy-lifecycle-msgs",
+            "ros-jazzy-nav-msgs",
+            "ros-jazzy-sensor-msgs",
+            "ros-jazzy-std-srvs",
+            "ros-jazzy-visualization-msgs",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "wsss = wsss_ros.cli.main:main",
+            *(f"{node} = wsss_ros.nodes.{node}:main" for node in NODES),
+        ],
+    },
+)

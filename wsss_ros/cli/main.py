@@ -1,0 +1,97 @@
+"""`wsss`: one entry to everything that is not a node. Each subcommand is the function of its name in the file of its name."""
+
+import functools
+import importlib
+import logging
+import sys
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = {
+    "demo": "Take a scene through bag, nodes and replay; score and draw what they publish.",
+    "up": "Start the nodes of segment.launch.py without ROS's launch.",
+    "rooms": "Make a data set of procedural rooms in ScanNet's layout.",
+    "bag": "Write a scene as a ROS 2 bag.",
+    "replay": "Play a bag or a scene folder to the nodes, with /clock.",
+    "train": "Train networks from class tags.",
+    "bench": "Print speeds beside their baselines.",
+}
+
+
+class Deferred(TyperCommand):
+    """A subcommand that is imported when it runs, so that `wsss --help` stays quick."""
+
+    def make_context(self, info_name, args, parent=None, **extra):
+        return _import_command(self.name).make_context(info_name, args, parent=parent, **extra)
+
+
+class Commands(TyperGroup):
+    def list_commands(self, ctx) -> list[str]:
+        return [name for name in COMMANDS if find_spec(f"wsss_ros.cli.{name}")]
+
+    def get_command(self, ctx, name: str):
+        return Deferred(name, help=COMMANDS[name]) if name in self.list_commands(ctx) else None
+
+
+app = typer.Typer(
+    name="wsss",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything, and show tracebacks.")] = False,
+) -> None:
+    """Semantic segmentation for ROS 2, learned from class tags only."""
+    ctx.obj = debug
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("wsss_ros").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def main() -> None:
+    app()
+
+
+def _import_command(name: str):
+    function = getattr(importlib.import_module(f"wsss_ros.cli.{name}"), name)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=app.info.context_settings)
+    alone.command(name)(_with_plain_errors(function))
+    return typer.main.get_command(alone)
+
+
+def _with_plain_errors(function):
+    """Faults a user can mend end in one line and a status (2 bad input, 1 system, 130 Ctrl-C), not in a traceback."""
+    from wsss_ros.types import BadInput
+
+    @functools.wraps(function)
+    def command(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            _fail("interrupted", 130)
+        except BadInput as error:
+            _fail(error, 2)
+        except OSError as error:
+            _fail(error, 1)
+
+    return command
+
+
+def _fail(message, status: int) -> None:
+    if sys.exc_info()[0] is not KeyboardInterrupt and logging.getLogger("wsss_ros").level == logging.DEBUG:
+        raise
+    typer.secho(f"wsss: {' '.join(str(message).split())}", fg=typer.colors.RED, err=True)
+    raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    main()
