@@ -23,6 +23,13 @@ def compiled(function):
         return numba.njit(nogil=True)(function)
 
 
+def readonly(array: np.ndarray) -> np.ndarray:
+    """A contiguous read-only view: one type for numba, whether the caller's array is writable or a message's."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
 # --- rigid motions ---------------------------------------------------------------------------------
 
 
@@ -186,7 +193,7 @@ def voxel_downsample(
     capacity = table_size(len(xyz))
     keys, values = np.full(capacity, -1, np.int64), np.empty(capacity, np.int64)
     first, voxel = np.empty(len(xyz), np.int64), np.empty(len(xyz), np.int64)
-    count = _assign_voxels(np.ascontiguousarray(xyz), float(size), keys, values, first, voxel)
+    count = _assign_voxels(readonly(xyz), float(size), keys, values, first, voxel)
     if count < 0:
         bad = xyz[-count - 1].tolist()
         raise BadInput(f"point {bad} is not finite or more than {VOXEL_RANGE} voxels of {size} m from the origin")

@@ -1,0 +1,165 @@
+"""A voxel map of posed RGB-D frames: one coloured point for each voxel seen, in bounded memory."""
+
+import logging
+from collections import Counter
+
+import numpy as np
+
+from wsss_ros.config import AccumulatorConfig
+from wsss_ros.geometry import check_posed_depth, compiled, find_slot, readonly, table_size, voxel_key
+from wsss_ros.types import BadInput, Camera, Cloud, Frame
+
+_log = logging.getLogger("wsss_ros")
+_FIRST_TABLE = 1 << 16
+
+
+class VoxelMap:
+    """Fuses frames into voxels, each with the mean position and mean colour of the pixels that fell into it.
+
+    The first ``max_points`` voxels are kept; when ``full`` the map takes no new ones and goes on refining
+    those it has. That is at most about 120 bytes for each of ``max_points``. Not for concurrent use.
+
+    ``frames`` counts the fused frames; ``refused`` counts ``frames_without_depth`` (no pixel within the depth
+    range), ``pixels_map_full`` and ``pixels_out_of_range`` (beyond 2^20 voxels from the origin).
+    """
+
+    def __init__(self, config: AccumulatorConfig = AccumulatorConfig()) -> None:
+        self.config = config
+        self.clear()
+        self._warm_up()
+
+    def clear(self) -> None:
+        """Forget everything, the counts too, and give the memory back."""
+        self.frames = 0
+        self.stamp_ns = 0
+        self.refused: Counter[str] = Counter()
+        self._count = 0
+        self._keys, self._voxels = _table(_FIRST_TABLE)
+        # x y z r g b summed, and hits; pages that are never written take no memory
+        self._sums = np.zeros((self.config.max_points, 7))
+
+    def __len__(self) -> int:
+        """Voxels in the map, whatever their hits."""
+        return self._count
+
+    @property
+    def full(self) -> bool:
+        return self._count >= self.config.max_points
+
+    def add(self, frame: Frame) -> int:
+        """Fuse one frame; returns how many new voxels it opened.
+
+        Raises BadInput, and leaves the map as it was, when the frame lacks depth, camera or pose, when
+        their sizes differ or when the pose is not a rigid motion.
+        """
+        check_posed_depth(frame)
+        if frame.rgb.shape[:2] != frame.depth_m.shape:
+            raise BadInput(
+                f"frame '{frame.name}': colour of {frame.rgb.shape[1]}x{frame.rgb.shape[0]} and depth of "
+                f"{frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}; wanted depth registered to the colour image"
+            )
+        before, was_full = self._count, self.full
+        used = self._fuse(frame)
+        if not used:
+            self.refused["frames_without_depth"] += 1
+            return 0
+        self.frames += 1
+        self.stamp_ns = frame.stamp_ns
+        if self.full and not was_full:
+            _log.warning("the map is full at %d points; new surfaces are left out", self._count)
+        return self._count - before
+
+    def cloud(self) -> Cloud:
+        """The voxels with at least ``min_hits`` hits, in the order they were opened, stamped like the last frame."""
+        sums = self._sums[: self._count]
+        sums = sums[sums[:, 6] >= self.config.min_hits]
+        mean = sums[:, :6] / sums[:, 6:]
+        rgb = np.rint(mean[:, 3:]).astype(np.uint8)
+        return Cloud(xyz=mean[:, :3].astype(np.float32), rgb=rgb, stamp_ns=self.stamp_ns)
+
+    def _fuse(self, frame: Frame) -> int:
+        """Run the kernel over all pixels, enlarging the table when it asks; returns how many pixels had depth."""
+        config, camera = self.config, frame.camera
+        intrinsics = (float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy))
+        limits = (config.voxel_size_m, config.min_depth_m, config.max_depth_m)
+        depth, rgb = readonly(frame.depth_m), readonly(frame.rgb)
+        pose = readonly(frame.world_from_camera.astype(np.float64))
+        row = used = 0
+        while True:
+            row, count, seen, refused, strayed = _fuse_rows(
+                depth, rgb, intrinsics, pose, limits, self._keys, self._voxels, self._sums, self._count, row
+            )
+            self._count, used = count, used + seen
+            self.refused.update(pixels_map_full=refused, pixels_out_of_range=strayed)
+            if row == len(depth):
+                return used
+            self._enlarge(depth.shape[1])
+
+    def _enlarge(self, row_length: int) -> None:
+        keys, voxels = self._keys, self._voxels
+        room = max(4 * self._count, 2 * (self._count + row_length))
+        self._keys, self._voxels = _table(min(table_size(room), table_size(self.config.max_points + row_length)))
+        _rehash(keys, voxels, self._keys, self._voxels)
+
+    def _warm_up(self) -> None:
+        """Compile the kernels now (seconds the first time, milliseconds from numba's cache), not at the first frame."""
+        self._fuse(Frame(np.zeros((1, 1, 3), np.uint8), Camera(1, 1, 0, 0, 1, 1), np.zeros((1, 1), np.float32), np.eye(4)))
+        _rehash(*_table(1), *_table(1))
+
+
+def _table(slots: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full(slots, -1, np.int64), np.empty(slots, np.int32)
+
+
+@compiled
+def _fuse_rows(depth, rgb, intrinsics, pose, limits, keys, voxels, sums, count, row):
+    """Fuse from ``row`` on; stops early at a row that might fill more than half of the table."""
+    fx, fy, cx, cy = intrinsics
+    size, near, far = limits
+    height, width = depth.shape
+    used = refused = strayed = 0
+    last_key, last_voxel = np.int64(-2), np.int64(-1)
+    while row < height:
+        if min(count + width, len(sums)) * 2 > len(keys):
+            break
+        for column in range(width):
+            z = np.float64(depth[row, column])
+            if not (near <= z <= far and z > 0):
+                continue
+            used += 1
+            a, b = (column - cx) / fx * z, (row - cy) / fy * z
+            x = pose[0, 0] * a + pose[0, 1] * b + pose[0, 2] * z + pose[0, 3]
+            y = pose[1, 0] * a + pose[1, 1] * b + pose[1, 2] * z + pose[1, 3]
+            w = pose[2, 0] * a + pose[2, 1] * b + pose[2, 2] * z + pose[2, 3]
+            key = voxel_key(x, y, w, size)
+            if key != last_key:  # neighbouring pixels mostly share a voxel
+                last_key, last_voxel = key, np.int64(-1)
+                if key >= 0:
+                    slot = find_slot(keys, key)
+                    if keys[slot] < 0 and count < len(sums):
+                        keys[slot], voxels[slot] = key, count
+                        count += 1
+                    if keys[slot] >= 0:
+                        last_voxel = np.int64(voxels[slot])
+            if last_voxel < 0:
+                strayed += key < 0
+                refused += key >= 0
+                continue
+            total = sums[last_voxel]
+            total[0] += x
+            total[1] += y
+            total[2] += w
+            total[3] += rgb[row, column, 0]
+            total[4] += rgb[row, column, 1]
+            total[5] += rgb[row, column, 2]
+            total[6] += 1
+        row += 1
+    return row, count, used, refused, strayed
+
+
+@compiled
+def _rehash(keys, voxels, new_keys, new_voxels):
+    for slot in range(len(keys)):
+        if keys[slot] >= 0:
+            new = find_slot(new_keys, keys[slot])
+            new_keys[new], new_voxels[new] = keys[slot], voxels[slot]

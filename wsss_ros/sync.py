@@ -1,0 +1,222 @@
+"""Matching of messages from several streams by their stamps: pure, bounded, and at ease with looped bags."""
+
+import bisect
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsss_ros.types import BadInput
+
+JUMP_NS = 1_000_000_000  # farther back than this is another time, not a message out of order
+STEPS_BACK = 3  # so many messages in a row behind their stream's newest are another time too
+
+
+@dataclass
+class Received:
+    """What a stream has brought so far; ``stamp_ns`` is that of the last message, None before the first."""
+
+    count: int = 0
+    stamp_ns: int | None = None
+
+
+class _Pending:
+    """The waiting items of one stream, sorted by stamp, and the stream's own clock."""
+
+    def __init__(self) -> None:
+        self.stamps: list[int] = []
+        self.items: list[Any] = []
+        self.newest: int | None = None
+        self.pace = 0
+        self.steps_back = 0
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def insert(self, stamp: int, item: Any) -> None:
+        at = bisect.bisect_right(self.stamps, stamp)
+        self.stamps.insert(at, stamp)
+        self.items.insert(at, item)
+
+    def pop(self, at: int) -> Any:
+        self.stamps.pop(at)
+        return self.items.pop(at)
+
+    def drop_before(self, stamp: int) -> int:
+        count = bisect.bisect_left(self.stamps, stamp)
+        del self.stamps[:count], self.items[:count]
+        return count
+
+    def nearest(self, stamp: int, tolerance: int) -> int | None:
+        after = bisect.bisect_left(self.stamps, stamp)
+        around = [at for at in (after - 1, after) if 0 <= at < len(self.stamps)]
+        best = min(around, key=lambda at: abs(self.stamps[at] - stamp), default=None)
+        return best if best is not None and abs(self.stamps[best] - stamp) <= tolerance else None
+
+    def tick(self, stamp: int) -> None:
+        if self.newest is None or stamp > self.newest:
+            self.pace = 0 if self.newest is None else stamp - self.newest
+            self.newest, self.steps_back = stamp, 0
+        elif stamp < self.newest:
+            self.steps_back += 1
+
+
+class Synchronizer:
+    """Builds sets of one item from each stream, all within ``tolerance_ns`` of the first stream's stamp.
+
+    The first stream leads: it says which views exist. The others may come at any rate; the item nearest
+    to the leader's stamp is taken, and each item at most once. A complete set waits, at most until the
+    leader's next item, only for a stream whose pace promises an item less than half as far away.
+    Sets come out in the order of their stamps; a newer complete set takes the place of older ones.
+
+    At most ``capacity`` items of each stream wait. What is not matched is counted in ``dropped`` by cause:
+
+    - ``unmatched``: items of the first stream that a newer set overtook before they were complete;
+    - ``surplus``: items of other streams that no set needed (a stream faster than the first);
+    - ``overflow``: the oldest of a stream beyond ``capacity``, its partners having stayed away;
+    - ``late``: older than the last set, or a stray from more than a second ago;
+    - ``clock_jump``: waiting items when the clock jumped back, as in a looped bag.
+
+    A jump back is two messages in a row from over a second ago, or three in a row behind the newest of
+    their stream; a single message out of order is neither. It empties the buffers and counts ``resets``.
+    Safe to call from several threads; nothing foreign is called inside.
+    """
+
+    def __init__(self, streams: Sequence[str], tolerance_ns: int, capacity: int = 30) -> None:
+        """Raises BadInput for no or repeated streams, a negative tolerance or no capacity."""
+        if not streams or len(set(streams)) != len(streams):
+            raise BadInput(f"streams {list(streams)}; wanted one or more different names")
+        if tolerance_ns < 0 or capacity < 1:
+            raise BadInput(f"tolerance {tolerance_ns} ns, capacity {capacity}; wanted at least 0 and at least 1")
+        self.tolerance_ns, self.capacity = int(tolerance_ns), int(capacity)
+        self.latest_received = {stream: Received() for stream in streams}
+        self.dropped: Counter[str] = Counter()
+        self.matched = 0
+        self.resets = 0
+        self._leader = streams[0]
+        self._left_ns: int | None = None  # the time that the last jump left behind
+        self._suspect: tuple[str, int, Any] | None = None
+        self._lock = threading.Lock()
+        self._empty()
+
+    @property
+    def pending(self) -> int:
+        """Items that wait for partners."""
+        return sum(map(len, self._streams.values())) + (self._suspect is not None)
+
+    def add(self, stream: str, stamp_ns: int, item: Any) -> dict[str, Any] | None:
+        """Take one message; returns the set it completes, ``{stream: item}``, or None.
+
+        Raises BadInput for a stream that was not announced.
+        """
+        if stream not in self._streams:
+            raise BadInput(f"stream '{stream}'; wanted one of {', '.join(self._streams)}")
+        with self._lock:
+            received = self.latest_received[stream]
+            received.count, received.stamp_ns = received.count + 1, stamp_ns
+            for arrival in self._in_this_time(stream, stamp_ns, item):
+                self._insert(*arrival)
+            return self._newest_set()
+
+    # --- one time or another ---
+
+    def _in_this_time(self, stream: str, stamp: int, item: Any) -> list[tuple[str, int, Any]]:
+        """The arrivals that belong to the present time, which a jump back makes that of ``stamp``."""
+        own = self._streams[stream]
+        if self._is_left_over(stamp):
+            self.dropped["late"] += 1
+            return []
+        if own.newest is not None and stamp < own.newest - JUMP_NS:
+            return self._suspicious(stream, stamp, item)
+        if self._suspect is not None and self._suspect[0] == stream:
+            self._forget_suspect()
+        own.tick(stamp)
+        if own.steps_back >= STEPS_BACK:
+            self._jump()
+            self._streams[stream].tick(stamp)
+        return [(stream, stamp, item)]
+
+    def _is_left_over(self, stamp: int) -> bool:
+        """Whether the message was still under way from the time before the last jump."""
+        clocks = [own.newest for own in self._streams.values() if own.newest is not None]
+        return (
+            self._left_ns is not None
+            and bool(clocks)
+            and abs(stamp - self._left_ns) <= JUMP_NS
+            and max(clocks) < stamp - JUMP_NS
+        )
+
+    def _suspicious(self, stream: str, stamp: int, item: Any) -> list[tuple[str, int, Any]]:
+        before, self._suspect = self._suspect, (stream, stamp, item)
+        if before is None:
+            return []
+        if abs(before[1] - stamp) > JUMP_NS:
+            self.dropped["late"] += 1
+            return []
+        self._suspect = None
+        self._jump()
+        for name, when, _ in (before, (stream, stamp, item)):
+            self._streams[name].tick(when)
+        return [before, (stream, stamp, item)]
+
+    def _forget_suspect(self) -> None:
+        self._suspect = None
+        self.dropped["late"] += 1
+
+    def _jump(self) -> None:
+        self._left_ns = max(own.newest for own in self._streams.values() if own.newest is not None)
+        self.dropped["clock_jump"] += self.pending
+        self.resets += 1
+        self._suspect = None
+        self._empty()
+
+    def _empty(self) -> None:
+        self._streams = {stream: _Pending() for stream in self.latest_received}
+        self._last_set_ns: int | None = None
+
+    # --- sets ---
+
+    def _insert(self, stream: str, stamp: int, item: Any) -> None:
+        if self._last_set_ns is not None and stamp < self._useful_from(stream):
+            self.dropped["late"] += 1
+            return
+        own = self._streams[stream]
+        own.insert(stamp, item)
+        if len(own) > self.capacity:
+            own.pop(0)
+            self.dropped["overflow"] += 1
+
+    def _useful_from(self, stream: str) -> int:
+        """The oldest stamp that a set after the last one can use."""
+        return self._last_set_ns + 1 - (0 if stream == self._leader else self.tolerance_ns)
+
+    def _newest_set(self) -> dict[str, Any] | None:
+        for choice in self._complete_sets():
+            return self._take(choice)
+        return None
+
+    def _complete_sets(self) -> Iterator[dict[str, int]]:
+        """Positions of the items of each set that is complete and need not wait, the newest first."""
+        leader = self._streams[self._leader]
+        for at in reversed(range(len(leader))):
+            stamp = leader.stamps[at]
+            choice = {name: own.nearest(stamp, self.tolerance_ns) for name, own in self._streams.items()}
+            choice[self._leader] = at
+            if None not in choice.values() and not any(self._may_improve(n, stamp, k) for n, k in choice.items()):
+                yield choice
+
+    def _may_improve(self, stream: str, stamp: int, at: int) -> bool:
+        own, leader = self._streams[stream], self._streams[self._leader]
+        if own.newest >= stamp or leader.newest > stamp or not own.pace:
+            return False
+        return 2 * abs(own.newest + own.pace - stamp) < abs(own.stamps[at] - stamp)
+
+    def _take(self, choice: dict[str, int]) -> dict[str, Any]:
+        self._last_set_ns = self._streams[self._leader].stamps[choice[self._leader]]
+        result = {name: self._streams[name].pop(at) for name, at in choice.items()}
+        self.matched += len(result)
+        for name, own in self._streams.items():
+            cause = "unmatched" if name == self._leader else "surplus"
+            self.dropped[cause] += own.drop_before(self._useful_from(name))
+        return result
