@@ -1,0 +1,98 @@
+"""Image files: JPEG and PNG colour, 16-bit PNG for depth in millimetres and label ids."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8, UInt16
+from PIL import Image
+
+from wsss_ros.types import BadInput
+
+try:
+    import simplejpeg
+except ImportError:  # Pillow decodes the same images, about three times slower
+    simplejpeg = None
+
+_DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def read_rgb(path: str | Path, at_least: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """Decode a colour image. Raises BadInput naming the file when it is missing, truncated or no image.
+
+    ``at_least`` = (width, height): a JPEG may come back reduced by a whole factor, averaged over pixel
+    areas, to no less than this size; that costs a fraction of the full decoding.
+    """
+    data = read_bytes(path, "a colour image")
+    try:
+        if simplejpeg is not None and simplejpeg.is_jpeg(data):
+            return simplejpeg.decode_jpeg(data, **_reduction(data, at_least))
+        return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+    except _DECODE_ERRORS as error:
+        raise BadInput(f"{path}: cannot be decoded ({error}); wanted a whole JPEG or PNG image") from error
+
+
+def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
+    """libjpeg's reduced decoding, for the factors 2, 4 and 8 that divide both sides (so pixel areas stay aligned)."""
+    if at_least is None:
+        return {}
+    height, width = simplejpeg.decode_jpeg_header(data)[:2]
+    for factor in (8, 4, 2):
+        if width % factor == height % factor == 0 and width >= factor * at_least[0] and height >= factor * at_least[1]:
+            return {"min_width": width // factor, "min_height": height // factor}
+    return {}
+
+
+def read_uint16(path: str | Path, what: str = "image of 16-bit numbers") -> UInt16[np.ndarray, "H W"]:
+    """Decode a one-channel 8- or 16-bit PNG to uint16. Raises BadInput naming the file."""
+    return _read_grey(path, what).astype(np.uint16)
+
+
+def _read_grey(path: str | Path, what: str) -> np.ndarray:
+    data = read_bytes(path, f"an {what}")
+    try:
+        image = Image.open(io.BytesIO(data))
+        pixels = np.asarray(image)
+    except _DECODE_ERRORS as error:
+        raise BadInput(f"{path}: cannot be decoded ({error}); wanted an {what}, a whole one-channel PNG") from error
+    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16, np.int32):
+        raise BadInput(f"{path}: {image.mode} image of shape {pixels.shape}; wanted one 16-bit channel, an {what}")
+    return pixels
+
+
+def read_depth(path: str | Path) -> Float32[np.ndarray, "H W"]:
+    """Depth in metres from a 16-bit PNG in millimetres; 0 and 65535 (missing) become 0."""
+    millimetres = _read_grey(path, "image of depth in millimetres")
+    if millimetres.dtype == np.uint8:
+        raise BadInput(f"{path}: 8-bit image; wanted depth in millimetres, which takes 16 bits a pixel")
+    depth_m = millimetres.astype(np.float32)
+    depth_m[millimetres == 65535] = 0
+    depth_m /= np.float32(1000)
+    return depth_m
+
+
+def write_rgb(path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92) -> None:
+    """Write a JPEG without chroma subsampling."""
+    if simplejpeg is not None:
+        Path(path).write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality, colorsubsampling="444"))
+    else:
+        Image.fromarray(rgb).save(path, "JPEG", quality=quality, subsampling=0)
+
+
+def write_uint16(path: str | Path, pixels: UInt16[np.ndarray, "H W"]) -> None:
+    """Write a PNG with one 16-bit channel."""
+    Image.fromarray(pixels).save(path, "PNG", compress_level=3)
+
+
+def write_depth(path: str | Path, depth_m: Float32[np.ndarray, "H W"]) -> None:
+    """Depth in metres to a 16-bit PNG in millimetres; not finite, not positive or 65.535 m and more becomes 0."""
+    usable = np.isfinite(depth_m) & (depth_m > 0) & (depth_m < 65.5345)
+    write_uint16(path, np.where(usable, np.rint(np.where(usable, depth_m, 0) * 1000.0), 0).astype(np.uint16))
+
+
+def read_bytes(path: str | Path, wanted: str) -> bytes:
+    """The bytes of a file; BadInput when there are none to be had."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); wanted {wanted}") from error

@@ -1,0 +1,148 @@
+"""PLY files as numpy structured arrays: one record per vertex, one field per property."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32
+
+from wsss_ros.types import BadInput
+
+_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
+    **{"float32": "f4", "float64": "f8"},
+}
+_NAMES = {np.dtype(code): name for name, code in list(_TYPES.items())[:8]}
+_BYTE_ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
+_FACE = np.dtype([("count", "u1"), ("vertices", "<i4", 3)])
+
+
+@dataclass
+class _Element:
+    name: str
+    count: int
+    fields: list[tuple[str, str]]
+    list_count_bytes: int = 0  # 0: the element has no list properties
+
+    def least_bytes(self) -> int:
+        return self.count * (np.dtype(self.fields).itemsize + self.list_count_bytes)
+
+
+def read(path: str | Path) -> np.ndarray:
+    """The vertices of a PLY file (ascii or binary), with its own property names and types in its own order.
+
+    Other elements (faces) are not returned. Raises BadInput naming the file when it is no PLY, has
+    no vertices, or is cut short.
+    """
+    path = Path(path)
+    data = _bytes_of(path)
+    style, elements, start = _read_header(path, data)
+    names = [element.name for element in elements]
+    if "vertex" not in names:
+        raise BadInput(f"{path}: this PLY has elements {names}; wanted 'vertex'")
+    before, vertex = elements[: names.index("vertex")], elements[names.index("vertex")]
+    if vertex.list_count_bytes or any(element.list_count_bytes for element in before):
+        raise BadInput(f"{path}: a list property in or before the vertices; store faces after plain vertices")
+    dtype = np.dtype([(name, _BYTE_ORDERS[style] + code) for name, code in vertex.fields])
+    if style == "ascii":
+        return _read_ascii(path, data[start:], before, vertex.count, dtype)
+    return _read_binary(path, data, start, elements, vertex, dtype)
+
+
+def write(path: str | Path, vertices: np.ndarray, faces: Int32[np.ndarray, "F 3"] | None = None, ascii: bool = False) -> None:
+    """Write a structured array [N] as the vertices of a PLY file, with (possibly no) triangles after them.
+
+    Raises BadInput when a field has no PLY type (64-bit integers, booleans, sub-arrays).
+    """
+    faces = np.zeros((0, 3), np.int32) if faces is None else faces
+    header = ["ply", f"format {'ascii' if ascii else 'binary_little_endian'} 1.0", f"element vertex {len(vertices)}"]
+    header += [f"property {_ply_type(name, vertices.dtype[name])} {name}" for name in vertices.dtype.names]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
+    with open(path, "wb") as file:
+        file.write(("\n".join(header) + "\n").encode("ascii"))
+        if ascii:
+            file.write("".join(" ".join(map(repr, row)) + "\n" for row in vertices.tolist()).encode("ascii"))
+            file.write("".join(f"3 {a} {b} {c}\n" for a, b, c in faces).encode("ascii"))
+        else:
+            packed = [(name, vertices.dtype[name].newbyteorder("<")) for name in vertices.dtype.names]
+            file.write(vertices.astype(packed).tobytes())
+            records = np.empty(len(faces), _FACE)
+            records["count"], records["vertices"] = 3, faces
+            file.write(records.tobytes())
+
+
+def _ply_type(name: str, dtype: np.dtype) -> str:
+    known = _NAMES.get(dtype.newbyteorder("="))
+    if known is None:
+        raise BadInput(f"PLY property '{name}' is {dtype}; wanted one of {', '.join(map(str, _NAMES))}")
+    return known
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); wanted a PLY file") from error
+
+
+def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
+    """(format, elements, offset of the first byte behind the header)"""
+    if not data.startswith((b"ply\n", b"ply\r")):
+        raise BadInput(f"{path}: no PLY file, it starts with {data[:8]!r}; wanted 'ply'")
+    mark = data.find(b"\nend_header")
+    newline = data.find(b"\n", mark + 1)
+    if mark < 0 or newline < 0:
+        raise BadInput(f"{path}: cut short within the header ({len(data)} bytes, no 'end_header'); get the file again")
+    style, elements = "", []
+    for line in data[:mark].decode("latin-1").splitlines()[1:]:
+        try:
+            style = _header_line(line.split(), elements) or style
+        except (ValueError, KeyError, IndexError) as error:
+            raise BadInput(f"{path}: cannot make sense of the PLY header line '{line}'") from error
+    if style not in _BYTE_ORDERS:
+        raise BadInput(f"{path}: PLY format '{style}'; wanted one of {', '.join(_BYTE_ORDERS)}")
+    return style, elements, newline + 1
+
+
+def _header_line(words: list[str], elements: list[_Element]) -> str | None:
+    match words:
+        case ["format", style, _]:
+            return style
+        case ["element", name, count] if int(count) >= 0:
+            elements.append(_Element(name, int(count), []))
+        case ["property", "list", count_type, _, _]:
+            elements[-1].list_count_bytes += np.dtype(_TYPES[count_type]).itemsize
+        case ["property", kind, name]:
+            elements[-1].fields.append((name, _TYPES[kind]))
+        case ["comment" | "obj_info", *_] | []:
+            pass
+        case _:
+            raise ValueError(words)
+    return None
+
+
+def _read_binary(
+    path: Path, data: bytes, start: int, elements: list[_Element], vertex: _Element, dtype: np.dtype
+) -> np.ndarray:
+    wanted = start + sum(element.least_bytes() for element in elements)
+    if len(data) < wanted:
+        raise BadInput(f"{path}: cut short, {len(data)} bytes of at least {wanted}; get the file again")
+    skipped = sum(element.least_bytes() for element in elements[: elements.index(vertex)])
+    vertices = np.frombuffer(data, dtype, vertex.count, start + skipped)
+    return vertices.astype(dtype.newbyteorder("="))
+
+
+def _read_ascii(path: Path, data: bytes, before: list[_Element], count: int, dtype: np.dtype) -> np.ndarray:
+    skipped, width = sum(element.count * len(element.fields) for element in before), len(dtype)
+    words = data.split()[skipped : skipped + count * width]
+    if len(words) < count * width:
+        raise BadInput(f"{path}: cut short, {len(words)} numbers of {count * width}; get the file again")
+    try:
+        table = np.array(words, np.float64).reshape(count, width)
+    except ValueError as error:
+        raise BadInput(f"{path}: a vertex that is no number ({error})") from error
+    vertices = np.empty(count, dtype)
+    for column, name in zip(table.T, dtype.names, strict=True):
+        vertices[name] = column
+    return vertices

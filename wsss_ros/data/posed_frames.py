@@ -1,0 +1,229 @@
+"""Posed RGB-D frames lying in a folder as images and text: what the ScanNet and the plain folder readers share."""
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, UInt8
+from PIL import Image
+
+from wsss_ros.data.images import read_bytes, read_depth, read_rgb
+from wsss_ros.geometry import check_pose
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.types import BadInput, Camera, Frame
+
+TAGS_FILE = "tags.csv"
+_SCENE_ROW = "scene"
+_FRAME_RATE_HZ = 30
+_log = logging.getLogger("wsss_ros")
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """The files of one view; ``number`` is its place in the recording."""
+
+    number: int
+    name: str
+    color: Path
+    depth: Path
+    pose: Path
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The depth camera and the colour camera beside it, both at native size.
+
+    ``color`` is None where the colour image is registered to the depth image already and of its size.
+    """
+
+    depth: Camera
+    color: Camera | None = None
+
+
+def list_frames(colors: Iterable[Path], depths: Iterable[Path], poses: Iterable[Path]) -> tuple[list[FrameFiles], int]:
+    """Match files by the number their names hold, in numeric order; gaps are fine.
+
+    Also returns how many numbers lack one of the three files. Files without a number are ignored.
+    """
+    by_number = [{int(stem): path for path in paths if (stem := _number(path)).isdecimal()} for paths in (colors, depths, poses)]
+    whole = sorted(set.intersection(*map(set, by_number)))
+    incomplete = len(set.union(*map(set, by_number))) - len(whole)
+    color, depth, pose = by_number
+    return [FrameFiles(n, color[n].name.split(".")[0], color[n], depth[n], pose[n]) for n in whole], incomplete
+
+
+def _number(path: Path) -> str:
+    return path.name.split(".")[0].removeprefix("frame-")
+
+
+class PosedFrames:
+    """The frames of one folder with a usable pose; images are decoded when asked for.
+
+    Frames with a lost pose (-inf or NaN) are left out, as are incomplete ones; ``skipped`` counts them
+    by cause. ``stamps_ns`` maps frame numbers to time; where it has none, the numbers count at 30 Hz.
+    Raises BadInput naming the file for a pose that is no rigid 4x4 matrix.
+    """
+
+    def __init__(self, files: list[FrameFiles], incomplete: int, rig: Rig | None, stamps_ns: dict[int, int]) -> None:
+        poses = [_read_pose(file.pose) for file in files]
+        self.files = [file for file, pose in zip(files, poses, strict=True) if pose is not None]
+        self.poses = [pose for pose in poses if pose is not None]
+        self.rig, self.stamps_ns = rig, stamps_ns
+        self.skipped = +Counter({"lost pose": len(files) - len(self.files), "file missing": incomplete})
+        for cause, count in self.skipped.items():
+            _log.warning("%d of %d frames left out: %s", count, len(files) + incomplete, cause)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def stamp_ns(self, index: int) -> int:
+        number = self.files[index].number
+        return self.stamps_ns.get(number, number * 1_000_000_000 // _FRAME_RATE_HZ)
+
+    def frame(self, index: int) -> Frame:
+        """One view on the depth camera's pixels; depth the colour camera did not see counts as missing.
+
+        Raises BadInput naming the file that is missing, broken or of the wrong size.
+        """
+        file = self.files[index]
+        depth_m = read_depth(file.depth)
+        height, width = depth_m.shape
+        rgb = read_rgb(file.color, at_least=(width, height))
+        camera = self.rig.depth.resized(width, height)
+        if self.rig.color is not None:
+            rgb, seen = color_on_depth(rgb, self.rig.color, camera)
+            depth_m *= seen
+        elif rgb.shape[:2] != depth_m.shape:
+            raise BadInput(
+                f"{file.color} is {rgb.shape[1]}x{rgb.shape[0]} and {file.depth.name} is {width}x{height}; "
+                "wanted one size, depth registered to colour, or the intrinsics of both cameras"
+            )
+        return Frame(rgb, camera, depth_m, self.poses[index].copy(), self.stamp_ns(index), file.name)
+
+
+# --- colour and depth cameras ----------------------------------------------------------------------
+
+
+def color_on_depth(
+    rgb: UInt8[np.ndarray, "h w 3"], color: Camera, depth: Camera
+) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
+    """Resample a colour image onto the depth camera's pixels, averaging over areas; also which pixels colour saw.
+
+    Both cameras are taken to look the same way from the same place, as ScanNet's do but for millimetres, so
+    a pixel maps by the intrinsics alone: ``u' = fx'/fx (u - cx) + cx'``. Unseen borders repeat the edge.
+    Images that agree within half a pixel are returned as they are.
+    """
+    height, width = rgb.shape[:2]
+    u, v = _color_pixels(color.resized(width, height), depth)
+    seen = np.outer((v >= -0.5) & (v <= height - 0.5), (u >= -0.5) & (u <= width - 0.5))
+    if (width, height) == (depth.width, depth.height) and max(abs(u - np.arange(width)).max(), abs(v - np.arange(height)).max()) < 0.5:
+        return rgb, np.ones_like(seen)
+    box = np.array([*_span(u), *_span(v)])[[0, 2, 1, 3]]
+    border = int(np.ceil(max(0, -box.min(), box[2] - width, box[3] - height)))
+    if border > max(width, height) or not seen.any():
+        raise BadInput(f"colour {color} and depth {depth} do not see the same; check the files of their intrinsics")
+    image = Image.fromarray(np.pad(rgb, ((border, border), (border, border), (0, 0)), "edge"))
+    return np.array(image.resize((depth.width, depth.height), Image.Resampling.HAMMING, tuple(box + border))), seen
+
+
+def labels_on_depth(labels: UInt8[np.ndarray, "h w"], color: Camera, depth: Camera) -> UInt8[np.ndarray, "H W"]:
+    """Labels in the colour camera's view, at any size, read at the depth camera's pixels; unlabelled where unseen."""
+    height, width = labels.shape
+    u, v = (np.rint(x).astype(np.int64) for x in _color_pixels(color.resized(width, height), depth))
+    seen = np.outer((v >= 0) & (v < height), (u >= 0) & (u < width))
+    return np.where(seen, labels[np.ix_(v.clip(0, height - 1), u.clip(0, width - 1))], np.uint8(UNLABELLED))
+
+
+def _color_pixels(color: Camera, depth: Camera) -> tuple[Float64[np.ndarray, "W"], Float64[np.ndarray, "H"]]:
+    """Where the depth camera's columns and rows lie in the colour image."""
+    u = (np.arange(depth.width) - depth.cx) * (color.fx / depth.fx) + color.cx
+    v = (np.arange(depth.height) - depth.cy) * (color.fy / depth.fy) + color.cy
+    return u, v
+
+
+def _span(centres: Float64[np.ndarray, "K"]) -> tuple[float, float]:
+    """The stretch that pixels at these centres cover, 0 being the outer edge of the first source pixel."""
+    pitch = (centres[-1] - centres[0]) / max(len(centres) - 1, 1) if len(centres) > 1 else 1.0
+    return float(centres[0] - pitch / 2 + 0.5), float(centres[-1] + pitch / 2 + 0.5)
+
+
+# --- text files ------------------------------------------------------------------------------------
+
+
+def read_matrix(path: Path) -> Float64[np.ndarray, "R R"]:
+    """A 3x3 or 4x4 matrix from text. Raises BadInput naming the file."""
+    text = read_bytes(path, "a 3x3 or 4x4 matrix as text")
+    try:
+        values = np.array(text.split(), np.float64)
+        return values.reshape({9: (3, 3), 16: (4, 4)}[len(values)])
+    except (ValueError, KeyError) as error:
+        raise BadInput(f"{path}: {len(text.split())} words; wanted the 9 or 16 numbers of a matrix") from error
+
+
+def _read_pose(path: Path) -> Float64[np.ndarray, "4 4"] | None:
+    """world_from_camera, or None where tracking was lost."""
+    pose = read_matrix(path)
+    if not np.isfinite(pose).all():
+        return None
+    try:
+        check_pose(pose)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    return pose
+
+
+def read_intrinsics(path: Path) -> tuple[float, float, float, float]:
+    """fx, fy, cx, cy in pixels from a matrix file. Raises BadInput naming it."""
+    k = read_matrix(path)
+    fx, fy, cx, cy = (float(k[row, column]) for row, column in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    if not (np.isfinite([fx, fy, cx, cy]).all() and min(fx, fy, cx, cy) > 0):
+        raise BadInput(f"{path}: fx {fx:g}, fy {fy:g}, cx {cx:g}, cy {cy:g} is no camera; wanted positive numbers of pixels")
+    return fx, fy, cx, cy
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) from the head of an image file."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError) as error:
+        raise BadInput(f"{path}: cannot be decoded ({error}); wanted a JPEG or PNG image") from error
+
+
+class TagFile:
+    """``tags.csv``: rows ``frame,"name, name"``; a row ``scene`` tags the whole, which otherwise is the union.
+
+    Frames are named as their files are, with or without leading zeros. Raises BadInput naming the file
+    and the line for a class outside the label space.
+    """
+
+    def __init__(self, path: Path, labels: LabelSpace) -> None:
+        self._rows: dict[str, tuple[str, ...]] = {}
+        lines = read_bytes(path, "rows 'frame,tags'").decode("utf-8-sig", "replace").splitlines()
+        for number, row in enumerate(csv.reader(lines), start=1):
+            if len(row) < 2 or (number == 1 and row[0].strip() == "frame"):
+                continue
+            try:
+                names = {labels.names[labels.index(name)] for name in ",".join(row[1:]).split(",") if name.strip()}
+            except BadInput as error:
+                raise BadInput(f"{path}, line {number}: {error}") from error
+            self._rows[_plain(row[0])] = tuple(name for name in labels.names if name in names)
+        given = set().union(*self._rows.values())
+        self.scene = self._rows.get(_SCENE_ROW, tuple(name for name in labels.names if name in given))
+
+    def image(self, name: str) -> tuple[str, ...] | None:
+        return self._rows.get(_plain(name))
+
+    @classmethod
+    def of(cls, folder: Path, labels: LabelSpace) -> "TagFile | None":
+        """The folder's tags, where it has any."""
+        return cls(folder / TAGS_FILE, labels) if (folder / TAGS_FILE).is_file() else None
+
+
+def _plain(name: str) -> str:
+    name = name.strip().removeprefix("frame-")
+    return str(int(name)) if name.isdecimal() else name

@@ -1,0 +1,384 @@
+"""Scenes in ScanNet's own layout: a reader for ScanNet's exports and for what ``write_scene`` makes.
+
+Format: FACTS of the ScanNet repository (SensReader, BenchmarkScripts). Point cloud and poses share the
+unaligned, z-up scan frame; the axis alignment is stored beside them and applied to neither.
+"""
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, UInt8
+
+from wsss_ros.data import ply
+from wsss_ros.data.images import read_bytes, read_uint16, write_depth, write_rgb, write_uint16
+from wsss_ros.data.posed_frames import PosedFrames, Rig, TagFile, image_size, labels_on_depth, list_frames, read_intrinsics
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.types import BadInput, Camera, Cloud, Frame
+
+POINTS = "_vh_clean_2.ply"
+POINT_LABELS = "_vh_clean_2.labels.ply"
+LABEL_TABLE = "scannetv2-labels.combined.tsv"
+TIMESTAMPS = "timestamps.txt"
+NATIVE_SIZE = {"color": (1296, 968), "depth": (640, 480)}
+# The intrinsics everybody uses with the 320x240 excerpt of ScanNet, which comes without any.
+EXCERPT_CAMERA = Camera(577.870605, 577.870605, 319.5, 239.5, 640, 480)
+
+# A class smaller than this is not a tag: a few stray pixels or points are nothing a person would name.
+IMAGE_TAG_SHARE = 0.005  # of all pixels
+SCENE_TAG_SHARE = 0.0005  # of all points
+
+_VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("alpha", "u1")]
+
+
+# --- writing ---------------------------------------------------------------------------------------
+
+
+def write_scene(
+    folder: str | Path,
+    *,
+    labels: LabelSpace,
+    xyz: Float32[np.ndarray, "N 3"],
+    rgb: UInt8[np.ndarray, "N 3"],
+    point_labels: UInt8[np.ndarray, "N"],
+    instances: Int32[np.ndarray, "N"],
+    frames: Iterable[tuple[Frame, np.ndarray]],
+    axis_alignment: np.ndarray | None = None,
+    scene_type: str = "",
+) -> None:
+    """Write one scene in ScanNet's layout; equal input gives equal bytes.
+
+    ``frames`` yields views with depth, all of one camera, and their labels uint8 [H W]; they are numbered
+    from 0. A view without a pose is written as lost (-inf), as ScanNet does. ``instances`` are object
+    numbers, -1 for none. ``axis_alignment`` [4 4] is only noted down: points and poses stay unaligned.
+
+    Everything is written into a hidden folder beside ``folder``, which takes that name when it is whole, so
+    a crash or a full disk never leaves half a scene. Raises BadInput when the folder exists and holds anything.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} exists already; remove it or choose another name for the scene")
+    if not len(xyz) == len(rgb) == len(point_labels) == len(instances):
+        sizes = f"{len(xyz)} points, {len(rgb)} colours, {len(point_labels)} labels, {len(instances)} instances"
+        raise BadInput(f"{folder}: {sizes}; wanted one of each per point")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    try:
+        scene = partial / folder.name
+        scene.mkdir()
+        stem = scene / folder.name
+        _write_points(stem, labels, xyz, rgb, point_labels)
+        _write_instances(stem, labels, point_labels, instances)
+        camera, count = _write_frames(scene, labels, frames)
+        _write_info(Path(f"{stem}.txt"), camera, count, axis_alignment, scene_type)
+        os.replace(scene, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_points(stem: Path, labels: LabelSpace, xyz: np.ndarray, rgb: np.ndarray, point_labels: np.ndarray) -> None:
+    vertices = np.empty(len(xyz), _VERTEX + [("label", "<u2")])
+    for axis, name in enumerate(("x", "y", "z")):
+        vertices[name] = xyz[:, axis]
+    vertices["alpha"], vertices["label"] = 255, labels.to_ids(point_labels)
+    _set_rgb(vertices, rgb)
+    ply.write(f"{stem}{POINTS}", vertices[[name for name, _ in _VERTEX]])
+    _set_rgb(vertices, labels.colorize(point_labels))
+    ply.write(f"{stem}{POINT_LABELS}", vertices)
+
+
+def _set_rgb(vertices: np.ndarray, rgb: np.ndarray) -> None:
+    for channel, name in enumerate(("red", "green", "blue")):
+        vertices[name] = rgb[:, channel]
+
+
+def _write_instances(stem: Path, labels: LabelSpace, point_labels: np.ndarray, instances: np.ndarray) -> None:
+    """One segment per object and class; objects of a class become groups, in ScanNet's two JSON files."""
+    key = instances.astype(np.int64) * 256 + point_labels
+    kinds, segment_of_point = np.unique(key, return_inverse=True)
+    named = [(s, int(k) % 256) for s, k in enumerate(kinds) if k >= 0 and k % 256 != UNLABELLED]
+    groups = [
+        {"id": i, "objectId": i, "segments": [segment], "label": labels.names[label]}
+        for i, (segment, label) in enumerate(named)
+    ]
+    scene, segments_file = stem.name, f"{stem.name}_vh_clean_2.0.010000.segs.json"
+    aggregation = {"sceneId": f"scannet.{scene}", "appId": "wsss_ros", "segGroups": groups, "segmentsFile": f"scannet.{segments_file}"}
+    segments = {"params": {}, "sceneId": f"scannet.{scene}", "segIndices": segment_of_point.ravel().tolist()}
+    Path(f"{stem}.aggregation.json").write_text(json.dumps(aggregation))
+    stem.with_name(segments_file).write_text(json.dumps(segments))
+
+
+def _write_frames(
+    scene: Path, labels: LabelSpace, frames: Iterable[tuple[Frame, np.ndarray]]
+) -> tuple[Camera | None, int]:
+    """Returns the camera of all frames and their number."""
+    for name in ("color", "depth", "pose", "label-filt", "intrinsic"):
+        (scene / name).mkdir()
+    camera, stamps_ns = None, []
+    for index, (frame, truth) in enumerate(frames):
+        _check_frame(index, frame, truth, camera)
+        camera = frame.camera
+        pose = np.full((4, 4), -np.inf) if frame.world_from_camera is None else frame.world_from_camera
+        write_rgb(scene / "color" / f"{index}.jpg", frame.rgb)
+        write_depth(scene / "depth" / f"{index}.png", frame.depth_m)
+        write_uint16(scene / "label-filt" / f"{index}.png", labels.to_ids(truth).astype(np.uint16))
+        _write_matrix(scene / "pose" / f"{index}.txt", pose)
+        stamps_ns.append(frame.stamp_ns)
+    if any(stamps_ns):
+        (scene / TIMESTAMPS).write_text("".join(f"{index} {stamp}\n" for index, stamp in enumerate(stamps_ns)))
+    if camera is not None:
+        _write_intrinsics(scene / "intrinsic", camera)
+    return camera, len(stamps_ns)
+
+
+def _check_frame(index: int, frame: Frame, truth: np.ndarray, camera: Camera | None) -> None:
+    if frame.depth_m is None or frame.camera is None:
+        raise BadInput(f"frame {index} lacks depth or a camera; a scene in ScanNet's layout needs both")
+    if camera is not None and frame.camera != camera:
+        raise BadInput(f"frame {index} has {frame.camera}, those before {camera}; wanted one camera for the scene")
+    sizes = [image.shape[:2] for image in (frame.rgb, frame.depth_m, truth)]
+    if set(sizes) != {(frame.camera.height, frame.camera.width)}:
+        raise BadInput(f"frame {index}: colour, depth, labels of (rows, columns) {sizes}; wanted those of {frame.camera}")
+
+
+def _write_intrinsics(folder: Path, camera: Camera) -> None:
+    intrinsic = np.eye(4)
+    intrinsic[:3, :3] = camera.matrix()
+    for kind in ("color", "depth"):
+        _write_matrix(folder / f"intrinsic_{kind}.txt", intrinsic)
+        _write_matrix(folder / f"extrinsic_{kind}.txt", np.eye(4))
+
+
+def _write_matrix(path: Path, matrix: np.ndarray) -> None:
+    """Text that reads back as the same float64 numbers."""
+    path.write_text("".join(" ".join(repr(float(value)) for value in row) + "\n" for row in matrix))
+
+
+def _write_info(path: Path, camera: Camera | None, frames: int, alignment: np.ndarray | None, scene_type: str) -> None:
+    flat = {
+        "axisAlignment": np.eye(4) if alignment is None else alignment,
+        "colorToDepthExtrinsics": np.eye(4),
+    }
+    info = {key: " ".join(repr(float(value)) for value in np.ravel(matrix)) for key, matrix in flat.items()}
+    for kind in ("color", "depth") if camera else ():
+        info |= {f"{kind}Width": camera.width, f"{kind}Height": camera.height}
+        info |= {f"fx_{kind}": camera.fx, f"fy_{kind}": camera.fy, f"mx_{kind}": camera.cx, f"my_{kind}": camera.cy}
+    info |= {"numColorFrames": frames, "numDepthFrames": frames, "sceneType": scene_type, "labelIds": "nyu40"}
+    path.write_text("".join(f"{key} = {value}\n" for key, value in sorted(info.items())))
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+class ScanNetScene:
+    """One scan folder: ScanNet's own or one of ``write_scene``. Follows ``types.Scene``.
+
+    Frames come on the depth camera's pixels: colour of another size is averaged onto them, and depth outside
+    the colour image counts as missing. Intrinsics come from ``intrinsic/``, else from the scene's ``.txt``, else
+    they are those of the 320x240 excerpt. Without ``timestamps.txt`` frame numbers count at 30 Hz.
+    Tags come from ``tags.csv``, where there is one, else from the truth: classes on at least 0.5 % of an image's
+    pixels, or 0.05 % of the scene's points (without point labels: the union of the images' tags).
+    Images and points are read anew at every call; ``skipped`` counts the frames left out, by cause.
+
+    Raises BadInput, naming the file: here for a folder without ``*_vh_clean_2.ply`` and broken poses or
+    intrinsics; later for files that are missing or cut short.
+    """
+
+    def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
+        self.folder, self.labels = Path(folder), labels
+        self._stem = _find_stem(self.folder)
+        self.name = self._stem.name
+        self._info = _read_info(Path(f"{self._stem}.txt"))
+        files, incomplete = list_frames(*((self.folder / kind).glob("*.*") for kind in ("color", "depth", "pose")))
+        rig = _read_rig(self.folder, self._info, files[0].color, files[0].depth) if files else None
+        self._frames = PosedFrames(files, incomplete, rig, _read_stamps(self.folder / TIMESTAMPS))
+        self._image_tags: dict[int, tuple[str, ...] | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def skipped(self) -> Counter:
+        return self._frames.skipped
+
+    @property
+    def world_up(self) -> tuple[float, float, float]:
+        return (0.0, 0.0, 1.0)
+
+    @property
+    def axis_alignment(self) -> Float64[np.ndarray, "4 4"]:
+        """aligned_from_world, a turn about z and a shift; identity where the scene has none (test scans)."""
+        return _numbers(self._info, "axisAlignment", 16, np.eye(4)).reshape(4, 4)
+
+    def frame(self, index: int) -> Frame:
+        return self._frames.frame(index)
+
+    @property
+    def cloud(self) -> Cloud:
+        path = Path(f"{self._stem}{POINTS}")
+        vertices = ply.read(path)
+        return Cloud(_columns(path, vertices, ("x", "y", "z"), np.float32), _columns(path, vertices, ("red", "green", "blue"), np.uint8))
+
+    def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
+        """Labels of the cloud's points, or None where the scan has none (test scans)."""
+        path = Path(f"{self._stem}{POINT_LABELS}")
+        if not path.is_file():
+            return None
+        return self.labels.from_ids(_columns(path, ply.read(path), ("label",), np.int64).ravel())
+
+    def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
+        """Labels on the frame's pixels, or None where the scene has none.
+
+        Raises BadInput when the ids in ``label-filt`` need ScanNet's table and it is nowhere to be found.
+        """
+        path = self._label_path(index)
+        if path is None:
+            return None
+        depth = self._frames.rig.depth.resized(*image_size(self._frames.files[index].depth))
+        return labels_on_depth(self._read_labels(path), self._frames.rig.color, depth)
+
+    def _label_path(self, index: int) -> Path | None:
+        path = self.folder / "label-filt" / f"{self._frames.files[index].name}.png"
+        return path if path.is_file() else None
+
+    def _read_labels(self, path: Path) -> UInt8[np.ndarray, "H W"]:
+        ids = read_uint16(path, "image of class ids")
+        return self.labels.from_ids(ids if self._nyu40_of_id is None else self._nyu40_of_id[ids])
+
+    @cached_property
+    def _nyu40_of_id(self) -> np.ndarray | None:
+        """Table from ScanNet's raw ids to nyu40 ids; None where the images hold nyu40 ids already."""
+        if self._info.get("labelIds") == "nyu40":
+            return None
+        for folder in (self.folder, *self.folder.resolve().parents):
+            if (folder / LABEL_TABLE).is_file():
+                return read_label_table(folder / LABEL_TABLE)
+        raise BadInput(
+            f"{self.folder}: label-filt holds ScanNet's raw ids, and '{LABEL_TABLE}' is neither here nor in a folder above; "
+            "put it beside the scenes (it comes with ScanNet)"
+        )
+
+    # --- tags
+
+    @cached_property
+    def _tag_file(self) -> TagFile | None:
+        return TagFile.of(self.folder, self.labels)
+
+    def image_tags(self, index: int) -> tuple[str, ...] | None:
+        if self._tag_file is not None:
+            return self._tag_file.image(self._frames.files[index].name)
+        if index not in self._image_tags:
+            self._image_tags[index] = self._tags_of_image(index)
+        return self._image_tags[index]
+
+    def _tags_of_image(self, index: int) -> tuple[str, ...] | None:
+        path = self._label_path(index)
+        return None if path is None else _tags_of(self.labels, self._read_labels(path), IMAGE_TAG_SHARE)
+
+    @cached_property
+    def tags(self) -> tuple[str, ...] | None:
+        if self._tag_file is not None:
+            return self._tag_file.scene
+        if (truth := self.cloud_truth()) is not None:
+            return _tags_of(self.labels, truth, SCENE_TAG_SHARE)
+        given = [tags for index in range(len(self)) if (tags := self.image_tags(index)) is not None]
+        union = set().union(*given)
+        return tuple(name for name in self.labels.names if name in union) if given else None
+
+
+def _tags_of(labels: LabelSpace, truth: np.ndarray, share: float) -> tuple[str, ...]:
+    return labels.present(truth, at_least=max(1, int(np.ceil(share * truth.size))))
+
+
+def _find_stem(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; wanted a scene in ScanNet's layout")
+    found = sorted(folder.glob(f"*{POINTS}"))
+    if len(found) != 1:
+        names = [path.name for path in found] or "none"
+        raise BadInput(f"{folder}: wanted one file '*{POINTS}', found {names}; name the folder of one scan")
+    return Path(str(found[0]).removesuffix(POINTS))
+
+
+def _columns(path: Path, vertices: np.ndarray, names: tuple[str, ...], dtype: type) -> np.ndarray:
+    if missing := [name for name in names if name not in vertices.dtype.names]:
+        raise BadInput(f"{path}: no vertex property {missing}; it has {', '.join(vertices.dtype.names)}")
+    return np.stack([vertices[name] for name in names], axis=1).astype(dtype)
+
+
+def _read_info(path: Path) -> dict[str, str]:
+    """The ``key = value`` lines of a scene's .txt; empty where there is none."""
+    if not path.is_file():
+        return {}
+    rows = (line.partition("=") for line in read_bytes(path, "'key = value' lines").decode("utf-8", "replace").splitlines())
+    return {key.strip(): value.strip() for key, _, value in rows}
+
+
+def _numbers(info: dict[str, str], key: str, count: int, default: np.ndarray) -> np.ndarray:
+    if key not in info:
+        return default
+    try:
+        return np.array(info[key].split(), np.float64).reshape(count)
+    except ValueError as error:
+        raise BadInput(f"scene .txt: {key} = '{info[key]}'; wanted {count} numbers") from error
+
+
+def _read_rig(folder: Path, info: dict[str, str], color: Path, depth: Path) -> Rig:
+    depth_camera = _read_camera(folder, info, "depth", image_size(depth)) or EXCERPT_CAMERA
+    return Rig(depth_camera, _read_camera(folder, info, "color", image_size(color)) or depth_camera)
+
+
+def _read_camera(folder: Path, info: dict[str, str], kind: str, actual: tuple[int, int]) -> Camera | None:
+    """The camera at the size its numbers are for; None where neither ``intrinsic/`` nor the .txt holds it."""
+    path = folder / "intrinsic" / f"intrinsic_{kind}.txt"
+    if path.is_file():
+        fx, fy, cx, cy = read_intrinsics(path)
+    else:
+        fx, fy, cx, cy = (_number(info, f"{key}_{kind}", float("nan")) for key in ("fx", "fy", "mx", "my"))
+        if not np.isfinite([fx, fy, cx, cy]).all():
+            return None
+        path = folder / f"{folder.name}.txt"
+    noted = tuple(int(_number(info, f"{kind}{side}", 0.0)) for side in ("Width", "Height"))
+    for width, height in (actual, noted, NATIVE_SIZE[kind]):
+        # Exports are often shrunk and keep the full-size numbers: believe the size of which cx, cy is about the middle.
+        if 0.3 * width < cx < 0.7 * width and 0.3 * height < cy < 0.7 * height:
+            return Camera(fx, fy, cx, cy, width, height)
+    raise BadInput(
+        f"{path}: centre ({cx:g}, {cy:g}) is not about the middle of the {kind} images, {actual[0]}x{actual[1]}, "
+        f"nor of ScanNet's {NATIVE_SIZE[kind]}; check the file"
+    )
+
+
+def _number(info: dict[str, str], key: str, default: float) -> float:
+    return float(_numbers(info, key, 1, np.array([default]))[0])
+
+
+def _read_stamps(path: Path) -> dict[int, int]:
+    """Nanoseconds by frame number from lines ``number stamp``; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        return {int(number): int(stamp) for number, stamp in rows}
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}; wanted lines 'frame-number nanoseconds'") from error
+
+
+def read_label_table(path: str | Path) -> np.ndarray:
+    """uint16 [65536]: nyu40 id of each raw id (column ``id`` -> ``nyu40id``), 0 for ids the table lacks."""
+    path = Path(path)
+    rows = csv.DictReader(read_bytes(path, "ScanNet's label table").decode("utf-8", "replace").splitlines(), delimiter="\t")
+    table = np.zeros(65536, np.uint16)
+    try:
+        for row in rows:
+            table[int(row["id"])] = int(row["nyu40id"] or 0)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise BadInput(f"{path}: {error!r}; wanted tab-separated columns with 'id' and 'nyu40id'") from error
+    return table
