@@ -6,7 +6,8 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-install_import_hook("wsss_ros", "beartype.beartype")
+# An int is welcome where a float is wanted (PEP 484).
+install_import_hook("wsss_ros", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import pytest  # noqa: E402
 

@@ -115,3 +115,85 @@ class ReplayConfig(NodeConfig):
     loop: bool = Field(False, description="Start over at the end.")
     start_paused: bool = Field(False, description="Wait for ~/resume.")
     wait_for_subscribers_s: float = Field(0.0, ge=0, le=300, description="Wait at most this long for subscribers first.")
+
+
+class RoomsConfig(Config):
+    scenes: int = Field(ge=1, le=100_000, description="How many rooms to generate.")
+    seed: int = Field(ge=0, description="Seed of the first room; the others follow.")
+
+
+class SceneSetConfig(Config):
+    """Scenes below a folder; with ``rooms`` they are generated there first where they are missing."""
+
+    folder: str = Field(description="Folder of scene folders.")
+    rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
+
+
+class DataConfig(Config):
+    train: SceneSetConfig
+    val: SceneSetConfig
+    frames_per_scene: int = Field(17, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
+    val_frames_per_scene: int = Field(10, ge=0, description="Frames scored of each val scene; 0 for all.")
+
+
+class ImageAugment(Config):
+    long_side: tuple[int, int] = Field((256, 512), description="Range the longer side is rescaled to, pixels.")
+    crop: int = Field(256, ge=32, le=2048, description="Edge of the square crop, pixels.")
+    jitter: tuple[float, float, float, float] = Field(
+        (0.3, 0.3, 0.3, 0.1), description="Colour jitter: brightness, contrast, saturation, hue."
+    )
+
+
+class CloudAugment(Config):
+    points: int = Field(40_000, ge=256, description="Points of one sample; repeated when the cloud has fewer.")
+    rotation_deg: float = Field(5.0, ge=0, le=180, description="Rotation about the upright axis, plus or minus.")
+    flip: bool = Field(True, description="Mirror along x and y, each with p = 0.5.")
+
+
+class OptimiserConfig(Config):
+    name: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
+    lr: float = Field(gt=0, description="Initial learning rate.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay (decoupled for adam).")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
+    schedule: Literal["poly", "steps"] = Field("poly", description="poly: (1 - t)^power; steps: x0.1 at milestones.")
+    power: float = Field(0.9, gt=0, description="Power of the poly schedule.")
+    milestones: tuple[float, ...] = Field((0.6, 0.8, 0.9), description="Steps of the schedule as shares of training.")
+
+
+class PhaseConfig(Config):
+    epochs: int = Field(ge=1, description="Passes over the training set.")
+    batch: int = Field(16, ge=1, description="Samples of one step.")
+    optimiser: OptimiserConfig
+
+
+class ImageTraining(PhaseConfig):
+    network: str = Field("resnet", description="Image network by name.")
+    options: dict = Field(default_factory=dict, description="Its options while training.")
+    inference_options: dict = Field(default_factory=dict, description="Options that differ at inference (stride).")
+    long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0 leaves it.")
+    augment: ImageAugment = ImageAugment()
+
+
+class PointTraining(PhaseConfig):
+    network: str = Field("pointnet2", description="Point network by name.")
+    options: dict = Field(default_factory=dict, description="Its options.")
+    inputs: tuple[str, ...] = Field(("color",), description="Inputs beside xyz: color, height.")
+    augment: CloudAugment = CloudAugment()
+
+
+class ExportConfig(Config):
+    folder: str = Field(description="Where the two networks go besides the output folder.")
+    dtype: Literal["float32", "float16"] = Field("float16", description="Precision of the stored weights.")
+
+
+class ClassifyConfig(Config):
+    """Phase one: each network alone, from class tags (eqs. 1-2)."""
+
+    output: str = Field(description="Folder of this run: weights, resolved config, scores, curves.")
+    labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
+    seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    data: DataConfig
+    image: ImageTraining | None = None
+    point: PointTraining | None = None
+    export: ExportConfig | None = None

@@ -146,7 +146,9 @@ class CloudSegmenter(_Segmenter):
         parts = []
         for start in range(0, len(xyz), _NEIGHBOUR_CHUNK):
             queries = torch.from_numpy(xyz[start : start + _NEIGHBOUR_CHUNK]).to(self.device)
-            parts.append(_decide(neighbors.interpolate(support, scores, queries)))
+            index, squared_distance = neighbors.knn(support, queries, 3)
+            weight = neighbors.interpolation_weights(squared_distance)
+            parts.append(_decide(neighbors.interpolate(scores, index, weight)))
         labels, confidence = zip(*parts, strict=True)
         return np.concatenate(labels), np.concatenate(confidence)
 

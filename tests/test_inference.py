@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+import torch
+
+from wsss_ros.checkpoint import Checkpoint, NetworkConfig
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.types import BadInput, Cloud, Frame
+
+LIGHT_CLOUD = {"width": 0.125, "centres": (256, 128, 64, 32), "neighbours": (16, 8, 8, 8)}
+
+
+def tiny(labels, kind: str, **fields) -> Checkpoint:
+    torch.manual_seed(0)
+    defaults = {"image": ("resnet", {"width": 0.125}), "point": ("pointnet2", LIGHT_CLOUD)}[kind]
+    config = NetworkConfig(kind, *defaults, **fields)
+    return Checkpoint(config.build(labels), config, labels, {}, "tiny")
+
+
+@pytest.fixture(scope="module")
+def image_segmenter(labels):
+    return ImageSegmenter(tiny(labels, "image"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def cloud_segmenter(labels):
+    return CloudSegmenter(tiny(labels, "point", inputs=("color",)), "cpu", points=2000)
+
+
+def noise(height: int, width: int) -> Frame:
+    return Frame(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def cloud_of(count: int, seed: int = 0) -> Cloud:
+    rng = np.random.default_rng(seed)
+    return Cloud(rng.random((count, 3), np.float32) * 3, rng.integers(0, 256, (count, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("size", [(480, 640), (97, 33), (1, 1)])
+def test_every_pixel_has_a_label_and_a_confidence(image_segmenter, size):
+    labels, confidence = image_segmenter(noise(*size))
+    assert labels.shape == confidence.shape == size
+    assert labels.max() < 20 and 0 <= confidence.min() <= confidence.max() <= 1
+
+
+def test_labels_are_the_argmax_of_the_scores(image_segmenter):
+    frame = noise(48, 64)
+    labels, confidence = image_segmenter(frame)
+    scores = image_segmenter.scores(frame.rgb)[0].detach()
+    assert np.array_equal(labels, scores.argmax(0).numpy())
+    np.testing.assert_allclose(confidence, torch.sigmoid(scores.amax(0)).numpy(), rtol=1e-5)
+
+
+def test_long_side_sets_the_size_the_network_sees(labels):
+    seen = []
+    segmenter = ImageSegmenter(tiny(labels, "image", long_side=64), "cpu")
+    segmenter.network.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[2:])))
+    assert segmenter(noise(480, 640))[0].shape == (480, 640)
+    assert seen == [(48, 64)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 100, 2000, 2001, 9000])
+def test_every_point_has_a_label(cloud_segmenter, count):
+    labels, confidence = cloud_segmenter(cloud_of(count))
+    assert labels.shape == confidence.shape == (count,)
+    assert labels.max() < 20 and 0 <= confidence.min() <= confidence.max() <= 1
+
+
+def test_points_beside_the_sample_take_the_scores_of_their_three_nearest(cloud_segmenter):
+    """Against the plain formula: all distances, three smallest, inverse distance weights."""
+    cloud = cloud_of(3000)
+    labels, _ = cloud_segmenter(cloud)
+    chosen = np.sort(np.random.default_rng(0).choice(3000, 2000, replace=False))
+    xyz = (cloud.xyz - cloud.xyz.mean(0, dtype=np.float64)).astype(np.float32)
+    scores = cloud_segmenter.scores(xyz[chosen], cloud.rgb[chosen]).detach().double().numpy()
+    distance = np.linalg.norm(xyz[:, None].astype(np.float64) - xyz[None, chosen], axis=2)
+    near = np.argsort(distance, axis=1, kind="stable")[:, :3]
+    weight = 1 / (np.take_along_axis(distance, near, 1) + 1e-8)
+    expected = (scores[near] * (weight / weight.sum(1, keepdims=True))[:, :, None]).sum(1)
+    assert (labels == expected.argmax(1)).mean() > 0.999
+
+
+def test_the_same_cloud_gets_the_same_labels(cloud_segmenter):
+    first, second = (cloud_segmenter(cloud_of(5000))[0] for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_up_turns_the_cloud_upright(labels):
+    """A network that reads height gives a lying cloud the labels of the standing one, told which way is up."""
+    segmenter = CloudSegmenter(tiny(labels, "point", inputs=("height",)), "cpu")
+    standing = Cloud(cloud_of(1000).xyz)
+    lying = Cloud(np.ascontiguousarray(standing.xyz[:, [2, 0, 1]]))  # z became x
+    expected = segmenter(standing)[1]
+    np.testing.assert_allclose(segmenter(lying, up=(1.0, 0.0, 0.0))[1], expected, atol=0.02)
+    assert np.abs(segmenter(lying)[1] - expected).max() > 0.001
+
+
+def test_far_from_the_origin_is_as_good_as_near(cloud_segmenter):
+    near = cloud_of(1500)
+    far = Cloud(near.xyz + np.float32(4096), near.rgb)
+    again = Cloud(far.xyz - np.float32(4096), near.rgb)
+    np.testing.assert_allclose(cloud_segmenter(far)[1], cloud_segmenter(again)[1], atol=1e-3)
+
+
+def test_points_that_are_not_finite_get_no_label(cloud_segmenter):
+    cloud = cloud_of(100)
+    cloud.xyz[7, 1], cloud.xyz[8, 0] = np.nan, np.inf
+    labels, confidence = cloud_segmenter(cloud)
+    assert labels[[7, 8]].tolist() == [255, 255] and confidence[[7, 8]].tolist() == [0, 0]
+    assert (np.delete(labels, [7, 8]) < 20).all()
+
+
+@pytest.mark.parametrize("xyz", [np.zeros((0, 3), np.float32), np.full((5, 3), np.nan, np.float32)])
+def test_nothing_to_segment(cloud_segmenter, xyz):
+    with pytest.raises(BadInput, match="nothing to segment"):
+        cloud_segmenter(Cloud(xyz, np.zeros((len(xyz), 3), np.uint8)))
+
+
+def test_missing_colours_are_named(cloud_segmenter):
+    with pytest.raises(BadInput, match="'rgb' field"):
+        cloud_segmenter(Cloud(cloud_of(10).xyz))
+
+
+def test_a_network_without_colours_needs_none(labels):
+    segmenter = CloudSegmenter(tiny(labels, "point", inputs=()), "cpu")
+    assert segmenter(Cloud(cloud_of(50).xyz))[0].shape == (50,)
+
+
+def test_devices(labels):
+    with pytest.raises(BadInput, match="use auto, cpu, cuda"):
+        ImageSegmenter(tiny(labels, "image"), "gpu0")
+    if not torch.cuda.is_available():
+        with pytest.raises(BadInput, match="no CUDA GPU"):
+            ImageSegmenter(tiny(labels, "image"), "cuda")
+
+
+def test_an_empty_image_is_refused(image_segmenter):
+    with pytest.raises(BadInput, match="nothing to segment"):
+        image_segmenter(Frame(np.zeros((0, 5, 3), np.uint8)))
+
+
+def test_bfloat16_is_close_to_float32(labels):
+    frame = noise(64, 64)
+    exact, quick = (ImageSegmenter(tiny(labels, "image"), "cpu", p)(frame)[1] for p in ("float32", "bfloat16"))
+    assert np.abs(exact - quick).max() < 0.05

@@ -1,0 +1,120 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from wsss_ros import networks
+from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean
+from wsss_ros.networks.resnet import ResNet
+from wsss_ros.networks.resnet38 import ResNet38
+from wsss_ros.types import BadInput
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def resnet38() -> ResNet38:
+    torch.manual_seed(0)
+    return ResNet38()
+
+
+def test_resnet38_is_the_published_network(resnet38):
+    assert parameters(resnet38) == 105_070_912
+    assert parameters(networks.ImageClassifier(resnet38, 1000)) == 109_167_912
+    with torch.inference_mode():
+        assert resnet38.eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 4096, 8, 12)
+
+
+def test_resnet38_keeps_its_statistics_while_training(resnet38):
+    resnet38.train()
+    norms = [m for m in resnet38.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) == 15 * 2 + 2 * 3 + 1
+    assert not any(m.training or m.weight.requires_grad for m in norms)
+    frozen = [resnet38.conv1a, resnet38.blocks.b2, resnet38.blocks.b2_1, resnet38.blocks.b2_2]
+    assert not any(p.requires_grad for part in frozen for p in part.parameters())
+    assert resnet38.blocks.b3.conv_2a.weight.requires_grad
+
+
+def test_light_resnet_sizes():
+    assert parameters(ResNet(18, 1.0)) == 11_176_512  # torchvision's resnet18 without its last layer
+    assert parameters(ResNet(34, 1.0)) == 21_284_672
+    assert 2_000_000 < parameters(ResNet(18, 0.5)) < 4_000_000
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_light_resnet_stride(stride):
+    net = ResNet(18, 0.125, stride).eval()
+    assert net(torch.zeros(2, 3, 64, 96)).shape == (2, net.out_channels, 64 // stride, 96 // stride)
+
+
+def test_the_same_weights_at_stride_8_and_16_agree_on_every_second_pixel():
+    """Dilation in place of striding computes the strided network's outputs, and those between them."""
+    torch.manual_seed(0)
+    coarse, fine = ResNet(18, 0.125, 16).eval(), ResNet(18, 0.125, 8).eval()
+    fine.load_state_dict(coarse.state_dict())
+    x = torch.randn(1, 3, 128, 128)
+    torch.testing.assert_close(fine(x)[:, :, ::2, ::2], coarse(x), rtol=1e-4, atol=1e-5)
+
+
+def test_folded_batch_norm_changes_nothing():
+    torch.manual_seed(0)
+    net = ResNet(18, 0.25)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2)
+    net.eval()
+    x = torch.randn(1, 3, 64, 64)
+    fused = net.fused()
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fused.modules())
+    torch.testing.assert_close(fused(x), net(x), rtol=1e-3, atol=1e-3)
+
+
+def test_cam_is_the_head_at_every_pixel_and_its_mean_the_score():
+    torch.manual_seed(0)
+    net = networks.build("image", "resnet", 20, {"width": 0.125}).eval()
+    features, cams = net(torch.randn(2, 3, 64, 64))
+    rows = F.linear(features.permute(0, 2, 3, 1), net.head.weight, net.head.bias)
+    torch.testing.assert_close(cams, rows.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
+    # Averaging the map is the same as classifying the averaged features: the map explains the score.
+    torch.testing.assert_close(image_mean(cams), net.head(features.mean((2, 3))), rtol=1e-4, atol=1e-5)
+
+
+def test_point_cam():
+    torch.manual_seed(0)
+    net = networks.build("point", "pointnet2", 20, {"width": 0.25}, ("color",)).eval()
+    xyz, rgb = torch.rand(2, 300, 3), torch.rand(2, 300, 3)
+    features, cams = net(xyz, point_features(xyz, rgb, ("color",)))
+    assert features.shape == (2, 300, 64) and cams.shape == (2, 300, 20)
+    torch.testing.assert_close(point_mean(cams), net.head(features.mean(1)), rtol=1e-4, atol=1e-5)
+
+
+def test_point_features_are_centred_colour_and_height_above_the_floor():
+    xyz = torch.stack([torch.zeros(101), torch.zeros(101), torch.linspace(2, 3, 101)], -1)[None]
+    features = point_features(xyz, torch.ones(1, 101, 3), ("color", "height"))
+    assert features.shape == (1, 101, 4)
+    torch.testing.assert_close(features[0, :, 0], torch.full((101,), 0.5))
+    torch.testing.assert_close(features[0, :, 3], torch.linspace(-0.01, 0.99, 101))
+    assert point_features(xyz, None, ()).shape == (1, 101, 0)
+
+
+def test_images_are_normalised_by_imagenet_statistics():
+    grey = normalise_images(torch.full((1, 3, 1, 1), 0.456))[0, :, 0, 0]
+    torch.testing.assert_close(grey, torch.tensor([(0.456 - 0.485) / 0.229, 0.0, (0.456 - 0.406) / 0.225]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("image", "vgg", 20), "resnet38"),
+        (("depth", "resnet", 20), "no depth network"),
+        (("image", "resnet", 20, {"stride": 5}), "8, 16 or 32"),
+        (("image", "resnet", 20, {"widht": 1}), "widht"),
+        (("point", "pointnet2", 20, {}, ("normals",)), "choose from"),
+    ],
+)
+def test_unknown_networks_are_named(arguments, words):
+    with pytest.raises(BadInput, match=words):
+        networks.build(*arguments)

@@ -1,0 +1,104 @@
+"""Random views of images and clouds for training, as the supplement (sec. 1.2) describes them.
+
+Every augmentation is one affine map, so that a pixel-point link can follow it exactly: images move by
+``View.uv_from_source``, clouds by a 3x3 matrix, colours by a 3x4 matrix.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Float64, UInt8
+from torch import Tensor
+
+_LUMA = (0.299, 0.587, 0.114)
+_YIQ_FROM_RGB = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+@dataclass(frozen=True)
+class View:
+    """A square crop of a rescaled, perhaps mirrored image: ``uv_view = scale * uv + offset``, per axis."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def uv_from_source(self, uv: Float64[np.ndarray, "M 2"]) -> Float64[np.ndarray, "M 2"]:
+        """Pixels of the source image (centres at whole numbers) to pixels of the view."""
+        return uv * np.array(self.scale) + np.array(self.offset)
+
+
+def random_view(
+    rng: np.random.Generator, width: int, height: int, long_side: tuple[int, int], crop: int
+) -> View:
+    """Rescale the longer side to a random size in ``long_side``, crop ``crop`` x ``crop``, flip with p = 0.5.
+
+    An axis that is shorter than the crop after rescaling is placed at random inside it and padded.
+    """
+    scale = rng.uniform(*long_side) / max(width, height)
+    spare = np.array([width, height]) * scale - crop
+    start = rng.uniform(np.minimum(spare, 0), np.maximum(spare, 0))
+    # Pixel centres: u_scaled = (u + 0.5) * scale - 0.5, then the crop's origin is taken off.
+    offset = 0.5 * scale - 0.5 - start
+    if rng.random() < 0.5:
+        return View((-scale, scale), (float(crop - 1 - offset[0]), float(offset[1])))
+    return View((scale, scale), (float(offset[0]), float(offset[1])))
+
+
+def apply_views(images: UInt8[Tensor, "B 3 H W"], views: list[View], crop: int) -> Float[Tensor, "B 3 S S"]:
+    """The views as RGB in 0..1, read bilinearly; outside the image is the mean grey of ImageNet (about 0.45)."""
+    height, width = images.shape[2:]
+    scale = torch.tensor([view.scale for view in views], dtype=torch.float64)
+    offset = torch.tensor([view.offset for view in views], dtype=torch.float64)
+    # grid_sample wants where each output pixel comes from, with -1..1 spanning the outer pixel edges.
+    size = torch.tensor([width, height], dtype=torch.float64)
+    theta = torch.zeros(len(views), 2, 3, dtype=torch.float64)
+    theta[:, [0, 1], [0, 1]] = crop / (scale * size)
+    theta[:, :, 2] = (2 * (((crop - 1) / 2 - offset) / scale) + 1) / size - 1
+    grid = F.affine_grid(theta.float(), [len(views), 3, crop, crop], align_corners=False)
+    return F.grid_sample(images.float() / 255 - 0.45, grid, align_corners=False) + 0.45
+
+
+def random_color_matrix(
+    rng: np.random.Generator, brightness: float, contrast: float, saturation: float, hue: float
+) -> Float32[np.ndarray, "3 4"]:
+    """Colour jitter as one matrix: ``rgb' = matrix[:, :3] @ rgb + matrix[:, 3] * mean_luma``.
+
+    Brightness, contrast and saturation factors are drawn from 1 ± the given amounts, the hue angle from
+    ± ``hue`` turns (a rotation of the chroma plane of YIQ, which is linear).
+    """
+    bright, contrasted, saturated = (rng.uniform(1 - a, 1 + a) for a in (brightness, contrast, saturation))
+    angle = 2 * math.pi * rng.uniform(-hue, hue)
+    turn = np.eye(3)
+    turn[1:, 1:] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    grey = np.tile(_LUMA, (3, 1))
+    linear = np.linalg.inv(_YIQ_FROM_RGB) @ turn @ _YIQ_FROM_RGB @ (saturated * np.eye(3) + (1 - saturated) * grey)
+    matrix = np.concatenate([bright * contrasted * linear, np.full((3, 1), bright * (1 - contrasted))], axis=1)
+    return matrix.astype(np.float32)
+
+
+def apply_color_matrices(
+    rgb: Float[Tensor, "B 3 H W"], matrices: Float[Tensor, "B 3 4"]
+) -> Float[Tensor, "B 3 H W"]:
+    """Each image through its own colour matrix, clipped to 0..1."""
+    luma = torch.einsum("bchw,c->b", rgb, torch.tensor(_LUMA, device=rgb.device)) / (rgb.shape[2] * rgb.shape[3])
+    mixed = torch.bmm(matrices[:, :, :3], rgb.flatten(2)) + (matrices[:, :, 3] * luma[:, None])[:, :, None]
+    return mixed.view_as(rgb).clamp_(0, 1)
+
+
+def random_cloud_matrix(
+    rng: np.random.Generator, rotation_deg: float, flip: bool
+) -> Float32[np.ndarray, "3 3"]:
+    """Flips along x and y, p = 0.5 each, and a rotation of ± ``rotation_deg`` about the upright axis z."""
+    angle = math.radians(rng.uniform(-rotation_deg, rotation_deg))
+    rotation = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
+    signs = np.where(rng.random(2) < 0.5, -1, 1) if flip else np.ones(2)
+    return (rotation @ np.diag([*signs, 1])).astype(np.float32)
+
+
+def sample_points(rng: np.random.Generator, available: int, wanted: int) -> np.ndarray:
+    """Indices of ``wanted`` points; repeated only when there are fewer than that."""
+    if available >= wanted:
+        return rng.choice(available, wanted, replace=False)
+    return np.concatenate([np.arange(available), rng.choice(available, wanted - available)])
