@@ -1,0 +1,47 @@
+"""Segment an RGB-D stream: live topics by default, or a replay with bag:=scene.mcap. Arguments: --show-args."""
+
+import os
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown, TimerAction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from wsss_ros import node_set
+
+
+def generate_launch_description() -> LaunchDescription:
+    fields = node_set.Arguments.model_fields
+    declared = [
+        DeclareLaunchArgument(name, default_value=_text(field.default), description=field.description)
+        for name, field in fields.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def start(context: LaunchContext) -> list:
+    given = {name: LaunchConfiguration(name).perform(context) for name in node_set.Arguments.model_fields}
+    variables = [SetEnvironmentVariable(*pair) for pair in node_set.environment(os.environ).items()]
+    return [*variables, *map(node, node_set.processes(node_set.arguments(given)))]
+
+
+def node(process: node_set.Process) -> Node:
+    ending = [TimerAction(period=node_set.LINGER_S, actions=[Shutdown(reason="the replay has ended")])]
+    # A plain text would be read as YAML and could turn into a number.
+    parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in process.parameters.items()}
+    return Node(
+        package=process.package,
+        executable=process.executable,
+        name=process.name,
+        namespace=process.namespace,
+        parameters=[*filter(None, [process.params_file]), parameters],
+        remappings=list(process.remaps.items()),
+        arguments=list(process.arguments),
+        output="screen",
+        on_exit=ending if process.ends_the_set else None,
+    )
+
+
+def _text(default: object) -> str:
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)

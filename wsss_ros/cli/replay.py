@@ -1,0 +1,28 @@
+"""`wsss replay`: the replay node alone, without ROS's command-line tools."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss_ros.cli.up import run
+from wsss_ros.node_set import Process
+
+
+def replay(
+    source: Annotated[Path, typer.Argument(help="A bag (.mcap, .db3 or its folder) or a scene folder.", exists=True)],
+    rate: Annotated[float, typer.Option(min=0.01, max=100, help="Speed against the recording.")] = 1.0,
+    loop: Annotated[bool, typer.Option(help="Start over at the end.")] = False,
+    paused: Annotated[bool, typer.Option(help="Wait for the service ~/resume.")] = False,
+    wait: Annotated[float, typer.Option(min=0, max=300, help="Wait at most so many seconds for subscribers.")] = 0.0,
+    namespace: Annotated[str, typer.Option(help="Namespace of its topics.")] = "",
+) -> None:
+    """Play a bag or a scene folder on the topics it names, with /clock."""
+    parameters = {
+        "source": str(source.absolute()),
+        "rate": rate,
+        "loop": loop,
+        "start_paused": paused,
+        "wait_for_subscribers_s": wait,
+    }
+    raise typer.Exit(run([Process("replay", module="wsss_ros.nodes.replay", parameters=parameters, namespace=namespace)]))

@@ -1,0 +1,172 @@
+"""The set of processes that segments a stream: one description, which the launch file and `wsss up` both start.
+
+`arguments` turns NAME:=VALUE texts into Arguments, `processes` turns those into Processes, `environment`
+is what they all need. Nothing here starts anything.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field
+
+from wsss_ros.config import Config, build, share
+from wsss_ros.types import BadInput
+
+# Seconds between the end of a replay and the end of the set: the last cloud may still be on its way.
+LINGER_S = 2.0
+
+_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+
+
+class Arguments(Config):
+    """What can be said at the launch; None leaves it to the parameter file."""
+
+    bag: str = Field("", description="A bag or a scene folder to replay; empty for live topics.")
+    rate: float | None = Field(None, gt=0, le=100, description="Speed of the replay against the recording.")
+    loop: bool | None = Field(None, description="Start the replay over at its end.")
+    device: str | None = Field(None, description="auto, cpu, cuda or cuda:N, for both networks.")
+    image_weights: str | None = Field(None, description="Checkpoint of the image network; by default the one that ships.")
+    cloud_weights: str | None = Field(None, description="Checkpoint of the point network; by default the one that ships.")
+    params_file: str = Field("", description="Parameters of all nodes; empty for config/segment.yaml.")
+    namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
+    rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")
+    use_sim_time: bool | None = Field(None, description="Take the time from /clock; by default where a bag is replayed.")
+    accumulate: bool | None = Field(
+        None, description="Build `cloud` from depth and poses here; by default where no bag is replayed."
+    )
+    color_topic: str = Field("color/image_raw", description="Colour images; JPEGs are taken from it + '/compressed'.")
+    camera_info_topic: str = Field("color/camera_info", description="Calibration of the colour images.")
+    depth_topic: str = Field("depth/image_rect", description="Depth registered to the colour images.")
+    pose_topic: str = Field("pose", description="Pose of the camera's optical frame in the map.")
+    cloud_topic: str = Field("cloud", description="The accumulated cloud.")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One node process. Ours are found by executable (`ros2 run`) or by module (`python -m`)."""
+
+    executable: str
+    package: str = "wsss_ros"
+    module: str | None = None
+    parameters: Mapping[str, bool | float | str] = field(default_factory=dict)
+    params_file: str | None = None
+    remaps: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = ""
+    arguments: tuple[str, ...] = ()
+    ends_the_set: bool = False  # when it ends, so do the others, LINGER_S later
+
+    @property
+    def name(self) -> str:
+        return self.executable
+
+    def ros_arguments(self) -> list[str]:
+        """The words after the executable or module that say all of the above to rclpy."""
+        words = ["--ros-args", "-r", f"__node:={self.name}"]
+        if self.namespace:
+            words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        if self.params_file:
+            words += ["--params-file", self.params_file]
+        for key, value in self.parameters.items():
+            # The value is parsed as YAML: quoted, a path such as 007 stays a text.
+            words += ["-p", f"{key}:={json.dumps(value)}"]
+        for old, new in self.remaps.items():
+            words += ["-r", f"{old}:={new}"]
+        return [*self.arguments, *words]
+
+
+def arguments(given: Iterable[str] | Mapping[str, str]) -> Arguments:
+    """Read `NAME:=VALUE` texts, or a mapping of such texts. An empty value counts as not given.
+
+    Raises BadInput for a text without ``:=``, an unknown name (with the nearest known one) or a bad value.
+    """
+    if not isinstance(given, Mapping):
+        given = dict(map(_split, given))
+    return build(Arguments, {name: value for name, value in given.items() if value != ""}, "arguments")
+
+
+def processes(given: Arguments) -> list[Process]:
+    """The processes to start. Raises BadInput where a file that was named is missing."""
+    params_file = str(_existing("params_file", given.params_file) if given.params_file else share("config/segment.yaml"))
+    accumulate = given.accumulate if given.accumulate is not None else not given.bag
+    sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
+
+    def node(executable: str, remaps: Mapping[str, str], ends_the_set: bool = False, **parameters) -> Process:
+        told = {key: value for key, value in parameters.items() if value is not None}
+        module = f"wsss_ros.nodes.{executable}"
+        return Process(
+            executable,
+            module=module,
+            parameters=told,
+            params_file=params_file,
+            remaps={old: new for old, new in remaps.items() if old != new},
+            namespace=given.namespace,
+            ends_the_set=ends_the_set,
+        )
+
+    views, cloud = _view_topics(given), {"cloud": given.cloud_topic}
+    image_weights, cloud_weights = _weights("image_weights", given), _weights("cloud_weights", given)
+    chosen = [
+        node("image_segmenter", views, use_sim_time=sim_time, device=given.device, weights=image_weights),
+        node("cloud_segmenter", cloud, use_sim_time=sim_time, device=given.device, weights=cloud_weights),
+    ]
+    if accumulate:
+        chosen.append(node("cloud_accumulator", views | cloud, use_sim_time=sim_time))
+    if given.bag:
+        # Where the cloud is built here, the recorded one must not mix with it.
+        aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
+        replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 30.0}
+        chosen.append(
+            node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed)
+        )
+    if given.rviz:
+        chosen.append(_rviz(given.namespace, sim_time))
+    return chosen
+
+
+def environment(current: Mapping[str, str]) -> dict[str, str]:
+    """Variables to add to ``current``: the Fast DDS profile for large messages, unless the user has chosen one."""
+    return {} if current.get(_PROFILE) else {_PROFILE: str(share("config/fastdds.xml"))}
+
+
+def _view_topics(given: Arguments) -> dict[str, str]:
+    return {
+        "color/image_raw": given.color_topic,
+        "color/image_raw/compressed": f"{given.color_topic}/compressed",
+        "color/camera_info": given.camera_info_topic,
+        "depth/image_rect": given.depth_topic,
+        "pose": given.pose_topic,
+    }
+
+
+def _rviz(namespace: str, sim_time: bool) -> Process:
+    """RViz with absolute topic names in its file; a namespace is reached by remaps."""
+    shown = ("color/image_raw", "semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
+    prefix = f"/{namespace.strip('/')}/"
+    return Process(
+        "rviz2",
+        package="rviz2",
+        arguments=("-d", str(share("config/segment.rviz"))),
+        parameters={"use_sim_time": sim_time},
+        remaps={f"/{topic}": prefix + topic for topic in shown} if namespace.strip("/") else {},
+    )
+
+
+def _weights(name: str, given: Arguments) -> str | None:
+    path = getattr(given, name)
+    return path and str(_existing(name, path))
+
+
+def _existing(name: str, path: str) -> Path:
+    found = Path(path).expanduser().absolute()
+    if not found.exists():
+        raise BadInput(f"{name}:={path}: there is no such file or folder; wanted a path that exists ({found} does not)")
+    return found
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition(":=")
+    if not sign:
+        raise BadInput(f"'{text}': wanted NAME:=VALUE, such as bag:=scene.mcap")
+    return name.removeprefix("--"), value
