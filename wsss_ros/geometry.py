@@ -284,25 +284,30 @@ def find_up(
     """The unit vector against gravity of an indoor cloud whose world is neither z-up nor level.
 
     Surfaces of rooms are mostly level or plumb: candidates come from the dominant normals, and each is
-    refined until the normals are parallel or perpendicular to it. Among them wins the one with a large
+    turned until the normals are parallel or perpendicular to it. Among them wins the one with a large
     plane below everything, cameras included: the floor. ``viewpoints`` are camera centres; ``hint`` is a
-    rough up (within about 40 degrees, see ``camera_up``), which alone suffices where no floor is in view.
+    rough up (within about 40 degrees, see ``camera_up``), which suffices where no floor is in view.
 
-    Raises BadInput when the cloud has no planes, or when, without a hint, two answers are about as good.
+    Raises BadInput when the cloud has no planes, or when, mostly for want of a hint, two directions fit
+    about equally well.
     """
+    if hint is not None:
+        hint = parse_up(",".join(map(str, hint)))
+    if viewpoints is not None and len(viewpoints) == 0:
+        viewpoints = None
     points, normals = _surfaces(xyz)
     if len(points) < 30:
         raise BadInput(f"up cannot be found: {len(points)} planar patches in {len(xyz)} points; give up as 'x,y,z'")
     if viewpoints is not None:
         normals = _facing(points, normals, viewpoints)
-    candidates = [_level(up, normals) for up in _directions(normals, hint)]
+    candidates = [sign * _level(up, normals) for up in _directions(normals, hint) for sign in (1, -1)]
     scores = np.array([_evidence(up, points, normals, viewpoints, hint) for up in candidates])
     best = candidates[int(scores.argmax())]
     rivals = scores[[up @ best < np.cos(np.radians(15)) for up in candidates]].max(initial=0)
     if rivals > 0.8 * scores.max():
         raise BadInput(
-            "up cannot be told: two directions fit about as well (is a floor in view?); "
-            "give up as 'x,y,z', or camera poses with the cloud"
+            "up cannot be told: two directions fit about equally well (is a floor in view?); "
+            "give up as 'x,y,z', or the camera poses with the cloud"
         )
     return best
 
@@ -333,7 +338,7 @@ def _facing(points: np.ndarray, normals: np.ndarray, viewpoints: np.ndarray) -> 
 
 
 def _directions(normals: np.ndarray, hint: np.ndarray | None) -> list[np.ndarray]:
-    """Where up may be: along a dominant normal, or plumb to two of them, or near the hint; both signs."""
+    """Where up may be, sign apart: along a dominant normal, plumb to two of them, or near the hint."""
     seeds = normals[np.linspace(0, len(normals) - 1, min(500, len(normals))).astype(np.int64)]
     support = (np.abs(seeds @ normals.T) > np.cos(_LEVEL)).mean(axis=1)
     modes: list[np.ndarray] = []
@@ -343,13 +348,12 @@ def _directions(normals: np.ndarray, hint: np.ndarray | None) -> list[np.ndarray
     found = modes + [np.cross(a, b) for n, a in enumerate(modes) for b in modes[:n]]
     if hint is not None:
         found += [hint, *(hint - (hint @ mode) * mode for mode in modes)]
-    units = [up / np.linalg.norm(up) for up in found if np.linalg.norm(up) > 0.5]
-    return units + [-up for up in units]
+    return [up / np.linalg.norm(up) for up in found if np.linalg.norm(up) > 0.5]
 
 
 def _level(up: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """``up`` turned until the normals near it are parallel, and those near its horizon perpendicular, to it."""
-    for cone in (_LEVEL, _LEVEL / 2, _LEVEL / 4):
+    for cone in (_LEVEL, *4 * (_LEVEL / 2,)):
         cosine = np.abs(normals @ up)
         flat, plumb = normals[cosine > np.cos(cone)], normals[cosine < np.sin(cone)]
         moment = (plumb.T @ plumb - flat.T @ flat) / len(normals) - 0.01 * np.outer(up, up)  # stays where nothing pulls
@@ -361,27 +365,18 @@ def _level(up: np.ndarray, normals: np.ndarray) -> np.ndarray:
 def _evidence(
     up: np.ndarray, points: np.ndarray, normals: np.ndarray, viewpoints: np.ndarray | None, hint: np.ndarray | None
 ) -> float:
-    """How well ``up`` explains the surfaces, the floor, the cameras and the hint."""
-    cosine = normals @ up
-    structure = np.mean((np.abs(cosine) > np.cos(_LEVEL)) | (np.abs(cosine) < np.sin(_LEVEL)))
-    height = points @ up
+    """How well ``up`` explains the surfaces, the floor, the cameras and the hint: a product of shares."""
+    height, cosine = points @ up, normals @ up
     level = np.abs(cosine) > np.cos(_LEVEL)
-    ceiling = np.inf
-    score = structure
-    if viewpoints is not None:
-        eyes = viewpoints @ up
-        ceiling = np.percentile(eyes, 5) - 0.3
-        spread = np.sqrt(np.trace(np.cov(viewpoints.T))) if len(viewpoints) > 4 else 0.0
-        score *= np.exp(-2 * eyes.std() / spread) if spread > 0.2 else 1
-        level = cosine > np.cos(_LEVEL)
-        score *= (level.mean() + 0.01) / (np.mean(cosine < -np.cos(_LEVEL)) + level.mean() + 0.02)
-    else:
-        low, high = np.percentile(height, (1, 99))
-        score *= np.mean(height < (low + high) / 2)
+    score = np.mean(level | (np.abs(cosine) < np.sin(_LEVEL)))
     if hint is not None:
-        angle = np.arccos(np.clip(up @ hint / np.linalg.norm(hint), -1, 1))
-        score *= np.exp(-((angle / np.radians(35)) ** 2))
-    return float(score * (0.1 + _floor_share(height, level, ceiling)))
+        score *= np.exp(-((np.arccos(np.clip(up @ hint, -1, 1)) / np.radians(35)) ** 2))
+    if viewpoints is None:
+        middle = np.percentile(height, (1, 99)).mean()
+        return float(score * np.mean(height < middle) * (0.1 + _floor_share(height, level, np.inf)))
+    eyes = viewpoints @ up
+    floor = _floor_share(height, level & (cosine > 0), np.percentile(eyes, 5) - 0.3)
+    return float(score * _walking_level(eyes, viewpoints) * _tops_share(height, level, cosine) * (0.1 + floor))
 
 
 def _floor_share(height: np.ndarray, level: np.ndarray, below: float) -> float:
@@ -391,4 +386,18 @@ def _floor_share(height: np.ndarray, level: np.ndarray, below: float) -> float:
     slab = counts[:-1] + counts[1:]
     beneath = np.searchsorted(np.sort(height), edges[:-2] - 0.1) / len(height)
     eligible = (beneath <= 0.05) & (edges[2:] <= below)
-    return slab[eligible].max(initial=0) / len(height)
+    return float(slab[eligible].max(initial=0) / len(height))
+
+
+def _walking_level(eyes: np.ndarray, viewpoints: np.ndarray) -> float:
+    """A camera is carried along the floor rather than up and down: 1 for no motion along up."""
+    spread = np.sqrt(viewpoints.var(axis=0).sum())
+    return float(np.exp(-2 * eyes.std() / spread)) if spread > 0.2 else 1.0
+
+
+def _tops_share(height: np.ndarray, level: np.ndarray, cosine: np.ndarray) -> float:
+    """Of the level surfaces between floor and ceiling, the share that faces up: tables and beds are seen from above."""
+    low, high = np.percentile(height, (1, 99))
+    between = level & (height > low + 0.15) & (height < high - 0.15)
+    tops, undersides = np.mean(between & (cosine > 0)), np.mean(between & (cosine < 0))
+    return float((tops + 0.005) / (tops + undersides + 0.01))
