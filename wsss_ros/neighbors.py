@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +31,31 @@ SLICE = 1 << 24  # elements of a distance matrix held at once by the plain torch
 SHARE = 256  # fewest queries worth a thread of their own
 
 
-def farthest_point_sample(xyz: Float32[Tensor, "N 3"], count: int, start: int = 0) -> Int64[Tensor, "S"]:
+class Tree(NamedTuple):
+    """A tree over one CPU cloud, see ``_grow``. For callers with several questions about the same cloud."""
+
+    place: np.ndarray
+    order: np.ndarray
+    boxes: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    child: np.ndarray
+    lowest: np.ndarray
+
+
+def grow(xyz: Float32[Tensor, "N 3"]) -> Tree | None:
+    """The tree that the functions below grow themselves if none is given; None where they need none (not a CPU).
+
+    Raises:
+        BadInput: an empty cloud or coordinates that are not finite.
+    """
+    _check(xyz, "the cloud")
+    return Tree(*_grow(_array(xyz), LEAF)) if _on_cpu(xyz) else None
+
+
+def farthest_point_sample(
+    xyz: Float32[Tensor, "N 3"], count: int, start: int = 0, tree: Tree | None = None
+) -> Int64[Tensor, "S"]:
     """Indices of ``count`` points, each the farthest from those before it; the first is ``start``.
 
     Equal to the plain loop, ties to the lowest index. Once every distance is zero (``count`` above the
@@ -39,18 +64,17 @@ def farthest_point_sample(xyz: Float32[Tensor, "N 3"], count: int, start: int = 
     Raises:
         BadInput: an empty cloud, coordinates that are not finite, ``count`` < 1, ``start`` outside the cloud.
     """
-    _check(xyz, "the cloud")
+    tree = tree or grow(xyz)
     _check_count(count, "count")
     if not 0 <= start < len(xyz):
         raise BadInput(f"start is {start}, but the cloud has {len(xyz)} points: pass an index from 0 to {len(xyz) - 1}.")
     if not _on_cpu(xyz):
         return _torch_farthest_point_sample(xyz, count, start)
-    points = _array(xyz)
-    return torch.from_numpy(_sample(points, *_grow(points, LEAF), count, start))
+    return torch.from_numpy(_sample(_array(xyz), *tree, count, start))
 
 
 def ball_query(
-    xyz: Float32[Tensor, "N 3"], centres: Float32[Tensor, "M 3"], radius: float, count: int
+    xyz: Float32[Tensor, "N 3"], centres: Float32[Tensor, "M 3"], radius: float, count: int, tree: Tree | None = None
 ) -> Int64[Tensor, "M S"]:
     """For each centre the first ``count`` points, in index order, nearer than ``radius`` metres.
 
@@ -60,37 +84,41 @@ def ball_query(
     Raises:
         BadInput: an empty cloud, coordinates that are not finite, ``radius`` <= 0, ``count`` < 1.
     """
-    _check(xyz, "the cloud")
+    tree = tree or grow(xyz)
     _check(centres, "the centres", empty=True)
     _check_count(count, "count")
     if not 0 < radius < float("inf"):
         raise BadInput(f"radius is {radius}: a positive number of metres is wanted.")
     if not _on_cpu(xyz, centres):
         return _torch_ball_query(xyz, centres, radius, count)
-    points, queries = _array(xyz), _array(centres)
-    index = np.empty((len(queries), count), dtype=np.int64)
-    _share(_balls, len(queries), points, *_grow(points, LEAF), queries, float(radius) ** 2, index)
+    index = np.empty((len(centres), count), dtype=np.int64)
+    _share(_balls, len(centres), *tree, _array(centres), float(radius) ** 2, index)
     return torch.from_numpy(index)
 
 
 def knn(
-    xyz: Float32[Tensor, "N 3"], queries: Float32[Tensor, "M 3"], k: int
+    xyz: Float32[Tensor, "N 3"],
+    queries: Float32[Tensor, "M 3"],
+    k: int,
+    tree: Tree | None = None,
+    query_tree: Tree | None = None,
 ) -> tuple[Int64[Tensor, "M K"], Float32[Tensor, "M K"]]:
     """The K = min(k, N) nearest points of each query, nearest first, and their squared distances in m².
+
+    ``tree`` is that of ``xyz``. A ``query_tree`` at hand only saves time: neighbours follow one another then.
 
     Raises:
         BadInput: an empty cloud, coordinates that are not finite, ``k`` < 1.
     """
-    _check(xyz, "the cloud")
+    tree = tree or grow(xyz)
     _check(queries, "the queries", empty=True)
     _check_count(k, "k")
     k = min(k, len(xyz))
     if not _on_cpu(xyz, queries):
         return _torch_knn(xyz, queries, k)
-    points, wanted = _array(xyz), _array(queries)
-    index = np.empty((len(wanted), k), dtype=np.int64)
-    squared = np.empty((len(wanted), k), dtype=np.float64)
-    _share(_nearest, len(wanted), points, *_grow(points, LEAF), wanted, index, squared)
+    visit = query_tree.order if query_tree else np.arange(len(queries))
+    index, squared = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float64)
+    _share(_nearest, len(queries), *tree, _array(queries), visit, index, squared)
     return torch.from_numpy(index), torch.from_numpy(squared.astype(np.float32))
 
 
@@ -151,87 +179,91 @@ def _share(kernel: Callable[..., None], queries: int, *arguments: object) -> Non
 
 
 # ------------------------------------------------------------------------------------------------- numba kernels
+# Scalars instead of array views throughout: views cost compile time and reference counts.
 
 
 @njit(nogil=True, cache=True)
 def _grow(points, leaf):
-    """The tree: (order, boxes, first, last, child, lowest).
+    """The tree of a cloud: (place, order, boxes, first, last, child, lowest).
 
-    Node n holds the points order[first[n]:last[n]], ascending; boxes[n] are their minimum and maximum;
-    lowest[n] is the lowest index among them; its children are child[n] and child[n] + 1, or child[n] is 0.
+    Node n holds the points order[first[n]:last[n]], ascending, at place[:, first[n]:last[n]]; boxes[n] are
+    their minimum and maximum; lowest[n] is the lowest index among them; its children are child[n] and
+    child[n] + 1, or child[n] is 0.
     """
     count = len(points)
-    order = np.arange(count)
-    spare = np.empty(count, np.int64)
+    order, spare = np.arange(count), np.empty(count, np.int64)
+    place, spare_place = np.empty((3, count), np.float32), np.empty((3, count), np.float32)
+    for i in range(count):
+        for axis in range(3):
+            place[axis, i] = points[i, axis]
     room = 2 * count
     boxes = np.empty((room, 6), np.float32)
-    first = np.empty(room, np.int64)
-    last = np.empty(room, np.int64)
-    child = np.zeros(room, np.int64)
-    first[0], last[0] = 0, count
-    nodes = 1
-    node = 0
-    while node < nodes:  # nodes appended by this very loop: breadth first, parents before children
+    first, last, child = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
+    lowest, stack = np.empty(room, np.int64), np.empty(room, np.int64)
+    first[0], last[0], stack[0] = 0, count, 0
+    nodes, depth = 1, 1
+    while depth:
+        depth -= 1
+        node = stack[depth]
         a, b = first[node], last[node]
-        box = boxes[node]
-        box[:3] = points[order[a]]
-        box[3:] = points[order[a]]
-        for i in range(a, b):
-            point = points[order[i]]
-            for axis in range(3):
-                box[axis] = min(box[axis], point[axis])
-                box[3 + axis] = max(box[3 + axis], point[axis])
-        axis = 0
-        for other in range(1, 3):
-            if np.float64(box[3 + other]) - box[other] > np.float64(box[3 + axis]) - box[axis]:
-                axis = other
-        if b - a > leaf and box[3 + axis] > box[axis]:
-            middle = 0.5 * (np.float64(box[axis]) + np.float64(box[3 + axis]))
-            left, right = a, 0
-            for i in range(a, b):  # stable, so that indices stay ascending within a node
-                if points[order[i], axis] <= middle:
-                    order[left] = order[i]
-                    left += 1
-                else:
-                    spare[right] = order[i]
-                    right += 1
-            order[left:b] = spare[:right]
-            child[node] = nodes
-            first[nodes], last[nodes] = a, left
-            first[nodes + 1], last[nodes + 1] = left, b
-            nodes += 2
-        node += 1
-    lowest = np.empty(nodes, np.int64)
-    for node in range(nodes):
-        lowest[node] = order[first[node]]
-    for node in range(nodes - 1, -1, -1):
-        if child[node]:
-            lowest[node] = min(lowest[child[node]], lowest[child[node] + 1])
-    return order, boxes[:nodes].copy(), first[:nodes].copy(), last[:nodes].copy(), child[:nodes].copy(), lowest
+        child[node] = 0
+        lowest[node] = order[a]
+        longest, widest = 0, np.float32(-1.0)
+        for axis in range(3):
+            low, high = place[axis, a], place[axis, a]
+            for i in range(a, b):
+                value = place[axis, i]
+                low = value if value < low else low
+                high = value if value > high else high
+            boxes[node, axis], boxes[node, 3 + axis] = low, high
+            if high - low > widest:
+                longest, widest = axis, high - low
+        low, high = boxes[node, longest], boxes[node, 3 + longest]
+        if b - a <= leaf or low == high:
+            continue
+        middle = np.float32(0.5 * (np.float64(low) + np.float64(high)))
+        if middle >= high:
+            middle = low
+        left, right = a, 0
+        for i in range(a, b):  # stable, so that indices stay ascending within a node; without branches
+            x, y, z, index = place[0, i], place[1, i], place[2, i], order[i]
+            goes_left = place[longest, i] <= middle
+            place[0, left], place[1, left], place[2, left], order[left] = x, y, z, index
+            spare_place[0, right], spare_place[1, right], spare_place[2, right], spare[right] = x, y, z, index
+            left += goes_left
+            right += not goes_left
+        for i in range(right):
+            order[left + i] = spare[i]
+        for axis in range(3):
+            for i in range(right):
+                place[axis, left + i] = spare_place[axis, i]
+        child[node] = nodes
+        first[nodes], last[nodes], stack[depth] = a, left, nodes
+        first[nodes + 1], last[nodes + 1], stack[depth + 1] = left, b, nodes + 1
+        nodes += 2
+        depth += 2
+    return place, order, boxes, first, last, child[:nodes], lowest
 
 
 @njit(nogil=True, cache=True)
-def _gap(box, x, y, z):
+def _gap(boxes, node, x, y, z):
     """Squared distance from a point to a box, rounded like the distances to the points in it: never above them."""
-    dx = max(np.float64(box[0]) - x, x - np.float64(box[3]), 0.0)
-    dy = max(np.float64(box[1]) - y, y - np.float64(box[4]), 0.0)
-    dz = max(np.float64(box[2]) - z, z - np.float64(box[5]), 0.0)
-    return dx * dx + dy * dy + dz * dz
+    total = 0.0
+    for axis in range(3):
+        value = x if axis == 0 else y if axis == 1 else z
+        below, above = boxes[node, axis] - value, value - boxes[node, 3 + axis]
+        gap = below if below > above else above
+        total += gap * gap if gap > 0.0 else 0.0
+    return total
 
 
 @njit(nogil=True, cache=True)
-def _sample(points, order, boxes, first, last, child, lowest, count, start):
+def _sample(points, place, order, boxes, first, last, child, lowest, count, start):
     """Farthest points. Every node knows its farthest point; a new sample visits only boxes it comes nearer to."""
     nodes = len(child)
-    sorted_points = np.empty((len(points), 3), np.float64)
-    for i in range(len(points)):
-        for axis in range(3):
-            sorted_points[i, axis] = points[order[i], axis]
     squared = np.full(len(points), np.inf)
     far = np.full(nodes, np.inf)
-    who = lowest.copy()
-    stack = np.empty(nodes + 1, np.int64)
-    visited = np.empty(nodes, np.int64)
+    who, stack, visited = np.empty(nodes, np.int64), np.empty(nodes + 1, np.int64), np.empty(nodes, np.int64)
     index = np.zeros(count, np.int64)
     chosen = start
     for step in range(count):
@@ -241,7 +273,7 @@ def _sample(points, order, boxes, first, last, child, lowest, count, start):
         while depth:
             depth -= 1
             node = stack[depth]
-            if _gap(boxes[node], x, y, z) >= far[node]:
+            if _gap(boxes, node, x, y, z) >= far[node]:
                 continue
             if child[node]:
                 visited[seen] = node
@@ -249,14 +281,15 @@ def _sample(points, order, boxes, first, last, child, lowest, count, start):
                 stack[depth], stack[depth + 1] = child[node], child[node] + 1
                 depth += 2
                 continue
-            best, best_index = -1.0, 0
+            best, where = -1.0, 0
             for i in range(first[node], last[node]):
-                dx, dy, dz = sorted_points[i, 0] - x, sorted_points[i, 1] - y, sorted_points[i, 2] - z
-                distance = min(squared[i], dx * dx + dy * dy + dz * dz)
+                dx, dy, dz = place[0, i] - x, place[1, i] - y, place[2, i] - z
+                distance = dx * dx + dy * dy + dz * dz
+                distance = distance if distance < squared[i] else squared[i]
                 squared[i] = distance
                 if distance > best:
-                    best, best_index = distance, order[i]
-            far[node], who[node] = best, best_index
+                    best, where = distance, i
+            far[node], who[node] = best, order[where]
         for i in range(seen - 1, -1, -1):  # children were visited after their parents
             node = visited[i]
             a = child[node]
@@ -270,18 +303,18 @@ def _sample(points, order, boxes, first, last, child, lowest, count, start):
 
 
 @njit(nogil=True, cache=True)
-def _balls(begin, end, points, order, boxes, first, last, child, lowest, centres, squared_radius, index):
+def _balls(begin, end, place, order, boxes, first, last, child, lowest, centres, squared_radius, index):
     count = index.shape[1]
     stack = np.empty(len(child) + 1, np.int64)
+    bounds, one, distance = np.empty(len(stack)), np.empty((1, 1), np.int64), np.empty((1, 1))
     for query in range(begin, end):
         x, y, z = np.float64(centres[query, 0]), np.float64(centres[query, 1]), np.float64(centres[query, 2])
-        row = index[query]
-        found = 0
+        found, limit = 0, len(order)  # only indices below the limit can still enter the row
         stack[0], depth = 0, 1
         while depth:
             depth -= 1
             node = stack[depth]
-            if found == count and lowest[node] > row[count - 1] or _gap(boxes[node], x, y, z) >= squared_radius:
+            if lowest[node] >= limit or _gap(boxes, node, x, y, z) >= squared_radius:
                 continue
             if child[node]:
                 near = child[node] + (lowest[child[node] + 1] < lowest[child[node]])  # low indices first
@@ -290,61 +323,68 @@ def _balls(begin, end, points, order, boxes, first, last, child, lowest, centres
                 continue
             for i in range(first[node], last[node]):
                 point = order[i]
-                if found == count and point > row[count - 1]:
+                if point >= limit:
                     break
-                dx, dy, dz = points[point, 0] - x, points[point, 1] - y, points[point, 2] - z
+                dx, dy, dz = place[0, i] - x, place[1, i] - y, place[2, i] - z
                 if dx * dx + dy * dy + dz * dz < squared_radius:
-                    place = min(found, count - 1)
-                    while place > 0 and row[place - 1] > point:
-                        row[place] = row[place - 1]
-                        place -= 1
-                    row[place] = point
-                    found = min(found + 1, count)
+                    slot = found if found < count else count - 1
+                    while slot > 0 and index[query, slot - 1] > point:
+                        index[query, slot] = index[query, slot - 1]
+                        slot -= 1
+                    index[query, slot] = point
+                    found = found + 1 if found < count else count
+                    limit = index[query, count - 1] if found == count else limit
         if not found:
-            _search(points, order, boxes, first, last, child, x, y, z, stack, row[:1], np.empty(1))
-            found = 1
-        row[found:] = row[0]
+            _search(0, place, order, boxes, first, last, child, x, y, z, stack, bounds, one, distance)
+            index[query, 0], found = one[0, 0], 1
+        for slot in range(found, count):
+            index[query, slot] = index[query, 0]
 
 
 @njit(nogil=True, cache=True)
-def _nearest(begin, end, points, order, boxes, first, last, child, lowest, queries, index, squared):
-    stack = np.empty(len(child) + 1, np.int64)
-    for query in range(begin, end):
+def _nearest(begin, end, place, order, boxes, first, last, child, lowest, queries, visit, index, squared):
+    stack, bounds = np.empty(len(child) + 1, np.int64), np.empty(len(child) + 1)
+    for i in range(begin, end):
+        query = visit[i]
         x, y, z = np.float64(queries[query, 0]), np.float64(queries[query, 1]), np.float64(queries[query, 2])
-        _search(points, order, boxes, first, last, child, x, y, z, stack, index[query], squared[query])
+        _search(query, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared)
 
 
 @njit(nogil=True, cache=True)
-def _search(points, order, boxes, first, last, child, x, y, z, stack, index, squared):
-    """The len(index) nearest points by (distance, index), into ``index`` and ``squared``."""
-    k = len(index)
-    index[:] = len(points)
-    squared[:] = np.inf
-    stack[0], depth = 0, 1
+def _search(row, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared):
+    """The nearest points by (distance, index), as many as ``index`` has columns, into ``index`` and ``squared``."""
+    k = index.shape[1]
+    for slot in range(k):
+        index[row, slot], squared[row, slot] = len(order), np.inf
+    worst = np.inf
+    stack[0], bounds[0], depth = 0, 0.0, 1
     while depth:
         depth -= 1
+        if bounds[depth] > worst:
+            continue
         node = stack[depth]
-        if _gap(boxes[node], x, y, z) > squared[k - 1]:
-            continue
-        if child[node]:
-            a = child[node]
-            near = a + (_gap(boxes[a + 1], x, y, z) < _gap(boxes[a], x, y, z))
-            stack[depth], stack[depth + 1] = 2 * a + 1 - near, near
-            depth += 2
-            continue
+        while child[node]:
+            node = child[node]
+            here, other = _gap(boxes, node, x, y, z), _gap(boxes, node + 1, x, y, z)
+            swap = other < here
+            stack[depth], bounds[depth] = node + 1 - swap, here if swap else other
+            node += swap
+            depth += 1
         for i in range(first[node], last[node]):
-            point = order[i]
-            dx, dy, dz = points[point, 0] - x, points[point, 1] - y, points[point, 2] - z
+            dx, dy, dz = place[0, i] - x, place[1, i] - y, place[2, i] - z
             distance = dx * dx + dy * dy + dz * dz
-            if distance > squared[k - 1] or (distance == squared[k - 1] and point > index[k - 1]):
+            if distance > worst:
                 continue
-            place = k - 1
-            while place > 0 and (
-                squared[place - 1] > distance or (squared[place - 1] == distance and index[place - 1] > point)
+            point, slot = order[i], k
+            while slot > 0 and (
+                distance < squared[row, slot - 1] or distance == squared[row, slot - 1] and point < index[row, slot - 1]
             ):
-                squared[place], index[place] = squared[place - 1], index[place - 1]
-                place -= 1
-            squared[place], index[place] = distance, point
+                slot -= 1
+                if slot < k - 1:
+                    squared[row, slot + 1], index[row, slot + 1] = squared[row, slot], index[row, slot]
+            if slot < k:
+                squared[row, slot], index[row, slot] = distance, point
+                worst = squared[row, k - 1]
 
 
 # --------------------------------------------------------------------------- plain torch, for any device (CUDA)

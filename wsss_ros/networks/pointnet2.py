@@ -111,16 +111,19 @@ class PointNet2(nn.Module):
         return Structure.cat([self._structure(cloud) for cloud in xyz])
 
     def _structure(self, xyz: Tensor) -> Structure:
-        chosen = neighbors.farthest_point_sample(xyz, min(self.centres[0], len(xyz)))
+        tree = neighbors.grow(xyz)
+        chosen = neighbors.farthest_point_sample(xyz, min(self.centres[0], len(xyz)), tree=tree)
         levels = []
         for count, radius, k in zip(self.centres, self.radii_m, self.neighbours, strict=True):
             # Farthest points of farthest points are the first of them, so one sampling serves all levels.
             chosen = chosen[:count] if not levels else torch.arange(min(count, len(xyz)), device=xyz.device)
             centres = xyz[chosen]
-            near, squared = neighbors.knn(centres, xyz, 3)
-            parts = chosen, neighbors.ball_query(xyz, centres, radius, k), near, neighbors.interpolation_weights(squared)
+            centre_tree = neighbors.grow(centres)
+            group = neighbors.ball_query(xyz, centres, radius, k, tree)
+            near, squared = neighbors.knn(centres, xyz, 3, centre_tree, tree)
+            parts = chosen, group, near, neighbors.interpolation_weights(squared)
             levels.append(Level(*(part[None] for part in parts)))
-            xyz = centres
+            xyz, tree = centres, centre_tree
         return Structure(tuple(levels))
 
     def forward(
