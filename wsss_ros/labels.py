@@ -106,7 +106,7 @@ class LabelSpace:
         """RGB for each label; unlabelled is black."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.colors
-        return table[labels]
+        return table.take(labels, axis=0)
 
 
 def scannet20() -> LabelSpace:
