@@ -14,7 +14,8 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
     """The scene in a folder, whatever its layout. Raises BadInput that lists what was looked for."""
     path = Path(path)
     if not path.is_dir():
-        raise BadInput(f"{path}: {'a file' if path.exists() else 'no such folder'}; wanted a scene folder with {_WANTED}")
+        what = "a file" if path.exists() else "no such folder"
+        raise BadInput(f"{path}: {what}; wanted a scene folder with {_WANTED}")
     if any(path.glob(f"*{POINTS}")):
         return ScanNetScene(path, labels)
     if any(path.glob("frame-*.color.*")) or all((path / kind).is_dir() for kind in ("color", "depth", "pose")):

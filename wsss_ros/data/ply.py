@@ -9,7 +9,8 @@ from jaxtyping import Int32
 from wsss_ros.types import BadInput
 
 _TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8"},
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2"},
+    **{"int": "i4", "uint": "u4", "float": "f4", "double": "f8"},
     **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
     **{"float32": "f4", "float64": "f8"},
 }
@@ -23,17 +24,17 @@ class _Element:
     name: str
     count: int
     fields: list[tuple[str, str]]
-    list_count_bytes: int = 0  # 0: the element has no list properties
+    list_bytes: int = 0  # the least its list properties take; 0: it has none
 
     def least_bytes(self) -> int:
-        return self.count * (np.dtype(self.fields).itemsize + self.list_count_bytes)
+        return self.count * (np.dtype(self.fields).itemsize + self.list_bytes)
 
 
 def read(path: str | Path) -> np.ndarray:
     """The vertices of a PLY file (ascii or binary), with its own property names and types in its own order.
 
     Other elements (faces) are not returned. Raises BadInput naming the file when it is no PLY, has
-    no vertices, or is cut short.
+    no vertices, or is cut short (within the vertices or, in a binary mesh of triangles, anywhere).
     """
     path = Path(path)
     data = _bytes_of(path)
@@ -42,7 +43,7 @@ def read(path: str | Path) -> np.ndarray:
     if "vertex" not in names:
         raise BadInput(f"{path}: this PLY has elements {names}; wanted 'vertex'")
     before, vertex = elements[: names.index("vertex")], elements[names.index("vertex")]
-    if vertex.list_count_bytes or any(element.list_count_bytes for element in before):
+    if vertex.list_bytes or any(element.list_bytes for element in before):
         raise BadInput(f"{path}: a list property in or before the vertices; store faces after plain vertices")
     dtype = np.dtype([(name, _BYTE_ORDERS[style] + code) for name, code in vertex.fields])
     if style == "ascii":
@@ -50,7 +51,9 @@ def read(path: str | Path) -> np.ndarray:
     return _read_binary(path, data, start, elements, vertex, dtype)
 
 
-def write(path: str | Path, vertices: np.ndarray, faces: Int32[np.ndarray, "F 3"] | None = None, ascii: bool = False) -> None:
+def write(
+    path: str | Path, vertices: np.ndarray, faces: Int32[np.ndarray, "F 3"] | None = None, ascii: bool = False
+) -> None:
     """Write a structured array [N] as the vertices of a PLY file, with (possibly no) triangles after them.
 
     Raises BadInput when a field has no PLY type (64-bit integers, booleans, sub-arrays).
@@ -111,9 +114,11 @@ def _header_line(words: list[str], elements: list[_Element]) -> str | None:
             return style
         case ["element", name, count] if int(count) >= 0:
             elements.append(_Element(name, int(count), []))
-        case ["property", "list", count_type, _, _]:
-            elements[-1].list_count_bytes += np.dtype(_TYPES[count_type]).itemsize
-        case ["property", kind, name]:
+        case ["property", "list", count_type, item_type, _]:
+            corners = 3 if elements[-1].name == "face" else 0
+            count_bytes, item_bytes = (np.dtype(_TYPES[kind]).itemsize for kind in (count_type, item_type))
+            elements[-1].list_bytes += count_bytes + corners * item_bytes
+        case ["property", kind, name] if name not in dict(elements[-1].fields):
             elements[-1].fields.append((name, _TYPES[kind]))
         case ["comment" | "obj_info", *_] | []:
             pass

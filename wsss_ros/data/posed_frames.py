@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Shaped, UInt8
 from PIL import Image
 
 from wsss_ros.data.images import read_bytes, read_depth, read_rgb
@@ -49,10 +49,11 @@ def list_frames(colors: Iterable[Path], depths: Iterable[Path], poses: Iterable[
 
     Also returns how many numbers lack one of the three files. Files without a number are ignored.
     """
-    by_number = [{int(stem): path for path in paths if (stem := _number(path)).isdecimal()} for paths in (colors, depths, poses)]
-    whole = sorted(set.intersection(*map(set, by_number)))
-    incomplete = len(set.union(*map(set, by_number))) - len(whole)
-    color, depth, pose = by_number
+    color, depth, pose = (
+        {int(stem): path for path in paths if (stem := _number(path)).isdecimal()} for paths in (colors, depths, poses)
+    )
+    whole = sorted(color.keys() & depth.keys() & pose.keys())
+    incomplete = len(color.keys() | depth.keys() | pose.keys()) - len(whole)
     return [FrameFiles(n, color[n].name.split(".")[0], color[n], depth[n], pose[n]) for n in whole], incomplete
 
 
@@ -118,37 +119,41 @@ def color_on_depth(
     Images that agree within half a pixel are returned as they are.
     """
     height, width = rgb.shape[:2]
-    u, v = _color_pixels(color.resized(width, height), depth)
+    color = color.resized(width, height)
+    u, v = _to_color(color, depth, np.arange(depth.width), np.arange(depth.height))
+    if (width, height) == (depth.width, depth.height) and _agree(u) and _agree(v):
+        return rgb, np.ones((height, width), bool)
     seen = np.outer((v >= -0.5) & (v <= height - 0.5), (u >= -0.5) & (u <= width - 0.5))
-    if (width, height) == (depth.width, depth.height) and max(abs(u - np.arange(width)).max(), abs(v - np.arange(height)).max()) < 0.5:
-        return rgb, np.ones_like(seen)
-    box = np.array([*_span(u), *_span(v)])[[0, 2, 1, 3]]
-    border = int(np.ceil(max(0, -box.min(), box[2] - width, box[3] - height)))
+    edges = _to_color(color, depth, np.array([-0.5, depth.width - 0.5]), np.array([-0.5, depth.height - 0.5]))
+    (left, right), (top, bottom) = (edge + 0.5 for edge in edges)
+    border = int(np.ceil(max(0, -left, -top, right - width, bottom - height)))
     if border > max(width, height) or not seen.any():
         raise BadInput(f"colour {color} and depth {depth} do not see the same; check the files of their intrinsics")
-    image = Image.fromarray(np.pad(rgb, ((border, border), (border, border), (0, 0)), "edge"))
-    return np.array(image.resize((depth.width, depth.height), Image.Resampling.HAMMING, tuple(box + border))), seen
+    image = Image.fromarray(np.pad(rgb, ((border, border), (border, border), (0, 0)), "edge") if border else rgb)
+    box = tuple(float(edge) + border for edge in (left, top, right, bottom))
+    return np.array(image.resize((depth.width, depth.height), Image.Resampling.HAMMING, box)), seen
 
 
 def labels_on_depth(labels: UInt8[np.ndarray, "h w"], color: Camera, depth: Camera) -> UInt8[np.ndarray, "H W"]:
     """Labels in the colour camera's view, at any size, read at the depth camera's pixels; unlabelled where unseen."""
     height, width = labels.shape
-    u, v = (np.rint(x).astype(np.int64) for x in _color_pixels(color.resized(width, height), depth))
+    pixels = _to_color(color.resized(width, height), depth, np.arange(depth.width), np.arange(depth.height))
+    u, v = (np.rint(along).astype(np.int64) for along in pixels)
     seen = np.outer((v >= 0) & (v < height), (u >= 0) & (u < width))
     return np.where(seen, labels[np.ix_(v.clip(0, height - 1), u.clip(0, width - 1))], np.uint8(UNLABELLED))
 
 
-def _color_pixels(color: Camera, depth: Camera) -> tuple[Float64[np.ndarray, "W"], Float64[np.ndarray, "H"]]:
+def _agree(along: Float64[np.ndarray, "K"]) -> bool:
+    return bool(np.abs(along - np.arange(len(along))).max() < 0.5)
+
+
+def _to_color(
+    color: Camera, depth: Camera, columns: Shaped[np.ndarray, "K"], rows: Shaped[np.ndarray, "L"]
+) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "L"]]:
     """Where the depth camera's columns and rows lie in the colour image."""
-    u = (np.arange(depth.width) - depth.cx) * (color.fx / depth.fx) + color.cx
-    v = (np.arange(depth.height) - depth.cy) * (color.fy / depth.fy) + color.cy
+    u = (columns - depth.cx) * (color.fx / depth.fx) + color.cx
+    v = (rows - depth.cy) * (color.fy / depth.fy) + color.cy
     return u, v
-
-
-def _span(centres: Float64[np.ndarray, "K"]) -> tuple[float, float]:
-    """The stretch that pixels at these centres cover, 0 being the outer edge of the first source pixel."""
-    pitch = (centres[-1] - centres[0]) / max(len(centres) - 1, 1) if len(centres) > 1 else 1.0
-    return float(centres[0] - pitch / 2 + 0.5), float(centres[-1] + pitch / 2 + 0.5)
 
 
 # --- text files ------------------------------------------------------------------------------------
@@ -181,7 +186,8 @@ def read_intrinsics(path: Path) -> tuple[float, float, float, float]:
     k = read_matrix(path)
     fx, fy, cx, cy = (float(k[row, column]) for row, column in ((0, 0), (1, 1), (0, 2), (1, 2)))
     if not (np.isfinite([fx, fy, cx, cy]).all() and min(fx, fy, cx, cy) > 0):
-        raise BadInput(f"{path}: fx {fx:g}, fy {fy:g}, cx {cx:g}, cy {cy:g} is no camera; wanted positive numbers of pixels")
+        got = f"fx {fx:g}, fy {fy:g}, cx {cx:g}, cy {cy:g}"
+        raise BadInput(f"{path}: {got} is no camera; wanted positive numbers of pixels")
     return fx, fy, cx, cy
 
 

@@ -21,12 +21,12 @@ _COLOR_INTRINSICS = ("intrinsic/intrinsic_color.txt", "intrinsics_color.txt")
 class RgbdFolder:
     """Posed RGB-D frames without a cloud and without truth. Follows ``types.Scene``.
 
-    Layouts: ``frame-N.color.jpg|png``, ``frame-N.depth.png``, ``frame-N.pose.txt`` side by side, or ``color/N.jpg|png``,
-    ``depth/N.png``, ``pose/N.txt``. Depth is 16-bit PNG in millimetres, poses are camera-to-world in metres.
-    ``camera-intrinsics.txt`` (3x3) or ``intrinsic/intrinsic_depth.txt`` (4x4) is the camera of the depth image, to which
-    colour must be registered unless ``intrinsic/intrinsic_color.txt`` is there as well. ``tags.csv`` is optional.
-    The world may be tilted, so ``world_up`` is None; frame numbers count at 30 Hz. ``skipped`` counts
-    the frames left out, by cause.
+    Layouts: ``frame-N.color.jpg|png``, ``frame-N.depth.png``, ``frame-N.pose.txt`` side by side, or
+    ``color/N.jpg|png``, ``depth/N.png``, ``pose/N.txt``. Depth is 16-bit PNG in millimetres, poses are
+    camera-to-world in metres. ``camera-intrinsics.txt`` (3x3) or ``intrinsic/intrinsic_depth.txt`` (4x4) is the
+    camera of the depth image, to which colour must be registered unless ``intrinsic/intrinsic_color.txt`` is
+    there as well. ``tags.csv`` is optional. The world may be tilted, so ``world_up`` is None; frame numbers
+    count at 30 Hz. ``skipped`` counts the frames left out, by cause.
 
     Raises BadInput, naming the file: here for no frames, missing intrinsics and broken poses; in ``frame`` for
     unreadable images and for colour and depth of different size.
@@ -41,8 +41,8 @@ class RgbdFolder:
         files, incomplete = list_frames(*_find_files(self.folder))
         if not files:
             raise BadInput(
-                f"{self.folder}: no frame with colour, depth and pose ({incomplete} incomplete); wanted frame-N.color.jpg, "
-                "frame-N.depth.png, frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
+                f"{self.folder}: no frame with colour, depth and pose ({incomplete} incomplete); wanted "
+                "frame-N.color.jpg, frame-N.depth.png, frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
             )
         rig = _read_rig(self.folder, image_size(files[0].color), image_size(files[0].depth))
         self._frames = PosedFrames(files, incomplete, rig, {})
@@ -102,5 +102,8 @@ def _first(folder: Path, names: Iterable[str]) -> Path | None:
 def _camera(path: Path, size: tuple[int, int]) -> Camera:
     fx, fy, cx, cy = read_intrinsics(path)
     if cx >= size[0] or cy >= size[1]:
-        raise BadInput(f"{path}: centre ({cx:g}, {cy:g}) lies outside the {size[0]}x{size[1]} images; they are of another size")
+        raise BadInput(
+            f"{path}: centre ({cx:g}, {cy:g}) lies outside the {size[0]}x{size[1]} images; "
+            "wanted intrinsics of images that large"
+        )
     return Camera(fx, fy, cx, cy, *size)

@@ -19,7 +19,15 @@ from jaxtyping import Float32, Float64, Int32, UInt8
 
 from wsss_ros.data import ply
 from wsss_ros.data.images import read_bytes, read_uint16, write_depth, write_rgb, write_uint16
-from wsss_ros.data.posed_frames import PosedFrames, Rig, TagFile, image_size, labels_on_depth, list_frames, read_intrinsics
+from wsss_ros.data.posed_frames import (
+    PosedFrames,
+    Rig,
+    TagFile,
+    image_size,
+    labels_on_depth,
+    list_frames,
+    read_intrinsics,
+)
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
@@ -60,7 +68,8 @@ def write_scene(
     numbers, -1 for none. ``axis_alignment`` [4 4] is only noted down: points and poses stay unaligned.
 
     Everything is written into a hidden folder beside ``folder``, which takes that name when it is whole, so
-    a crash or a full disk never leaves half a scene. Raises BadInput when the folder exists and holds anything.
+    a crash or a full disk never leaves half a scene. Raises BadInput when the folder exists and holds anything,
+    when the input does not fit together, and when the disk does not take it.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -79,6 +88,8 @@ def write_scene(
         camera, count = _write_frames(scene, labels, frames)
         _write_info(Path(f"{stem}.txt"), camera, count, axis_alignment, scene_type)
         os.replace(scene, folder)
+    except OSError as error:
+        raise BadInput(f"{folder}: could not be written, and nothing of it is left: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -108,9 +119,10 @@ def _write_instances(stem: Path, labels: LabelSpace, point_labels: np.ndarray, i
         {"id": i, "objectId": i, "segments": [segment], "label": labels.names[label]}
         for i, (segment, label) in enumerate(named)
     ]
-    scene, segments_file = stem.name, f"{stem.name}_vh_clean_2.0.010000.segs.json"
-    aggregation = {"sceneId": f"scannet.{scene}", "appId": "wsss_ros", "segGroups": groups, "segmentsFile": f"scannet.{segments_file}"}
-    segments = {"params": {}, "sceneId": f"scannet.{scene}", "segIndices": segment_of_point.ravel().tolist()}
+    scene = {"sceneId": f"scannet.{stem.name}", "appId": "wsss_ros"}
+    segments_file = f"{stem.name}_vh_clean_2.0.010000.segs.json"
+    aggregation = scene | {"segGroups": groups, "segmentsFile": f"scannet.{segments_file}"}
+    segments = scene | {"params": {}, "segIndices": segment_of_point.ravel().tolist()}
     Path(f"{stem}.aggregation.json").write_text(json.dumps(aggregation))
     stem.with_name(segments_file).write_text(json.dumps(segments))
 
@@ -145,7 +157,7 @@ def _check_frame(index: int, frame: Frame, truth: np.ndarray, camera: Camera | N
         raise BadInput(f"frame {index} has {frame.camera}, those before {camera}; wanted one camera for the scene")
     sizes = [image.shape[:2] for image in (frame.rgb, frame.depth_m, truth)]
     if set(sizes) != {(frame.camera.height, frame.camera.width)}:
-        raise BadInput(f"frame {index}: colour, depth, labels of (rows, columns) {sizes}; wanted those of {frame.camera}")
+        raise BadInput(f"frame {index}: colour, depth, labels are (rows, columns) {sizes}; its {frame.camera} is not")
 
 
 def _write_intrinsics(folder: Path, camera: Camera) -> None:
@@ -195,7 +207,7 @@ class ScanNetScene:
         self.folder, self.labels = Path(folder), labels
         self._stem = _find_stem(self.folder)
         self.name = self._stem.name
-        self._info = _read_info(Path(f"{self._stem}.txt"))
+        self._info = _Info(Path(f"{self._stem}.txt"))
         files, incomplete = list_frames(*((self.folder / kind).glob("*.*") for kind in ("color", "depth", "pose")))
         rig = _read_rig(self.folder, self._info, files[0].color, files[0].depth) if files else None
         self._frames = PosedFrames(files, incomplete, rig, _read_stamps(self.folder / TIMESTAMPS))
@@ -215,7 +227,8 @@ class ScanNetScene:
     @property
     def axis_alignment(self) -> Float64[np.ndarray, "4 4"]:
         """aligned_from_world, a turn about z and a shift; identity where the scene has none (test scans)."""
-        return _numbers(self._info, "axisAlignment", 16, np.eye(4)).reshape(4, 4)
+        values = self._info.numbers("axisAlignment", 16)
+        return np.eye(4) if values is None else values.reshape(4, 4)
 
     def frame(self, index: int) -> Frame:
         return self._frames.frame(index)
@@ -224,7 +237,8 @@ class ScanNetScene:
     def cloud(self) -> Cloud:
         path = Path(f"{self._stem}{POINTS}")
         vertices = ply.read(path)
-        return Cloud(_columns(path, vertices, ("x", "y", "z"), np.float32), _columns(path, vertices, ("red", "green", "blue"), np.uint8))
+        xyz = _columns(path, vertices, ("x", "y", "z"), np.float32)
+        return Cloud(xyz, _columns(path, vertices, ("red", "green", "blue"), np.uint8))
 
     def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
         """Labels of the cloud's points, or None where the scan has none (test scans)."""
@@ -255,14 +269,14 @@ class ScanNetScene:
     @cached_property
     def _nyu40_of_id(self) -> np.ndarray | None:
         """Table from ScanNet's raw ids to nyu40 ids; None where the images hold nyu40 ids already."""
-        if self._info.get("labelIds") == "nyu40":
+        if self._info.values.get("labelIds") == "nyu40":
             return None
         for folder in (self.folder, *self.folder.resolve().parents):
             if (folder / LABEL_TABLE).is_file():
                 return read_label_table(folder / LABEL_TABLE)
         raise BadInput(
-            f"{self.folder}: label-filt holds ScanNet's raw ids, and '{LABEL_TABLE}' is neither here nor in a folder above; "
-            "put it beside the scenes (it comes with ScanNet)"
+            f"{self.folder}: label-filt holds ScanNet's raw ids, and '{LABEL_TABLE}' is neither here nor in a folder "
+            "above; put it beside the scenes (it comes with ScanNet)"
         )
 
     # --- tags
@@ -313,51 +327,54 @@ def _columns(path: Path, vertices: np.ndarray, names: tuple[str, ...], dtype: ty
     return np.stack([vertices[name] for name in names], axis=1).astype(dtype)
 
 
-def _read_info(path: Path) -> dict[str, str]:
+class _Info:
     """The ``key = value`` lines of a scene's .txt; empty where there is none."""
-    if not path.is_file():
-        return {}
-    rows = (line.partition("=") for line in read_bytes(path, "'key = value' lines").decode("utf-8", "replace").splitlines())
-    return {key.strip(): value.strip() for key, _, value in rows}
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        text = read_bytes(path, "'key = value' lines").decode("utf-8", "replace") if path.is_file() else ""
+        rows = (line.partition("=") for line in text.splitlines())
+        self.values = {key.strip(): value.strip() for key, _, value in rows}
+
+    def numbers(self, key: str, count: int) -> Float64[np.ndarray, "K"] | None:
+        """Raises BadInput naming the file when the key's value is anything else."""
+        if key not in self.values:
+            return None
+        try:
+            return np.array(self.values[key].split(), np.float64).reshape(count)
+        except ValueError as error:
+            raise BadInput(f"{self.path}: '{key} = {self.values[key]}'; wanted {count} numbers") from error
+
+    def number(self, key: str) -> float:
+        """NaN where there is no such key."""
+        value = self.numbers(key, 1)
+        return float("nan") if value is None else float(value[0])
 
 
-def _numbers(info: dict[str, str], key: str, count: int, default: np.ndarray) -> np.ndarray:
-    if key not in info:
-        return default
-    try:
-        return np.array(info[key].split(), np.float64).reshape(count)
-    except ValueError as error:
-        raise BadInput(f"scene .txt: {key} = '{info[key]}'; wanted {count} numbers") from error
-
-
-def _read_rig(folder: Path, info: dict[str, str], color: Path, depth: Path) -> Rig:
+def _read_rig(folder: Path, info: _Info, color: Path, depth: Path) -> Rig:
     depth_camera = _read_camera(folder, info, "depth", image_size(depth)) or EXCERPT_CAMERA
     return Rig(depth_camera, _read_camera(folder, info, "color", image_size(color)) or depth_camera)
 
 
-def _read_camera(folder: Path, info: dict[str, str], kind: str, actual: tuple[int, int]) -> Camera | None:
+def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) -> Camera | None:
     """The camera at the size its numbers are for; None where neither ``intrinsic/`` nor the .txt holds it."""
     path = folder / "intrinsic" / f"intrinsic_{kind}.txt"
     if path.is_file():
         fx, fy, cx, cy = read_intrinsics(path)
     else:
-        fx, fy, cx, cy = (_number(info, f"{key}_{kind}", float("nan")) for key in ("fx", "fy", "mx", "my"))
+        path = info.path
+        fx, fy, cx, cy = (info.number(f"{key}_{kind}") for key in ("fx", "fy", "mx", "my"))
         if not np.isfinite([fx, fy, cx, cy]).all():
             return None
-        path = folder / f"{folder.name}.txt"
-    noted = tuple(int(_number(info, f"{kind}{side}", 0.0)) for side in ("Width", "Height"))
+    noted = (info.number(f"{kind}Width"), info.number(f"{kind}Height"))
     for width, height in (actual, noted, NATIVE_SIZE[kind]):
         # Exports are often shrunk and keep the full-size numbers: believe the size of which cx, cy is about the middle.
         if 0.3 * width < cx < 0.7 * width and 0.3 * height < cy < 0.7 * height:
-            return Camera(fx, fy, cx, cy, width, height)
+            return Camera(fx, fy, cx, cy, int(width), int(height))
     raise BadInput(
         f"{path}: centre ({cx:g}, {cy:g}) is not about the middle of the {kind} images, {actual[0]}x{actual[1]}, "
         f"nor of ScanNet's {NATIVE_SIZE[kind]}; check the file"
     )
-
-
-def _number(info: dict[str, str], key: str, default: float) -> float:
-    return float(_numbers(info, key, 1, np.array([default]))[0])
 
 
 def _read_stamps(path: Path) -> dict[int, int]:
@@ -374,7 +391,8 @@ def _read_stamps(path: Path) -> dict[int, int]:
 def read_label_table(path: str | Path) -> np.ndarray:
     """uint16 [65536]: nyu40 id of each raw id (column ``id`` -> ``nyu40id``), 0 for ids the table lacks."""
     path = Path(path)
-    rows = csv.DictReader(read_bytes(path, "ScanNet's label table").decode("utf-8", "replace").splitlines(), delimiter="\t")
+    text = read_bytes(path, "ScanNet's label table").decode("utf-8", "replace")
+    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     table = np.zeros(65536, np.uint16)
     try:
         for row in rows:
