@@ -80,11 +80,7 @@ def image_to_depth_m(message: Image) -> Float32[np.ndarray, "H W"]:
 
     Raises BadInput for an encoding other than 16UC1 mono16 (mm) and 32FC1 (m), and for too few bytes.
     """
-    if message.encoding not in DEPTH_ENCODINGS:
-        raise BadInput(
-            f"depth encoding: got '{message.encoding}', wanted 16UC1 (millimetres) or 32FC1 (metres); "
-            "remap depth/image_rect to a depth image"
-        )
+    check_depth_encoding(message.encoding)
     kind, metres = DEPTH_ENCODINGS[message.encoding]
     values = _pixels(message, kind, 1)[..., 0]
     if kind == "u2":
@@ -92,6 +88,14 @@ def image_to_depth_m(message: Image) -> Float32[np.ndarray, "H W"]:
     depth = values.astype(np.float32)  # native order, and never a view: it is written to
     depth[~(np.isfinite(depth) & (depth > 0))] = 0
     return depth
+
+
+def check_depth_encoding(encoding: str) -> None:
+    if encoding not in DEPTH_ENCODINGS:
+        raise BadInput(
+            f"depth encoding: got '{encoding}', wanted 16UC1 (millimetres) or 32FC1 (metres); "
+            "remap depth/image_rect to a depth image"
+        )
 
 
 def image_message(header: Header, pixels: np.ndarray, encoding: str) -> Image:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,10 +15,11 @@ MOST_CAUSES = 40
 
 @dataclass
 class Input:
-    """One subscribed topic. ``purpose`` says what cannot be made without it."""
+    """One subscribed topic. ``purpose`` says what cannot be made without it, ``missed`` whether its silence matters."""
 
     topic: str
     purpose: str
+    missed: Callable[[], bool] = lambda: True
     since: float = field(default_factory=time.monotonic)
     received: int = 0
     trouble: str = ""

@@ -87,13 +87,22 @@ class Node(LifecycleNode):
         self._makers.append(made)
         return made
 
-    def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, purpose: str) -> Input:
-        """Subscribe while active. ``purpose`` is what cannot be made without this topic.
+    def listen(
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        purpose: str,
+        missed: Callable[[], bool] = lambda: True,
+    ) -> Input:
+        """Subscribe while active. ``purpose`` is what cannot be made without this topic; its silence is told
+        while ``missed()``.
 
         A subscription that asks for a latched publisher and meets one that is not is repeated without that
         wish, so that the last map is had where one is kept and a plain stream is taken where it is not.
         """
-        record = Input(self.resolve_topic_name(topic), purpose)
+        record = Input(self.resolve_topic_name(topic), purpose, missed)
         self._inputs.append(record)
         self._subscribe(kind, callback, qos, record)
         return record
@@ -267,7 +276,8 @@ class Node(LifecycleNode):
         told = []
         for record in self._inputs:
             publishers = self.count_publishers(record.topic)
-            if text := record.silence(self.config.sensor_timeout_s, publishers):
+            text = record.silence(self.config.sensor_timeout_s, publishers)
+            if text and record.missed():
                 told.append((WARN, text))
         return told
 

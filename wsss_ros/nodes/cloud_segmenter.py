@@ -1,0 +1,77 @@
+"""A cloud in, the same points with class, confidence and class colour out."""
+
+import sys
+
+import numpy as np
+from sensor_msgs.msg import PointCloud2
+
+from wsss_ros.config import CloudSegmenterConfig
+from wsss_ros.geometry import find_up, parse_up
+from wsss_ros.nodes import conversions
+from wsss_ros.nodes.label_info import publish_label_info
+from wsss_ros.nodes.node import MAP, Node, run
+from wsss_ros.types import BadInput, Cloud
+
+
+class CloudSegmenterNode(Node):
+    """``semantic_cloud`` has the points of ``cloud`` in their order and organisation, with the same header.
+
+    Points that are not finite stay, with label 255 and confidence 0. An empty cloud is warned of and answered
+    with nothing: the last semantic cloud stays latched.
+    """
+
+    name = "cloud_segmenter"
+    model = CloudSegmenterConfig
+    main_job = "cloud"
+
+    def configure(self) -> None:
+        from wsss_ros.inference import CloudSegmenter
+
+        config = self.config
+        self.up = None if config.up == "auto" else parse_up(config.up)
+        self.segmenter = CloudSegmenter(
+            config.weights, config.device, config.precision, points=config.points, threads=config.threads
+        )
+        self._warm_up()
+        self.output = self.publisher(PointCloud2, "semantic_cloud", MAP)
+        self.label_info = publish_label_info(self, self.segmenter.labels)
+        self.left_out = 0
+
+    def activate(self) -> None:
+        self.listen(PointCloud2, "cloud", lambda message: self.submit("cloud", self.segment, message), MAP, "result")
+
+    def release(self) -> None:
+        self.segmenter = self.label_info = None
+
+    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+        if not self.active:
+            return [], {}
+        return [], {"weights": self.segmenter.version, "points_not_finite": str(self.left_out)}
+
+    def segment(self, message: PointCloud2) -> None:
+        read = conversions.read_cloud(message)
+        self.left_out += read.dropped
+        if not len(read.cloud):
+            raise BadInput(
+                f"empty cloud: {read.dropped} points, none of them finite, in frame '{message.header.frame_id}'; "
+                "check what fills the cloud topic"
+            )
+        up = find_up(read.cloud.xyz) if self.up is None else self.up
+        labels, confidence = self.segmenter(read.cloud, tuple(map(float, up)))
+        self.output.publish(
+            conversions.semantic_cloud_message(message.header, read, labels, confidence, self.segmenter.labels)
+        )
+
+    def _warm_up(self) -> None:
+        """Compile what is compiled at first use now; more points than the network sees, for the interpolation."""
+        random = np.random.default_rng(0)
+        count = self.config.points + 100
+        self.segmenter(Cloud(random.random((count, 3), np.float32) * 4, np.zeros((count, 3), np.uint8)))
+
+
+def main(args: list[str] | None = None) -> int:
+    return run(CloudSegmenterNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Colour images in, semantic images out; with depth, camera_info and pose also semantic points in the map."""
+
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
+
+from wsss_ros.config import ImageSegmenterConfig
+from wsss_ros.geometry import unproject
+from wsss_ros.nodes import conversions
+from wsss_ros.nodes.label_info import publish_label_info
+from wsss_ros.nodes.node import RESULT, SENSOR, SMALL_SENSOR, WARN, Node, run
+from wsss_ros.sync import Synchronizer
+from wsss_ros.types import BadInput, Camera, Cloud, Frame
+
+
+@dataclass
+class View:
+    """One colour image on its way: its result and its companions arrive in either order."""
+
+    header: Header
+    rgb: np.ndarray
+    result: tuple[np.ndarray, np.ndarray] | None = None
+    companions: dict[str, Any] | None = None
+    sent: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def completed(self, **parts: Any) -> bool:
+        """Take a part; True for the one call that makes the view complete."""
+        with self.lock:
+            for name, part in parts.items():
+                setattr(self, name, part)
+            complete = self.result is not None and self.companions is not None and not self.sent
+            self.sent = self.sent or complete
+            return complete
+
+
+class ImageSegmenterNode(Node):
+    """Colour never waits: depth, camera_info and pose are matched by stamp and only ``semantic/points`` needs them."""
+
+    name = "image_segmenter"
+    model = ImageSegmenterConfig
+    main_job = "image"
+
+    def configure(self) -> None:
+        from wsss_ros.inference import ImageSegmenter
+
+        config = self.config
+        self.segmenter = ImageSegmenter(config.weights, config.device, config.precision, config.threads)
+        self.segmenter(Frame(np.zeros((48, 64, 3), np.uint8)))  # the first forward is slow
+        self.labels = self.publisher(Image, "semantic/image_raw", RESULT)
+        self.confidence = self.publisher(Image, "semantic/confidence", RESULT)
+        self.colors = self.publisher(Image, "semantic_color/image_raw", RESULT)
+        self.overlay = self.publisher(Image, "semantic_overlay/image_raw", RESULT)
+        self.points = self.publisher(PointCloud2, "semantic/points", RESULT)
+        self.label_info = publish_label_info(self, self.segmenter.labels)
+
+    def activate(self) -> None:
+        self.sync = Synchronizer(
+            ("color", "depth", "camera", "pose"), round(self.config.sync_tolerance_s * 1e9), capacity=60
+        )
+        self._resets = 0
+        self._size: tuple[int, int] | None = None
+        self._distortion_told = False
+        if self.config.transport == "compressed":
+            self._listen_color(CompressedImage, "color/image_raw/compressed", conversions.compressed_to_rgb)
+        else:
+            self._listen_color(Image, "color/image_raw", conversions.image_to_rgb)
+        self.companions = [
+            self._listen_companion(Image, "depth/image_rect", self.on_depth, SENSOR),
+            self._listen_companion(CameraInfo, "color/camera_info", self.on_camera_info, SMALL_SENSOR),
+            self._listen_companion(PoseStamped, "pose", self.on_pose, SMALL_SENSOR),
+        ]
+
+    def release(self) -> None:
+        self.segmenter = self.label_info = None
+
+    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+        if not self.active:
+            return [], {}
+        values = {f"dropped sync {cause}": str(count) for cause, count in self.sync.dropped.items() if cause != "surplus"}
+        return [], {"weights": self.segmenter.version, "clock_resets": str(self.sync.resets)} | values
+
+    # --- messages ---
+
+    def on_depth(self, message: Image) -> None:
+        conversions.check_depth_encoding(message.encoding)
+        self._check_size("depth", message.height, message.width)
+        self._offer("depth", message.header, message)
+
+    def on_camera_info(self, message: CameraInfo) -> None:
+        camera = conversions.camera_from_info(message)
+        self._check_size("camera_info", message.height, message.width)
+        if conversions.is_distorted(message) and not self._distortion_told:
+            self._distortion_told = True
+            self.complain("distortion", "camera_info states lens distortion, which is left out: feed rectified images")
+        self._offer("camera", message.header, camera)
+
+    def on_pose(self, message: PoseStamped) -> None:
+        self._offer("pose", message.header, (message.header.frame_id, conversions.pose_to_matrix(message)))
+
+    # --- work ---
+
+    def segment(self, message: Image | CompressedImage, convert: Any) -> None:
+        view = View(message.header, convert(message))
+        self._size = view.rgb.shape[:2]
+        self._offer("color", message.header, view)
+        result = self.segmenter(Frame(view.rgb, stamp_ns=conversions.stamp_ns(message.header)))
+        self._publish_images(view, *result)
+        if view.completed(result=result):
+            self.submit("points", self.publish_points, view)
+
+    def publish_points(self, view: View) -> None:
+        frame_id, pose = view.companions["pose"]
+        depth_m = conversions.image_to_depth_m(view.companions["depth"])
+        cloud, pixel = self._unproject(view, depth_m, pose)
+        labels, confidence = (values.reshape(-1)[pixel] for values in view.result)
+        header = Header(stamp=view.header.stamp, frame_id=frame_id)
+        read = conversions.ReadCloud(cloud, None, 1, len(cloud))
+        self.points.publish(
+            conversions.semantic_cloud_message(header, read, labels, confidence, self.segmenter.labels)
+        )
+
+    def _publish_images(self, view: View, labels: np.ndarray, confidence: np.ndarray) -> None:
+        def publish(publisher: Any, pixels: np.ndarray, encoding: str) -> None:
+            publisher.publish(conversions.image_message(view.header, pixels, encoding))
+
+        if self.wanted(self.labels):
+            publish(self.labels, labels, "mono8")
+        if self.wanted(self.confidence):
+            publish(self.confidence, confidence, "32FC1")
+        if self.wanted(self.colors, self.overlay):
+            colors = self.segmenter.labels.colorize(labels)
+            if self.wanted(self.colors):
+                publish(self.colors, colors, "rgb8")
+            if self.wanted(self.overlay):
+                publish(self.overlay, conversions.overlay(view.rgb, colors, self.config.overlay_alpha), "rgb8")
+
+    def _unproject(self, view: View, depth_m: np.ndarray, pose: np.ndarray) -> tuple[Cloud, np.ndarray]:
+        """Points of every n-th pixel with depth, and the flat index of their pixels in the whole image."""
+        step, camera = self.config.points_stride, view.companions["camera"]
+        if not view.rgb.shape[:2] == depth_m.shape == (camera.height, camera.width):
+            raise BadInput(
+                f"image and depth size: color {view.rgb.shape[1::-1]}, depth {depth_m.shape[::-1]}, camera_info "
+                f"{(camera.width, camera.height)}; wanted depth registered to the color image"
+            )
+        depth_m = np.where(depth_m <= self.config.max_depth_m, depth_m, 0)[::step, ::step]
+        height, width = depth_m.shape
+        thinned = Camera(camera.fx / step, camera.fy / step, camera.cx / step, camera.cy / step, width, height)
+        xyz, index = unproject(depth_m, thinned, pose)
+        if not len(xyz):
+            raise BadInput(
+                f"depth all missing: no pixel within {self.config.max_depth_m} m; check the depth camera, its unit "
+                "(16UC1 is millimetres, 32FC1 metres) and max_depth_m"
+            )
+        row, column = np.divmod(index, width)
+        pixel = row * step * camera.width + column * step
+        rgb = view.rgb.reshape(-1, 3)[pixel]
+        return Cloud(xyz.astype(np.float32), rgb), pixel
+
+    # --- matching ---
+
+    def _listen_color(self, kind: type, topic: str, convert: Any) -> None:
+        self.listen(kind, topic, lambda message: self.submit("image", self.segment, message, convert), SENSOR, "result")
+
+    def _listen_companion(self, kind: type, topic: str, callback: Any, qos: Any) -> Any:
+        def missed() -> bool:
+            return self.wanted(self.points) or any(record.received for record in self.companions)
+
+        return self.listen(kind, topic, callback, qos, "semantic/points", missed)
+
+    def _offer(self, stream: str, header: Header, item: Any) -> None:
+        if not self.wanted(self.points):
+            return
+        matched = self.sync.add(stream, conversions.stamp_ns(header), item)
+        if self.sync.resets != self._resets:
+            self._resets = self.sync.resets
+            self.complain("clock", "the stamps jumped back (a looped bag?); matching started over", WARN)
+        if matched is not None and matched["color"].completed(companions=matched):
+            self.submit("points", self.publish_points, matched["color"])
+
+    def _check_size(self, what: str, height: int, width: int) -> None:
+        if self._size is not None and (height, width) != self._size:
+            raise BadInput(
+                f"{what} size: {width} x {height} for a color image of {self._size[1]} x {self._size[0]}; wanted "
+                f"{what} registered to the color image, remap to the registered topic"
+            )
+
+
+def main(args: list[str] | None = None) -> int:
+    return run(ImageSegmenterNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

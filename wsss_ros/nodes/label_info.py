@@ -1,0 +1,23 @@
+"""The class names on a latched topic, where vision_msgs is installed."""
+
+from typing import Any
+
+from wsss_ros.labels import LabelSpace
+
+try:
+    from vision_msgs.msg import LabelInfo, VisionClass
+except ImportError:  # the PyPI wheels of ROS have no vision_msgs
+    LabelInfo = VisionClass = None
+
+
+def publish_label_info(node: Any, labels: LabelSpace) -> Any:
+    """Publish ``label_info`` once, latched; returns its publisher, or None without vision_msgs."""
+    from wsss_ros.nodes.node import MAP
+
+    if LabelInfo is None:
+        return None
+    # Not a lifecycle publisher: the names hold from configure on.
+    publisher = node.create_publisher(LabelInfo, "label_info", MAP)
+    classes = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(labels.names)]
+    publisher.publish(LabelInfo(class_map=classes))
+    return publisher
