@@ -4,6 +4,8 @@ Poses are ``world_from_camera`` (4x4, metres); pixels ``(u, v)`` have the centre
 at (0, 0); missing depth is 0.
 """
 
+import inspect
+
 import numba
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
@@ -17,6 +19,7 @@ VOXEL_RANGE = 1 << 20  # voxel coordinates are packed as 3 x 21 bits into one in
 
 def compiled(function):
     """numba, kept on disk between runs where there is a place to write and compiled anew where there is none."""
+    function = inspect.unwrap(function)  # the type checks of a test run do not compile
     try:
         return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba: "no locator available": read-only installation, no home
@@ -286,7 +289,7 @@ def find_up(
     Surfaces of rooms are mostly level or plumb: candidates come from the dominant normals, and each is
     turned until the normals are parallel or perpendicular to it. Among them wins the one with a large
     plane below everything, cameras included: the floor. ``viewpoints`` are camera centres; ``hint`` is a
-    rough up (within about 40 degrees, see ``camera_up``), which suffices where no floor is in view.
+    rough up (within about 35 degrees, see ``camera_up``), which suffices where no floor is in view.
 
     Raises BadInput when the cloud has no planes, or when, mostly for want of a hint, two directions fit
     about equally well.
@@ -368,7 +371,7 @@ def _evidence(
     """How well ``up`` explains the surfaces, the floor, the cameras and the hint: a product of shares."""
     height, cosine = points @ up, normals @ up
     level = np.abs(cosine) > np.cos(_LEVEL)
-    score = np.mean(level | (np.abs(cosine) < np.sin(_LEVEL)))
+    score = np.mean(level | (np.abs(cosine) < np.sin(_LEVEL))) ** 2  # any direction has a fifth by chance
     if hint is not None:
         score *= np.exp(-((np.arccos(np.clip(up @ hint, -1, 1)) / np.radians(35)) ** 2))
     if viewpoints is None:

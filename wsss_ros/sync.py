@@ -67,10 +67,11 @@ class Synchronizer:
 
     The first stream leads: it says which views exist. The others may come at any rate; the item nearest
     to the leader's stamp is taken, and each item at most once. A complete set waits, at most until the
-    leader's next item, only for a stream whose pace promises an item less than half as far away.
+    leader's next item, only for a stream whose pace promises an item at most half as far away.
     Sets come out in the order of their stamps; a newer complete set takes the place of older ones.
 
-    At most ``capacity`` items of each stream wait. What is not matched is counted in ``dropped`` by cause:
+    At most ``capacity`` items of each stream wait, so it must cover the delay between streams at the rate of
+    the fastest. What is not matched is counted in ``dropped`` by cause:
 
     - ``unmatched``: items of the first stream that a newer set overtook before they were complete;
     - ``surplus``: items of other streams that no set needed (a stream faster than the first);
@@ -210,12 +211,13 @@ class Synchronizer:
         own, leader = self._streams[stream], self._streams[self._leader]
         if own.newest >= stamp or leader.newest > stamp or not own.pace:
             return False
-        return 2 * abs(own.newest + own.pace - stamp) < abs(own.stamps[at] - stamp)
+        return 2 * abs(own.newest + own.pace - stamp) <= abs(own.stamps[at] - stamp)
 
     def _take(self, choice: dict[str, int]) -> dict[str, Any]:
         self._last_set_ns = self._streams[self._leader].stamps[choice[self._leader]]
         result = {name: self._streams[name].pop(at) for name, at in choice.items()}
         self.matched += len(result)
+        self._left_ns = None  # by now nothing is under way from there
         for name, own in self._streams.items():
             cause = "unmatched" if name == self._leader else "surplus"
             self.dropped[cause] += own.drop_before(self._useful_from(name))
