@@ -1,0 +1,160 @@
+"""What ships says the same everywhere: requirements, versions, dependencies, parameters, the DDS profile."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+import wsss_ros
+from wsss_ros import config
+from wsss_ros.node_set import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+# Where the name of the import is not the name of the distribution.
+DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml", "open3d": "open3d-cpu", "backports": "backports.zstd"}
+NEWER_STDLIB = {"compression"}
+WITH_RCLPY = {"rcl_interfaces", "builtin_interfaces", "rosgraph_msgs", "std_msgs"}  # rclpy's wheel brings these
+WHERE_INSTALLED = {"sensor_msgs_py", "tf_transformations", "tf2_msgs", "vision_msgs"}
+
+
+def third_party(folder: str) -> set[str]:
+    names = set()
+    for file in (ROOT / folder).rglob("*.py"):
+        for part in ast.walk(ast.parse(file.read_text())):
+            if isinstance(part, ast.Import):
+                names |= {name.name.split(".")[0] for name in part.names}
+            elif isinstance(part, ast.ImportFrom):
+                names.add(part.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - NEWER_STDLIB - {"wsss_ros"}
+
+
+def is_ros(name: str) -> bool:
+    return name in {"rclpy", "launch", "launch_ros"} | WHERE_INSTALLED or name.endswith(("_msgs", "_srvs", "_interfaces"))
+
+
+def setup_argument(name: str):
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    return next(ast.literal_eval(k.value) for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == name)
+
+
+def requirements() -> list[Requirement]:
+    return [Requirement(text) for text in setup_argument("install_requires")]
+
+
+def test_setup_requires_what_is_imported_and_nothing_else():
+    imported = {DISTRIBUTION.get(name, name.replace("_", "-")) for name in third_party("wsss_ros") if not is_ros(name)}
+    required = {requirement.name for requirement in requirements()} - {"open3d"}
+    assert imported == required
+
+
+def test_package_xml_depends_on_the_ros_packages_that_are_imported():
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    depends = {element.text for element in package.iter("exec_depend")}
+    wheels = {Requirement(text).name.removeprefix("ros-jazzy-").replace("-", "_") for text in setup_argument("extras_require")["ros"]}
+    imported = {name for folder in ("wsss_ros", "launch") for name in third_party(folder) if is_ros(name)}
+    assert imported <= depends
+    assert imported - {"launch", "launch_ros"} - WITH_RCLPY - WHERE_INSTALLED <= wheels
+    assert wheels <= depends
+
+
+def test_package_xml_fits_setup():
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert package.get("format") == "3" and package.findtext("export/build_type") == "ament_python"
+    assert package.findtext("version") == setup_argument("version") == wsss_ros.__version__
+    assert package.findtext("license") == setup_argument("license") == "Apache-2.0"
+    assert (ROOT / "resource" / package.findtext("name")).is_file()
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12"])
+def test_every_requirement_is_pinned_once_and_within_its_range(python):
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    here = default_environment() | {"python_version": python, "python_full_version": f"{python}.0"}
+    valid = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate(here)]
+    pins = {pin.name: str(pin.specifier).removeprefix("==") for pin in valid}
+    assert len(pins) == len(valid)
+    extras = [Requirement(text) for texts in setup_argument("extras_require").values() for text in texts]
+    for requirement in requirements() + extras:
+        assert requirement.specifier.contains(pins[requirement.name]), f"{requirement} against {pins[requirement.name]}"
+    assert pins["torch"] == "2.13.0"
+
+
+def test_parameter_file_has_the_defaults_of_the_configuration():
+    models = {
+        "image_segmenter": config.ImageSegmenterConfig,
+        "cloud_segmenter": config.CloudSegmenterConfig,
+        "cloud_accumulator": config.AccumulatorConfig,
+        "replay": config.ReplayConfig,
+    }
+    written = yaml.safe_load((ROOT / "config/segment.yaml").read_text())
+    assert {key.removeprefix("/**/"): value["ros__parameters"] for key, value in written.items()} == {
+        name: model().model_dump() for name, model in models.items()
+    }
+
+
+def test_rviz_shows_what_the_nodes_publish():
+    displays = yaml.safe_load((ROOT / "config/segment.rviz").read_text())["Visualization Manager"]["Displays"]
+    topics = {display["Topic"]["Value"]: display["Topic"] for display in displays if "Topic" in display}
+    assert {"/color/image_raw", "/semantic_overlay/image_raw", "/semantic/points", "/semantic_cloud"} <= set(topics)
+    assert topics["/semantic_cloud"]["Durability Policy"] == "Transient Local"
+
+
+TALK = """
+import array, sys, time, rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import UInt32
+role, count, node = sys.argv[1], int(sys.argv[2]), (rclpy.init(), rclpy.create_node("talk_" + sys.argv[1]))[1]
+large, answers = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), []
+if role == "hear":
+    back = node.create_publisher(UInt32, "heard", 10)
+    node.create_subscription(PointCloud2, "cloud", lambda m: back.publish(UInt32(data=m.width)), large)
+    rclpy.spin(node)
+say = node.create_publisher(PointCloud2, "cloud", large)
+node.create_subscription(UInt32, "heard", lambda m: answers.append(m.data), 10)
+def spin(ready, seconds):
+    until = time.monotonic() + seconds
+    while not ready() and time.monotonic() < until:
+        rclpy.spin_once(node, timeout_sec=0.02)
+spin(lambda: say.get_subscription_count() and node.count_publishers("heard"), 30)
+spin(lambda: False, 0.5)
+for number in range(1, count + 1):
+    say.publish(PointCloud2(height=1, width=number, point_step=24, data=array.array("B", bytes(300_000 * 24))))
+    spin(lambda: number in answers, 1.5)
+print(len(answers))
+"""
+
+
+@pytest.mark.parametrize("profile, count", [(True, 10), (False, 4)])
+def test_best_effort_clouds_arrive_with_the_profile_and_only_with_it(ros_environment, profile, count):
+    variables = {key: value for key, value in ros_environment.items() if key != "FASTRTPS_DEFAULT_PROFILES_FILE"}
+    if profile:
+        variables |= environment({})
+    variables["RMW_IMPLEMENTATION"] = "rmw_fastrtps_cpp"
+    command = [sys.executable, "-c", TALK]
+    hearer = subprocess.Popen([*command, "hear", "0"], env=variables, stderr=subprocess.DEVNULL)
+    try:
+        said = subprocess.run([*command, "say", str(count)], env=variables, capture_output=True, text=True, timeout=90)
+    finally:
+        hearer.terminate()
+        hearer.wait(10)
+    assert said.returncode == 0, said.stderr
+    arrived = int(said.stdout)
+    assert arrived == count if profile else arrived < count
+
+
+def test_a_profile_of_the_users_own_is_left_alone():
+    assert environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}) == {}
+    assert Path(environment(os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": ""}).popitem()[1]).name == "fastdds.xml"
+
+
+def test_license_is_whole():
+    text = (ROOT / "LICENSE").read_text()
+    assert re.search(r"Apache License\s+Version 2.0, January 2004", text) and "END OF TERMS AND CONDITIONS" in text
