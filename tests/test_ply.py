@@ -86,7 +86,7 @@ def test_cut_within_the_faces_is_noticed(tmp_path):
         ("ply\nformat ascii 1.0\nelement vertex 1\nproperty list uchar int i\nend_header\n1 1\n", "list property"),
         ("ply\nformat ascii 1.0\nelement vertex -1\nend_header\n", "element vertex -1"),
         ("ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\nhello\n", "no number"),
-        ("ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float x\nend_header\n1 1\n", "property float x"),
+        ("ply\nformat ascii 1.0\nelement vertex 1\nproperty int x\nproperty int x\nend_header\n", "property int x"),
     ],
 )
 def test_broken_headers(tmp_path, header, reason):

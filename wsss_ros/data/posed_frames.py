@@ -93,7 +93,7 @@ class PosedFrames:
         file = self.files[index]
         depth_m = read_depth(file.depth)
         height, width = depth_m.shape
-        rgb = read_rgb(file.color, at_least=(width, height))
+        rgb = read_rgb(file.color, at_least=(width, height) if self.rig.color else None)
         camera = self.rig.depth.resized(width, height)
         if self.rig.color is not None:
             rgb, seen = color_on_depth(rgb, self.rig.color, camera)
@@ -214,12 +214,13 @@ class TagFile:
             if len(row) < 2 or (number == 1 and row[0].strip() == "frame"):
                 continue
             try:
-                names = {labels.names[labels.index(name)] for name in ",".join(row[1:]).split(",") if name.strip()}
+                names = [name.strip() for name in ",".join(row[1:]).split(",")]
+                given = {labels.names[labels.index(name)] for name in names if name}
             except BadInput as error:
                 raise BadInput(f"{path}, line {number}: {error}") from error
-            self._rows[_plain(row[0])] = tuple(name for name in labels.names if name in names)
-        given = set().union(*self._rows.values())
-        self.scene = self._rows.get(_SCENE_ROW, tuple(name for name in labels.names if name in given))
+            self._rows[_plain(row[0])] = tuple(name for name in labels.names if name in given)
+        union = set().union(*self._rows.values())
+        self.scene = self._rows.get(_SCENE_ROW, tuple(name for name in labels.names if name in union))
 
     def image(self, name: str) -> tuple[str, ...] | None:
         return self._rows.get(_plain(name))
