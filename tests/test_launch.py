@@ -1,0 +1,193 @@
+"""The launch file and `wsss up` start the same set: what each node resolves its name, topics and parameters to."""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+import rclpy
+import rclpy.node
+
+from wsss_ros import node_set
+from wsss_ros.types import BadInput
+
+ROOT = Path(__file__).resolve().parents[1]
+TOPICS = ["color/image_raw", "color/image_raw/compressed", "color/camera_info", "depth/image_rect", "pose", "cloud"]
+
+CASES = {
+    "live": {},
+    "replay": {"bag": "SCENE", "rate": "2", "loop": "true", "device": "cpu", "use_sim_time": ""},
+    "robot": {"namespace": "robot", "color_topic": "/cam/rgb", "cloud_topic": "map_cloud", "bag": "SCENE", "accumulate": "true"},
+}
+
+
+@pytest.fixture
+def scene(tmp_path) -> Path:
+    """Named such that a careless reader would take it for a number."""
+    folder = tmp_path / "1e3"
+    folder.mkdir()
+    return folder
+
+
+def given_for(case: str, scene: Path) -> dict[str, str]:
+    return {name: str(scene) if value == "SCENE" else value for name, value in CASES[case].items()}
+
+
+def resolve(arguments: list[str]) -> dict:
+    """What rclpy itself makes of the arguments of a process."""
+    context = rclpy.Context()
+    rclpy.init(args=["node", *arguments], context=context)
+    node = rclpy.node.Node("unnamed", context=context, automatically_declare_parameters_from_overrides=True)
+    try:
+        return {
+            "name": node.get_fully_qualified_name(),
+            "topics": {topic: node.resolve_topic_name(topic) for topic in TOPICS},
+            "parameters": {name: parameter.value for name, parameter in node._parameters.items()},
+        }
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def resolved_set(given: dict[str, str]) -> dict[str, dict]:
+    processes = node_set.processes(node_set.arguments(given))
+    return {process.name: resolve(process.ros_arguments()) for process in processes}
+
+
+def test_live_topics(scene):
+    nodes = resolved_set(given_for("live", scene))
+    assert set(nodes) == {"image_segmenter", "cloud_segmenter", "cloud_accumulator"}
+    assert nodes["image_segmenter"]["name"] == "/image_segmenter"
+    assert nodes["image_segmenter"]["topics"] == {topic: f"/{topic}" for topic in TOPICS}
+    assert not any(node["parameters"]["use_sim_time"] for node in nodes.values())
+    assert nodes["cloud_segmenter"]["parameters"]["points"] == 40_000, "from config/segment.yaml"
+
+
+def test_a_bag_brings_replay_and_simulated_time(scene):
+    nodes = resolved_set(given_for("replay", scene))
+    assert set(nodes) == {"image_segmenter", "cloud_segmenter", "replay"}
+    replay = nodes["replay"]["parameters"]
+    assert (replay["source"], replay["rate"], replay["loop"]) == (str(scene), 2.0, True)
+    assert not replay["use_sim_time"], "who publishes /clock does not listen to it"
+    assert nodes["image_segmenter"]["parameters"]["use_sim_time"]
+    assert nodes["image_segmenter"]["parameters"]["device"] == "cpu"
+
+
+def test_namespace_and_topics_of_a_robot(scene):
+    nodes = resolved_set(given_for("robot", scene))
+    assert nodes["image_segmenter"]["name"] == "/robot/image_segmenter"
+    topics = nodes["image_segmenter"]["topics"]
+    assert topics["color/image_raw"] == "/cam/rgb" and topics["color/image_raw/compressed"] == "/cam/rgb/compressed"
+    assert topics["pose"] == "/robot/pose"
+    assert nodes["cloud_accumulator"]["topics"]["cloud"] == nodes["cloud_segmenter"]["topics"]["cloud"] == "/robot/map_cloud"
+    assert nodes["cloud_segmenter"]["parameters"]["points"] == 40_000, "the parameter file matches in any namespace"
+
+
+def test_a_recorded_cloud_does_not_mix_with_the_one_built_here(scene):
+    given = {"bag": str(scene), "accumulate": "true"}
+    nodes = resolved_set(given)
+    assert nodes["replay"]["topics"]["cloud"] == "/recorded/cloud"
+    assert nodes["cloud_accumulator"]["topics"]["cloud"] == nodes["cloud_segmenter"]["topics"]["cloud"] == "/cloud"
+
+
+def test_arguments_win_over_the_parameter_file_and_it_over_the_defaults(tmp_path, scene):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**/image_segmenter:\n  ros__parameters: {device: cuda, points_stride: 4}\n")
+    of_file = resolved_set({"params_file": str(mine)})["image_segmenter"]["parameters"]
+    assert (of_file["device"], of_file["points_stride"]) == ("cuda", 4)
+    of_argument = resolved_set({"params_file": str(mine), "device": "cpu"})["image_segmenter"]["parameters"]
+    assert (of_argument["device"], of_argument["points_stride"]) == ("cpu", 4)
+
+
+def test_weights_are_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "42").write_bytes(b"")
+    nodes = resolved_set({"cloud_weights": "42"})
+    assert nodes["cloud_segmenter"]["parameters"]["weights"] == str(tmp_path / "42")
+    assert nodes["image_segmenter"]["parameters"]["weights"] == ""
+
+
+@pytest.mark.parametrize("rviz, ends", [("true", False), ("false", True)])
+def test_the_set_ends_with_the_replay_unless_someone_watches(scene, rviz, ends):
+    processes = {p.name: p for p in node_set.processes(node_set.arguments({"bag": str(scene), "rviz": rviz}))}
+    assert processes["replay"].ends_the_set is ends
+    assert ("rviz2" in processes) is not ends
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("bagg:=x", "'bag'"),
+        ("rate:=0", "rate: input should be greater than 0, got '0'"),
+        ("loop:=perhaps", "loop"),
+        ("scene.mcap", "wanted NAME:=VALUE, such as bag:=scene.mcap"),
+        ("bag:=/nowhere/scene.mcap", "no such file or folder"),
+        ("image_weights:=/nowhere/w", "no such file or folder"),
+        ("params_file:=/nowhere/p.yaml", "no such file or folder"),
+    ],
+)
+def test_bad_arguments(text, told):
+    with pytest.raises(BadInput, match=told.replace("(", r"\(")):
+        node_set.processes(node_set.arguments([text]))
+
+
+# --- the launch file itself ---
+
+PROBE = f"""#!{sys.executable}
+import json, pathlib, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from test_launch import resolve
+answer = resolve(sys.argv[1:])
+import os
+answer["profile"] = os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE")
+pathlib.Path({{out!r}}, pathlib.Path(sys.argv[0]).name).write_text(json.dumps(answer))
+"""
+
+
+@pytest.fixture
+def probes(tmp_path, monkeypatch) -> Path:
+    """An installed package wsss_ros whose executables only write down what they were started with."""
+    out, prefix = tmp_path / "out", tmp_path / "prefix"
+    executables = prefix / "lib" / "wsss_ros"
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    for folder in (out, executables, index):
+        folder.mkdir(parents=True)
+    (index / "wsss_ros").touch()
+    for name in ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay"):
+        (executables / name).write_text(PROBE.format(out=str(out)))
+        (executables / name).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}:{os.environ.get('AMENT_PREFIX_PATH', '')}".rstrip(":"))
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    return out
+
+
+def launched(given: dict[str, str]) -> int:
+    reason = "the launch file needs launch and launch_ros, which come with a ROS 2 installation and not from PyPI"
+    launch = pytest.importorskip("launch", reason=reason)
+    pytest.importorskip("launch_ros", reason=reason)
+    from launch.actions import IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    service = launch.LaunchService(noninteractive=True)
+    source = PythonLaunchDescriptionSource(str(ROOT / "launch" / "segment.launch.py"))
+    service.include_launch_description(
+        launch.LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given.items())])
+    )
+    return service.run()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_launch_file_starts_the_same_as_up(case, scene, probes):
+    given = given_for(case, scene)
+    assert launched(given) == 0
+    answers = {file.name: json.loads(file.read_text()) for file in probes.iterdir()}
+    assert {answer.pop("profile") for answer in answers.values()} == {str(ROOT / "config" / "fastdds.xml")}
+    assert answers == resolved_set(given)
+
+
+def test_launch_file_refuses_bad_arguments(probes):
+    assert launched({"bag": "/nowhere/scene.mcap"}) == 1
+    assert not list(probes.iterdir())
