@@ -49,10 +49,13 @@ class _Pending:
         return count
 
     def nearest(self, stamp: int, tolerance: int) -> int | None:
-        after = bisect.bisect_left(self.stamps, stamp)
-        around = [at for at in (after - 1, after) if 0 <= at < len(self.stamps)]
-        best = min(around, key=lambda at: abs(self.stamps[at] - stamp), default=None)
-        return best if best is not None and abs(self.stamps[best] - stamp) <= tolerance else None
+        stamps = self.stamps
+        after = bisect.bisect_left(stamps, stamp)
+        best, distance = None, tolerance
+        for at in (after, after - 1):
+            if 0 <= at < len(stamps) and abs(stamps[at] - stamp) <= distance:
+                best, distance = at, abs(stamps[at] - stamp)
+        return best
 
     def tick(self, stamp: int) -> None:
         if self.newest is None or stamp > self.newest:
@@ -199,19 +202,28 @@ class Synchronizer:
 
     def _complete_sets(self) -> Iterator[dict[str, int]]:
         """Positions of the items of each set that is complete and need not wait, the newest first."""
-        leader = self._streams[self._leader]
-        for at in reversed(range(len(leader))):
-            stamp = leader.stamps[at]
-            choice = {name: own.nearest(stamp, self.tolerance_ns) for name, own in self._streams.items()}
-            choice[self._leader] = at
-            if None not in choice.values() and not any(self._may_improve(n, stamp, k) for n, k in choice.items()):
-                yield choice
+        if all(map(len, self._streams.values())):
+            for at in reversed(range(len(self._streams[self._leader]))):
+                choice = self._partners(at)
+                if choice is not None:
+                    yield choice
+
+    def _partners(self, leader_at: int) -> dict[str, int] | None:
+        stamp = self._streams[self._leader].stamps[leader_at]
+        choice = {self._leader: leader_at}
+        for name, own in self._streams.items():
+            at = leader_at if name == self._leader else own.nearest(stamp, self.tolerance_ns)
+            if at is None or self._may_improve(name, stamp, at):
+                return None
+            choice[name] = at
+        return choice
 
     def _may_improve(self, stream: str, stamp: int, at: int) -> bool:
         own, leader = self._streams[stream], self._streams[self._leader]
         if own.newest >= stamp or leader.newest > stamp or not own.pace:
             return False
-        return 2 * abs(own.newest + own.pace - stamp) <= abs(own.stamps[at] - stamp)
+        steps = max(1, round((stamp - own.newest) / own.pace))
+        return 2 * abs(own.newest + steps * own.pace - stamp) <= abs(own.stamps[at] - stamp)
 
     def _take(self, choice: dict[str, int]) -> dict[str, Any]:
         self._last_set_ns = self._streams[self._leader].stamps[choice[self._leader]]

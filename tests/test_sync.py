@@ -1,0 +1,195 @@
+"""The synchroniser: hand-made streams first, then any stream hypothesis can think of."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsss_ros.sync import Synchronizer
+from wsss_ros.types import BadInput
+
+MS = 1_000_000
+SECOND = 1000 * MS
+VIEW = ("color", "depth", "pose")
+
+
+def feed(sync: Synchronizer, messages: list[tuple[str, int]]) -> list[dict[str, int]]:
+    """Add (stream, stamp) messages that carry their stamp as the item; returns the sets that came out."""
+    return [found for stream, stamp in messages if (found := sync.add(stream, stamp, stamp)) is not None]
+
+
+def views(stamps) -> list[tuple[str, int]]:
+    return [(stream, stamp) for stamp in stamps for stream in VIEW]
+
+
+def total(sync: Synchronizer) -> int:
+    return sync.matched + sum(sync.dropped.values()) + sync.pending
+
+
+def test_equal_stamps_match_with_no_tolerance_in_any_order():
+    sync = Synchronizer(VIEW, tolerance_ns=0)
+    assert feed(sync, [("pose", 5), ("depth", 5)]) == []
+    assert sync.add("color", 5, "image") == {"color": "image", "depth": 5, "pose": 5}
+    assert feed(sync, [("color", 6), ("depth", 7), ("pose", 6)]) == []
+    assert feed(sync, [("depth", 6)]) == [{"color": 6, "depth": 6, "pose": 6}]
+
+
+def test_tolerance_is_inclusive_and_to_the_first_stream():
+    sync = Synchronizer(VIEW, tolerance_ns=10)
+    assert feed(sync, [("color", 100), ("depth", 90), ("pose", 110)]) == [{"color": 100, "depth": 90, "pose": 110}]
+    assert feed(sync, [("color", 200), ("depth", 211), ("pose", 200)]) == []
+
+
+def test_the_nearest_is_taken_and_each_item_once():
+    sync = Synchronizer(("color", "pose"), tolerance_ns=20)
+    assert feed(sync, [("pose", 85), ("pose", 98), ("pose", 105), ("color", 100)]) == [{"color": 100, "pose": 98}]
+    assert feed(sync, [("color", 103)]) == [{"color": 103, "pose": 105}]
+    assert feed(sync, [("color", 106)]) == []
+    assert sync.dropped == Counter() and sync.pending == 2
+    assert feed(sync, [("color", 120), ("pose", 120)]) == [{"color": 120, "pose": 120}]
+    assert sync.dropped == Counter(unmatched=1, surplus=1)  # 106 and 85
+
+
+def test_a_faster_stream_is_waited_for_while_its_pace_promises_better():
+    sync = Synchronizer(("color", "pose"), tolerance_ns=20)
+    assert feed(sync, [("pose", 80), ("pose", 85), ("color", 100)]) == []  # poses every 5: 100 is under way
+    assert feed(sync, [("pose", 90), ("pose", 95)]) == []
+    assert feed(sync, [("pose", 100)]) == [{"color": 100, "pose": 100}]
+
+
+def test_a_promise_that_is_not_kept_holds_a_view_until_the_next_image_only():
+    sync = Synchronizer(("color", "pose"), tolerance_ns=20)
+    assert feed(sync, [("pose", 80), ("pose", 85), ("color", 100)]) == []
+    assert feed(sync, [("color", 133)]) == [{"color": 100, "pose": 85}]
+
+
+def test_a_steady_offset_is_not_waited_for():
+    sync = Synchronizer(("color", "pose"), tolerance_ns=20 * MS)
+    stamps = [n * 33 * MS for n in range(1, 6)]
+    found = feed(sync, [m for t in stamps for m in (("pose", t - 5 * MS), ("color", t))])
+    assert [(s["color"], s["pose"]) for s in found] == [(t, t - 5 * MS) for t in stamps]
+
+
+def test_the_newest_complete_set_overtakes_older_ones():
+    sync = Synchronizer(("color", "depth"), tolerance_ns=0)
+    feed(sync, [("color", 1), ("color", 2), ("color", 3)])
+    assert feed(sync, [("depth", 2)]) == [{"color": 2, "depth": 2}]
+    assert sync.dropped == Counter(unmatched=1)
+    assert feed(sync, [("depth", 1)]) == []
+    assert sync.dropped == Counter(unmatched=1, late=1)
+    assert feed(sync, [("depth", 3)]) == [{"color": 3, "depth": 3}]
+
+
+def test_a_silent_stream_is_named_and_the_others_stay_bounded():
+    sync = Synchronizer(VIEW, tolerance_ns=0, capacity=4)
+    feed(sync, [(stream, n) for n in range(50) for stream in ("color", "depth")])
+    assert sync.pending == 8
+    assert sync.dropped == Counter(overflow=92)
+    assert (sync.latest_received["pose"].count, sync.latest_received["pose"].stamp_ns) == (0, None)
+    assert (sync.latest_received["depth"].count, sync.latest_received["depth"].stamp_ns) == (50, 49)
+    assert feed(sync, [("pose", 49)]) == [{"color": 49, "depth": 49, "pose": 49}]
+
+
+@pytest.mark.parametrize("length_s", [0.2, 0.5, 0.9, 3, 12])
+def test_a_looped_bag_goes_on_at_once(length_s):
+    stamps = [SECOND + n * 100 * MS for n in range(1 + round(length_s * 10))]
+    sync = Synchronizer(VIEW, tolerance_ns=10 * MS, capacity=20)
+    loops = 6
+    found = sum(len(feed(sync, views(stamps))) for _ in range(loops))
+    assert total(sync) == loops * len(stamps) * 3
+    if length_s > 1:
+        assert found == loops * len(stamps)
+        assert sync.resets == loops - 1
+    else:  # a shorter loop shows after three steps back, of which the bag must have room
+        assert found >= len(stamps) + (loops - 1) * (len(stamps) - 3) // 2
+        assert 1 <= sync.resets <= loops - 1
+
+
+def test_messages_under_way_at_the_loop_do_not_jump_a_second_time():
+    sync = Synchronizer(VIEW, tolerance_ns=0)
+    end, start = 100 * SECOND, 10 * SECOND
+    feed(sync, views([end - 1, end])[:-1])
+    assert feed(sync, [("color", start), ("depth", start)]) == []
+    assert sync.resets == 1
+    assert feed(sync, [("pose", end), ("pose", start)]) == [{"color": start, "depth": start, "pose": start}]
+    assert len(feed(sync, views([start + 1, start + 2]))) == 2
+    assert sync.resets == 1
+
+
+def test_a_single_stray_is_no_jump():
+    sync = Synchronizer(VIEW, tolerance_ns=0)
+    now = 100 * SECOND
+    assert len(feed(sync, views([now, now + 1]))) == 2
+    assert feed(sync, [("depth", now - 50 * SECOND)]) == []
+    assert len(feed(sync, views([now + 2, now + 3]))) == 2
+    assert (sync.resets, sync.dropped, sync.pending) == (0, Counter(late=1), 0)
+
+
+def test_one_message_out_of_order_still_matches():
+    sync = Synchronizer(("color", "depth"), tolerance_ns=0)
+    feed(sync, [("depth", 1), ("depth", 3), ("depth", 2)])
+    found = feed(sync, [("color", 1), ("color", 2), ("color", 3)])
+    assert found == [{"color": n, "depth": n} for n in (1, 2, 3)]
+    assert sync.resets == 0
+
+
+def test_a_glitch_into_the_future_is_recovered_from():
+    sync = Synchronizer(VIEW, tolerance_ns=0)
+    now = 100 * SECOND
+    feed(sync, [*views([now]), ("color", now + 3600 * SECOND)])
+    found = feed(sync, views([now + n * 33 * MS for n in range(1, 11)]))
+    assert len(found) >= 9
+    assert sync.resets <= 1
+
+
+def test_what_cannot_work_is_refused():
+    for streams, tolerance, capacity in [((), 0, 1), (("a", "a"), 0, 1), (("a",), -1, 1), (("a",), 0, 0)]:
+        with pytest.raises(BadInput):
+            Synchronizer(streams, tolerance, capacity)
+    with pytest.raises(BadInput, match="stream 'odom'; wanted one of color, depth, pose"):
+        Synchronizer(VIEW, 0).add("odom", 0, None)
+
+
+STAMPS = st.one_of(st.integers(0, 60), st.integers(0, 20).map(lambda n: n * SECOND // 4), st.integers(-(2**62), 2**62))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(VIEW), STAMPS), max_size=120),
+    st.sampled_from([0, 1, 5, SECOND]),
+    st.integers(1, 6),
+)
+def test_any_messages_are_bounded_conserved_and_matched_within_tolerance(messages, tolerance, capacity):
+    sync = Synchronizer(VIEW, tolerance, capacity)
+    matched = []
+    last, resets = None, 0
+    for count, (stream, stamp) in enumerate(messages, 1):
+        found = sync.add(stream, stamp, (count, stamp))
+        assert sync.pending <= capacity * len(VIEW) + 1
+        if sync.resets > resets:
+            last, resets = None, sync.resets
+        if found is not None:
+            assert set(found) == set(VIEW)
+            leader = found["color"][1]
+            assert all(abs(when - leader) <= tolerance for _, when in found.values())
+            assert last is None or leader > last
+            last = leader
+            matched += [number for number, _ in found.values()]
+        assert total(sync) == count
+        assert sync.matched == len(matched) == len(set(matched))
+    assert sum(received.count for received in sync.latest_received.values()) == len(messages)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(VIEW), STAMPS), max_size=60),
+    st.sampled_from([0, 1, 5]),
+    st.integers(1, 6),
+    st.integers(0, 2**40),
+)
+def test_whatever_came_before_a_clean_stream_is_matched_again(messages, tolerance, capacity, start):
+    """It never starves: a few views after any history, every view comes out."""
+    sync = Synchronizer(VIEW, tolerance, capacity)
+    feed(sync, messages)
+    feed(sync, views([start + n * 33 * MS for n in range(12)]))
+    later = [start + n * 33 * MS for n in range(12, 20)]
+    assert [found["color"] for found in feed(sync, views(later))] == later
