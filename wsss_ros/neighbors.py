@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 import torch
@@ -179,10 +179,12 @@ def _share(kernel: Callable[..., None], queries: int, *arguments: object) -> Non
 
 
 # ------------------------------------------------------------------------------------------------- numba kernels
-# Scalars instead of array views throughout: views cost compile time and reference counts.
+# Scalars instead of array views throughout: views cost compile time and reference counts. ``no_type_check`` keeps
+# the type checking of the tests away from functions that numba compiles.
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _grow(points, leaf):
     """The tree of a cloud: (place, order, boxes, first, last, child, lowest).
 
@@ -246,6 +248,7 @@ def _grow(points, leaf):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _gap(boxes, node, x, y, z):
     """Squared distance from a point to a box, rounded like the distances to the points in it: never above them."""
     total = 0.0
@@ -258,6 +261,7 @@ def _gap(boxes, node, x, y, z):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _sample(points, place, order, boxes, first, last, child, lowest, count, start):
     """Farthest points. Every node knows its farthest point; a new sample visits only boxes it comes nearer to."""
     nodes = len(child)
@@ -303,6 +307,7 @@ def _sample(points, place, order, boxes, first, last, child, lowest, count, star
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _balls(begin, end, place, order, boxes, first, last, child, lowest, centres, squared_radius, index):
     count = index.shape[1]
     stack = np.empty(len(child) + 1, np.int64)
@@ -342,6 +347,7 @@ def _balls(begin, end, place, order, boxes, first, last, child, lowest, centres,
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _nearest(begin, end, place, order, boxes, first, last, child, lowest, queries, visit, index, squared):
     stack, bounds = np.empty(len(child) + 1, np.int64), np.empty(len(child) + 1)
     for i in range(begin, end):
@@ -351,6 +357,7 @@ def _nearest(begin, end, place, order, boxes, first, last, child, lowest, querie
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _search(row, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared):
     """The nearest points by (distance, index), as many as ``index`` has columns, into ``index`` and ``squared``."""
     k = index.shape[1]

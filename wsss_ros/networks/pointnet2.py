@@ -227,16 +227,19 @@ def _abstract_folded(
     by_place = by_place / radius
     points = torch.addmm(places @ by_place.T, rows, by_feature.T)
     offset = torch.addmm(-bias, centres, by_place.T)
+    fill = 1 + (group[:, 1:] != group[:, :1]).sum(1)  # beyond it a row only repeats its first point
+    order = fill.argsort()
     out = rows.new_empty(len(group), len(rest[-1][1]))
-    size = _slice(group.shape[1] * max(len(bias) for _, bias in layers.folded()))
-    for part, index, shift in zip(out.split(size), group.split(size), offset.split(size), strict=True):
-        grouped = points.index_select(0, index.flatten()).view(*index.shape, -1).sub_(shift[:, None]).relu_()
-        grouped = grouped.flatten(0, 1)
+    size = _slice(group.shape[1] * out.shape[1])
+    for chosen in order.split(size):
+        index = group[chosen, : int(fill[chosen[-1]])]
+        grouped = points.index_select(0, index.flatten()).view(*index.shape, -1)
+        grouped = grouped.sub_(offset[chosen][:, None]).relu_().flatten(0, 1)
         for weight, bias in rest[:-1]:
-            grouped = torch.addmm(bias, grouped, weight.T).relu_()
+            grouped = torch.mm(grouped, weight.T).add_(bias).relu_()
         weight, bias = rest[-1]
         # bias and ReLU keep the order, so they may follow the maximum
-        torch.add((grouped @ weight.T).view(*index.shape, -1).amax(1), bias, out=part).relu_()
+        out[chosen] = (grouped @ weight.T).view(*index.shape, -1).amax(1).add_(bias).relu_()
     return out
 
 
@@ -247,10 +250,10 @@ def _propagate_folded(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, 
     out = rows.new_empty(len(near), len(rest[-1][1]))
     size = _slice(out.shape[1])
     for part, *own in zip(out.split(size), skip.split(size), near.split(size), weight.split(size), strict=True):
-        row = torch.addmm(bias, own[0], from_skip.T).add_(neighbors.interpolate(above, own[1], own[2])).relu_()
-        for matrix, bias_ in rest[:-1]:
-            row = torch.addmm(bias_, row, matrix.T).relu_()
-        torch.addmm(rest[-1][1], row, rest[-1][0].T, out=part).relu_()
+        row = neighbors.interpolate(above, own[1], own[2]).addmm_(own[0], from_skip.T).add_(bias).relu_()
+        for matrix, shift in rest[:-1]:
+            row = torch.mm(row, matrix.T).add_(shift).relu_()
+        torch.mm(row, rest[-1][0].T, out=part).add_(rest[-1][1]).relu_()
     return out
 
 
