@@ -1,6 +1,5 @@
 """``wsss bag``: a scene folder as a rosbag2."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,14 +10,14 @@ def bag(
     scene: Annotated[Path, typer.Argument(help="A scene: ScanNet layout or a folder of posed RGB-D frames.")],
     out: Annotated[Path, typer.Argument(help="OUT.mcap or OUT.db3 for one file; any other name for a folder.")],
     storage: Annotated[Literal["mcap", "sqlite3"] | None, typer.Option(help="Storage; by the name where not given.")] = None,
-    compressed: Annotated[bool, typer.Option(help="Colour as JPEG on color/image_raw/compressed, in place of raw.")] = False,
+    compressed: Annotated[bool, typer.Option("--compressed", help="Colour as JPEG on color/image_raw/compressed, in place of raw.")] = False,
     depth: Annotated[Literal["16UC1", "32FC1"], typer.Option(help="Depth in millimetres or in metres.")] = "16UC1",
     namespace: Annotated[str, typer.Option(help="Put before every topic but /tf.")] = "",
     frames: Annotated[int, typer.Option(min=0, help="At most so many frames; 0 takes all.")] = 0,
     every: Annotated[int, typer.Option(min=1, help="Every n-th frame.")] = 1,
     up: Annotated[str, typer.Option(help="Up in the scene's world: 'x,y,z', 'auto' (known or found), 'none'.")] = "auto",
     rate: Annotated[float, typer.Option(min=0, max=1000, help="Stamp frames afresh, in Hz; 0 keeps their stamps.")] = 0.0,
-    overwrite: Annotated[bool, typer.Option(help="Replace OUT where it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
     """Write a scene as a bag that `ros2 bag play` and the replay node play."""
     from rich.console import Console
@@ -29,15 +28,14 @@ def bag(
     from wsss_ros.data.bag import Bag, BagConfig, write
     from wsss_ros.labels import scannet20
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = dict(compressed=compressed, depth=depth, namespace=namespace, frames=frames, every=every)
     config = build(BagConfig, options | dict(up=up, rate_hz=rate), "wsss bag")
-    console = Console()
+    console, opened = Console(), open_scene(scene, scannet20())
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("views", total=None)
         path = write(
-            open_scene(scene, scannet20()),
+            opened,
             out,
             config,
             storage,
@@ -45,4 +43,5 @@ def bag(
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     written = Bag(path)
-    console.print(f"{path}: {written.message_count} messages, {written.seconds:.1f} s; play it with: ros2 bag play {path}")
+    told = f"{path}: {written.message_count} messages, {written.seconds:.1f} s; play it with: ros2 bag play {path}"
+    console.print(told, soft_wrap=True, highlight=False)

@@ -59,6 +59,9 @@ def write(
             f"{path}: the bag could not be written whole ({error}); what there is stays in {partial}, marked as "
             f"partial; make room or give another place, then write it again"
         ) from error
+    except BaseException:
+        log.warning("%s is not whole; what was written until now stays in %s", path, partial)
+        raise
     shutil.rmtree(partial)
     return path
 
@@ -67,7 +70,7 @@ def _write_messages(
     recording: SceneRecording, folder: Path, storage: str, progress: Callable[[int, int], None] | None
 ) -> None:
     with Writer(folder, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
-        connections = {topic.name: _connect(writer, topic) for topic in recording.topics}
+        connections = {topic.name: connect(writer, topic) for topic in recording.topics}
         views, before = 0, None
         for raw in recording.raw():
             if progress and raw.stamp_ns != before:
@@ -78,7 +81,7 @@ def _write_messages(
             progress(views, len(recording))
 
 
-def _connect(writer: Writer, topic: Topic) -> Connection:
+def connect(writer: Writer, topic: Topic) -> Connection:
     return writer.add_connection(
         topic.name, topic.msgtype, typestore=typestore(), offered_qos_profiles=[_offered_qos(topic)]
     )

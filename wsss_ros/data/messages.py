@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import simplejpeg
@@ -65,6 +65,7 @@ class Raw(NamedTuple):
     data: bytes | memoryview
 
 
+@runtime_checkable
 class Recording(Protocol):
     """What can be played: a bag, or a scene that is turned into messages while it plays."""
 
@@ -112,7 +113,7 @@ def depth_message(head: object, depth_m: Float32[np.ndarray, "H W"], encoding: s
     known = np.isfinite(depth_m) & (depth_m > 0)
     if encoding == "32FC1":
         return image_message(head, np.where(known, depth_m, np.float32(np.nan)).astype("<f4"), encoding)
-    millimetres = np.rint(np.where(known, depth_m, 0) * 1000.0)
+    millimetres = np.rint(np.where(known, depth_m, 0).astype(np.float64) * 1000)
     return image_message(head, np.where(millimetres < 65535, millimetres, 0).astype("<u2"), encoding)
 
 

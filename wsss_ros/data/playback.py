@@ -54,11 +54,10 @@ class Playback:
 
     def play(self, send: Callable[[Raw], None]) -> None:
         """Send every message when it is due; returns at the end, or soon after ``stop``."""
-        while not self.stopped:
-            self._once(send)
-            if not self.loop:
-                return
+        self._once(send)
+        while self.loop and not self.stopped:
             self.loops += 1
+            self._once(send)
 
     def _once(self, send: Callable[[Raw], None]) -> None:
         with self._changed:
