@@ -54,16 +54,12 @@ def test_jitter_turns_hue_but_keeps_grey_grey():
 
 
 def test_contrast_stretches_about_the_mean():
-    class Fixed:
-        values = iter([1.0, 2.0, 1.0, 0.0])
-
-        def uniform(self, low, high):
-            return next(self.values)
-
-    matrix = torch.from_numpy(augment.random_color_matrix(Fixed(), 0, 1, 0, 0))[None]
+    matrix = torch.from_numpy(augment.random_color_matrix(np.random.default_rng(3), 0, 0.5, 0, 0))[None]
+    factor = matrix[0, 0, :3].sum()
     rgb = torch.tensor([0.4, 0.6]).view(1, 1, 1, 2).expand(1, 3, 1, 2).contiguous()
-    out = augment.apply_color_matrices(rgb, matrix)
-    torch.testing.assert_close(out[0, 0, 0], torch.tensor([0.3, 0.7]), atol=1e-5, rtol=0)
+    expected = 0.5 + factor * torch.tensor([-0.1, 0.1])
+    assert abs(factor - 1) > 0.05
+    torch.testing.assert_close(augment.apply_color_matrices(rgb, matrix)[0, 0, 0], expected, atol=1e-5, rtol=0)
 
 
 @settings(max_examples=30, deadline=None)

@@ -117,6 +117,10 @@ class ReplayConfig(NodeConfig):
     wait_for_subscribers_s: float = Field(0.0, ge=0, le=300, description="Wait at most this long for subscribers first.")
 
 
+class RecorderConfig(NodeConfig):
+    output: str = Field("recording", description="Folder of the bag; it must not exist yet.")
+
+
 class RoomsConfig(Config):
     scenes: int = Field(ge=1, le=100_000, description="How many rooms to generate.")
     seed: int = Field(ge=0, description="Seed of the first room; the others follow.")

@@ -1,0 +1,210 @@
+"""``wsss demo``: a scene becomes a bag, the bag is replayed to the nodes, and what they publish is scored and drawn."""
+
+import json
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SETTLE_S = 6.0  # after the replay: the last accumulated cloud is still to be published and segmented
+SHEET_ROWS = 6
+
+
+def demo(
+    scene: Annotated[Path | None, typer.Option(help="Your own scene; without it an unseen room is generated.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("out/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the generated room; training uses 1000 to 9999.")] = 424242,
+    frames: Annotated[int, typer.Option(min=0, help="At most so many frames; 0 takes all.")] = 0,
+    hz: Annotated[float, typer.Option(min=0.1, help="Images a second to replay.")] = 4.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    image_weights: Annotated[str, typer.Option(help="Checkpoint of the image network.")] = "",
+    cloud_weights: Annotated[str, typer.Option(help="Checkpoint of the point network.")] = "",
+) -> None:
+    """Run the whole chain on one scene: bag, nodes as separate processes, replay, scores and pictures."""
+    from rich.console import Console
+
+    from wsss_ros import scoring
+    from wsss_ros.labels import scannet20
+
+    console, labels, began = Console(), scannet20(), time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    if scene is None:
+        scene = _unseen_room(out, seed)
+        console.print(f"an unseen room, seed {seed}: {scene}")
+    bag, rate = _write_bag(scene, out / "scene.mcap", labels, frames, hz, console)
+    recording = _run_nodes(bag, out, rate, device, image_weights, cloud_weights)
+    console.print("scoring what was published")
+    played, published = scoring.read_played(bag), scoring.read_published(recording)
+    report = {"scene": scene.name, "seconds": round(time.monotonic() - began, 1), "replay_rate": rate}
+    report |= scoring.report(played, published, labels)
+    (out / "report.json").write_text(json.dumps(report, indent=1))
+    pictures = _draw(played, published, labels, out)
+    _print(console, report, pictures, out)
+    if not report["images_answered"] or not report["cloud_points"]:
+        console.print("[red]the nodes did not answer; their output above and report.json say why")
+        raise typer.Exit(1)
+
+
+def _unseen_room(out: Path, seed: int) -> Path:
+    from wsss_ros.data import rooms
+
+    shutil.rmtree(out / "scene", ignore_errors=True)
+    return rooms.generate(out / "scene", seed)
+
+
+def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console) -> tuple[Path, float]:
+    """The bag, and the replay rate that gives ``hz`` images a second."""
+    from rich.progress import Progress
+
+    from wsss_ros.data import bag, open_scene
+    from wsss_ros.data.messages import BagConfig
+
+    opened = open_scene(scene, labels)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"writing {path}", total=None)
+        config = BagConfig(frames=frames)
+        bag.write(opened, path, config, overwrite=True, progress=lambda n, all: bar.update(task, completed=n, total=all))
+    written = bag.Bag(path)
+    views = min(frames or len(opened), len(opened))
+    native_hz = (views - 1) / max(written.seconds, 1e-3)
+    return path, round(min(100.0, max(0.01, hz / native_hz)), 3) if views > 1 else 1.0
+
+
+def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: str, cloud_weights: str) -> Path:
+    """Start the set that `wsss up` starts, and a recorder beside it. Returns the recording."""
+    from wsss_ros import node_set
+    from wsss_ros.cli.up import Children
+    from wsss_ros.node_set import Process
+
+    recording = (out / "published").absolute()
+    shutil.rmtree(recording, ignore_errors=True)
+    # A domain of our own: another robot's topics on this network are none of ours, and ours none of theirs.
+    os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 100)))
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    given = {"bag": str(bag), "rate": str(rate), "device": device, "accumulate": "true"}
+    given |= {"image_weights": image_weights, "cloud_weights": cloud_weights}
+    recorder = Process("recorder", module="wsss_ros.nodes.recorder", parameters={"output": str(recording)})
+    children = Children()
+    try:
+        for process in [recorder, *node_set.processes(node_set.arguments(given))]:
+            children.start(process)
+        children.wait()
+        time.sleep(SETTLE_S)
+    finally:
+        children.end()
+    return recording
+
+
+def _draw(played, published, labels, out: Path) -> list[Path]:
+    from wsss_ros import pictures
+    from wsss_ros.data import ply
+
+    drawn = []
+    stamps = sorted(stamp for stamp in published.labels if stamp in played.images and stamp in published.confidence)
+    if stamps:
+        drawn.append(pictures.save(_sheet(stamps, played, published, labels), out / "frames.png"))
+    if published.cloud is not None and len(published.cloud.xyz):
+        drawn.append(pictures.save(_clouds(played, published, labels), out / "cloud.png"))
+        ply.write(out / "cloud.ply", _vertices(published.cloud, labels))
+        drawn.append(out / "cloud.ply")
+    return drawn
+
+
+def _sheet(stamps: list[int], played, published, labels):
+    """RGB, prediction, truth (where there is any) and confidence of frames spread over the stream."""
+    import numpy as np
+
+    from wsss_ros import pictures
+
+    truth_known = bool(played.truth)
+    chosen = [stamps[round(i)] for i in np.linspace(0, len(stamps) - 1, min(SHEET_ROWS, len(stamps)))]
+    rows, seen = [], set()
+    for stamp in chosen:
+        rgb, predicted = played.images[stamp], published.labels[stamp]
+        row = [rgb, pictures.blend(rgb, labels.colorize(predicted), 0.65)]
+        if truth_known:
+            row.append(labels.colorize(played.truth[stamp]))
+            seen |= set(labels.present(played.truth[stamp]))
+        row.append(pictures.heat(published.confidence[stamp]))
+        seen |= set(labels.present(predicted))
+        rows.append([_shrunk(picture, 320) for picture in row])
+    titles = ["RGB", "prediction (from the image alone)", *(["truth"] if truth_known else []), "confidence"]
+    width = len(titles) * 326
+    return pictures.sheet(titles, rows, pictures.legend(labels, sorted(seen), width))
+
+
+def _clouds(played, published, labels):
+    """The published cloud in its colours and in its classes, beside the truth where there is any."""
+    from wsss_ros import pictures
+
+    cloud, truth = published.cloud, played.cloud_truth
+    like = (truth or cloud).xyz
+    views = [(cloud.xyz, cloud.rgb, "accumulated cloud"), (cloud.xyz, labels.colorize(cloud.labels), "prediction")]
+    seen = set(labels.present(cloud.labels))
+    if truth is not None:
+        views.append((truth.xyz, labels.colorize(truth.labels), "truth"))
+        seen |= set(labels.present(truth.labels))
+    row = [pictures.render_cloud(xyz, rgb, like) for xyz, rgb, _ in views]
+    width = len(row) * 646
+    return pictures.sheet([title for *_, title in views], [row], pictures.legend(labels, sorted(seen), width))
+
+
+def _shrunk(picture, width: int):
+    import numpy as np
+    from PIL import Image
+
+    height = round(picture.shape[0] * width / picture.shape[1])
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
+
+
+def _vertices(cloud, labels):
+    """The cloud with its colours, its class and its class colours, as PLY vertices."""
+    import numpy as np
+
+    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("label", "u1")]
+    rows = np.zeros(len(cloud.xyz), fields)
+    for index, axis in enumerate("xyz"):
+        rows[axis] = cloud.xyz[:, index]
+    for index, channel in enumerate(("red", "green", "blue")):
+        rows[channel] = labels.colorize(cloud.labels)[:, index]
+    rows["label"] = cloud.labels
+    return rows
+
+
+def _print(console, report: dict, pictures: list[Path], out: Path) -> None:
+    from rich.table import Table
+
+    scores = {"2D IoU %": report["score_2d"], "3D IoU %": report["score_3d"]}
+    scores = {title: score for title, score in scores.items() if score}
+    if scores:
+        table = Table("class", *scores)
+        for name in next(iter(scores.values()))["iou"]:
+            values = [score["iou"][name] for score in scores.values()]
+            if any(value is not None for value in values):
+                table.add_row(name, *map(_percent, values))
+        table.add_row("mean", *(_percent(score["miou"]) for score in scores.values()), style="bold")
+        console.print(table)
+    else:
+        console.print("this scene has no ground truth: nothing to score, look at the pictures")
+    speed = Table("node", "median ms", "p95 ms", "answers", title="latency, message in to message out")
+    for node, figures in report["latency_ms"].items():
+        if figures:
+            speed.add_row(node, str(figures["median"]), str(figures["p95"]), str(figures["count"]))
+    console.print(speed)
+    console.print(
+        f"{report['images_answered']} of {report['images_played']} images answered, {report['image_rate_hz']} Hz; "
+        f"cloud of {report['cloud_points']} points; {report['seconds']} s in all"
+    )
+    for node, causes in report["drops"].items():
+        for cause, count in causes.items():
+            console.print(f"  {node} dropped {count}: {cause}")
+    console.print("The shipped weights are trained on procedural rooms only; they have never seen a real image.")
+    console.print("results: " + "  ".join(map(str, [*pictures, out / "report.json"])))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

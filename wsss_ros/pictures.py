@@ -1,0 +1,116 @@
+"""Pictures of results: sheets of labelled frames, clouds seen from above at an angle, legends."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from wsss_ros.labels import LabelSpace
+
+_PAD, _TITLE, _INK = 6, 20, (30, 30, 30)
+
+
+def heat(values: Float32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """0..1 as black over red and yellow to white."""
+    steps = np.clip(values, 0, 1)[..., None] * 3 - np.arange(3)
+    return (255 * np.clip(steps, 0, 1)).astype(np.uint8)
+
+
+def blend(
+    rgb: UInt8[np.ndarray, "H W 3"], color: UInt8[np.ndarray, "H W 3"], alpha: float
+) -> UInt8[np.ndarray, "H W 3"]:
+    return (rgb * (1 - alpha) + color * alpha).astype(np.uint8)
+
+
+def sheet(
+    titles: Sequence[str], rows: Sequence[Sequence[UInt8[np.ndarray, "H W 3"]]], legend: Image.Image | None = None
+) -> Image.Image:
+    """A grid of pictures of one size with a title over each column and a legend below."""
+    height, width = rows[0][0].shape[:2]
+    columns = len(titles)
+    size = (columns * (width + _PAD) + _PAD, _TITLE + len(rows) * (height + _PAD) + _PAD)
+    page = Image.new("RGB", (size[0], size[1] + (legend.height if legend else 0)), "white")
+    draw = ImageDraw.Draw(page)
+    for column, title in enumerate(titles):
+        draw.text((_PAD + column * (width + _PAD), 3), title, fill=_INK, font=_font())
+        for row, pictures in enumerate(rows):
+            place = (_PAD + column * (width + _PAD), _TITLE + row * (height + _PAD))
+            page.paste(Image.fromarray(pictures[column]), place)
+    if legend:
+        page.paste(legend, (0, size[1]))
+    return page
+
+
+def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:
+    """The colours of the named classes, in as many lines as the width asks for, and of the unlabelled."""
+    entries = [(name, labels.colors[labels.names.index(name)]) for name in labels.names if name in names]
+    entries.append(("unlabelled", (0, 0, 0)))
+    cell, line = 145, 20
+    columns = max(1, (width - _PAD) // cell)
+    page = Image.new("RGB", (width, line * -(-len(entries) // columns) + _PAD), "white")
+    draw = ImageDraw.Draw(page)
+    for index, (name, color) in enumerate(entries):
+        x, y = _PAD + index % columns * cell, index // columns * line
+        draw.rectangle((x, y + 3, x + 13, y + 15), fill=tuple(color), outline=_INK)
+        draw.text((x + 19, y + 2), name, fill=_INK, font=_font())
+    return page
+
+
+def render_cloud(
+    xyz: Float[np.ndarray, "N 3"],
+    rgb: UInt8[np.ndarray, "N 3"],
+    like: Float[np.ndarray, "M 3"] | None = None,
+    size: tuple[int, int] = (640, 480),
+    azimuth_deg: float = 35.0,
+    elevation_deg: float = 55.0,
+    cut_above_m: float = 1.9,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """An upright cloud (z against gravity) from above at an angle, parallel projection, nearest point in front.
+
+    Points higher than ``cut_above_m`` over the floor are left out, so that ceiling and near walls do not hide
+    the room. ``like`` frames the picture as it would that cloud, so that several pictures can be compared.
+    """
+    like = xyz if like is None else like
+    lowest, highest = np.percentile(like, [0.5, 99.5], axis=0)
+    ceiling = lowest[2] + cut_above_m
+    a, e = np.radians(azimuth_deg), np.radians(elevation_deg)
+    right = np.array([np.cos(a), np.sin(a), 0])
+    forward = np.array([-np.sin(a) * np.cos(e), np.cos(a) * np.cos(e), -np.sin(e)])
+    axes = np.stack([right, np.cross(forward, right), forward]).T
+    framed = (like[like[:, 2] < ceiling] @ axes)[:, :2]
+    low, high = np.percentile(framed, [0.5, 99.5], axis=0)
+    scale = 0.92 * min(size / np.maximum(high - low, 1e-3))
+    kept = (xyz[:, 2] < ceiling) & (xyz > lowest - 0.3).all(1) & (xyz < highest + 0.3).all(1)
+    seen = xyz[kept] @ axes
+    uv = np.rint((seen[:, :2] - (low + high) / 2) * scale + np.array(size) / 2).astype(int)
+    return _splat(uv, seen[:, 2], rgb[kept], *size, max(2, int(np.ceil(0.024 * scale))))
+
+
+def _splat(uv: np.ndarray, depth: np.ndarray, rgb: np.ndarray, width: int, height: int, dot: int) -> np.ndarray:
+    picture = np.full((height, width, 3), 255, np.uint8)
+    order = np.argsort(-depth, kind="stable")  # far ones first, near ones over them
+    nearest = np.full((height, width), np.inf)
+    for dv in range(dot):
+        for du in range(dot):
+            u, v = uv[order, 0] + du - dot // 2, uv[order, 1] + dv - dot // 2
+            inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+            layer = np.full((height, width), -1)
+            layer[v[inside], u[inside]] = order[inside]
+            drawn = layer >= 0
+            closer = drawn.copy()
+            closer[drawn] = depth[layer[drawn]] < nearest[drawn]
+            nearest[closer] = depth[layer[closer]]
+            picture[closer] = rgb[layer[closer]]
+    return picture
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size=12)
+
+
+def save(picture: Image.Image | UInt8[np.ndarray, "H W 3"], path: str | Path) -> Path:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path)
+    return Path(path)
