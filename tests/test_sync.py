@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsss_ros.sync import Synchronizer
@@ -91,7 +91,7 @@ def test_a_silent_stream_is_named_and_the_others_stay_bounded():
     assert feed(sync, [("pose", 49)]) == [{"color": 49, "depth": 49, "pose": 49}]
 
 
-@pytest.mark.parametrize("length_s", [0.2, 0.5, 0.9, 3, 12])
+@pytest.mark.parametrize("length_s", [0.2, 0.5, 0.9, 3])
 def test_a_looped_bag_goes_on_at_once(length_s):
     stamps = [SECOND + n * 100 * MS for n in range(1 + round(length_s * 10))]
     sync = Synchronizer(VIEW, tolerance_ns=10 * MS, capacity=20)
@@ -154,6 +154,7 @@ def test_what_cannot_work_is_refused():
 STAMPS = st.one_of(st.integers(0, 60), st.integers(0, 20).map(lambda n: n * SECOND // 4), st.integers(-(2**62), 2**62))
 
 
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(VIEW), STAMPS), max_size=120),
     st.sampled_from([0, 1, 5, SECOND]),
@@ -180,6 +181,7 @@ def test_any_messages_are_bounded_conserved_and_matched_within_tolerance(message
     assert sum(received.count for received in sync.latest_received.values()) == len(messages)
 
 
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(VIEW), STAMPS), max_size=60),
     st.sampled_from([0, 1, 5]),

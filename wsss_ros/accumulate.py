@@ -103,7 +103,8 @@ class VoxelMap:
 
     def _warm_up(self) -> None:
         """Compile the kernels now (seconds the first time, milliseconds from numba's cache), not at the first frame."""
-        self._fuse(Frame(np.zeros((1, 1, 3), np.uint8), Camera(1.0, 1.0, 0.0, 0.0, 1, 1), np.zeros((1, 1), np.float32), np.eye(4)))
+        camera, depth_m = Camera(1.0, 1.0, 0.0, 0.0, 1, 1), np.zeros((1, 1), np.float32)
+        self._fuse(Frame(np.zeros((1, 1, 3), np.uint8), camera, depth_m, np.eye(4)))
         _rehash(*_table(1), *_table(1))
 
 
