@@ -48,11 +48,9 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Log everything, and show tracebacks.")] = False,
 ) -> None:
     """Semantic segmentation for ROS 2, learned from class tags only."""
-    ctx.obj = debug
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("wsss_ros").setLevel(logging.DEBUG if debug else logging.INFO)
 

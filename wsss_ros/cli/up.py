@@ -18,7 +18,7 @@ from wsss_ros.types import BadInput
 
 # What a node may still be at when it is told to end; after the first wait SIGTERM follows, after the second SIGKILL.
 PATIENCE_S = (10.0, 5.0)
-ENDED_BY_US = (0, -signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(
@@ -43,8 +43,7 @@ def up(
 def run(processes: Iterable[Process]) -> int:
     """Start them, pass their output on, and wait for Ctrl-C or the end of a replay. Returns 1 where one failed."""
     children = Children()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in ENDINGS}
     try:
         for process in processes:
             children.start(process)
@@ -53,10 +52,11 @@ def run(processes: Iterable[Process]) -> int:
         pass
     finally:
         # A second Ctrl-C must not leave children behind.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDINGS:
             signal.signal(number, signal.SIG_IGN)
         children.end()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 1 if children.failed else 0
 
 
@@ -95,26 +95,30 @@ class Children:
 
     def end(self) -> None:
         """End what still runs: SIGINT, SIGTERM, SIGKILL, each after some patience."""
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-        for number, patience in zip(signals, (*PATIENCE_S, 5.0)):
-            self._reap(ENDED_BY_US)
+        for number, patience in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*PATIENCE_S, 5.0)):
+            self._reap(asked=True)
             for _, child in self._running.values():
                 child.send_signal(number)
             until = time.monotonic() + patience
             while self._running and time.monotonic() < until:
-                self._reap(ENDED_BY_US)
+                self._reap(asked=True)
                 time.sleep(0.02)
         for forwarder in self._forwarders:
             forwarder.join(timeout=1.0)
 
-    def _reap(self, fine: tuple[int, ...] = (0,)) -> list[Process]:
+    def _reap(self, asked: bool = False) -> list[Process]:
         ended = [(process, child) for process, child in self._running.values() if child.poll() is not None]
         for process, child in ended:
             del self._running[process.name]
-            if child.returncode not in fine:
+            if _failed(child.returncode, asked):
                 self.failed.append(process.name)
                 print(f"wsss: {process.name} failed with status {child.returncode}", file=sys.stderr, flush=True)
         return [process for process, _ in ended]
+
+
+def _failed(status: int, asked: bool) -> bool:
+    """Who was asked to end may do so with any status (one may still have been starting), but not crash or have to be killed."""
+    return status < 0 and -status not in ENDINGS if asked else status != 0
 
 
 def _command(process: Process) -> list[str]:
