@@ -17,7 +17,7 @@ FLOORS = [
     ["networks", "data"],
     ["checkpoint"],
     ["inference", "methods"],
-    ["training"],
+    ["training", "scoring", "pictures"],
     ["online", "node_set"],
     ["cli", "nodes"],
 ]
