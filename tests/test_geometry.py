@@ -392,8 +392,7 @@ def test_up_of_the_kitchen(kitchen):
     """Its world is tilted by about 27 degrees; upright, the floor is level and below everything."""
     frames = [kitchen_frame(kitchen, number) for number in range(0, 600, 30)]
     poses = np.stack([frame.world_from_camera for frame in frames])
-    clouds = [geometry.unproject(f.depth_m[::4, ::4], f.camera.resized(160, 120), f.world_from_camera)[0] for f in frames]
-    xyz = np.concatenate(clouds)
+    xyz = np.concatenate([geometry.unproject(f.depth_m, f.camera, f.world_from_camera)[0][::16] for f in frames])
     xyz = xyz[geometry.voxel_downsample(xyz, 0.02)[0]]
     from_hint = geometry.find_up(xyz, hint=geometry.camera_up(poses))
     from_cameras = geometry.find_up(xyz, viewpoints=poses[:, :3, 3])

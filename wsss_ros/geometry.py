@@ -43,7 +43,7 @@ def invert(pose: Float[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:
 
 def transform(pose: Float[np.ndarray, "4 4"], xyz: Float[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 3"]:
     """``xyz`` carried from the pose's right-hand frame to its left-hand one."""
-    return xyz.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
+    return xyz.astype(np.float64) @ pose[:3, :3].T.astype(np.float64) + pose[:3, 3]
 
 
 def check_pose(pose: np.ndarray, tolerance: float = 1e-2) -> None:
@@ -76,7 +76,7 @@ def quaternion_to_matrix(xyzw: np.ndarray, tolerance: float = 0.01) -> Float64[n
     if length < 1e-6:
         raise BadInput("quaternion 0 0 0 0: the orientation was never set; the identity is x y z w = 0 0 0 1")
     if abs(length - 1) > tolerance:
-        raise BadInput(f"quaternion {xyzw.tolist()} of length {length:.4g}; wanted length 1: normalise it at the source")
+        raise BadInput(f"quaternion {xyzw.tolist()} of length {length:.4g}; wanted length 1: normalise at the source")
     return Rotation.from_quat(xyzw).as_matrix()
 
 
@@ -100,10 +100,12 @@ def project(
 ) -> tuple[Float64[np.ndarray, "N 2"], Float64[np.ndarray, "N"]]:
     """Sub-pixel positions and depths along the optical axis (eq. 3); uv is NaN where the depth is not above 0."""
     check_camera(camera)
-    points = transform(invert(world_from_camera), points_world)
-    depth = points[:, 2].copy()
+    camera_from_world = invert(world_from_camera)
+    x, y, depth = camera_from_world[:3, :3] @ points_world.T + camera_from_world[:3, 3:]
     ahead = np.where(depth > 0, depth, np.nan)
-    uv = points[:, :2] / ahead[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+    uv = np.empty((len(depth), 2))
+    uv[:, 0] = x / ahead * camera.fx + camera.cx
+    uv[:, 1] = y / ahead * camera.fy + camera.cy
     return uv, depth
 
 
@@ -118,9 +120,12 @@ def unproject(
     check_camera(camera)
     _check_depth_size(depth_m, camera)
     pixel_index = np.flatnonzero((depth_m > 0) & np.isfinite(depth_m))
-    v, u = np.divmod(pixel_index, camera.width)
     z = depth_m.ravel()[pixel_index].astype(np.float64)
-    points = np.stack([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], axis=1)
+    right = (np.arange(camera.width) - camera.cx) / camera.fx
+    down = (np.arange(camera.height) - camera.cy) / camera.fy
+    v, u = np.divmod(pixel_index.astype(np.int32), np.int32(camera.width))
+    points = np.empty((len(z), 3))
+    points[:, 0], points[:, 1], points[:, 2] = right[u] * z, down[v] * z, z
     return (points if world_from_camera is None else transform(world_from_camera, points)), pixel_index
 
 
@@ -137,7 +142,7 @@ def visible(
     """
     height, width = depth_image.shape
     inside = np.flatnonzero(_inside(uv, depth, width, height))
-    column, row = np.floor(uv[inside] + 0.5).astype(np.int64).T
+    column, row = np.floor(uv[inside] + 0.5).astype(np.int32).T
     seen = depth_image[row, column].astype(np.float64)
     result = np.zeros(len(uv), bool)
     result[inside] = (seen > 0) & (np.abs(seen - depth[inside]) <= tolerance)
