@@ -1,7 +1,9 @@
 """Shared fixtures. Shapes and types are checked at every call while the tests run (jaxtyping + beartype)."""
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -28,11 +30,11 @@ def kitchen() -> Path:
     return folder
 
 
-@pytest.fixture
-def ros_environment() -> dict[str, str]:
-    """The environment for ROS processes of one test: a DDS domain of its own, traffic on this machine only.
+@contextlib.contextmanager
+def ros_domain() -> Iterator[dict[str, str]]:
+    """The environment for ROS processes: a DDS domain of its own, traffic on this machine only.
 
-    The domain stays claimed by a file lock until the test ends, so tests of other runs keep clear of it.
+    The domain stays claimed by a file lock until the end, so tests of other runs keep clear of it.
     """
     for domain in range(1, 101):
         lock = open(f"/tmp/wsss_ros_domain_{domain}.lock", "w")
@@ -45,3 +47,17 @@ def ros_environment() -> dict[str, str]:
             yield {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
         return
     pytest.fail("no free DDS domain among 1..100; are other test runs hanging?")
+
+
+@pytest.fixture
+def ros_environment() -> Iterator[dict[str, str]]:
+    """A domain for the processes of one test."""
+    with ros_domain() as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def shared_ros_environment() -> Iterator[dict[str, str]]:
+    """A domain for processes that serve all tests of a file."""
+    with ros_domain() as environment:
+        yield environment

@@ -96,13 +96,13 @@ class CloudAccumulatorNode(Node):
 
     def _frame(self, views: dict[str, Any]) -> Frame:
         color, camera = views["color"], views["camera"]
+        rgb = conversions.image_to_rgb(color)
         depth_m = conversions.image_to_depth_m(views["depth"])
         if not (color.height, color.width) == depth_m.shape == (camera.height, camera.width):
             raise BadInput(
                 f"image and depth size: color {(color.width, color.height)}, depth {depth_m.shape[::-1]}, camera_info "
                 f"{(camera.width, camera.height)}; wanted depth registered to the color image"
             )
-        rgb = conversions.image_to_rgb(color)
         return Frame(rgb, camera, depth_m, views["pose"], conversions.stamp_ns(color.header))
 
     def _start_over_after(self, resets: int) -> None:

@@ -37,7 +37,7 @@ class Input:
         if self.trouble:
             hint = self.trouble
         elif publishers:
-            hint = "check that its source is running, its QoS, and the DDS shared-memory profile for large messages"
+            hint = "does its source run, and does every process load the DDS profile config/fastdds.xml?"
         else:
             hint = "start its source or check the remap"
         return (
