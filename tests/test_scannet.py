@@ -23,7 +23,7 @@ TSV = "id\traw_category\tcategory\tnyu40id\n" + "".join(
     f"{row}\n"
     for row in (
         "1\twall\twall\t1",
-        '2\tchair 5"\tchair\t5',  # a stray quote must not swallow the rows behind it
+        '2\t"chair\tchair\t5',  # a stray quote must not swallow the rows behind it
         "6\tcouch\tcouch\t6",
         "8\tshelf\tshelf\t15",
         "28\tdoorframe\tdoorframe\t8",
@@ -222,6 +222,18 @@ def test_shrunk_images_with_full_size_intrinsics(folder, labels, noted):
         with open(folder / "room.txt", "a") as file:
             file.write("colorWidth = 1296\ncolorHeight = 968\ndepthWidth = 640\ndepthHeight = 480\n")
     assert ScanNetScene(folder, labels).frame(0).camera == NATIVE_DEPTH.resized(320, 240)
+
+
+def test_shrunk_images_of_a_camera_that_is_not_scannets(folder, labels):
+    """The size in the .txt says what the numbers are for."""
+    _replace_images(folder, (320, 240), (320, 240))
+    own = Camera(1000.0, 1010.0, 999.5, 749.5, 2000, 1500)
+    for kind in ("color", "depth"):
+        _matrix(folder / "intrinsic" / f"intrinsic_{kind}.txt", own)
+    _forget(folder, "colorWidth", "depthWidth", "colorHeight", "depthHeight")
+    with open(folder / "room.txt", "a") as file:
+        file.write("colorWidth = 2000\ncolorHeight = 1500\ndepthWidth = 2000\ndepthHeight = 1500\n")
+    assert ScanNetScene(folder, labels).frame(0).camera == own.resized(320, 240)
 
 
 def test_intrinsics_of_the_txt(folder, labels):
