@@ -50,7 +50,7 @@ def room(count, seed=0):
 
 
 @both
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(xyz=clouds(), data=st.data())
 def test_sampling_equals_the_plain_loop(path, xyz, data):
     count = data.draw(st.integers(1, 2 * len(xyz)))
@@ -60,7 +60,7 @@ def test_sampling_equals_the_plain_loop(path, xyz, data):
 
 
 @both
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(xyz=clouds(), centres=clouds(40), radius=st.sampled_from([0.01, 0.25, 0.5, 1.0, 3.0]), count=st.integers(1, 40))
 def test_ball_query_equals_the_full_matrix(path, xyz, centres, radius, count):
     index = BALLS[path](torch.from_numpy(xyz), torch.from_numpy(centres), radius, count)
@@ -68,7 +68,7 @@ def test_ball_query_equals_the_full_matrix(path, xyz, centres, radius, count):
 
 
 @both
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(xyz=clouds(), queries=clouds(40), k=st.integers(1, 6))
 def test_nearest_equal_the_full_sort(path, xyz, queries, k):
     k = min(k, len(xyz))

@@ -32,13 +32,13 @@ class Level:
     """One level of a batch of clouds: M centres, the first M points of the level below.
 
     ``group``: the K points of the level below around each centre; ``near`` and ``weight``: the centres from
-    which each of the N points below interpolates. All indices count within one cloud.
+    which each of the N points below interpolates, T = min(3, M). All indices count within one cloud.
     """
 
     centres: Int64[Tensor, "B M"]
     group: Int64[Tensor, "B M K"]
-    near: Int64[Tensor, "B N 3_or_less"]
-    weight: Float32[Tensor, "B N 3_or_less"]
+    near: Int64[Tensor, "B N T"]
+    weight: Float32[Tensor, "B N T"]
 
 
 @dataclass(frozen=True)
@@ -140,17 +140,18 @@ class PointNet2(nn.Module):
         fold = not self.training and not torch.is_grad_enabled()
         abstract, propagate = (_abstract_folded, _propagate_folded) if fold else (_abstract, _propagate)
         batch, points = xyz.shape[:2]
-        places = (xyz - xyz.mean(1, keepdim=True)).flatten(0, 1)  # only differences count; small numbers keep digits
-        rows, below, skips = features.flatten(0, 1), [], []
+        # Only differences count, and small numbers keep their digits. Positions are never rounded to 16 bits.
+        places = xyz.to(torch.promote_types(features.dtype, torch.float32))
+        places = (places - places.mean(1, keepdim=True)).flatten(0, 1)
+        rows, below = features.flatten(0, 1), []
         for layers, level, radius in zip(self.abstraction, structure.levels, self.radii_m, strict=True):
-            level, size = _packed(level)
-            skips.append(rows)
-            below.append(level)
-            centres = places[level.centres]
-            rows = abstract(layers, places, rows, centres, level.group, radius)
+            chosen, group, near, weight = _packed(level)
+            below.append((rows, near, weight))
+            centres = places[chosen]
+            rows = abstract(layers, places, rows, centres, group, radius)
             places = centres
-        for layers, level, skip in zip(self.propagation, reversed(below), reversed(skips), strict=True):
-            rows = propagate(layers, rows, skip, level.near, level.weight)
+        for layers, (skip, near, weight) in zip(self.propagation, reversed(below), strict=True):
+            rows = propagate(layers, rows, skip, near, weight)
         return rows.unflatten(0, (batch, points))
 
     def _check(self, features: Tensor) -> None:
@@ -160,6 +161,8 @@ class PointNet2(nn.Module):
                 f"{channels} features per point came, but this network was built for {self.in_features}: "
                 "give it the features it was trained with."
             )
+        if not batch * points:
+            raise BadInput(f"{batch} clouds of {points} points: no points or no clouds, at least one of each is wanted.")
         if self.training and batch * points < 2:
             raise BadInput("training on one single point: batch normalisation needs 2 or more.")
 
@@ -191,25 +194,20 @@ class Layers(nn.Module):
         return pairs
 
 
-def _packed(level: Level) -> tuple[Level, tuple[int, int]]:
-    """Indices into the rows of all clouds together; the batch dimension is gone."""
+def _packed(level: Level) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The level's indices into the rows of all clouds together, without the batch dimension."""
     batch, points = level.near.shape[:2]
-    centres = level.centres.shape[1]
-    cloud = torch.arange(batch, device=level.near.device)
-    return Level(
-        (level.centres + cloud[:, None] * points).flatten(),
-        (level.group + cloud[:, None, None] * points).flatten(0, 1),
-        (level.near + cloud[:, None, None] * centres).flatten(0, 1),
-        level.weight.flatten(0, 1),
-    ), (points, centres)
+    cloud = torch.arange(batch, device=level.near.device)[:, None]
+    centres = level.centres + cloud * points
+    group = level.group + cloud[..., None] * points
+    near = level.near + cloud[..., None] * level.centres.shape[1]
+    return centres.flatten(), group.flatten(0, 1), near.flatten(0, 1), level.weight.flatten(0, 1)
 
 
 def _abstract(layers: Layers, places: Tensor, rows: Tensor, centres: Tensor, group: Tensor, radius: float) -> Tensor:
     """Set abstraction: what each centre makes of its group, relative positions in units of the radius."""
-    by_place, by_feature = layers.linear[0].weight.split([3, rows.shape[1]], 1)
-    by_place = by_place / radius
-    points = rows @ by_feature.T + places @ by_place.T
-    grouped = embedding(group, points) - (centres @ by_place.T)[:, None]
+    points, offset = _first_of_group(layers.linear[0].weight, places, rows, centres, radius)
+    grouped = embedding(group, points) - offset[:, None]
     return layers.rest(grouped.flatten(0, 1)).unflatten(0, group.shape).amax(1)
 
 
@@ -219,42 +217,62 @@ def _propagate(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, weight:
     return layers.rest(neighbors.interpolate(rows @ from_above.T, near, weight) + skip @ from_skip.T)
 
 
+def _first_of_group(
+    matrix: Tensor, places: Tensor, rows: Tensor, centres: Tensor, radius: float
+) -> tuple[Tensor, Tensor]:
+    """The first linear layer of a group as (term of each point, term of each centre to subtract).
+
+    The two terms nearly cancel, so neither may be rounded to 16 bits, whatever autocast says.
+    """
+    with torch.autocast(places.device.type, enabled=False):
+        by_place, by_feature = matrix.to(places.dtype).split([3, rows.shape[1]], 1)
+        by_place = by_place.T / radius
+        return rows.to(places.dtype) @ by_feature.T + places @ by_place, centres @ by_place
+
+
 def _abstract_folded(
     layers: Layers, places: Tensor, rows: Tensor, centres: Tensor, group: Tensor, radius: float
 ) -> Tensor:
     (first, bias), *rest = layers.folded()
-    by_place, by_feature = first.split([3, rows.shape[1]], 1)
-    by_place = by_place / radius
-    points = torch.addmm(places @ by_place.T, rows, by_feature.T)
-    offset = torch.addmm(-bias, centres, by_place.T)
+    points, offset = _first_of_group(first, places, rows, centres, radius)
+    offset -= bias
     fill = 1 + (group[:, 1:] != group[:, :1]).sum(1)  # beyond it a row only repeats its first point
     order = fill.argsort()
-    out = rows.new_empty(len(group), len(rest[-1][1]))
-    size = _slice(group.shape[1] * out.shape[1])
-    for chosen in order.split(size):
+    dtype = _working_dtype(rows)
+    rest = [(weight.T.to(dtype), bias.to(dtype)) for weight, bias in rest]
+    out = rows.new_empty(len(group), len(rest[-1][1]), dtype=dtype)
+    for chosen in order.split(_slice(group.shape[1] * out.shape[1])):
         index = group[chosen, : int(fill[chosen[-1]])]
         grouped = points.index_select(0, index.flatten()).view(*index.shape, -1)
-        grouped = grouped.sub_(offset[chosen][:, None]).relu_().flatten(0, 1)
-        for weight, bias in rest[:-1]:
-            grouped = torch.mm(grouped, weight.T).add_(bias).relu_()
-        weight, bias = rest[-1]
-        # bias and ReLU keep the order, so they may follow the maximum
-        out[chosen] = (grouped @ weight.T).view(*index.shape, -1).amax(1).add_(bias).relu_()
+        grouped = grouped.sub_(offset[chosen][:, None]).relu_().flatten(0, 1).to(dtype)
+        with torch.autocast(rows.device.type, enabled=False):
+            for weight, bias in rest[:-1]:
+                grouped = torch.mm(grouped, weight).add_(bias).relu_()
+            # bias and ReLU keep the order, so they may follow the maximum
+            best = torch.mm(grouped, rest[-1][0]).view(*index.shape, -1).amax(1)
+        out[chosen] = best.add_(rest[-1][1]).relu_()
     return out
 
 
 def _propagate_folded(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, weight: Tensor) -> Tensor:
-    (first, bias), *rest = layers.folded()
+    dtype = _working_dtype(rows)
+    (first, bias), *rest = ((matrix.to(dtype), bias.to(dtype)) for matrix, bias in layers.folded())
     from_above, from_skip = first.split([rows.shape[1], skip.shape[1]], 1)
-    above = rows @ from_above.T
-    out = rows.new_empty(len(near), len(rest[-1][1]))
+    out = rows.new_empty(len(near), len(rest[-1][1]), dtype=dtype)
     size = _slice(out.shape[1])
-    for part, *own in zip(out.split(size), skip.split(size), near.split(size), weight.split(size), strict=True):
-        row = neighbors.interpolate(above, own[1], own[2]).addmm_(own[0], from_skip.T).add_(bias).relu_()
-        for matrix, shift in rest[:-1]:
-            row = torch.mm(row, matrix.T).add_(shift).relu_()
-        torch.mm(row, rest[-1][0].T, out=part).add_(rest[-1][1]).relu_()
+    with torch.autocast(rows.device.type, enabled=False):
+        above = torch.mm(rows.to(dtype), from_above.T)
+        for part, own, *links in zip(out.split(size), skip.split(size), near.split(size), weight.split(size), strict=True):
+            row = neighbors.interpolate(above, *links).addmm_(own.to(dtype), from_skip.T).add_(bias).relu_()
+            for matrix, shift in rest[:-1]:
+                row = torch.mm(row, matrix.T).add_(shift).relu_()
+            torch.mm(row, rest[-1][0].T, out=part).add_(rest[-1][1]).relu_()
     return out
+
+
+def _working_dtype(rows: Tensor) -> torch.dtype:
+    kind = rows.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else rows.dtype
 
 
 def _slice(elements_per_row: int) -> int:
