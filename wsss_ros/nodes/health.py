@@ -1,5 +1,6 @@
 """What a node tells on /diagnostics: rates, latencies, drops by cause, silent inputs, and what to do about them."""
 
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -108,5 +109,5 @@ class Health:
 
 
 def cause_of(error: Exception) -> str:
-    """A short name to count an error by: its text up to the first colon."""
-    return str(error).partition(":")[0][:60] or type(error).__name__
+    """A short name to count an error by: its text up to the first colon, with # for numbers."""
+    return re.sub(r"[-+]?\d[\d.e+-]*", "#", str(error).partition(":")[0])[:60] or type(error).__name__

@@ -20,16 +20,17 @@ class Worker:
         self._waiting: dict[str, Job] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._turn = 0  # of the thread that may take jobs; one that was left behind is of an earlier turn
 
     def start(self) -> None:
-        self._stopping = False
-        self._thread = threading.Thread(target=self._loop, name="wsss_worker", daemon=True)
+        self._turn += 1
+        self._thread = threading.Thread(target=self._loop, args=(self._turn,), name="wsss_worker", daemon=True)
         self._thread.start()
 
     def put(self, kind: str, function: Callable, *arguments: Any) -> None:
+        """Without a running thread the job is forgotten."""
         with self._changed:
-            if self._stopping or self._thread is None:
+            if self._thread is None:
                 return
             gave_way = self._waiting.pop(kind, None)
             self._waiting[kind] = (function, arguments, time.monotonic())
@@ -40,20 +41,20 @@ class Worker:
     def stop(self, timeout_s: float = 30.0) -> bool:
         """Forget what waits and let the job in hand finish. False when it did not within the time."""
         with self._changed:
-            self._stopping = True
+            thread, self._thread = self._thread, None
+            self._turn += 1
             self._waiting.clear()
-            self._changed.notify()
-        thread, self._thread = self._thread, None
+            self._changed.notify_all()
         if thread is None:
             return True
         thread.join(timeout_s)
         return not thread.is_alive()
 
-    def _loop(self) -> None:
+    def _loop(self, turn: int) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
-                if self._stopping:
+                self._changed.wait_for(lambda: self._waiting or turn != self._turn)
+                if turn != self._turn:
                     return
                 kind = next(iter(self._waiting))
                 function, arguments, put_at = self._waiting.pop(kind)

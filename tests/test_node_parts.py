@@ -1,0 +1,160 @@
+"""The parts of the node base that need no ROS graph: the queue of one, the figures, silence, unknown parameters."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from wsss_ros.nodes import label_info, parameters  # noqa: E402
+from wsss_ros.nodes.health import ERROR, MOST_CAUSES, Health, Input, cause_of  # noqa: E402
+from wsss_ros.nodes.worker import Worker  # noqa: E402
+from wsss_ros.types import BadInput  # noqa: E402
+
+
+class Recorder:
+    """A worker whose jobs wait for permission."""
+
+    def __init__(self) -> None:
+        self.done, self.replaced = [], []
+        self.go, self.taken = threading.Event(), threading.Event()
+        self.worker = Worker(self._run, self.replaced.append)
+
+    def _run(self, kind, function, arguments, put_at) -> None:
+        self.taken.set()
+        self.go.wait(5)
+        function(*arguments)
+        self.done.append((kind, *arguments))
+
+    def wait_for(self, count: int) -> None:
+        end = time.monotonic() + 5
+        while len(self.done) < count and time.monotonic() < end:
+            time.sleep(0.005)
+
+
+def test_the_newest_of_each_kind_wins_and_the_others_are_counted():
+    recorder = Recorder()
+    recorder.worker.start()
+    recorder.worker.put("image", lambda n: None, 0)
+    assert recorder.taken.wait(5)
+    for n in (1, 2, 3):
+        recorder.worker.put("image", lambda n: None, n)
+        recorder.worker.put("points", lambda n: None, n)
+    recorder.go.set()
+    recorder.wait_for(3)
+    assert sorted(recorder.done) == [("image", 0), ("image", 3), ("points", 3)]
+    assert sorted(recorder.replaced) == ["image", "image", "points", "points"]
+    assert recorder.worker.stop()
+
+
+def test_stop_forgets_what_waits_and_start_begins_anew():
+    recorder = Recorder()
+    recorder.worker.start()
+    recorder.worker.put("a", lambda n: None, 1)
+    assert recorder.taken.wait(5)
+    recorder.worker.put("a", lambda n: None, 2)
+    threading.Timer(0.1, recorder.go.set).start()
+    assert recorder.worker.stop()
+    recorder.worker.put("a", lambda n: None, 3)
+    assert recorder.done == [("a", 1)]
+    recorder.worker.start()
+    recorder.worker.put("a", lambda n: None, 4)
+    recorder.wait_for(2)
+    assert recorder.done == [("a", 1), ("a", 4)]
+    recorder.worker.stop()
+
+
+def test_stop_does_not_wait_for_ever():
+    recorder = Recorder()
+    recorder.worker.start()
+    recorder.worker.put("a", lambda: None)
+    assert recorder.taken.wait(5)
+    assert not recorder.worker.stop(timeout_s=0.05)
+    recorder.go.set()
+
+
+def test_a_stopped_worker_that_was_left_behind_does_no_new_work():
+    """Its job ends after the next start; only the new thread may take jobs then."""
+    recorder = Recorder()
+    recorder.worker.start()
+    recorder.worker.put("a", lambda n: None, 1)
+    assert recorder.taken.wait(5)
+    left_behind = recorder.worker._thread
+    assert not recorder.worker.stop(timeout_s=0.05)
+    recorder.worker.start()
+    recorder.go.set()
+    left_behind.join(5)
+    assert not left_behind.is_alive()
+    recorder.worker.put("a", lambda n: None, 2)
+    recorder.wait_for(2)
+    assert recorder.done == [("a", 1), ("a", 2)] and recorder.worker.stop()
+
+
+def test_figures_are_those_of_the_jobs():
+    health, seconds = Health(), np.linspace(0.01, 0.1, 91)
+    for latency in seconds:
+        health.done("image", float(latency))
+    health.done("points", 0.002)
+    values = health.values("image")
+    assert values["processed"] == "91" and values["points processed"] == "1"
+    assert float(values["latency_median_ms"]) == pytest.approx(55, abs=0.1)
+    assert float(values["latency_p95_ms"]) == pytest.approx(1e3 * np.percentile(seconds, 95), abs=0.1)
+
+
+def test_causes_are_counted_in_bounded_memory():
+    health = Health()
+    for n in range(1000):
+        health.drop(f"cause {n}")
+        health.note(f"cause {n}", "text", ERROR)
+    assert len(health.dropped) <= MOST_CAUSES + 1 and sum(health.dropped.values()) == 1000
+    assert len(health.problems()) <= MOST_CAUSES + 1
+
+
+def test_a_cause_is_what_stands_before_the_colon():
+    assert cause_of(BadInput("pose orientation: quaternion 0 0 0 0")) == "pose orientation"
+    assert cause_of(BadInput("a cloud of 12 points, none of them finite")) == cause_of(
+        BadInput("a cloud of 305 points, none of them finite")
+    )
+
+
+def test_the_log_is_told_once_in_a_while():
+    health = Health()
+    assert [health.note("a", "text") for _ in range(3)] == [True, False, False]
+
+
+def test_silence_says_what_was_received_and_what_to_do():
+    heard = Input("/pose", "cloud")
+    assert heard.silence(5, 0) == ""
+    heard.since -= 7
+    assert heard.silence(5, 0) == (
+        "no message on /pose for 7 s (0 received, 0 publishers), so no cloud: start its source or check the remap"
+    )
+    assert "1 publishers" in heard.silence(5, 1) and "source run" in heard.silence(5, 1)
+    heard.trouble = "its publisher has an incompatible QoS (RELIABILITY)"
+    assert "incompatible QoS" in heard.silence(5, 1)
+    heard.heard()
+    assert heard.silence(5, 1) == "" and heard.received == 1
+
+
+def test_unknown_parameters_are_told_with_the_nearest():
+    (told,) = parameters.unknown(["overlay_alfa", "weights"], ["overlay_alpha", "weights", "device"])
+    assert told == "unknown parameter 'overlay_alfa' is ignored; the nearest is 'overlay_alpha'"
+
+
+@pytest.mark.skipif(label_info.LabelInfo is not None, reason="vision_msgs is installed")
+def test_without_vision_msgs_there_is_no_label_info(labels):
+    assert label_info.publish_label_info(None, labels) is None
+
+
+@pytest.mark.skipif(label_info.LabelInfo is None, reason="vision_msgs is not installed")
+def test_label_info_names_the_classes(labels):
+    class Node:
+        def create_publisher(self, kind, topic, qos):
+            self.sent = []
+            self.publish = self.sent.append
+            return self
+
+    message = label_info.publish_label_info(Node(), labels).sent[0]
+    assert [(c.class_id, c.class_name) for c in message.class_map] == list(enumerate(labels.names))
