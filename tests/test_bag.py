@@ -1,7 +1,9 @@
 """Bags: what is written is what is read, whole or broken off; nothing partial passes for whole."""
 
+import contextlib
 import logging
 import os
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import get_types_from_msg
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from scipy.spatial.transform import Rotation
 
 from wsss_ros import geometry
@@ -89,12 +91,12 @@ def columns(message: object) -> dict[str, np.ndarray]:
     """A slow, literal reading of a PointCloud2 by its field table."""
     kinds = {7: "<f", 6: "<I"}
     data = message.data.tobytes()
-    return {
-        field.name: np.array(
-            [struct.unpack_from(kinds[field.datatype], data, i * message.point_step + field.offset)[0] for i in range(message.width)]
-        )
-        for field in message.fields
-    }
+    starts = range(0, message.width * message.point_step, message.point_step)
+
+    def column(kind: str, offset: int) -> np.ndarray:
+        return np.array([struct.unpack_from(kind, data, start + offset)[0] for start in starts])
+
+    return {field.name: column(kinds[field.datatype], field.offset) for field in message.fields}
 
 
 # --- what is written is what is read ---------------------------------------------------------------
@@ -145,10 +147,12 @@ def test_messages_hold_the_scene(tmp_path):
         assert (truth.encoding, truth.step) == ("mono8", 32)
         assert np.array_equal(truth.data.reshape(24, 32), scene.frame_truth(index))
         assert info.k.tolist() == [20, 0, 15.5, 0, 21, 11.5, 0, 0, 1] and (info.width, info.height) == (32, 24)
-        assert info.p.tolist() == [20, 0, 15.5, 0, 0, 21, 11.5, 0, 0, 0, 1, 0] and info.r.tolist() == np.eye(3).ravel().tolist()
+        assert info.p.tolist() == [20, 0, 15.5, 0, 0, 21, 11.5, 0, 0, 0, 1, 0]
+        assert info.r.tolist() == np.eye(3).ravel().tolist()
         check_pose(pose.pose.position, pose.pose.orientation, frame.world_from_camera)
         transform = tf.transforms[0]
-        assert (pose.header.frame_id, transform.header.frame_id, transform.child_frame_id) == ("map", "map", "camera_optical")
+        assert pose.header.frame_id == transform.header.frame_id == "map"
+        assert transform.child_frame_id == "camera_optical"
         check_pose(transform.transform.translation, transform.transform.rotation, frame.world_from_camera)
 
 
@@ -180,7 +184,8 @@ def test_the_cloud_grows_with_what_was_seen(tmp_path):
 
 
 def test_without_a_cloud_of_its_own_the_frames_are_fused(tmp_path):
-    got = by_topic(bag.write(TinyScene(has_cloud=False, scale=8), tmp_path / "a.mcap", BagConfig(up="none", cloud_every=5)))
+    scene = TinyScene(has_cloud=False, scale=8)
+    got = by_topic(bag.write(scene, tmp_path / "a.mcap", BagConfig(up="none", cloud_every=5)))
     assert "/ground_truth/cloud" not in got
     ((_, cloud),) = got["/cloud"]
     z = columns(cloud)["z"]
@@ -325,11 +330,13 @@ def test_metadata_is_what_rosbag2_wants(tmp_path):
     offered = {name: t["topic_metadata"]["offered_qos_profiles"][0] for name, t in topics.items()}
     for name in ("/cloud", "/ground_truth/cloud"):
         assert (offered[name]["durability"], offered[name]["reliability"]) == ("transient_local", "reliable")
-    assert (offered["/color/image_raw"]["durability"], offered["/color/image_raw"]["reliability"]) == ("volatile", "best_effort")
+    color = offered["/color/image_raw"]
+    assert (color["durability"], color["reliability"]) == ("volatile", "best_effort")
     assert offered["/pose"]["reliability"] == "reliable"
     # one file alone is played too: it carries the same description
     alone = bag.write(TinyScene(), tmp_path / "alone.mcap").read_bytes()
-    assert b"topics_with_message_count" in alone and alone.startswith(b"\x89MCAP0\r\n") and alone.endswith(b"\x89MCAP0\r\n")
+    assert b"topics_with_message_count" in alone
+    assert alone[:8] == alone[-8:] == b"\x89MCAP0\r\n"
 
 
 # --- what cannot be written ------------------------------------------------------------------------
@@ -380,30 +387,31 @@ from wsss_ros.types import BadInput
 scene = test_bag.TinyScene(frames=20, scale=8)
 list(bag.SceneRecording(scene).raw())  # caches are written before the disk fills up
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))
-try:
-    bag.write(scene, sys.argv[1])
-except BadInput as error:
-    print(error)
+for name in ("a.mcap", "b.db3", "c"):
+    try:
+        bag.write(scene, f"{sys.argv[1]}/{name}")
+    except BadInput as error:
+        print(error)
 """
 
 
-@pytest.mark.parametrize("name", ["a.mcap", "a.db3", "a"])
-def test_a_full_disk_leaves_a_marked_partial(tmp_path, name):
+def test_a_full_disk_leaves_a_marked_partial(tmp_path):
     tests = Path(__file__).parent
-    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / name), str(tests), str(tests.parent)]
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(tests), str(tests.parent)]
     told = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "could not be written whole" in told.stdout and f"{name}.partial" in told.stdout, told.stderr
-    assert os.listdir(tmp_path) == [f"{name}.partial"]
-    with pytest.raises(BadInput, match="no such bag"):
-        bag.Bag(tmp_path / name)
-    partial = tmp_path / f"{name}.partial"
-    if name.endswith("db3"):  # SQLite keeps nothing of what was not committed
-        with pytest.raises(BadInput):
-            bag.Bag(partial)
-    else:
-        salvaged = bag.Bag(partial)
+    lines = told.stdout.splitlines()
+    assert len(lines) == 3, told.stderr
+    assert sorted(os.listdir(tmp_path)) == ["a.mcap.partial", "b.db3.partial", "c.partial"]
+    for name, line in zip(("a.mcap", "b.db3", "c"), lines, strict=True):
+        assert "could not be written whole" in line and f"{name}.partial" in line and "make room" in line
+        with pytest.raises(BadInput, match="no such bag"):
+            bag.Bag(tmp_path / name)
+    for name in ("a.mcap.partial", "c.partial"):
+        salvaged = bag.Bag(tmp_path / name)
         assert "breaks off" in salvaged.broken and 20 < salvaged.message_count < 124
         assert len(list(salvaged.raw())) == salvaged.message_count
+    with pytest.raises(BadInput):  # SQLite keeps nothing of what was not committed
+        bag.Bag(tmp_path / "b.db3.partial")
 
 
 # --- what cannot be read, or only in part ----------------------------------------------------------
@@ -526,7 +534,8 @@ def test_foreign_places(tmp_path):
         bag.read(tmp_path / "nothing.mcap")
     with pytest.raises(BadInput, match="no bag; looked for metadata.yaml"):
         bag.read(tmp_path)
-    subprocess.run([sys.executable, "-c", f"import sqlite3; sqlite3.connect('{tmp_path}/o.db3').execute('create table t(a)')"])
+    with contextlib.closing(sqlite3.connect(tmp_path / "o.db3")) as other:
+        other.execute("create table t(a)")
     with pytest.raises(BadInput, match="cannot be read"):
         bag.read(tmp_path / "o.db3")
 
@@ -544,20 +553,16 @@ def test_damage_in_the_middle_is_told_with_how_far_it_got(tmp_path):
     assert 40 < got < 80
 
 
-def test_types_of_others(tmp_path, caplog):
-    known = typestore()
+def test_types_of_others(tmp_path):
     with Writer(tmp_path / "a", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        known_types = get_types_from_msg("uint32 count\nstring name", "other_msgs/msg/Thing")
-        from rosbags.typesys import Stores, get_typestore
-
         store = get_typestore(Stores.ROS2_JAZZY)
-        store.register(known_types)
+        store.register(get_types_from_msg("uint32 count\nstring name", "other_msgs/msg/Thing"))
         thing = writer.add_connection("/thing", "other_msgs/msg/Thing", typestore=store)
         message = store.types["other_msgs/msg/Thing"](count=7, name="seven")
         writer.write(thing, 5, store.serialize_cdr(message, "other_msgs/msg/Thing"))
     ((topic, at, message),) = bag.read(tmp_path / "a")
     assert (topic, at, message.count, message.name) == ("/thing", 5, 7, "seven")
-    assert "other_msgs/msg/Thing" not in known.types
+    assert "other_msgs/msg/Thing" not in typestore().types
 
 
 def test_a_frame_without_pose_is_named(tmp_path):
@@ -567,3 +572,26 @@ def test_a_frame_without_pose_is_named(tmp_path):
 
     with pytest.raises(BadInput, match="frame 'frame 0' has no pose"):
         bag.write(Lost(), tmp_path / "a.mcap")
+
+
+def test_the_command(tmp_path, scene_folder):
+    from typer.testing import CliRunner
+
+    from wsss_ros.cli.main import app
+
+    def wsss(*arguments: object) -> tuple[int, str]:
+        told = CliRunner().invoke(app, ["bag", *map(str, arguments)])
+        return told.exit_code, told.output
+
+    out = tmp_path / "out.mcap"
+    status, told = wsss(scene_folder, out, "--every", 2, "--namespace", "robot1", "--compressed")
+    assert status == 0 and "ros2 bag play" in told, told
+    assert "/robot1/color/image_raw/compressed" in {topic.name for topic in bag.Bag(out).topics}
+    assert len(by_topic(out)["/robot1/pose"]) == 3
+    status, told = wsss(scene_folder, out)
+    assert status == 2 and "exists already" in told and "--overwrite" in told
+    assert wsss(scene_folder, out, "--overwrite", "--storage", "sqlite3")[0] == 2
+    assert wsss(scene_folder, tmp_path / "folder", "--storage", "sqlite3")[0] == 0
+    assert sorted(os.listdir(tmp_path / "folder")) == ["folder.db3", "metadata.yaml"]
+    status, told = wsss(tmp_path, tmp_path / "b.mcap")
+    assert status == 2 and "wanted one scene folder" in told

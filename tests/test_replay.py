@@ -139,7 +139,7 @@ def test_what_is_a_bag_and_what_a_scene(tmp_path, labels):
     with pytest.raises(BadInput, match="no such bag or scene"):
         open_recording(tmp_path / "b.mcap", labels)
     with pytest.raises(BadInput, match="wanted one scene folder"):
-        open_recording(tmp_path, labels) if not list(tmp_path.glob("*.mcap")) else open_recording(tmp_path / "..", labels)
+        open_recording(tmp_path / "scene" / "color", labels)
 
 
 # --- the node --------------------------------------------------------------------------------------
@@ -179,7 +179,11 @@ listen(PoseStamped, "pose", 10, lambda m: [m.header.frame_id, m.pose.position.x]
 for topic in ("cloud", "ground_truth/cloud"):
     listen(PointCloud2, topic, latched, lambda m: [m.header.frame_id, [f.name for f in m.fields], m.width, len(m.data)])
 listen(Clock, "/clock", 10)
-listen(DiagnosticArray, "/diagnostics", 10, lambda m: [[s.name, s.message, {v.key: v.value for v in s.values}] for s in m.status][0])
+def diagnostic(m):
+    (s,) = m.status
+    return [s.name, s.message, {v.key: v.value for v in s.values}]
+
+listen(DiagnosticArray, "/diagnostics", 10, diagnostic)
 
 def spin(until, most_s):
     started = time.monotonic()
@@ -196,17 +200,18 @@ def call(service):
 count = lambda topic: sum(event[1] == topic for event in events)
 print("ready", flush=True)
 spin(lambda: count("color/image_raw"), 30)
-offers = {
-    topic: [(i.qos_profile.reliability.name, i.qos_profile.durability.name) for i in node.get_publishers_info_by_topic(prefix + topic)]
-    for topic in ("color/image_raw", "pose", "cloud")
-}
+offers = {}
+for topic in ("color/image_raw", "pose", "cloud"):
+    profiles = [info.qos_profile for info in node.get_publishers_info_by_topic(prefix + topic)]
+    offers[topic] = [(qos.reliability.name, qos.durability.name) for qos in profiles]
 if pause:
     call(prefix + "replay/pause")
     spin(lambda: False, 1.6)
     call(prefix + "replay/resume")
 def over():
     images = [e[2] for e in events if e[1] == "color/image_raw"]
-    return sum(b < a for a, b in zip(images, images[1:])) >= 2 if end == "loop" else not node.count_publishers(prefix + "pose")
+    jumps = sum(b < a for a, b in zip(images, images[1:]))
+    return jumps >= 2 if end == "loop" else not node.count_publishers(prefix + "pose")
 spin(over, 30)
 print(json.dumps({"events": events, "offers": offers}))
 """
@@ -269,11 +274,10 @@ def test_a_bag_arrives_whole_and_as_recorded(tmp_path, processes):
     assert player.returncode == 0, told
     assert "the replay has ended: 76 messages" in out + told
     stamps = [scene.frame(i).stamp_ns for i in range(12)]
-    for topic in ("color/image_raw", "depth/image_rect", "color/camera_info", "pose", "ground_truth/semantic/image_raw"):
-        assert [facts[1] for facts in topics[topic]] == stamps, topic
-    for index, (color, depth, info, pose) in enumerate(
-        zip(*(topics[t] for t in ("color/image_raw", "depth/image_rect", "color/camera_info", "pose")), strict=True)
-    ):
+    views = [topics[name] for name in ("color/image_raw", "depth/image_rect", "color/camera_info", "pose")]
+    for messages in (*views, topics["ground_truth/semantic/image_raw"]):
+        assert [facts[1] for facts in messages] == stamps
+    for index, (color, depth, info, pose) in enumerate(zip(*views, strict=True)):
         frame = scene.frame(index)
         assert color[2:] == ["camera_optical", "rgb8", 256, 192, 768, int(frame.rgb.sum())]
         assert depth[2:6] == ["camera_optical", "16UC1", 256, 192] and depth[6] == 512
@@ -316,9 +320,15 @@ def test_sources_that_cannot_be_played_and_bags_that_break_off(tmp_path, process
     (tmp_path / "foreign.mcap").write_text("not a bag\n")
     path = bag.write(TinyScene(), tmp_path / "a.mcap")
     (tmp_path / "cut.mcap").write_bytes(path.read_bytes()[:-4000])
+    data = bytearray(bag.write(TinyScene(frames=9, scale=8), tmp_path / "b.mcap").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400_000] = b"\xff" * 400_000
+    (tmp_path / "b.mcap").write_bytes(data)
+    damaged = replay(processes, tmp_path / "b.mcap")
     foreign = replay(processes, tmp_path / "foreign.mcap")
     cut = replay(processes, tmp_path / "cut.mcap")
     out, told = foreign.communicate(timeout=60)
     assert foreign.returncode == 1 and "no rosbag2" in out + told and "Traceback" not in told
     out, told = cut.communicate(timeout=60)
     assert cut.returncode == 0 and "breaks off" in out + told and "the replay has ended" in out + told
+    out, told = damaged.communicate(timeout=60)
+    assert damaged.returncode == 1 and "damaged after" in out + told and "Traceback" not in told

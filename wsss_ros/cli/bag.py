@@ -9,14 +9,15 @@ import typer
 def bag(
     scene: Annotated[Path, typer.Argument(help="A scene: ScanNet layout or a folder of posed RGB-D frames.")],
     out: Annotated[Path, typer.Argument(help="OUT.mcap or OUT.db3 for one file; any other name for a folder.")],
-    storage: Annotated[Literal["mcap", "sqlite3"] | None, typer.Option(help="Storage; by the name where not given.")] = None,
-    compressed: Annotated[bool, typer.Option("--compressed", help="Colour as JPEG on color/image_raw/compressed, in place of raw.")] = False,
+    storage: Annotated[Literal["mcap", "sqlite3"] | None, typer.Option(help="By OUT's name where not given.")] = None,
+    compressed: Annotated[bool, typer.Option("--compressed", help="Colour as JPEG instead of raw.")] = False,
     depth: Annotated[Literal["16UC1", "32FC1"], typer.Option(help="Depth in millimetres or in metres.")] = "16UC1",
     namespace: Annotated[str, typer.Option(help="Put before every topic but /tf.")] = "",
     frames: Annotated[int, typer.Option(min=0, help="At most so many frames; 0 takes all.")] = 0,
     every: Annotated[int, typer.Option(min=1, help="Every n-th frame.")] = 1,
-    up: Annotated[str, typer.Option(help="Up in the scene's world: 'x,y,z', 'auto' (known or found), 'none'.")] = "auto",
-    rate: Annotated[float, typer.Option(min=0, max=1000, help="Stamp frames afresh, in Hz; 0 keeps their stamps.")] = 0.0,
+    cloud_every: Annotated[int, typer.Option(min=1, help="The cloud so far after every n-th of them.")] = 10,
+    up: Annotated[str, typer.Option(help="Up in the scene: 'x,y,z', 'auto' (known or found), 'none'.")] = "auto",
+    rate: Annotated[float, typer.Option(min=0, max=1000, help="Stamp frames afresh, in Hz; 0 keeps theirs.")] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
     """Write a scene as a bag that `ros2 bag play` and the replay node play."""
@@ -29,7 +30,7 @@ def bag(
     from wsss_ros.labels import scannet20
 
     options = dict(compressed=compressed, depth=depth, namespace=namespace, frames=frames, every=every)
-    config = build(BagConfig, options | dict(up=up, rate_hz=rate), "wsss bag")
+    config = build(BagConfig, options | dict(cloud_every=cloud_every, up=up, rate_hz=rate), "wsss bag")
     console, opened = Console(), open_scene(scene, scannet20())
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:

@@ -200,7 +200,8 @@ class Bag:
             for msgtype, (definition, encoding) in part.definitions.items():
                 if msgtype in store.types or not definition:
                     continue
-                parsed = get_types_from_idl(definition) if encoding == "idl" else get_types_from_msg(definition, msgtype)
+                idl = encoding == "idl"
+                parsed = get_types_from_idl(definition) if idl else get_types_from_msg(definition, msgtype)
                 store.register({name: fields for name, fields in parsed.items() if name not in store.types})
         return store
 
@@ -213,7 +214,8 @@ class _Whole:
     def __init__(self, path: Path) -> None:
         self.path = path
         with Reader(path) as reader:
-            self.message_count, self.start_ns, self.end_ns = reader.message_count, reader.start_time, reader.end_time - 1
+            self.message_count = reader.message_count
+            self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1
             self.topics = [_topic(c.topic, c.msgtype, c.ext.offered_qos_profiles) for c in reader.connections]
             self.definitions = {c.msgtype: (c.msgdef.data, c.msgdef.format.name.lower()) for c in reader.connections}
 

@@ -27,7 +27,7 @@ log = logging.getLogger("wsss_ros")
 
 IMAGE, JPEG, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo"
 POSE, CLOUD, TF = "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
-FIELD_TYPES = {"f4": 7, "u4": 6}  # PointField.FLOAT32, PointField.UINT32
+UINT32, FLOAT32 = 6, 7  # of PointField
 
 
 class BagConfig(Config):
@@ -42,8 +42,8 @@ class BagConfig(Config):
     frames: int = Field(0, ge=0, description="At most so many frames; 0 takes all.")
     every: int = Field(1, ge=1, description="Every n-th frame.")
     cloud_every: int = Field(10, ge=1, description="The cloud so far follows every n-th of those frames, and the last.")
-    up: str = Field("auto", description="Up in the scene's world: 'x,y,z', 'auto' (known or found), 'none' (no levelling).")
-    rate_hz: float = Field(0.0, ge=0, le=1000, description="Stamp the frames afresh at this rate; 0 keeps their stamps.")
+    up: str = Field("auto", description="Up in the scene: 'x,y,z', 'auto' (known or found), 'none' (no levelling).")
+    rate_hz: float = Field(0.0, ge=0, le=1000, description="Stamp frames afresh at this rate; 0 keeps their stamps.")
 
 
 class Topic(NamedTuple):
@@ -171,9 +171,10 @@ def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | N
         columns[:, 3] = cloud.rgb.astype("<u4") @ np.array([1 << 16, 1 << 8, 1], "<u4")
     if labels is not None:
         columns[:, -1] = labels
+    kinds = [UINT32 if name == "label" else FLOAT32 for name in names]
     fields = [
-        make("sensor_msgs/msg/PointField", name=name, offset=4 * i, datatype=FIELD_TYPES[_kind(name)], count=1)
-        for i, name in enumerate(names)
+        make("sensor_msgs/msg/PointField", name=name, offset=4 * i, datatype=kind, count=1)
+        for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
     ]
     return make(
         CLOUD,
@@ -187,10 +188,6 @@ def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | N
         data=columns.reshape(-1).view(np.uint8),
         is_dense=bool(np.isfinite(cloud.xyz).all()),
     )
-
-
-def _kind(field: str) -> str:
-    return "u4" if field == "label" else "f4"
 
 
 @dataclass
@@ -213,6 +210,7 @@ class SceneRecording:
             raise BadInput(f"scene '{self.scene.name}' has no frame with a usable pose; there is nothing to record")
         first = self.scene.frame(self.indices[0])
         self._truth = self.scene.cloud_truth() if self.scene.cloud is not None else None
+        self._level = leveling(self.scene, self.config.up)
         self.topics = tuple(self._offered(first))
 
     def __len__(self) -> int:
@@ -249,17 +247,11 @@ class SceneRecording:
 
     def messages(self) -> Iterator[tuple[int, str, object]]:
         """(stamp_ns, relative topic, message) of every view, then of the cloud where it is due."""
-        level = leveling(self.scene, self.config.up)
-        growing = _SeenCloud(self.scene, level) if self.scene.cloud is not None else _FusedCloud()
+        growing = _SeenCloud(self.scene, self._level) if self.scene.cloud is not None else _FusedCloud()
         before = -1
         for count, index in enumerate(self.indices, start=1):
-            frame = self._stamped(_turned(self.scene.frame(index), level), count - 1)
-            if frame.stamp_ns <= before:
-                raise BadInput(
-                    f"scene '{self.scene.name}': frame '{frame.name}' is stamped {frame.stamp_ns} ns, not after the "
-                    f"one before it ({before} ns); give a rate to stamp the frames afresh (wsss bag --rate 30)"
-                )
-            before = frame.stamp_ns
+            frame = self._stamped(_turned(self.scene.frame(index), self._level), count - 1)
+            before = self._later(frame, before)
             for topic, message in self._view(frame, self.scene.frame_truth(index)):
                 yield frame.stamp_ns, topic, message
             growing.add(frame)
@@ -271,6 +263,14 @@ class SceneRecording:
         if not self.config.rate_hz:
             return frame
         return replace(frame, stamp_ns=round((1 + position / self.config.rate_hz) * 1e9))
+
+    def _later(self, frame: Frame, before: int) -> int:
+        if frame.stamp_ns > before:
+            return frame.stamp_ns
+        raise BadInput(
+            f"scene '{self.scene.name}': frame '{frame.name}' is stamped {frame.stamp_ns} ns, not after the one "
+            f"before it ({before} ns); give a rate to stamp the frames afresh (wsss bag --rate 30)"
+        )
 
     def _view(self, frame: Frame, truth: UInt8[np.ndarray, "H W"] | None) -> Iterator[tuple[str, object]]:
         config = self.config
@@ -291,6 +291,8 @@ class SceneRecording:
     def _cloud(
         self, stamp_ns: int, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | None
     ) -> Iterator[tuple[str, object]]:
+        if not len(cloud):
+            return
         head = header(stamp_ns, self.config.map_frame)
         yield "cloud", cloud_message(head, cloud)
         if labels is not None:

@@ -19,7 +19,7 @@ def open_recording(source: str | Path, labels: LabelSpace, config: BagConfig | N
         raise BadInput("nothing to replay; give 'source', a bag (.mcap, .db3 or its folder) or a scene folder")
     path = Path(source).expanduser()
     if not path.exists():
-        raise BadInput(f"{path}: there is no such bag or scene; give a .mcap or .db3 file, its folder, or a scene folder")
+        raise BadInput(f"{path}: no such bag or scene; give a .mcap or .db3 file, its folder, or a scene folder")
     if is_bag(path):
         return Bag(path)
     from wsss_ros.data import open_scene

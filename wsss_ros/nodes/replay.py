@@ -52,13 +52,15 @@ class Replay(Node):
     def configure(self) -> None:
         self._recording = open_recording(self.config.source, scannet20())
         self._clock_topic = self.publisher(Clock, "/clock", QoSProfile(depth=10))
-        self._offers = {topic.name: self._offer(topic) for topic in self._recording.topics}
-        missing = sorted({topic.msgtype for topic in self._recording.topics if not self._offers[topic.name]})
+        topics = [topic for topic in self._recording.topics if topic.name != "/clock"]  # there is one clock, ours
+        self._offers = {topic.name: self._offer(topic) for topic in topics}
+        missing = sorted({topic.msgtype for topic in topics if not self._offers[topic.name]})
         if missing:
             self.get_logger().warning(f"not published, their packages are not installed: {', '.join(missing)}")
 
     def activate(self) -> None:
         config = self.config
+        self._sent_ns = None
         self._playback = Playback(self._recording, config.rate, config.loop, config.start_paused)
         self._closables.append(self._playback.stop)
         self.every(CLOCK_PERIOD_S, self._tick)
@@ -94,22 +96,24 @@ class Replay(Node):
         return self.publisher(message, name, _qos(topic))
 
     def _replay(self, playback: Playback) -> None:
-        """On the worker: one run from the first message to the last, or for ever."""
+        """On the worker: one run from the first message to the last, or for ever; then the process ends."""
+        self.exit_status = 1
         try:
             self._wait_for_subscribers(playback)
             self.get_logger().info(f"replays {self.config.source} at rate {playback.rate:g}")
             playback.play(self._send)
+            self.exit_status = 0
         except BadInput as error:
-            self.exit_status = 1
             self.complain("recording", str(error), ERROR)
-        if not playback.stopped:
-            self._end(playback)
+        finally:
+            if not playback.stopped:
+                self._end(playback)
 
     def _send(self, raw: Raw) -> None:
         if raw.stamp_ns != self._sent_ns:
             self._sent_ns = raw.stamp_ns
             self._tick()
-        if publisher := self._offers[raw.topic]:
+        if publisher := self._offers.get(raw.topic):
             publisher.publish(bytes(raw.data))
 
     def _tick(self) -> None:
