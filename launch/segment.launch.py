@@ -39,6 +39,8 @@ def node(process: node_set.Process) -> Node:
         remappings=list(process.remaps.items()),
         arguments=list(process.arguments),
         output="screen",
+        sigterm_timeout=str(node_set.PATIENCE_S[0]),
+        sigkill_timeout=str(node_set.PATIENCE_S[1]),
         on_exit=ending if process.ends_the_set else None,
     )
 

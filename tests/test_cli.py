@@ -113,7 +113,7 @@ def nodes(tmp_path, monkeypatch):
         (tmp_path / f"fake_{name}.py").write_text(f"import os, signal, sys, time\n{body}\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
     monkeypatch.setattr(up.node_set, "LINGER_S", 0.1)
-    monkeypatch.setattr(up, "PATIENCE_S", (1.0, 1.0))
+    monkeypatch.setattr(up.node_set, "PATIENCE_S", (1.0, 1.0))
 
     def make(name: str, ends_the_set: bool = False) -> Process:
         return Process(name, module=f"fake_{name}", ends_the_set=ends_the_set)
@@ -162,7 +162,7 @@ def test_a_missing_rviz_is_named_and_nothing_is_left_running(nodes, monkeypatch)
 
 def test_ctrl_c_ends_everything_also_when_pressed_twice(nodes):
     code = (
-        "from wsss_ros.cli import up\nfrom wsss_ros.node_set import Process\nup.PATIENCE_S = (1.0, 1.0)\n"
+        "from wsss_ros.cli import up\nfrom wsss_ros.node_set import Process\nup.node_set.PATIENCE_S = (1.0, 1.0)\n"
         "raise SystemExit(up.run([Process('steady', module='fake_steady'), Process('deaf', module='fake_deaf')]))"
     )
     running = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)

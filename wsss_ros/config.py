@@ -124,6 +124,7 @@ class RecorderConfig(NodeConfig):
 class RoomsConfig(Config):
     scenes: int = Field(ge=1, le=100_000, description="How many rooms to generate.")
     seed: int = Field(ge=0, description="Seed of the first room; the others follow.")
+    frames: int = Field(0, ge=0, description="Views of each room; 0 for 60 to 120, by its seed.")
 
 
 class SceneSetConfig(Config):

@@ -16,6 +16,8 @@ from wsss_ros.types import BadInput
 
 # Seconds between the end of a replay and the end of the set: the last cloud may still be on its way.
 LINGER_S = 2.0
+# Seconds a node may take to end after SIGINT, and after the SIGTERM that then follows, before it is killed.
+PATIENCE_S = (10.0, 5.0)
 
 _PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 

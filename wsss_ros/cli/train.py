@@ -45,7 +45,8 @@ def _ensure_rooms(part, workers: int) -> None:
     from wsss_ros.cli.rooms import generate_with_progress
 
     if part.rooms is not None:
-        generate_with_progress(Path(part.folder), part.rooms.scenes, part.rooms.seed, workers)
+        rooms = part.rooms
+        generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, frames=rooms.frames or None)
 
 
 def _progress(console):

@@ -16,8 +16,6 @@ from wsss_ros import node_set
 from wsss_ros.node_set import Process
 from wsss_ros.types import BadInput
 
-# What a node may still be at when it is told to end; after the first wait SIGTERM follows, after the second SIGKILL.
-PATIENCE_S = (10.0, 5.0)
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -95,7 +93,7 @@ class Children:
 
     def end(self) -> None:
         """End what still runs: SIGINT, SIGTERM, SIGKILL, each after some patience."""
-        for number, patience in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*PATIENCE_S, 5.0)):
+        for number, patience in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*node_set.PATIENCE_S, 5.0)):
             self._reap(asked=True)
             for _, child in self._running.values():
                 child.send_signal(number)
