@@ -58,6 +58,12 @@ def test_foreign_files(tmp_path):
     assert back["label"].tolist() == [7, 9] and back["x"].tolist() == [1.5, -2.0]
 
 
+def test_elements_before_the_vertices_are_passed_over_in_ascii(tmp_path):
+    header = "ply\nformat ascii 1.0\nelement camera 2\nproperty int id\nelement vertex 2\nproperty float x\nend_header\n"
+    (tmp_path / "a.ply").write_text(header + "8\n9\n1.5\n2.5\n")
+    assert ply.read(tmp_path / "a.ply")["x"].tolist() == [1.5, 2.5]
+
+
 @pytest.mark.parametrize("ascii", [False, True])
 def test_every_cut_is_noticed(tmp_path, ascii):
     ply.write(tmp_path / "a.ply", np.ones(3, [("x", "f4"), ("label", "u2")]), ascii=ascii)
