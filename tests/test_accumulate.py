@@ -56,6 +56,21 @@ def test_it_matches_its_twin(seed, frames, size, min_hits, filled):
     assert cloud.stamp_ns == shown[0].stamp_ns
 
 
+def test_a_map_that_outgrows_its_table_keeps_every_voxel():
+    camera = Camera(300.0, 300.0, 159.5, 119.5, 320, 240)
+    rng = np.random.default_rng(0)
+    frames = [flat_frame(camera=camera, depth_m=1.0)] * 2
+    frames = [dataclasses.replace(f, depth_m=rng.uniform(1, 4, (240, 320)).astype(np.float32)) for f in frames]
+    grid = VoxelMap(AccumulatorConfig(voxel_size_m=0.01, min_hits=1))
+    for frame in frames + frames:
+        grid.add(frame)
+    points = np.concatenate([geometry.unproject(f.depth_m, f.camera)[0] for f in frames])
+    first, voxel = geometry.voxel_downsample(points, 0.01)
+    assert len(grid) == len(first) > accumulate._FIRST_TABLE
+    mean = np.stack([np.bincount(voxel, axis) for axis in points.T], 1) / np.bincount(voxel)[:, None]
+    assert np.allclose(grid.cloud().xyz, mean, atol=1e-6)
+
+
 def test_by_hand():
     """Two pixels fall into one voxel, one pixel into another."""
     camera = Camera(1.0, 1.0, 0.0, 0.0, 3, 1)
