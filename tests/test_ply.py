@@ -59,9 +59,9 @@ def test_foreign_files(tmp_path):
 
 
 def test_elements_before_the_vertices_are_passed_over_in_ascii(tmp_path):
-    header = "ply\nformat ascii 1.0\nelement camera 2\nproperty int id\nelement vertex 2\nproperty float x\nend_header\n"
-    (tmp_path / "a.ply").write_text(header + "8\n9\n1.5\n2.5\n")
-    assert ply.read(tmp_path / "a.ply")["x"].tolist() == [1.5, 2.5]
+    header = "ply\nformat ascii 1.0\nelement camera 2\nproperty int n\nelement vertex 2\nproperty int x\nend_header\n"
+    (tmp_path / "a.ply").write_text(header + "8\n9\n15\n25\n")
+    assert ply.read(tmp_path / "a.ply")["x"].tolist() == [15, 25]
 
 
 @pytest.mark.parametrize("ascii", [False, True])
