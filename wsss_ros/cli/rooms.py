@@ -1,0 +1,35 @@
+"""``wsss rooms``: a data set of procedural rooms."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rooms(
+    out: Annotated[Path, typer.Argument(help="Folder for the scene folders; made where it is missing.")],
+    scenes: Annotated[int, typer.Option(min=1, help="How many rooms.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first room; the others count on from it.")] = 0,
+    kind: Annotated[str, typer.Option(help="Only rooms of this kind, such as kitchen; empty for all kinds.")] = "",
+    frames: Annotated[int, typer.Option(min=0, help="Views of a room; 0 for 60 to 120, by its seed.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
+) -> None:
+    """Make furnished rooms seen by a hand-held RGB-D camera, in ScanNet's layout with its 20 classes.
+
+    The same seed makes the same room, byte for byte. Rooms that are in OUT already are kept.
+    """
+    folders = generate_with_progress(out, scenes, seed, workers, kind=kind or None, frames=frames or None)
+    typer.echo(f"{len(folders)} rooms in {out}: {folders[0].name} to {folders[-1].name}")
+
+
+def generate_with_progress(out: Path, scenes: int, seed: int, workers: int = 1, **options) -> list[Path]:
+    """``rooms.generate_set`` under a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from wsss_ros.data.rooms import generate_set
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns) as bar:
+        task = bar.add_task("rooms", total=scenes)
+        return generate_set(out, scenes, seed, workers, lambda done, _: bar.update(task, completed=done), **options)
