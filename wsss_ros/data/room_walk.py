@@ -64,7 +64,8 @@ def _targets(room: Room, count: int, rng: np.random.Generator) -> Float64[np.nda
             continue
         p = pieces[order[k % len(pieces)]]
         low, high = p.span()
-        points.append((p.x, p.y, rng.uniform(low + 0.2 * (high - low), max(low, min(high, 1.7)))))
+        top = max(low, min(high, 1.7))
+        points.append((p.x, p.y, rng.uniform(min(low + 0.2 * (high - low), top), top)))
     return np.array(points) + rng.normal(0, 0.15, (count, 3))
 
 
