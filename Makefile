@@ -78,12 +78,13 @@ $(STAMP): setup.py setup.cfg constraints.txt Makefile
 
 	# 3. The package and what it needs. A sourced ROS 2 keeps its own rclpy, and the numpy 1 its messages were built with.
 	pip() { $(VENV)/bin/python -m pip --disable-pip-version-check "$$@"; }
-	pip install -q "pip>=23.1" "setuptools>=64" wheel
+	pip install -qq "pip>=23.1" "setuptools>=64" wheel
+	echo "Installing the package and what it needs; the first time this takes some minutes."
 	if [ -n "$$ros" ]; then
 	    { grep "^torch==" constraints.txt; "$$python" -c "import numpy; print(f'numpy=={numpy.__version__}')"; } > $(VENV)/constraints.txt
-	    pip install -q --use-pep517 -c $(VENV)/constraints.txt -e ".[test]"
+	    pip install -qq --use-pep517 -c $(VENV)/constraints.txt -e ".[test]"
 	else
-	    pip install -q --use-pep517 -c constraints.txt -e ".[test,ros]"
+	    pip install -qq --use-pep517 -c constraints.txt -e ".[test,ros]"
 	fi
 
 	# 4. System libraries: what the imports miss is named and, as root, installed.
