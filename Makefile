@@ -66,14 +66,14 @@ $(STAMP): setup.py setup.cfg constraints.txt Makefile
 	fi
 
 	# 2. The virtual environment; begun anew where it is broken or belongs to the other world.
-	world="$${ros:-pypi}"
-	if ! $(VENV)/bin/python -m pip --version > /dev/null 2>&1 || [ "$$(cat $(VENV)/world 2> /dev/null)" != "$$world" ]; then
+	system=$${ros:+true}
+	if ! $(VENV)/bin/python -m pip --version > /dev/null 2>&1 ||
+	   ! grep -q "include-system-site-packages = $${system:-false}" $(VENV)/pyvenv.cfg; then
 	    if ! "$$python" -c "import ensurepip" 2> /dev/null; then
 	        install_or_name "$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
 	    fi
-	    echo "Setting up $(VENV) with $$("$$python" --version), ROS 2 from: $$world"
+	    echo "Setting up $(VENV) with $$("$$python" --version), ROS 2 from: $${ros:-PyPI}"
 	    "$$python" -m venv --clear $${ros:+--system-site-packages} $(VENV)
-	    echo "$$world" > $(VENV)/world
 	fi
 
 	# 3. The package and what it needs. A sourced ROS 2 keeps its own rclpy, and the numpy 1 its messages were built with.
@@ -87,20 +87,14 @@ $(STAMP): setup.py setup.cfg constraints.txt Makefile
 	    pip install -qq --use-pep517 -c constraints.txt -e ".[test,ros]"
 	fi
 
-	# 4. System libraries: what the imports miss is named and, as root, installed.
-	while ! missing=$$($(VENV)/bin/python -c "import open3d, torch, rclpy, numba.np.ufunc.omppool; rclpy.init()" 2>&1); do
-	    library=$$(grep -oE 'lib[A-Za-z0-9_+.-]+\.so[0-9.]*: cannot open shared object' <<< "$$missing" | head -n 1 | cut -d : -f 1 || true)
-	    case "$$library" in
-	        libusb-1.0.so*) package=libusb-1.0-0 ;;
-	        libgomp.so*) package=libgomp1 ;;
-	        libGL.so*) package=libgl1 ;;
-	        libEGL.so*) package=libegl1 ;;
-	        libX11.so*) package=libx11-6 ;;
-	        libgthread* | libglib*) package=libglib2.0-0 ;;
-	        *) echo "$$missing"; echo "An import fails for a reason this set-up does not know."; exit 1 ;;
-	    esac
-	    if [ "$$package" = "$${last:-}" ]; then echo "$$missing"; exit 1; fi
-	    last=$$package
-	    install_or_name "$$package"
-	done
+	# 4. System libraries: where an import fails, those that are missing are named and, as root, installed.
+	imports() { $(VENV)/bin/python -c "import open3d, torch, rclpy, numba.np.ufunc.omppool; rclpy.init()"; }
+	if ! imports > /dev/null 2>&1; then
+	    missing=()
+	    for known in libusb-1.0.so.0=libusb-1.0-0 libgomp.so.1=libgomp1 libGL.so.1=libgl1 libEGL.so.1=libegl1 libX11.so.6=libx11-6; do
+	        $(VENV)/bin/python -c "import ctypes; ctypes.CDLL('$${known%=*}')" 2> /dev/null || missing+=("$${known#*=}")
+	    done
+	    [ "$${#missing[@]}" = 0 ] || install_or_name "$${missing[@]}"
+	    imports || { echo "An import fails for a reason this set-up does not know; see above."; exit 1; }
+	fi
 	touch $@
