@@ -12,6 +12,8 @@ import reference_neighbors as reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
+from numba.core.caching import CacheImpl
 
 from wsss_ros import neighbors
 from wsss_ros.types import BadInput
@@ -24,7 +26,7 @@ both = pytest.mark.parametrize("path", [0, 1], ids=["numba", "torch"])
 
 @st.composite
 def clouds(draw, most=120):
-    """Clouds with ties, duplicates and outliers: coordinates on a coarse grid, random ones, or both with a far point."""
+    """Clouds with ties, duplicates, outliers: on a coarse grid, random, flat, all equal, one point far away."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = draw(st.integers(1, most))
     kind = draw(st.sampled_from(["grid", "random", "flat", "equal", "far"]))
@@ -198,6 +200,14 @@ def test_many_callers_at_once(monkeypatch):
     with ThreadPoolExecutor(4) as callers:
         for index, _ in callers.map(lambda _: neighbors.knn(xyz, xyz, 3), range(12)):
             assert torch.equal(index, expected)
+
+
+def test_kernels_without_a_folder_for_their_cache(monkeypatch):
+    """A read-only installation and no home must not keep the package from being imported."""
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        njit(cache=True)(lambda x: x + 1)
+    assert neighbors._kernel(lambda x: x + 1)(1) == 2
 
 
 def test_use_after_fork():

@@ -67,7 +67,7 @@ def farthest_point_sample(
     tree = tree or grow(xyz)
     _check_count(count, "count")
     if not 0 <= start < len(xyz):
-        raise BadInput(f"start is {start}, but the cloud has {len(xyz)} points: pass an index from 0 to {len(xyz) - 1}.")
+        raise BadInput(f"start is {start}: an index from 0 to {len(xyz) - 1} is wanted.")
     if not _on_cpu(xyz):
         return _torch_farthest_point_sample(xyz, count, start)
     return torch.from_numpy(_sample(_array(xyz), *tree, count, start))
@@ -183,7 +183,15 @@ def _share(kernel: Callable[..., None], queries: int, *arguments: object) -> Non
 # the type checking of the tests away from functions that numba compiles.
 
 
-@njit(nogil=True, cache=True)
+def _kernel(function: Callable) -> Callable:
+    """Compiled at the first call, and kept for later processes where numba finds a folder it may write to."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # read-only installation and no home: numba's word for it
+        return njit(nogil=True)(function)
+
+
+@_kernel
 @no_type_check
 def _grow(points, leaf):
     """The tree of a cloud: (place, order, boxes, first, last, child, lowest).
@@ -247,7 +255,7 @@ def _grow(points, leaf):
     return place, order, boxes, first, last, child[:nodes], lowest
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 @no_type_check
 def _gap(boxes, node, x, y, z):
     """Squared distance from a point to a box, rounded like the distances to the points in it: never above them."""
@@ -260,7 +268,7 @@ def _gap(boxes, node, x, y, z):
     return total
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 @no_type_check
 def _sample(points, place, order, boxes, first, last, child, lowest, count, start):
     """Farthest points. Every node knows its farthest point; a new sample visits only boxes it comes nearer to."""
@@ -306,7 +314,7 @@ def _sample(points, place, order, boxes, first, last, child, lowest, count, star
     return index
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 @no_type_check
 def _balls(begin, end, place, order, boxes, first, last, child, lowest, centres, squared_radius, index):
     count = index.shape[1]
@@ -346,7 +354,7 @@ def _balls(begin, end, place, order, boxes, first, last, child, lowest, centres,
             index[query, slot] = index[query, 0]
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 @no_type_check
 def _nearest(begin, end, place, order, boxes, first, last, child, lowest, queries, visit, index, squared):
     stack, bounds = np.empty(len(child) + 1, np.int64), np.empty(len(child) + 1)
@@ -356,7 +364,7 @@ def _nearest(begin, end, place, order, boxes, first, last, child, lowest, querie
         _search(query, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared)
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 @no_type_check
 def _search(row, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared):
     """The nearest points by (distance, index), as many as ``index`` has columns, into ``index`` and ``squared``."""

@@ -24,7 +24,7 @@ NEIGHBOURS = (64, 32, 16, 16)
 ABSTRACTION = ((64, 64, 128), (128, 128, 256), (128, 128, 256), (128, 128, 256))
 PROPAGATION = ((256, 256), (256, 256), (256, 256), (256, 256))  # from the coarsest level to the points
 LIGHT = {"width": 0.5, "centres": (1024, 512, 256, 128), "neighbours": (32, 16, 16, 16)}  # options for CPU training
-SLICE = 1 << 19  # elements of one activation in the sliced evaluation: 2 MB, about a core's cache
+SLICE = 1 << 20  # elements of one activation in the sliced evaluation: 4 MB, about the caches of two cores
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class PointNet2(nn.Module):
                 "give it the features it was trained with."
             )
         if not batch * points:
-            raise BadInput(f"{batch} clouds of {points} points: no points or no clouds, at least one of each is wanted.")
+            raise BadInput(f"{batch} clouds of {points} points: no points or no clouds, one or more wanted.")
         if self.training and batch * points < 2:
             raise BadInput("training on one single point: batch normalisation needs 2 or more.")
 
@@ -178,12 +178,14 @@ class Layers(nn.Module):
         for linear in self.linear:
             nn.init.kaiming_normal_(linear.weight)
 
-    def rest(self, rows: Tensor) -> Tensor:
-        """All that follows the first linear layer."""
-        rows = relu(self.norm[0](rows))
+    def rest(self, rows: Tensor, group: int = 1) -> Tensor:
+        """All that follows the first linear layer, and the maximum over each ``group`` rows."""
+        rows = self.norm[0](rows)
         for linear, norm in zip(self.linear[1:], self.norm[1:], strict=True):
-            rows = relu(norm(linear(rows)))
-        return rows
+            rows = norm(linear(relu(rows)))
+        if group > 1:  # before the last ReLU, which keeps the order: fewer rows for it and its gradient
+            rows = rows.unflatten(0, (-1, group)).max(1).values
+        return relu(rows)
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:
         """(weight, bias) of each layer with the normalisation's running statistics folded in."""
@@ -208,7 +210,7 @@ def _abstract(layers: Layers, places: Tensor, rows: Tensor, centres: Tensor, gro
     """Set abstraction: what each centre makes of its group, relative positions in units of the radius."""
     points, offset = _first_of_group(layers.linear[0].weight, places, rows, centres, radius)
     grouped = embedding(group, points) - offset[:, None]
-    return layers.rest(grouped.flatten(0, 1)).unflatten(0, group.shape).amax(1)
+    return layers.rest(grouped.flatten(0, 1), group.shape[1])
 
 
 def _propagate(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, weight: Tensor) -> Tensor:
@@ -262,7 +264,8 @@ def _propagate_folded(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, 
     size = _slice(out.shape[1])
     with torch.autocast(rows.device.type, enabled=False):
         above = torch.mm(rows.to(dtype), from_above.T)
-        for part, own, *links in zip(out.split(size), skip.split(size), near.split(size), weight.split(size), strict=True):
+        slices = (whole.split(size) for whole in (out, skip, near, weight))
+        for part, own, *links in zip(*slices, strict=True):
             row = neighbors.interpolate(above, *links).addmm_(own.to(dtype), from_skip.T).add_(bias).relu_()
             for matrix, shift in rest[:-1]:
                 row = torch.mm(row, matrix.T).add_(shift).relu_()
