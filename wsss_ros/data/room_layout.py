@@ -35,6 +35,9 @@ class Placed:
         local = np.array([[-a, -b], [a, -b], [a, b], [-a, b]])
         return local @ turn(self.yaw)[:2, :2].T + (self.x, self.y)
 
+    def radius(self) -> float:
+        return float(np.hypot(self.piece.size[0], self.piece.size[1])) / 2
+
     def span(self) -> tuple[float, float]:
         return self.z, self.z + self.piece.size[2]
 
@@ -56,6 +59,8 @@ def overlap(a: Placed, b: Placed, margin: float = 0.0) -> bool:
     """Whether two pieces share space: separating axes of the rectangles, then the heights."""
     (a0, a1), (b0, b1) = a.span(), b.span()
     if a1 <= b0 or b1 <= a0:
+        return False
+    if np.hypot(a.x - b.x, a.y - b.y) > a.radius() + b.radius() + 2 * margin:
         return False
     ca, cb = a.corners(margin), b.corners()
     for yaw in (a.yaw, b.yaw):
