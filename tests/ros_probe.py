@@ -24,15 +24,17 @@ class NodeProcess:
     """``python -m wsss_ros.nodes.<name>`` in a namespace of its own."""
 
     def __init__(self, name: str, environment: dict, log: Path, **parameters) -> None:
-        self.name, self.log, self.path = name, log, f"/{name}_test/{name}"
+        # of this run: what other runs left in the domain has other names
+        self.name, self.log, self.space = name, log, f"/{name}_test_{os.getpid()}"
+        self.path = f"{self.space}/{name}"
         options = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
-        command = [sys.executable, "-m", f"wsss_ros.nodes.{name}", "--ros-args", "-r", f"__ns:=/{name}_test", *options]
+        command = [sys.executable, "-m", f"wsss_ros.nodes.{name}", "--ros-args", "-r", f"__ns:={self.space}", *options]
         self._output = log.open("wb")
         environment = environment | {"PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT)
 
     def topic(self, name: str) -> str:
-        return f"/{self.name}_test/{name}"
+        return f"{self.space}/{name}"
 
     def end(self, by: signal.Signals = signal.SIGINT) -> int:
         """Ask the process to end; its exit status."""
@@ -104,9 +106,6 @@ class Probe:
 
     def publish_without_waiting(self, topic: str, message, qos) -> None:
         self._publisher(topic, type(message), qos).publish(message)
-
-    def stop_sending(self, topic: str) -> None:
-        self.node.destroy_publisher(self._publishers.pop(topic))
 
     # --- services ---
 

@@ -134,8 +134,9 @@ def test_silence_says_what_was_received_and_what_to_do():
     assert "1 publishers" in heard.silence(5, 1) and "source run" in heard.silence(5, 1)
     heard.trouble = "its publisher has an incompatible QoS (RELIABILITY)"
     assert "incompatible QoS" in heard.silence(5, 1)
-    heard.heard()
+    assert heard.heard(sent_at_ns=77)
     assert heard.silence(5, 1) == "" and heard.received == 1
+    assert not heard.heard(sent_at_ns=77) and heard.heard(sent_at_ns=78) and heard.received == 2
 
 
 def test_unknown_parameters_are_told_with_the_nearest():

@@ -491,12 +491,18 @@ def test_cloud_segmenter_tells_bad_input_and_goes_on(probe, nodes, clouds, case)
     answered(clouds, stamp)
 
 
-def test_a_cloud_that_is_not_latched_is_taken_as_a_stream(probe, nodes, clouds):
+def test_a_cloud_that_is_not_latched_is_taken_as_a_stream_too(probe, nodes, clouds):
     node = nodes["cloud_segmenter"]
-    probe.stop_sending(node.topic("cloud"))
-    stamp = CLOCK.next()
-    probe.send(node.topic("cloud"), cloud(stamp), BEST_EFFORT)
-    answered(clouds, stamp)
+    before = int(probe.values(node)[f"received {node.topic('cloud')}"])
+    stream = probe.node.create_publisher(PointCloud2, node.topic("cloud"), BEST_EFFORT)
+    wait(lambda: stream.get_subscription_count() > 0, 10, "nobody takes the stream")
+    time.sleep(0.3)
+    for send_one in (stream.publish, lambda message: probe.send(node.topic("cloud"), message, LATCHED)):
+        stamp = CLOCK.next()
+        send_one(cloud(stamp))
+        answered(clouds, stamp)
+    assert int(probe.values(node)[f"received {node.topic('cloud')}"]) == before + 2, "none counts twice"
+    probe.node.destroy_publisher(stream)
 
 
 # --- cloud_accumulator -----------------------------------------------------------------------------

@@ -24,11 +24,18 @@ class Input:
     since: float = field(default_factory=time.monotonic)
     received: int = 0
     trouble: str = ""
+    streamed: bool = False
+    _sent_at: deque[int] = field(default_factory=lambda: deque(maxlen=16))
 
-    def heard(self) -> None:
+    def heard(self, sent_at_ns: int = 0) -> bool:
+        """Take note of a message; False where it came before, through another subscription of the same topic."""
+        if sent_at_ns and sent_at_ns in self._sent_at:
+            return False
+        self._sent_at.append(sent_at_ns)
         self.received += 1
         self.since = time.monotonic()
         self.trouble = ""
+        return True
 
     def silence(self, timeout_s: float, publishers: int) -> str:
         """One sentence when nothing came for longer than ``timeout_s``, else an empty string."""

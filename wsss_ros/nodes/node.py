@@ -99,8 +99,8 @@ class Node(LifecycleNode):
         """Subscribe while active. ``purpose`` is what cannot be made without this topic; its silence is told
         while ``missed()``.
 
-        A subscription that asks for a latched publisher and meets one that is not is repeated without that
-        wish, so that the last map is had where one is kept and a plain stream is taken where it is not.
+        Where it asks for a latched publisher and meets one that is not, it subscribes once more without that
+        wish: the last map is had where one is kept, a plain stream is taken where it is not, and no message twice.
         """
         record = Input(self.resolve_topic_name(topic), purpose, missed)
         self._inputs.append(record)
@@ -213,28 +213,23 @@ class Node(LifecycleNode):
     # --- messages and jobs ---
 
     def _subscribe(self, kind: type, callback: Callable, qos: QoSProfile, record: Input) -> None:
-        def heard(message: Any) -> None:
-            record.heard()
-            self._guarded(callback, message)
+        def heard(message: Any, about: dict[str, int]) -> None:
+            if record.heard(about["source_timestamp"]):
+                self._guarded(callback, message)
 
         def incompatible(event: Any) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind)
-            record.trouble = f"its publisher has an incompatible QoS ({policy}); offer what this node asks for"
-            if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
-                self.get_logger().info(f"{record.topic} is not latched ({policy}); taken as a stream")
-                self._closables.remove(end)
-                end()
-                self._subscribe(kind, callback, SENSOR, record)
-            else:
+            if qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+                record.trouble = f"its publisher has an incompatible QoS ({policy}); offer what this node asks for"
                 self.complain(record.topic, f"{record.topic}: {record.trouble}")
+            elif not record.streamed:
+                record.streamed = True
+                self.get_logger().info(f"a publisher of {record.topic} is not latched ({policy}); taken as a stream too")
+                self._subscribe(kind, callback, SENSOR, record)
 
         events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
         made = self.create_subscription(kind, record.topic, heard, qos, event_callbacks=events)
-
-        def end() -> None:
-            self.destroy_subscription(made)
-
-        self._closables.append(end)
+        self._closables.append(lambda: self.destroy_subscription(made))
 
     def _run_job(self, kind: str, function: Callable, arguments: tuple, put_at: float) -> None:
         if self._guarded(function, *arguments):
