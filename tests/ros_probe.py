@@ -28,10 +28,13 @@ class NodeProcess:
         self.name, self.log, self.space = name, log, f"/{name}_test_{os.getpid()}"
         self.path = f"{self.space}/{name}"
         options = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
-        command = [sys.executable, "-m", f"wsss_ros.nodes.{name}", "--ros-args", "-r", f"__ns:={self.space}", *options]
+        module = f"wsss_ros.nodes.{name}"
+        command = [sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={self.space}", *options]
         self._output = log.open("wb")
         environment = environment | {"PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT
+        )
 
     def topic(self, name: str) -> str:
         return f"{self.space}/{name}"
@@ -127,8 +130,10 @@ class Probe:
         return self.call(ChangeState, f"{node.path}/change_state", request).success
 
     def set(self, node: NodeProcess, name: str, value):
-        kinds = {str: ("string_value", ParameterType.PARAMETER_STRING), float: ("double_value", ParameterType.PARAMETER_DOUBLE)}
-        attribute, kind = kinds[type(value)]
+        attribute, kind = {
+            str: ("string_value", ParameterType.PARAMETER_STRING),
+            float: ("double_value", ParameterType.PARAMETER_DOUBLE),
+        }[type(value)]
         given = ParameterValue(type=kind, **{attribute: value})
         request = SetParameters.Request(parameters=[Parameter(name=name, value=given)])
         return self.call(SetParameters, f"{node.path}/set_parameters", request).results[0]

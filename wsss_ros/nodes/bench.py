@@ -49,8 +49,8 @@ def _options(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--rounds", type=int, default=12, help="messages through each node")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each transport run")
-    parser.add_argument("--image-weights", default="", help="checkpoint of an image network; a random light one if empty")
-    parser.add_argument("--cloud-weights", default="", help="checkpoint of a point network; a random light one if empty")
+    parser.add_argument("--image-weights", default="", help="image checkpoint; a random light one if empty")
+    parser.add_argument("--cloud-weights", default="", help="point checkpoint; a random light one if empty")
     parser.add_argument("--send", choices=LOADS, help="only send this load (used by the bench itself)")
     parser.add_argument("--receive", choices=LOADS, help="only count this load (used by the bench itself)")
     return parser.parse_args(args)
@@ -74,7 +74,7 @@ def median_ms(function: Callable[[], object], repeats: int = 30) -> float:
 
 
 def conversions_ms() -> dict[str, float]:
-    """Reading and writing a coloured cloud of 300,000 points, and its semantic answer, beside a plain copy of its bytes."""
+    """A coloured cloud of 300,000 points read, written and answered, beside a plain copy of its bytes."""
     cloud = _cloud()
     message = conversions.cloud_message(Header(), cloud.xyz, cloud.rgb)
     read, octets = conversions.read_cloud(message), np.frombuffer(message.data, np.uint8)
@@ -145,7 +145,7 @@ def receive(load: str, seconds: float) -> int:
     """Count what comes until the sender has left; prints it."""
     rclpy.init()
     node, got = rclpy.create_node("bench_receiver"), []
-    subscription = node.create_subscription(LOADS[load][0], "bench", lambda message: got.append(len(message.data)), SENSOR)
+    subscription = node.create_subscription(LOADS[load][0], "bench", lambda m: got.append(len(m.data)), SENSOR)
     end = time.monotonic() + seconds + 40
     seen = False
     while time.monotonic() < end and not (seen and node.count_publishers("bench") == 0):

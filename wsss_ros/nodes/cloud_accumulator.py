@@ -48,7 +48,7 @@ class CloudAccumulatorNode(Node):
         if not self.active:
             return [], {}
         values = {"points": str(len(self.map)), "clock_resets": str(self.sync.resets)}
-        values |= {f"dropped sync {cause}": str(count) for cause, count in self.sync.dropped.items() if cause != "surplus"}
+        values |= {f"sync {cause}": str(count) for cause, count in self.sync.dropped.items()}
         if not self.map.full:
             return [], values
         text = f"the map is full at {len(self.map)} points and takes no new ones; raise max_points or voxel_size_m"

@@ -68,7 +68,7 @@ def compressed_to_rgb(message: CompressedImage) -> UInt8[np.ndarray, "H W 3"]:
         if bytes(data[:8]) == b"\x89PNG\r\n\x1a\n":
             return _decode_png(data)
     except (ValueError, OSError, SyntaxError) as error:
-        raise BadInput(f"compressed image: {len(data)} bytes that cannot be decoded ({error}); is it cut off?") from error
+        raise BadInput(f"compressed image: {len(data)} bytes that do not decode ({error}); is it cut off?") from error
     raise BadInput(
         f"compressed image: format '{message.format}', {len(data)} bytes that are neither JPEG nor PNG; "
         "publish JPEG or PNG, or set transport: raw"
@@ -128,7 +128,8 @@ def _pixels(message: Image, kind: str, channels: int) -> np.ndarray:
             f"image size: {size} bytes with step {message.step} for {message.width} x {message.height} pixels "
             f"'{message.encoding}'; wanted a step of {row} or more and step x height bytes"
         )
-    shape, strides = (message.height, message.width, channels), (message.step, channels * dtype.itemsize, dtype.itemsize)
+    shape = (message.height, message.width, channels)
+    strides = (message.step, channels * dtype.itemsize, dtype.itemsize)
     return np.ndarray(shape, dtype, np.frombuffer(message.data, np.uint8), strides=strides)
 
 
@@ -154,7 +155,7 @@ def camera_from_info(message: CameraInfo, height: int | None = None, width: int 
     """Raises BadInput for an uncalibrated camera and for one of another size than the image's."""
     fx, fy, cx, cy = (float(message.k[i]) for i in (0, 4, 2, 5))
     if not np.isfinite((fx, fy, cx, cy)).all() or fx <= 0 or fy <= 0:
-        raise BadInput(f"camera_info uncalibrated: fx {fx}, fy {fy}, cx {cx}, cy {cy}; calibrate the camera (K in pixels)")
+        raise BadInput(f"camera_info uncalibrated: fx {fx}, fy {fy}, cx {cx}, cy {cy}; calibrate the camera")
     if height is not None and (message.height, message.width) != (height, width):
         raise BadInput(
             f"camera_info size: {message.width} x {message.height} for an image of {width} x {height}; "
@@ -181,7 +182,7 @@ def pose_to_matrix(message: Any, frame_id: str | None = None) -> Float64[np.ndar
     pose = np.eye(4)
     pose[:3, 3] = at.x, at.y, at.z
     if not np.isfinite(pose).all():
-        raise BadInput(f"pose position: {at.x}, {at.y}, {at.z}; wanted finite metres, skip the pose while tracking is lost")
+        raise BadInput(f"pose position: {at.x}, {at.y}, {at.z}; wanted finite metres; send none while tracking is lost")
     try:
         pose[:3, :3] = quaternion_to_matrix(np.array([turn.x, turn.y, turn.z, turn.w]))
     except BadInput as error:
@@ -310,8 +311,8 @@ def _check_layout(message: PointCloud2, fields: dict[str, PointField]) -> None:
         if field.datatype not in wanted or field.offset + _SIZES[field.datatype] > message.point_step:
             kinds = "float32 or float64" if name in "xyz" else "float32, uint32 or int32"
             raise BadInput(
-                f"cloud field types: '{name}' of datatype {field.datatype} at byte {field.offset} of {message.point_step}; "
-                f"wanted {kinds} inside the point"
+                f"cloud field types: '{name}' of datatype {field.datatype} at byte {field.offset} of "
+                f"{message.point_step}; wanted {kinds} inside the point"
             )
     if not message.height or not message.width:
         return
@@ -319,8 +320,9 @@ def _check_layout(message: PointCloud2, fields: dict[str, PointField]) -> None:
     needed = (message.row_step * (message.height - 1) if message.height > 1 else 0) + row
     if len(message.data) < needed or (message.height > 1 and message.row_step < row):
         raise BadInput(
-            f"cloud size: {len(message.data)} bytes with row_step {message.row_step} for {message.width} x {message.height} "
-            f"points of {message.point_step} bytes; wanted a row_step of {row} or more and {needed} bytes or more"
+            f"cloud size: {len(message.data)} bytes with row_step {message.row_step} for {message.width} x "
+            f"{message.height} points of {message.point_step} bytes; "
+            f"wanted a row_step of at least {row} and at least {needed} bytes"
         )
 
 

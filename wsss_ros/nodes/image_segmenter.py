@@ -83,7 +83,7 @@ class ImageSegmenterNode(Node):
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
             return [], {}
-        values = {f"dropped sync {cause}": str(count) for cause, count in self.sync.dropped.items() if cause != "surplus"}
+        values = {f"sync {cause}": str(count) for cause, count in self.sync.dropped.items()}
         return [], {"weights": self.segmenter.version, "clock_resets": str(self.sync.resets)} | values
 
     # --- messages ---

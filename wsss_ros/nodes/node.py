@@ -224,7 +224,7 @@ class Node(LifecycleNode):
                 self.complain(record.topic, f"{record.topic}: {record.trouble}")
             elif not record.streamed:
                 record.streamed = True
-                self.get_logger().info(f"a publisher of {record.topic} is not latched ({policy}); taken as a stream too")
+                self.get_logger().info(f"a publisher of {record.topic} is not latched ({policy}); streamed too")
                 self._subscribe(kind, callback, SENSOR, record)
 
         events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
@@ -246,8 +246,8 @@ class Node(LifecycleNode):
         except Exception as error:
             if self.context.ok():
                 self.health.drop("internal error")
-                text = f"{type(error).__name__}: {error}"
-                self.complain("internal error", f"internal error: {text}; please report it\n{traceback.format_exc()}", ERROR)
+                text = f"internal error: {type(error).__name__}: {error}; please report it"
+                self.complain("internal error", f"{text}\n{traceback.format_exc()}", ERROR)
         return False
 
     # --- diagnostics ---
