@@ -1,42 +1,18 @@
-"""Parametric furniture: triangle meshes with materials, several shapes per class.
+"""Parametric furniture: several shapes per class, of meshes with materials.
 
 A piece stands in its own frame: the origin on the floor below its middle, z up, its back towards +y, its front
-towards -y; metres. Everything that decides how a piece may look, its proportions (``Style.sizes``), the colours
-(``Style.palettes``), which colours a class may take (``Style.materials``) and which shapes it has
-(``Style.shapes``), is a table of the style and not code: a further style is a further entry of ``STYLES``, made with
-``dataclasses.replace`` from the default one.
+towards -y; metres. Proportions and materials come from the style's tables (``room_style``) by way of a ``Kit``.
 """
 
-import colorsys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
-from wsss_ros.types import BadInput
+from wsss_ros.data.meshes import Mesh, bowl, box, cushion, cylinder, lean_back, leg, loft, pleats, turn
+from wsss_ros.data.room_style import Kit, Material
 
 NOTHING = ""  # the label of what is outside the label space: books, boxes, lamps, screens
-
-
-@dataclass(frozen=True)
-class Material:
-    """How a surface looks (sRGB colours in 0..1, lengths in metres) and how well a depth camera sees it."""
-
-    color: tuple[float, float, float]
-    accent: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    texture: str = "plain"
-    scale: float = 0.1
-    gloss: float = 0.0
-    emission: float = 0.0
-    dropout: float = 0.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Mesh:
-    vertices: Float64[np.ndarray, "N 3"]
-    triangles: Int64[np.ndarray, "M 3"]
 
 
 @dataclass(frozen=True)
@@ -70,344 +46,12 @@ class Piece:
         return self
 
 
-# ---------------------------------------------------------------- meshes
-
-
-def turn(yaw: float) -> Float64[np.ndarray, "3 3"]:
-    c, s = np.cos(yaw), np.sin(yaw)
-    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
-
-
-_CUBE = np.array([[x, y, z] for z in (0, 1) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
-_CUBE_FACES = np.array(
-    [[0, 2, 1], [1, 2, 3], [4, 5, 6], [5, 7, 6], [0, 1, 4], [1, 5, 4], [2, 6, 3], [3, 6, 7], [0, 4, 2], [2, 4, 6]]
-    + [[1, 3, 5], [3, 7, 5]]
-)
-
-
-def box(x: float, y: float, z: float, w: float, d: float, h: float) -> Mesh:
-    """A box with its bottom's middle at (x, y, z)."""
-    return Mesh(_CUBE * (w, d, h) + (x, y, z), _CUBE_FACES.copy())
-
-
-def loft(rings: Iterable[tuple], power: float = 2.0, sides: int = 14) -> Mesh:
-    """A skin over horizontal rings (x, y, z, radius x, radius y); ``power`` > 2 makes them squarer. Ends are capped."""
-    rings = np.array(list(rings), np.float64)
-    angle = (np.arange(sides) + 0.5) * (2 * np.pi / sides)
-    c, s = np.cos(angle), np.sin(angle)
-    c, s = np.sign(c) * np.abs(c) ** (2 / power), np.sign(s) * np.abs(s) ** (2 / power)
-    skin = np.stack(
-        [rings[:, :1] + rings[:, 3:4] * c, rings[:, 1:2] + rings[:, 4:5] * s, np.repeat(rings[:, 2:3], sides, 1)], -1
-    ).reshape(-1, 3)
-    i, j = np.meshgrid(np.arange(len(rings) - 1), np.arange(sides), indexing="ij")
-    a, b = (i * sides + j).ravel(), (i * sides + (j + 1) % sides).ravel()
-    quads = np.concatenate([np.stack([a, b, a + sides], 1), np.stack([b, b + sides, a + sides], 1)])
-    bottom, top = len(skin), len(skin) + 1
-    k, after = np.arange(sides), (np.arange(sides) + 1) % sides
-    last = (len(rings) - 1) * sides
-    caps = np.concatenate(
-        [np.stack([after, k, np.full(sides, bottom)], 1), np.stack([last + k, last + after, np.full(sides, top)], 1)]
-    )
-    return Mesh(np.concatenate([skin, rings[[0, -1], :3]]), np.concatenate([quads, caps]))
-
-
-def cylinder(x: float, y: float, z: float, radius: float, h: float, top: float | None = None) -> Mesh:
-    return loft([(x, y, z, radius, radius), (x, y, z + h, top or radius, top or radius)])
-
-
-def leg(x: float, y: float, z: float, h: float, radius: float, lean: tuple[float, float] = (0.0, 0.0)) -> Mesh:
-    """A round leg whose foot is shifted by ``lean`` from its head."""
-    return loft([(x + lean[0], y + lean[1], z, radius * 0.8, radius * 0.8), (x, y, z + h, radius, radius)], sides=8)
-
-
-def cushion(x: float, y: float, z: float, w: float, d: float, h: float, edge: float = 0.04) -> Mesh:
-    """A box with rounded edges."""
-    edge = min(edge, 0.45 * h, 0.4 * w, 0.4 * d)
-    a, b = w / 2, d / 2
-    steps = [(0, 1.0), (0.3, 0.3), (1.0, 0.0)]
-    rings = [(x, y, z + edge * t, a - edge * r, b - edge * r) for t, r in steps]
-    rings += [(x, y, z + h - edge * t, a - edge * r, b - edge * r) for t, r in reversed(steps)]
-    return loft(rings, power=7.0, sides=24)
-
-
-def bowl(x: float, y: float, z: float, w: float, d: float, h: float, wall: float, power: float = 2.6) -> Mesh:
-    """A hollow vessel, open at the top: basins, tubs, bins."""
-    a, b = w / 2, d / 2
-    outside = [(0, 0.72), (0.5, 0.93), (1.0, 1.0)]
-    rings = [(x, y, z + h * t, a * r, b * r) for t, r in outside]
-    inside = [(1.0, 1.0), (0.55, 0.9), (0.3, 0.7), (0.22, 0.4)]
-    rings += [(x, y, z + h * t, (a - wall) * r, (b - wall) * r) for t, r in inside]
-    return loft(rings, power=power, sides=22)
-
-
-def pleats(x: float, y: float, z: float, w: float, h: float, amplitude: float, count: int, flare: float = 1.0) -> Mesh:
-    """A hanging cloth in folds along x; ``flare`` widens the lower end."""
-    columns = 6 * count + 1
-    t = np.linspace(-0.5, 0.5, columns)
-    wave = amplitude * np.sin(2 * np.pi * count * t)
-    rows = []
-    for height, width, depth in ((0.0, flare, 1.0), (0.5, 0.5 + flare / 2, 1.0), (1.0, 1.0, 0.6)):
-        rows.append(np.stack([x + t * w * width, y + wave * depth, np.full(columns, z + h * height)], 1))
-    j = np.arange(columns - 1)
-    faces = [
-        np.concatenate([np.stack([a + j, a + j + 1, b + j], 1), np.stack([a + j + 1, b + j + 1, b + j], 1)])
-        for a, b in ((0, columns), (columns, 2 * columns))
-    ]
-    return Mesh(np.concatenate(rows), np.concatenate(faces))
-
-
-def lean_back(mesh: Mesh, angle: float, y: float, z: float) -> Mesh:
-    """Tilt a mesh about the x axis through (y, z); a positive angle moves its upper end towards +y."""
-    c, s = np.cos(angle), np.sin(angle)
-    v = mesh.vertices.copy()
-    v[:, 1], v[:, 2] = (
-        y + c * (mesh.vertices[:, 1] - y) + s * (mesh.vertices[:, 2] - z),
-        z - s * (mesh.vertices[:, 1] - y) + c * (mesh.vertices[:, 2] - z),
-    )
-    return Mesh(v, mesh.triangles)
-
-
-# ---------------------------------------------------------------- style: the tables
-
-
-@dataclass(frozen=True)
-class Style:
-    """Tables from which every random choice about looks is drawn. See the module's text for how to add one.
-
-    palettes: family -> sRGB colours 0..255. materials: what -> ((family, weight), ...). sizes: what -> (low, high)
-    in metres. shapes: class -> names of the builders it may use. rooms: kind -> (width, depth) ranges in metres.
-    """
-
-    palettes: Mapping[str, tuple[tuple[int, int, int], ...]]
-    materials: Mapping[str, tuple[tuple[str, float], ...]]
-    sizes: Mapping[str, tuple[float, float]]
-    shapes: Mapping[str, tuple[str, ...]]
-    rooms: Mapping[str, tuple[tuple[float, float], tuple[float, float]]]
-
-
-PALETTES = {
-    "wood": (
-        (196, 160, 116), (173, 128, 84), (139, 94, 60), (105, 68, 44), (72, 47, 34), (214, 188, 150), (152, 112, 80),
-        (120, 86, 62), (184, 140, 100), (92, 66, 54), (206, 176, 132), (160, 82, 45),
-    ),
-    "white": (
-        (240, 238, 232), (228, 226, 220), (245, 243, 238), (217, 214, 206), (232, 228, 214), (222, 226, 228),
-        (236, 232, 226), (205, 204, 200),
-    ),
-    "paint": (
-        (228, 222, 208), (214, 206, 188), (198, 204, 206), (186, 200, 190), (206, 192, 178), (226, 214, 184),
-        (176, 190, 204), (212, 198, 204), (190, 186, 178), (168, 176, 164), (204, 172, 148), (150, 164, 178),
-    ),
-    "fabric": (
-        (96, 104, 118), (132, 122, 108), (168, 156, 140), (84, 66, 58), (62, 84, 110), (118, 70, 62), (104, 116, 84),
-        (188, 178, 160), (70, 70, 74), (150, 96, 72), (122, 134, 148), (56, 62, 76), (174, 140, 104), (200, 196, 188),
-        (46, 80, 78), (140, 60, 66),
-    ),
-    "linen": (
-        (226, 222, 214), (204, 196, 186), (150, 166, 190), (180, 160, 148), (196, 178, 186), (120, 130, 150),
-        (212, 204, 178), (146, 112, 104), (96, 110, 128), (236, 234, 230), (130, 146, 122),
-    ),
-    "leather": ((52, 38, 32), (86, 58, 42), (32, 30, 30), (128, 84, 54), (176, 148, 120), (206, 198, 186)),
-    "dark": ((36, 36, 38), (52, 50, 50), (28, 28, 30), (66, 62, 60), (44, 42, 46)),
-    "metal": ((148, 150, 154), (176, 178, 180), (120, 122, 126), (196, 198, 200), (96, 98, 102)),
-    "stone": ((92, 88, 86), (140, 132, 124), (186, 180, 172), (58, 56, 58), (206, 202, 196), (122, 112, 100)),
-    "tile": (
-        (222, 218, 210), (200, 196, 188), (176, 172, 166), (198, 206, 210), (150, 146, 140), (212, 200, 180),
-        (236, 234, 230), (166, 182, 190), (120, 118, 116),
-    ),
-    "carpet": (
-        (132, 126, 118), (108, 104, 102), (158, 146, 128), (92, 98, 110), (120, 96, 82), (176, 166, 152), (84, 82, 84),
-        (100, 110, 100),
-    ),
-    "ceramic": ((240, 240, 238), (232, 230, 222), (226, 224, 214), (236, 232, 224), (214, 218, 218), (222, 212, 194)),
-    "vivid": (
-        (176, 64, 56), (60, 104, 156), (208, 160, 64), (74, 128, 90), (200, 110, 60), (110, 74, 124), (40, 120, 130),
-        (196, 180, 150), (80, 84, 90), (222, 210, 190),
-    ),
-    "card": ((186, 148, 106), (170, 134, 96), (200, 166, 124), (228, 224, 216)),
-    "sky": ((216, 228, 244), (236, 240, 246), (190, 212, 236), (226, 222, 210), (150, 170, 140)),
-}
-
-MATERIALS = {
-    "wall": (("paint", 5), ("white", 4), ("panel", 0.5), ("wallpaper", 1), ("brick", 0.3)),
-    "wet wall": (("tiling", 5), ("paint", 2), ("white", 2)),
-    "floor": (("planks", 5), ("carpet", 3), ("tiling", 1.2), ("stone", 0.5)),
-    "wet floor": (("tiling", 6), ("stone", 1), ("planks", 1)),
-    "ceiling": (("white", 5), ("paint", 1)),
-    "cabinet": (("wood", 6), ("white", 4), ("paint", 1.5), ("metal", 0.8), ("dark", 0.8)),
-    "bed frame": (("wood", 6), ("fabric", 2), ("white", 1.5), ("dark", 1), ("metal", 0.5)),
-    "bedding": (("linen", 5), ("pattern", 3), ("fabric", 1.5), ("white", 1.5)),
-    "chair": (("wood", 4), ("fabric", 3), ("dark", 1.5), ("white", 1), ("leather", 1), ("vivid", 0.7)),
-    "chair legs": (("wood", 4), ("metal", 3), ("dark", 2), ("white", 0.7)),
-    "sofa": (("fabric", 6), ("leather", 2.5), ("pattern", 1), ("linen", 1)),
-    "table": (("wood", 6), ("white", 2), ("dark", 1), ("stone", 0.7), ("paint", 0.5)),
-    "door": (("wood", 5), ("white", 4), ("paint", 1.2)),
-    "window": (("white", 5), ("wood", 2), ("metal", 1), ("dark", 1)),
-    "bookshelf": (("wood", 6), ("white", 2), ("dark", 1), ("metal", 0.7)),
-    "frame": (("wood", 3), ("dark", 3), ("white", 2), ("metal", 1)),
-    "counter": (("stone", 4), ("wood", 3), ("white", 2), ("dark", 1)),
-    "desk": (("wood", 6), ("white", 2.5), ("dark", 1), ("metal", 0.5)),
-    "curtain": (("fabric", 4), ("linen", 3), ("pattern", 1.5), ("white", 1.5)),
-    "shower curtain": (("white", 2.5), ("linen", 3), ("pattern", 3), ("paint", 1)),
-    "refrigerator": (("white", 4), ("metal", 4), ("dark", 1.2), ("paint", 0.3)),
-    "ceramic": (("ceramic", 1),),
-    "sink": (("ceramic", 3), ("metal", 1)),
-    "metal": (("metal", 1),),
-    "dark": (("dark", 1),),
-    "otherfurniture": (("wood", 2), ("metal", 2), ("white", 2), ("dark", 1), ("vivid", 1), ("fabric", 1)),
-    "box": (("card", 3), ("white", 1), ("vivid", 1)),
-    "clutter": (("vivid", 2), ("dark", 1), ("white", 1), ("fabric", 2)),
-    "pillow": (("linen", 3), ("fabric", 3), ("pattern", 2), ("vivid", 1)),
-    "shade": (("white", 3), ("linen", 2), ("metal", 1)),
-    "rug": (("pattern", 2), ("carpet", 2), ("fabric", 2)),
-}
-
-SIZES = {
-    "room.height": (2.35, 3.1), "door.w": (0.78, 0.98), "door.h": (1.95, 2.15), "window.w": (0.7, 1.9),
-    "window.z": (0.6, 1.15), "window.h": (0.9, 1.5),
-    "chair.w": (0.38, 0.54), "chair.d": (0.38, 0.5), "chair.seat": (0.41, 0.5), "chair.back": (0.32, 0.6),
-    "armchair.w": (0.62, 0.8), "armchair.d": (0.6, 0.78), "stool.w": (0.36, 0.46), "stool.seat": (0.5, 0.72),
-    "table.w": (0.8, 2.0), "table.d": (0.65, 1.0), "table.h": (0.7, 0.78), "table.top": (0.02, 0.06),
-    "coffee.w": (0.6, 1.2), "coffee.d": (0.45, 0.7), "coffee.h": (0.34, 0.5), "round.r": (0.4, 0.65),
-    "side.w": (0.38, 0.6),
-    "desk.w": (1.0, 1.8), "desk.d": (0.55, 0.8), "desk.h": (0.7, 0.78),
-    "sofa.w": (1.4, 2.5), "sofa.d": (0.8, 1.0), "sofa.seat": (0.36, 0.46), "sofa.back": (0.68, 0.95),
-    "sofa.arm": (0.1, 0.26), "sofa.chaise": (0.45, 0.7),
-    "bed.w": (0.95, 1.9), "bed.d": (1.95, 2.15), "bed.h": (0.38, 0.62), "bed.head": (0.75, 1.3),
-    "wardrobe.w": (0.8, 2.0), "wardrobe.d": (0.5, 0.65), "wardrobe.h": (1.7, 2.3),
-    "low.w": (0.6, 1.7), "low.d": (0.35, 0.55), "low.h": (0.45, 0.95), "file.w": (0.4, 0.5), "file.h": (0.6, 1.4),
-    "upper.h": (0.55, 0.8), "upper.d": (0.28, 0.37), "upper.z": (1.38, 1.5),
-    "shelf.w": (0.6, 1.4), "shelf.d": (0.24, 0.38), "shelf.h": (0.9, 2.25), "shelf.gap": (0.24, 0.38),
-    "counter.d": (0.55, 0.66), "counter.h": (0.86, 0.95), "counter.w": (1.4, 3.2),
-    "fridge.w": (0.55, 0.92), "fridge.d": (0.58, 0.74), "fridge.h": (1.35, 1.9), "bar.h": (0.82, 0.9),
-    "toilet.w": (0.36, 0.42), "toilet.d": (0.62, 0.74), "toilet.h": (0.38, 0.44),
-    "basin.w": (0.4, 0.62), "basin.d": (0.36, 0.5), "basin.h": (0.78, 0.9), "vanity.w": (0.6, 1.3),
-    "tub.w": (1.4, 1.75), "tub.d": (0.68, 0.82), "tub.h": (0.42, 0.6), "stall.w": (0.8, 1.0),
-    "picture.w": (0.25, 1.1), "picture.h": (0.25, 0.8), "picture.z": (1.15, 1.6),
-    "bin.w": (0.22, 0.4), "bin.h": (0.28, 0.6), "radiator.w": (0.6, 1.4), "radiator.h": (0.45, 0.75),
-    "ottoman.w": (0.4, 0.7), "ottoman.h": (0.34, 0.48), "rack.h": (1.5, 1.85),
-    "box.w": (0.25, 0.55), "box.h": (0.18, 0.5),
-}  # fmt: skip
-
-SHAPES = {
-    "chair": ("four_leg_chair", "office_chair", "shell_chair", "armchair", "stool"),
-    "desk chair": ("office_chair", "four_leg_chair", "shell_chair"),
-    "dining chair": ("four_leg_chair", "shell_chair", "slat_chair"),
-    "easy chair": ("armchair", "wood_armchair", "office_chair"),
-    "table": ("leg_table", "round_table", "trestle_table", "leg_table"),
-    "coffee table": ("coffee_table", "round_coffee_table", "drum_table"),
-    "side table": ("side_table", "drum_table"),
-    "desk": ("leg_desk", "drawer_desk", "corner_desk"),
-    "sofa": ("sofa", "chaise_sofa", "leg_sofa"),
-    "bed": ("platform_bed", "box_bed", "post_bed"),
-    "cabinet": ("wardrobe", "low_cabinet", "drawer_chest", "file_cabinet"),
-    "low cabinet": ("low_cabinet", "drawer_chest"),
-    "wardrobe": ("wardrobe",),
-    "file cabinet": ("file_cabinet", "low_cabinet"),
-    "bookshelf": ("closed_bookshelf", "open_bookshelf", "cube_bookshelf"),
-    "refrigerator": ("two_door_refrigerator", "wide_refrigerator", "small_refrigerator"),
-    "toilet": ("tank_toilet", "wall_toilet"),
-    "sink": ("pedestal_sink", "wall_sink"),
-    "vanity": ("vanity_sink", "counter_sink"),
-    "bathtub": ("panel_tub", "free_tub"),
-    "otherfurniture": ("bin", "ottoman", "rack", "radiator", "side_rack"),
-    "bin": ("bin",),
-    "radiator": ("radiator",),
-}
-
-ROOMS = {
-    "bedroom": ((3.0, 4.8), (3.0, 4.6)),
-    "living_room": ((3.8, 6.2), (3.6, 5.6)),
-    "kitchen": ((2.8, 4.8), (2.8, 4.8)),
-    "office": ((3.0, 5.8), (3.0, 5.2)),
-    "bathroom": ((2.0, 3.2), (2.2, 3.4)),
-    "library": ((4.0, 6.5), (3.8, 5.8)),
-}
-
-STYLES = {"default": Style(PALETTES, MATERIALS, SIZES, SHAPES, ROOMS)}
-
-
-def style_named(name: str) -> Style:
-    """Raises BadInput when there is no such style."""
-    if name not in STYLES:
-        raise BadInput(f"no style '{name}' for rooms; there are: {', '.join(STYLES)}")
-    return STYLES[name]
-
-
-# family -> (palette of the colour, palette of the second colour, texture, scale range, gloss range, dropout)
-FAMILIES = {
-    "wood": ("wood", "wood", "wood", (0.03, 0.09), (0.02, 0.25), 0.02),
-    "planks": ("wood", "wood", "planks", (0.08, 0.19), (0.02, 0.3), 0.03),
-    "panel": ("wood", "wood", "planks", (0.1, 0.25), (0.02, 0.15), 0.02),
-    "white": ("white", "white", "plain", (0.3, 0.9), (0.0, 0.2), 0.02),
-    "paint": ("paint", "paint", "plain", (0.3, 0.9), (0.0, 0.1), 0.01),
-    "wallpaper": ("paint", "white", "stripes", (0.06, 0.3), (0.0, 0.02), 0.01),
-    "brick": ("carpet", "paint", "brick", (0.18, 0.24), (0.0, 0.02), 0.01),
-    "fabric": ("fabric", "fabric", "fabric", (0.01, 0.03), (0.0, 0.02), 0.02),
-    "linen": ("linen", "linen", "fabric", (0.01, 0.03), (0.0, 0.02), 0.01),
-    "pattern": ("linen", "fabric", "pattern", (0.06, 0.3), (0.0, 0.02), 0.02),
-    "leather": ("leather", "leather", "plain", (0.1, 0.3), (0.15, 0.45), 0.15),
-    "dark": ("dark", "dark", "plain", (0.1, 0.3), (0.1, 0.5), 0.3),
-    "metal": ("metal", "metal", "plain", (0.3, 0.9), (0.3, 0.8), 0.25),
-    "stone": ("stone", "stone", "stone", (0.03, 0.12), (0.1, 0.5), 0.08),
-    "tiling": ("tile", "stone", "tile", (0.08, 0.45), (0.1, 0.5), 0.06),
-    "carpet": ("carpet", "carpet", "fabric", (0.015, 0.04), (0.0, 0.0), 0.02),
-    "ceramic": ("ceramic", "ceramic", "plain", (0.3, 0.9), (0.3, 0.7), 0.12),
-    "vivid": ("vivid", "vivid", "plain", (0.1, 0.4), (0.0, 0.3), 0.03),
-    "card": ("card", "card", "plain", (0.1, 0.4), (0.0, 0.05), 0.0),
-    "glass": ("sky", "sky", "outside", (0.5, 1.5), (0.0, 0.0), 0.7),
-    "books": ("vivid", "fabric", "books", (0.018, 0.045), (0.0, 0.1), 0.04),
-    "art": ("vivid", "paint", "art", (0.15, 0.5), (0.0, 0.3), 0.05),
-    "screen": ("dark", "vivid", "plain", (0.1, 0.4), (0.4, 0.8), 0.6),
-}
-
-
-class Kit:
-    """A random generator with a style: draws lengths, materials and shapes."""
-
-    def __init__(self, rng: np.random.Generator, style: Style) -> None:
-        self.rng, self.style = rng, style
-
-    def size(self, what: str) -> float:
-        return float(self.rng.uniform(*self.style.sizes[what]))
-
-    def between(self, low: float, high: float) -> float:
-        return float(self.rng.uniform(low, high))
-
-    def chance(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def material(self, what: str) -> Material:
-        families, weights = zip(*self.style.materials[what], strict=True)
-        return self.family(families[self.rng.choice(len(families), p=np.array(weights) / sum(weights))])
-
-    def family(self, name: str, emission: float = 0.0) -> Material:
-        first, second, texture, scale, gloss, dropout = FAMILIES[name]
-        color, accent = self._color(first), self._color(second)
-        if texture in ("wood", "planks", "stone"):  # the second colour is a shade of the first
-            shade = self.between(0.72, 0.95)
-            accent = tuple(c * shade for c in color)
-        seed = int(self.rng.integers(1 << 16))
-        return Material(
-            color, accent, texture, self.between(*scale), self.between(*gloss), emission, dropout, seed
-        )
-
-    def _color(self, palette: str) -> tuple[float, float, float]:
-        colors = self.style.palettes[palette]
-        rgb = np.array(colors[self.rng.integers(len(colors))]) / 255
-        h, s, v = colorsys.rgb_to_hsv(*np.clip(rgb, 0, 1))
-        h = (h + self.rng.normal(0, 0.012)) % 1
-        s = np.clip(s * self.rng.uniform(0.75, 1.25), 0, 1)
-        v = np.clip(v * self.rng.uniform(0.82, 1.12), 0, 0.97)
-        return tuple(float(c) for c in colorsys.hsv_to_rgb(h, s, v))
-
-    def build(self, what: str) -> Piece:
-        """A piece of a class (or group of shapes) in one of the shapes that the style allows."""
-        names = self.style.shapes[what]
-        return BUILDERS[names[self.rng.integers(len(names))]](self)
-
-
 BUILDERS: dict[str, Callable[[Kit], Piece]] = {}
+
+
+def build(kit: Kit, what: str) -> Piece:
+    """A piece of a class (or group of shapes) in one of the shapes that the style allows."""
+    return BUILDERS[kit.shape(what)](kit)
 
 
 def builder(function: Callable[[Kit], Piece]) -> Callable[[Kit], Piece]:
@@ -460,7 +104,17 @@ def shell_chair(kit: Kit) -> Piece:
     piece = Piece("chair", (w, d + 0.16, seat + back * 0.8))
     for x, y in _four(w, d, 0.08):
         piece.add(leg(x, y, 0, seat, 0.013, (np.sign(x) * 0.06, np.sign(y) * 0.05)), frame)
-    piece.add(loft([(0, 0, seat - 0.03, w * 0.4, d * 0.4), (0, 0, seat, w / 2, d / 2), (0, 0, seat + 0.02, w * 0.49, d * 0.49)], 3.5), shell)
+    piece.add(
+        loft(
+            [
+                (0, 0, seat - 0.03, w * 0.4, d * 0.4),
+                (0, 0, seat, w / 2, d / 2),
+                (0, 0, seat + 0.02, w * 0.49, d * 0.49),
+            ],
+            3.5,
+        ),
+        shell,
+    )
     rest = loft([(0, d / 2, seat + 0.01, w * 0.48, 0.02), (0, d / 2 - 0.01, seat + back * 0.5, w * 0.46, 0.025),
                  (0, d / 2, seat + back * 0.8, w * 0.36, 0.018)], 3)  # fmt: skip
     return piece.add(lean_back(rest, 0.15, d / 2, seat), shell)
@@ -470,7 +124,9 @@ def shell_chair(kit: Kit) -> Piece:
 def office_chair(kit: Kit) -> Piece:
     w, d, seat, back = (kit.size(f"chair.{k}") for k in ("w", "d", "seat", "back"))
     w, d, seat = w * 1.05, d * 1.05, seat + kit.between(0.0, 0.06)
-    cover = kit.family("leather") if kit.chance(0.3) else kit.family("fabric") if kit.chance(0.5) else kit.family("dark")
+    cover = (
+        kit.family("leather") if kit.chance(0.3) else kit.family("fabric") if kit.chance(0.5) else kit.family("dark")
+    )
     frame = kit.material("dark") if kit.chance(0.7) else kit.material("metal")
     piece = Piece("chair", (max(w + 0.1, 0.6), max(d + 0.14, 0.6), seat + back + 0.16))
     for angle in np.arange(5) * (2 * np.pi / 5):
@@ -584,7 +240,9 @@ def round_coffee_table(kit: Kit) -> Piece:
 def drum_table(kit: Kit) -> Piece:
     r, h = kit.size("side.w") / 2, kit.between(0.35, 0.55)
     body = kit.material("table")
-    piece = Piece("table", (2 * r, 2 * r, h)).add(cylinder(0, 0, 0, r * kit.between(0.6, 0.95), h - 0.03, r * 0.9), body)
+    piece = Piece("table", (2 * r, 2 * r, h)).add(
+        cylinder(0, 0, 0, r * kit.between(0.6, 0.95), h - 0.03, r * 0.9), body
+    )
     return piece.add(cylinder(0, 0, h - 0.03, r, 0.03), body if kit.chance(0.5) else kit.material("table"))
 
 
@@ -659,7 +317,12 @@ def _sofa(kit: Kit, low: float, arms: bool = True) -> Piece:
     for k in range(count):
         x = -w / 2 + arm + (k + 0.5) * wide
         piece.add(cushion(x, -0.08, seat - 0.12, wide * 0.98, d - 0.18, 0.15, 0.05), seats)
-        piece.add(lean_back(cushion(x, d / 2 - 0.25, seat + 0.02, wide * 0.95, 0.15, high - seat + 0.02, 0.06), 0.12, d / 2, seat), seats)
+        piece.add(
+            lean_back(
+                cushion(x, d / 2 - 0.25, seat + 0.02, wide * 0.95, 0.15, high - seat + 0.02, 0.06), 0.12, d / 2, seat
+            ),
+            seats,
+        )
     for x in (-w / 2 + arm / 2, w / 2 - arm / 2) if arms else ():
         piece.add(cushion(x, 0, low, arm, d, seat - low + kit.between(0.1, 0.2), 0.05), cover)
     for _ in range(int(kit.rng.integers(0, 4))):
@@ -707,7 +370,9 @@ def _bed(kit: Kit, w: float, d: float, h: float, low: float) -> Piece:
     piece.add(cushion(0, 0, low, w, d, h - low, 0.06), sheet)
     cover = kit.between(0.55, 0.8)
     drop = kit.between(0.05, h - low)
-    piece.add(cushion(0, -d / 2 + d * cover / 2 - 0.01, h - drop, w + 0.04, d * cover + 0.02, drop + 0.035, 0.03), blanket)
+    piece.add(
+        cushion(0, -d / 2 + d * cover / 2 - 0.01, h - drop, w + 0.04, d * cover + 0.02, drop + 0.035, 0.03), blanket
+    )
     for k in range(1 if w < 1.25 else 2):
         x = 0.0 if w < 1.25 else (k - 0.5) * w * 0.48
         pillow = cushion(x, d / 2 - 0.28, h - 0.01, min(0.65, w * 0.45), kit.between(0.35, 0.45), 0.13, 0.06)
@@ -772,7 +437,9 @@ def _drawers(
                 piece.add(box(cx, y - d / 2 - 0.018, cz + ch * 0.7, min(0.14, cw * 0.5), 0.014, 0.014), handle, label)
             elif style == 1:
                 side = cw * (0.38 if i % 2 == 0 else -0.38)
-                piece.add(box(cx + side, y - d / 2 - 0.018, cz + ch * 0.4, 0.014, 0.014, min(0.2, ch * 0.3)), handle, label)
+                piece.add(
+                    box(cx + side, y - d / 2 - 0.018, cz + ch * 0.4, 0.014, 0.014, min(0.2, ch * 0.3)), handle, label
+                )
     return piece
 
 
@@ -887,12 +554,16 @@ def _refrigerator(kit: Kit, w: float, d: float, h: float, columns: int, split: f
 
 @builder
 def two_door_refrigerator(kit: Kit) -> Piece:
-    return _refrigerator(kit, kit.size("fridge.w") * 0.9, kit.size("fridge.d"), kit.size("fridge.h"), 1, kit.between(0.3, 0.7))
+    return _refrigerator(
+        kit, kit.size("fridge.w") * 0.9, kit.size("fridge.d"), kit.size("fridge.h"), 1, kit.between(0.3, 0.7)
+    )
 
 
 @builder
 def wide_refrigerator(kit: Kit) -> Piece:
-    return _refrigerator(kit, 0.85 + kit.between(0, 0.1), kit.size("fridge.d"), kit.between(1.68, 1.9), 2, kit.between(0.3, 0.4))
+    return _refrigerator(
+        kit, 0.85 + kit.between(0, 0.1), kit.size("fridge.d"), kit.between(1.68, 1.9), 2, kit.between(0.3, 0.4)
+    )
 
 
 @builder
@@ -905,13 +576,20 @@ def small_refrigerator(kit: Kit) -> Piece:
 
 def _tap(kit: Kit, piece: Piece, x: float, y: float, z: float) -> None:
     metal = kit.material("metal")
-    piece.add(cylinder(x, y, z, 0.014, 0.18), metal, "sink").add(box(x, y - 0.06, z + 0.17, 0.02, 0.14, 0.02), metal, "sink")
+    piece.add(cylinder(x, y, z, 0.014, 0.18), metal, "sink").add(
+        box(x, y - 0.06, z + 0.17, 0.02, 0.14, 0.02), metal, "sink"
+    )
 
 
 def _top_with_hole(piece: Piece, w: float, d: float, z: float, t: float, hole: tuple, material: Material) -> None:
     """A slab of thickness t below z with a rectangular hole (x0, x1, y0, y1)."""
     x0, x1, y0, y1 = hole
-    for a, b, e, f in ((-w / 2, x0, -d / 2, d / 2), (x1, w / 2, -d / 2, d / 2), (x0, x1, -d / 2, y0), (x0, x1, y1, d / 2)):
+    for a, b, e, f in (
+        (-w / 2, x0, -d / 2, d / 2),
+        (x1, w / 2, -d / 2, d / 2),
+        (x0, x1, -d / 2, y0),
+        (x0, x1, y1, d / 2),
+    ):
         piece.add(box((a + b) / 2, (e + f) / 2, z - t, b - a, f - e, t), material, "counter")
 
 
@@ -948,7 +626,11 @@ def _item(kit: Kit, piece: Piece, x: float, y: float, z: float) -> None:
     """Small unlabelled things: boxes, cups, lamps' cousins."""
     material = kit.material("clutter")
     s, h = kit.between(0.04, 0.13), kit.between(0.05, 0.28)
-    piece.add(cylinder(x, y, z, s * 0.6, h, s * kit.between(0.3, 0.7)) if kit.chance(0.5) else box(x, y, z, s * 1.6, s, h), material, NOTHING)
+    piece.add(
+        cylinder(x, y, z, s * 0.6, h, s * kit.between(0.3, 0.7)) if kit.chance(0.5) else box(x, y, z, s * 1.6, s, h),
+        material,
+        NOTHING,
+    )
 
 
 def _basin(kit: Kit, piece: Piece, x: float, y: float, top: float, w: float, d: float) -> None:
@@ -995,7 +677,9 @@ def _vanity(kit: Kit, kind: str) -> Piece:
             piece.add(box(x, 0, 0, 0.05, d - 0.04, h - 0.05), body, "counter")
     _top_with_hole(piece, w, d, h, 0.04, (-bw / 2, bw / 2, -bd / 2 - 0.02, bd / 2 - 0.02), top)
     piece.add(box(0, -d / 2 + 0.015, h - 0.2, w, 0.02, 0.16), body, "cabinet" if kind == "cabinet" else "counter")
-    piece.add(bowl(0, -0.02, h - 0.14, bw + 0.02, bd + 0.02, 0.142, 0.02, kit.between(2.4, 6)), kit.material("sink"), "sink")
+    piece.add(
+        bowl(0, -0.02, h - 0.14, bw + 0.02, bd + 0.02, 0.142, 0.02, kit.between(2.4, 6)), kit.material("sink"), "sink"
+    )
     _tap(kit, piece, 0, bd / 2, h)
     for _ in range(int(kit.rng.integers(0, 3))):
         _item(kit, piece, (w / 2 - 0.1) * kit.rng.choice([-1, 1]), kit.between(0, d / 2 - 0.1), h)
@@ -1004,7 +688,11 @@ def _vanity(kit: Kit, kind: str) -> Piece:
 
 def _toilet_bowl(kit: Kit, piece: Piece, w: float, d: float, h: float, y: float, white: Material) -> None:
     low = 0.0 if kit.chance(0.8) else 0.12
-    rings = [(0, y + 0.08, low, w * 0.26, d * 0.32), (0, y + 0.04, h * 0.5, w * 0.33, d * 0.38), (0, y, h, w / 2, d / 2)]
+    rings = [
+        (0, y + 0.08, low, w * 0.26, d * 0.32),
+        (0, y + 0.04, h * 0.5, w * 0.33, d * 0.38),
+        (0, y, h, w / 2, d / 2),
+    ]
     piece.add(loft(rings, 2.4, 20), white)
     if kit.chance(0.65):
         piece.add(loft([(0, y, h, w * 0.5, d * 0.5), (0, y, h + 0.035, w * 0.48, d * 0.48)], 2.4, 20), white)
@@ -1039,7 +727,12 @@ def panel_tub(kit: Kit) -> Piece:
     w, d, h = kit.size("tub.w"), kit.size("tub.d"), kit.size("tub.h")
     white, panel = kit.material("ceramic"), kit.material("ceramic") if kit.chance(0.6) else kit.family("tiling")
     piece = Piece("bathtub", (w, d, h)).add(bowl(0, 0, 0.05, w - 0.06, d - 0.06, h - 0.05, 0.05, 5.0), white)
-    for x, y, a, b in ((0, -d / 2 + 0.02, w, 0.04), (0, d / 2 - 0.02, w, 0.04), (-w / 2 + 0.02, 0, 0.04, d), (w / 2 - 0.02, 0, 0.04, d)):
+    for x, y, a, b in (
+        (0, -d / 2 + 0.02, w, 0.04),
+        (0, d / 2 - 0.02, w, 0.04),
+        (-w / 2 + 0.02, 0, 0.04, d),
+        (w / 2 - 0.02, 0, 0.04, d),
+    ):
         piece.add(box(x, y, 0, a - 0.002, b, h - 0.003 * (a > b)), panel)
     return piece
 
@@ -1057,7 +750,10 @@ def shower_curtain(kit: Kit, w: float, top: float) -> Piece:
     x = kit.rng.choice([-1, 1]) * (w - wide) / 2
     piece = Piece("shower curtain", (w, 0.1, top))
     amplitude = kit.between(0.02, 0.045)
-    piece.add(pleats(x, 0, low, wide, top - low, amplitude, max(3, round(wide / kit.between(0.09, 0.16)))), kit.material("shower curtain"))
+    piece.add(
+        pleats(x, 0, low, wide, top - low, amplitude, max(3, round(wide / kit.between(0.09, 0.16)))),
+        kit.material("shower curtain"),
+    )
     return piece.add(box(0, 0, top - 0.01, w, 0.02, 0.02), kit.material("metal"), NOTHING)
 
 
@@ -1131,7 +827,9 @@ def door(kit: Kit, w: float, h: float, angle: float) -> Piece:
 @builder
 def bin(kit: Kit) -> Piece:
     w, h = kit.size("bin.w"), kit.size("bin.h")
-    return Piece("otherfurniture", (w, w, h)).add(bowl(0, 0, 0, w, w, h, 0.012, kit.between(2, 6)), kit.material("otherfurniture"))
+    return Piece("otherfurniture", (w, w, h)).add(
+        bowl(0, 0, 0, w, w, h, 0.012, kit.between(2, 6)), kit.material("otherfurniture")
+    )
 
 
 @builder
@@ -1145,9 +843,23 @@ def ottoman(kit: Kit) -> Piece:
 def rack(kit: Kit) -> Piece:
     """A coat stand, by chance with a coat on it."""
     h, body = kit.size("rack.h"), kit.material("chair legs")
-    piece = Piece("otherfurniture", (0.44, 0.44, h)).add(cylinder(0, 0, 0, 0.2, 0.03), body).add(cylinder(0, 0, 0, 0.02, h), body)
+    piece = (
+        Piece("otherfurniture", (0.44, 0.44, h))
+        .add(cylinder(0, 0, 0, 0.2, 0.03), body)
+        .add(cylinder(0, 0, 0, 0.02, h), body)
+    )
     for angle in np.arange(4) * np.pi / 2:
-        piece.add(leg(0.13 * np.cos(angle), 0.13 * np.sin(angle), h - 0.2, 0.12, 0.01, (-0.12 * np.cos(angle), -0.12 * np.sin(angle))), body)
+        piece.add(
+            leg(
+                0.13 * np.cos(angle),
+                0.13 * np.sin(angle),
+                h - 0.2,
+                0.12,
+                0.01,
+                (-0.12 * np.cos(angle), -0.12 * np.sin(angle)),
+            ),
+            body,
+        )
     if kit.chance(0.6):
         rings = [(0.05, 0, h - 1.0, 0.17, 0.1), (0.04, 0, h - 0.45, 0.15, 0.1), (0.02, 0, h - 0.14, 0.06, 0.06)]
         piece.add(loft(rings, 2.5), kit.family("fabric"), NOTHING)
@@ -1187,18 +899,31 @@ def clutter_box(kit: Kit) -> Piece:
 
 def plant(kit: Kit) -> Piece:
     h, pot = kit.between(0.5, 1.4), kit.material("otherfurniture")
-    green = replace(kit.family("pattern"), color=(0.2, kit.between(0.3, 0.45), 0.15), accent=(0.35, 0.5, 0.25), scale=0.05)
+    green = replace(
+        kit.family("pattern"), color=(0.2, kit.between(0.3, 0.45), 0.15), accent=(0.35, 0.5, 0.25), scale=0.05
+    )
     piece = Piece(NOTHING, (0.5, 0.5, h)).add(cylinder(0, 0, 0, 0.11, 0.25, 0.14), pot)
     piece.add(cylinder(0, 0, 0.2, 0.015, h * 0.5), kit.family("wood"))
     for _ in range(5):
-        x, y, z, r = kit.between(-0.1, 0.1), kit.between(-0.1, 0.1), kit.between(h * 0.55, h * 0.8), kit.between(0.06, 0.14)
-        piece.add(loft([(x, y, z - r, r * 0.3, r * 0.3), (x, y, z, r, r), (x, y, z + r, r * 0.4, r * 0.4)], sides=8), green)
+        x, y, z, r = (
+            kit.between(-0.1, 0.1),
+            kit.between(-0.1, 0.1),
+            kit.between(h * 0.55, h * 0.8),
+            kit.between(0.06, 0.14),
+        )
+        piece.add(
+            loft([(x, y, z - r, r * 0.3, r * 0.3), (x, y, z, r, r), (x, y, z + r, r * 0.4, r * 0.4)], sides=8), green
+        )
     return piece
 
 
 def floor_lamp(kit: Kit) -> Piece:
     h, metal = kit.between(1.3, 1.75), kit.material("chair legs")
-    piece = Piece(NOTHING, (0.4, 0.4, h)).add(cylinder(0, 0, 0, 0.14, 0.03), metal).add(cylinder(0, 0, 0, 0.013, h - 0.2), metal)
+    piece = (
+        Piece(NOTHING, (0.4, 0.4, h))
+        .add(cylinder(0, 0, 0, 0.14, 0.03), metal)
+        .add(cylinder(0, 0, 0, 0.013, h - 0.2), metal)
+    )
     shade = replace(kit.material("shade"), emission=kit.between(0.0, 0.8))
     return piece.add(cylinder(0, 0, h - 0.28, 0.19, 0.28, kit.between(0.1, 0.17)), shade)
 
@@ -1206,14 +931,18 @@ def floor_lamp(kit: Kit) -> Piece:
 def television(kit: Kit, widest: float) -> Piece:
     w = min(kit.between(0.7, 1.3), widest)
     piece = Piece(NOTHING, (w, 0.2, w * 0.6)).add(box(0, 0, 0.06, w, 0.04, w * 0.56), kit.family("screen"))
-    return piece.add(box(0, 0, 0, w * 0.35, 0.16, 0.015), kit.material("dark")).add(box(0, 0.01, 0, 0.06, 0.03, 0.1), kit.material("dark"))
+    return piece.add(box(0, 0, 0, w * 0.35, 0.16, 0.015), kit.material("dark")).add(
+        box(0, 0.01, 0, 0.06, 0.03, 0.1), kit.material("dark")
+    )
 
 
 def monitor(kit: Kit) -> Piece:
     w = kit.between(0.42, 0.62)
     screen = replace(kit.family("screen"), emission=kit.between(0.0, 0.25))
     piece = Piece(NOTHING, (w, 0.2, w)).add(box(0, 0, 0.12, w, 0.03, w * 0.58), screen)
-    piece.add(box(0, 0, 0.005, 0.2, 0.16, 0.015), kit.material("dark")).add(box(0, 0.02, 0.0, 0.04, 0.03, 0.2), kit.material("dark"))
+    piece.add(box(0, 0, 0.005, 0.2, 0.16, 0.015), kit.material("dark")).add(
+        box(0, 0.02, 0.0, 0.04, 0.03, 0.2), kit.material("dark")
+    )
     return piece.add(box(0, -0.2, 0, w * 0.8, 0.14, 0.02), kit.material("dark"))
 
 

@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from wsss_ros.data import furniture
-from wsss_ros.data.furniture import NOTHING, Kit, Piece, Style, box, turn
+from wsss_ros.data.furniture import NOTHING, Piece, build
+from wsss_ros.data.meshes import box, turn
+from wsss_ros.data.room_style import Kit, Style
 
 MIN_FREE_M2 = 1.6  # of floor to walk on, else the room is planned anew
 REACH = 0.04  # pieces keep at least this far apart
@@ -147,7 +149,9 @@ class Room:
 
     def _front_clear(self, spot: Placed, front: float) -> bool:
         block = self.in_front(spot, front)
-        return self.inside(block) and not any(overlap(block, other) for other in self.placed if other.solid and other.z < 1.0)
+        return self.inside(block) and not any(
+            overlap(block, other) for other in self.placed if other.solid and other.z < 1.0
+        )
 
     def _covers_opening(self, spot: Placed, wall: int, u: float) -> bool:
         low, high = spot.span()
@@ -166,7 +170,9 @@ class Room:
                 return self.keep(spot)
         return None
 
-    def beside(self, piece: Piece, of: Placed, x: float, y: float, yaw: float = 0.0, margin: float = 0.01) -> Placed | None:
+    def beside(
+        self, piece: Piece, of: Placed, x: float, y: float, yaw: float = 0.0, margin: float = 0.01
+    ) -> Placed | None:
         """At (x, y) in another piece's frame, when it fits there. ``yaw`` is relative."""
         px, py = turn(of.yaw)[:2, :2] @ (x, y) + (of.x, of.y)
         spot = Placed(piece, float(px), float(py), 0.0, of.yaw + yaw)
@@ -227,13 +233,13 @@ def _window(room: Room, curtain: float) -> None:
 
 
 def _bed(room: Room) -> None:
-    bed = room.against_wall(room.kit.build("bed"), corner=0.25, tries=60)
+    bed = room.against_wall(build(room.kit, "bed"), corner=0.25, tries=60)
     if bed is None:
         return
     w, d, _ = bed.piece.size
     for side in (-1, 1):
         if room.kit.chance(0.65):
-            stand = room.kit.build("side table" if room.kit.chance(0.5) else "low cabinet")
+            stand = build(room.kit, "side table" if room.kit.chance(0.5) else "low cabinet")
             if stand.kind == "cabinet":
                 stand = _night_stand(room.kit)
             x = side * (w / 2 + stand.size[0] / 2 + 0.06)
@@ -251,12 +257,12 @@ def _night_stand(kit: Kit) -> Piece:
 
 def _desk(room: Room) -> None:
     kit = room.kit
-    desk = room.against_wall(kit.build("desk"), front=0.55, corner=0.3, reserve=False)
+    desk = room.against_wall(build(kit, "desk"), front=0.55, corner=0.3, reserve=False)
     if desk is None:
         return
     room.loose(furniture.desk_clutter(kit, desk.piece), desk)
     if kit.chance(0.88):
-        _chair_before(room, desk, kit.build("desk chair"), kit.between(-0.25, 0.25) * desk.piece.size[0])
+        _chair_before(room, desk, build(kit, "desk chair"), kit.between(-0.25, 0.25) * desk.piece.size[0])
 
 
 def _chair_before(room: Room, of: Placed, chair: Piece, x: float) -> None:
@@ -269,11 +275,11 @@ def _chair_before(room: Room, of: Placed, chair: Piece, x: float) -> None:
 
 def _dining(room: Room) -> None:
     kit = room.kit
-    table = room.free_standing(kit.build("table"), margin=0.55) or room.against_wall(kit.build("table"), front=0.6)
+    table = room.free_standing(build(kit, "table"), margin=0.55) or room.against_wall(build(kit, "table"), front=0.6)
     if table is None:
         return
     room.loose(furniture.desk_clutter(kit, table.piece), table)
-    first = kit.build("dining chair")
+    first = build(kit, "dining chair")
     w, d, _ = table.piece.size
     count = max(1, int(w / 0.68))
     seats = [((i + 0.5) * w / count - w / 2, side) for side in (-1, 1) for i in range(count)]
@@ -289,26 +295,26 @@ def _dining(room: Room) -> None:
 
 def _sofa(room: Room) -> None:
     kit = room.kit
-    piece = kit.build("sofa")
+    piece = build(kit, "sofa")
     sofa = room.against_wall(piece, front=0.4, tries=40, reserve=False) or room.free_standing(piece, margin=0.4)
     if sofa is None:
         return
     if kit.chance(0.75):
-        table = kit.build("coffee table")
+        table = build(kit, "coffee table")
         out = sofa.piece.size[1] / 2 + table.size[1] / 2 + kit.between(0.3, 0.5)
         spot = room.beside(table, sofa, kit.between(-0.2, 0.2), -out)
         if spot:
             room.loose(furniture.desk_clutter(kit, table), spot)
     if kit.chance(0.3):
-        side = kit.build("side table")
+        side = build(kit, "side table")
         room.beside(side, sofa, kit.rng.choice([-1, 1]) * (sofa.piece.size[0] / 2 + side.size[0] / 2 + 0.06), 0.1)
 
 
 def _easy_chair(room: Room) -> None:
     if room.kit.chance(0.5):
-        room.free_standing(room.kit.build("easy chair"), margin=0.35, square=0.2)
+        room.free_standing(build(room.kit, "easy chair"), margin=0.35, square=0.2)
     else:
-        room.against_wall(room.kit.build("easy chair"), front=0.4, gap=(0.03, 0.25))
+        room.against_wall(build(room.kit, "easy chair"), front=0.4, gap=(0.03, 0.25))
 
 
 def _kitchen_run(room: Room) -> None:
@@ -324,7 +330,7 @@ def _kitchen_run(room: Room) -> None:
         wall = (wall + 1) % 4
     else:
         return
-    cold = kit.build("refrigerator")
+    cold = build(kit, "refrigerator")
     side = kit.rng.choice([-1, 1])
     shift = (run.size[1] - cold.size[1]) / 2
     for s in (side, -side):
@@ -365,7 +371,7 @@ def _counter(room: Room) -> None:
 
 def _vanity(room: Room) -> None:
     kit = room.kit
-    piece = kit.build("sink" if kit.chance(0.4) else "vanity")
+    piece = build(kit, "sink" if kit.chance(0.4) else "vanity")
     spot = room.against_wall(piece, front=0.5, gap=(0.0, 0.01), tries=60)
     if spot and kit.chance(0.75):
         _hang_at(room, furniture.mirror(kit), spot, 1.15)
@@ -381,7 +387,7 @@ def _hang_at(room: Room, piece: Piece, below: Placed, z: float) -> None:
 
 def _tub(room: Room) -> None:
     kit = room.kit
-    spot = room.against_wall(kit.build("bathtub"), front=0.4, gap=(0.0, 0.02), corner=0.9, tries=60)
+    spot = room.against_wall(build(kit, "bathtub"), front=0.4, gap=(0.0, 0.02), corner=0.9, tries=60)
     if spot is None:
         return _shower(room)
     if kit.chance(0.75):
@@ -405,7 +411,7 @@ def _shower(room: Room) -> None:
 
 def _wall_piece(what: str, front: float = 0.35) -> Callable[[Room], None]:
     def place(room: Room) -> None:
-        piece = room.kit.build(what)
+        piece = build(room.kit, what)
         spot = room.against_wall(piece, front=front, corner=0.3)
         low = piece.size[2] < 1.1 and piece.kind == "cabinet" and room.kind in ("living_room", "bedroom")
         if spot and low and room.kit.chance(0.5):
@@ -426,15 +432,15 @@ def _hang(make: Callable[[Kit], Piece], low: float) -> Callable[[Room], None]:
 
 
 def _small(room: Room) -> None:
-    room.against_wall(room.kit.build("otherfurniture"), gap=(0.02, 0.1), corner=0.2)
+    room.against_wall(build(room.kit, "otherfurniture"), gap=(0.02, 0.1), corner=0.2)
 
 
 def _radiator(room: Room) -> None:
-    room.against_wall(room.kit.build("radiator"), gap=(0.03, 0.06))
+    room.against_wall(build(room.kit, "radiator"), gap=(0.03, 0.06))
 
 
 def _bin(room: Room) -> None:
-    room.against_wall(room.kit.build("bin"), gap=(0.02, 0.15))
+    room.against_wall(build(room.kit, "bin"), gap=(0.02, 0.15))
 
 
 def _clutter(room: Room) -> None:
@@ -459,7 +465,7 @@ def _rug(room: Room) -> None:
 
 
 def _stray_chair(room: Room) -> None:
-    piece = room.kit.build("chair")
+    piece = build(room.kit, "chair")
     spot = room.against_wall(piece, front=0.3, gap=(0.03, 0.2)) if room.kit.chance(0.6) else None
     if spot is None:
         room.free_standing(piece, margin=0.3, square=0.2)
@@ -474,7 +480,7 @@ def _window_curtained(room: Room) -> None:
 
 
 def _toilet(room: Room) -> None:
-    room.against_wall(room.kit.build("toilet"), front=0.45, gap=(0.0, 0.02), tries=60)
+    room.against_wall(build(room.kit, "toilet"), front=0.45, gap=(0.0, 0.02), tries=60)
 
 
 # group -> how it is placed; a recipe row is (group, chance, least, most): with this chance so many of them
@@ -484,7 +490,8 @@ GROUPS: dict[str, Callable[[Room], None]] = {
     "vanity": _vanity, "toilet": _toilet, "tub": _tub, "shower": _shower, "wardrobe": _wall_piece("wardrobe", 0.5),
     "cabinet": _wall_piece("cabinet"), "low cabinet": _wall_piece("low cabinet"), "files": _wall_piece("file cabinet"),
     "bookshelf": _wall_piece("bookshelf"), "refrigerator": _wall_piece("refrigerator", 0.5),
-    "picture": _hang(furniture.picture, 0.0), "mirror": _hang(furniture.mirror, 1.1), "board": _hang(furniture.board, 0.9),
+    "picture": _hang(furniture.picture, 0.0), "mirror": _hang(furniture.mirror, 1.1),
+    "board": _hang(furniture.board, 0.9),
     "small": _small, "radiator": _radiator, "bin": _bin, "clutter": _clutter, "rug": _rug, "chair": _stray_chair,
 }  # fmt: skip
 
@@ -492,7 +499,8 @@ RECIPES = {
     "bedroom": (
         ("door", 0.8, 1, 2), ("curtained window", 0.85, 1, 2), ("radiator", 0.3, 1, 1), ("bed", 1.0, 1, 2),
         ("wardrobe", 0.7, 1, 2), ("desk", 0.5, 1, 1), ("low cabinet", 0.5, 1, 1), ("bookshelf", 0.35, 1, 1),
-        ("easy chair", 0.25, 1, 1), ("chair", 0.25, 1, 1), ("sofa", 0.08, 1, 1), ("picture", 0.6, 1, 4), ("rug", 0.4, 1, 1),
+        ("easy chair", 0.25, 1, 1), ("chair", 0.25, 1, 1), ("sofa", 0.08, 1, 1), ("picture", 0.6, 1, 4),
+        ("rug", 0.4, 1, 1),
         ("small", 0.45, 1, 2), ("mirror", 0.25, 1, 1), ("clutter", 0.7, 1, 4),
     ),
     "living_room": (
@@ -508,7 +516,8 @@ RECIPES = {
     ),
     "office": (
         ("door", 0.75, 1, 1), ("window", 0.75, 1, 2), ("radiator", 0.35, 1, 1), ("desk", 1.0, 1, 4),
-        ("bookshelf", 0.6, 1, 3), ("files", 0.7, 1, 3), ("dining", 0.2, 1, 1), ("board", 0.5, 1, 2), ("chair", 0.5, 1, 3),
+        ("bookshelf", 0.6, 1, 3), ("files", 0.7, 1, 3), ("dining", 0.2, 1, 1), ("board", 0.5, 1, 2),
+        ("chair", 0.5, 1, 3),
         ("sofa", 0.1, 1, 1), ("refrigerator", 0.08, 1, 1), ("picture", 0.3, 1, 2), ("bin", 0.6, 1, 2),
         ("small", 0.2, 1, 1), ("clutter", 0.7, 1, 4),
     ),
@@ -518,9 +527,11 @@ RECIPES = {
         ("mirror", 0.2, 1, 1), ("picture", 0.15, 1, 1), ("clutter", 0.3, 1, 2),
     ),
     "library": (
-        ("door", 0.7, 1, 1), ("window", 0.55, 1, 2), ("bookshelf", 1.0, 3, 7), ("dining", 0.9, 1, 2), ("desk", 0.2, 1, 1),
+        ("door", 0.7, 1, 1), ("window", 0.55, 1, 2), ("bookshelf", 1.0, 3, 7), ("dining", 0.9, 1, 2),
+        ("desk", 0.2, 1, 1),
         ("counter", 0.15, 1, 1), ("sofa", 0.3, 1, 1), ("easy chair", 0.4, 1, 2), ("chair", 0.3, 1, 2),
-        ("files", 0.25, 1, 1), ("picture", 0.35, 1, 2), ("radiator", 0.2, 1, 1), ("bin", 0.3, 1, 1), ("clutter", 0.6, 1, 3),
+        ("files", 0.25, 1, 1), ("picture", 0.35, 1, 2), ("radiator", 0.2, 1, 1), ("bin", 0.3, 1, 1),
+        ("clutter", 0.6, 1, 3),
     ),
 }  # fmt: skip
 
@@ -570,7 +581,10 @@ def _shell(room: Room) -> None:
             if o.z0 == 0:
                 _hall(room, k, o)
     floor = Piece("floor", (room.width, room.depth, 0.1))
-    floor.add(box(0, 0, -0.1, room.width + 2 * thick, room.depth + 2 * thick, 0.1), kit.material("wet floor" if wet else "floor"))
+    floor.add(
+        box(0, 0, -0.1, room.width + 2 * thick, room.depth + 2 * thick, 0.1),
+        kit.material("wet floor" if wet else "floor"),
+    )
     room.placed.append(Placed(floor, room.width / 2, room.depth / 2, 0.0, 0.0, solid=False))
 
 
@@ -599,7 +613,9 @@ def _hall(room: Room, wall: int, o: Opening) -> None:
     hall.add(box(0, d / 2 - 0.05, 0, w, 0.1, h), paint)
     for x in (-w / 2 + 0.05, w / 2 - 0.05):
         hall.add(box(x, 0, 0, 0.1, d, h), paint)
-    hall.add(box(0, 0, -0.101, w, d, 0.1), room.kit.material("floor"), "floor").add(box(0, 0, h, w, d, 0.1), paint, NOTHING)
+    hall.add(box(0, 0, -0.101, w, d, 0.1), room.kit.material("floor"), "floor").add(
+        box(0, 0, h, w, d, 0.1), paint, NOTHING
+    )
     mid = (o.u0 + o.u1) / 2
     room.placed.append(_flipped(room.at_wall(hall, wall, mid, -d - 0.161)))
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
-from wsss_ros.data.furniture import NOTHING, Kit
+from wsss_ros.data.furniture import NOTHING
 from wsss_ros.data.room_layout import Room
+from wsss_ros.data.room_style import Kit
 from wsss_ros.geometry import compiled
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import Camera
@@ -392,8 +393,8 @@ def shade(
     for k, place in enumerate(light.places[:SHADOWS]):
         shadow[k] = _shadow(world, camera, view, place, light.radius, rng)
     return _light(
-        base, view.part, view.point, view.normal, shadow.reshape(SHADOWS, -1), light.places, light.colors, light.ambient,
-        world.looks, np.ascontiguousarray(eye), size,
+        base, view.part, view.point, view.normal, shadow.reshape(SHADOWS, -1), light.places, light.colors,
+        light.ambient, world.looks, np.ascontiguousarray(eye), size,
     )  # fmt: skip
 
 
@@ -445,7 +446,7 @@ def _corner_shade(x, size):
 
 @compiled
 def _lamp(x, n, place, eye):
-    """What a lamp gives to a point with normal n, and the cosine of its mirror image towards the eye. No arrays: speed."""
+    """What a lamp gives to a point with normal n, and the cosine of its mirror image to the eye. No arrays: speed."""
     tx, ty, tz = place[0] - x[0], place[1] - x[1], place[2] - x[2]
     r2 = tx * tx + ty * ty + tz * tz
     r = math.sqrt(r2) + 1e-6

@@ -1,8 +1,8 @@
 """Procedural rooms in ScanNet's layout, for every machine that has no ScanNet.
 
-A scene is planned (``room_layout``: what stands where; ``furniture``: its shapes and colours), walked through
-(``room_walk``), seen by ray casting (``room_render``) and written by ``scannet.write_scene``. Everything follows from
-the seed: the same seed gives the same bytes, in whichever process and beside however many others.
+A scene is planned (``room_layout``: what stands where; ``furniture``: its shapes; ``room_style``: its looks), walked
+through (``room_walk``), seen by ray casting (``room_render``) and written by ``scannet.write_scene``. Everything
+follows from the seed: the same seed gives the same bytes, in whichever process and beside however many others.
 """
 
 import multiprocessing
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt8
 
-from wsss_ros.data.furniture import Kit, style_named
 from wsss_ros.data.room_layout import KINDS, Room, plan
 from wsss_ros.data.room_render import Light, Sensor, View, World, exposure_gain, shade
+from wsss_ros.data.room_style import Kit, style_named
 from wsss_ros.data.room_walk import walk
 from wsss_ros.data.scannet import EXCERPT_CAMERA, write_scene
 from wsss_ros.labels import UNLABELLED, scannet20
@@ -60,7 +60,7 @@ def generate(
     """Make one room and write it as ``out_folder/room{seed:04d}_00`` in ScanNet's layout; returns that folder.
 
     ``kind`` is one of KINDS, ``frames`` the number of views and ``size`` their (width, height); None lets the seed
-    choose (60 to 120 views). ``style`` names the tables of ``furniture.STYLES`` from which looks are drawn. The kind
+    choose (60 to 120 views). ``style`` names the tables of ``room_style.STYLES`` from which looks are drawn. The kind
     stands in the scene's ``.txt`` as ``sceneType``, the seed in its name. Raises BadInput for an unknown kind or
     style, fewer than 2 frames, and where the scene exists already.
     """
