@@ -5,7 +5,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "wsss_ros"
-NODES = ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay")
+NODES = ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay", "recorder")
 
 setup(
     name=NAME,

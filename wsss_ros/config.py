@@ -80,6 +80,10 @@ class NodeConfig(Config):
 
 class SegmenterConfig(NodeConfig):
     weights: str = Field("", description="Checkpoint file; empty for the weights that ship with the package.")
+    label_space: str = Field(
+        "config/labels/scannet20.yaml",
+        description="Label file the weights must agree with; empty takes whatever the weights know.",
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the network.")
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the network; 0 leaves the choice to torch.")
@@ -115,6 +119,7 @@ class ReplayConfig(NodeConfig):
     loop: bool = Field(False, description="Start over at the end.")
     start_paused: bool = Field(False, description="Wait for ~/resume.")
     wait_for_subscribers_s: float = Field(0.0, ge=0, le=300, description="Wait at most this long for subscribers first.")
+    subscribers: int = Field(1, ge=1, le=100, description="So many of each image topic are waited for.")
 
 
 class RecorderConfig(NodeConfig):

@@ -3,6 +3,8 @@
 The two are independent: neither needs the other's input. This is what nodes, commands and scripts call.
 """
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +28,17 @@ class _Segmenter:
 
     kind: str
 
-    def __init__(self, weights: Checkpoint | str | Path, device: str, precision: str, threads: int):
+    def __init__(
+        self, weights: Checkpoint | str | Path, device: str, precision: str, threads: int, labels: LabelSpace | None
+    ):
         if threads > 0:
             torch.set_num_threads(threads)
         self.device = _device(device)
         self.dtype = _dtype(precision, self.device)
-        if not isinstance(weights, Checkpoint):
-            weights = checkpoint.load(weights or SHIPPED / f"{self.kind}.safetensors", self.kind)
+        if isinstance(weights, Checkpoint):
+            weights = replace(weights, network=copy.deepcopy(weights.network))  # the caller's stays as it is
+        else:
+            weights = checkpoint.load(weights or SHIPPED / f"{self.kind}.safetensors", self.kind, labels)
         self.labels: LabelSpace = weights.labels
         self.version: str = weights.version
         self.config = weights.config
@@ -50,15 +56,21 @@ class ImageSegmenter(_Segmenter):
     """Per-pixel classes of one RGB image.
 
     ``weights`` is a checkpoint or its file; empty for the weights that ship. ``precision`` "auto" takes
-    bfloat16 where the hardware has it. Raises BadInput when the weights or the device cannot be used.
+    bfloat16 where the hardware has it. With ``labels``, a file of another label space is refused. Raises
+    BadInput when the weights or the device cannot be used.
     """
 
     kind = "image"
 
     def __init__(
-        self, weights: Checkpoint | str | Path = "", device: str = "auto", precision: str = "auto", threads: int = 0
+        self,
+        weights: Checkpoint | str | Path = "",
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        labels: LabelSpace | None = None,
     ):
-        super().__init__(weights, device, precision, threads)
+        super().__init__(weights, device, precision, threads, labels)
         self.network = self.network.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
@@ -98,8 +110,9 @@ class CloudSegmenter(_Segmenter):
         precision: str = "auto",
         points: int = 40_000,
         threads: int = 0,
+        labels: LabelSpace | None = None,
     ):
-        super().__init__(weights, device, precision, threads)
+        super().__init__(weights, device, precision, threads, labels)
         self.points = points
 
     @property

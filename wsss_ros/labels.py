@@ -109,6 +109,11 @@ class LabelSpace:
         return table.take(labels, axis=0)
 
 
+def named(path: str | Path) -> LabelSpace:
+    """The label file ``path``, or the one of that name which ships with the package. Raises BadInput for neither."""
+    return LabelSpace.load(path if Path(path).exists() else share(str(path)))
+
+
 def scannet20() -> LabelSpace:
     """ScanNet's 20 benchmark classes."""
-    return LabelSpace.load(share("config/labels/scannet20.yaml"))
+    return named("config/labels/scannet20.yaml")

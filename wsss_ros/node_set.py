@@ -118,7 +118,9 @@ def processes(given: Arguments) -> list[Process]:
     if given.bag:
         # Where the cloud is built here, the recorded one must not mix with it.
         aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
-        replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 30.0}
+        # The accumulator is up long before the segmenter has loaded its weights: both are waited for.
+        replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 60.0}
+        replayed["subscribers"] = 1 + accumulate
         chosen.append(
             node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed)
         )

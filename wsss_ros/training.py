@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ import yaml
 
 from wsss_ros import checkpoint, networks
 from wsss_ros.checkpoint import Checkpoint, NetworkConfig
-from wsss_ros.config import ClassifyConfig, ImageTraining, OptimiserConfig, PointTraining, share
+from wsss_ros.config import ClassifyConfig, ImageTraining, OptimiserConfig, PointTraining
 from wsss_ros.data import open_scene
 from wsss_ros.data.samples import Batch, CloudSamples, ImageSamples, spread
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.labels import LabelSpace
+from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.classify import Classify
 from wsss_ros.methods.method import Method
 from wsss_ros.metrics import ConfusionMatrix
@@ -31,10 +31,11 @@ class TrainingDiverged(RuntimeError):
     """A loss that is not finite. The message names the step and the samples of its batch."""
 
 
+@runtime_checkable
 class Samples(Protocol):
     def __len__(self) -> int: ...
 
-    def batch(self, chosen: Sequence[int], rng: np.random.Generator, settings) -> Batch: ...
+    def batch(self, chosen: Sequence[int] | np.ndarray, rng: np.random.Generator, settings) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def train_classifiers(
     Writes ``image.safetensors``, ``point.safetensors``, the resolved configuration and ``scores.json`` to
     ``settings.output`` and, where asked for, the weights to ``settings.export``. Returns the scores.
     """
-    labels = LabelSpace.load(settings.labels if Path(settings.labels).exists() else share(settings.labels))
+    labels = named(settings.labels)
     train = open_scenes(settings.data.train.folder, labels)
     val = open_scenes(settings.data.val.folder, labels)
     output = Path(settings.output)

@@ -1,6 +1,9 @@
 """`wsss bench`: how fast the parts are on this machine, medians, each beside a baseline of the same run."""
 
+import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -17,6 +20,56 @@ def bench(
 ) -> None:
     """Print speeds beside their baselines. Close other programs first: all share the processor."""
     bench_pointnet2(runs, baseline_runs)
+    bench_ros()
+
+
+def bench_ros() -> None:
+    """Conversions, what a node adds to its network, and what is lost between two processes (best effort)."""
+    console = Console(stderr=True)
+    with console.status("messages and nodes: about two minutes"):
+        command = [sys.executable, "-m", "wsss_ros.nodes.bench"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise OSError(f"'{' '.join(command)}' ended with status {done.returncode}: {done.stderr.strip()[-800:]}")
+    report = json.loads(done.stdout)
+    Console().print(_conversions(report["conversions_ms"]), _overheads(report), _transports(report["transport"]))
+
+
+def _conversions(figures: dict[str, float]) -> Table:
+    table = _table("300,000 points, message to numpy and back (together at most 5 ms)", "what", "median ms")
+    for what, milliseconds in figures.items():
+        table.add_row(what.replace("_", " "), f"{milliseconds:.2f}")
+    both = figures["message_to_numpy"] + figures["numpy_to_message"]
+    table.add_row("read and write together", f"{both:.2f}", style="bold")
+    return table
+
+
+def _overheads(report: dict) -> Table:
+    heading = "message in to message out (a node may add 10 % or 15 ms, whichever is more)"
+    table = _table(heading, "node", "all, median ms", "network alone", "added", "allowed")
+    for node, what in (("image_segmenter", "640x480"), ("cloud_segmenter", "300,000 points")):
+        figures = report[f"{node}_ms"]
+        allowed = max(15.0, 0.1 * figures["network"])
+        row = (figures["message_to_message"], figures["network"], figures["added"], allowed)
+        table.add_row(f"{node}, {what}", *(f"{value:.1f}" for value in row))
+    return table
+
+
+def _transports(figures: dict) -> Table:
+    table = _table("best effort between two processes", "what", "profile", "sent", "lost")
+    whats = {"cloud": "300,000-point clouds, 10 Hz", "image": "640x480 images, 30 Hz"}
+    for load, profiles in figures.items():
+        for profile, counts in profiles.items():
+            name = "config/fastdds.xml" if profile == "with_profile" else "Fast DDS default"
+            table.add_row(whats[load], name, str(counts["sent"]), str(counts["lost"]))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    return table
 
 
 def bench_pointnet2(runs: int = 7, baseline_runs: int = 1) -> None:
@@ -29,9 +82,8 @@ def bench_pointnet2(runs: int = 7, baseline_runs: int = 1) -> None:
     torch.manual_seed(0)
     net = PointNet2(3).eval()
     small, large = _room(40_000), _room(200_000)
-    table = Table(title=f"PointNet++, paper's configuration, fp32, CPU, {torch.get_num_threads()} threads")
-    for heading, justify in (("what", "left"), ("median ms", "right"), ("compared", "left")):
-        table.add_column(heading, justify=justify)
+    title = f"PointNet++, paper's configuration, fp32, CPU, {torch.get_num_threads()} threads"
+    table = _table(title, "what", "median ms", "compared")
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with torch.inference_mode(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("PointNet++: neighbourhoods of 40,000 points", total=None)

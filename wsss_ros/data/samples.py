@@ -77,7 +77,7 @@ class ImageSamples:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, chosen: Sequence[int], rng: np.random.Generator, settings) -> Batch:
+    def batch(self, chosen: Sequence[int] | np.ndarray, rng: np.random.Generator, settings) -> Batch:
         """Augmented views (data.augment) of the chosen images; ``settings`` is config.ImageAugment."""
         views = []
         for index in chosen:
@@ -107,7 +107,7 @@ class CloudSamples:
     def __len__(self) -> int:
         return len(self.clouds)
 
-    def batch(self, chosen: Sequence[int], rng: np.random.Generator, settings) -> Batch:
+    def batch(self, chosen: Sequence[int] | np.ndarray, rng: np.random.Generator, settings) -> Batch:
         """Augmented sub-samples (data.augment) of the chosen clouds; ``settings`` is config.CloudAugment."""
         xyz, rgb = [], []
         for index in chosen:

@@ -1,7 +1,7 @@
 """The seam between the training loop and what is learned: four members, no registry."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -9,6 +9,7 @@ from wsss_ros.data.samples import Batch
 from wsss_ros.types import Scene
 
 
+@runtime_checkable
 class Method(Protocol):
     """One phase of training. Two-phase training is a list of Methods that share networks."""
 

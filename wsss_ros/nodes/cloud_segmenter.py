@@ -7,6 +7,7 @@ from sensor_msgs.msg import PointCloud2
 
 from wsss_ros.config import CloudSegmenterConfig
 from wsss_ros.geometry import find_up, parse_up
+from wsss_ros.labels import named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.label_info import publish_label_info
 from wsss_ros.nodes.node import MAP, Node, run
@@ -29,8 +30,9 @@ class CloudSegmenterNode(Node):
 
         config = self.config
         self.up = None if config.up == "auto" else parse_up(config.up)
+        space = named(config.label_space) if config.label_space else None
         self.segmenter = CloudSegmenter(
-            config.weights, config.device, config.precision, points=config.points, threads=config.threads
+            config.weights, config.device, config.precision, config.points, config.threads, space
         )
         self._warm_up()
         self.output = self.publisher(PointCloud2, "semantic_cloud", MAP)

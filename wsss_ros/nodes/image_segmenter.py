@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from wsss_ros.config import ImageSegmenterConfig
 from wsss_ros.geometry import unproject
+from wsss_ros.labels import named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.label_info import publish_label_info
 from wsss_ros.nodes.node import RESULT, SENSOR, SMALL_SENSOR, WARN, Node, run
@@ -51,7 +52,8 @@ class ImageSegmenterNode(Node):
         from wsss_ros.inference import ImageSegmenter
 
         config = self.config
-        self.segmenter = ImageSegmenter(config.weights, config.device, config.precision, config.threads)
+        space = named(config.label_space) if config.label_space else None
+        self.segmenter = ImageSegmenter(config.weights, config.device, config.precision, config.threads, space)
         self.segmenter(Frame(np.zeros((48, 64, 3), np.uint8)))  # the first forward is slow
         self.labels = self.publisher(Image, "semantic/image_raw", RESULT)
         self.confidence = self.publisher(Image, "semantic/confidence", RESULT)

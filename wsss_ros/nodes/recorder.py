@@ -41,12 +41,12 @@ class RecorderNode(Node):
         self._bag = Bag(self.config.output, [self._resolved(topic) for topic in TOPICS])
         for topic in TOPICS:
             self._record(topic)
+        self.get_logger().info(f"records into {self.config.output}")
 
     def deactivate(self) -> None:
         if self._bag is not None:
             self._bag.close()
             self._bag = None
-            self.get_logger().info(f"recorded {self.config.output}")
 
     def _resolved(self, topic: Topic) -> Topic:
         return topic._replace(name=self.resolve_topic_name(topic.name))

@@ -126,20 +126,21 @@ class Replay(Node):
                 self._clock_topic.publish(message)
 
     def _wait_for_subscribers(self, playback: Playback) -> None:
-        """Until each image topic, ground truth aside, has a subscriber, at most as long as configured."""
+        """Until each image topic, ground truth aside, has its subscribers, at most as long as configured."""
         images = {
             topic.name: self._offers[topic.name]
             for topic in self._recording.topics
             if topic.msgtype in (IMAGE, JPEG) and "ground_truth/" not in topic.name
         }
         until = time.monotonic() + self.config.wait_for_subscribers_s
-        while lonely := [name for name, publisher in images.items() if not publisher.get_subscription_count()]:
+        wanted = self.config.subscribers
+        while lonely := [name for name, publisher in images.items() if publisher.get_subscription_count() < wanted]:
             if time.monotonic() >= until or playback.stopped:
                 break
             time.sleep(0.05)
         if self.config.wait_for_subscribers_s and not playback.stopped:
             if lonely:
-                self.get_logger().warning(f"starts without a subscriber on {', '.join(lonely)}")
+                self.get_logger().warning(f"starts with fewer than {wanted} subscribers on {', '.join(lonely)}")
             time.sleep(SETTLE_S)
 
     def _end(self, playback: Playback) -> None:
