@@ -11,9 +11,14 @@ from jaxtyping import install_import_hook
 # An int is welcome where a float is wanted (PEP 484).
 install_import_hook("wsss_ros", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 from wsss_ros.labels import LabelSpace, scannet20  # noqa: E402
+
+# The same examples each time, and no deadline: a busy machine is no failure.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

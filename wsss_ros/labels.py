@@ -81,7 +81,7 @@ class LabelSpace:
             vector[self.index(tag)] = 1
         return vector
 
-    def tags(self, multi_hot: Iterable[float]) -> tuple[str, ...]:
+    def tags(self, multi_hot: Float32[np.ndarray, "C"]) -> tuple[str, ...]:
         return tuple(name for name, on in zip(self.names, multi_hot, strict=True) if on > 0.5)
 
     def present(self, labels: UInt8[np.ndarray, "..."], at_least: int = 1) -> tuple[str, ...]:
