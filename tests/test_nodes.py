@@ -1,6 +1,9 @@
 """Each node as a process of its own on real DDS, with tiny scenes and tiny networks."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 import simplejpeg  # noqa: E402
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from ros_probe import NodeProcess, Probe, wait  # noqa: E402
+from ros_probe import ROOT, NodeProcess, Probe, wait  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
@@ -22,6 +25,7 @@ from wsss_ros import checkpoint  # noqa: E402
 from wsss_ros.accumulate import VoxelMap  # noqa: E402
 from wsss_ros.config import AccumulatorConfig  # noqa: E402
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter  # noqa: E402
+from wsss_ros.labels import LabelSpace  # noqa: E402
 from wsss_ros.nodes import conversions  # noqa: E402
 from wsss_ros.types import Camera, Cloud, Frame  # noqa: E402
 
@@ -325,6 +329,24 @@ def test_a_pose_that_never_comes_is_named(probe, segmenter, images):
     assert f"on {segmenter.topic('color/image_raw')} " not in status.message.partition("no message")[0]
 
 
+def poses_between_the_views(probe, node: NodeProcess) -> None:
+    """Twelve views whose poses come half way between one and the next."""
+    for _ in range(12):
+        stamp = CLOCK.next()
+        send(probe, node, view(stamp) | {"pose": pose(stamp + 5 * 10**7)})
+        time.sleep(0.05)
+
+
+def test_poses_that_fit_no_view_are_told(probe, segmenter, images):
+    poses_between_the_views(probe, segmenter)
+    status = probe.told(segmenter, "no stamps within 0.02 s of each other; the newest, in seconds: color ", ", so no sem")
+    assert status.level == b"\x01"
+    stamp = CLOCK.next()
+    send(probe, segmenter, view(stamp))
+    answered(images["semantic/points"], stamp)
+    assert "no stamps" not in probe.told(segmenter, "").message
+
+
 def test_stamps_that_jump_back_are_told_and_matched_anew(probe, segmenter, images):
     first = CLOCK.next()
     send(probe, segmenter, view(first))
@@ -352,6 +374,17 @@ def test_parameters_are_described_with_their_range(probe, segmenter):
     assert probe.set(segmenter, "overlay_alpha", 0.5).successful
 
 
+def unusable_weights(folder: Path, sound: Path) -> dict[str, str]:
+    """Files by name, each with what is told of it."""
+    (folder / "foreign").write_bytes(b"not weights at all")
+    (folder / "truncated").write_bytes(sound.read_bytes()[:-100])
+    classes = LabelSpace("kitchen", ("cup", "pan"), ((1, 1, 1), (2, 2, 2)), (1, 2))
+    config = checkpoint.NetworkConfig("image", "resnet", {"width": 0.125})
+    checkpoint.save(folder / "of_kitchens", config.build(classes), config, classes)
+    unreadable = "not a readable checkpoint"
+    return {"foreign": unreadable, "truncated": unreadable, "of_kitchens": "label space 'kitchen' of 2 classes, wanted"}
+
+
 def test_lifecycle_of_the_image_segmenter(probe, segmenter, images, expected, tmp_path):
     assert probe.values(segmenter)["state"] == "active"
     assert not probe.transition(segmenter, "activate"), "an impossible transition is refused"
@@ -363,12 +396,11 @@ def test_lifecycle_of_the_image_segmenter(probe, segmenter, images, expected, tm
     assert probe.transition(segmenter, "cleanup")
     assert probe.state(segmenter) == "unconfigured"
     wait(lambda: probe.node.count_publishers(segmenter.topic("semantic/points")) == 0, 5, "cleanup leaves publishers")
-    (tmp_path / "broken.safetensors").write_bytes(b"not weights at all")
     before = probe.get(segmenter, "weights")
-    assert probe.set(segmenter, "weights", str(tmp_path / "broken.safetensors")).successful
-    assert not probe.transition(segmenter, "configure")
-    status = probe.told(segmenter, "configure failed", "broken.safetensors")
-    assert status.level == b"\x02"
+    for name, told in unusable_weights(tmp_path, Path(before)).items():
+        assert probe.set(segmenter, "weights", str(tmp_path / name)).successful
+        assert not probe.transition(segmenter, "configure")
+        assert probe.told(segmenter, "configure failed", name, told).level == b"\x02"
     probe.set(segmenter, "weights", before)
     probe.set(segmenter, "transport", "compressed")
     assert probe.transition(segmenter, "configure") and probe.transition(segmenter, "activate")
@@ -585,6 +617,15 @@ def test_a_silent_topic_is_named_with_what_was_received(probe, nodes, maps):
     assert status.level == b"\x01" and "so no cloud" in status.message
 
 
+def test_poses_that_fit_no_view_of_the_map_are_told(probe, nodes, maps):
+    node = nodes["cloud_accumulator"]
+    poses_between_the_views(probe, node)
+    probe.told(node, "no stamps within 0.02 s of each other", "so no cloud: stamp all by one clock")
+    stamp = CLOCK.next()
+    send(probe, node, view(stamp))
+    answered(maps, stamp)
+
+
 def test_stamps_that_jump_back_start_the_map_over(probe, nodes, maps):
     node, elsewhere = nodes["cloud_accumulator"], (0.5, 0.0, 0.0)
     for count in range(1, 5):
@@ -621,11 +662,28 @@ def test_cleanup_empties_the_map(probe, nodes, maps):
 # --- all -------------------------------------------------------------------------------------------
 
 
+def test_the_log_says_when_a_node_is_ready_and_with_what(probe, nodes, weights):
+    for name, kind in (("image_segmenter", "image"), ("cloud_segmenter", "point")):
+        version = checkpoint.load(weights[kind]).version
+        assert f"ready: weights {version} of scannet20 on cpu" in nodes[name].text
+    assert "ready: voxels of 0.02 m in frame 'map', at most 4000" in nodes["cloud_accumulator"].text
+
+
 def test_diagnostics_have_rate_latency_drops_and_weights(probe, nodes, images, weights):
     values = probe.values(nodes["image_segmenter"])
     assert values["weights"] == checkpoint.load(weights["image"], "image").version
     assert float(values["latency_median_ms"]) > 0 and float(values["latency_p95_ms"]) > 0 and float(values["rate_hz"]) >= 0
     assert int(values["dropped color encoding"]) >= 1 and int(values["dropped pose orientation"]) >= 2
+
+
+def test_ctrl_c_during_the_imports_makes_no_noise(tmp_path):
+    (tmp_path / "numpy.py").write_text("import time\nprint('imports', flush=True)\ntime.sleep(60)\n")
+    variables = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "wsss_ros.nodes.image_segmenter"]
+    node = subprocess.Popen(command, env=variables, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert node.stdout.readline() == "imports\n"
+    node.send_signal(signal.SIGINT)
+    assert node.communicate(timeout=10)[0] == "" and node.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize("name, by", [("image_segmenter", signal.SIGINT), ("cloud_segmenter", signal.SIGTERM),

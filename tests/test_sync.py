@@ -91,6 +91,23 @@ def test_a_silent_stream_is_named_and_the_others_stay_bounded():
     assert feed(sync, [("pose", 49)]) == [{"color": 49, "depth": 49, "pose": 49}]
 
 
+def test_stamps_that_never_fit_are_told_with_the_newest_of_each_stream():
+    sync = Synchronizer(VIEW, tolerance_ns=20 * MS)
+    behind = [(stream, n * SECOND - (stream == "pose") * 300 * MS) for n in range(1, 31) for stream in VIEW]
+    assert feed(sync, behind[:27]) == [] and sync.mismatch() == "", "a few may come by accident"
+    feed(sync, behind[27:])
+    assert sync.mismatch() == (
+        "no stamps within 0.02 s of each other; the newest, in seconds: color 30.000, depth 30.000, pose 29.700"
+    )
+    assert feed(sync, views([31 * SECOND])) and sync.mismatch() == ""
+
+
+def test_a_silent_stream_is_no_mismatch():
+    sync = Synchronizer(VIEW, tolerance_ns=20 * MS)
+    feed(sync, [(stream, n * SECOND) for n in range(50) for stream in ("color", "depth")])
+    assert sync.mismatch() == ""
+
+
 @pytest.mark.parametrize("length_s", [0.2, 0.5, 0.9, 3])
 def test_a_looped_bag_goes_on_at_once(length_s):
     stamps = [SECOND + n * 100 * MS for n in range(1 + round(length_s * 10))]

@@ -10,6 +10,7 @@ from typing import Any
 from wsss_ros.types import BadInput
 
 JUMP_NS = 1_000_000_000  # farther back than this is another time, not a message out of order
+PATIENCE = 10  # so many messages of every stream without a set are no accident
 STEPS_BACK = 3  # so many messages in a row behind their stream's newest are another time too
 
 
@@ -98,6 +99,7 @@ class Synchronizer:
         self.dropped: Counter[str] = Counter()
         self.matched = 0
         self.resets = 0
+        self._since_set: Counter[str] = Counter()  # messages by stream
         self._leader = streams[0]
         self._left_ns: int | None = None  # the time that the last jump left behind
         self._suspect: tuple[str, int, Any] | None = None
@@ -119,9 +121,18 @@ class Synchronizer:
         with self._lock:
             received = self.latest_received[stream]
             received.count, received.stamp_ns = received.count + 1, stamp_ns
+            self._since_set[stream] += 1
             for arrival in self._in_this_time(stream, stamp_ns, item):
                 self._insert(*arrival)
             return self._newest_set()
+
+    def mismatch(self) -> str:
+        """One sentence with the newest stamps where every stream brings messages and none fit; else empty."""
+        with self._lock:
+            if min(self._since_set[stream] for stream in self._streams) < PATIENCE:
+                return ""
+            newest = ", ".join(f"{name} {last.stamp_ns / 1e9:.3f}" for name, last in self.latest_received.items())
+        return f"no stamps within {self.tolerance_ns / 1e9:g} s of each other; the newest, in seconds: {newest}"
 
     # --- one time or another ---
 
@@ -173,6 +184,7 @@ class Synchronizer:
         self.dropped["clock_jump"] += self.pending
         self.resets += 1
         self._suspect = None
+        self._since_set.clear()
         self._empty()
 
     def _empty(self) -> None:
@@ -229,6 +241,7 @@ class Synchronizer:
         self._last_set_ns = self._streams[self._leader].stamps[choice[self._leader]]
         result = {name: self._streams[name].pop(at) for name, at in choice.items()}
         self.matched += len(result)
+        self._since_set.clear()
         self._left_ns = None  # by now nothing is under way from there
         for name, own in self._streams.items():
             cause = "unmatched" if name == self._leader else "surplus"

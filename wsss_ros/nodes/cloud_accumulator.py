@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from wsss_ros.accumulate import VoxelMap
 from wsss_ros.config import AccumulatorConfig
 from wsss_ros.nodes import conversions
+from wsss_ros.nodes.health import matching
 from wsss_ros.nodes.node import MAP, SENSOR, SMALL_SENSOR, WARN, Node, run
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Frame
@@ -44,15 +45,18 @@ class CloudAccumulatorNode(Node):
     def release(self) -> None:
         self.map = None
 
+    def summary(self) -> str:
+        config = self.config
+        return f"voxels of {config.voxel_size_m:g} m in frame '{config.frame_id}', at most {config.max_points}"
+
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
             return [], {}
-        values = {"points": str(len(self.map)), "clock_resets": str(self.sync.resets)}
-        values |= {f"sync {cause}": str(count) for cause, count in self.sync.dropped.items()}
-        if not self.map.full:
-            return [], values
-        text = f"the map is full at {len(self.map)} points and takes no new ones; raise max_points or voxel_size_m"
-        return [(WARN, text)], values
+        problems, values = matching(self.sync, "cloud")
+        if self.map.full:
+            text = f"the map is full at {len(self.map)} points and takes no new ones; raise max_points or voxel_size_m"
+            problems.append((WARN, text))
+        return problems, {"points": str(len(self.map))} | values
 
     # --- messages ---
 

@@ -45,6 +45,10 @@ class CloudSegmenterNode(Node):
     def release(self) -> None:
         self.segmenter = self.label_info = None
 
+    def summary(self) -> str:
+        made = self.segmenter
+        return f"weights {made.version} of {made.labels.name} on {made.device}"
+
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
             return [], {}

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from wsss_ros.sync import Synchronizer
+
 OK, WARN, ERROR = 0, 1, 2
 RECENT_S = 10.0
 MOST_CAUSES = 40
@@ -113,6 +115,14 @@ class Health:
             "latency_median_ms": f"{np.median(latency_ms):.1f}",
             "latency_p95_ms": f"{np.percentile(latency_ms, 95):.1f}",
         }
+
+
+def matching(sync: Synchronizer, purpose: str) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    """Problems and values of the diagnostics on matching by stamps; ``purpose`` is what cannot be made without."""
+    values = {"clock_resets": str(sync.resets)} | {f"sync {cause}": str(n) for cause, n in sync.dropped.items()}
+    if not (told := sync.mismatch()):
+        return [], values
+    return [(WARN, f"{told}, so no {purpose}: stamp all by one clock, or raise sync_tolerance_s")], values
 
 
 def cause_of(error: Exception) -> str:

@@ -14,6 +14,7 @@ from wsss_ros.config import ImageSegmenterConfig
 from wsss_ros.geometry import unproject
 from wsss_ros.labels import named
 from wsss_ros.nodes import conversions
+from wsss_ros.nodes.health import matching
 from wsss_ros.nodes.label_info import publish_label_info
 from wsss_ros.nodes.node import RESULT, SENSOR, SMALL_SENSOR, WARN, Node, run
 from wsss_ros.sync import Synchronizer
@@ -82,11 +83,15 @@ class ImageSegmenterNode(Node):
     def release(self) -> None:
         self.segmenter = self.label_info = None
 
+    def summary(self) -> str:
+        made = self.segmenter
+        return f"weights {made.version} of {made.labels.name} on {made.device}"
+
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
             return [], {}
-        values = {f"sync {cause}": str(count) for cause, count in self.sync.dropped.items()}
-        return [], {"weights": self.segmenter.version, "clock_resets": str(self.sync.resets)} | values
+        problems, values = matching(self.sync, "semantic/points")
+        return problems if self.wanted(self.points) else [], {"weights": self.segmenter.version} | values
 
     # --- messages ---
 

@@ -1,7 +1,8 @@
 """The base of the nodes: lifecycle, parameters from a Config, one worker, diagnostics, and an end without noise.
 
-A node defines ``name``, ``model`` and the hooks ``configure activate deactivate release report``, and calls
-``publisher listen every submit complain``. It never dies of a message: what a job raises is counted, logged and told.
+A node defines ``name``, ``model`` and the hooks ``configure activate deactivate release report summary``, and
+calls ``publisher listen every submit complain``. It never dies of a message: what a job raises is counted,
+logged and told.
 """
 
 import ctypes
@@ -74,6 +75,10 @@ class Node(LifecycleNode):
 
     def release(self) -> None:
         """Give back what ``configure`` took. Publishers end by themselves."""
+
+    def summary(self) -> str:
+        """What works with what, for the log line that says that the node is ready."""
+        return ""
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         """More problems, as (level, text), and values for the diagnostics."""
@@ -166,6 +171,7 @@ class Node(LifecycleNode):
     def _activate(self) -> None:
         self._worker.start()
         self.activate()
+        self.get_logger().info(": ".join(filter(None, ["ready", self.summary()])))
 
     def _deactivate(self, state: LifecycleState | None) -> None:
         while self._closables:
@@ -288,6 +294,7 @@ class Node(LifecycleNode):
 def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
     """Spin one node until SIGINT or SIGTERM, then end in order. Returns the exit status."""
     tune_allocator()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     node = None
     try:
         rclpy.init(args=args)
