@@ -19,6 +19,7 @@ from wsss_ros.types import BadInput, Camera, Frame
 TAGS_FILE = "tags.csv"
 _SCENE_ROW = "scene"
 _FRAME_RATE_HZ = 30
+_START_NS = 1_000_000_000  # of frame 0, for ROS takes 0 for "no time"
 _log = logging.getLogger("wsss_ros")
 
 
@@ -65,7 +66,7 @@ class PosedFrames:
     """The frames of one folder with a usable pose; images are decoded when asked for.
 
     Frames with a lost pose (-inf or NaN) are left out, as are incomplete ones; ``skipped`` counts them
-    by cause. ``stamps_ns`` maps frame numbers to time; where it has none, the numbers count at 30 Hz.
+    by cause. ``stamps_ns`` maps frame numbers to time; where it has none, the numbers count at 30 Hz from 1 s on.
     Raises BadInput naming the file for a pose that is no rigid 4x4 matrix.
     """
 
@@ -83,7 +84,7 @@ class PosedFrames:
 
     def stamp_ns(self, index: int) -> int:
         number = self.files[index].number
-        return self.stamps_ns.get(number, number * 1_000_000_000 // _FRAME_RATE_HZ)
+        return self.stamps_ns.get(number, _START_NS + number * 1_000_000_000 // _FRAME_RATE_HZ)
 
     def frame(self, index: int) -> Frame:
         """One view on the depth camera's pixels; depth the colour camera did not see counts as missing.

@@ -26,7 +26,7 @@ class RgbdFolder:
     camera-to-world in metres. ``camera-intrinsics.txt`` (3x3) or ``intrinsic/intrinsic_depth.txt`` (4x4) is the
     camera of the depth image, to which colour must be registered unless ``intrinsic/intrinsic_color.txt`` is
     there as well. ``tags.csv`` is optional. The world may be tilted, so ``world_up`` is None; frame numbers
-    count at 30 Hz. ``skipped`` counts the frames left out, by cause.
+    count at 30 Hz from 1 s on. ``skipped`` counts the frames left out, by cause.
 
     Raises BadInput, naming the file: here for no frames, missing intrinsics and broken poses; in ``frame`` for
     unreadable images and for colour and depth of different size.

@@ -194,7 +194,8 @@ class ScanNetScene:
 
     Frames come on the depth camera's pixels: colour of another size is averaged onto them, and depth outside
     the colour image counts as missing. Intrinsics come from ``intrinsic/``, else from the scene's ``.txt``, else
-    they are those of the 320x240 excerpt. Without ``timestamps.txt`` frame numbers count at 30 Hz.
+    they are those of the 320x240 excerpt. Without ``timestamps.txt`` frame numbers count at 30 Hz from
+    1 s on.
     Tags come from ``tags.csv``, where there is one, else from the truth: classes on at least 0.5 % of an image's
     pixels, or 0.05 % of the scene's points (without point labels: the union of the images' tags).
     Images and points are read anew at every call; ``skipped`` counts the frames left out, by cause.
