@@ -14,7 +14,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 import wsss_ros
-from wsss_ros import config
+from wsss_ros import config, node_set
 from wsss_ros.node_set import environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml", "open3d": "open3d-cpu", "backports": "backports.zstd"}
 NEWER_STDLIB = {"compression"}
 WITH_RCLPY = {"rcl_interfaces", "builtin_interfaces", "rosgraph_msgs", "std_msgs"}  # rclpy's wheel brings these
-WHERE_INSTALLED = {"sensor_msgs_py", "tf_transformations", "tf2_msgs", "vision_msgs"}
+WHERE_INSTALLED = {"tf2_msgs", "vision_msgs"}
 
 
 def third_party(folder: str) -> set[str]:
@@ -102,8 +102,25 @@ def test_parameter_file_has_the_defaults_of_the_configuration():
 def test_rviz_shows_what_the_nodes_publish():
     displays = yaml.safe_load((ROOT / "config/segment.rviz").read_text())["Visualization Manager"]["Displays"]
     topics = {display["Topic"]["Value"]: display["Topic"] for display in displays if "Topic" in display}
-    assert {"/color/image_raw", "/semantic_overlay/image_raw", "/semantic/points", "/semantic_cloud"} <= set(topics)
-    assert topics["/semantic_cloud"]["Durability Policy"] == "Transient Local"
+    images = {"/color/image_raw", "/semantic_overlay/image_raw", "/semantic_color/image_raw"}
+    assert set(topics) == images | {"/semantic/points", "/semantic_cloud", "/cloud"}
+    for cloud in ("/semantic_cloud", "/cloud"):
+        assert topics[cloud]["Durability Policy"] == "Transient Local"
+
+
+def test_rviz_is_told_where_the_topics_of_its_file_are():
+    text = (ROOT / "config/segment.rviz").read_text()
+
+    def remaps(**given: str) -> dict[str, str]:
+        processes = node_set.processes(node_set.arguments({"rviz": "true", **given}))
+        return dict(next(process.remaps for process in processes if process.name == "rviz2"))
+
+    assert remaps() == {}
+    assert remaps(color_topic="/cam/rgb") == {"/color/image_raw": "/cam/rgb"}
+    moved = remaps(namespace="robot", color_topic="rgb", cloud_topic="/map/points")
+    assert all(f"Value: {name}\n" in text for name in moved) and len(moved) == 6
+    assert (moved.pop("/color/image_raw"), moved.pop("/cloud")) == ("/robot/rgb", "/map/points")
+    assert all(topic == f"/robot{name}" for name, topic in moved.items())
 
 
 TALK = """

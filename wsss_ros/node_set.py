@@ -29,12 +29,12 @@ class Arguments(Config):
     rate: float | None = Field(None, gt=0, le=100, description="Speed of the replay against the recording.")
     loop: bool | None = Field(None, description="Start the replay over at its end.")
     device: str | None = Field(None, description="auto, cpu, cuda or cuda:N, for both networks.")
-    image_weights: str | None = Field(None, description="Checkpoint of the image network; by default the one that ships.")
-    cloud_weights: str | None = Field(None, description="Checkpoint of the point network; by default the one that ships.")
+    image_weights: str | None = Field(None, description="Checkpoint of the image network; else the one that ships.")
+    cloud_weights: str | None = Field(None, description="Checkpoint of the point network; else the one that ships.")
     params_file: str = Field("", description="Parameters of all nodes; empty for config/segment.yaml.")
     namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
     rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")
-    use_sim_time: bool | None = Field(None, description="Take the time from /clock; by default where a bag is replayed.")
+    use_sim_time: bool | None = Field(None, description="Take the time from /clock; by default with a bag.")
     accumulate: bool | None = Field(
         None, description="Build `cloud` from depth and poses here; by default where no bag is replayed."
     )
@@ -90,7 +90,7 @@ def arguments(given: Iterable[str] | Mapping[str, str]) -> Arguments:
 
 def processes(given: Arguments) -> list[Process]:
     """The processes to start. Raises BadInput where a file that was named is missing."""
-    params_file = str(_existing("params_file", given.params_file) if given.params_file else share("config/segment.yaml"))
+    params_file = _existing("params_file", given.params_file) if given.params_file else share("config/segment.yaml")
     accumulate = given.accumulate if given.accumulate is not None else not given.bag
     sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
 
@@ -101,7 +101,7 @@ def processes(given: Arguments) -> list[Process]:
             executable,
             module=module,
             parameters=told,
-            params_file=params_file,
+            params_file=str(params_file),
             remaps={old: new for old, new in remaps.items() if old != new},
             namespace=given.namespace,
             ends_the_set=ends_the_set,
@@ -125,7 +125,7 @@ def processes(given: Arguments) -> list[Process]:
             node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed)
         )
     if given.rviz:
-        chosen.append(_rviz(given.namespace, sim_time))
+        chosen.append(_rviz(given, sim_time))
     return chosen
 
 
@@ -144,17 +144,23 @@ def _view_topics(given: Arguments) -> dict[str, str]:
     }
 
 
-def _rviz(namespace: str, sim_time: bool) -> Process:
-    """RViz with absolute topic names in its file; a namespace is reached by remaps."""
-    shown = ("color/image_raw", "semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
-    prefix = f"/{namespace.strip('/')}/"
+def _rviz(given: Arguments, sim_time: bool) -> Process:
+    """RViz with absolute topic names in its file; a namespace and other names of the inputs are reached by remaps."""
+    results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
+    shown = {"color/image_raw": given.color_topic, "cloud": given.cloud_topic} | {name: name for name in results}
+    remaps = {f"/{name}": _absolute(topic, given.namespace) for name, topic in shown.items()}
     return Process(
         "rviz2",
         package="rviz2",
         arguments=("-d", str(share("config/segment.rviz"))),
         parameters={"use_sim_time": sim_time},
-        remaps={f"/{topic}": prefix + topic for topic in shown} if namespace.strip("/") else {},
+        remaps={name: topic for name, topic in remaps.items() if name != topic},
     )
+
+
+def _absolute(topic: str, namespace: str) -> str:
+    space = namespace.strip("/")
+    return topic if topic.startswith("/") else f"/{space}/{topic}" if space else f"/{topic}"
 
 
 def _weights(name: str, given: Arguments) -> str | None:
