@@ -29,7 +29,8 @@ demo: $(STAMP)
 	$(VENV)/bin/wsss demo $(DEMO)
 
 lint:
-	ruff check --line-length 120 --select E,F,W,I,B .
+	ruff check --line-length 120 --select E,F,W,I,B --ignore F722,F821 \
+	    --config 'lint.isort.known-third-party = ["launch"]' .  # ignored: jaxtyping's shapes are no annotations to it
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info

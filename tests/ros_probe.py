@@ -31,7 +31,10 @@ class NodeProcess:
         module = f"wsss_ros.nodes.{name}"
         command = [sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={self.space}", *options]
         self._output = log.open("wb")
-        environment = environment | {"PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
+        environment = environment | {
+            "PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}",
+            "OMP_NUM_THREADS": "1",
+        }
         self.process = subprocess.Popen(
             command, env=environment, cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT
         )

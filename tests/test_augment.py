@@ -20,7 +20,7 @@ def test_links_follow_the_view(seed, width, height):
     uv = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
     moved = view.uv_from_source(uv)
     near = np.rint(moved).astype(int)
-    # Bilinear reading is exact on a ramp away from the border; compare where a source pixel lands close to a view pixel.
+    # Bilinear reading is exact on a ramp away from the border; compare where a source pixel lands close to a view's.
     inner = (uv > 1).all(1) & (uv < [width - 2, height - 2]).all(1) & (near >= 0).all(1) & (near < 64).all(1)
     at = near[inner]
     offset = (at - moved[inner]) / np.array(view.scale)

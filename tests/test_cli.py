@@ -61,7 +61,9 @@ def failing(monkeypatch):
             """Fail."""
             raise error
 
-        monkeypatch.setitem(sys.modules, "wsss_ros.cli.bench", types.SimpleNamespace(bench=bench, __spec__=cli.__spec__))
+        monkeypatch.setitem(
+            sys.modules, "wsss_ros.cli.bench", types.SimpleNamespace(bench=bench, __spec__=cli.__spec__)
+        )
 
     return install
 
@@ -153,7 +155,9 @@ def test_who_does_not_hear_is_ended_by_force(nodes, name, status):
 def test_a_missing_rviz_is_named_and_nothing_is_left_running(nodes, monkeypatch):
     started = []
     start = up.Children.start
-    monkeypatch.setattr(up.Children, "start", lambda self, p: (start(self, p), started.append(self._running[p.name][1])))
+    monkeypatch.setattr(
+        up.Children, "start", lambda self, p: (start(self, p), started.append(self._running[p.name][1]))
+    )
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BadInput, match="rviz2.*not on this machine"):
         up.run([nodes("steady"), Process("rviz2", package="rviz2")])

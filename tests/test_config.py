@@ -62,7 +62,8 @@ def test_the_shipped_training_configuration_is_valid():
 
 def test_every_field_has_a_description():
     """They become ROS parameter descriptions and help texts."""
-    for model in (config.ImageSegmenterConfig, config.CloudSegmenterConfig, config.AccumulatorConfig, config.ReplayConfig):
+    nodes = (config.ImageSegmenterConfig, config.CloudSegmenterConfig, config.AccumulatorConfig, config.ReplayConfig)
+    for model in nodes:
         assert all(field.description for field in model.model_fields.values()), model
 
 

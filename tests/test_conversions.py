@@ -157,7 +157,8 @@ def test_clouds_that_cannot_be_read_say_why(change, told):
 
 
 def test_an_empty_cloud_is_read_as_empty():
-    assert len(conversions.read_cloud(PointCloud2(fields=spoilt_cloud(lambda m: None).fields, point_step=16)).cloud) == 0
+    message = PointCloud2(fields=spoilt_cloud(lambda m: None).fields, point_step=16)
+    assert len(conversions.read_cloud(message).cloud) == 0
 
 
 # --- images ----------------------------------------------------------------------------------------
@@ -258,8 +259,13 @@ def test_jpeg_and_png_come_out_as_rgb():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"RIFF....WEBP", simplejpeg.encode_jpeg(np.zeros((64, 64, 3), np.uint8))[:200], png(np.eye(9, dtype=np.uint8))[:50],
-     png(np.zeros((4, 4), np.uint16))],
+    [
+        b"",
+        b"RIFF....WEBP",
+        simplejpeg.encode_jpeg(np.zeros((64, 64, 3), np.uint8))[:200],
+        png(np.eye(9, dtype=np.uint8))[:50],
+        png(np.zeros((4, 4), np.uint16)),
+    ],
     ids=["nothing", "webp", "cut jpeg", "cut png", "depth png"],
 )
 def test_broken_compressed_images_say_why(data):

@@ -26,8 +26,8 @@ def test_demo(tmp_path, labels, ros_environment):
     torch.manual_seed(0)
     for kind, network in TINY.items():
         checkpoint.save(tmp_path / f"{kind}.safetensors", network.build(labels), network, labels)
-    command = [sys.executable, "-m", "wsss_ros.cli.main", "demo", "--scene", tmp_path / "scene0", "--out", tmp_path / "out"]
-    command += ["--hz", "4", "--image-weights", tmp_path / "image.safetensors"]
+    command = [sys.executable, "-m", "wsss_ros.cli.main", "demo", "--scene", tmp_path / "scene0"]
+    command += ["--out", tmp_path / "out", "--hz", "4", "--image-weights", tmp_path / "image.safetensors"]
     command += ["--cloud-weights", tmp_path / "point.safetensors"]
     done = subprocess.run(list(map(str, command)), env=ros_environment, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -39,9 +39,8 @@ def test_demo(tmp_path, labels, ros_environment):
     for node in ("image_segmenter", "cloud_segmenter"):
         figures = report["latency_ms"][node]
         assert 0 < figures["median"] <= figures["p95"]
-        assert report["diagnostics"][node]["weights"] == checkpoint.load(
-            tmp_path / f"{'image' if node == 'image_segmenter' else 'point'}.safetensors"
-        ).version
+        file = tmp_path / f"{'image' if node == 'image_segmenter' else 'point'}.safetensors"
+        assert report["diagnostics"][node]["weights"] == checkpoint.load(file).version
     vertices = ply.read(out / "cloud.ply")
     assert len(vertices) == report["cloud_points"] and vertices["label"].max() < 20
     for name in ("frames.png", "cloud.png"):

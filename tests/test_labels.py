@@ -69,7 +69,9 @@ def test_broken_label_spaces_are_refused(arguments, words):
 
 def test_files(tmp_path):
     path = tmp_path / "labels.yaml"
-    path.write_text("name: two\nclasses:\n  - {name: cup, id: 1, color: [1, 2, 3]}\n  - {name: pan, id: 5, color: [4, 5, 6]}\n")
+    path.write_text(
+        "name: two\nclasses:\n  - {name: cup, id: 1, color: [1, 2, 3]}\n  - {name: pan, id: 5, color: [4, 5, 6]}\n"
+    )
     assert module.named(path).names == ("cup", "pan")
     path.write_text("classes: [1]\n")
     with pytest.raises(BadInput, match="not a label file"):

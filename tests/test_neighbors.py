@@ -120,9 +120,7 @@ def test_hits_are_nearer_than_the_radius_by_hand(path):
 def test_trees_at_hand_change_nothing():
     xyz, centres = torch.from_numpy(room(3000)), torch.from_numpy(room(500, seed=1))
     tree, centre_tree = neighbors.grow(xyz), neighbors.grow(centres)
-    assert torch.equal(
-        neighbors.farthest_point_sample(xyz, 50, tree=tree), neighbors.farthest_point_sample(xyz, 50)
-    )
+    assert torch.equal(neighbors.farthest_point_sample(xyz, 50, tree=tree), neighbors.farthest_point_sample(xyz, 50))
     assert torch.equal(neighbors.ball_query(xyz, centres, 0.3, 8, tree), neighbors.ball_query(xyz, centres, 0.3, 8))
     for a, b in zip(neighbors.knn(centres, xyz, 3, centre_tree, tree), neighbors.knn(centres, xyz, 3), strict=True):
         assert torch.equal(a, b)

@@ -74,7 +74,8 @@ def nodes(weights, shared_ros_environment, tmp_path_factory):
 def probe(nodes, shared_ros_environment):
     made = Probe(shared_ros_environment)
     for node in nodes.values():
-        wait(lambda node=node: any(s.message for s in made.diagnostics.get(node.path, [])), 60, f"no life of {node.name}")
+        said = made.diagnostics.setdefault(node.path, [])
+        wait(lambda said=said: any(status.message for status in said), 60, f"no life of {node.name}")
         wait(lambda node=node: made.state(node) == "active", 60, f"{node.name} never became active")
     yield made
     made.close()
@@ -154,9 +155,11 @@ def send(probe: Probe, node: NodeProcess, messages: dict) -> None:
 
 def answered(got: list, stamp: int):
     """The message with this stamp, once it is there."""
-    return wait(
-        lambda: next((m for m in got if conversions.stamp_ns(m.header) == stamp), None), 10, f"no answer to stamp {stamp}"
-    )
+
+    def found():
+        return next((message for message in got if conversions.stamp_ns(message.header) == stamp), None)
+
+    return wait(found, 10, f"no answer to stamp {stamp}")
 
 
 def until_answered(ask, *answers: list) -> None:
@@ -218,7 +221,8 @@ def test_image_results(probe, segmenter, images, expected, labels):
             assert message.header == header(stamp, "camera_optical")
             assert (message.height, message.width) == (HEIGHT, WIDTH)
     wanted, confidence = expected
-    np.testing.assert_array_equal(np.frombuffer(got["semantic/image_raw"].data, np.uint8).reshape(HEIGHT, WIDTH), wanted)
+    classes = np.frombuffer(got["semantic/image_raw"].data, np.uint8).reshape(HEIGHT, WIDTH)
+    np.testing.assert_array_equal(classes, wanted)
     sent = np.frombuffer(got["semantic/confidence"].data, np.float32).reshape(HEIGHT, WIDTH)
     np.testing.assert_allclose(sent, confidence, rtol=1e-4)
     painted = np.frombuffer(got["semantic_color/image_raw"].data, np.uint8).reshape(HEIGHT, WIDTH, 3)
@@ -275,12 +279,20 @@ def test_color_does_not_wait_and_late_companions_still_make_points(probe, segmen
 
 
 BAD_VIEWS = {
-    "unknown encoding": ("color/image_raw", lambda s: set_to(image(s), encoding="yuv422"), "got 'yuv422', wanted one of"),
+    "unknown encoding": (
+        "color/image_raw",
+        lambda s: set_to(image(s), encoding="yuv422"),
+        "got 'yuv422', wanted one of",
+    ),
     "image cut off": ("color/image_raw", lambda s: set_to(image(s), height=HEIGHT + 9), "image size: "),
     "no pixels": ("color/image_raw", lambda s: Image(header=header(s, "c"), encoding="rgb8"), "empty image: 0 x 0"),
     "depth of another size": ("depth/image_rect", lambda s: depth_image(s, depths()[:20]), "depth size: 64 x 20"),
     "depth all missing": ("depth/image_rect", lambda s: depth_image(s, depths() * 0), "depth all missing"),
-    "depth encoding": ("depth/image_rect", lambda s: set_to(depth_image(s), encoding="64FC1"), "got '64FC1', wanted 16UC1"),
+    "depth encoding": (
+        "depth/image_rect",
+        lambda s: set_to(depth_image(s), encoding="64FC1"),
+        "got '64FC1', wanted 16UC1",
+    ),
     "camera not calibrated": ("color/camera_info", lambda s: camera_info(s, k=[0.0] * 9), "camera_info uncalibrated"),
     "camera of another size": ("color/camera_info", lambda s: camera_info(s, width=640), "camera_info size: 640 x 48"),
     "pose with NaN": ("pose", lambda s: pose(s, xyz=(np.nan, 0.0, 0.0)), "pose position: nan"),
@@ -324,7 +336,9 @@ def test_a_pose_that_never_comes_is_named(probe, segmenter, images):
         del messages["pose"]
         send(probe, segmenter, messages)
         time.sleep(0.5)
-    status = probe.told(segmenter, f"no message on {segmenter.topic('pose')} for ", "publishers), so no semantic/points")
+    status = probe.told(
+        segmenter, f"no message on {segmenter.topic('pose')} for ", "publishers), so no semantic/points"
+    )
     assert status.level == b"\x01"
     assert f"on {segmenter.topic('color/image_raw')} " not in status.message.partition("no message")[0]
 
@@ -339,7 +353,9 @@ def poses_between_the_views(probe, node: NodeProcess) -> None:
 
 def test_poses_that_fit_no_view_are_told(probe, segmenter, images):
     poses_between_the_views(probe, segmenter)
-    status = probe.told(segmenter, "no stamps within 0.02 s of each other; the newest, in seconds: color ", ", so no sem")
+    status = probe.told(
+        segmenter, "no stamps within 0.02 s of each other; the newest, in seconds: color ", ", so no sem"
+    )
     assert status.level == b"\x01"
     stamp = CLOCK.next()
     send(probe, segmenter, view(stamp))
@@ -406,7 +422,8 @@ def test_lifecycle_of_the_image_segmenter(probe, segmenter, images, expected, tm
     assert probe.transition(segmenter, "configure") and probe.transition(segmenter, "activate")
     message = CompressedImage(header=header(CLOCK.next(), "c"), format="jpeg")
     message.data.frombytes(simplejpeg.encode_jpeg(colors(), quality=100, colorsubsampling="444"))
-    until_answered(lambda: send(probe, segmenter, {"color/image_raw/compressed": message}), images["semantic/image_raw"])
+    compressed = {"color/image_raw/compressed": message}
+    until_answered(lambda: send(probe, segmenter, compressed), images["semantic/image_raw"])
     answer = images["semantic/image_raw"][-1]
     assert answer.header == message.header
     assert (np.frombuffer(answer.data, np.uint8) == expected[0].ravel()).mean() > 0.9
@@ -505,8 +522,14 @@ def test_an_odd_organised_cloud_keeps_its_order(probe, nodes, clouds):
 
 
 BAD_CLOUDS = {
-    "empty": (lambda s: cloud(s, Cloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))), "empty cloud: 0 points"),
-    "all NaN": (lambda s: cloud(s, Cloud(np.full((9, 3), np.nan, np.float32), np.zeros((9, 3), np.uint8))), "empty cloud: "),
+    "empty": (
+        lambda s: cloud(s, Cloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))),
+        "empty cloud: 0 points",
+    ),
+    "all NaN": (
+        lambda s: cloud(s, Cloud(np.full((9, 3), np.nan, np.float32), np.zeros((9, 3), np.uint8))),
+        "empty cloud: ",
+    ),
     "no rgb": (lambda s: conversions.cloud_message(header(s, "w"), room().xyz), "no colours"),
     "no fields": (lambda s: set_to(cloud(s), fields=[]), "cloud fields: got none"),
     "cut off": (lambda s: set_to(cloud(s), width=3001), "cloud size: "),
@@ -672,7 +695,9 @@ def test_the_log_says_when_a_node_is_ready_and_with_what(probe, nodes, weights):
 def test_diagnostics_have_rate_latency_drops_and_weights(probe, nodes, images, weights):
     values = probe.values(nodes["image_segmenter"])
     assert values["weights"] == checkpoint.load(weights["image"], "image").version
-    assert float(values["latency_median_ms"]) > 0 and float(values["latency_p95_ms"]) > 0 and float(values["rate_hz"]) >= 0
+    assert (
+        float(values["latency_median_ms"]) > 0 and float(values["latency_p95_ms"]) > 0 and float(values["rate_hz"]) >= 0
+    )
     assert int(values["dropped color encoding"]) >= 1 and int(values["dropped pose orientation"]) >= 2
 
 
@@ -680,7 +705,9 @@ def test_ctrl_c_during_the_imports_makes_no_noise(tmp_path):
     (tmp_path / "numpy.py").write_text("import time\nprint('imports', flush=True)\ntime.sleep(60)\n")
     variables = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-m", "wsss_ros.nodes.image_segmenter"]
-    node = subprocess.Popen(command, env=variables, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    node = subprocess.Popen(
+        command, env=variables, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert node.stdout.readline() == "imports\n"
     node.send_signal(signal.SIGINT)
     assert node.communicate(timeout=10)[0] == "" and node.returncode == -signal.SIGINT

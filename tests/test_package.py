@@ -37,7 +37,9 @@ def third_party(folder: str) -> set[str]:
 
 
 def is_ros(name: str) -> bool:
-    return name in {"rclpy", "launch", "launch_ros"} | WHERE_INSTALLED or name.endswith(("_msgs", "_srvs", "_interfaces"))
+    return name in {"rclpy", "launch", "launch_ros"} | WHERE_INSTALLED or name.endswith(
+        ("_msgs", "_srvs", "_interfaces")
+    )
 
 
 def setup_argument(name: str):
@@ -58,7 +60,10 @@ def test_setup_requires_what_is_imported_and_nothing_else():
 def test_package_xml_depends_on_the_ros_packages_that_are_imported():
     package = ElementTree.parse(ROOT / "package.xml").getroot()
     depends = {element.text for element in package.iter("exec_depend")}
-    wheels = {Requirement(text).name.removeprefix("ros-jazzy-").replace("-", "_") for text in setup_argument("extras_require")["ros"]}
+    wheels = {
+        Requirement(text).name.removeprefix("ros-jazzy-").replace("-", "_")
+        for text in setup_argument("extras_require")["ros"]
+    }
     imported = {name for folder in ("wsss_ros", "launch") for name in third_party(folder) if is_ros(name)}
     assert imported <= depends
     assert imported - {"launch", "launch_ros"} - WITH_RCLPY - WHERE_INSTALLED <= wheels

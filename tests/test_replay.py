@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from test_bag import TinyScene, write_scene_folder
+
 from wsss_ros.config import share
 from wsss_ros.data import bag
 from wsss_ros.data.messages import Raw, SceneRecording, Topic

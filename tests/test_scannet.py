@@ -423,10 +423,10 @@ def test_other_broken_files_are_named(folder, labels):
     (folder / "timestamps.txt").unlink()
     (folder / "room.txt").write_text("axisAlignment = 1 0 0\n")
     with pytest.raises(BadInput, match="room.txt: 'axisAlignment"):
-        ScanNetScene(folder, labels).axis_alignment
+        _ = ScanNetScene(folder, labels).axis_alignment
     ply.write(folder / "room_vh_clean_2.ply", np.zeros(3, [("x", "f4"), ("y", "f4"), ("z", "f4")]))
     with pytest.raises(BadInput, match=r"no vertex property \['red', 'green', 'blue'\]"):
-        ScanNetScene(folder, labels).cloud
+        _ = ScanNetScene(folder, labels).cloud
 
 
 def test_folders_that_are_no_scan(tmp_path, labels):

@@ -84,7 +84,8 @@ def test_every_true_point_counts_and_uncovered_ones_are_missed(bags, labels):
 
 
 def test_colours_come_back_from_the_message(bags):
-    assert np.array_equal(bags[1].cloud.rgb, RGB[:3])
+    assert np.array_equal(bags[1].input_cloud.rgb, RGB[:3])
+    assert (bags[1].input_cloud.labels == 255).all()
 
 
 def test_without_truth_there_is_no_score(bags, labels):

@@ -12,6 +12,7 @@ from wsss_ros.data.samples import Batch, CloudSamples, ImageSamples
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.types import BadInput
 
+
 def settings_for(tmp_path, **changes) -> ClassifyConfig:
     optimiser = {"name": "adam", "lr": 0.01}
     values = {

@@ -23,8 +23,8 @@ class VoxelMap:
     range), ``pixels_map_full`` and ``pixels_out_of_range`` (beyond 2^20 voxels from the origin).
     """
 
-    def __init__(self, config: AccumulatorConfig = AccumulatorConfig()) -> None:
-        self.config = config
+    def __init__(self, config: AccumulatorConfig | None = None) -> None:
+        self.config = config or AccumulatorConfig()
         self.clear()
         self._warm_up()
 

@@ -91,7 +91,7 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path}: not a readable checkpoint ({error}); wanted a .safetensors file of wsss_ros") from error
+        raise BadInput(f"{path}: not a readable checkpoint ({error}); wanted .safetensors of wsss_ros") from error
     description = _description(path, metadata)
     try:
         network_fields = description["network"]
@@ -110,7 +110,7 @@ def _description(path: Path, metadata: dict) -> dict:
     try:
         description = json.loads(metadata["wsss_ros"])
     except (KeyError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path}: a safetensors file, but not of wsss_ros; wanted one written by 'wsss train'") from error
+        raise BadInput(f"{path}: a safetensors file, but not of wsss_ros; wanted one of 'wsss train'") from error
     if description.get("format") != FORMAT:
         raise BadInput(f"{path}: format '{description.get('format')}', wanted '{FORMAT}'; train or convert it anew")
     return description
@@ -118,7 +118,7 @@ def _description(path: Path, metadata: dict) -> dict:
 
 def _check(path: Path, config: NetworkConfig, own: LabelSpace, kind: str | None, wanted: LabelSpace | None) -> None:
     if kind is not None and config.kind != kind:
-        raise BadInput(f"{path}: holds a network for '{config.kind}', wanted one for '{kind}'; are the two files swapped?")
+        raise BadInput(f"{path}: a network for '{config.kind}', wanted one for '{kind}'; are the two files swapped?")
     if wanted is not None and own.names != wanted.names:
         differing = sorted(set(own.names) ^ set(wanted.names)) or "only their order"
         raise BadInput(
@@ -138,7 +138,7 @@ def _fill(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> N
         )
     broken = [n for n, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if broken:
-        raise BadInput(f"{path}: weights that are not finite in {broken[:5]}; this training diverged, use an earlier file")
+        raise BadInput(f"{path}: weights that are not finite in {broken[:5]}; training diverged, use an earlier file")
     network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()})
 
 

@@ -66,7 +66,11 @@ def _known_keys(model: type[BaseModel], path: tuple) -> set[str]:
 def share(name: str) -> Path:
     """A file of ``config/`` or ``launch/``, in a source tree or where setup.py installed it."""
     package = Path(__file__).resolve().parent
-    roots = [package.parent, *(up / "share" / "wsss_ros" for up in package.parents), Path(sys.prefix) / "share/wsss_ros"]
+    roots = [
+        package.parent,
+        *(up / "share" / "wsss_ros" for up in package.parents),
+        Path(sys.prefix) / "share/wsss_ros",
+    ]
     for root in roots:
         if (root / name).exists():
             return root / name
@@ -74,8 +78,12 @@ def share(name: str) -> Path:
 
 
 class NodeConfig(Config):
-    autostart: bool = Field(True, description="Configure and activate at start; false waits for the lifecycle services.")
-    sensor_timeout_s: float = Field(5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn.")
+    autostart: bool = Field(
+        True, description="Configure and activate at start; false waits for the lifecycle services."
+    )
+    sensor_timeout_s: float = Field(
+        5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn."
+    )
 
 
 class SegmenterConfig(NodeConfig):
@@ -98,13 +106,19 @@ class ImageSegmenterConfig(SegmenterConfig):
 
 
 class CloudSegmenterConfig(SegmenterConfig):
-    points: int = Field(40_000, ge=1_000, le=2_000_000, description="Points the network sees; the rest is interpolated.")
-    up: str = Field("0,0,1", description="Direction against gravity in the cloud's frame: 'x,y,z', or 'auto' to find it.")
+    points: int = Field(
+        40_000, ge=1_000, le=2_000_000, description="Points the network sees; the rest is interpolated."
+    )
+    up: str = Field(
+        "0,0,1", description="Direction against gravity in the cloud's frame: 'x,y,z', or 'auto' to find it."
+    )
 
 
 class AccumulatorConfig(NodeConfig):
     voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel; one point each.")
-    max_points: int = Field(1_000_000, ge=1_000, le=20_000_000, description="Bound on the map; full, it takes no new voxels.")
+    max_points: int = Field(
+        1_000_000, ge=1_000, le=20_000_000, description="Bound on the map; full, it takes no new voxels."
+    )
     min_depth_m: float = Field(0.2, ge=0, le=10, description="Nearer pixels are ignored.")
     max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels are ignored.")
     min_hits: int = Field(2, ge=1, le=100, description="Observations before a voxel is published.")
@@ -118,7 +132,9 @@ class ReplayConfig(NodeConfig):
     rate: float = Field(1.0, gt=0, le=100, description="Speed against the recording.")
     loop: bool = Field(False, description="Start over at the end.")
     start_paused: bool = Field(False, description="Wait for ~/resume.")
-    wait_for_subscribers_s: float = Field(0.0, ge=0, le=300, description="Wait at most this long for subscribers first.")
+    wait_for_subscribers_s: float = Field(
+        0.0, ge=0, le=300, description="Wait at most this long for subscribers first."
+    )
     subscribers: int = Field(1, ge=1, le=100, description="So many of each image topic are waited for.")
 
 

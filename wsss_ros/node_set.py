@@ -121,9 +121,7 @@ def processes(given: Arguments) -> list[Process]:
         # The accumulator is up long before the segmenter has loaded its weights: both are waited for.
         replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 60.0}
         replayed["subscribers"] = 1 + accumulate
-        chosen.append(
-            node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed)
-        )
+        chosen.append(node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed))
     if given.rviz:
         chosen.append(_rviz(given, sim_time))
     return chosen

@@ -19,7 +19,7 @@ REACH_M = 0.05
 
 @dataclass
 class Points:
-    """A labelled cloud out of a bag."""
+    """A cloud out of a bag; labels are 255 where it has none."""
 
     xyz: Float32[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "N 3"]
@@ -37,11 +37,13 @@ class Played:
 
 @dataclass
 class Published:
-    """The output: labels and confidence by stamp, the last labelled cloud, latencies (s), last diagnostics."""
+    """The output: labels and confidence by stamp, the last labelled cloud and the last one it was made of,
+    latencies (s), last diagnostics."""
 
     labels: dict[int, np.ndarray] = field(default_factory=dict)
     confidence: dict[int, np.ndarray] = field(default_factory=dict)
     cloud: Points | None = None
+    input_cloud: Points | None = None
     image_latency: list[float] = field(default_factory=list)
     cloud_latency: list[float] = field(default_factory=list)
     image_arrivals: list[int] = field(default_factory=list)
@@ -80,6 +82,8 @@ def read_published(path: str | Path) -> Published:
             _note(published.image_latency, arrived.get(("color/image_raw", stamp)), received_ns)
         elif name == "semantic/confidence":
             published.confidence[stamp] = _image(message)
+        elif name == "cloud":
+            published.input_cloud = _points(message)
         elif name == "semantic_cloud":
             published.cloud = _points(message)
             _note(published.cloud_latency, arrived.get(("cloud", stamp)), received_ns)
@@ -164,7 +168,7 @@ def _image(message) -> np.ndarray:
 
 
 def _points(message) -> Points:
-    """A labelled cloud as our nodes and bags write it: x y z rgb float32, label uint32."""
+    """A cloud as our nodes and bags write it: x y z rgb float32, label uint32 where it has labels."""
     kinds = {6: "<u4", 7: "<f4"}
     fields = {"names": [], "formats": [], "offsets": [], "itemsize": message.point_step}
     for item in message.fields:
@@ -176,4 +180,5 @@ def _points(message) -> Points:
     rgb = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
     xyz = np.stack([rows["x"], rows["y"], rows["z"]], axis=1)
     finite = np.isfinite(xyz).all(axis=1)
-    return Points(xyz[finite], rgb[finite], rows["label"].astype(np.uint8)[finite])
+    labels = rows["label"].astype(np.uint8) if "label" in rows.dtype.names else np.full(len(rows), UNLABELLED, np.uint8)
+    return Points(xyz[finite], rgb[finite], labels[finite])

@@ -141,9 +141,11 @@ def _clouds(played, published, labels):
     """The published cloud in its colours and in its classes, beside the truth where there is any."""
     from wsss_ros import pictures
 
-    cloud, truth = published.cloud, played.cloud_truth
+    cloud, source, truth = published.cloud, published.input_cloud, played.cloud_truth
     like = (truth or cloud).xyz
-    views = [(cloud.xyz, cloud.rgb, "accumulated cloud"), (cloud.xyz, labels.colorize(cloud.labels), "prediction")]
+    views = [(cloud.xyz, labels.colorize(cloud.labels), "prediction (from the points alone)")]
+    if source is not None:
+        views.insert(0, (source.xyz, source.rgb, "accumulated cloud"))
     seen = set(labels.present(cloud.labels))
     if truth is not None:
         views.append((truth.xyz, labels.colorize(truth.labels), "truth"))

@@ -29,9 +29,7 @@ class View:
         return uv * np.array(self.scale) + np.array(self.offset)
 
 
-def random_view(
-    rng: np.random.Generator, width: int, height: int, long_side: tuple[int, int], crop: int
-) -> View:
+def random_view(rng: np.random.Generator, width: int, height: int, long_side: tuple[int, int], crop: int) -> View:
     """Rescale the longer side to a random size in ``long_side``, crop ``crop`` x ``crop``, flip with p = 0.5.
 
     An axis that is shorter than the crop after rescaling is placed at random inside it and padded.
@@ -78,18 +76,14 @@ def random_color_matrix(
     return matrix.astype(np.float32)
 
 
-def apply_color_matrices(
-    rgb: Float[Tensor, "B 3 H W"], matrices: Float[Tensor, "B 3 4"]
-) -> Float[Tensor, "B 3 H W"]:
+def apply_color_matrices(rgb: Float[Tensor, "B 3 H W"], matrices: Float[Tensor, "B 3 4"]) -> Float[Tensor, "B 3 H W"]:
     """Each image through its own colour matrix, clipped to 0..1."""
     luma = torch.einsum("bchw,c->b", rgb, torch.tensor(_LUMA, device=rgb.device)) / (rgb.shape[2] * rgb.shape[3])
     mixed = torch.bmm(matrices[:, :, :3], rgb.flatten(2)) + (matrices[:, :, 3] * luma[:, None])[:, :, None]
     return mixed.view_as(rgb).clamp_(0, 1)
 
 
-def random_cloud_matrix(
-    rng: np.random.Generator, rotation_deg: float, flip: bool
-) -> Float32[np.ndarray, "3 3"]:
+def random_cloud_matrix(rng: np.random.Generator, rotation_deg: float, flip: bool) -> Float32[np.ndarray, "3 3"]:
     """Flips along x and y, p = 0.5 each, and a rotation of ± ``rotation_deg`` about the upright axis z."""
     angle = math.radians(rng.uniform(-rotation_deg, rotation_deg))
     rotation = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])

@@ -98,9 +98,7 @@ def image_message(head: object, image: np.ndarray, encoding: str) -> object:
     height, width = image.shape[:2]
     data = image.reshape(-1).view(np.uint8)
     step = len(data) // height
-    return make(
-        IMAGE, header=head, height=height, width=width, encoding=encoding, is_bigendian=0, step=step, data=data
-    )
+    return make(IMAGE, header=head, height=height, width=width, encoding=encoding, is_bigendian=0, step=step, data=data)
 
 
 def jpeg_message(head: object, rgb: UInt8[np.ndarray, "H W 3"], quality: int) -> object:

@@ -18,7 +18,9 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(out, out, 3, padding=dilation2, dilation=dilation2, bias=False)
         self.bn2 = nn.BatchNorm2d(out)
         same = cin == out and stride == 1
-        self.downsample = None if same else nn.Sequential(nn.Conv2d(cin, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        self.downsample = (
+            None if same else nn.Sequential(nn.Conv2d(cin, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)

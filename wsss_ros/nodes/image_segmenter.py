@@ -129,9 +129,7 @@ class ImageSegmenterNode(Node):
         labels, confidence = (values.reshape(-1)[pixel] for values in view.result)
         header = Header(stamp=view.header.stamp, frame_id=frame_id)
         read = conversions.ReadCloud(cloud, None, 1, len(cloud))
-        self.points.publish(
-            conversions.semantic_cloud_message(header, read, labels, confidence, self.segmenter.labels)
-        )
+        self.points.publish(conversions.semantic_cloud_message(header, read, labels, confidence, self.segmenter.labels))
 
     def _publish_images(self, view: View, labels: np.ndarray, confidence: np.ndarray) -> None:
         def publish(publisher: Any, pixels: np.ndarray, encoding: str) -> None:
