@@ -155,8 +155,8 @@ def train_classifiers(
 ) -> dict:
     """Phase one of the paper: image and point network, each alone, and their scores on the val scenes.
 
-    Writes ``image.safetensors``, ``point.safetensors``, the resolved configuration and ``scores.json`` to
-    ``settings.output`` and, where asked for, the weights to ``settings.export``. Returns the scores.
+    Writes ``image.safetensors`` and ``point.safetensors``, the resolved configuration and the scores to
+    ``settings.output`` and, where asked for, the weights to ``settings.export``. Returns the scores by network.
     """
     labels = named(settings.labels)
     train = open_scenes(settings.data.train.folder, labels)
@@ -169,7 +169,8 @@ def train_classifiers(
         scores["image"] = _train_images(settings, settings.image, labels, train, val, command, report)
     if settings.point is not None:
         scores["point"] = _train_clouds(settings, settings.point, labels, train, val, command, report)
-    (output / "scores.json").write_text(json.dumps(scores, indent=1))
+    for kind, score in scores.items():
+        (output / f"{kind}_scores.json").write_text(json.dumps(score, indent=1))
     return scores
 
 

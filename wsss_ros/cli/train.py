@@ -11,6 +11,7 @@ import typer
 
 def train(
     config: Annotated[Path, typer.Argument(help="A training configuration, such as config/classify_rooms.yaml.")],
+    only: Annotated[str, typer.Option(help="image or point: train this network alone.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that generate missing rooms.")] = 2,
 ) -> None:
     """Train both networks from class tags; scenes that are missing are generated first."""
@@ -23,6 +24,8 @@ def train(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     console = Console()
     settings = configuration.load(ClassifyConfig, config)
+    if only:
+        settings = _alone(settings, only)
     for part in (settings.data.train, settings.data.val):
         _ensure_rooms(part, workers)
     with _progress(console) as (bar, tasks):
@@ -39,6 +42,14 @@ def train(
     console.print(f"weights, configuration and scores: {settings.output}")
     if settings.export is not None:
         console.print(f"weights that ship: {settings.export.folder}")
+
+
+def _alone(settings, kind: str):
+    from wsss_ros.types import BadInput
+
+    if kind not in ("image", "point"):
+        raise BadInput(f"--only {kind}: wanted image or point")
+    return settings.model_copy(update={"point" if kind == "image" else "image": None})
 
 
 def _ensure_rooms(part, workers: int) -> None:
