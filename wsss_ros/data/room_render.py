@@ -302,8 +302,8 @@ def _outside(out, accent, u, v, seed):
 
 
 @compiled
-def _paint(out, texture, u, v, along, across, color, accent, scale, seed):
-    """The linear colour of one surface point into ``out``."""
+def _picture(out, texture, u, v, color, accent, scale, seed):
+    """Textures of many colours: the linear colour of one surface point into ``out``."""
     out[:] = color
     if texture == _BOOKS:
         _book(out, u, scale, seed)
@@ -311,12 +311,6 @@ def _paint(out, texture, u, v, along, across, color, accent, scale, seed):
         _art(out, accent, u, v, scale, seed)
     elif texture == _OUTSIDE:
         _outside(out, accent, u, v, seed)
-    else:
-        share, bright = _mixed(texture, u, v, along, across, scale, seed)
-        for i in range(3):
-            out[i] = (accent[i] + (color[i] - accent[i]) * share) * bright
-    for i in range(3):
-        out[i] = min(max(out[i], 0.0), 1.0)
 
 
 @compiled
@@ -336,9 +330,16 @@ def _albedo(part, point, flat, origin, turn, grain, color, accent, texture, look
         level = abs(flat[k, 2]) > 0.7
         u = q[0] if level or abs(ny) >= abs(nx) else q[1]
         v = q[1] if level else q[2]
-        along = q[grain[p]]
-        across = q[0] + q[1] + q[2] - along
-        _paint(out[k], texture[p], u, v, along, across, color[p], accent[p], looks[p, 0], seed[p])
+        if texture[p] in (_BOOKS, _ART, _OUTSIDE):
+            _picture(out[k], texture[p], u, v, color[p], accent[p], looks[p, 0], seed[p])
+        else:  # the most; without views of arrays, for speed
+            along = q[grain[p]]
+            across = q[0] + q[1] + q[2] - along
+            share, bright = _mixed(texture[p], u, v, along, across, looks[p, 0], seed[p])
+            for i in range(3):
+                out[k, i] = (accent[p, i] + (color[p, i] - accent[p, i]) * share) * bright
+        for i in range(3):
+            out[k, i] = min(max(out[k, i], 0.0), 1.0)
     return out
 
 
@@ -434,28 +435,26 @@ def _near(d):
 
 
 @compiled
-def _corner_shade(x, size):
+def _corner_shade(x, y, z, size):
     """Corners are darker, being lit from fewer sides: 1 in the open, less where a second wall is near."""
     total, largest = 0.0, 0.0
-    for i in range(3):
-        low, high = _near(abs(x[i])), _near(abs(size[i] - x[i]))
+    for at, most in ((x, size[0]), (y, size[1]), (z, size[2])):
+        low, high = _near(abs(at)), _near(abs(most - at))
         total += low + high
         largest = max(largest, low, high)
-    return 1 - 0.3 * min(total - largest, 1.0) - 0.1 * _near(abs(x[2]))
+    return 1 - 0.3 * min(total - largest, 1.0) - 0.1 * _near(abs(z))
 
 
 @compiled
-def _lamp(x, n, place, eye):
-    """What a lamp gives to a point with normal n, and the cosine of its mirror image to the eye. No arrays: speed."""
-    tx, ty, tz = place[0] - x[0], place[1] - x[1], place[2] - x[2]
+def _lamp(tx, ty, tz, nx, ny, nz, bx, by, bz):
+    """What a lamp at t from a point with normal n gives it, and the cosine of its mirror image to the eye, which is
+    in the direction b. No arrays: speed."""
     r2 = tx * tx + ty * ty + tz * tz
     r = math.sqrt(r2) + 1e-6
     tx, ty, tz = tx / r, ty / r, tz / r
-    facing = max(n[0] * tx + n[1] * ty + n[2] * tz, 0.0)
-    bx, by, bz = eye[0] - x[0], eye[1] - x[1], eye[2] - x[2]
-    r = math.sqrt(bx * bx + by * by + bz * bz) + 1e-6
-    hx, hy, hz = tx + bx / r, ty + by / r, tz + bz / r
-    half = (n[0] * hx + n[1] * hy + n[2] * hz) / (math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6)
+    facing = max(nx * tx + ny * ty + nz * tz, 0.0)
+    hx, hy, hz = tx + bx, ty + by, tz + bz
+    half = (nx * hx + ny * hy + nz * hz) / (math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6)
     return (0.9 * facing + 0.1) / (r2 + 0.8), half
 
 
@@ -467,11 +466,15 @@ def _light(base, part, point, normal, shadow, places, colors, ambient, looks, ey
         p = part[k]
         if p < 0:
             continue
-        dim = _corner_shade(point[k], size) * (0.75 + 0.25 * normal[k, 2])
+        x, y, z, nx, ny, nz = point[k, 0], point[k, 1], point[k, 2], normal[k, 0], normal[k, 1], normal[k, 2]
+        dim = _corner_shade(x, y, z, size) * (0.75 + 0.25 * nz)
         for i in range(3):
             total[i], shine[i] = ambient[i] * dim, 0.0
+        bx, by, bz = eye[0] - x, eye[1] - y, eye[2] - z
+        r = math.sqrt(bx * bx + by * by + bz * bz) + 1e-6
+        bx, by, bz = bx / r, by / r, bz / r
         for m in range(len(places)):
-            strength, half = _lamp(point[k], normal[k], places[m], eye)
+            strength, half = _lamp(places[m, 0] - x, places[m, 1] - y, places[m, 2] - z, nx, ny, nz, bx, by, bz)
             if m < len(shadow):
                 strength *= 1 - 0.85 * shadow[m, k]
             peak = 0.0
