@@ -60,7 +60,7 @@ def test_long_side_sets_the_size_the_network_sees(labels):
     assert seen == [(48, 64)]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 100, 2000, 2001, 9000])
+@pytest.mark.parametrize("count", [1, 2, 3, 100, 2000, 2001, 9000, 2_000_000])
 def test_every_point_has_a_label(cloud_segmenter, count):
     labels, confidence = cloud_segmenter(cloud_of(count))
     assert labels.shape == confidence.shape == (count,)

@@ -67,7 +67,8 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"writing {path}", total=None)
         config = BagConfig(frames=frames)
-        bag.write(opened, path, config, overwrite=True, progress=lambda n, all: bar.update(task, completed=n, total=all))
+        shown = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
+        bag.write(opened, path, config, overwrite=True, progress=shown)
     written = bag.Bag(path)
     views = min(frames or len(opened), len(opened))
     native_hz = (views - 1) / max(written.seconds, 1e-3)
