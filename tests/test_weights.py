@@ -1,0 +1,45 @@
+"""The weights that ship: small, complete, and honest about where they come from."""
+
+import numpy as np
+import pytest
+
+from wsss_ros import checkpoint
+from wsss_ros.data import rooms, scannet
+from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter
+from wsss_ros.metrics import ConfusionMatrix
+
+KINDS = ("image", "point")
+
+
+def test_they_are_small_enough_to_ship():
+    assert sum((SHIPPED / f"{kind}.safetensors").stat().st_size for kind in KINDS) <= 8_000_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_they_say_how_they_were_made(kind, labels):
+    shipped = checkpoint.load(SHIPPED / f"{kind}.safetensors", kind, labels)
+    training = shipped.training
+    assert training["command"].startswith("wsss train config/classify_rooms.yaml")
+    seeds = {part: training["config"]["data"][part]["rooms"] for part in ("train", "val")}
+    ranges = [range(part["seed"], part["seed"] + part["scenes"]) for part in seeds.values()]
+    assert not set(ranges[0]) & set(ranges[1])
+    assert 0 < training["val"]["miou"] < 100 and training["val"]["count"] > 1_000_000
+    assert training["losses"][-1] != training["losses"][0]
+
+
+@pytest.fixture(scope="module")
+def unseen_room(tmp_path_factory, labels):
+    return scannet.ScanNetScene(rooms.generate(tmp_path_factory.mktemp("rooms"), 424243, "bedroom", frames=8), labels)
+
+
+def test_they_see_more_than_one_class_in_an_unseen_room(unseen_room, labels):
+    """Better than the best constant answer in neither domain would be a sign of broken loading."""
+    image, cloud = ImageSegmenter(device="cpu"), CloudSegmenter(device="cpu")
+    matrix, found = ConfusionMatrix(labels), set()
+    for index in range(len(unseen_room)):
+        predicted = image(unseen_room.frame(index))[0]
+        found |= set(np.unique(predicted).tolist())
+        matrix.update(predicted, unseen_room.frame_truth(index))
+    assert len(found) > 2
+    assert matrix.compute()["accuracy"] > 20
+    assert len(np.unique(cloud(unseen_room.cloud)[0])) > 1
