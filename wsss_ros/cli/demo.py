@@ -133,7 +133,8 @@ def _sheet(stamps: list[int], played, published, labels):
         row.append(pictures.heat(published.confidence[stamp]))
         seen |= set(labels.present(predicted))
         rows.append([_shrunk(picture, 320) for picture in row])
-    titles = ["RGB", "prediction (from the image alone)", *(["truth"] if truth_known else []), "confidence"]
+    truth = ["truth"] if truth_known else []
+    titles = ["RGB", "prediction (from the image alone)", *truth, "confidence, 0 black to 1 white"]
     width = len(titles) * 326
     return pictures.sheet(titles, rows, pictures.legend(labels, sorted(seen), width))
 
