@@ -10,6 +10,7 @@ from std_msgs.msg import Header
 
 from wsss_ros.accumulate import VoxelMap
 from wsss_ros.config import AccumulatorConfig
+from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import matching
 from wsss_ros.nodes.node import MAP, SENSOR, SMALL_SENSOR, WARN, Node, run
@@ -29,6 +30,7 @@ class CloudAccumulatorNode(Node):
 
     def configure(self) -> None:
         self.map = VoxelMap(self.config)
+        conversions.warm_up(scannet20())
         self.sync = Synchronizer(("color", "depth", "camera", "pose"), round(self.config.sync_tolerance_s * 1e9))
         self._resets = 0
         self.output = self.publisher(PointCloud2, "cloud", MAP)

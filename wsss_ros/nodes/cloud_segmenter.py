@@ -72,6 +72,7 @@ class CloudSegmenterNode(Node):
         """Compile what is compiled at first use now; more points than the network sees, for the interpolation."""
         random = np.random.default_rng(0)
         count = self.config.points + 100
+        conversions.warm_up(self.segmenter.labels)
         self.segmenter(Cloud(random.random((count, 3), np.float32) * 4, np.zeros((count, 3), np.uint8)))
 
 

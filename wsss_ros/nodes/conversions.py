@@ -12,7 +12,7 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from wsss_ros.geometry import quaternion_to_matrix
+from wsss_ros.geometry import compiled, quaternion_to_matrix, readonly
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Camera, Cloud
 
@@ -228,8 +228,13 @@ def read_cloud(message: PointCloud2) -> ReadCloud:
     colored = "r" in points.dtype.names
     xyz = np.empty((len(points), 3), np.float32)
     rgb = np.empty((len(points), 3), np.uint8) if colored else None
-    with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite and is left out
-        _move([points[name] for name in points.dtype.names], [*xyz.T, *(rgb.T if colored else ())])
+    words = _words(points) if colored else None
+    if words is not None:
+        fields = points.dtype.fields
+        _read_words(readonly(words), fields["x"][1] // 4, fields["b"][1] // 4, xyz.view(np.uint32), rgb)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite and is left out
+            _move([points[name] for name in points.dtype.names], [*xyz.T, *(rgb.T if colored else ())])
     kept = None
     if not _all_finite(xyz):
         finite = np.isfinite(xyz[:, 0]) & np.isfinite(xyz[:, 1]) & np.isfinite(xyz[:, 2])
@@ -251,8 +256,7 @@ def cloud_message(
     if rgb is None:
         _move([*xyz.T], [*values.T])
     else:
-        octets = points.view(np.uint8).reshape(len(xyz), dtype.itemsize)
-        _move([*xyz.T, *rgb.T], [*values.T[:3], octets[:, 14], octets[:, 13], octets[:, 12]])
+        _write_words(readonly(xyz), readonly(rgb), values, values.view(np.uint32))
     message.is_dense = _all_finite(xyz)
     return message
 
@@ -270,11 +274,18 @@ def semantic_cloud_message(
     """
     message, points = _cloud_to_fill(header, SEMANTIC_POINT, read.height, read.width)
     xyz, label = read.spread(read.cloud.xyz, np.nan), read.spread(labels, UNLABELLED)
-    class_color = _packed(space.colorize(np.arange(256, dtype=np.uint8))).take(label)
-    columns = [*xyz.T, class_color, label, read.spread(confidence, 0)]
-    _move(columns, [points[name] for name in SEMANTIC_POINT.names])
+    class_color = _packed(space.colorize(np.arange(256, dtype=np.uint8)))
+    values = points.view(np.float32).reshape(len(xyz), len(SEMANTIC_POINT.names))
+    columns = (readonly(column) for column in (xyz, label, read.spread(confidence, 0), class_color))
+    _write_semantic_words(*columns, values, values.view(np.uint32))
     message.is_dense = read.kept is None
     return message
+
+
+def warm_up(space: LabelSpace) -> None:
+    """Compile what is compiled at first use now, and not at a robot's first cloud."""
+    message = cloud_message(Header(), np.zeros((1, 3), np.float32), np.zeros((1, 3), np.uint8))
+    semantic_cloud_message(Header(), read_cloud(message), np.zeros(1, np.uint8), np.zeros(1, np.float32), space)
 
 
 def _structured(message: PointCloud2) -> np.ndarray:
@@ -345,6 +356,41 @@ def _move(sources: list[np.ndarray], targets: list[np.ndarray]) -> None:
     for start in range(0, len(sources[0]), 16_384):
         for source, target in zip(sources, targets, strict=True):
             target[start : start + 16_384] = source[start : start + 16_384]
+
+
+def _words(points: np.ndarray) -> np.ndarray | None:
+    """The points as rows of uint32, where they are laid out as nearly all are: float32 x y z side by side, whole words,
+    little-endian, without gaps between the points. None for any other layout."""
+    fields, step = points.dtype.fields, points.dtype.itemsize
+    x, y, z, blue = (fields[name][1] for name in "xyzb")
+    plain = all(fields[name][0] == np.dtype("<f4") for name in "xyz") and fields["r"][1] == blue + 2
+    aligned = not (x % 4 or blue % 4 or step % 4) and (y, z) == (x + 4, x + 8)
+    if not (plain and aligned and len(points) and points.flags.c_contiguous):
+        return None
+    return points.view(np.uint32).reshape(len(points), step // 4)
+
+
+@compiled
+def _read_words(words, x, color, xyz, rgb):
+    for n in range(len(words)):
+        xyz[n, 0], xyz[n, 1], xyz[n, 2] = words[n, x], words[n, x + 1], words[n, x + 2]
+        packed = words[n, color]
+        rgb[n, 0], rgb[n, 1], rgb[n, 2] = (packed >> 16) & 255, (packed >> 8) & 255, packed & 255
+
+
+@compiled
+def _write_words(xyz, rgb, values, words):
+    for n in range(len(xyz)):
+        values[n, 0], values[n, 1], values[n, 2] = xyz[n, 0], xyz[n, 1], xyz[n, 2]
+        words[n, 3] = (np.uint32(rgb[n, 0]) << 16) | (np.uint32(rgb[n, 1]) << 8) | np.uint32(rgb[n, 2])
+
+
+@compiled
+def _write_semantic_words(xyz, label, confidence, class_color, values, words):
+    for n in range(len(xyz)):
+        values[n, 0], values[n, 1], values[n, 2] = xyz[n, 0], xyz[n, 1], xyz[n, 2]
+        words[n, 3], words[n, 4] = class_color[label[n]], label[n]
+        values[n, 5] = confidence[n]
 
 
 def _cloud_to_fill(header: Header, dtype: np.dtype, height: int, width: int) -> tuple[PointCloud2, np.ndarray]:

@@ -56,6 +56,7 @@ class ImageSegmenterNode(Node):
         space = named(config.label_space) if config.label_space else None
         self.segmenter = ImageSegmenter(config.weights, config.device, config.precision, config.threads, space)
         self.segmenter(Frame(np.zeros((48, 64, 3), np.uint8)))  # the first forward is slow
+        conversions.warm_up(self.segmenter.labels)
         self.labels = self.publisher(Image, "semantic/image_raw", RESULT)
         self.confidence = self.publisher(Image, "semantic/confidence", RESULT)
         self.colors = self.publisher(Image, "semantic_color/image_raw", RESULT)
