@@ -24,7 +24,8 @@ def test_they_say_how_they_were_made(kind, labels):
     ranges = [range(part["seed"], part["seed"] + part["scenes"]) for part in seeds.values()]
     assert not set(ranges[0]) & set(ranges[1])
     assert 0 < training["val"]["miou"] < 100 and training["val"]["count"] > 1_000_000
-    assert training["losses"][-1] != training["losses"][0]
+    (name,) = training["losses"][0]
+    assert training["losses"][-1][name] < training["losses"][0][name]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def unseen_room(tmp_path_factory, labels):
 
 
 def test_they_see_more_than_one_class_in_an_unseen_room(unseen_room, labels):
-    """Better than the best constant answer in neither domain would be a sign of broken loading."""
+    """One class everywhere, or labels at random (5 % right), would be a sign of weights loaded wrongly."""
     image, cloud = ImageSegmenter(device="cpu"), CloudSegmenter(device="cpu")
     matrix, found = ConfusionMatrix(labels), set()
     for index in range(len(unseen_room)):

@@ -33,7 +33,7 @@ class _Segmenter:
     ):
         if threads > 0:
             torch.set_num_threads(threads)
-        self.device = _device(device)
+        self.device = device_named(device)
         self.dtype = _dtype(precision, self.device)
         if isinstance(weights, Checkpoint):
             weights = replace(weights, network=copy.deepcopy(weights.network))  # the caller's stays as it is
@@ -194,7 +194,8 @@ def _fit(images: Float[Tensor, "B 3 H W"], long_side: int) -> Float[Tensor, "B 3
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=scale < 1)
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """"auto" is the GPU where torch sees one. Raises BadInput for an unknown or absent device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

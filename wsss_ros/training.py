@@ -17,7 +17,7 @@ from wsss_ros.checkpoint import Checkpoint, NetworkConfig
 from wsss_ros.config import ClassifyConfig, ImageTraining, OptimiserConfig, PointTraining
 from wsss_ros.data import open_scene
 from wsss_ros.data.samples import Batch, CloudSamples, ImageSamples, spread
-from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.classify import Classify
 from wsss_ros.methods.method import Method
@@ -188,7 +188,7 @@ def _train_images(
     network = network.to(memory_format=torch.channels_last)
     samples = ImageSamples(train, labels, settings.data.frames_per_scene, image.augment.long_side[1])
     method = Classify({"image": network})
-    curve = run_phase("image", method, train, samples, image, settings.seed, _device(settings), report)
+    curve = run_phase("image", method, train, samples, image, settings.seed, device_named(settings.device), report)
     config = NetworkConfig("image", image.network, {**image.options, **image.inference_options}, (), image.long_side)
     trained = _rebuilt(network, config, labels)
     segmenter = ImageSegmenter(trained, settings.device)
@@ -209,7 +209,7 @@ def _train_clouds(
     network = networks.build("point", point.network, len(labels), point.options, point.inputs)
     samples = CloudSamples(train, labels)
     method = Classify({"point": network}, point.inputs)
-    curve = run_phase("point", method, train, samples, point, settings.seed, _device(settings), report)
+    curve = run_phase("point", method, train, samples, point, settings.seed, device_named(settings.device), report)
     trained = _rebuilt(network, NetworkConfig("point", point.network, dict(point.options), point.inputs), labels)
     segmenter = CloudSegmenter(trained, settings.device, points=point.augment.points)
     return _finish(settings, "point", trained, score_clouds(segmenter, val, labels), curve, len(samples), command)
@@ -246,9 +246,3 @@ def _finish(
         dtype = getattr(torch, settings.export.dtype)
         checkpoint.save(Path(settings.export.folder) / f"{kind}.safetensors", *arguments, training, dtype)
     return {**scores, "final_loss": {k: v for k, v in curve[-1].items() if math.isfinite(v)}}
-
-
-def _device(settings: ClassifyConfig) -> torch.device:
-    if settings.device != "auto":
-        return torch.device(settings.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -4,7 +4,7 @@ Dense truth is never read here. Images and clouds are decoded once and kept in m
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,6 @@ class ImageSamples:
         labels: LabelSpace,
         frames_per_scene: int,
         long_side: int = 512,
-        report: Callable[[], None] = lambda: None,
     ):
         images, tags = [], []
         self.untagged = 0
@@ -67,7 +66,6 @@ class ImageSamples:
                     continue
                 images.append(_at_most(scene.frame(index).rgb, long_side))
                 tags.append(labels.multi_hot(names))
-            report()
         if not images:
             raise BadInput(f"no tagged image in {len(scenes)} scenes; give tags (tags.csv) or other scenes")
         if self.untagged:
@@ -92,14 +90,13 @@ class ImageSamples:
 class CloudSamples:
     """Tagged clouds of many scenes, upright and centred. Raises BadInput when none is left."""
 
-    def __init__(self, scenes: Sequence[Scene], labels: LabelSpace, report: Callable[[], None] = lambda: None):
+    def __init__(self, scenes: Sequence[Scene], labels: LabelSpace):
         self.clouds, tags = [], []
         for scene in scenes:
             cloud = scene.cloud
             if scene.tags and cloud is not None and len(cloud):
                 self.clouds.append((cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64).astype(np.float32), cloud.rgb))
                 tags.append(labels.multi_hot(scene.tags))
-            report()
         if not self.clouds:
             raise BadInput(f"no tagged cloud in {len(scenes)} scenes; give scenes with a cloud and tags")
         self.tags = torch.from_numpy(np.stack(tags))
