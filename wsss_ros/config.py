@@ -7,7 +7,7 @@ and command-line help are all derived from them.
 import difflib
 import sys
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -146,20 +146,26 @@ class RoomsConfig(Config):
     scenes: int = Field(ge=1, le=100_000, description="How many rooms to generate.")
     seed: int = Field(ge=0, description="Seed of the first room; the others follow.")
     frames: int = Field(0, ge=0, description="Views of each room; 0 for 60 to 120, by its seed.")
+    style: str = Field("default", description="Tables of looks, by name (data/room_style.py).")
+    kinds: tuple[str, ...] = Field((), description="Kinds of rooms to choose from; empty for those of the style.")
 
 
 class SceneSetConfig(Config):
     """Scenes below a folder; with ``rooms`` they are generated there first where they are missing."""
 
     folder: str = Field(description="Folder of scene folders.")
+    scenes: str = Field("", description="Text file with one scene name a line (ScanNet's lists); empty takes all.")
     rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
 
 
 class DataConfig(Config):
     train: SceneSetConfig
-    val: SceneSetConfig
+    val: SceneSetConfig | None = Field(None, description="Labelled scenes that are scored after training.")
     frames_per_scene: int = Field(17, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
     val_frames_per_scene: int = Field(10, ge=0, description="Frames scored of each val scene; 0 for all.")
+    visibility_m: float = Field(0.05, gt=0, le=1, description="A point is seen where depth differs by no more.")
+    cache: str = Field("out/cache", description="Folder of decoded scenes, shared by all runs; may be deleted.")
+    workers: int = Field(0, ge=0, le=128, description="Processes that load samples; 0 loads between the steps.")
 
 
 class ImageAugment(Config):
@@ -176,6 +182,24 @@ class CloudAugment(Config):
     flip: bool = Field(True, description="Mirror along x and y, each with p = 0.5.")
 
 
+class ImageNetworkConfig(Config):
+    network: str = Field("resnet", description="Image network by name.")
+    options: dict = Field(default_factory=dict, description="Its options while training.")
+    inference_options: dict = Field(default_factory=dict, description="Options that differ at inference (stride).")
+    long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0 leaves it.")
+    pretrained: str = Field("", description="Foreign weights of the backbone: MXNet .params or a torch state dict.")
+    weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
+    augment: ImageAugment = ImageAugment()
+
+
+class PointNetworkConfig(Config):
+    network: str = Field("pointnet2", description="Point network by name.")
+    options: dict = Field(default_factory=dict, description="Its options.")
+    inputs: tuple[str, ...] = Field(("color",), description="Inputs beside xyz: color, height.")
+    weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
+    augment: CloudAugment = CloudAugment()
+
+
 class OptimiserConfig(Config):
     name: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
     lr: float = Field(gt=0, description="Initial learning rate.")
@@ -187,24 +211,38 @@ class OptimiserConfig(Config):
 
 
 class PhaseConfig(Config):
-    epochs: int = Field(ge=1, description="Passes over the training set.")
-    batch: int = Field(16, ge=1, description="Samples of one step.")
-    optimiser: OptimiserConfig
+    """One phase of training. A network trains in it where it has an optimiser."""
+
+    epochs: int = Field(ge=1, description="Passes over the samples: images, clouds, or clouds with one image each.")
+    batch: int = Field(16, ge=1, description="Samples of one step, over all devices.")
+    image: OptimiserConfig | None = Field(None, description="Optimiser of the image network.")
+    point: OptimiserConfig | None = Field(None, description="Optimiser of the point network.")
 
 
-class ImageTraining(PhaseConfig):
-    network: str = Field("resnet", description="Image network by name.")
-    options: dict = Field(default_factory=dict, description="Its options while training.")
-    inference_options: dict = Field(default_factory=dict, description="Options that differ at inference (stride).")
-    long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0 leaves it.")
-    augment: ImageAugment = ImageAugment()
+class ClassifyPhase(PhaseConfig):
+    """Each network alone, from class tags (eqs. 1-2)."""
+
+    method: Literal["classify"]
 
 
-class PointTraining(PhaseConfig):
-    network: str = Field("pointnet2", description="Point network by name.")
-    options: dict = Field(default_factory=dict, description="Its options.")
-    inputs: tuple[str, ...] = Field(("color",), description="Inputs beside xyz: color, height.")
-    augment: CloudAugment = CloudAugment()
+class JointPhase(PhaseConfig):
+    """Both networks with the losses between them (eqs. 3-12)."""
+
+    method: Literal["joint"]
+    warmup_epochs: int = Field(0, ge=0, description="First epochs without the 3D-to-2D loss.")
+    image_to_point: float = Field(1.0, ge=0, description="Weight of the 2D-to-3D loss (eq. 7); 0 leaves it out.")
+    point_to_image: float = Field(1.0, ge=0, description="Weight of the 3D-to-2D loss, lambda of eq. 12.")
+    confidence: Literal["sigmoid", "logit", "none"] = Field(
+        "sigmoid", description="Of the largest logit (eqs. 6, 10): its sigmoid, itself, or 1 for every pixel and point."
+    )
+    class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
+    max_links: int = Field(0, ge=0, description="Linked points of an image used in the joint losses; 0 for all.")
+
+
+class SupervisedPhase(PhaseConfig):
+    """Both networks from dense labels: a ceiling to compare with, not a method of this package."""
+
+    method: Literal["supervised"]
 
 
 class ExportConfig(Config):
@@ -212,14 +250,19 @@ class ExportConfig(Config):
     dtype: Literal["float32", "float16"] = Field("float16", description="Precision of the stored weights.")
 
 
-class ClassifyConfig(Config):
-    """Phase one: each network alone, from class tags (eqs. 1-2)."""
+class TrainConfig(Config):
+    """A training run: networks, data, and the phases one after the other."""
 
     output: str = Field(description="Folder of this run: weights, resolved config, scores, curves.")
     labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
     seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    devices: int = Field(1, ge=1, description="Devices (or CPU processes) of each machine that share a batch.")
+    machines: int = Field(1, ge=1, description="Machines that share a batch; start the command on each.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
+    save_every_s: float = Field(300.0, ge=0, description="Time between two states to resume from; 0 after each step.")
     data: DataConfig
-    image: ImageTraining | None = None
-    point: PointTraining | None = None
+    image: ImageNetworkConfig | None = None
+    point: PointNetworkConfig | None = None
+    phases: tuple[Annotated[ClassifyPhase | JointPhase | SupervisedPhase, Field(discriminator="method")], ...]
     export: ExportConfig | None = None
