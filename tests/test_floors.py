@@ -17,7 +17,8 @@ FLOORS = [
     ["networks", "data"],
     ["checkpoint"],
     ["inference", "methods"],
-    ["training", "scoring", "pictures"],
+    ["pictures", "evaluation"],
+    ["training", "scoring"],
     ["online", "node_set"],
     ["cli", "nodes"],
 ]
