@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsss_ros import labels as module
-from wsss_ros.labels import UNLABELLED, LabelSpace, scannet20
+from wsss_ros.labels import UNLABELLED, LabelSpace, s3dis, scannet20
 from wsss_ros.types import BadInput
 
 SPACE = scannet20()
@@ -65,6 +65,22 @@ def test_round_trip_through_a_dictionary():
 def test_broken_label_spaces_are_refused(arguments, words):
     with pytest.raises(BadInput, match=words):
         LabelSpace("x", *arguments)
+
+
+def test_the_classes_that_s3dis_and_scannet_share():
+    shared = s3dis().shared(SPACE)
+    assert [name for _, _, name in shared] == "floor wall window door table chair sofa bookcase".split()
+    assert all(s3dis().names[here] == name for here, _, name in shared)
+    assert [SPACE.names[there] for _, there, _ in shared][-1] == "bookshelf"
+    assert {(there, here) for here, there, _ in shared} == {pair[:2] for pair in SPACE.shared(s3dis())}
+
+
+def test_labels_of_one_space_in_another():
+    table = s3dis().table_to(SPACE)
+    names = ("floor", "bookcase", "clutter", "ceiling")
+    there = table[np.array([*map(s3dis().index, names), UNLABELLED], np.uint8)]
+    assert there.tolist() == [SPACE.index("floor"), SPACE.index("bookshelf"), UNLABELLED, UNLABELLED, UNLABELLED]
+    assert (SPACE.table_to(SPACE)[:20] == np.arange(20)).all() and (SPACE.table_to(SPACE)[20:] == UNLABELLED).all()
 
 
 def test_files(tmp_path):

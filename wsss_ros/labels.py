@@ -13,6 +13,8 @@ from wsss_ros.config import share
 from wsss_ros.types import BadInput
 
 UNLABELLED = 255
+# Data sets name some classes differently: every name of a class and the one that stands for it in comparisons.
+_SAME_CLASS = {"bookcase": "bookshelf"}
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,22 @@ class LabelSpace:
         table[: len(self)] = self.ids
         return table[labels]
 
+    def shared(self, other: "LabelSpace") -> tuple[tuple[int, int, str], ...]:
+        """The classes that both spaces have, as (index here, index there, name here), in the order here.
+
+        Names are compared, and S3DIS's bookcase is ScanNet's bookshelf.
+        """
+        there = {_SAME_CLASS.get(name, name): index for index, name in enumerate(other.names)}
+        pairs = ((index, there.get(_SAME_CLASS.get(name, name)), name) for index, name in enumerate(self.names))
+        return tuple(pair for pair in pairs if pair[1] is not None)
+
+    def table_to(self, other: "LabelSpace") -> UInt8[np.ndarray, "256"]:
+        """``table[labels]`` turns labels of this space into the other's; classes it lacks become 255."""
+        table = np.full(256, UNLABELLED, np.uint8)
+        for here, there, _ in self.shared(other):
+            table[here] = there
+        return table
+
     def colorize(self, labels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "... 3"]:
         """RGB for each label; unlabelled is black."""
         table = np.zeros((256, 3), np.uint8)
@@ -117,3 +135,8 @@ def named(path: str | Path) -> LabelSpace:
 def scannet20() -> LabelSpace:
     """ScanNet's 20 benchmark classes."""
     return named("config/labels/scannet20.yaml")
+
+
+def s3dis() -> LabelSpace:
+    """The 13 classes of S3DIS and 2D-3D-S."""
+    return named("config/labels/s3dis.yaml")
