@@ -1,4 +1,6 @@
-"""Class activation maps read as labels: eqs. 5 and 6, and the plain argmax used at inference."""
+"""Class activation maps read as labels, and how far they are to be trusted: eqs. 5, 6 and 10."""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,6 +18,15 @@ def seed_labels(scores: Float[Tensor, "N C"], tags: Float[Tensor, "C"]) -> Int64
     return scores.masked_fill(~present, -torch.inf).argmax(dim=1)
 
 
-def confidence(scores: Float[Tensor, "N C"]) -> Float[Tensor, "N"]:
-    """Sigmoid of the largest logit: how far a pixel or point is to be trusted, eqs. 6 and 10."""
-    return torch.sigmoid(scores.amax(dim=1))
+def confidence(
+    scores: Float[Tensor, "N C"], kind: Literal["sigmoid", "logit", "none"] = "sigmoid"
+) -> Float[Tensor, "N"]:
+    """How far a pixel or point is to be trusted, from its largest logit: eqs. 6 and 10.
+
+    ``sigmoid`` is in 0..1; ``logit`` is the largest logit itself, as the paper prints it, but at least 0 (a pixel that
+    denies every class must not turn the loss around); ``none`` trusts all alike.
+    """
+    largest = scores.amax(dim=1)
+    if kind == "none":
+        return torch.ones_like(largest)
+    return torch.sigmoid(largest) if kind == "sigmoid" else largest.clamp(min=0)

@@ -1,8 +1,14 @@
 """The losses, as pure functions of tensors. Equation numbers are those of the joint learning paper."""
 
+from typing import Literal
+
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
+
+# Rows and columns of the correlation matrices that are held at once: 4 MiB each, small enough for a CPU's cache.
+_TILE = 1024
 
 
 def classification_loss(mean_scores: Float[Tensor, "B C"], tags: Float[Tensor, "B C"]) -> Float[Tensor, ""]:
@@ -12,3 +18,80 @@ def classification_loss(mean_scores: Float[Tensor, "B C"], tags: Float[Tensor, "
     Binary cross entropy, averaged over batch and classes.
     """
     return F.binary_cross_entropy_with_logits(mean_scores, tags)
+
+
+def image_to_point_loss(
+    point_scores: Float[Tensor, "N C"],
+    labels: Int64[Tensor, "N"],
+    weight: Float[Tensor, "N"],
+    class_reduction: Literal["mean", "sum"] = "mean",
+) -> Float[Tensor, ""]:
+    """Linked points learn the classes that the image network sees there, eq. 7.
+
+    Binary cross entropy of every point's logits against its pseudo-label (eq. 5), one class against all
+    others, reduced over classes as told, weighted by the pixel's confidence (eq. 6) and averaged over the N
+    points. Zero without points. Labels and weights carry no gradient.
+    """
+    if not len(labels):
+        return point_scores.sum()
+    target = F.one_hot(labels, point_scores.shape[1]).to(point_scores.dtype)
+    entropy = F.binary_cross_entropy_with_logits(point_scores, target, reduction="none")
+    of_point = entropy.mean(dim=1) if class_reduction == "mean" else entropy.sum(dim=1)
+    return (weight.detach() * of_point).mean()
+
+
+def point_to_image_loss(
+    image_features: Float[Tensor, "N D"], point_features: Float[Tensor, "N E"], weight: Float[Tensor, "N"]
+) -> Float[Tensor, ""]:
+    """The image features of linked pixels learn to be as alike as the points' features are, eqs. 8-11.
+
+    Both are brought to unit length; the loss is the mean over all pairs (a, b) of
+    ``weight_a weight_b |z2_a . z2_b - z3_a . z3_b|``. Only the image features carry a gradient. No N x N matrix
+    is ever held: memory grows with N (D + E), time with N^2. Zero without points.
+    """
+    if not len(weight):
+        return image_features.sum()
+    unit = F.normalize(image_features.float(), dim=1)
+    return _CorrelationLoss.apply(unit, F.normalize(point_features.detach().float(), dim=1), weight.detach().float())
+
+
+class _CorrelationLoss(torch.autograd.Function):
+    """Eq. 11 tile by tile over the upper triangle, value and gradient in one pass.
+
+    With rows ``[A, -B]`` and ``[A, B]`` one product gives the difference of both correlation matrices, and since
+    that is symmetric, dL/dA_a = 2/N^2 w_a sum_b w_b sign_ab A_b.
+    """
+
+    @staticmethod
+    def forward(ctx, unit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        with torch.autocast(unit.device.type, enabled=False):
+            loss, gradient = _correlation(unit, target, weight, ctx.needs_input_grad[0])
+        ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return upstream * gradient, None, None
+
+
+def _correlation(unit: Tensor, target: Tensor, weight: Tensor, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
+    count = len(weight)
+    left, right = torch.cat([unit, -target], dim=1), torch.cat([unit, target], dim=1).T
+    weighted = weight[:, None] * unit
+    gradient = torch.zeros_like(unit) if wants_gradient else None
+    total = torch.zeros((), dtype=torch.float64, device=unit.device)
+    tiles = [slice(start, start + _TILE) for start in range(0, count, _TILE)]
+    for position, rows in enumerate(tiles):
+        for columns in tiles[position:]:
+            difference = left[rows] @ right[:, columns]
+            if gradient is not None:
+                sign = difference.sign()
+                gradient[rows].addmm_(sign, weighted[columns])
+                if rows != columns:
+                    gradient[columns].addmm_(sign.T, weighted[rows])
+            twice = 1 if rows == columns else 2
+            total += twice * (weight[rows] @ (difference.abs_() @ weight[columns])).double()
+    if gradient is not None:
+        gradient *= (2 / count**2) * weight[:, None]
+    return (total / count**2).float(), gradient

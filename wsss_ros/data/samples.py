@@ -1,128 +1,215 @@
-"""Training samples: images and clouds of scenes with nothing but their tags.
+"""Training samples: augmented views of images, of clouds, and of both with the links between them.
 
-Dense truth is never read here. Images and clouds are decoded once and kept in memory.
+All chance comes from the generator that a sample is asked for with, so what a run sees depends on its seed alone and
+not on workers, devices or interruptions. Dense truth is touched for the supervised ceiling only.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from wsss_ros import geometry
+from wsss_ros.config import CloudAugment, ImageAugment
 from wsss_ros.data import augment
-from wsss_ros.labels import LabelSpace
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.data.prepared import PreparedScene
+from wsss_ros.labels import UNLABELLED
+from wsss_ros.types import BadInput
 
-log = logging.getLogger("wsss_ros")
+Sample = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees; the parts that a method does not use are None."""
+    """What one training step sees; the parts that a method does not use are None.
+
+    Links are packed: the first ``links_count[0]`` rows belong to the first cloud and image, and so on. ``links_point``
+    is the row in that cloud, ``links_uv`` the place in that crop (pixels, centres at whole numbers).
+    """
 
     images: Float[Tensor, "B 3 S S"] | None = None
     image_tags: Float[Tensor, "B C"] | None = None
     xyz: Float[Tensor, "B N 3"] | None = None
     rgb: Float[Tensor, "B N 3"] | None = None
     cloud_tags: Float[Tensor, "B C"] | None = None
+    links_point: Int64[Tensor, "L"] | None = None
+    links_uv: Float[Tensor, "L 2"] | None = None
+    links_count: tuple[int, ...] = ()
+    image_truth: Int64[Tensor, "B S S"] | None = None
+    cloud_truth: Int64[Tensor, "B N"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        """Non-blocking, so that pinned batches travel while the device works."""
+        moved = {
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
         return Batch(**moved)
 
+    def pin_memory(self) -> "Batch":
+        pinned = {n: value.pin_memory() if isinstance(value, Tensor) else value for n, value in vars(self).items()}
+        return Batch(**pinned)
 
-def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` indices spread evenly over ``count``; all of them where 0 or fewer are there."""
-    if wanted in (0, count) or wanted > count:
-        return list(range(count))
-    return [round((i + 0.5) * count / wanted - 0.5) for i in range(wanted)]
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples of one kind to a batch; links are packed."""
+    packed = ("links_point", "links_uv")
+    parts = {
+        name: (torch.cat if name in packed else torch.stack)([sample[name] for sample in samples])
+        for name in samples[0]
+    }
+    counts = tuple(len(sample["links_point"]) for sample in samples) if "links_point" in parts else ()
+    return Batch(**parts, links_count=counts)
 
 
 class ImageSamples:
-    """Tagged images of many scenes, ``frames_per_scene`` of each, all held as one array of ``size``.
+    """Tagged images of many scenes, one after the other. Raises BadInput when no image has a tag.
 
-    Images without a tag teach nothing in eq. 2's sense of "what is here" and are left out and counted.
-    Raises BadInput when none is left.
+    Images without a tag teach nothing in eq. 2's sense of "what is here" and are left out.
+    """
+
+    def __init__(self, scenes: Sequence[PreparedScene], settings: ImageAugment):
+        self.scenes, self.settings = scenes, settings
+        tagged = [(s, f) for s, scene in enumerate(scenes) for f in np.flatnonzero(scene.image_tags.any(axis=1))]
+        if not tagged:
+            raise BadInput(f"no tagged image in {len(scenes)} scenes; give tags (tags.csv, tags.json) or other scenes")
+        self.items = [(s, int(f)) for s, f in tagged]
+        self.names = [f"{scenes[s].name}#{f}" for s, f in self.items]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        s, frame = self.items[index]
+        image, _ = _image_view(self.scenes[s], frame, self.settings, rng)
+        return {"images": image, "image_tags": torch.from_numpy(self.scenes[s].image_tags[frame].copy())}
+
+
+class CloudSamples:
+    """Tagged clouds, upright and centred."""
+
+    def __init__(self, scenes: Sequence[PreparedScene], settings: CloudAugment):
+        self.scenes, self.settings = scenes, settings
+        self.names = [scene.name for scene in scenes]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        sample, _ = _cloud_view(self.scenes[index], self.settings, rng)
+        return sample
+
+
+class PairSamples:
+    """A cloud with one of its images, and which of the cloud's points are seen where in the crop (eqs. 3-4).
+
+    A scene without any tagged image that sees the cloud is left out; raises BadInput when none is left.
+    ``max_links`` bounds the links of a sample (0: all of them). With ``truth`` the dense labels come along.
     """
 
     def __init__(
         self,
-        scenes: Sequence[Scene],
-        labels: LabelSpace,
-        frames_per_scene: int,
-        long_side: int = 512,
+        scenes: Sequence[PreparedScene],
+        image: ImageAugment,
+        point: CloudAugment,
+        tolerance_m: float = 0.05,
+        max_links: int = 0,
+        truth: bool = False,
     ):
-        images, tags = [], []
-        self.untagged = 0
-        for scene in scenes:
-            for index in spread(len(scene), frames_per_scene):
-                names = scene.image_tags(index)
-                if not names:
-                    self.untagged += 1
-                    continue
-                images.append(_at_most(scene.frame(index).rgb, long_side))
-                tags.append(labels.multi_hot(names))
-        if not images:
-            raise BadInput(f"no tagged image in {len(scenes)} scenes; give tags (tags.csv) or other scenes")
-        if self.untagged:
-            log.warning("%d images without tags were left out", self.untagged)
-        self.images, self.tags = images, torch.from_numpy(np.stack(tags))
+        usable = [np.flatnonzero(scene.image_tags.any(axis=1) & (scene.links > 0)) for scene in scenes]
+        self.scenes = [scene for scene, frames in zip(scenes, usable, strict=True) if len(frames)]
+        self.frames = [frames for frames in usable if len(frames)]
+        if not self.scenes:
+            raise BadInput(f"no tagged image sees its cloud in {len(scenes)} scenes; give image tags for some frames")
+        self.names = [scene.name for scene in self.scenes]
+        self.left_out = [
+            (scene.name, "no tagged image sees its cloud; give image tags for some of its frames")
+            for scene, frames in zip(scenes, usable, strict=True)
+            if not len(frames)
+        ]
+        self.image, self.point = image, point
+        self.tolerance_m, self.max_links, self.truth = tolerance_m, max_links, truth
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.scenes)
 
-    def batch(self, chosen: Sequence[int] | np.ndarray, rng: np.random.Generator, settings) -> Batch:
-        """Augmented views (data.augment) of the chosen images; ``settings`` is config.ImageAugment."""
-        views = []
-        for index in chosen:
-            image = self.images[index]
-            view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop)
-            views.append(augment.apply_views(image[None], [view], settings.crop))
-        matrices = [augment.random_color_matrix(rng, *settings.jitter) for _ in chosen]
-        colored = augment.apply_color_matrices(torch.cat(views), torch.from_numpy(np.stack(matrices)))
-        return Batch(images=colored, image_tags=self.tags[list(chosen)])
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        scene = self.scenes[index]
+        frame = int(rng.choice(self.frames[index]))
+        image, view = _image_view(scene, frame, self.image, rng)
+        sample, kept = _cloud_view(scene, self.point, rng)
+        point, uv = self._links(scene, frame, kept, view, rng)
+        sample |= {
+            "images": image,
+            "image_tags": torch.from_numpy(scene.image_tags[frame].copy()),
+            "links_point": torch.from_numpy(point),
+            "links_uv": torch.from_numpy(uv.astype(np.float32)),
+        }
+        if self.truth:
+            sample["image_truth"] = _truth_view(scene, frame, view, self.image.crop)
+            sample["cloud_truth"] = torch.from_numpy(scene.cloud_truth[kept].astype(np.int64))
+        return sample
 
-
-class CloudSamples:
-    """Tagged clouds of many scenes, upright and centred. Raises BadInput when none is left."""
-
-    def __init__(self, scenes: Sequence[Scene], labels: LabelSpace):
-        self.clouds, tags = [], []
-        for scene in scenes:
-            cloud = scene.cloud
-            if scene.tags and cloud is not None and len(cloud):
-                self.clouds.append((cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64).astype(np.float32), cloud.rgb))
-                tags.append(labels.multi_hot(scene.tags))
-        if not self.clouds:
-            raise BadInput(f"no tagged cloud in {len(scenes)} scenes; give scenes with a cloud and tags")
-        self.tags = torch.from_numpy(np.stack(tags))
-
-    def __len__(self) -> int:
-        return len(self.clouds)
-
-    def batch(self, chosen: Sequence[int] | np.ndarray, rng: np.random.Generator, settings) -> Batch:
-        """Augmented sub-samples (data.augment) of the chosen clouds; ``settings`` is config.CloudAugment."""
-        xyz, rgb = [], []
-        for index in chosen:
-            points, colors = self.clouds[index]
-            kept = augment.sample_points(rng, len(points), settings.points)
-            matrix = augment.random_cloud_matrix(rng, settings.rotation_deg, settings.flip)
-            xyz.append(torch.from_numpy(points[kept] @ matrix.T))
-            if colors is not None:
-                rgb.append(torch.from_numpy(colors[kept]).float() / 255)
-        colors = torch.stack(rgb) if len(rgb) == len(xyz) else None
-        return Batch(xyz=torch.stack(xyz), rgb=colors, cloud_tags=self.tags[list(chosen)])
+    def _links(
+        self, scene: PreparedScene, frame: int, kept: np.ndarray, view: augment.View, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the sampled cloud and their pixels in the crop."""
+        uv, depth = geometry.project(scene.xyz[kept], scene.camera(frame), scene.poses[frame])
+        depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
+        seen = np.flatnonzero(geometry.visible(uv, depth, depth_m, self.tolerance_m))
+        in_crop = view.uv_from_source(_scaled(uv[seen], scene, frame))
+        inside = ((in_crop > -0.5) & (in_crop < self.image.crop - 0.5)).all(axis=1)
+        seen, in_crop = seen[inside], in_crop[inside]
+        if 0 < self.max_links < len(seen):
+            chosen = rng.choice(len(seen), self.max_links, replace=False)
+            seen, in_crop = seen[chosen], in_crop[chosen]
+        return seen, in_crop
 
 
-def _at_most(rgb: UInt8[np.ndarray, "H W 3"], long_side: int) -> UInt8[Tensor, "3 h w"]:
-    image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)
-    scale = long_side / max(rgb.shape[:2])
-    if scale >= 1:
-        return image.contiguous()
-    size = (round(rgb.shape[0] * scale), round(rgb.shape[1] * scale))
-    shrunk = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0]
-    return shrunk.round().to(torch.uint8)
+def _image_view(
+    scene: PreparedScene, frame: int, settings: ImageAugment, rng: np.random.Generator
+) -> tuple[Float[Tensor, "3 S S"], augment.View]:
+    image = torch.from_numpy(scene.images[frame].copy())
+    view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop)
+    crop = augment.apply_views(image[None], [view], settings.crop)
+    color = torch.from_numpy(augment.random_color_matrix(rng, *settings.jitter))
+    return augment.apply_color_matrices(crop, color[None])[0], view
+
+
+def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
+    """The sample, and which points of the scene it consists of."""
+    kept = augment.sample_points(rng, len(scene.xyz), settings.points)
+    matrix = augment.random_cloud_matrix(rng, settings.rotation_deg, settings.flip)
+    upright = geometry.transform(scene.upright_from_world, scene.xyz[kept])
+    xyz = (upright - upright.mean(axis=0)) @ matrix.T
+    sample = {
+        "xyz": torch.from_numpy(xyz.astype(np.float32)),
+        "cloud_tags": torch.from_numpy(np.array(scene.tags)),
+    }
+    if len(scene.rgb):
+        sample["rgb"] = torch.from_numpy(scene.rgb[kept]).float() / 255
+    return sample, kept
+
+
+def _scaled(uv: np.ndarray, scene: PreparedScene, frame: int) -> np.ndarray:
+    """Pixels of the source image to pixels of the stored one, which may be smaller."""
+    height, width = scene.images.shape[2:]
+    scale = np.array([width, height]) / scene.cameras[frame, 4:]
+    return (uv + 0.5) * scale - 0.5
+
+
+def _truth_view(scene: PreparedScene, frame: int, view: augment.View, crop: int) -> Int64[Tensor, "S S"]:
+    """The labels under the crop's pixels, nearest; unlabelled outside of the image."""
+    truth = scene.frame_truth[frame]
+    height, width = truth.shape
+    scale = np.array([width, height]) / np.array(scene.images.shape[:1:-1])
+    pixels = np.arange(crop)
+    u, v = (
+        np.rint(((pixels - view.offset[k]) / view.scale[k] + 0.5) * scale[k] - 0.5).astype(np.int64) for k in (0, 1)
+    )
+    inside = np.outer((v >= 0) & (v < height), (u >= 0) & (u < width))
+    found = truth[np.ix_(v.clip(0, height - 1), u.clip(0, width - 1))]
+    return torch.from_numpy(np.where(inside, found, UNLABELLED).astype(np.int64))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from wsss_ros.data.prepared import PreparedScene
 from wsss_ros.data.samples import Batch
 from wsss_ros.losses import classification_loss
 from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean
-from wsss_ros.types import Scene
 
 
 class Classify:
@@ -17,7 +17,7 @@ class Classify:
         self.networks = networks
         self.point_inputs = point_inputs
 
-    def prepare(self, scenes: Sequence[Scene]) -> None:
+    def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
         """Nothing: tags need no refreshing."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from wsss_ros.data.prepared import PreparedScene
 from wsss_ros.data.samples import Batch
-from wsss_ros.types import Scene
 
 
 @runtime_checkable
@@ -15,11 +15,11 @@ class Method(Protocol):
 
     networks: dict[str, nn.Module]
 
-    def prepare(self, scenes: Sequence[Scene]) -> None:
-        """Called before the phase and between epochs: refresh pseudo-labels and the like."""
+    def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
+        """Called before every epoch of the phase, counted from 0: refresh pseudo-labels, turn losses on."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalars by name; the loop minimises their sum."""
+        """Scalars by name, each with its weight in it; the loop minimises their sum."""
 
     def after_step(self) -> None:
         """Called after each optimiser step: moving averages and the like."""

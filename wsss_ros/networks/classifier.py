@@ -70,3 +70,19 @@ def point_features(
         floor = torch.quantile(xyz[..., 2], 0.01, dim=1, keepdim=True)
         parts.append((xyz[..., 2] - floor)[..., None])
     return torch.cat(parts, dim=-1) if parts else xyz.new_zeros((*xyz.shape[:2], 0))
+
+
+def read(cells: Float[Tensor, "D h w"], uv: Float[Tensor, "M 2"], size: int) -> Float[Tensor, "M D"]:
+    """A square image's map at sub-pixel positions of the image, bilinear, beyond the outer cells' centres constant.
+
+    ``uv`` are pixels with centres at whole numbers, ``size`` is the image's edge. A cell stands for its share of the
+    image, as in ``upsample``.
+    """
+    grid = (2 * uv + 1) / size - 1
+    found = F.grid_sample(cells[None], grid[None, None].to(cells.dtype), padding_mode="border", align_corners=False)
+    return found[0, :, 0].T
+
+
+def upsample(cells: Float[Tensor, "B D h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "B D H W"]:
+    """A map at the size (rows, columns) of its image, bilinear: what ``read`` reads at every pixel centre."""
+    return F.interpolate(cells, tuple(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,88 @@
+"""Phase two of the joint learning paper: both networks teach each other where pixels and points meet, eqs. 3-12."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from wsss_ros.cam import confidence, seed_labels
+from wsss_ros.config import JointPhase
+from wsss_ros.data.prepared import PreparedScene
+from wsss_ros.data.samples import Batch
+from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
+from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean, read
+
+
+class Linked(NamedTuple):
+    """Features ``z`` and scores ``a`` of both networks at the links of one cloud and its image, and the image's tags."""
+
+    z2: Float[Tensor, "M D"]
+    a2: Float[Tensor, "M C"]
+    z3: Float[Tensor, "M E"]
+    a3: Float[Tensor, "M C"]
+    tags: Float[Tensor, "C"]
+
+
+class Joint:
+    """``networks["image"]`` and ``networks["point"]`` from tags of images and scenes and from each other.
+
+    Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the point network alone, the 3D-to-2D loss the
+    image network alone. Each joint loss is averaged over the batch's clouds; a cloud without a link in its crop
+    counts with zero.
+    """
+
+    def __init__(self, networks: dict[str, nn.Module], point_inputs: tuple[str, ...], phase: JointPhase):
+        self.networks = networks
+        self.point_inputs = point_inputs
+        self.phase = phase
+        self.warming_up = phase.warmup_epochs > 0
+
+    def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
+        """The first epochs go without the 3D-to-2D loss, for the point network has nothing to teach yet."""
+        self.warming_up = epoch < self.phase.warmup_epochs
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        image_features, image_scores = self.networks["image"](normalise_images(batch.images))
+        inputs = point_features(batch.xyz, batch.rgb, self.point_inputs)
+        cloud_features, cloud_scores = self.networks["point"](batch.xyz, inputs)
+        terms = {
+            "classification_2d": classification_loss(image_mean(image_scores), batch.image_tags),
+            "classification_3d": classification_loss(point_mean(cloud_scores), batch.cloud_tags),
+        }
+        to_point, to_image = self.phase.image_to_point, self.phase.point_to_image * (not self.warming_up)
+        if to_point or to_image:
+            linked = list(self._linked(batch, image_features, image_scores, cloud_features, cloud_scores))
+        if to_point:
+            terms["image_to_point"] = to_point * torch.stack([self.image_to_point(at) for at in linked]).mean()
+        if to_image:
+            terms["point_to_image"] = to_image * torch.stack([self.point_to_image(at) for at in linked]).mean()
+        return terms
+
+    def after_step(self) -> None:
+        """Nothing: no moving averages."""
+
+    def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
+        """Eqs. 5-7: pseudo-labels and confidence of the image network teach the point network."""
+        seen = at.a2.detach()
+        weight = confidence(seen, self.phase.confidence)
+        return image_to_point_loss(at.a3, seed_labels(seen, at.tags), weight, self.phase.class_reduction)
+
+    def point_to_image(self, at: Linked) -> Float[Tensor, ""]:
+        """Eqs. 8-11: what the point network finds alike, the image network shall find alike."""
+        return point_to_image_loss(at.z2, at.z3.detach(), confidence(at.a3.detach(), self.phase.confidence))
+
+    def _linked(self, batch: Batch, *maps: Tensor) -> Iterator[Linked]:
+        """Both networks' outputs where they meet, eq. 4, one cloud and image after the other."""
+        image_features, image_scores, cloud_features, cloud_scores = maps
+        crop = batch.images.shape[-1]
+        points, pixels = batch.links_point.split(batch.links_count), batch.links_uv.split(batch.links_count)
+        for k, (point, uv) in enumerate(zip(points, pixels, strict=True)):
+            yield Linked(
+                read(image_features[k], uv, crop).float(),
+                read(image_scores[k], uv, crop).float(),
+                cloud_features[k, point].float(),
+                cloud_scores[k, point].float(),
+                batch.image_tags[k],
+            )
