@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from wsss_ros import checkpoint, geometry, neighbors
+from wsss_ros import cam, checkpoint, geometry, neighbors
 from wsss_ros.checkpoint import Checkpoint
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.networks.classifier import normalise_images, point_features
@@ -74,10 +74,15 @@ class ImageSegmenter(_Segmenter):
         self.network = self.network.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def __call__(self, frame: Frame) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
-        """Labels and confidence (0..1) at the size of the image. Only ``frame.rgb`` is read."""
+    def __call__(
+        self, frame: Frame, present: Float32[np.ndarray, "C"] | None = None
+    ) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+        """Labels and confidence (0..1) at the size of the image. Only ``frame.rgb`` is read.
+
+        With ``present``, a multi-hot vector, only its classes can win (eq. 5).
+        """
         scores = self.scores(frame.rgb)
-        labels, confidence = _decide(scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1]))
+        labels, confidence = _decide(scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1]), present)
         shape = frame.rgb.shape[:2]
         return labels.reshape(shape), confidence.reshape(shape)
 
@@ -121,12 +126,15 @@ class CloudSegmenter(_Segmenter):
 
     @torch.inference_mode()
     def __call__(
-        self, cloud: Cloud, up: tuple[float, float, float] = (0.0, 0.0, 1.0)
+        self,
+        cloud: Cloud,
+        up: tuple[float, float, float] = (0.0, 0.0, 1.0),
+        present: Float32[np.ndarray, "C"] | None = None,
     ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
         """Labels and confidence (0..1), one a point; a point that is not finite gets 255 and 0.
 
-        ``up`` points against gravity in the cloud's frame. Raises BadInput on an empty cloud and on a
-        cloud without the colours this network needs.
+        ``up`` points against gravity in the cloud's frame. With ``present``, a multi-hot vector, only its classes
+        can win (eq. 5). Raises BadInput on an empty cloud and on a cloud without the colours this network needs.
         """
         finite = np.isfinite(cloud.xyz).all(axis=1)
         if not finite.any():
@@ -139,7 +147,7 @@ class CloudSegmenter(_Segmenter):
         labels = np.full(len(cloud), UNLABELLED, np.uint8)
         confidence = np.zeros(len(cloud), np.float32)
         rgb = None if cloud.rgb is None else cloud.rgb[finite]
-        labels[finite], confidence[finite] = self._segment(self._upright(cloud.xyz[finite], up), rgb)
+        labels[finite], confidence[finite] = self._segment(self._upright(cloud.xyz[finite], up), rgb, present)
         return labels, confidence
 
     @staticmethod
@@ -149,10 +157,13 @@ class CloudSegmenter(_Segmenter):
         return (centred @ geometry.upright(np.asarray(up, np.float64)).T).astype(np.float32)
 
     def _segment(
-        self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None
+        self,
+        xyz: Float32[np.ndarray, "N 3"],
+        rgb: UInt8[np.ndarray, "N 3"] | None,
+        present: Float32[np.ndarray, "C"] | None,
     ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
         if len(xyz) <= self.points:
-            return _decide(self.scores(xyz, rgb))
+            return _decide(self.scores(xyz, rgb), present)
         chosen = _sample(len(xyz), self.points)
         scores = self.scores(xyz[chosen], None if rgb is None else rgb[chosen])
         support = torch.from_numpy(xyz[chosen]).to(self.device)
@@ -161,7 +172,7 @@ class CloudSegmenter(_Segmenter):
             queries = torch.from_numpy(xyz[start : start + _NEIGHBOUR_CHUNK]).to(self.device)
             index, squared_distance = neighbors.knn(support, queries, 3)
             weight = neighbors.interpolation_weights(squared_distance)
-            parts.append(_decide(neighbors.interpolate(scores, index, weight)))
+            parts.append(_decide(neighbors.interpolate(scores, index, weight), present))
         labels, confidence = zip(*parts, strict=True)
         return np.concatenate(labels), np.concatenate(confidence)
 
@@ -180,8 +191,15 @@ def _sample(count: int, wanted: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(count, wanted, replace=False))
 
 
-def _decide(scores: Float[Tensor, "N C"]) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
-    best, label = scores.max(dim=1)
+def _decide(
+    scores: Float[Tensor, "N C"], present: Float32[np.ndarray, "C"] | None
+) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
+    """The best class and the sigmoid of its logit; with ``present``, the best of those."""
+    if present is None:
+        best, label = scores.max(dim=1)
+    else:
+        label = cam.seed_labels(scores, torch.from_numpy(present).to(scores.device))
+        best = scores.gather(1, label[:, None])[:, 0]
     return label.to(torch.uint8).cpu().numpy(), torch.sigmoid(best).cpu().numpy()
 
 

@@ -12,7 +12,7 @@ class ConfusionMatrix:
 
     Truth outside the classes (255) is skipped; an invalid prediction counts as a miss of its true
     class. A class that occurs in neither truth nor prediction has no IoU (nan) and is left out of the
-    mean; mean over classes that occur in the truth, like the benchmark's script.
+    mean; one that was predicted where none is has IoU 0 and counts, as in ScanNet's scripts.
     """
 
     def __init__(self, labels: LabelSpace):
@@ -31,12 +31,19 @@ class ConfusionMatrix:
         self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.counts.shape)
         return self
 
+    def add(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
+        """The counts of another part of the data set. Raises BadInput when its classes are others."""
+        if other.labels.names != self.labels.names:
+            raise BadInput(f"counts over {other.labels.names} cannot be added to counts over {self.labels.names}")
+        self.counts += other.counts
+        return self
+
     def iou(self) -> Float64[np.ndarray, "C"]:
-        """Intersection over union per class in 0..1; nan for a class that occurs nowhere in the truth."""
+        """Intersection over union per class in 0..1; nan for a class that occurs nowhere."""
         hit = np.diagonal(self.counts).astype(np.float64)
         truth = self.counts.sum(axis=1)
         union = truth + self.counts[:, : len(self.labels)].sum(axis=0) - hit
-        return np.divide(hit, union, out=np.full(len(hit), np.nan), where=truth > 0)
+        return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
 
     def compute(self) -> dict:
         """``{"miou": percent, "iou": {name: percent or None}, "accuracy": percent, "count": scored}``."""
