@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from reference_scannet import labels_on_depth as labels_on_depth_twin
 
-from wsss_ros.data import images, open_scene, ply, scannet
+from wsss_ros.data import images, open_scene, ply, scannet, scannet_write
 from wsss_ros.data.posed_frames import color_on_depth, labels_on_depth
 from wsss_ros.data.scannet import EXCERPT_CAMERA, ScanNetScene, write_scene
 from wsss_ros.types import BadInput, Camera, Frame, Scene
@@ -450,7 +450,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, labels, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(scannet, "write_depth", full)
+    monkeypatch.setattr(scannet_write, "write_depth", full)
     with pytest.raises(BadInput, match="room: could not be written.*No space left"):
         write_scene(tmp_path / "room", labels=labels, **_points(), frames=_frames())
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8, UInt16
+from jaxtyping import Float32, Shaped, UInt8, UInt16
 from PIL import Image
 
 from wsss_ros.types import BadInput
@@ -24,13 +24,17 @@ def read_rgb(path: str | Path, at_least: tuple[int, int] | None = None) -> UInt8
     ``at_least`` = (width, height): a JPEG may come back reduced by a whole factor, averaged over pixel
     areas, to no less than this size; that costs a fraction of the full decoding.
     """
-    data = read_bytes(path, "a colour image")
+    return decode_rgb(read_bytes(path, "a colour image"), str(path), at_least)
+
+
+def decode_rgb(data: bytes, source: str, at_least: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """``read_rgb`` for an image in memory; ``source`` is what messages call it."""
     try:
         if simplejpeg is not None and simplejpeg.is_jpeg(data):
             return simplejpeg.decode_jpeg(data, **_reduction(data, at_least))
         return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
     except _DECODE_ERRORS as error:
-        raise BadInput(f"{path}: cannot be decoded ({error}); wanted a whole JPEG or PNG image") from error
+        raise BadInput(f"{source}: cannot be decoded ({error}); wanted a whole JPEG or PNG image") from error
 
 
 def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
@@ -46,24 +50,25 @@ def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
 
 def read_uint16(path: str | Path, what: str = "image of 16-bit numbers") -> UInt16[np.ndarray, "H W"]:
     """Decode a one-channel 8- or 16-bit PNG to uint16. Raises BadInput naming the file."""
-    return _read_grey(path, what).astype(np.uint16)
+    return decode_grey(read_bytes(path, f"an {what}"), str(path), what).astype(np.uint16)
 
 
-def _read_grey(path: str | Path, what: str) -> np.ndarray:
-    data = read_bytes(path, f"an {what}")
+def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"]:
+    """The one channel of a PNG in memory, uint8, uint16 or (some 16-bit files) int32. Raises BadInput naming it."""
     try:
         image = Image.open(io.BytesIO(data))
         pixels = np.asarray(image)
     except _DECODE_ERRORS as error:
-        raise BadInput(f"{path}: cannot be decoded ({error}); wanted an {what}, a whole one-channel PNG") from error
+        raise BadInput(f"{source}: cannot be decoded ({error}); wanted an {what}, a whole one-channel PNG") from error
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16, np.int32):
-        raise BadInput(f"{path}: {image.mode} image of shape {pixels.shape}; wanted one 16-bit channel, an {what}")
+        raise BadInput(f"{source}: {image.mode} image of shape {pixels.shape}; wanted one 16-bit channel, an {what}")
     return pixels
 
 
 def read_depth(path: str | Path) -> Float32[np.ndarray, "H W"]:
     """Depth in metres from a 16-bit PNG in millimetres; 0 and 65535 (missing) become 0."""
-    millimetres = _read_grey(path, "image of depth in millimetres")
+    what = "image of depth in millimetres"
+    millimetres = decode_grey(read_bytes(path, f"an {what}"), str(path), what)
     if millimetres.dtype == np.uint8:
         raise BadInput(f"{path}: 8-bit image; wanted depth in millimetres, which takes 16 bits a pixel")
     depth_m = millimetres.astype(np.float32)

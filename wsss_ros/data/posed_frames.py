@@ -1,6 +1,5 @@
 """Posed RGB-D frames lying in a folder as images and text: what the ScanNet and the plain folder readers share."""
 
-import csv
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -8,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped, UInt8
+from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
 from PIL import Image
 
 from wsss_ros.data.images import read_bytes, read_depth, read_rgb
 from wsss_ros.geometry import check_pose
-from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.labels import UNLABELLED
 from wsss_ros.types import BadInput, Camera, Frame
 
-TAGS_FILE = "tags.csv"
-_SCENE_ROW = "scene"
 _FRAME_RATE_HZ = 30
 _START_NS = 1_000_000_000  # of frame 0, for ROS takes 0 for "no time"
 _log = logging.getLogger("wsss_ros")
@@ -66,25 +63,34 @@ class PosedFrames:
     """The frames of one folder with a usable pose; images are decoded when asked for.
 
     Frames with a lost pose (-inf or NaN) are left out, as are incomplete ones; ``skipped`` counts them
-    by cause. ``stamps_ns`` maps frame numbers to time; where it has none, the numbers count at 30 Hz from 1 s on.
-    Raises BadInput naming the file for a pose that is no rigid 4x4 matrix.
+    by cause, and one warning each names the ``scene``. ``stamps_ns`` maps frame numbers to time; where it has none,
+    the numbers count at 30 Hz from 1 s on. Raises BadInput naming the file for a pose that is no rigid 4x4 matrix.
     """
 
-    def __init__(self, files: list[FrameFiles], incomplete: int, rig: Rig | None, stamps_ns: dict[int, int]) -> None:
+    def __init__(
+        self, scene: str, files: list[FrameFiles], incomplete: int, rig: Rig | None, stamps_ns: dict[int, int]
+    ) -> None:
         poses = [_read_pose(file.pose) for file in files]
         self.files = [file for file, pose in zip(files, poses, strict=True) if pose is not None]
         self.poses = [pose for pose in poses if pose is not None]
         self.rig, self.stamps_ns = rig, stamps_ns
         self.skipped = +Counter({"lost pose": len(files) - len(self.files), "file missing": incomplete})
         for cause, count in self.skipped.items():
-            _log.warning("%d of %d frames left out: %s", count, len(files) + incomplete, cause)
+            _log.warning("%s: %d of %d frames left out: %s", scene, count, len(files) + incomplete, cause)
 
     def __len__(self) -> int:
         return len(self.files)
 
+    def name(self, index: int) -> str:
+        return self.files[index].name
+
     def stamp_ns(self, index: int) -> int:
         number = self.files[index].number
-        return self.stamps_ns.get(number, _START_NS + number * 1_000_000_000 // _FRAME_RATE_HZ)
+        return self.stamps_ns.get(number, stamp_of_number(number))
+
+    def depth_size(self, index: int) -> tuple[int, int]:
+        """(width, height), without decoding the image."""
+        return image_size(self.files[index].depth)
 
     def frame(self, index: int) -> Frame:
         """One view on the depth camera's pixels; depth the colour camera did not see counts as missing.
@@ -95,16 +101,33 @@ class PosedFrames:
         depth_m = read_depth(file.depth)
         height, width = depth_m.shape
         rgb = read_rgb(file.color, at_least=(width, height) if self.rig.color else None)
-        camera = self.rig.depth.resized(width, height)
-        if self.rig.color is not None:
-            rgb, seen = color_on_depth(rgb, self.rig.color, camera)
-            depth_m *= seen
-        elif rgb.shape[:2] != depth_m.shape:
+        if self.rig.color is None and rgb.shape[:2] != depth_m.shape:
             raise BadInput(
                 f"{file.color} is {rgb.shape[1]}x{rgb.shape[0]} and {file.depth.name} is {width}x{height}; "
                 "wanted one size, depth registered to colour, or the intrinsics of both cameras"
             )
-        return Frame(rgb, camera, depth_m, self.poses[index].copy(), self.stamp_ns(index), file.name)
+        return view(self.rig, rgb, depth_m, self.poses[index].copy(), self.stamp_ns(index), file.name)
+
+
+def view(
+    rig: Rig,
+    rgb: UInt8[np.ndarray, "h w 3"],
+    depth_m: Float32[np.ndarray, "H W"],
+    world_from_camera: Float64[np.ndarray, "4 4"],
+    stamp_ns: int,
+    name: str,
+) -> Frame:
+    """A frame on the depth camera's pixels. ``depth_m`` is changed: 0 where the colour camera did not see."""
+    camera = rig.depth.resized(depth_m.shape[1], depth_m.shape[0])
+    if rig.color is not None:
+        rgb, seen = color_on_depth(rgb, rig.color, camera)
+        depth_m *= seen
+    return Frame(rgb, camera, depth_m, world_from_camera, stamp_ns, name)
+
+
+def stamp_of_number(number: int) -> int:
+    """Nanoseconds of a frame nobody gave a time: its number at 30 Hz, from 1 s on."""
+    return _START_NS + number * 1_000_000_000 // _FRAME_RATE_HZ
 
 
 # --- colour and depth cameras ----------------------------------------------------------------------
@@ -199,39 +222,3 @@ def image_size(path: Path) -> tuple[int, int]:
             return image.size
     except (OSError, SyntaxError) as error:
         raise BadInput(f"{path}: cannot be decoded ({error}); wanted a JPEG or PNG image") from error
-
-
-class TagFile:
-    """``tags.csv``: rows ``frame,"name, name"``; a row ``scene`` tags the whole, which otherwise is the union.
-
-    Frames are named as their files are, with or without leading zeros. Raises BadInput naming the file
-    and the line for a class outside the label space.
-    """
-
-    def __init__(self, path: Path, labels: LabelSpace) -> None:
-        self._rows: dict[str, tuple[str, ...]] = {}
-        lines = read_bytes(path, "rows 'frame,tags'").decode("utf-8-sig", "replace").splitlines()
-        for number, row in enumerate(csv.reader(lines), start=1):
-            if len(row) < 2 or (number == 1 and row[0].strip() == "frame"):
-                continue
-            try:
-                names = [name.strip() for name in ",".join(row[1:]).split(",")]
-                given = {labels.names[labels.index(name)] for name in names if name}
-            except BadInput as error:
-                raise BadInput(f"{path}, line {number}: {error}") from error
-            self._rows[_plain(row[0])] = tuple(name for name in labels.names if name in given)
-        union = set().union(*self._rows.values())
-        self.scene = self._rows.get(_SCENE_ROW, tuple(name for name in labels.names if name in union))
-
-    def image(self, name: str) -> tuple[str, ...] | None:
-        return self._rows.get(_plain(name))
-
-    @classmethod
-    def of(cls, folder: Path, labels: LabelSpace) -> "TagFile | None":
-        """The folder's tags, where it has any."""
-        return cls(folder / TAGS_FILE, labels) if (folder / TAGS_FILE).is_file() else None
-
-
-def _plain(name: str) -> str:
-    name = name.strip().removeprefix("frame-")
-    return str(int(name)) if name.isdecimal() else name

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss_ros.data.posed_frames import PosedFrames, Rig, TagFile, image_size, list_frames, read_intrinsics
+from wsss_ros.data.posed_frames import PosedFrames, Rig, image_size, list_frames, read_intrinsics
+from wsss_ros.data.tags import TagFile
 from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
@@ -45,7 +46,7 @@ class RgbdFolder:
                 "frame-N.color.jpg, frame-N.depth.png, frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
             )
         rig = _read_rig(self.folder, image_size(files[0].color), image_size(files[0].depth))
-        self._frames = PosedFrames(files, incomplete, rig, {})
+        self._frames = PosedFrames(str(self.folder), files, incomplete, rig, {})
 
     def __len__(self) -> int:
         return len(self._frames)
