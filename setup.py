@@ -30,6 +30,7 @@ setup(
         "backports.zstd>=1.0; python_version < '3.14'",
         "jaxtyping>=0.2.25",
         "lz4>=4.3",
+        "matplotlib>=3.6",
         "numba>=0.58",
         "numpy>=1.24",
         # One Python package from two wheels; open3d-cpu has no CUDA and is made for x86-64 only.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from wsss_ros.labels import LabelSpace
@@ -56,6 +56,36 @@ def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:
         draw.rectangle((x, y + 3, x + 13, y + 15), fill=tuple(color), outline=_INK)
         draw.text((x + 19, y + 2), name, fill=_INK, font=_font())
     return page
+
+
+def confusion(
+    counts: Int64[np.ndarray, "C C+1"], names: Sequence[str], title: str = "", unit: str = "pixels"
+) -> Image.Image:
+    """A confusion matrix as a picture: each row is one true class, in percent of its ``unit``, with their number.
+
+    The last column holds predictions outside the classes. Rows without truth are grey.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    classes, total = len(names), counts.sum(axis=1)
+    share = np.divide(100 * counts, total[:, None], out=np.full(counts.shape, np.nan), where=total[:, None] > 0)
+    figure = Figure(figsize=(3.4 + 0.46 * (classes + 1), 2.2 + 0.4 * classes), dpi=100, layout="constrained")
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    axes.set_facecolor("0.88")
+    image = axes.imshow(np.ma.masked_invalid(share), cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    rows = [f"{name}  {count:,}" for name, count in zip(names, total, strict=True)]
+    axes.set_xticks(range(classes + 1), [*names, "no class"], rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(classes), rows)
+    for row, column in zip(*np.nonzero(share >= 0.5), strict=True):
+        ink = "white" if share[row, column] > 55 else "black"
+        axes.text(column, row, f"{share[row, column]:.0f}", ha="center", va="center", fontsize=8, color=ink)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel(f"true class and its {unit}")
+    axes.set_title(title)
+    figure.colorbar(image, label="percent of the true class", shrink=0.7, pad=0.01)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
 
 
 def render_cloud(
