@@ -4,11 +4,15 @@ from pathlib import Path
 
 from wsss_ros.config import SceneSetConfig
 from wsss_ros.data.rgbd_folder import RgbdFolder
+from wsss_ros.data.s3dis import ANNOTATIONS, S3disRoom
 from wsss_ros.data.scannet import POINTS, ScanNetScene
 from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput, Scene
 
-_WANTED = f"'*{POINTS}' (ScanNet), 'frame-*.color.*' or the folders color, depth and pose (posed RGB-D frames)"
+_WANTED = (
+    f"'*{POINTS}' (ScanNet), 'frame-*.color.*' or the folders color, depth and pose (posed RGB-D frames), "
+    f"or '{ANNOTATIONS}' (a room of S3DIS)"
+)
 
 
 def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
@@ -21,6 +25,8 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
         return ScanNetScene(path, labels)
     if any(path.glob("frame-*.color.*")) or all((path / kind).is_dir() for kind in ("color", "depth", "pose")):
         return RgbdFolder(path, labels)
+    if (path / ANNOTATIONS).is_dir():
+        return S3disRoom(path, labels)
     inside = sorted(entry.name for entry in path.iterdir())
     held = f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
     raise BadInput(f"{path} {held}; wanted one scene folder with {_WANTED}")
