@@ -17,6 +17,8 @@ COMMANDS = {
     "bag": "Write a scene as a ROS 2 bag.",
     "replay": "Play a bag or a scene folder to the nodes, with /clock.",
     "train": "Train networks from class tags.",
+    "evaluate": "Score networks, or what they wrote, on labelled scenes.",
+    "segment": "Write labels of a scene or a bag as PLY and PNG.",
     "bench": "Print speeds beside their baselines.",
 }
 

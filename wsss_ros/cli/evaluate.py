@@ -1,0 +1,187 @@
+"""``wsss evaluate``: networks or their written predictions against the truth of labelled scenes."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def evaluate(
+    scenes: Annotated[list[Path], typer.Argument(help="Scene folders, or folders of them, in any supported layout.")],
+    image: Annotated[str, typer.Option(help="Checkpoint of the image network; empty for the one that ships.")] = "",
+    point: Annotated[str, typer.Option(help="Checkpoint of the point network; empty for the one that ships.")] = "",
+    only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score images or clouds alone.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score what 'wsss segment' wrote into this folder, instead of networks.")
+    ] = None,
+    listed: Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")] = None,
+    frames: Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")] = 0,
+    labels: Annotated[
+        str, typer.Option(help="Label file of the truth, or s3dis or scannet20; empty finds it from the layout.")
+    ] = "",
+    among: Annotated[
+        Literal["all", "shared"],
+        typer.Option(
+            help="Weights of another label space are scored on the classes shared with the truth: all their classes may "
+            "win and others are misses, or only the shared may."
+        ),
+    ] = "all",
+    out: Annotated[Path, typer.Option(help="Where the JSON and the pictures go.")] = Path("out/evaluate"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Per-class IoU and mIoU in 2D and 3D by ScanNet's rules: one confusion matrix over all scenes."""
+    from rich.console import Console
+
+    from wsss_ros import evaluation
+    from wsss_ros.labels import LabelSpace
+
+    console = Console()
+    space = _space(labels, scenes)
+    opened, left_out = _open(scenes, listed, space)
+    domains = [only] if only else ["2d", "3d"]
+    report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
+    report |= {"truth": space.name, "not_opened": dict(left_out)}
+    results = {}
+    for domain in domains:
+        source, predicted, described = _source(domain, image, point, predictions, space, device)
+        comparison = evaluation.Comparison.between(space, predicted, among)
+        if predictions is None:
+            source.present = comparison.present
+        results[domain] = _run(console, domain, source, opened, comparison, frames, bool(only))
+        report[domain] = {"predictions": described, **results[domain].compute()} if results[domain] else None
+    _finish(console, results, report, left_out, out)
+
+
+def _space(labels: str, scenes: list[Path]):
+    """The label space of the truth: the one named, else that of the layout."""
+    from wsss_ros.labels import named, s3dis, scannet20
+
+    if labels:
+        return {"s3dis": s3dis, "scannet20": scannet20}.get(labels, lambda: named(labels))()
+    rooms = [path for folder in scenes for path in (folder, *folder.glob("*"), *folder.glob("*/*"))]
+    return s3dis() if any((path / "Annotations").is_dir() for path in rooms) else scannet20()
+
+
+def _open(folders: list[Path], listed: Path | None, space) -> tuple[list, list[tuple[str, str]]]:
+    from wsss_ros.config import SceneSetConfig
+    from wsss_ros.data import open_scene, open_scenes
+    from wsss_ros.types import BadInput
+
+    opened, left_out = [], []
+    for folder in folders:
+        if listed is None:
+            try:
+                opened.append(open_scene(folder, space))
+                continue
+            except BadInput as error:
+                alone = error
+        try:
+            found, missed = open_scenes(SceneSetConfig(folder=str(folder), scenes=str(listed or "")), space)
+        except BadInput as error:
+            raise error if listed or not any(folder.glob("*/*/*")) else alone from error
+        opened += found
+        left_out += missed
+    return opened, left_out
+
+
+def _source(domain: str, image: str, point: str, predictions: Path | None, space, device: str):
+    """(what predicts, its label space, its description for the report)"""
+    from wsss_ros import evaluation
+    from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.types import BadInput
+
+    if predictions is not None:
+        if not predictions.is_dir():
+            raise BadInput(f"{predictions}: no such folder; wanted predictions as 'wsss segment' writes them")
+        written = evaluation.written_space(predictions) or space
+        return evaluation.Files(predictions, written), written, {"folder": str(predictions), "labels": written.name}
+    if domain == "2d":
+        segmenter = ImageSegmenter(image, device)
+        source = evaluation.Networks(images=segmenter)
+    else:
+        segmenter = CloudSegmenter(point, device)
+        source = evaluation.Networks(clouds=segmenter)
+    given = {"2d": image, "3d": point}[domain] or "shipped"
+    return source, segmenter.labels, {"weights": given, "version": segmenter.version, "labels": segmenter.labels.name}
+
+
+def _run(console, domain: str, source, opened: list, comparison, frames: int, alone: bool):
+    """The evaluation of one domain; None where it has no truth and the other is scored as well."""
+    from rich.progress import Progress
+
+    from wsss_ros import evaluation
+    from wsss_ros.types import BadInput
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task({"2d": "images", "3d": "clouds"}[domain], total=len(opened))
+
+        def done(name: str) -> None:
+            bar.update(task, advance=1, description=name)
+
+        try:
+            if domain == "2d":
+                return evaluation.evaluate_images(source, opened, comparison, frames, done)
+            return evaluation.evaluate_clouds(source, opened, comparison, done)
+        except evaluation.UnusablePrediction:
+            raise
+        except BadInput as error:
+            if alone:
+                raise
+            console.print(f"[yellow]{domain.upper()}: {error}")
+            return None
+
+
+def _finish(console, results: dict, report: dict, left_out: list, out: Path) -> None:
+    from wsss_ros import pictures
+    from wsss_ros.types import BadInput
+
+    scored = {domain: result for domain, result in results.items() if result is not None}
+    if not scored:
+        raise BadInput("nothing was scored: no scene has truth for its images or its points; give labelled scenes")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
+    written = [out / "evaluation.json"]
+    for domain, result in scored.items():
+        unit = {"2d": "pixels", "3d": "points"}[domain]
+        title = f"{domain.upper()}: mIoU {report[domain]['miou']:.1f} % over {len(result.scenes)} scenes"
+        picture = pictures.confusion(result.matrix.counts, result.matrix.labels.names, title, unit)
+        written.append(pictures.save(picture, out / f"confusion_{domain}.png"))
+    _print(console, scored, report)
+    _name_left_out(console, scored, left_out)
+    console.print("results: " + "  ".join(map(str, written)))
+
+
+def _print(console, scored: dict, report: dict) -> None:
+    from rich.table import Table
+
+    table = Table("class", *(f"{domain.upper()} IoU %" for domain in scored))
+    names = dict.fromkeys(name for domain in scored for name in report[domain]["iou"])
+    for name in names:
+        table.add_row(name, *(_percent(report[domain]["iou"].get(name)) for domain in scored))
+    table.add_row("mean", *(_percent(report[domain]["miou"]) for domain in scored), style="bold")
+    table.add_row("accuracy", *(_percent(report[domain]["accuracy"]) for domain in scored))
+    table.add_row("scored", *(f"{report[domain]['count']:,}" for domain in scored))
+    console.print(table)
+    for domain, result in scored.items():
+        predicted, truth = report[domain]["predictions"]["labels"], report["truth"]
+        if predicted != truth:
+            rule = {"all": "any class may win", "shared": "only these may win"}[report["among"]]
+            console.print(f"{domain.upper()}: the {len(result.matrix.labels)} classes of '{truth}' in '{predicted}'; {rule}")
+        kind = f", {result.images} images" if result.images else ""
+        console.print(f"{domain.upper()}: {len(result.scenes)} scenes{kind}")
+
+
+def _name_left_out(console, scored: dict, left_out: list[tuple[str, str]]) -> None:
+    parts = {"not opened": left_out} | {domain.upper(): result.left_out for domain, result in scored.items()}
+    for part, entries in parts.items():
+        if entries:
+            console.print(f"[yellow]{part}: {len(entries)} scenes left out")
+        for name, reason in entries:
+            console.print(f"  {name}: {reason}", markup=False)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
