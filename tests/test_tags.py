@@ -13,12 +13,13 @@ from wsss_ros.data.tags import TagFile
 from wsss_ros.labels import scannet20
 from wsss_ros.types import BadInput
 
-NAMES = st.lists(st.sampled_from(scannet20().names), unique=True, max_size=4)
+SPACE = scannet20()
+NAMES = st.lists(st.sampled_from(SPACE.names), unique=True, max_size=4)
 
 
 def _read(folder: Path, name: str, text: str) -> TagFile:
     (folder / name).write_text(text)
-    return TagFile(folder / name, scannet20())
+    return TagFile(folder / name, SPACE)
 
 
 @settings(max_examples=40)
