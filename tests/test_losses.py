@@ -1,9 +1,18 @@
+"""The losses against hand-computed values and their slow twins, values and gradients."""
+
 import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from reference_losses import image_to_point_loss, point_to_image_loss
 
-from wsss_ros import cam, losses
+from wsss_ros import losses
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def test_classification_loss_of_hand_computed_logits():
@@ -13,22 +22,103 @@ def test_classification_loss_of_hand_computed_logits():
 
 
 def test_classification_loss_gradient():
-    scores = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    tags = (torch.rand(3, 5, generator=torch.Generator().manual_seed(1)) > 0.5).double()
+    scores = torch.randn(3, 5, dtype=torch.float64, generator=seeded(0), requires_grad=True)
+    tags = (torch.rand(3, 5, generator=seeded(1)) > 0.5).double()
     assert torch.autograd.gradcheck(lambda s: losses.classification_loss(s, tags), scores)
     (gradient,) = torch.autograd.grad(losses.classification_loss(scores, tags), scores)
     torch.testing.assert_close(gradient, (torch.sigmoid(scores.detach()) - tags) / scores.numel())
 
 
-def test_absent_classes_never_win():
-    scores = torch.tensor([[9.0, -5.0, -7.0], [9.0, -8.0, -6.0]])
-    assert cam.seed_labels(scores, torch.tensor([0.0, 1.0, 1.0])).tolist() == [1, 2]
+def test_image_to_point_loss_of_hand_computed_logits():
+    # two points of two classes; all logits 0 cost ln 2 a class; the second point weighs half
+    scores, labels = torch.zeros(2, 2), torch.tensor([0, 1])
+    weight = torch.tensor([1.0, 0.5])
+    assert losses.image_to_point_loss(scores, labels, weight).item() == pytest.approx(0.75 * math.log(2))
+    assert losses.image_to_point_loss(scores, labels, weight, "sum").item() == pytest.approx(1.5 * math.log(2))
 
 
-def test_seed_labels_without_any_tag_is_an_error():
-    with pytest.raises(ValueError, match="no class is tagged"):
-        cam.seed_labels(torch.zeros(2, 3), torch.zeros(3))
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@given(count=st.integers(1, 12), classes=st.integers(1, 6), seed=st.integers(0, 99))
+def test_image_to_point_loss_is_its_twin(reduction, count, classes, seed):
+    rng = seeded(seed)
+    scores = (3 * torch.randn(count, classes, dtype=torch.float64, generator=rng)).requires_grad_()
+    labels = torch.randint(classes, (count,), generator=rng)
+    weight = torch.rand(count, dtype=torch.float64, generator=rng)
+    fast = losses.image_to_point_loss(scores, labels, weight, reduction)
+    slow = image_to_point_loss(scores, labels, weight, reduction)
+    torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(torch.autograd.grad(fast, scores), torch.autograd.grad(slow, scores))
 
 
-def test_confidence_is_the_sigmoid_of_the_largest_logit():
-    assert cam.confidence(torch.tensor([[0.0, -3.0], [-1.0, math.log(3)]])).tolist() == pytest.approx([0.5, 0.75])
+def test_the_weight_of_a_pseudo_label_gets_no_gradient():
+    weight = torch.ones(3, requires_grad=True)
+    loss = losses.image_to_point_loss(torch.zeros(3, 2, requires_grad=True), torch.tensor([0, 1, 1]), weight)
+    assert torch.autograd.grad(loss, weight, allow_unused=True) == (None,)
+
+
+def test_point_to_image_loss_of_hand_computed_features():
+    # image features alike (correlation 1), point features at right angles (0): two of four pairs differ by 1
+    image, point = torch.tensor([[2.0, 0.0], [0.5, 0.0]]), torch.tensor([[1.0, 0.0, 0.0], [0.0, 3.0, 0.0]])
+    assert losses.point_to_image_loss(image, point, torch.ones(2)).item() == pytest.approx(0.5)
+    # weights 1 and 1/2 make each differing pair count 1/2
+    assert losses.point_to_image_loss(image, point, torch.tensor([1.0, 0.5])).item() == pytest.approx(0.25)
+
+
+@given(count=st.integers(1, 40), tile=st.integers(1, 17), seed=st.integers(0, 99))
+def test_point_to_image_loss_is_its_twin_for_any_tiling(count, tile, seed):
+    rng = seeded(seed)
+    image = torch.randn(count, 5, dtype=torch.float64, generator=rng, requires_grad=True)
+    point = torch.randn(count, 3, dtype=torch.float64, generator=rng)
+    weight = torch.rand(count, dtype=torch.float64, generator=rng)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "_TILE", tile)
+        fast = losses.point_to_image_loss(image, point, weight)
+    slow = point_to_image_loss(image, point, weight)
+    torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(torch.autograd.grad(3 * fast, image), torch.autograd.grad(3 * slow, image))
+
+
+def test_point_to_image_loss_in_float32_over_several_tiles():
+    rng = seeded(3)
+    image = torch.randn(2500, 64, generator=rng, requires_grad=True)
+    point, weight = torch.randn(2500, 32, generator=rng), torch.rand(2500, generator=rng)
+    fast = losses.point_to_image_loss(image, point, weight)
+    exact = image.detach().double().requires_grad_()
+    slow = point_to_image_loss(exact, point.double(), weight.double())
+    assert fast.item() == pytest.approx(slow.item(), rel=1e-6)
+    (gradient,), (expected,) = torch.autograd.grad(fast, image), torch.autograd.grad(slow, exact)
+    assert (gradient - expected).norm() < 1e-4 * expected.norm()
+
+
+def test_point_to_image_loss_moves_the_image_features_alone():
+    image, point, weight = (torch.rand(4, 3, requires_grad=True) for _ in range(3))
+    loss = losses.point_to_image_loss(image, point, weight[:, 0])
+    got = torch.autograd.grad(loss, (image, point, weight), allow_unused=True)
+    assert got[0].abs().sum() > 0 and got[1:] == (None, None)
+
+
+def test_half_precision_features_are_compared_in_float32():
+    image, point = torch.randn(300, 16, generator=seeded(1)), torch.randn(300, 16, generator=seeded(2))
+    rounded = [features.bfloat16() for features in (image, point)]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = losses.point_to_image_loss(*rounded, torch.ones(300))
+    expected = point_to_image_loss(*(features.double() for features in rounded), torch.ones(300).double())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_no_links_cost_nothing_and_keep_the_graph():
+    scores = torch.zeros(0, 4, requires_grad=True)
+    nothing = torch.zeros(0)
+    for loss in (
+        losses.image_to_point_loss(scores, nothing.long(), nothing),
+        losses.point_to_image_loss(scores, torch.zeros(0, 2), nothing),
+    ):
+        assert loss.item() == 0 and loss.requires_grad
+
+
+def test_memory_grows_with_points_not_with_pairs():
+    """At 6,000 points one dense N x N matrix is 144 MB; what the backward pass keeps is one N x D gradient."""
+    image, kept = torch.randn(6000, 8, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        losses.point_to_image_loss(image, torch.randn(6000, 8), torch.ones(6000))
+    assert sum(kept) < 100 * image.numel()

@@ -51,8 +51,13 @@ def point_to_image_loss(
     """
     if not len(weight):
         return image_features.sum()
-    unit = F.normalize(image_features.float(), dim=1)
-    return _CorrelationLoss.apply(unit, F.normalize(point_features.detach().float(), dim=1), weight.detach().float())
+    unit, target = (F.normalize(_exact(features), dim=1) for features in (image_features, point_features.detach()))
+    return _CorrelationLoss.apply(unit, target, _exact(weight.detach()))
+
+
+def _exact(values: Tensor) -> Tensor:
+    """At least float32: differences of products are lost in half precision."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 class _CorrelationLoss(torch.autograd.Function):
@@ -94,4 +99,4 @@ def _correlation(unit: Tensor, target: Tensor, weight: Tensor, wants_gradient: b
             total += twice * (weight[rows] @ (difference.abs_() @ weight[columns])).double()
     if gradient is not None:
         gradient *= (2 / count**2) * weight[:, None]
-    return (total / count**2).float(), gradient
+    return (total / count**2).to(unit.dtype), gradient

@@ -1,0 +1,28 @@
+"""Class activation maps as labels and as confidence: eqs. 5, 6 and 10."""
+
+import math
+
+import pytest
+import torch
+
+from wsss_ros import cam
+
+
+def test_absent_classes_never_win():
+    scores = torch.tensor([[9.0, -5.0, -7.0], [9.0, -8.0, -6.0]])
+    assert cam.seed_labels(scores, torch.tensor([0.0, 1.0, 1.0])).tolist() == [1, 2]
+
+
+def test_seed_labels_without_any_tag_is_an_error():
+    with pytest.raises(ValueError, match="no class is tagged"):
+        cam.seed_labels(torch.zeros(2, 3), torch.zeros(3))
+
+
+def test_confidence_is_the_sigmoid_of_the_largest_logit():
+    assert cam.confidence(torch.tensor([[0.0, -3.0], [-1.0, math.log(3)]])).tolist() == pytest.approx([0.5, 0.75])
+
+
+def test_confidence_as_the_paper_prints_it_is_the_logit_but_never_negative():
+    scores = torch.tensor([[2.0, -3.0], [-1.0, -4.0]])
+    assert cam.confidence(scores, "logit").tolist() == [2.0, 0.0]
+    assert cam.confidence(scores, "none").tolist() == [1.0, 1.0]
