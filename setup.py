@@ -29,6 +29,7 @@ setup(
         "annotated-types>=0.6",
         "backports.zstd>=1.0; python_version < '3.14'",
         "jaxtyping>=0.2.25",
+        "lightning-fabric>=2.5",
         "lz4>=4.3",
         "matplotlib>=3.6",
         "numba>=0.58",
@@ -44,7 +45,8 @@ setup(
         "safetensors>=0.4",
         "scipy>=1.10",
         "simplejpeg>=1.7",
-        "torch>=2.5",
+        "tensorboard>=2.15",
+        "torch>=2.6",
         "typer>=0.19",
     ],
     extras_require={

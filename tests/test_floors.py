@@ -18,8 +18,9 @@ FLOORS = [
     ["checkpoint"],
     ["inference", "methods"],
     ["pictures", "evaluation"],
+    ["devices", "run_folder", "training_log"],
     ["training", "scoring"],
-    ["online", "node_set"],
+    ["online", "node_set", "ablation"],
     ["cli", "nodes"],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,8 +1,9 @@
 """``wsss train``: from a configuration file to trained weights."""
 
-import logging
+import contextlib
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,67 +12,124 @@ import typer
 
 def train(
     config: Annotated[Path, typer.Argument(help="A training configuration, such as config/classify_rooms.yaml.")],
-    only: Annotated[str, typer.Option(help="image or point: train this network alone.")] = "",
+    output: Annotated[str, typer.Option(help="Folder of the run, instead of the configuration's.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed, instead of the configuration's; -1 keeps that.")] = -1,
+    only: Annotated[
+        str, typer.Option(help="image or point: only the classify phases of this network, into OUTPUT/image or /point.")
+    ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that generate missing rooms.")] = 2,
 ) -> None:
-    """Train both networks from class tags; scenes that are missing are generated first."""
+    """Train networks from class tags; scenes that are missing are generated first.
+
+    A run that was interrupted, by Ctrl-C or otherwise, goes on where it stood when the same command is given again.
+    """
     from rich.console import Console
 
     from wsss_ros import config as configuration
-    from wsss_ros.config import ClassifyConfig
-    from wsss_ros.training import train_classifiers
+    from wsss_ros import devices, training
+    from wsss_ros.config import TrainConfig
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    console = Console()
-    settings = configuration.load(ClassifyConfig, config)
+    settings = configuration.load(TrainConfig, config)
     if only:
         settings = _alone(settings, only)
+    settings = settings.model_copy(
+        update={"output": output or settings.output, "seed": settings.seed if seed < 0 else seed}
+    )
     for part in (settings.data.train, settings.data.val):
         _ensure_rooms(part, workers)
-    with _progress(console) as (bar, tasks):
-
-        def report(done) -> None:
-            if done.phase not in tasks:
-                tasks[done.phase] = bar.add_task(done.phase, total=done.steps, terms="")
-            terms = " ".join(f"{name} {value:.3f}" for name, value in done.terms.items())
-            bar.update(tasks[done.phase], completed=done.step, terms=terms)
-
-        command = shlex.join(["wsss", "train", *sys.argv[2:]])
-        scores = train_classifiers(settings, command, report)
-    _print(console, scores)
-    console.print(f"weights, configuration and scores: {settings.output}")
+    console = Console(quiet=not devices.is_first(settings))
+    command = shlex.join(["wsss", "train", *sys.argv[2:]])
+    try:
+        with _progress(console) as report:
+            scores = training.train(settings, command, report)
+    except training.Interrupted as stopped:
+        console.print(f"{stopped}: {command}", soft_wrap=True)
+        raise typer.Exit(128 + stopped.signal) from stopped
+    except training.TrainingDiverged as diverged:
+        typer.secho(f"wsss: {diverged}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from diverged
+    if any(scores.values()):
+        _print(console, {kind: score for kind, score in scores.items() if score})
+    console.print(f"weights, configuration, curves and scores: {settings.output}")
     if settings.export is not None:
         console.print(f"weights that ship: {settings.export.folder}")
 
 
 def _alone(settings, kind: str):
+    """The classify phases of one network, in a folder of its own."""
     from wsss_ros.types import BadInput
 
     if kind not in ("image", "point"):
         raise BadInput(f"--only {kind}: wanted image or point")
-    return settings.model_copy(update={"point" if kind == "image" else "image": None})
+    other = "point" if kind == "image" else "image"
+    phases = tuple(
+        phase.model_copy(update={other: None})
+        for phase in settings.phases
+        if phase.method == "classify" and getattr(phase, kind)
+    )
+    if not phases:
+        raise BadInput(f"--only {kind}: the configuration has no classify phase with '{kind}'")
+    return settings.model_copy(update={"phases": phases, "output": str(Path(settings.output) / kind)})
 
 
 def _ensure_rooms(part, workers: int) -> None:
     from wsss_ros.cli.rooms import generate_with_progress
 
-    if part.rooms is not None:
+    if part is not None and part.rooms is not None:
         rooms = part.rooms
         generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, frames=rooms.frames or None)
 
 
 def _progress(console):
-    import contextlib
+    return _bars(console) if console.is_terminal else contextlib.nullcontext(_Lines(console))
 
+
+@contextlib.contextmanager
+def _bars(console):
+    """A bar for each phase, with the losses and the time left."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    @contextlib.contextmanager
-    def running():
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
-        with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[terms]}"), console=console) as bar:
-            yield bar, {}
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
+    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[terms]}"), console=console) as bar:
+        tasks = {}
 
-    return running()
+        def report(done) -> None:
+            if done.phase not in tasks:
+                tasks[done.phase] = bar.add_task(done.phase, total=done.steps, completed=done.step - 1, terms="")
+            bar.update(tasks[done.phase], completed=done.step, terms=_terms(done))
+
+        yield report
+
+
+class _Lines:
+    """A plain line about every ``seconds``, for logs."""
+
+    def __init__(self, console, seconds: float = 15.0):
+        self.console, self.seconds = console, seconds
+        self.phase, self.began_at, self.first, self.told_at = "", 0.0, 0, 0.0
+
+    def __call__(self, done) -> None:
+        now = time.monotonic()
+        if done.phase != self.phase:
+            self.phase, self.began_at, self.first = done.phase, now, done.step
+        elif done.step < done.steps and now - self.told_at < self.seconds:
+            return
+        self.told_at = now
+        epoch = f", epoch {done.epoch} of {done.epochs}" if done.epochs else ""
+        rate = (done.step - self.first) / (now - self.began_at) if now > self.began_at else 0.0
+        left = f", {_clock((done.steps - done.step) / rate)} left" if rate else ""
+        told = f"{done.phase}: step {done.step} of {done.steps}{epoch}{left} {_terms(done)}".rstrip()
+        self.console.print(told, soft_wrap=True, highlight=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _terms(done) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in done.terms.items())
 
 
 def _print(console, scores: dict) -> None:

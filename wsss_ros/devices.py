@@ -1,0 +1,101 @@
+"""Where training runs: the device, its arithmetic, and the processes that share a batch (lightning-fabric)."""
+
+import os
+from datetime import timedelta
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
+from lightning_fabric.strategies import DDPStrategy
+from torch import nn
+
+from wsss_ros.config import TrainConfig
+from wsss_ros.inference import device_named
+from wsss_ros.types import BadInput
+
+_PATIENCE = timedelta(hours=12)  # rank 0 decodes a whole data set while the others wait
+
+
+class _Autocast(MixedPrecision):
+    """Mixed precision that leaves inputs as they are: metres in bfloat16 are off by centimetres."""
+
+    def convert_input(self, data):
+        return data
+
+
+def start(settings: TrainConfig, scaler: torch.amp.GradScaler) -> Fabric:
+    """The device(s) of a run. With several, this starts the other processes: the same command, once for each.
+
+    Over several machines the command is started by hand on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set.
+    Raises BadInput for devices that are not there.
+    """
+    device, shared = device_named(settings.device), settings.devices * settings.machines > 1
+    if shared and device.index is not None:
+        raise BadInput(f"device '{settings.device}' is one device, but {settings.devices} were asked for; use 'cuda'")
+    if device.type == "cuda":
+        if settings.devices > torch.cuda.device_count():
+            raise BadInput(f"devices: {settings.devices}, but this machine has {torch.cuda.device_count()} GPUs")
+        _make_repeatable()
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=settings.devices if device.index is None else [device.index],
+        num_nodes=settings.machines,
+        strategy=DDPStrategy(timeout=_PATIENCE) if shared else "auto",
+        plugins=[_precision(settings.precision, device.type, scaler)],
+    )
+    if shared:
+        fabric.launch()
+    return fabric
+
+
+def is_first(settings: TrainConfig) -> bool:
+    """Whether this process is the one that reports; known before the others are started."""
+    shared = settings.devices * settings.machines > 1
+    return not shared or all(os.environ.get(rank, "0") == "0" for rank in ("NODE_RANK", "LOCAL_RANK"))
+
+
+def finish(fabric: Fabric) -> None:
+    """Part from the other processes."""
+    if fabric.world_size > 1:
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def wrap(fabric: Fabric, network: nn.Module, trains: bool) -> nn.Module:
+    """``network`` on its device and in the run's arithmetic, ready for one forward a step; outputs are float32.
+
+    Several processes average its gradients, and on GPUs the statistics of its batch normalisation.
+    """
+    network.to(fabric.device)
+    if not trains:
+        return _Frozen(network, fabric)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return fabric.setup_module(network.train())
+
+
+class _Frozen(nn.Module):
+    """A network that teaches in this phase but does not learn."""
+
+    def __init__(self, network: nn.Module, fabric: Fabric):
+        super().__init__()
+        self.network, self.fabric = network.eval(), fabric
+
+    @torch.no_grad()
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with self.fabric.autocast():
+            return tuple(output.float() for output in self.network(*inputs))
+
+
+def _precision(name: str, device: str, scaler: torch.amp.GradScaler) -> Precision:
+    if name == "float32":
+        return Precision()
+    return _Autocast("bf16-mixed", device) if name == "bfloat16" else _Autocast("16-mixed", device, scaler)
+
+
+def _make_repeatable() -> None:
+    """The same numbers each time, where CUDA has a kernel for it."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
