@@ -19,7 +19,7 @@ FLOORS = [
     ["inference", "methods"],
     ["pictures", "evaluation"],
     ["devices", "run_folder", "training_log"],
-    ["training", "scoring"],
+    ["training", "segmentation", "scoring"],
     ["online", "node_set", "ablation"],
     ["cli", "nodes"],
 ]

@@ -1,0 +1,113 @@
+"""``wsss segment``: labels for scenes and bags, as files."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def segment(
+    source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, or a bag (.mcap, .db3 or its folder).")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
+    image: Annotated[str, typer.Option(help="Checkpoint of the image network; empty for the one that ships.")] = "",
+    point: Annotated[str, typer.Option(help="Checkpoint of the point network; empty for the one that ships.")] = "",
+    only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Segment images or clouds alone.")] = None,
+    listed: Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")] = None,
+    frames: Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")] = 0,
+    pseudo_labels: Annotated[
+        bool, typer.Option("--pseudo-labels", help="Labels to train on: only classes that are tagged can win.")
+    ] = False,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Pseudo-labels with less confidence are written as unlabelled.")
+    ] = 0.5,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Write what the ScanNet benchmark takes: 3d/SCAN.txt, 2d/SCAN_NNNNNN.png.")
+    ] = False,
+    color: Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")] = "",
+    cloud: Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Segment a scene, a set of scenes or a bag into PLY and PNG files."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from wsss_ros import segmentation
+    from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.types import BadInput
+
+    if benchmark and (pseudo_labels or frames):
+        raise BadInput("--benchmark takes neither --pseudo-labels nor --frames: the benchmark wants every image, labelled")
+    console = Console(soft_wrap=True)
+    images = None if only == "3d" else ImageSegmenter(image, device)
+    clouds = None if only == "2d" else CloudSegmenter(point, device)
+    segmenter = segmentation.Segmenter(images, clouds, threshold if pseudo_labels else None)
+    opened, left_out = ([], []) if benchmark else _sources(source, listed, frames, segmenter.labels, color, cloud)
+    with Progress(console=console, transient=True) as bar:
+        tasks = {}
+
+        def progress(name: str, done: int, total: int) -> None:
+            task = "scans" if benchmark else name
+            if task not in tasks:
+                tasks[task] = bar.add_task(task, total=total)
+            bar.update(tasks[task], completed=done)
+
+        if benchmark:
+            written = segmentation.benchmark(_scans(source, listed), out, images, clouds, progress)
+        else:
+            written = segmentation.segment(opened, out, segmenter, progress)
+    _tell(console, written, left_out, out)
+
+
+def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str) -> tuple[list, list]:
+    """What to segment, and (name, reason) of the scenes that do not open."""
+    from wsss_ros.config import SceneSetConfig
+    from wsss_ros.data import bag_frames, open_scene, open_scenes
+    from wsss_ros.segmentation import Source
+    from wsss_ros.types import BadInput
+
+    if bag_frames.is_bag(path):
+        return [Source.of_bag(bag_frames.BagFrames(path, color, cloud), frames)], []
+    if color or cloud:
+        raise BadInput(f"{path} is no bag; --color and --cloud name topics of a bag")
+    scenes, left_out = [], []
+    try:
+        scenes = [] if listed else [open_scene(path, labels)]
+    except BadInput as error:
+        alone = error
+    if not scenes:
+        try:
+            scenes, left_out = open_scenes(SceneSetConfig(folder=str(path), scenes=str(listed or "")), labels)
+        except BadInput as error:
+            raise error if listed else alone from error
+    return [Source.of_scene(scene, frames) for scene in scenes], left_out
+
+
+def _scans(path: Path, listed: Path | None) -> list[Path]:
+    """The folder of one scan, or those below a folder of scans."""
+    from wsss_ros.types import BadInput
+
+    if not path.is_dir():
+        raise BadInput(f"{path}: no such folder; wanted a scan of the benchmark or a folder of them")
+    if listed is not None:
+        if not listed.is_file():
+            raise BadInput(f"{listed}: no such file; wanted a scan's name a line")
+        scans = [path / name for name in listed.read_text().split()]
+    elif (path / "color").is_dir() or any(path.glob("*_vh_clean_2.ply")):
+        scans = [path]
+    else:
+        scans = sorted(entry for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    if not scans:
+        raise BadInput(f"{listed or path}: names no scan; wanted a scan of the benchmark or a folder of them")
+    return scans
+
+
+def _tell(console, written, left_out: list[tuple[str, str]], out: Path) -> None:
+    console.print(f"{len(written.scenes)} scenes: {written.images} images and {written.points:,} points labelled")
+    for cause, count in written.left_out.items():
+        console.print(f"[yellow]left out: {count} {cause}")
+    failed = [*left_out, *written.failed]
+    if failed:
+        console.print(f"[yellow]{len(failed)} scenes left out")
+    for name, reason in failed:
+        console.print(f"  {name}: {reason}", markup=False)
+    console.print(f"results: {out}")
