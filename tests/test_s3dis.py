@@ -240,6 +240,16 @@ def test_rooms_are_not_mixed_up(tmp_path):
     ]
 
 
+def test_areas_that_are_links(office, tmp_path):
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "Area_5").symlink_to(office.parent)
+    assert len(S3disRoom(links / "Area_5" / "office_1", SPACE)) == 0
+    (links / "area_5b").symlink_to(office.parents[1] / "area_5b")
+    room = S3disRoom(links / "Area_5" / "office_1", SPACE)
+    assert len(room) == 1 and room.name == "Area_5_office_1" and room.image_tags(0) == ("ceiling",)
+
+
 def test_a_room_without_images(tmp_path):
     room = write_room(tmp_path / "Area_2", chair_1=[(0, 0, 0, 1, 2, 3)])
     assert len(S3disRoom(room, SPACE)) == 0

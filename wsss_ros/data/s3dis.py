@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ class S3disRoom:
 
     def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
         self.folder, self.labels = Path(folder), labels
-        where = self.folder.resolve()
+        where = Path(os.path.abspath(self.folder))  # links are not followed: what lies beside one counts
         self.name = f"{where.parent.name}_{where.name}" if _AREA.fullmatch(where.parent.name) else where.name
         self._objects = list(_find_objects(self.folder))
         self._counts: list[int] | None = None
@@ -156,7 +157,9 @@ class S3disRoom:
         if steps.shape != (height, width):
             got = f"{steps.shape[1]}x{steps.shape[0]}"
             raise BadInput(f"{view.depth} is {got} and {view.rgb.name} is {width}x{height}; wanted one size")
-        depth_m = np.where(steps == _NO_DEPTH, 0, steps).astype(np.float32) / np.float32(_DEPTH_STEPS_A_METRE)
+        depth_m = steps.astype(np.float32)
+        depth_m[steps == _NO_DEPTH] = 0
+        depth_m /= np.float32(_DEPTH_STEPS_A_METRE)
         camera, stamp_ns = _camera(view, width, height), 1_000_000_000 + index * 1_000_000_000 // _FRAME_RATE_HZ
         return Frame(rgb, camera, depth_m, view.world_from_camera.copy(), stamp_ns, view.name)
 
@@ -169,10 +172,13 @@ class S3disRoom:
         view = self._views[index]
         if not view.semantic.is_file():
             return None
-        digits = read_rgb(view.semantic).astype(np.int32)
+        digits = read_rgb(view.semantic)
         if digits.shape[1::-1] != image_size(view.rgb):
             raise BadInput(f"{view.semantic}: another size than {view.rgb.name}; wanted a label for each pixel")
-        indices = (digits[..., 0] << 16) | (digits[..., 1] << 8) | digits[..., 2]
+        indices = digits[..., 0].astype(np.int32)
+        for digit in (1, 2):
+            indices <<= 8
+            indices |= digits[..., digit]
         return self._image_table.take(np.minimum(indices, len(self._image_table) - 1))
 
     @cached_property
