@@ -245,7 +245,7 @@ def test_intrinsics_of_the_txt(folder, labels):
 def test_intrinsics_of_another_camera_are_refused(folder, labels):
     _matrix(folder / "intrinsic" / "intrinsic_depth.txt", Camera(500.0, 500.0, 2000.0, 2000.0, 32, 24))
     with pytest.raises(BadInput, match="intrinsic_depth.txt: centre"):
-        ScanNetScene(folder, labels)
+        len(ScanNetScene(folder, labels))
 
 
 @pytest.mark.parametrize("size", [(20, 15), (40, 33), (81, 60)])
@@ -403,7 +403,7 @@ def test_cut_files_are_named(folder, labels, name, ask):
 def test_broken_poses_are_named(folder, labels, text):
     (folder / "pose" / "2.txt").write_text(text)
     with pytest.raises(BadInput, match="pose/2.txt"):
-        ScanNetScene(folder, labels)
+        len(ScanNetScene(folder, labels))
 
 
 def test_wrong_kinds_of_image_are_named(folder, labels):
@@ -419,7 +419,7 @@ def test_wrong_kinds_of_image_are_named(folder, labels):
 def test_other_broken_files_are_named(folder, labels):
     (folder / "timestamps.txt").write_text("0 later\n")
     with pytest.raises(BadInput, match="timestamps.txt"):
-        ScanNetScene(folder, labels)
+        len(ScanNetScene(folder, labels))
     (folder / "timestamps.txt").unlink()
     (folder / "room.txt").write_text("axisAlignment = 1 0 0\n")
     with pytest.raises(BadInput, match="room.txt: 'axisAlignment"):

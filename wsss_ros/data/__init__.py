@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from wsss_ros.config import SceneSetConfig
-from wsss_ros.data.rgbd_folder import RgbdFolder
+from wsss_ros.data.rgbd_folder import RgbdFolder, has_frames
 from wsss_ros.data.s3dis import ANNOTATIONS, S3disRoom
-from wsss_ros.data.scannet import POINTS, ScanNetScene
+from wsss_ros.data.scannet import POINTS, ScanNetScene, is_scan
 from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput, Scene
 
@@ -21,9 +21,9 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
     if not path.is_dir():
         what = "a file" if path.exists() else "no such folder"
         raise BadInput(f"{path}: {what}; wanted a scene folder with {_WANTED}")
-    if any(path.glob(f"*{POINTS}")):
+    if is_scan(path):
         return ScanNetScene(path, labels)
-    if any(path.glob("frame-*.color.*")) or all((path / kind).is_dir() for kind in ("color", "depth", "pose")):
+    if has_frames(path):
         return RgbdFolder(path, labels)
     if (path / ANNOTATIONS).is_dir():
         return S3disRoom(path, labels)

@@ -51,6 +51,16 @@ def read(path: str | Path) -> np.ndarray:
     return _read_binary(path, data, start, elements, vertex, dtype)
 
 
+def count(path: str | Path) -> int:
+    """Number of vertices, from the header alone. Raises BadInput naming the file when it is no PLY."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 16)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); wanted a PLY file") from error
+    return sum(element.count for element in _read_header(Path(path), head)[1] if element.name == "vertex")
+
+
 def write(
     path: str | Path, vertices: np.ndarray, faces: Int32[np.ndarray, "F 3"] | None = None, ascii: bool = False
 ) -> None:

@@ -81,6 +81,9 @@ class PosedFrames:
     def __len__(self) -> int:
         return len(self.files)
 
+    def number(self, index: int) -> int:
+        return self.files[index].number
+
     def name(self, index: int) -> str:
         return self.files[index].name
 
@@ -106,7 +109,10 @@ class PosedFrames:
                 f"{file.color} is {rgb.shape[1]}x{rgb.shape[0]} and {file.depth.name} is {width}x{height}; "
                 "wanted one size, depth registered to colour, or the intrinsics of both cameras"
             )
-        return view(self.rig, rgb, depth_m, self.poses[index].copy(), self.stamp_ns(index), file.name)
+        try:
+            return view(self.rig, rgb, depth_m, self.poses[index].copy(), self.stamp_ns(index), file.name)
+        except BadInput as error:
+            raise BadInput(f"{file.color}: {error}") from error
 
 
 def view(

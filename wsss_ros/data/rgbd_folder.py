@@ -1,4 +1,4 @@
-"""Plain folders of posed RGB-D frames: ``frame-000000.color.jpg`` and its like, or ``color/ depth/ pose/``."""
+"""Plain folders of posed RGB-D frames: ``frame-000000.color.jpg`` and its like, ``color/ depth/ pose/``, ``.sens``."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.data.posed_frames import PosedFrames, Rig, image_size, list_frames, read_intrinsics
+from wsss_ros.data.sens import SensReader
 from wsss_ros.data.tags import TagFile
 from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
@@ -23,11 +24,12 @@ class RgbdFolder:
     """Posed RGB-D frames without a cloud and without truth. Follows ``types.Scene``.
 
     Layouts: ``frame-N.color.jpg|png``, ``frame-N.depth.png``, ``frame-N.pose.txt`` side by side, or
-    ``color/N.jpg|png``, ``depth/N.png``, ``pose/N.txt``. Depth is 16-bit PNG in millimetres, poses are
-    camera-to-world in metres. ``camera-intrinsics.txt`` (3x3) or ``intrinsic/intrinsic_depth.txt`` (4x4) is the
-    camera of the depth image, to which colour must be registered unless ``intrinsic/intrinsic_color.txt`` is
-    there as well. ``tags.csv`` is optional. The world may be tilted, so ``world_up`` is None; frame numbers
-    count at 30 Hz from 1 s on. ``skipped`` counts the frames left out, by cause.
+    ``color/N.jpg|png``, ``depth/N.png``, ``pose/N.txt``, or one ``.sens`` file and none of these. Depth is 16-bit PNG
+    in millimetres, poses are camera-to-world in metres. ``camera-intrinsics.txt`` (3x3) or
+    ``intrinsic/intrinsic_depth.txt`` (4x4) is the camera of the depth image, to which colour must be registered unless
+    ``intrinsic/intrinsic_color.txt`` is there as well; a ``.sens`` file has all that inside. ``tags.csv`` or
+    ``tags.json`` is optional. The world may be tilted, so ``world_up`` is None; frame numbers count at 30 Hz from
+    1 s on. ``skipped`` counts the frames left out, by cause.
 
     Raises BadInput, naming the file: here for no frames, missing intrinsics and broken poses; in ``frame`` for
     unreadable images and for colour and depth of different size.
@@ -39,6 +41,10 @@ class RgbdFolder:
     def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
         self.folder, self.labels = Path(folder), labels
         self.name = self.folder.resolve().name
+        recording = _recording(self.folder)
+        self._frames = SensReader(recording) if recording else self._listed()
+
+    def _listed(self) -> PosedFrames:
         files, incomplete = list_frames(*_find_files(self.folder))
         if not files:
             raise BadInput(
@@ -46,7 +52,7 @@ class RgbdFolder:
                 "frame-N.color.jpg, frame-N.depth.png, frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
             )
         rig = _read_rig(self.folder, image_size(files[0].color), image_size(files[0].depth))
-        self._frames = PosedFrames(str(self.folder), files, incomplete, rig, {})
+        return PosedFrames(str(self.folder), files, incomplete, rig, {})
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -67,13 +73,30 @@ class RgbdFolder:
         return self._tag_file.scene if self._tag_file else None
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        return self._tag_file.image(self._frames.files[index].name) if self._tag_file else None
+        return self._tag_file.image(self._frames.name(index)) if self._tag_file else None
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         return None
 
     def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
         return None
+
+
+def has_frames(folder: Path) -> bool:
+    """Whether the folder has one of the layouts above."""
+    return _has_images(folder) or _recording(folder) is not None
+
+
+def _has_images(folder: Path) -> bool:
+    return any(folder.glob("frame-*.color.*")) or all((folder / kind).is_dir() for kind in ("color", "depth", "pose"))
+
+
+def _recording(folder: Path) -> Path | None:
+    """The only ``.sens`` file of a folder without images."""
+    found = [] if _has_images(folder) else sorted(folder.glob("*.sens"))
+    if len(found) > 1:
+        raise BadInput(f"{folder}: {len(found)} recordings, {found[0].name} the first; wanted one scene in a folder")
+    return found[0] if found else None
 
 
 def _find_files(folder: Path) -> tuple[Iterable[Path], Iterable[Path], Iterable[Path]]:

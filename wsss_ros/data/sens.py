@@ -138,8 +138,11 @@ class SensReader:
     def skipped(self) -> Counter:
         return self._frames[1]
 
+    def number(self, index: int) -> int:
+        return self._frames[0][index].number
+
     def name(self, index: int) -> str:
-        return str(self._frames[0][index].number)
+        return str(self.number(index))
 
     @cached_property
     def _timed(self) -> bool:
@@ -164,7 +167,10 @@ class SensReader:
             raise BadInput(f"{self._called(record)}: the file ends within it, though it did not before; open it anew")
         depth_m = self._decode_depth(record, data[record.color_bytes :])
         rgb = self._decode_color(record, data[: record.color_bytes])
-        return view(self.rig, rgb, depth_m, record.world_from_camera(), self.stamp_ns(index), self.name(index))
+        try:
+            return view(self.rig, rgb, depth_m, record.world_from_camera(), self.stamp_ns(index), self.name(index))
+        except BadInput as error:
+            raise BadInput(f"{self._called(record)}: {error}") from error
 
     def _decode_color(self, record: _Record, data: bytes) -> UInt8[np.ndarray, "H W 3"]:
         """May come reduced by a whole factor, to no less than the depth image's size."""
