@@ -26,7 +26,8 @@ def test_resnet38_is_the_published_network(resnet38):
         assert resnet38.eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 4096, 8, 12)
 
 
-def test_resnet38_keeps_its_statistics_while_training(resnet38):
+def test_resnet38_frozen_keeps_its_statistics_while_training(resnet38):
+    resnet38.freeze()
     resnet38.train()
     norms = [m for m in resnet38.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(norms) == 15 * 2 + 2 * 3 + 1
@@ -34,6 +35,99 @@ def test_resnet38_keeps_its_statistics_while_training(resnet38):
     frozen = [resnet38.conv1a, resnet38.blocks.b2, resnet38.blocks.b2_1, resnet38.blocks.b2_2]
     assert not any(p.requires_grad for part in frozen for p in part.parameters())
     assert resnet38.blocks.b3.conv_2a.weight.requires_grad
+    resnet38.freeze(False)
+    assert all(m.training and m.weight.requires_grad for m in norms)
+    assert all(p.requires_grad for p in resnet38.parameters())
+
+
+def test_resnet38_from_scratch_learns_all_of_itself():
+    torch.manual_seed(0)
+    net = ResNet38(1 / 32).train()
+    net(torch.rand(2, 3, 32, 32)).sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in net.parameters())
+    assert all(m.running_mean.abs().sum() > 0 for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+
+
+def test_resnet38_frozen_or_not_goes_with_the_weights():
+    frozen, other = ResNet38(1 / 64), ResNet38(1 / 64)
+    frozen.freeze()
+    other.load_state_dict(frozen.state_dict())
+    assert not other.bn7.training and not other.conv1a.weight.requires_grad
+    frozen.load_state_dict(ResNet38(1 / 64).state_dict())
+    assert frozen.bn7.training and frozen.conv1a.weight.requires_grad
+
+
+def test_resnet38_frozen_trains_only_what_is_free():
+    torch.manual_seed(0)
+    net = ResNet38(1 / 32).train()
+    net.freeze()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    optimiser = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=1.0)
+    net(torch.rand(2, 3, 32, 32)).sum().backward()
+    optimiser.step()
+    changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    fixed = ("conv1a", "blocks.b2.", "blocks.b2_")
+    assert changed == {n for n, p in net.named_parameters() if "conv" in n and not n.startswith(fixed)}
+
+
+def saved_bytes(call) -> int:
+    """Bytes that ``call`` keeps for the backward pass, each storage once."""
+    seen = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        seen[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = call()
+    assert out.requires_grad
+    return sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
+
+
+def lively_norms(net: torch.nn.Module) -> torch.nn.Module:
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean.uniform_(-0.1, 0.1)
+    return net
+
+
+BACKBONES = {
+    "light": lambda **options: ResNet(18, 0.25, **options),
+    "resnet38": lambda **options: ResNet38(1 / 32, **options),
+    "resnet38 frozen": lambda **options: ResNet38(1 / 32, **options),
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_checkpointing_changes_nothing_but_memory(name):
+    """Values, gradients (twice, through one graph), dropout and running statistics are those of the plain network."""
+    torch.manual_seed(0)
+    plain, thrifty = lively_norms(BACKBONES[name]()), BACKBONES[name](checkpointing=True)
+    thrifty.load_state_dict(plain.state_dict())
+    images, results, kept = torch.rand(2, 3, 48, 64), [], []
+    for net in (plain, thrifty):
+        if "frozen" in name:
+            net.freeze()
+        net.train()
+        torch.manual_seed(1)
+        learnt = [p for p in net.parameters() if p.requires_grad]
+        kept.append(saved_bytes(lambda net=net: net(images)))
+        torch.manual_seed(1)
+        out = net(images)
+        weight = torch.linspace(0, 1, out.numel()).view_as(out)
+        gradients = [torch.autograd.grad((out * weight).sum(), learnt, retain_graph=True) for _ in range(2)]
+        results.append([out, *gradients[0], *gradients[1], *net.state_dict().values()])
+        torch.manual_seed(2)
+        assert not torch.equal(net(images), out)  # statistics moved on or dropout drew others
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert kept[1] < 0.5 * kept[0]
+
+
+def test_checkpointing_is_an_option_of_each_network():
+    for kind, name, inputs in (("image", "resnet", ()), ("image", "resnet38", ()), ("point", "pointnet2", ("color",))):
+        options = {"width": 0.0625, "checkpointing": True}
+        assert networks.build(kind, name, 20, options, inputs).backbone.checkpointing
 
 
 def test_light_resnet_sizes():
@@ -111,6 +205,7 @@ def test_images_are_normalised_by_imagenet_statistics():
         (("image", "vgg", 20), "resnet38"),
         (("depth", "resnet", 20), "no depth network"),
         (("image", "resnet", 20, {"stride": 5}), "8, 16 or 32"),
+        (("image", "resnet38", 20, {"width": 0}), "width is above 0"),
         (("image", "resnet", 20, {"widht": 1}), "widht"),
         (("point", "pointnet2", 20, {}, ("normals",)), "choose from"),
     ],

@@ -101,6 +101,31 @@ def test_training_equals_the_twin_in_outputs_and_gradients():
         torch.testing.assert_close(ours, twin, atol=5e-5, rtol=5e-5)  # weights of interpolation are float32 in ours
 
 
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+def test_checkpointing_changes_nothing_but_memory(autocast):
+    xyz, features = batch(2, 300, 3)
+    results, kept = [], []
+    for checkpointing in (False, True):
+        net = lively(PointNet2(3, **SMALL, checkpointing=checkpointing))
+        seen = {}
+
+        def keep(tensor: torch.Tensor, seen: dict = seen) -> torch.Tensor:
+            seen[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                out = net(xyz, features)
+        kept.append(sum(tensor.untyped_storage().nbytes() for tensor in seen.values()))
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out = net(xyz, features)
+        weight = torch.linspace(0, 1, out.numel()).view_as(out)
+        gradients = torch.autograd.grad((out.float() * weight).sum(), list(net.parameters()))
+        results.append([out, *gradients, *net.state_dict().values()])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert kept[1] < 0.5 * kept[0]
+
+
 @settings(max_examples=25, deadline=None)
 @given(points=st.integers(2, 60), clouds=st.integers(1, 3), kind=st.sampled_from(["room", "equal", "far", "grid"]))
 def test_any_cloud_equals_the_twin(points, clouds, kind):

@@ -9,6 +9,7 @@ folded into the linear layers and groups are worked off in slices that stay in t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from jaxtyping import Float, Float32, Int64
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
 from wsss_ros import neighbors
+from wsss_ros.networks.recompute import recomputed
 from wsss_ros.types import BadInput
 
 CENTRES = (2048, 1024, 512, 256)
@@ -73,6 +75,7 @@ class PointNet2(nn.Module):
         in_features: input features per point beside xyz (3 for rgb).
         width: factor on all channel numbers; 1 is the paper's.
         centres, radii_m, neighbours: per level, finest first; clouds with fewer points have fewer centres.
+        checkpointing: keep only what goes between the levels for the backward pass (recompute.py).
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class PointNet2(nn.Module):
         centres: Sequence[int] = CENTRES,
         radii_m: Sequence[float] = RADII_M,
         neighbours: Sequence[int] = NEIGHBOURS,
+        checkpointing: bool = False,
     ):
         super().__init__()
         if not len(centres) == len(radii_m) == len(neighbours) == len(ABSTRACTION):
@@ -89,7 +93,7 @@ class PointNet2(nn.Module):
         if sorted(centres, reverse=True) != list(centres):
             raise BadInput(f"centres are {tuple(centres)}: each level needs at most as many as the one before.")
         self.in_features, self.centres, self.radii_m = in_features, tuple(centres), tuple(radii_m)
-        self.neighbours = tuple(neighbours)
+        self.neighbours, self.checkpointing = tuple(neighbours), checkpointing
         down = [[max(1, round(width * c)) for c in widths] for widths in ABSTRACTION]
         up = [[max(1, round(width * c)) for c in widths] for widths in PROPAGATION]
         skips = [in_features] + [widths[-1] for widths in down]
@@ -139,6 +143,8 @@ class PointNet2(nn.Module):
         structure = structure or self.structure(xyz)
         fold = not self.training and not torch.is_grad_enabled()
         abstract, propagate = (_abstract_folded, _propagate_folded) if fold else (_abstract, _propagate)
+        if self.checkpointing:
+            abstract, propagate = partial(recomputed, abstract), partial(recomputed, propagate)
         batch, points = xyz.shape[:2]
         # Only differences count, and small numbers keep their digits. Positions are never rounded to 16 bits.
         places = xyz.to(torch.promote_types(features.dtype, torch.float32))

@@ -1,11 +1,14 @@
 """A light residual network for CPUs and Jetsons, with the parameter names torchvision uses."""
 
 import copy
+from itertools import chain
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from wsss_ros.networks.recompute import recomputed
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -33,15 +36,16 @@ class ResNet(nn.Module):
 
     ``width`` scales all channels (0.5: 2.8 M parameters, D = 256; 1.0 at depth 18 takes torchvision's
     state dict). ``stride`` 8, 16 or 32 is reached by dilating the later stages instead of striding
-    them: the weights are the same, so a network may be trained at 16 and used at 8.
+    them: the weights are the same, so a network may be trained at 16 and used at 8. ``checkpointing``
+    keeps only what goes between the blocks for the backward pass (recompute.py).
     """
 
-    def __init__(self, depth: int = 18, width: float = 0.5, stride: int = 8):
+    def __init__(self, depth: int = 18, width: float = 0.5, stride: int = 8, checkpointing: bool = False):
         super().__init__()
         if depth not in _BLOCKS or stride not in (8, 16, 32):
             raise ValueError(f"ResNet(depth={depth}, stride={stride}): depth is 18 or 34, stride 8, 16 or 32")
         channels = [int(64 * width * 2**i) for i in range(4)]
-        self.stride, self.out_channels = stride, channels[-1]
+        self.stride, self.out_channels, self.checkpointing = stride, channels[-1], checkpointing
         self.conv1 = nn.Conv2d(3, channels[0], 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         reached, dilation, cin = 4, 1, channels[0]
@@ -77,4 +81,6 @@ class ResNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, padding=1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for block in chain(self.layer1, self.layer2, self.layer3, self.layer4):
+            x = recomputed(block, x) if self.checkpointing else block(x)
+        return x

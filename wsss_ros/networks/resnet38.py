@@ -1,14 +1,16 @@
 """ResNet38 (A1 of "Wider or Deeper"), the image backbone of the joint learning paper.
 
-Pre-activation residual blocks, output stride 8 by dilation, 4096 features, batch normalisation frozen
-at its pretrained statistics. 105,070,912 parameters.
+Pre-activation residual blocks, output stride 8 by dilation, 4096 features. 105,070,912 parameters.
 """
 
 from collections import OrderedDict
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from wsss_ros.networks.recompute import recomputed
 
 # name, channels in, middle, out, stride, dilation of the first and of the second convolution
 _BASIC = (
@@ -29,7 +31,7 @@ _BOTTLENECK = (
     ("b6", 1024, 512, 1024, 2048, 0.3),
     ("b7", 2048, 1024, 2048, 4096, 0.5),
 )
-_FROZEN = ("conv1a", "b2", "b2_1", "b2_2")
+_FROZEN = ("conv1a", "blocks.b2", "blocks.b2_1", "blocks.b2_2")
 
 
 class _Basic(nn.Module):
@@ -73,41 +75,63 @@ class _Bottleneck(nn.Module):
 
 
 class ResNet38(nn.Module):
-    """Images ``B 3 H W`` (normalised) to features ``B 4096 H/8 W/8``.
+    """Images ``B 3 H W`` (normalised) to features ``B D H/8 W/8``; D = 4096 at full width.
 
-    Batch normalisation always uses its running statistics and its affine part takes no gradient;
-    the stem and the first stage are frozen, as is usual in weakly supervised work.
+    Once ``freeze`` was called, as ``pretrained.load`` does, batch normalisation always uses its running
+    statistics, its affine part takes no gradient, and the stem and the first stage take none: as is usual in
+    weakly supervised work. Untrained it learns all of itself, since the statistics it would keep say nothing.
+    Which of the two it is goes with the weights, in the state dict.
+
+    Args:
+        width: factor on all channel numbers; 1 is the published network.
+        checkpointing: keep only what goes between the blocks for the backward pass (recompute.py).
     """
 
-    out_channels = 4096
     stride = 8
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0, checkpointing: bool = False) -> None:
         super().__init__()
-        self.conv1a = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        if not 0 < width <= 4:
+            raise ValueError(f"ResNet38(width={width}): width is above 0 and at most 4")
+        self.checkpointing, self.frozen = checkpointing, False
+
+        def wide(channels: int) -> int:
+            return max(1, round(width * channels))
+
+        self.conv1a = nn.Conv2d(3, wide(64), 3, padding=1, bias=False)
         blocks = OrderedDict()
         for name, cin, mid, out, stride, first, second in _BASIC:
-            blocks[name] = _Basic(cin, mid, out, stride, first, second, project="_" not in name)
-        for name, *shape in _BOTTLENECK:
-            blocks[name] = _Bottleneck(*shape)
+            project = "_" not in name
+            blocks[name] = _Basic(wide(cin), wide(mid), wide(out), stride, first, second, project)
+        for name, *channels, dropout in _BOTTLENECK:
+            blocks[name] = _Bottleneck(*map(wide, channels), dropout)
         self.blocks = nn.Sequential(blocks)
-        self.bn7 = nn.BatchNorm2d(4096)
-        self._freeze()
+        self.out_channels = wide(4096)
+        self.bn7 = nn.BatchNorm2d(self.out_channels)
 
-    def _freeze(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.requires_grad_(False)
-        for name in _FROZEN:
-            part = self.conv1a if name == "conv1a" else self.blocks.get_submodule(name)
-            part.requires_grad_(False)
+    def freeze(self, frozen: bool = True) -> None:
+        """Keep (or no longer keep) the statistics, their affine part, the stem and the first stage as they are."""
+        self.frozen = frozen
+        parts = [self.get_submodule(name) for name in _FROZEN]
+        for part in parts + [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]:
+            part.requires_grad_(not frozen)
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> "ResNet38":
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d) and self.frozen:
                 module.eval()
         return self
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 4096 h w"]:
-        return F.relu(self.bn7(self.blocks(self.conv1a(images))))
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.frozen)
+
+    def set_extra_state(self, frozen: Tensor) -> None:
+        self.freeze(bool(frozen))
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        features = self.conv1a(images)
+        for block in self.blocks:
+            features = recomputed(block, features) if self.checkpointing else block(features)
+        return F.relu(self.bn7(features))

@@ -1,0 +1,38 @@
+"""Activation checkpointing: memory for time. Parts of a network run again in the backward pass."""
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+def recomputed(function: Callable[..., Tensor], *inputs: nn.Module | Tensor | float) -> Tensor:
+    """``function(*inputs)``; of what it computes on the way nothing is kept for the backward pass, which runs it again.
+
+    Values and gradients are those of the plain call. Dropout draws the same numbers again, and the batch
+    normalisation in ``function`` or ``inputs`` counts each batch once.
+    """
+    if not torch.is_grad_enabled():
+        return function(*inputs)
+    modules = [part for part in (function, *inputs) if isinstance(part, nn.Module)]
+    contexts = contextlib.nullcontext(), _StatisticsKept(modules)
+    return checkpoint(function, *inputs, use_reentrant=False, context_fn=lambda: contexts)
+
+
+class _StatisticsKept:
+    """A context, entered any number of times, in which batch normalisation leaves its running statistics alone."""
+
+    def __init__(self, modules: list[nn.Module]):
+        self._norms = [part for module in modules for part in module.modules() if isinstance(part, _BatchNorm)]
+
+    def __enter__(self) -> None:
+        self._before = [(norm.momentum, norm.num_batches_tracked) for norm in self._norms]
+        for norm in self._norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+
+    def __exit__(self, *error: object) -> None:
+        for norm, before in zip(self._norms, self._before, strict=True):
+            norm.momentum, norm.num_batches_tracked = before
