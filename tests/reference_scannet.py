@@ -16,3 +16,12 @@ def labels_on_depth(labels: np.ndarray, color: Camera, depth: Camera) -> np.ndar
             if 0 <= x < labels.shape[1] and 0 <= y < labels.shape[0]:
                 out[v, u] = labels[y, x]
     return out
+
+
+def ids_by_segment(groups: list[dict], segment_of_point: list[int], nyu40_of_name: dict[str, int]) -> list[int]:
+    """Point by point: the objects its segment is in; the last of them that is listed names it."""
+    ids = []
+    for segment in segment_of_point:
+        names = [group["label"] for group in groups if segment in group["segments"]]
+        ids.append(nyu40_of_name.get(names[-1], 0) if names else 0)
+    return ids

@@ -131,7 +131,7 @@ def test_cameras_that_do_not_see_the_same(tmp_path, labels):
     _write(tmp_path, 0, "{}/0", _pose(0), color=(60, 48))
     np.savetxt(tmp_path / "camera-intrinsics.txt", CAMERA.matrix())
     np.savetxt(tmp_path / "intrinsics_color.txt", [[4000, 0, 30], [0, 4000, 24], [0, 0, 1]])
-    with pytest.raises(BadInput, match="do not see the same"):
+    with pytest.raises(BadInput, match="color/0.jpg: .*do not see the same"):
         open_scene(tmp_path, labels).frame(0)
 
 

@@ -10,7 +10,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput, Scene
 
 _WANTED = (
-    f"'*{POINTS}' (ScanNet), 'frame-*.color.*' or the folders color, depth and pose (posed RGB-D frames), "
+    f"'*{POINTS}' (ScanNet), 'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames), "
     f"or '{ANNOTATIONS}' (a room of S3DIS)"
 )
 
