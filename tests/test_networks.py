@@ -118,8 +118,9 @@ def test_checkpointing_changes_nothing_but_memory(name):
         weight = torch.linspace(0, 1, out.numel()).view_as(out)
         gradients = [torch.autograd.grad((out * weight).sum(), learnt, retain_graph=True) for _ in range(2)]
         results.append([out, *gradients[0], *gradients[1], *net.state_dict().values()])
-        torch.manual_seed(2)
-        assert not torch.equal(net(images), out)  # statistics moved on or dropout drew others
+        if "resnet38" in name:
+            torch.manual_seed(2)
+            assert not torch.equal(net(images), out)  # dropout is at work
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     assert kept[1] < 0.5 * kept[0]
 
