@@ -30,3 +30,13 @@ def confidence(
     if kind == "none":
         return torch.ones_like(largest)
     return torch.sigmoid(largest) if kind == "sigmoid" else largest.clamp(min=0)
+
+
+def tag_log_odds(tags: Float[Tensor, "K C"]) -> Float[Tensor, "C"]:
+    """How common each class is among K tagged images or scenes, as a logit (one sample more of either kind).
+
+    A classifier of averaged scores has to express this everywhere in its activation map, where it lets walls and floors
+    win over whatever stands before them. Added to the average instead, it leaves the map to what is seen where.
+    """
+    present = tags.sum(dim=0) + 1
+    return torch.log(present / (len(tags) + 2 - present))

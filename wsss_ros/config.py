@@ -7,7 +7,7 @@ and command-line help are all derived from them.
 import difflib
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wsss_ros.types import BadInput
 
 Model = TypeVar("Model", bound="Config")
+KINDS = ("image", "point")  # of networks
 
 
 class Config(BaseModel):
@@ -55,12 +56,21 @@ def _explain(fault: dict, model: type[BaseModel]) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: tuple) -> set[str]:
+    """The keys of the model at ``path``; of all models that may stand there, where that is open."""
+    models = [model]
     for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return set()
-        model = field.annotation
-    return set(model.model_fields)
+        fields = [each.model_fields[part] for each in models if part in each.model_fields]
+        if fields:
+            models = [found for field in fields for found in _models(field.annotation)]
+        elif isinstance(part, str):  # no field: the tag that chooses among several models; a number: a place in a list
+            models = [each for each in models if any(part in get_args(f.annotation) for f in each.model_fields.values())]
+    return {key for each in models for key in each.model_fields}
+
+
+def _models(annotation) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models(part)]
 
 
 def share(name: str) -> Path:
@@ -218,14 +228,48 @@ class PhaseConfig(Config):
     image: OptimiserConfig | None = Field(None, description="Optimiser of the image network.")
     point: OptimiserConfig | None = Field(None, description="Optimiser of the point network.")
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that take part; in a phase of both methods below, one of them may do so without learning."""
+        return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
 
-class ClassifyPhase(PhaseConfig):
+
+class CloseupsConfig(Config):
+    """Pictures of single things of procedural rooms, generated into the folder where they are missing."""
+
+    folder: str = Field(description="Folder of the pictures, one file a room.")
+    scenes: int = Field(ge=1, le=100_000, description="How many rooms are photographed.")
+    seed: int = Field(ge=0, description="Seed of the first room; keep it apart from those of training rooms.")
+    views: int = Field(60, ge=1, description="Pictures of each room.")
+    size: int = Field(96, ge=32, le=512, description="Edge of a picture, pixels.")
+    style: str = Field("default", description="Tables of looks, by name (data/room_style.py).")
+
+
+class RecognisePhase(PhaseConfig):
+    """The image network learns to name single things: what ImageNet's weights are in the paper."""
+
+    method: Literal["recognise"]
+    closeups: CloseupsConfig
+    augment: ImageAugment = ImageAugment(long_side=(72, 96), crop=64)
+
+
+class TaggedPhase(PhaseConfig):
+    tag_prior: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of each tag's log-odds over the data that is added to the averaged scores of eq. 1, so that "
+        "the activation maps need not say how common a class is; 0 is the paper's eq. 2.",
+    )
+
+
+class ClassifyPhase(TaggedPhase):
     """Each network alone, from class tags (eqs. 1-2)."""
 
     method: Literal["classify"]
 
 
-class JointPhase(PhaseConfig):
+class JointPhase(TaggedPhase):
     """Both networks with the losses between them (eqs. 3-12)."""
 
     method: Literal["joint"]
@@ -238,11 +282,22 @@ class JointPhase(PhaseConfig):
     class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
     max_links: int = Field(0, ge=0, description="Linked points of an image used in the joint losses; 0 for all.")
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return KINDS
+
 
 class SupervisedPhase(PhaseConfig):
     """Both networks from dense labels: a ceiling to compare with, not a method of this package."""
 
     method: Literal["supervised"]
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return KINDS
+
+
+Phase = Annotated[RecognisePhase | ClassifyPhase | JointPhase | SupervisedPhase, Field(discriminator="method")]
 
 
 class ExportConfig(Config):
@@ -264,5 +319,32 @@ class TrainConfig(Config):
     data: DataConfig
     image: ImageNetworkConfig | None = None
     point: PointNetworkConfig | None = None
-    phases: tuple[Annotated[ClassifyPhase | JointPhase | SupervisedPhase, Field(discriminator="method")], ...]
+    phases: tuple[Phase, ...]
     export: ExportConfig | None = None
+
+
+class PretrainConfig(Config):
+    """Training before phase one, once for all seeds and rows: what ImageNet's weights are in the paper."""
+
+    seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
+    data: SceneSetConfig | None = Field(None, description="Other scenes to train on; without it those of data.train.")
+    phases: tuple[Phase, ...]
+
+
+class AblationConfig(Config):
+    """The rows of the paper's Table 2: one phase one a seed, from which every row's joint phase starts."""
+
+    output: str = Field(description="Folder of all runs, one below the other.")
+    results: str = Field("docs/results", description="Path of .json and .md and start of the names of their pictures.")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Of weights, order and augmentation.")
+    labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; one run at a time on cuda.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
+    save_every_s: float = Field(120.0, ge=0, description="Time between two states to resume from; 0 after each step.")
+    data: DataConfig
+    other: SceneSetConfig | None = Field(None, description="Scenes of another style, which are only scored.")
+    image: ImageNetworkConfig
+    point: PointNetworkConfig
+    pretrain: PretrainConfig | None = None
+    classify: tuple[ClassifyPhase, ...] = Field(min_length=1, description="Phase one, shared by all rows of a seed.")
+    joint: JointPhase = Field(description="Phase two with both losses; rows leave parts of it out.")

@@ -12,6 +12,7 @@ from wsss_ros.config import JointPhase
 from wsss_ros.data.prepared import PreparedScene
 from wsss_ros.data.samples import Batch
 from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
+from wsss_ros.methods.method import tag_priors
 from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean, read
 
 
@@ -37,19 +38,21 @@ class Joint:
         self.networks = networks
         self.point_inputs = point_inputs
         self.phase = phase
-        self.warming_up = phase.warmup_epochs > 0
 
     def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
         """The first epochs go without the 3D-to-2D loss, for the point network has nothing to teach yet."""
+        self.image_prior, self.cloud_prior = tag_priors(scenes, self.phase.tag_prior)
         self.warming_up = epoch < self.phase.warmup_epochs
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         image_features, image_scores = self.networks["image"](normalise_images(batch.images))
         inputs = point_features(batch.xyz, batch.rgb, self.point_inputs)
         cloud_features, cloud_scores = self.networks["point"](batch.xyz, inputs)
+        image_mean_scores = image_mean(image_scores) + self.image_prior.to(image_scores.device)
+        cloud_mean_scores = point_mean(cloud_scores) + self.cloud_prior.to(cloud_scores.device)
         terms = {
-            "classification_2d": classification_loss(image_mean(image_scores), batch.image_tags),
-            "classification_3d": classification_loss(point_mean(cloud_scores), batch.cloud_tags),
+            "classification_2d": classification_loss(image_mean_scores, batch.image_tags),
+            "classification_3d": classification_loss(cloud_mean_scores, batch.cloud_tags),
         }
         to_point, to_image = self.phase.image_to_point, self.phase.point_to_image * (not self.warming_up)
         if to_point or to_image:

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from wsss_ros.cam import tag_log_odds
 from wsss_ros.data.prepared import PreparedScene
 from wsss_ros.data.samples import Batch
 
@@ -23,3 +27,12 @@ class Method(Protocol):
 
     def after_step(self) -> None:
         """Called after each optimiser step: moving averages and the like."""
+
+
+def tag_priors(
+    scenes: Sequence[PreparedScene], share: float
+) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]]:
+    """``share`` of the log-odds of the tags of all tagged images, and of all scenes (``cam.tag_log_odds``)."""
+    image_tags = np.concatenate([scene.image_tags[scene.image_tags.any(axis=1)] for scene in scenes])
+    cloud_tags = np.stack([scene.tags for scene in scenes])
+    return tuple(share * tag_log_odds(torch.from_numpy(tags)) for tags in (image_tags, cloud_tags))
