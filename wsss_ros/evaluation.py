@@ -9,12 +9,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from wsss_ros.data import ply
+from wsss_ros.config import SceneSetConfig
+from wsss_ros.data import open_scene, open_scenes, ply
 from wsss_ros.data.images import read_uint16
 from wsss_ros.data.prepared import spread
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
@@ -35,12 +36,38 @@ class UnusablePrediction(BadInput):
     """A prediction that is missing, broken or of the wrong size. It stops the evaluation: leaving it out would flatter."""
 
 
+@runtime_checkable
 class Predictions(Protocol):
     """Labels for scenes, from networks or from files. Either method may raise UnusablePrediction."""
 
     def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]: ...
 
     def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]: ...
+
+
+def open_all(
+    folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None
+) -> tuple[list[Scene], list[tuple[str, str]]]:
+    """The scenes that the folders are or hold, or those of them that ``listed`` names, and (name, reason) of others.
+
+    Raises BadInput for a folder that is neither a scene nor holds one.
+    """
+    opened, left_out = [], []
+    for folder in folders:
+        if listed is None:
+            try:
+                opened.append(open_scene(folder, labels))
+                continue
+            except BadInput as error:
+                alone = error
+        try:
+            found, missed = open_scenes(SceneSetConfig(folder=str(folder), scenes=str(listed or "")), labels)
+        except BadInput as error:
+            if listed is not None or not folder.is_dir():
+                raise
+            raise BadInput(f"{alone}; nor is it a folder of scenes ({error})") from error
+        opened, left_out = opened + found, left_out + missed
+    return opened, left_out
 
 
 @dataclass(frozen=True)

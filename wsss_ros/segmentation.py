@@ -257,7 +257,7 @@ def _write_images(
             left_out["frames without tags"] += 1
         progress(source.name, number + 1, source.count)
     if rows:
-        _save_sheet(folder / "frames.png", ["RGB", "labels", "confidence"], rows, segmenter.labels, present)
+        _save_sheet(folder / "frames.png", ["RGB", "labels", "confidence, 0 black to 1 white"], rows, segmenter.labels, present)
     return count
 
 
@@ -276,7 +276,7 @@ def _overlay(rgb: np.ndarray, labels: np.ndarray, space: LabelSpace) -> UInt8[np
 
 
 def _sheet_row(rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, space: LabelSpace) -> list[np.ndarray]:
-    return [_narrow(picture) for picture in (rgb, _overlay(rgb, labels, space), pictures.heat(confidence))]
+    return [_narrow(picture) for picture in (rgb, space.colorize(labels), pictures.heat(confidence))]
 
 
 def _narrow(picture: np.ndarray) -> np.ndarray:

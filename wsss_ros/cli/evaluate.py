@@ -36,11 +36,10 @@ def evaluate(
     from rich.console import Console
 
     from wsss_ros import evaluation
-    from wsss_ros.labels import LabelSpace
 
-    console = Console()
+    console = Console(soft_wrap=True)
     space = _space(labels, scenes)
-    opened, left_out = _open(scenes, listed, space)
+    opened, left_out = evaluation.open_all(scenes, space, listed)
     domains = [only] if only else ["2d", "3d"]
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
     report |= {"truth": space.name, "not_opened": dict(left_out)}
@@ -61,30 +60,8 @@ def _space(labels: str, scenes: list[Path]):
 
     if labels:
         return {"s3dis": s3dis, "scannet20": scannet20}.get(labels, lambda: named(labels))()
-    rooms = [path for folder in scenes for path in (folder, *folder.glob("*"), *folder.glob("*/*"))]
-    return s3dis() if any((path / "Annotations").is_dir() for path in rooms) else scannet20()
-
-
-def _open(folders: list[Path], listed: Path | None, space) -> tuple[list, list[tuple[str, str]]]:
-    from wsss_ros.config import SceneSetConfig
-    from wsss_ros.data import open_scene, open_scenes
-    from wsss_ros.types import BadInput
-
-    opened, left_out = [], []
-    for folder in folders:
-        if listed is None:
-            try:
-                opened.append(open_scene(folder, space))
-                continue
-            except BadInput as error:
-                alone = error
-        try:
-            found, missed = open_scenes(SceneSetConfig(folder=str(folder), scenes=str(listed or "")), space)
-        except BadInput as error:
-            raise error if listed or not any(folder.glob("*/*/*")) else alone from error
-        opened += found
-        left_out += missed
-    return opened, left_out
+    rooms = (room for folder in scenes for room in (*folder.glob("Annotations"), *folder.glob("*/Annotations")))
+    return s3dis() if any(rooms) else scannet20()
 
 
 def _source(domain: str, image: str, point: str, predictions: Path | None, space, device: str):
@@ -146,7 +123,7 @@ def _finish(console, results: dict, report: dict, left_out: list, out: Path) -> 
     written = [out / "evaluation.json"]
     for domain, result in scored.items():
         unit = {"2d": "pixels", "3d": "points"}[domain]
-        title = f"{domain.upper()}: mIoU {report[domain]['miou']:.1f} % over {len(result.scenes)} scenes"
+        title = f"{domain.upper()}: mIoU {report[domain]['miou']:.1f} %, {_scenes(len(result.scenes))}"
         picture = pictures.confusion(result.matrix.counts, result.matrix.labels.names, title, unit)
         written.append(pictures.save(picture, out / f"confusion_{domain}.png"))
     _print(console, scored, report)
@@ -171,17 +148,21 @@ def _print(console, scored: dict, report: dict) -> None:
             rule = {"all": "any class may win", "shared": "only these may win"}[report["among"]]
             console.print(f"{domain.upper()}: the {len(result.matrix.labels)} classes of '{truth}' in '{predicted}'; {rule}")
         kind = f", {result.images} images" if result.images else ""
-        console.print(f"{domain.upper()}: {len(result.scenes)} scenes{kind}")
+        console.print(f"{domain.upper()}: {_scenes(len(result.scenes))}{kind}")
 
 
 def _name_left_out(console, scored: dict, left_out: list[tuple[str, str]]) -> None:
     parts = {"not opened": left_out} | {domain.upper(): result.left_out for domain, result in scored.items()}
     for part, entries in parts.items():
         if entries:
-            console.print(f"[yellow]{part}: {len(entries)} scenes left out")
+            console.print(f"[yellow]{part}: {_scenes(len(entries))} left out")
         for name, reason in entries:
             console.print(f"  {name}: {reason}", markup=False)
 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _scenes(count: int) -> str:
+    return f"{count} scene{'s' if count != 1 else ''}"

@@ -60,8 +60,8 @@ def segment(
 
 def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
-    from wsss_ros.config import SceneSetConfig
-    from wsss_ros.data import bag_frames, open_scene, open_scenes
+    from wsss_ros import evaluation
+    from wsss_ros.data import bag_frames
     from wsss_ros.segmentation import Source
     from wsss_ros.types import BadInput
 
@@ -69,16 +69,7 @@ def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, c
         return [Source.of_bag(bag_frames.BagFrames(path, color, cloud), frames)], []
     if color or cloud:
         raise BadInput(f"{path} is no bag; --color and --cloud name topics of a bag")
-    scenes, left_out = [], []
-    try:
-        scenes = [] if listed else [open_scene(path, labels)]
-    except BadInput as error:
-        alone = error
-    if not scenes:
-        try:
-            scenes, left_out = open_scenes(SceneSetConfig(folder=str(path), scenes=str(listed or "")), labels)
-        except BadInput as error:
-            raise error if listed else alone from error
+    scenes, left_out = evaluation.open_all([path], labels, listed)
     return [Source.of_scene(scene, frames) for scene in scenes], left_out
 
 
@@ -102,12 +93,12 @@ def _scans(path: Path, listed: Path | None) -> list[Path]:
 
 
 def _tell(console, written, left_out: list[tuple[str, str]], out: Path) -> None:
-    console.print(f"{len(written.scenes)} scenes: {written.images} images and {written.points:,} points labelled")
+    console.print(f"scenes: {len(written.scenes)}; {written.images} images and {written.points:,} points labelled")
     for cause, count in written.left_out.items():
         console.print(f"[yellow]left out: {count} {cause}")
     failed = [*left_out, *written.failed]
     if failed:
-        console.print(f"[yellow]{len(failed)} scenes left out")
+        console.print(f"[yellow]scenes left out: {len(failed)}")
     for name, reason in failed:
         console.print(f"  {name}: {reason}", markup=False)
     console.print(f"results: {out}")
