@@ -2,9 +2,11 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import reference_scannet
@@ -17,6 +19,7 @@ from wsss_ros import geometry
 from wsss_ros.config import SceneSetConfig
 from wsss_ros.data import images, open_scene, open_scenes, ply
 from wsss_ros.data.posed_frames import PosedFrames
+from wsss_ros.data.prepared import prepare
 from wsss_ros.data.rgbd_folder import RgbdFolder
 from wsss_ros.data.scannet import LABEL_TABLE, ScanNetScene, write_scene
 from wsss_ros.data.scannet_labels import LabelTable, ids_by_segment
@@ -457,3 +460,55 @@ def test_links_hold_between_unaligned_poses_and_points(tmp_path, labels, recorde
     np.testing.assert_allclose(scene.frame(0).world_from_camera, _pose(0))
     turned = Cloud(geometry.transform(turn, scene.cloud.xyz.astype(np.float64)).astype(np.float32), scene.cloud.rgb)
     assert len(geometry.link(turned, scene.frame(0))) == 0
+
+
+# --- many scenes, most of them broken --------------------------------------------------------------
+
+
+def test_a_set_of_broken_scenes_leaves_the_good_one(tmp_path, labels, monkeypatch):
+    """Each fault is told in one line with its file or reason; the good scene is prepared for training."""
+    # Before Python 3.12, checking a value against the protocol Scene asks it for tags and cloud, which fail here.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    depth_m = (_views(1)[0][2] / 1000).astype(np.float32)
+    xyz = geometry.unproject(depth_m, DEPTH, _pose(0))[0].astype(np.float32)
+    points = {"xyz": xyz, "rgb": np.full(xyz.shape, 99, np.uint8), "point_labels": np.zeros(len(xyz), np.uint8)}
+    points["instances"] = np.full(len(xyz), -1, np.int32)
+
+    def make(name: str) -> Path:
+        write_scene(tmp_path / "scans" / name, labels=labels, **points, frames=[])
+        for kind in ("color", "depth", "pose"):
+            (tmp_path / "scans" / name / kind).rmdir()
+        (tmp_path / "scans" / name / f"{name}.sens").write_bytes(recordings["good"])
+        return tmp_path / "scans" / name
+
+    views = _views(3)
+    recordings = {"good": sens_files.whole(COLOR, DEPTH, views)}
+    good, lost, bad = make("good"), make("lost"), make("bad_sens")
+    (lost / "lost.sens").write_bytes(sens_files.whole(COLOR, DEPTH, _views(3, lost=(0, 1, 2))))
+    (bad / "bad_sens.sens").write_bytes(b"no recording")
+    (make("no_frames") / "no_frames.sens").unlink()
+    (make("no_tags") / "no_tags_vh_clean_2.labels.ply").unlink()
+    (make("bad_tags") / "tags.json").write_text('{"scene": ["soffa"]}')
+    short = make("short") / "short_vh_clean_2.labels.ply"
+    ply.write(short, ply.read(short)[:-5])
+    mesh = make("bad_mesh") / "bad_mesh_vh_clean_2.ply"
+    mesh.write_bytes(mesh.read_bytes()[:-99])
+    (tmp_path / "scans" / "empty").mkdir()
+
+    scenes, unopened = open_scenes(SceneSetConfig(folder=str(tmp_path / "scans")), labels)
+    prepared = prepare(scenes, labels, tmp_path / "cache", frames_per_scene=2, long_side=32)
+    assert [scene.name for scene in prepared.scenes] == [good.name] and [name for name, _ in unopened] == ["empty"]
+    assert len(prepared.scenes[0].images) == 2 and prepared.scenes[0].tags[0] == 1
+    reasons = dict(prepared.left_out)
+    expected = {
+        "lost": "no usable frame",
+        "bad_sens": "bad_sens.sens: starts with",
+        "no_frames": "no usable frame",
+        "no_tags": "no tags",
+        "bad_tags": "tags.json, key 'scene': 'soffa'.*'sofa'",
+        "short": "short_vh_clean_2.labels.ply: labels for 763 points, and short_vh_clean_2.ply has 768",
+        "bad_mesh": "bad_mesh_vh_clean_2.ply: cut short",
+    }
+    assert reasons.keys() == expected.keys()
+    for name, reason in expected.items():
+        assert re.search(reason, reasons[name]) and "\n" not in reasons[name], (name, reasons[name])
