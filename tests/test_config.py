@@ -2,6 +2,7 @@ import pytest
 from pydantic import Field
 
 from wsss_ros import config
+from wsss_ros.config import TrainConfig
 from wsss_ros.types import BadInput
 
 
@@ -33,6 +34,22 @@ def test_faults_are_named(values, words):
         config.build(Outer, values)
 
 
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ({"imgae": {}}, "unknown key 'phases.1.joint.imgae'; the nearest is 'image' of batch, class_reduction, "),
+        ({"image": {"lr": 1, "momentun": 1}}, "'phases.1.joint.image.momentun'; the nearest is 'momentum' of lr, "),
+        ({"method": "classify", "warmup_epochs": 1}, "warmup_epochs'; the nearest is .* of batch, epochs, image, method,"),
+        ({"method": "jiont"}, "phases.1: input tag 'jiont' .* 'classify', 'joint', 'supervised'"),
+    ],
+)
+def test_faults_in_lists_and_unions_are_named(phase, words):
+    classify = {"method": "classify", "epochs": 1, "image": {"lr": 0.1}}
+    phases = [classify, {"method": "joint", "epochs": 1, **phase}]
+    with pytest.raises(BadInput, match=words):
+        config.build(TrainConfig, {"output": "x", "data": {"train": {"folder": "x"}}, "phases": phases})
+
+
 def test_configuration_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Outer().name = "b"
@@ -54,10 +71,13 @@ def test_files(tmp_path):
         config.load(Outer, tmp_path / "nowhere.yaml")
 
 
-def test_the_shipped_training_configuration_is_valid():
-    settings = config.load(config.ClassifyConfig, config.share("config/classify_rooms.yaml"))
+@pytest.mark.parametrize("path", sorted(config.share("config").glob("*_rooms.yaml")), ids=lambda path: path.name)
+def test_the_shipped_training_configurations_are_valid(path):
+    settings = config.load(TrainConfig, path)
     train, val = settings.data.train.rooms, settings.data.val.rooms
     assert not set(range(train.seed, train.seed + train.scenes)) & set(range(val.seed, val.seed + val.scenes))
+    for phase in settings.phases:
+        assert phase.networks and all(getattr(settings, kind) is not None for kind in phase.networks)
 
 
 def test_every_field_has_a_description():

@@ -1,147 +1,399 @@
-"""The training loop and phase one, on scenes small enough to learn in seconds."""
+"""Training runs on scenes small enough to learn in seconds: learning, resuming, sharing, and what goes wrong."""
 
 import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from striped_scenes import SIZE, StripedScene, written
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from wsss_ros import checkpoint, config, training
-from wsss_ros.config import ClassifyConfig, ImageTraining
-from wsss_ros.data.samples import Batch, CloudSamples, ImageSamples
+from wsss_ros import checkpoint, config, optimisers, training
+from wsss_ros.cli.train import _Lines
+from wsss_ros.config import OptimiserConfig, TrainConfig
+from wsss_ros.data import loading
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.interruption import Interrupted
+from wsss_ros.training import TrainingDiverged
+from wsss_ros.training_log import Progress
 from wsss_ros.types import BadInput
 
+ROOT = Path(__file__).resolve().parents[1]
+ADAM = {"name": "adam", "lr": 0.01}
+GENTLE = {"name": "adam", "lr": 0.002}
+PHASES = [
+    {"method": "classify", "epochs": 4, "batch": 8, "image": ADAM},
+    {"method": "classify", "epochs": 6, "batch": 4, "point": ADAM},
+    {"method": "joint", "epochs": 2, "batch": 4, "warmup_epochs": 1, "image": GENTLE, "point": GENTLE},
+]
+SHORT = [{**phase, "epochs": 1} for phase in PHASES[:2]] + [{**PHASES[2], "warmup_epochs": 0, "epochs": 1}]
+JOINT = SHORT[2:]
 
-def settings_for(tmp_path, **changes) -> ClassifyConfig:
-    optimiser = {"name": "adam", "lr": 0.01}
-    values = {
-        "output": str(tmp_path / "run"),
+
+def values_for(root: Path, **changes) -> dict:
+    return {
+        "output": str(root / "run"),
         "device": "cpu",
         "data": {
-            "train": {"folder": str(tmp_path / "train")},
-            "val": {"folder": str(tmp_path / "val")},
+            "train": {"folder": str(root / "train")},
+            "val": {"folder": str(root / "val")},
             "frames_per_scene": 0,
+            "cache": str(root / "cache"),
         },
         "image": {
             "options": {"width": 0.125},
-            "epochs": 6,
-            "batch": 8,
             "long_side": 0,
-            "optimiser": optimiser,
             "augment": {"long_side": [32, 40], "crop": 32, "jitter": [0.1, 0.1, 0.1, 0]},
         },
         "point": {
             "options": {"width": 0.125, "centres": [64, 32, 16, 8], "neighbours": [8, 8, 8, 8]},
-            "epochs": 6,
-            "batch": 4,
-            "optimiser": optimiser,
             "augment": {"points": 256},
         },
+        "phases": PHASES,
         **changes,
     }
-    return config.build(ClassifyConfig, values)
 
 
-@pytest.fixture
-def scenes(tmp_path, labels):
-    written(tmp_path / "train", labels, range(12))
-    written(tmp_path / "val", labels, range(100, 103))
-    return tmp_path
+def settings_for(root: Path, **changes) -> TrainConfig:
+    return config.build(TrainConfig, values_for(root, **changes))
 
 
-def test_phase_one_learns_where_from_what(scenes, labels):
-    """From tags alone both networks find out which colour is which class, and their files work at inference."""
-    steps = []
-    scores = training.train_classifiers(settings_for(scenes), "wsss train test", steps.append)
-    run = scenes / "run"
-    assert json.loads((run / "point_scores.json").read_text())["miou"] == scores["point"]["miou"]
+def versions(run: str | Path) -> list[str]:
+    return [checkpoint.load(Path(run) / f"{kind}.safetensors").version for kind in ("image", "point")]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, labels) -> Path:
+    root = tmp_path_factory.mktemp("scenes")
+    written(root / "train", labels, range(12))
+    written(root / "val", labels, range(100, 103))
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(root):
+    """A run of all phases: its settings, scores and what it reported."""
+    told, settings = [], settings_for(root, output=str(root / "finished"))
+    return settings, training.train(settings, "wsss train test", told.append), told
+
+
+# --- what comes out ---
+
+
+def test_from_tags_alone_both_networks_learn_what_is_where(finished, labels):
+    settings, scores, told = finished
+    run = Path(settings.output)
+    assert json.loads((run / "scores.json").read_text()) == scores
     assert scores["image"]["miou"] > 60 and scores["point"]["miou"] > 60
-    assert {step.phase for step in steps} == {"image", "point"} and steps[-1].step == steps[-1].steps
+    phases = list(dict.fromkeys(progress.phase for progress in told))
+    assert phases[:4] == ["prepare scenes", "1 classify image", "2 classify point", "3 joint"]
+    assert [(p.step, p.steps, p.epoch) for p in told if p.phase == "3 joint"] == [(n, 6, (n + 2) // 3) for n in range(1, 7)]
     loaded = checkpoint.load(run / "image.safetensors", "image", labels)
     assert loaded.training["command"] == "wsss train test"
     assert loaded.training["val"]["miou"] == pytest.approx(scores["image"]["miou"])
     losses = [epoch["classification_2d"] for epoch in loaded.training["losses"]]
-    assert losses[-1] < 0.5 * losses[0]
+    assert len(losses) == 6 and losses[3] < 0.5 * losses[0]
     scene = StripedScene(100, labels)
     assert ImageSegmenter(run / "image.safetensors", "cpu")(scene.frame(1))[0].shape == (SIZE, SIZE)
     assert CloudSegmenter(run / "point.safetensors", "cpu")(scene.cloud)[0].shape == (600,)
-    assert config.load(ClassifyConfig, run / "config.yaml") == settings_for(scenes)
 
 
-def test_dense_labels_never_reach_training(scenes, labels, tmp_path):
+def test_what_lies_beside_the_weights(finished):
+    settings, _, _ = finished
+    run = Path(settings.output)
+    assert config.load(TrainConfig, run / "config.yaml") == settings
+    curves = json.loads((run / "curves.json").read_text())
+    assert [len(phase["epochs"]) for phase in curves] == [4, 6, 2]
+    assert set(curves[2]["epochs"][0]) == {"classification_2d", "classification_3d", "image_to_point"}
+    assert set(curves[2]["epochs"][1]) == set(curves[2]["epochs"][0]) | {"point_to_image"}
+    data = json.loads((run / "data.json").read_text())
+    assert len(data["train"]) == 12 and data["images"] == 48 and sum(data["tags"].values()) == 24
+    assert data["left_out"] == [] and len(data["val"]) == 3
+    git = json.loads((run / "git.json").read_text())
+    assert git is None or (len(git["commit"]) == 40 and isinstance(git["dirty"], bool))
+    assert not (run / "state.pt").exists()
+
+
+def test_tensorboard_shows_curves_and_cams(finished):
+    settings, scores, _ = finished
+    events = EventAccumulator(str(Path(settings.output) / "log"))
+    events.Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {"1 classify image/classification_2d", "3 joint/point_to_image", "learning_rate/point"} <= scalars
+    assert events.Scalars("val_miou/image")[0].value == pytest.approx(scores["image"]["miou"])
+    assert len(events.Images("image/0")) >= 4 and events.Images("cloud/0")[0].height > 100
+
+
+def test_a_finished_run_gives_its_scores_at_once(finished, tmp_path):
+    settings, scores, _ = finished
+    export = {"folder": str(tmp_path / "export"), "dtype": "float16"}
+    values = {**settings.model_dump(), "save_every_s": 7.0, "export": export}
+    values["data"] = {**values["data"], "workers": 3}
+    began, told = time.monotonic(), []
+    assert training.train(config.build(TrainConfig, values), report=told.append) == scores
+    assert time.monotonic() - began < 3 and told == []
+    assert checkpoint.load(tmp_path / "export" / "point.safetensors").training["val"] == scores["point"]
+
+
+def test_an_output_of_another_run_is_refused(finished):
+    settings, _, _ = finished
+    phases = [PHASES[0], {**PHASES[1], "point": {**ADAM, "lr": 0.02}}, PHASES[2]]
+    changed = {**settings.model_dump(), "phases": phases, "seed": 1}
+    with pytest.raises(BadInput, match="another configuration: seed, phases.1.point.lr differ; choose another output"):
+        training.train(config.build(TrainConfig, changed))
+
+
+def test_runs_start_from_given_weights(finished, root, tmp_path):
+    given = Path(finished[0].output)
+    values = values_for(root, output=str(tmp_path / "run"), phases=[{**JOINT[0], "image": {**ADAM, "lr": 1e-12}}])
+    values["image"] = {**values["image"], "weights": str(given / "image.safetensors")}
+    values["point"] = {**values["point"], "weights": str(given / "point.safetensors")}
+    # The point network teaches in this phase without learning: to the last bit it stays as it was.
+    values["phases"][0]["point"] = None
+    scores = training.train(config.build(TrainConfig, values))
+    assert versions(tmp_path / "run")[1] == versions(given)[1]
+    before, after = (checkpoint.load(run / "image.safetensors").network for run in (given, tmp_path / "run"))
+    torch.testing.assert_close(before.head.weight, after.head.weight)
+    assert scores["image"]["miou"] > 50
+    values["point"]["options"] = {**values["point"]["options"], "width": 0.25}
+    with pytest.raises(BadInput, match="does not fit point.network 'pointnet2': its options are .*0.125"):
+        training.train(config.build(TrainConfig, {**values, "output": str(tmp_path / "other")}))
+
+
+def test_dense_labels_never_reach_training(root, labels, tmp_path):
     """Other dense labels under the same tags leave the trained weights as they are, bit for bit."""
     spoilt = tmp_path / "spoilt"
     written(spoilt / "train", labels, range(12), spoil_truth=True)
     written(spoilt / "val", labels, range(100, 103))
-    for root in (scenes, spoilt):
-        settings = settings_for(root, image={**settings_for(root).image.model_dump(), "epochs": 1})
-        settings = settings.model_copy(update={"point": settings.point.model_copy(update={"epochs": 1})})
-        training.train_classifiers(settings)
-    for kind in ("image", "point"):
-        versions = [checkpoint.load(root / "run" / f"{kind}.safetensors").version for root in (scenes, spoilt)]
-        assert versions[0] == versions[1]
+    for place in (root, spoilt):
+        training.train(settings_for(place, output=str(tmp_path / place.name / "run"), phases=SHORT))
+    assert versions(tmp_path / root.name / "run") == versions(tmp_path / "spoilt" / "run")
 
 
-class Exploding:
-    """A method whose loss turns NaN at its third step."""
-
-    def __init__(self):
-        self.networks = {"image": torch.nn.Linear(1, 1)}
-        self.steps = 0
-
-    def prepare(self, scenes) -> None:
-        pass
-
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        self.steps += 1
-        value = self.networks["image"].weight.sum()
-        return {"loss": value * (float("nan") if self.steps == 3 else 1)}
-
-    def after_step(self) -> None:
-        pass
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision(root, tmp_path, precision):
+    settings = settings_for(root, output=str(tmp_path / "run"), precision=precision, phases=JOINT)
+    assert training.train(settings)["point"]["count"] == 1800
+    assert all(np.isfinite(loss) for loss in json.loads((tmp_path / "run/curves.json").read_text())[0]["epochs"][0].values())
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_and_samples(labels):
-    phase = config.build(ImageTraining, {"epochs": 5, "batch": 4, "optimiser": {"lr": 0.1}, "augment": {"crop": 32}})
-    samples = ImageSamples([StripedScene(0, labels)], labels, 0)
-    with pytest.raises(training.TrainingDiverged, match=r"step 2 of 5, samples \["):
-        training.run_phase("image", Exploding(), [], samples, phase, 0, torch.device("cpu"))
+# --- resuming ---
 
 
-def test_learning_rate_schedules():
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([parameter], lr=1)
-    poly = config.build(config.OptimiserConfig, {"lr": 0.01})
-    steps = config.build(config.OptimiserConfig, {"lr": 0.01, "schedule": "steps"})
-    rates = []
-    for settings, done in ((poly, 0.0), (poly, 0.5), (steps, 0.59), (steps, 0.6), (steps, 0.95)):
-        training.set_learning_rate(optimiser, settings, done)
-        rates.append(optimiser.param_groups[0]["lr"])
-    assert rates == pytest.approx([0.01, 0.01 * 0.5**0.9, 0.01, 0.001, 0.00001])
+def test_signals_stop_and_the_same_call_goes_on(root, tmp_path):
+    """Stopped in each phase, at the end of an epoch and within one, with and without workers: the same weights."""
+    whole, parts = (settings_for(root, output=str(tmp_path / name), phases=SHORT) for name in ("whole", "parts"))
+    training.train(whole)
+    steps, stops = [], {3: signal.SIGINT, 6: signal.SIGTERM, 8: signal.SIGINT, 10: signal.SIGTERM}
+
+    def report(progress: Progress) -> None:
+        if progress.terms:
+            steps.append((progress.phase, progress.step))
+            if len(steps) in stops:
+                os.kill(os.getpid(), stops[len(steps)])
+
+    for call, number in enumerate(stops.values()):
+        again = parts.model_copy(update={"data": parts.data.model_copy(update={"workers": call % 2})})
+        with pytest.raises(Interrupted, match=f"{number.name} after step .* of .*; the same command goes on") as stopped:
+            training.train(again, report=report)
+        assert stopped.value.signal == number
+    training.train(parts, report=report)
+    assert len(steps) == len(set(steps)) == 12
+    assert versions(tmp_path / "whole") == versions(tmp_path / "parts")
+    assert (tmp_path / "whole/curves.json").read_text() == (tmp_path / "parts/curves.json").read_text()
 
 
-def test_scenes_without_tags_are_refused(labels):
-    class Untagged(StripedScene):
-        tags = None
+def test_a_killed_run_goes_on_as_if_nothing_had_been(finished, root, tmp_path):
+    """The real command, killed with -9 at any moment, given again, against a run that was never interrupted."""
+    settings, _, _ = finished
+    values = {**settings.model_dump(mode="json"), "output": str(tmp_path / "run"), "save_every_s": 0}
+    values["data"] = {**values["data"], "workers": 1}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "wsss_ros.cli.main", "train", str(tmp_path / "config.yaml")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    state, deadline = tmp_path / "run" / "state.pt", time.monotonic() + 240
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 1))
+    process.kill()
+    process.communicate()
+    assert state.exists() and process.returncode == -signal.SIGKILL
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "going on after" in done.stderr and "classification_2d" in done.stdout
+    assert versions(tmp_path / "run") == versions(settings.output)
 
-        def image_tags(self, index: int):
-            return None
 
-    scene = Untagged(0, labels)
-    with pytest.raises(BadInput, match="no tagged image in 1 scenes"):
-        ImageSamples([scene], labels, 0)
-    with pytest.raises(BadInput, match="no tagged cloud in 1 scenes"):
-        CloudSamples([scene], labels)
-
-
-def test_untagged_images_are_counted(labels):
-    scene = StripedScene(0, labels)
-    scene.image_tags = lambda index: ("wall",) if index else ()
-    samples = ImageSamples([scene], labels, 0)
-    assert (len(samples), samples.untagged) == (3, 1)
+def test_other_scenes_are_no_continuation(root, labels, tmp_path):
+    written(tmp_path / "train", labels, range(6))
+    written(tmp_path / "val", labels, [100])
+    settings = settings_for(tmp_path, phases=SHORT[1:2])
+    with pytest.raises(Interrupted):
+        training.train(settings, report=lambda p: os.kill(os.getpid(), signal.SIGINT) if p.terms else None)
+    (tmp_path / "train" / "scene3").rename(tmp_path / "scene3")
+    with pytest.raises(BadInput, match=r"trained on 6 scenes, now there are 5; they differ in \['scene3'\]"):
+        training.train(settings)
 
 
-def test_an_empty_folder_says_how_to_fill_it(tmp_path, labels):
-    with pytest.raises(BadInput, match="wsss rooms"):
-        training.open_scenes(tmp_path, labels)
+def test_one_process_at_a_time(root, tmp_path):
+    settings = settings_for(root, output=str(tmp_path / "run"), phases=SHORT[1:2])
+    code = "import sys, fcntl; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    (tmp_path / "run").mkdir()
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run" / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(BadInput, match="another process trains into it"):
+        training.train(settings)
+    other.communicate("\n")
+
+
+# --- several processes ---
+
+
+def test_two_processes_share_the_batches_of_one(root, tmp_path):
+    """The ranks end with the same weights, and together they see in every step the samples that one would see."""
+    for devices in (2, 1):
+        values = values_for(root, output=str(tmp_path / f"run{devices}"), devices=devices, phases=JOINT)
+        (tmp_path / f"{devices}.yaml").write_text(yaml.safe_dump(values))
+        command = [sys.executable, "tests/train_ranks.py", str(tmp_path / f"{devices}.yaml"), str(tmp_path)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+    first, second, alone = (json.loads((tmp_path / f"rank{r}.json").read_text()) for r in ("0of2", "1of2", "0of1"))
+    assert first["ended"] == second["ended"] != alone["ended"]
+    assert len(alone["seen"]) == 3
+    assert [a + b for a, b in zip(first["seen"], second["seen"], strict=True)] == alone["seen"]
+    assert json.loads((tmp_path / "run2" / "scores.json").read_text())["image"]["miou"] > 0
+
+
+class Numbers:
+    """Samples that are their index and one random number."""
+
+    names = [str(n) for n in range(7)]
+
+    def __len__(self) -> int:
+        return 7
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict:
+        return {"cloud_tags": torch.tensor([index, rng.random()], dtype=torch.float32)}
+
+
+def drawn(workers: int, part: slice, **where) -> list[torch.Tensor]:
+    steps = loading.plan(seed=5, phase=1, samples=7, batch=4, epochs=3, **where)
+    return [batch.cloud_tags for batch in loading.load(Numbers(), 5, 1, steps, part, workers, pin=False)]
+
+
+def test_samples_depend_on_seed_phase_epoch_and_index_only():
+    whole = torch.stack(drawn(0, slice(0, 4)))
+    assert whole.shape == (3, 4, 2)  # an epoch of 7 samples has one whole batch of 4
+    assert torch.equal(whole, torch.stack(drawn(2, slice(0, 4))))
+    assert torch.equal(whole[1:], torch.stack(drawn(0, slice(0, 4), epoch=1)))
+    parts = [torch.stack(drawn(0, part)) for part in (slice(0, 2), slice(2, 4))]
+    assert torch.equal(whole, torch.cat(parts, dim=1))
+    assert len(np.unique(whole[..., 1])) == 12  # every epoch augments anew
+    index, value = whole[2, 3].tolist()
+    assert value == pytest.approx(np.random.default_rng([5, 1, 2, int(index)]).random())
+
+
+# --- what goes wrong ---
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(root, tmp_path):
+    phases = [{"method": "classify", "epochs": 1, "batch": 8, "image": {"lr": 1e25}}]
+    settings = settings_for(root, output=str(tmp_path / "run"), save_every_s=0, phases=phases)
+    steps = []
+    with pytest.raises(TrainingDiverged, match=r"1 classify image: .* at step \d of 6, epoch 1, samples \['scene") as stopped:
+        training.train(settings, report=lambda progress: steps.append(progress) if progress.terms else None)
+    assert f"step {len(steps) + 1} of 6" in str(stopped.value)
+    assert f"last good weights, after {len(steps)} steps, are in {tmp_path}/run/last_good/image" in str(stopped.value)
+    # checkpoint.load refuses weights that are not finite.
+    checkpoint.load(tmp_path / "run" / "last_good" / "image.safetensors", "image")
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert state["place"]["total"] == len(steps)
+
+
+def test_bad_scenes_are_left_out_and_named(root, labels, tmp_path, caplog):
+    written(tmp_path / "train", labels, range(6))
+    written(tmp_path / "val", labels, [100, 101])
+    (tmp_path / "train" / "scene1" / "tags.csv").write_text("frame,tags\nscene,\n")
+    (tmp_path / "train" / "scene2" / "scene2_vh_clean_2.ply").write_bytes(b"ply\n")
+    (tmp_path / "train" / "scene3" / "tags.csv").write_text("frame,tags\nscene,dragon\n")
+    (tmp_path / "train" / "empty").mkdir()
+    (tmp_path / "val" / "scene101" / "scene101_vh_clean_2.labels.ply").write_bytes(b"ply\n")
+    with caplog.at_level(logging.WARNING):
+        scores = training.train(settings_for(tmp_path, phases=SHORT[1:]))
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data["train"] == ["scene0", "scene4", "scene5"]
+    assert {entry["name"] for entry in data["left_out"]} == {"scene1", "scene2", "scene3", "empty", "scene101"}
+    assert all(f"left out: {entry['name']}: {entry['reason']}" in caplog.text for entry in data["left_out"])
+    assert scores["point"]["count"] == 600
+
+
+def test_nothing_usable_stops(root, labels, tmp_path):
+    written(tmp_path / "train", labels, range(2))
+    for scene in (tmp_path / "train").iterdir():
+        (scene / "tags.csv").write_text("frame,tags\nscene,\n")
+    with pytest.raises(BadInput, match="none of 2 scenes"):
+        training.train(settings_for(tmp_path, data={"train": {"folder": str(tmp_path / "train")}}))
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"phases": []}, "no phase to train"),
+        ({"phases": [{"method": "classify", "epochs": 1}]}, "phases.0 trains nothing"),
+        ({"image": None}, r"phases.0 \(classify\) needs the image network"),
+        ({"image": None, "phases": [{**JOINT[0], "image": None}]}, r"phases.0 \(joint\) needs the image network"),
+    ],
+)
+def test_phases_that_make_no_sense_are_refused(root, changes, words):
+    with pytest.raises(BadInput, match=words):
+        training.train(settings_for(root, output=str(root / "senseless"), **changes))
+
+
+# --- learning rates, progress ---
+
+
+def test_learning_rates_follow_their_formulas():
+    poly = config.build(OptimiserConfig, {"lr": 0.01})
+    steps = config.build(OptimiserConfig, {"lr": 0.003, "schedule": "steps"})
+    for epoch in range(200):
+        done = epoch / 200
+        assert optimisers.learning_rate(poly, done) == pytest.approx(0.01 * (1 - epoch / 200) ** 0.9)
+        passed = (epoch >= 120) + (epoch >= 160) + (epoch >= 180)
+        assert optimisers.learning_rate(steps, done) == pytest.approx(0.003 * 0.1**passed)
+
+
+def test_optimisers_are_what_they_are_called():
+    network = torch.nn.Linear(2, 2)
+    network.bias.requires_grad_(False)
+    sgd = optimisers.build(network, config.build(OptimiserConfig, {"lr": 0.01, "weight_decay": 5e-4}))
+    adam = optimisers.build(network, config.build(OptimiserConfig, ADAM))
+    assert isinstance(sgd, torch.optim.SGD) and isinstance(adam, torch.optim.AdamW)
+    group = sgd.param_groups[0]
+    assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)
+    assert [parameter is network.weight for parameter in group["params"]] == [True]
+
+
+def test_progress_in_a_log_comes_now_and_then(capsys):
+    from rich.console import Console
+
+    lines = _Lines(Console(), seconds=3600)
+    for step in range(1, 101):
+        lines(Progress("3 joint", step, 100, {"classification_2d": 0.25}, 1 + step // 51, 2))
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 2 and told[0] == "3 joint: step 1 of 100, epoch 1 of 2 classification_2d 0.250"
+    assert told[1].startswith("3 joint: step 100 of 100, epoch 2 of 2, 0:00:00 left")

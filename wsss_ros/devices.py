@@ -1,6 +1,9 @@
 """Where training runs: the device, its arithmetic, and the processes that share a batch (lightning-fabric)."""
 
+import ctypes
 import os
+import signal
+import sys
 from datetime import timedelta
 
 import torch
@@ -14,6 +17,7 @@ from wsss_ros.inference import device_named
 from wsss_ros.types import BadInput
 
 _PATIENCE = timedelta(hours=12)  # rank 0 decodes a whole data set while the others wait
+_PR_SET_PDEATHSIG = 1
 
 
 class _Autocast(MixedPrecision):
@@ -45,6 +49,7 @@ def start(settings: TrainConfig, scaler: torch.amp.GradScaler) -> Fabric:
     )
     if shared:
         fabric.launch()
+        _end_with_parent(settings)
     return fabric
 
 
@@ -52,6 +57,12 @@ def is_first(settings: TrainConfig) -> bool:
     """Whether this process is the one that reports; known before the others are started."""
     shared = settings.devices * settings.machines > 1
     return not shared or all(os.environ.get(rank, "0") == "0" for rank in ("NODE_RANK", "LOCAL_RANK"))
+
+
+def _end_with_parent(settings: TrainConfig) -> None:
+    """On Linux, a process that the first one started dies with it, instead of waiting for it in vain."""
+    if not is_first(settings) and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def finish(fabric: Fabric) -> None:
@@ -72,6 +83,13 @@ def wrap(fabric: Fabric, network: nn.Module, trains: bool) -> nn.Module:
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return fabric.setup_module(network.train())
+
+
+def share_statistics(fabric: Fabric, network: nn.Module) -> None:
+    """The first process's statistics of batch normalisation to all; the weights are the same everywhere anyway."""
+    if fabric.world_size > 1:
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, 0)
 
 
 class _Frozen(nn.Module):

@@ -27,6 +27,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.state_path = self.path / "state.pt"
+        self._lock = None
 
     def scores(self, settings: TrainConfig) -> dict | None:
         """The scores of a run that is finished, else None. Raises BadInput when the folder holds another run."""
@@ -58,7 +59,8 @@ class RunFolder:
             self.write_json("git.json", git)
 
     def release(self) -> None:
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def write_json(self, name: str, content: Any) -> None:
         replace(self.path / name, lambda file: file.write(json.dumps(content, indent=1).encode()))

@@ -1,71 +1,48 @@
 """A training run: from a configuration and class tags to two checkpoints, phase by phase."""
 
-import contextlib
 import logging
 import math
 import signal
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
-from wsss_ros import checkpoint, devices, evaluation, networks
-from wsss_ros.checkpoint import Checkpoint, NetworkConfig
-from wsss_ros.config import JointPhase, OptimiserConfig, PhaseConfig, SupervisedPhase, TrainConfig
-from wsss_ros.data import open_scenes
-from wsss_ros.data.prepared import Prepared, prepare
-from wsss_ros.data.samples import CloudSamples, ImageSamples, PairSamples, Sample, collate
-from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros import checkpoint, devices, evaluation, network_files, optimisers, run_data
+from wsss_ros.checkpoint import Checkpoint
+from wsss_ros.config import KINDS, PhaseConfig, TrainConfig
+from wsss_ros.data.loading import Samples, Step, load, plan
+from wsss_ros.data.samples import Batch
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
+from wsss_ros.interruption import Interrupted, Stop, noted
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.classify import Classify
 from wsss_ros.methods.joint import Joint
 from wsss_ros.methods.method import Method
+from wsss_ros.methods.recognise import Recognise
 from wsss_ros.methods.supervised import Supervised
 from wsss_ros.metrics import ConfusionMatrix
-from wsss_ros.networks import pretrained
+from wsss_ros.run_data import RunData
 from wsss_ros.run_folder import RunFolder
 from wsss_ros.training_log import Progress, TrainingLog, fixed_batches
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
 
-KINDS = ("image", "point")
 METHODS: dict[str, Callable[[dict, tuple, PhaseConfig], Method]] = {
-    "classify": lambda nets, inputs, phase: Classify(nets, inputs),
+    "recognise": lambda networks, inputs, phase: Recognise(networks),
+    "classify": Classify,
     "joint": Joint,
-    "supervised": lambda nets, inputs, phase: Supervised(nets, inputs),
+    "supervised": lambda networks, inputs, phase: Supervised(networks, inputs),
 }
 Report = Callable[[Progress], None]
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss or gradient that is not finite. The message names the step and the samples of its batch."""
-
-
-class Interrupted(RuntimeError):
-    """A signal stopped the run; its state is saved."""
-
-    def __init__(self, message: str, number: int):
-        super().__init__(message)
-        self.signal = number
-
-
-@runtime_checkable
-class Samples(Protocol):
-    names: list[str]
-
-    def __len__(self) -> int: ...
-
-    def sample(self, index: int, rng: np.random.Generator) -> Sample: ...
+    """A loss or gradient that is not finite. The message names the step, its samples and the last good weights."""
 
 
 def train(settings: TrainConfig, command: str = "", report: Report = lambda progress: None) -> dict:
@@ -73,8 +50,10 @@ def train(settings: TrainConfig, command: str = "", report: Report = lambda prog
 
     ``settings.output`` then holds the weights, the resolved configuration, git state, data list, curves and scores.
     A run that was interrupted goes on where it stood, with the result it would have had; one that is finished gives
-    its scores at once. Raises BadInput for a configuration or data that cannot be trained on and for an output that
-    holds another run, TrainingDiverged on a loss that is not finite, Interrupted on SIGINT and SIGTERM.
+    its scores at once. Of several processes only the first one gets scores and reports.
+
+    Raises BadInput for a configuration or data that cannot be trained on and for an output that holds another run,
+    TrainingDiverged on a loss or gradient that is not finite, Interrupted on SIGINT and SIGTERM.
     """
     folder = RunFolder(settings.output)
     _check(settings)
@@ -82,30 +61,26 @@ def train(settings: TrainConfig, command: str = "", report: Report = lambda prog
     if scores is None:
         scores = _trained(settings, folder, command, report)
     if scores and settings.export is not None:
-        _export(settings, folder)
+        network_files.export(settings, folder)
     return scores
 
 
 def _trained(settings: TrainConfig, folder: RunFolder, command: str, report: Report) -> dict:
-    device_type = devices.device_named(settings.device).type
-    scaler = torch.amp.GradScaler(device_type, enabled=settings.precision == "float16")
+    scaler = torch.amp.GradScaler(device_named(settings.device).type, enabled=settings.precision == "float16")
     fabric = devices.start(settings, scaler)
     first = fabric.global_rank == 0
-    if first:
+    if not first:
+        report = lambda progress: None  # noqa: E731
+    else:
         folder.claim(settings)
     labels = named(settings.labels)
-    data = _data(settings, labels, fabric, report if first else lambda progress: None)
-    run = _Run(settings, folder, fabric, scaler, labels, data, report if first else lambda progress: None)
-    if first:
-        folder.write_json("data.json", data.described(labels))
+    run = _Run(settings, folder, fabric, scaler, labels, run_data.load(settings, labels, fabric, report), report)
     run.restore(fabric.broadcast(folder.load_state() if first else None))
-    with _signals() as stop:
-        while run.phase < len(settings.phases):
+    with noted() as stop:
+        while run.place.phase < len(settings.phases):
             run.train_phase(stop)
     devices.finish(fabric)
-    if not first:
-        return {}
-    scores = _finish(run, command)
+    scores = _finish(run, command) if first else {}
     folder.release()
     return scores
 
@@ -117,451 +92,275 @@ def _check(settings: TrainConfig) -> None:
     for index, phase in enumerate(settings.phases):
         if not any(getattr(phase, kind) for kind in KINDS):
             raise BadInput(f"phases.{index} trains nothing; give it an optimiser: 'image: {{lr: 0.01}}' or 'point: ...'")
-        for kind in _used(phase):
+        for kind in phase.networks:
             if getattr(settings, kind) is None:
                 raise BadInput(f"phases.{index} ({phase.method}) needs the {kind} network; describe it under '{kind}:'")
 
 
-def _used(phase: PhaseConfig) -> list[str]:
-    """The networks a phase runs; joint losses need both, even where one does not learn."""
-    both = isinstance(phase, JointPhase | SupervisedPhase)
-    return [kind for kind in KINDS if both or getattr(phase, kind)]
+@dataclass
+class _Place:
+    """Where a run stands: the phase, the epoch in it and the step in that, from 0; and the losses so far."""
 
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    total: int = 0  # steps of all phases
+    sums: dict[str, float] = field(default_factory=dict)  # of this epoch
+    curves: list[dict] = field(default_factory=list)  # a phase: its name and the mean losses of its epochs
 
-# --- data ---
+    def advance(self, phase: str, terms: dict[str, float], steps_per_epoch: int) -> None:
+        """One step further, with these losses."""
+        self.total, self.step = self.total + 1, self.step + 1
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in terms.items()}
+        if self.step < steps_per_epoch:
+            return
+        if self.epoch == 0:
+            self.curves.append({"phase": phase, "epochs": []})
+        self.curves[-1]["epochs"].append({name: value / steps_per_epoch for name, value in self.sums.items()})
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
 
-
-@dataclass(frozen=True)
-class _Data:
-    train: Prepared
-    val: list[Scene]
-    left_out: list[tuple[str, str]]
-
-    def described(self, labels: LabelSpace) -> dict:
-        tags = Counter(name for scene in self.train.scenes for name in labels.tags(np.asarray(scene.tags)))
-        return {
-            "train": [scene.name for scene in self.train.scenes],
-            "images": sum(int(scene.image_tags.any(axis=1).sum()) for scene in self.train.scenes),
-            "tags": {name: tags[name] for name in labels.names if tags[name]},
-            "val": [scene.name for scene in self.val],
-            "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
-        }
-
-
-def _data(settings: TrainConfig, labels: LabelSpace, fabric: Fabric, report: Report) -> _Data:
-    """Training scenes decoded (by one process of each machine) and val scenes opened; what cannot be used is named."""
-    scenes, left_out = open_scenes(settings.data.train, labels)
-    val, val_left_out = ([], []) if settings.data.val is None else open_scenes(settings.data.val, labels)
-    image = settings.image
-
-    def prepared() -> Prepared:
-        return prepare(
-            scenes,
-            labels,
-            settings.data.cache,
-            settings.data.frames_per_scene,
-            image.augment.long_side[1] if image else 256,
-            settings.data.visibility_m,
-            any(isinstance(phase, SupervisedPhase) for phase in settings.phases),
-            lambda done, total: report(Progress("prepare scenes", done, total, {})),
-        )
-
-    if fabric.local_rank == 0:
-        ready = prepared()
-    fabric.barrier()
-    if fabric.local_rank != 0:
-        ready = prepared()
-    return _Data(ready, val, [*left_out, *ready.left_out, *val_left_out])
-
-
-def _samples(settings: TrainConfig, phase: PhaseConfig, data: Prepared) -> Samples:
-    if _used(phase) == ["image"]:
-        return ImageSamples(data.scenes, settings.image.augment)
-    if _used(phase) == ["point"]:
-        return CloudSamples(data.scenes, settings.point.augment)
-    return PairSamples(
-        data.scenes,
-        settings.image.augment,
-        settings.point.augment,
-        settings.data.visibility_m,
-        phase.max_links if isinstance(phase, JointPhase) else 0,
-        isinstance(phase, SupervisedPhase),
-    )
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a phase: which samples it takes. ``index`` counts within the epoch."""
-
-    epoch: int
-    index: int
-    samples: tuple[int, ...]
-
-
-def plan(
-    seed: int, phase: int, samples: int, batch: int, epochs: int, epoch: int = 0, index: int = 0
-) -> Iterator[Step]:
-    """The steps of a phase from (``epoch``, ``index``) on; an epoch has whole batches only."""
-    for at in range(epoch, epochs):
-        # An index that no sample has: the order shares its numbers with no augmentation.
-        order = np.random.default_rng([seed, phase, at, samples]).permutation(samples).tolist()
-        for step in range(index if at == epoch else 0, samples // batch):
-            yield Step(at, step, tuple(order[step * batch : (step + 1) * batch]))
-
-
-class _Augmented(Dataset):
-    """Sample ``index`` as epoch ``epoch`` of phase ``phase`` sees it, from these numbers and the seed alone."""
-
-    def __init__(self, samples: Samples, seed: int, phase: int):
-        self.samples, self.seed, self.phase = samples, seed, phase
-
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
-        epoch, index = key
-        return self.samples.sample(index, np.random.default_rng([self.seed, self.phase, epoch, index]))
-
-
-def _loader(samples: Samples, seed: int, phase: int, steps: Iterator[Step], part: slice, workers: int, pin: bool):
-    """Batches of this process's ``part`` of every step."""
-    keys = ([(step.epoch, index) for index in step.samples[part]] for step in steps)
-    return DataLoader(
-        _Augmented(samples, seed, phase),
-        batch_sampler=keys,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pin,
-        worker_init_fn=_start_worker,
-    )
-
-
-def _start_worker(_: int) -> None:
-    """Ctrl-C reaches workers too; the run decides when they end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-# --- the loop ---
+    def next_phase(self) -> None:
+        self.phase, self.epoch, self.step = self.phase + 1, 0, 0
 
 
 class _Run:
-    """A run in progress: its networks and where it stands."""
+    """A run in progress in one process: networks, data, and where it stands."""
 
-    def __init__(self, settings, folder, fabric, scaler, labels, data, report):
-        self.settings: TrainConfig = settings
-        self.folder: RunFolder = folder
-        self.fabric: Fabric = fabric
-        self.scaler: torch.amp.GradScaler = scaler
-        self.labels: LabelSpace = labels
-        self.data: _Data = data
-        self.report: Report = report
-        used = {kind for phase in settings.phases for kind in _used(phase)}
-        self.networks = {kind: _network(settings, kind, labels) for kind in KINDS if kind in used}
+    def __init__(
+        self,
+        settings: TrainConfig,
+        folder: RunFolder,
+        fabric: Fabric,
+        scaler: torch.amp.GradScaler,
+        labels: LabelSpace,
+        data: RunData,
+        report: Report,
+    ):
+        self.settings, self.folder, self.fabric, self.scaler = settings, folder, fabric, scaler
+        self.labels, self.data, self.report = labels, data, report
+        # All phases' samples now: what is wrong with the last phase shows before the first.
+        self.samples = [run_data.samples(settings, phase, data.train, labels) for phase in settings.phases]
+        self.batches = [self._batch_size(index) for index in range(len(settings.phases))]
+        data.left_out.extend(dict.fromkeys(entry for each in self.samples for entry in getattr(each, "left_out", [])))
+        used = {kind for phase in settings.phases for kind in phase.networks}
+        self.networks = {kind: network_files.begin(settings, kind, labels) for kind in KINDS if kind in used}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
-        # All phases' samples now: what is wrong with the last phase is found before the first.
-        self.samples = [_samples(settings, phase, data.train) for phase in settings.phases]
-        for phase, samples in zip(settings.phases, self.samples, strict=True):
-            _batch_size(phase, len(samples), fabric.world_size)
-        pairs = dict.fromkeys(entry for samples in self.samples for entry in getattr(samples, "left_out", []))
-        data.left_out.extend(pairs)
-        self.phase = self.epoch = self.step = self.total = 0
-        self.sums: dict[str, float] = {}
-        self.curves: list[dict] = []
-        self._optimiser_states: dict = {}
-        self._log: TrainingLog | None = None
+        self.place = _Place()
+        self._optimiser_states: dict[str, dict] = {}
+        self.board: TrainingLog | None = None
 
-    # What stands in the state file beside weights, optimisers and scaler.
-    _PLACE = ("phase", "epoch", "step", "total", "sums", "curves")
+    def _batch_size(self, index: int) -> int:
+        batch, processes = min(self.settings.phases[index].batch, len(self.samples[index])), self.fabric.world_size
+        if batch % processes:
+            raise BadInput(
+                f"phases.{index}: {batch} samples of a step cannot be shared evenly by {processes} devices; "
+                f"change 'batch' or 'devices'"
+            )
+        return batch
 
-    def state(self) -> dict:
-        return {
-            **{name: getattr(self, name) for name in self._PLACE},
-            "data": [scene.name for scene in self.data.train.scenes],
+    def restore(self, state: dict | None) -> None:
+        """Go on from a saved state. Raises BadInput when the training scenes are others now."""
+        if self.fabric.global_rank == 0:
+            self.folder.write_json("data.json", self.data.described(self.labels))
+        if state is not None:
+            _check_scenes(self.folder, state["scenes"], self.data.names)
+            self.place = _Place(**state["place"])
+            for kind, network in self.networks.items():
+                network.load_state_dict(state["networks"][kind])
+            if state["scaler"]:
+                self.scaler.load_state_dict(state["scaler"])
+            self._optimiser_states = state["optimisers"]
+            log.info("going on after %d steps, in phase %d", self.place.total, self.place.phase + 1)
+        if self.fabric.global_rank == 0:
+            self.board = TrainingLog(self.folder.path / "log", self.labels, self.place.total)
+
+    def save(self) -> None:
+        """Put the state on disk, by the first process. Raises TrainingDiverged, and keeps the last, if it is bad."""
+        if self.fabric.global_rank:
+            return
+        state = {
+            "place": asdict(self.place),
+            "scenes": self.data.names,
             "networks": {kind: network.state_dict() for kind, network in self.networks.items()},
             "optimisers": {kind: optimiser.state_dict() for kind, optimiser in self.optimisers.items()},
             "scaler": self.scaler.state_dict(),
         }
+        try:
+            self.folder.save_state(state)
+        except ValueError as error:
+            raise TrainingDiverged(f"{error} after step {self.place.total}; {self._last_good()}") from error
+        self.folder.write_json("curves.json", self.place.curves)
 
-    def restore(self, state: dict | None) -> None:
-        """Go on from a saved state. Raises BadInput when the training scenes are others now."""
-        if state is None:
-            return
-        now = [scene.name for scene in self.data.train.scenes]
-        if state["data"] != now:
-            changed = sorted(set(state["data"]) ^ set(now))
-            raise BadInput(
-                f"{self.folder.path} was trained on {len(state['data'])} scenes, now there are {len(now)}; "
-                f"they differ in {changed[:5]}; bring them back or choose another output"
-            )
-        for name in self._PLACE:
-            setattr(self, name, state[name])
-        for kind, network in self.networks.items():
-            network.load_state_dict(state["networks"][kind])
-        if state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        self._optimiser_states = state["optimisers"]
-        log.info("going on from phase %d, epoch %d, step %d", self.phase + 1, self.epoch + 1, self.step)
-
-    def train_phase(self, stop: "_Stop") -> None:
-        """One phase from where it stands to its end."""
-        settings, phase = self.settings, self.settings.phases[self.phase]
-        samples = self.samples[self.phase]
-        name = self.phase_name(self.phase)
-        batch = _batch_size(phase, len(samples), self.fabric.world_size)
-        per_epoch = len(samples) // batch
+    def train_phase(self, stop: Stop) -> None:
+        """The phase it stands in, to its end."""
+        at, settings, place = self.place.phase, self.settings, self.place
+        phase, samples, size = settings.phases[at], self.samples[at], self.batches[at]
+        name, per_epoch = self._name(at), len(samples) // size
+        steps = phase.epochs * per_epoch
         method = self._method(phase)
-        self.optimisers = {
-            kind: build_optimiser(self.networks[kind], getattr(phase, kind)) for kind in KINDS if getattr(phase, kind)
-        }
-        for kind, state in self._optimiser_states.items():
-            self.optimisers[kind].load_state_dict(state)
-        self._optimiser_states = {}
-        from_here = settings.seed, self.phase, len(samples), batch, phase.epochs, self.epoch, self.step
-        share = batch // self.fabric.world_size
-        part = slice(self.fabric.global_rank * share, (self.fabric.global_rank + 1) * share)
-        pin = self.fabric.device.type == "cuda"
-        loader = _loader(samples, settings.seed, self.phase, plan(*from_here), part, settings.data.workers, pin)
-        shown = fixed_batches(samples, settings.seed) if self.log else []
-        batches = iter(loader)
-        saved_at, starting = time.monotonic(), True
-        for step in plan(*from_here):
-            if starting or step.index == 0:
+        from_here = settings.seed, at, len(samples), size, phase.epochs, place.epoch, place.step
+        loader = load(samples, settings.seed, at, plan(*from_here), self._part(size), settings.data.workers, self.cuda)
+        shown = fixed_batches(samples, settings.seed) if self.board else []
+        prepared, saved_at = None, time.monotonic()
+        for step, batch in zip(plan(*from_here), loader, strict=True):
+            if step.epoch != prepared:
                 method.prepare(self.data.train.scenes, step.epoch)
-                starting = False
+                prepared = step.epoch
             done = step.epoch * per_epoch + step.index
-            rates = self._set_learning_rates(phase, done / (phase.epochs * per_epoch))
-            torch.manual_seed(_dropout_seed(settings.seed, self.phase, done, self.fabric.global_rank))
-            terms, stopping, fault = self._step(method, next(batches), stop)
+            rates = self._set_learning_rates(phase, done / steps)
+            torch.manual_seed(_dropout_seed(settings.seed, at, done, self.fabric.global_rank))
+            terms, fault, stopping = self._step(method, batch, stop)
             if fault:
-                raise TrainingDiverged(self._divergence(fault, name, done, phase.epochs * per_epoch, step, samples))
-            self._advance(terms, per_epoch)
-            self.report(Progress(name, done + 1, phase.epochs * per_epoch, terms, step.epoch + 1, phase.epochs))
-            ended = self.step == 0
-            if self.log:
-                self.log.add_step(name, self.total, terms, rates)
-                if ended and ((step.epoch + 1) % max(1, phase.epochs // 6) == 0 or self.epoch == phase.epochs):
-                    inputs = settings.point.inputs if settings.point else ()
-                    used = {kind: self.networks[kind] for kind in _used(phase)}
-                    self.log.add_pictures(used, inputs, shown, self.total)
-            if stopping or ended or time.monotonic() - saved_at >= settings.save_every_s:
-                self._save()
+                raise TrainingDiverged(f"{name}: {fault} at step {done + 1} of {steps}, {self._blame(step, samples)}")
+            place.advance(name, terms, per_epoch)
+            self.report(Progress(name, done + 1, steps, terms, step.epoch + 1, phase.epochs))
+            self._show(phase, name, terms, rates, shown)
+            if stopping or place.step == 0 or time.monotonic() - saved_at >= settings.save_every_s:
+                self.save()
                 saved_at = time.monotonic()
             if stopping:
-                number = stop.number or signal.SIGTERM
-                told = f"stopped by {signal.Signals(number).name} after step {done + 1} of '{name}'"
-                raise Interrupted(f"{told}; the same command goes on from there", number)
+                self._interrupt(stop, f"step {done + 1} of {steps} of '{name}'")
+        for kind in self.optimisers:
+            devices.share_statistics(self.fabric, self.networks[kind])
         self.optimisers = {}
-        self.phase, self.epoch, self.step = self.phase + 1, 0, 0
-        self._save()
+        place.next_phase()
+        self.save()
 
-    def _step(self, method: Method, batch, stop: "_Stop") -> tuple[dict[str, float], bool, str]:
-        """One step of all optimisers: the losses, whether a signal came in any process, and what is not finite."""
+    def _step(self, method: Method, batch: Batch, stop: Stop) -> tuple[dict[str, float], str, bool]:
+        """One step of all optimisers: the losses, what is not finite, and whether a signal came to any process."""
         losses = method.losses(batch.to(self.fabric.device))
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(sum(losses.values()))
-        gradients = [p.grad for o in self.optimisers.values() for g in o.param_groups for p in g["params"]]
+        gradients = [p.grad for o in self.optimisers.values() for group in o.param_groups for p in group["params"]]
         norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         flag = norm.new_tensor(float(stop.number is not None))
-        told = self.fabric.all_reduce(torch.stack([*(v.detach().float() for v in losses.values()), norm, flag]))
+        # One number after the other crosses from device and processes here, all in one go.
+        told = self.fabric.all_reduce(torch.stack([*(loss.detach().float() for loss in losses.values()), norm, flag]))
         *values, norm, stopping = told.tolist()
         terms = dict(zip(losses, values, strict=True))
         if not all(map(math.isfinite, values)):
-            return terms, False, f"loss {terms}"
-        # With float16 an overflow of the scaled gradient is nothing special: the scaler skips the step.
+            return terms, f"loss {terms}", False
+        # Where float16 gradients overflow, the scaler skips the step.
         if not self.scaler.is_enabled() and not math.isfinite(norm):
-            return terms, False, f"gradient of norm {norm} under loss {terms}"
+            return terms, f"gradient of norm {norm} at loss {terms}", False
         for optimiser in self.optimisers.values():
             self.scaler.step(optimiser)
         self.scaler.update()
         method.after_step()
-        return terms, stopping > 0, ""
+        return terms, "", stopping > 0
 
     def _method(self, phase: PhaseConfig) -> Method:
-        nets = {}
-        for kind in _used(phase):
-            nets[kind] = devices.wrap(self.fabric, self.networks[kind], trains=getattr(phase, kind) is not None)
-        return METHODS[phase.method](nets, self.settings.point.inputs if "point" in nets else (), phase)
+        """The method of a phase, on networks that are ready for it, with an optimiser for each one that learns."""
+        learns = {kind: getattr(phase, kind) for kind in KINDS if getattr(phase, kind) is not None}
+        wrapped = {kind: devices.wrap(self.fabric, self.networks[kind], kind in learns) for kind in phase.networks}
+        self.optimisers = {kind: optimisers.build(self.networks[kind], learns[kind]) for kind in learns}
+        for kind, state in self._optimiser_states.items():
+            self.optimisers[kind].load_state_dict(state)
+        self._optimiser_states = {}
+        return METHODS[phase.method](wrapped, self._point_inputs if "point" in wrapped else (), phase)
 
     def _set_learning_rates(self, phase: PhaseConfig, done: float) -> dict[str, float]:
-        rates = {kind: learning_rate(getattr(phase, kind), done) for kind in self.optimisers}
+        rates = {kind: optimisers.learning_rate(getattr(phase, kind), done) for kind in self.optimisers}
         for kind, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = rates[kind]
         return rates
 
-    def _advance(self, terms: dict[str, float], per_epoch: int) -> None:
-        self.total, self.step = self.total + 1, self.step + 1
-        self.sums = {key: self.sums.get(key, 0.0) + value for key, value in terms.items()}
-        if self.step < per_epoch:
+    def _show(self, phase: PhaseConfig, name: str, terms: dict, rates: dict, shown: list[Batch]) -> None:
+        if self.board is None:
             return
-        means = {key: value / per_epoch for key, value in self.sums.items()}
-        if self.epoch == 0:
-            self.curves.append({"phase": self.phase_name(self.phase), "epochs": []})
-        self.curves[-1]["epochs"].append(means)
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        self.board.add_step(name, self.place.total, terms, rates)
+        ended, epoch = self.place.step == 0, self.place.epoch
+        if ended and (epoch == phase.epochs or epoch % math.ceil(phase.epochs / 5) == 0):
+            networks = {kind: self.networks[kind] for kind in phase.networks}
+            self.board.add_pictures(networks, self._point_inputs, shown, self.place.total)
 
-    def _save(self) -> None:
-        if self.fabric.global_rank:
-            return
-        try:
-            self.folder.save_state(self.state())
-        except ValueError as error:
-            raise TrainingDiverged(f"after step {self.total}: {error}; {self._last_good()}") from error
-        self.folder.write_json("curves.json", self.curves)
+    def _interrupt(self, stop: Stop, where: str) -> None:
+        self.fabric.barrier()  # the first process has saved
+        number = stop.number or signal.SIGTERM
+        told = f"stopped by {signal.Signals(number).name} after {where}; the same command goes on from there"
+        raise Interrupted(told, number)
 
-    def _divergence(self, fault: str, name: str, done: int, steps: int, step: Step, samples: Samples) -> str:
+    def _blame(self, step: Step, samples: Samples) -> str:
         chosen = [samples.names[index] for index in step.samples]
-        told = f"{name}: {fault} at step {done + 1} of {steps} (epoch {step.epoch + 1}), samples {chosen}"
-        return told if self.fabric.global_rank else f"{told}; {self._last_good()}"
+        return f"epoch {step.epoch + 1}, samples {chosen}; {self._last_good()}"
 
     def _last_good(self) -> str:
-        """The weights of the last saved state as checkpoints; tells where they are."""
+        """Write the networks of the last saved state as checkpoints; tells where they are."""
+        if self.fabric.global_rank:
+            return "the first process has the last good weights"
         state = self.folder.load_state()
         if state is None:
             return "no weights were saved before that"
         files = []
         for kind, tensors in state["networks"].items():
             self.networks[kind].load_state_dict(tensors)
-            trained = rebuilt(self.settings, kind, self.networks[kind], self.labels)
+            good = network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels)
             files.append(str(self.folder.path / "last_good" / f"{kind}.safetensors"))
-            checkpoint.save(files[-1], trained.network, trained.config, self.labels, {"steps": state["total"]})
-        return f"the last good weights, of step {state['total']} of the run, are in {' and '.join(files)}"
+            checkpoint.save(files[-1], good.network, good.config, self.labels, {"place": state["place"]})
+        return f"the last good weights, after {state['place']['total']} steps, are in {' and '.join(files)}"
 
-    def phase_name(self, index: int) -> str:
+    def _name(self, index: int) -> str:
         phase = self.settings.phases[index]
-        alone = f" {_used(phase)[0]}" if len(_used(phase)) == 1 else ""
-        return f"{index + 1} {phase.method}{alone}"
+        return " ".join([str(index + 1), phase.method, *(phase.networks if len(phase.networks) == 1 else ())])
+
+    def _part(self, size: int) -> slice:
+        """Which samples of a step this process takes."""
+        share, rank = size // self.fabric.world_size, self.fabric.global_rank
+        return slice(rank * share, (rank + 1) * share)
 
     @property
-    def log(self) -> TrainingLog | None:
-        if self.fabric.global_rank == 0 and self._log is None:
-            self._log = TrainingLog(self.folder.path / "log", self.labels, self.total)
-        return self._log
+    def cuda(self) -> bool:
+        return self.fabric.device.type == "cuda"
+
+    @property
+    def _point_inputs(self) -> tuple[str, ...]:
+        return self.settings.point.inputs if self.settings.point else ()
 
 
-def _batch_size(phase: PhaseConfig, samples: int, processes: int) -> int:
-    """Samples of one step. Raises BadInput when the processes cannot share it evenly."""
-    batch = min(phase.batch, samples)
-    if batch % processes:
-        raise BadInput(f"a batch of {batch} samples cannot be shared evenly by {processes} devices; change 'batch'")
-    return batch
+def _check_scenes(folder: RunFolder, before: list[str], now: list[str]) -> None:
+    if before != now:
+        changed = sorted(set(before) ^ set(now))
+        raise BadInput(
+            f"{folder.path} was trained on {len(before)} scenes, now there are {len(now)}; they differ in {changed[:5]}; "
+            f"bring the same scenes or choose another output"
+        )
 
 
 def _dropout_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def build_optimiser(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    if settings.name == "adam":
-        return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=True
-    )
-
-
-def learning_rate(settings: OptimiserConfig, done: float) -> float:
-    """``done`` is the share of the phase behind us, 0..1."""
-    if settings.schedule == "poly":
-        return settings.lr * (1 - done) ** settings.power
-    return settings.lr * 0.1 ** sum(done >= milestone for milestone in settings.milestones)
-
-
-@dataclass
-class _Stop:
-    """The first SIGINT or SIGTERM, or None."""
-
-    number: int | None = field(default=None)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[_Stop]:
-    """Inside, the first signal is only noted, so that a step can end; the second acts as ever."""
-    stop, before = _Stop(), {}
-
-    def note(number: int, _) -> None:
-        stop.number = number
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-# --- networks in and out ---
-
-
-def _network(settings: TrainConfig, kind: str, labels: LabelSpace) -> nn.Module:
-    """The untrained network of a kind, or one that starts from given weights."""
-    torch.manual_seed(settings.seed)
-    chosen = getattr(settings, kind)
-    network = networks.build(kind, chosen.network, len(labels), chosen.options, getattr(chosen, "inputs", ()))
-    if getattr(chosen, "pretrained", ""):
-        pretrained.load(network.backbone, chosen.pretrained)
-    if chosen.weights:
-        _start_from(network, kind, chosen, labels)
-    return network.to(memory_format=torch.channels_last) if kind == "image" else network
-
-
-def _start_from(network: nn.Module, kind: str, chosen, labels: LabelSpace) -> None:
-    given = checkpoint.load(chosen.weights, kind, labels)
-    theirs, ours = (given.config.name, given.config.inputs), (chosen.network, getattr(chosen, "inputs", ()))
-    if theirs != ours:
-        raise BadInput(f"{chosen.weights}: a network {theirs}, wanted {ours}; change {kind}.weights or {kind}.network")
-    try:
-        network.load_state_dict(given.network.state_dict())
-    except RuntimeError as error:
-        told = f"its options are {given.config.options}, wanted {chosen.options}"
-        raise BadInput(f"{chosen.weights}: does not fit {kind}.network '{chosen.network}': {told}") from error
-
-
-def rebuilt(settings: TrainConfig, kind: str, network: nn.Module, labels: LabelSpace) -> Checkpoint:
-    """The trained weights in the network that inference uses (the same one, perhaps of another stride)."""
-    chosen = getattr(settings, kind)
-    if kind == "image":
-        options = {**chosen.options, **chosen.inference_options}
-        config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side)
-    else:
-        config = NetworkConfig(kind, chosen.network, dict(chosen.options), chosen.inputs)
-    twin = config.build(labels)
-    twin.load_state_dict({name: value.cpu() for name, value in network.state_dict().items()})
-    return Checkpoint(twin.eval(), config, labels, {}, "")
-
-
 def _finish(run: _Run, command: str) -> dict:
     """Score both networks, save them with their provenance, and say what was left out."""
     settings, folder = run.settings, run.folder
-    scores: dict[str, dict | None] = {kind: None for kind in KINDS}
+    scores: dict[str, dict | None] = dict.fromkeys(KINDS)
     for kind, network in run.networks.items():
-        trained = rebuilt(settings, kind, network, run.labels)
+        trained = network_files.rebuilt(settings, kind, network, run.labels)
         scores[kind] = _score(run, kind, trained) if run.data.val else None
-        phases = [(index, phase) for index, phase in enumerate(settings.phases) if getattr(phase, kind)]
+        phases = [index for index, phase in enumerate(settings.phases) if getattr(phase, kind) is not None]
         provenance = {
             "command": command,
             "config": settings.model_dump(mode="json"),
-            "samples": [len(run.samples[index]) for index, _ in phases],
+            "samples": [len(run.samples[index]) for index in phases],
             "val": scores[kind],
-            "losses": [epoch for index, _ in phases for epoch in run.curves[index]["epochs"]],
+            "losses": [epoch for index in phases for epoch in run.place.curves[index]["epochs"]],
         }
         checkpoint.save(folder.path / f"{kind}.safetensors", trained.network, trained.config, run.labels, provenance)
-    if run.log:
-        run.log.add_scores(scores, run.total)
-        run.log.close()
+    run.board.add_scores(scores, run.place.total)
+    run.board.close()
     for name, reason in run.data.left_out:
         log.warning("left out: %s: %s", name, reason)
     folder.write_json("data.json", run.data.described(run.labels))
     folder.write_json("scores.json", scores)
-    folder.state_path.unlink(missing_ok=True)
+    folder.state_path.unlink()
     return scores
 
 
 def _score(run: _Run, kind: str, trained: Checkpoint) -> dict:
     """Scores on the val scenes; one that cannot be scored is left out. Raises BadInput when none can."""
-    settings, matrix, faults = run.settings, ConfusionMatrix(run.labels), []
+    settings, labels, matrix, faults = run.settings, run.labels, ConfusionMatrix(run.labels), []
     if kind == "image":
         segmenter = ImageSegmenter(trained, settings.device)
     else:
@@ -569,25 +368,14 @@ def _score(run: _Run, kind: str, trained: Checkpoint) -> dict:
     for done, scene in enumerate(run.data.val, start=1):
         try:
             if kind == "image":
-                counted = evaluation.score_images(segmenter, [scene], run.labels, settings.data.val_frames_per_scene)
+                counted = evaluation.score_images(segmenter, [scene], labels, settings.data.val_frames_per_scene)
             else:
-                counted = evaluation.score_clouds(segmenter, [scene], run.labels)
+                counted = evaluation.score_clouds(segmenter, [scene], labels)
             matrix.counts += counted.counts
         except BadInput as error:
             faults.append((scene.name, f"not scored ({kind}): {error}"))
         run.report(Progress(f"score {kind}", done, len(run.data.val), {}))
     if len(faults) == len(run.data.val):
-        raise BadInput(f"none of {len(faults)} val scenes can be scored; the first: {faults[0][1]}")
+        raise BadInput(f"none of {len(faults)} val scenes can be scored; the first: {faults[0][0]} {faults[0][1]}")
     run.data.left_out.extend(faults)
     return matrix.compute()
-
-
-def _export(settings: TrainConfig, folder: RunFolder) -> None:
-    """The finished networks in the precision that ships, where they are not there yet."""
-    for kind in KINDS:
-        source = folder.path / f"{kind}.safetensors"
-        if source.is_file():
-            done = checkpoint.load(source)
-            target = Path(settings.export.folder) / source.name
-            dtype = getattr(torch, settings.export.dtype)
-            checkpoint.save(target, done.network, done.config, done.labels, done.training, dtype)

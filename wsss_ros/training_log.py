@@ -34,11 +34,11 @@ class Progress:
 
 
 class TrainingLog:
-    """TensorBoard files in ``folder``; a resumed run goes on at ``step`` and takes back what came after it."""
+    """TensorBoard files in ``folder``; a run that goes on after ``step`` steps takes back what came after these."""
 
     def __init__(self, folder: Path, labels: LabelSpace, step: int):
         self.labels = labels
-        self.writer = SummaryWriter(str(folder), purge_step=step if step else None)
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add_step(self, phase: str, step: int, terms: dict[str, float], rates: dict[str, float]) -> None:
         if step % _EVERY:

@@ -1,0 +1,22 @@
+"""Optimisers and their learning rates, from the configuration."""
+
+import torch
+from torch import nn
+
+from wsss_ros.config import OptimiserConfig
+
+
+def build(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if settings.name == "adam":
+        return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=True
+    )
+
+
+def learning_rate(settings: OptimiserConfig, done: float) -> float:
+    """``done`` is the share of the phase behind us, 0..1."""
+    if settings.schedule == "poly":
+        return settings.lr * (1 - done) ** settings.power
+    return settings.lr * 0.1 ** sum(done >= milestone for milestone in settings.milestones)
