@@ -266,7 +266,7 @@ def _write_image(
 ) -> None:
     write_uint16(folder / IMAGE_LABELS / f"{name}.png", space.to_ids(labels).astype(np.uint16))
     pictures.save(space.colorize(labels), folder / "label-color" / f"{name}.png")
-    pictures.save(np.rint(255 * confidence).astype(np.uint8), folder / "confidence" / f"{name}.png")
+    pictures.save(Image.fromarray(np.rint(255 * confidence).astype(np.uint8)), folder / "confidence" / f"{name}.png")
     write_rgb(folder / "overlay" / f"{name}.jpg", _overlay(rgb, labels, space))
 
 
@@ -335,9 +335,11 @@ def _draw_cloud(path: Path, cloud: Cloud, up: tuple[float, float, float], labels
 def _complete_scan(scene: ScanNetScene, folder: Path, frame_tags: dict[str, list[str]]) -> None:
     """Links to the scan's other files, a note that ids are nyu40's, and the tags that the labels were made from."""
     info = scene.folder / f"{scene.name}.txt"
-    for entry in sorted(scene.folder.resolve().iterdir()):
-        if entry.name != info.name and not any(entry.match(pattern) for pattern in _NOT_LINKED):
-            (folder / entry.name).symlink_to(entry)
+    for place in filter(Path.is_dir, scene.sources):
+        for entry in sorted(place.resolve().iterdir()):
+            unwanted = entry.name == info.name or any(entry.match(pattern) for pattern in _NOT_LINKED)
+            if not unwanted and not (folder / entry.name).exists():
+                (folder / entry.name).symlink_to(entry)
     lines = info.read_text().splitlines() if info.is_file() else []
     lines = [line for line in lines if line.partition("=")[0].strip() != "labelIds"] + ["labelIds = nyu40"]
     (folder / info.name).write_text("".join(f"{line}\n" for line in lines))
@@ -388,7 +390,7 @@ def _color_files(scan: Path) -> list[Path]:
 def _benchmark_image(source: Path, target: Path, images: ImageSegmenter) -> None:
     target.parent.mkdir(exist_ok=True)
     ids = images.labels.to_ids(images(Frame(read_rgb(source)))[0]).astype(np.uint8)
-    pictures.save(np.asarray(Image.fromarray(ids).resize(BENCHMARK_SIZE, Image.Resampling.NEAREST)), target)
+    Image.fromarray(ids).resize(BENCHMARK_SIZE, Image.Resampling.NEAREST).save(target)
 
 
 def _benchmark_cloud(scan: Path, folder: Path, clouds: CloudSegmenter) -> int:

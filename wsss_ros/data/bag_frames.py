@@ -20,7 +20,7 @@ from wsss_ros.types import BadInput, Camera, Cloud, Frame
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
 _COLORS = {"rgb8": (3, [0, 1, 2]), "bgr8": (3, [2, 1, 0]), "rgba8": (4, [0, 1, 2]), "bgra8": (4, [2, 1, 0])}
 _COLORS["mono8"] = (1, [0, 0, 0])
-_DEPTHS = {"16UC1": ("u2", 1e-3), "mono16": ("u2", 1e-3), "32FC1": ("f4", 1.0)}
+_DEPTHS = {"16UC1": ("u2", 1000), "mono16": ("u2", 1000), "32FC1": ("f4", 1)}
 _NUMBERS = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
 _TOLERANCE_NS = 20_000_000
 
@@ -134,8 +134,8 @@ def read_depth(message: object) -> Float32[np.ndarray, "H W"]:
     """A depth Image in metres, 0 where missing; the unit follows from the encoding. Raises BadInput for others."""
     if message.encoding not in _DEPTHS:
         raise BadInput(f"depth encoding '{message.encoding}'; wanted one of {', '.join(_DEPTHS)}")
-    kind, metres = _DEPTHS[message.encoding]
-    depth_m = _pixels(message, kind, 1)[..., 0].astype(np.float32) * np.float32(metres)
+    kind, steps_a_metre = _DEPTHS[message.encoding]
+    depth_m = _pixels(message, kind, 1)[..., 0].astype(np.float32) / np.float32(steps_a_metre)
     depth_m[~(np.isfinite(depth_m) & (depth_m > 0))] = 0
     return depth_m
 
