@@ -8,6 +8,7 @@ view, and the one tag is the class the camera was turned to. Rooms of their own 
 import multiprocessing
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -104,7 +105,7 @@ class CloseupSamples:
                 with np.load(file) as stored:
                     images.append(stored["images"])
                     tags.append(stored["tags"])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 raise BadInput(f"{file}: not readable as close-ups ({error}); delete it, it is made anew") from error
             self.names += [f"{file.stem}#{k}" for k in range(len(tags[-1]))]
         self.images = torch.from_numpy(np.concatenate(images)).permute(0, 3, 1, 2).contiguous()
