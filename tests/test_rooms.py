@@ -1,4 +1,6 @@
+import hashlib
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +19,20 @@ from wsss_ros.data.room_walk import walk
 from wsss_ros.geometry import link, project
 from wsss_ros.types import BadInput
 
-DEFAULT = style_named("default")
+DEFAULT, OTHER = style_named("default"), style_named("other")
 SMALL = (160, 120)
+LARGE = ("bed", "sofa", "table", "desk", "bookshelf", "refrigerator", "counter")
 
 
 @pytest.fixture(scope="module")
 def plans():
-    """A few rooms of each kind, furnished but not rendered."""
-    return {kind: [plan(kind, np.random.default_rng([seed, 1]), DEFAULT) for seed in range(4)] for kind in KINDS}
+    """A few rooms of each kind of the default style, furnished but not rendered."""
+    return {k: [plan(k, np.random.default_rng([seed, 1]), DEFAULT) for seed in range(4)] for k in DEFAULT.kinds}
+
+
+@pytest.fixture(scope="module")
+def other_plans():
+    return {k: [plan(k, np.random.default_rng([seed, 1]), OTHER) for seed in range(6)] for k in OTHER.kinds}
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +52,11 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 # ---------------------------------------------------------------- furniture and plans
 
 
+@pytest.mark.parametrize("style", sorted(STYLES))
 @pytest.mark.parametrize("name", sorted(BUILDERS))
-def test_pieces_stay_in_their_box_and_stand_on_the_floor(name, labels):
-    kit = Kit(np.random.default_rng(0), DEFAULT)
-    for _ in range(12):
+def test_pieces_stay_in_their_box_and_stand_on_the_floor(name, style, labels):
+    kit = Kit(np.random.default_rng(0), style_named(style))
+    for _ in range(6):
         piece = BUILDERS[name](kit)
         own = np.concatenate([part.mesh.vertices for part in piece.parts if part.label])
         half = np.array(piece.size[:2]) / 2
@@ -59,7 +68,8 @@ def test_pieces_stay_in_their_box_and_stand_on_the_floor(name, labels):
 
 
 def test_several_shapes_per_class_and_proportions_that_vary():
-    assert set(DEFAULT.rooms) == set(RECIPES) == set(KINDS) and len(KINDS) == 6
+    assert set(DEFAULT.rooms) == set(RECIPES) == set(KINDS) == {*DEFAULT.kinds, *OTHER.kinds}
+    assert len(DEFAULT.kinds) == 6 and not {*DEFAULT.kinds} & {*OTHER.kinds}
     for what in ("chair", "table", "desk", "sofa", "bed", "cabinet", "bookshelf", "refrigerator", "toilet", "bathtub"):
         assert len(set(DEFAULT.shapes[what])) >= 2, what
     kit = Kit(np.random.default_rng(0), DEFAULT)
@@ -89,8 +99,8 @@ def test_all_classes_are_reachable_and_kinds_differ(plans, labels):
         assert share[kind] == max(share.values()) > np.mean(list(share.values())) + 0.2, (kind, share)
 
 
-def test_furniture_does_not_interpenetrate_and_stays_in_the_room(plans):
-    for room in itertools.chain(*plans.values()):
+def test_furniture_does_not_interpenetrate_and_stays_in_the_room(plans, other_plans):
+    for room in itertools.chain(*plans.values(), *other_plans.values()):
         standing = [s for s in room.placed if s.solid and s.piece.kind not in ("window", "door")]
         for spot in standing:
             low, high = spot.corners().min(0), spot.corners().max(0)
@@ -101,9 +111,8 @@ def test_furniture_does_not_interpenetrate_and_stays_in_the_room(plans):
                 assert cloth or reference.shared_floor(a, b) < 0.002, (room.kind, a.piece.kind, b.piece.kind)
 
 
-def test_walks_are_smooth_and_keep_clear(plans, labels):
-    for k, kind in enumerate(KINDS):
-        room = plans[kind][0]
+def test_walks_are_smooth_and_keep_clear(plans, other_plans, labels):
+    for k, room in enumerate(rooms_of_kind[0] for rooms_of_kind in (plans | other_plans).values()):
         world = World(room, labels)
         assert len(world.part_of_triangle) < 40_000  # a bound on the time of a frame
         poses = rooms._safe_walk(world, 60, seed=k)
@@ -120,6 +129,108 @@ def test_walks_are_smooth_and_keep_clear(plans, labels):
         assert poses[:, 2, 1].max() < 0  # the image's down is down
         roll = np.degrees(np.arcsin(poses[:, 2, 0]))
         assert 0.2 < np.abs(roll).max() < 20
+
+
+# ---------------------------------------------------------------- the style that no training sees
+
+
+def _lab(rgb) -> np.ndarray:
+    """sRGB in 0..255 to CIELAB (D65), in which distances are about as large as they look."""
+    c = np.asarray(rgb, float) / 255
+    c = np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
+    xyz = c @ np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])
+    f = np.cbrt(xyz / (0.9505, 1, 1.089))
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+def test_lab_of_known_colours():
+    known = {(255, 255, 255): (100, 0, 0), (255, 0, 0): (53.24, 80.09, 67.20), (0, 0, 255): (32.30, 79.19, -107.86)}
+    assert np.allclose(_lab(list(known)), list(known.values()), atol=0.1)
+
+
+@pytest.mark.parametrize("family", sorted(DEFAULT.palettes))
+def test_palettes_of_the_styles_lie_apart(family):
+    default, other = _lab(DEFAULT.palettes[family]), _lab(OTHER.palettes[family])
+    assert cKDTree(default).query(other)[0].min() > 12  # about 2 can just be seen
+    drawn = [Kit(np.random.default_rng(0), style) for style in (DEFAULT, OTHER)]
+    default, other = (_lab([np.multiply(kit._color(family), 255) for _ in range(1500)]) for kit in drawn)
+    assert (cKDTree(default).query(other)[0] < 5).mean() < 0.08
+
+
+def test_the_other_style_has_all_classes_and_other_proportions(plans, other_plans, labels):
+    tags = {k: [{p.label for s in room.placed for p in s.piece.parts} for room in v] for k, v in other_plans.items()}
+    assert set().union(*itertools.chain(*tags.values())) == {*labels.names, furniture.NOTHING}
+    typical = dict(
+        studio={"bed", "counter", "sink", "refrigerator"}, classroom={"desk", "chair"}, meeting_room={"table", "chair"},
+        washroom={"toilet", "sink"},
+    )  # fmt: skip
+    for kind, names in typical.items():
+        assert np.mean([names <= found for found in tags[kind]]) > 0.5, kind
+    seats = [sum(s.piece.kind == "chair" for s in room.placed) for room in other_plans["classroom"]]
+    assert np.median(seats) >= 6
+    high = [[room.height for room in itertools.chain(*p.values())] for p in (plans, other_plans)]
+    assert np.mean(high[1]) > np.mean(high[0]) + 0.3
+
+
+def test_pupils_face_the_board(other_plans):
+    for room in other_plans["classroom"]:
+        boards = [s for s in room.placed if not s.piece.kind and s.piece.size[0] >= 1 and 0.85 < s.z < 0.95]
+        (size, count), *_ = Counter(s.piece.size for s in room.placed if s.piece.kind == "desk").most_common()
+        rows = [s for s in room.placed if s.piece.size == size]
+        assert count >= 2 and any(all(np.isclose(s.yaw, b.yaw) for s in rows) for b in boards)
+
+
+def test_kinds_and_style_are_chosen_and_named(tmp_path):
+    options = dict(frames=2, size=(64, 48))
+    scenes = rooms.generate_set(tmp_path, 3, seed=0, style="other", **options)
+    scenes += rooms.generate_set(tmp_path, 6, seed=0, kinds=("office", "studio"), **options)
+    assert [f.name for f in scenes][:4] == ["other0000_00", "other0001_00", "other0002_00", "room0000_00"]
+    types = [next(x for x in (f / f"{f.name}.txt").read_text().splitlines() if "sceneType" in x) for f in scenes]
+    assert all(t.endswith(" (style other)") for t in types[:3]) and not any("style" in t for t in types[3:])
+    assert set(types[3:]) == {"sceneType = Office", "sceneType = Apartment"}
+    again = rooms.generate(tmp_path / "again", 1, style="other", **options)
+    assert _bytes(again) == _bytes(scenes[1])
+    with pytest.raises(BadInput, match="cellar.*studio"):
+        rooms.generate(tmp_path, 9, kinds=("office", "cellar"))
+
+
+def test_default_rooms_are_the_same_for_ever(tmp_path):
+    """What was trained on and what ships was measured on these: plans draw the same numbers as they always did."""
+    digest = hashlib.sha256()
+    for kind in DEFAULT.kinds:
+        for seed in range(3):
+            for spot in plan(kind, np.random.default_rng([seed, 1]), DEFAULT).placed:
+                place = np.array([spot.x, spot.y, spot.z, spot.yaw, *spot.piece.size])
+                looks = [(p.label, np.round(p.material.color, 6).tolist(), p.material.seed) for p in spot.piece.parts]
+                digest.update(repr((np.round(place, 6).tolist(), looks)).encode())
+    assert digest.hexdigest()[:16] == "12f97ee2b41dcb15"
+    drawn = [rooms._drawn(seed, DEFAULT, ()) for seed in (0, 1000, 9000)]
+    assert drawn == [("library", 98), ("living_room", 91), ("office", 74)]
+
+
+# ---------------------------------------------------------------- few views
+
+
+@pytest.mark.parametrize("kind, style", [("library", "default"), ("studio", "other")])
+def test_few_views_see_the_whole_room(kind, style, labels):
+    world = World(plan(kind, np.random.default_rng([4, 1]), style_named(style)), labels)
+    poses, steps = rooms._views(world, 20, 4)
+    assert len(poses) == len(steps) == 20 and (np.diff(steps) > 0).all()
+    few = rooms._cells_seen(world, poses)
+    hurried, patient = (rooms._cells_seen(world, rooms._safe_walk(world, n, 4)).shape[1] for n in (20, 90))
+    assert few.shape[1] > 0.85 * patient and few.shape[1] > 1.25 * hurried, (few.shape, patient, hurried)
+    assert (few.sum(0) >= 2).mean() > 0.3
+    parts = set().union(*(world.cast(rooms._camera((64, 48)), pose).part.tolist() for pose in poses)) - {-1}
+    owner = [spot for spot in world.room.placed for _ in spot.piece.parts]
+    missed = {id(s) for s in owner} - {id(owner[k]) for k in parts}
+    assert not [s.piece.kind for s in world.room.placed if id(s) in missed and s.piece.kind in LARGE]
+
+
+def test_the_most_telling_views_by_hand():
+    seen = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]], bool)
+    assert rooms._most_telling(seen, 1).tolist() == [1]
+    assert rooms._most_telling(seen, 2).tolist() == [1, 3]
+    assert rooms._most_telling(seen, 3).tolist() == [0, 1, 3]  # 0.6 of cells seen before against 0.3
 
 
 # ---------------------------------------------------------------- rendering
@@ -288,5 +399,8 @@ def test_command_line(tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "room0002_00" / "color" / "1.jpg").exists() and "room0002_00" in result.output
+    options = ["--scenes", "1", "--frames", "2", "--style", "other", "--kind", "studio", "--kind", "washroom"]
+    result = CliRunner().invoke(app, ["rooms", str(tmp_path), *options])
+    assert result.exit_code == 0 and "other0000_00" in result.output, result.output
     wrong = CliRunner().invoke(app, ["rooms", str(tmp_path), "--scenes", "1", "--seed", "3", "--kind", "cellar"])
     assert wrong.exit_code == 2 and "cellar" in wrong.output

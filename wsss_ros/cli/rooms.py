@@ -11,7 +11,10 @@ def rooms(
     out: Annotated[Path, typer.Argument(help="Folder for the scene folders; made where it is missing.")],
     scenes: Annotated[int, typer.Option(min=1, help="How many rooms.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first room; the others count on from it.")] = 0,
-    kind: Annotated[str, typer.Option(help="Only rooms of this kind, such as kitchen; empty for all kinds.")] = "",
+    style: Annotated[str, typer.Option(help="Looks: default, or other, which no training sees.")] = "default",
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only this kind, such as kitchen; repeat for several. All of the style's.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=0, help="Views of a room; 0 for 60 to 120, by its seed.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
 ) -> None:
@@ -19,7 +22,8 @@ def rooms(
 
     The same seed makes the same room, byte for byte. Rooms that are in OUT already are kept.
     """
-    folders = generate_with_progress(out, scenes, seed, workers, kind=kind or None, frames=frames or None)
+    options = dict(style=style, kinds=tuple(kind or ()), frames=frames or None)
+    folders = generate_with_progress(out, scenes, seed, workers, **options)
     typer.echo(f"{len(folders)} rooms in {out}: {folders[0].name} to {folders[-1].name}")
 
 

@@ -170,6 +170,19 @@ def wood_armchair(kit: Kit) -> Piece:
 
 
 @builder
+def barrel_chair(kit: Kit) -> Piece:
+    """A round seat within a round back."""
+    w, seat = kit.size("armchair.w"), kit.size("sofa.seat")
+    cover, high, r = kit.material("sofa"), kit.between(0.62, 0.8), w / 2
+    piece = Piece("chair", (w, w, high)).add(cylinder(0, 0, 0.03, r * 0.8, seat - 0.1, r * 0.88), cover)
+    piece.add(cylinder(0, 0, seat - 0.07, r * 0.85, 0.07), cover)
+    for angle in np.linspace(-0.15, np.pi + 0.15, 11):
+        slab = cushion(0, 0.9 * r, 0.03, 0.36 * r, 0.2 * r, high - 0.03 - 0.1 * (1 - np.sin(angle)), 0.03)
+        piece.add(Mesh(slab.vertices @ turn(angle - np.pi / 2).T, slab.triangles), cover)
+    return piece
+
+
+@builder
 def stool(kit: Kit) -> Piece:
     w, seat = kit.size("stool.w"), kit.size("stool.seat")
     frame, cover = kit.material("chair legs"), kit.material("chair")
@@ -296,6 +309,37 @@ def corner_desk(kit: Kit) -> Piece:
     return piece.add(box(x, -back + 0.04, 0, d * 0.8, 0.03, h - 0.03), top)
 
 
+def _panel_table(kit: Kit, kind: str, w: float, d: float, h: float) -> Piece:
+    """A thick top on two slabs."""
+    body, t = kit.material(kind), kit.size("table.top")
+    piece = Piece(kind, (w, d, h)).add(box(0, 0, h - t, w, d, t), body)
+    inset = kit.between(0.0, 0.12) * w
+    for x in (-w / 2 + t / 2 + inset, w / 2 - t / 2 - inset):
+        piece.add(box(x, 0, 0, t, d * 0.92, h - t), body)
+    return piece
+
+
+@builder
+def panel_table(kit: Kit) -> Piece:
+    return _panel_table(kit, "table", kit.size("table.w"), kit.size("table.d"), kit.size("table.h"))
+
+
+@builder
+def panel_desk(kit: Kit) -> Piece:
+    return _panel_table(kit, "desk", kit.size("desk.w"), kit.size("desk.d"), kit.size("desk.h"))
+
+
+@builder
+def conference_table(kit: Kit) -> Piece:
+    make = _panel_table if kit.chance(0.5) else _leg_table
+    return make(kit, "table", kit.size("conference.w"), kit.size("conference.d"), kit.size("table.h"))
+
+
+@builder
+def school_desk(kit: Kit) -> Piece:
+    return _leg_table(kit, "desk", kit.size("school.w"), kit.size("school.d"), kit.size("desk.h"))
+
+
 # ---------------------------------------------------------------- seats for more than one, beds
 
 
@@ -415,6 +459,23 @@ def post_bed(kit: Kit) -> Piece:
     piece.add(box(0, 0, h * 0.38, w + 0.06, d + 0.06, h * 0.26), frame)
     piece.add(box(0, d / 2 + 0.02, h * 0.6, w, 0.03, head - h * 0.6 - 0.05), frame)
     return piece.add(box(0, -d / 2 - 0.02, h * 0.4, w, 0.03, max(foot - h * 0.4 - 0.05, 0.05)), frame)
+
+
+@builder
+def canopy_bed(kit: Kit) -> Piece:
+    """Four high posts with rails between them."""
+    w, d, h, top, t = kit.size("bed.w"), kit.size("bed.d"), kit.size("bed.h"), kit.between(1.85, 2.15), 0.06
+    frame = kit.material("bed frame")
+    piece = _bed(kit, w, d, h, h * 0.5)
+    piece.size = (w + 0.14, d + 0.14, top)
+    for x, y in _four(w + 0.12, d + 0.12, t / 2):
+        piece.add(box(x, y, 0, t, t, top), frame)
+    piece.add(box(0, 0, h * 0.25, w + 0.06, d + 0.06, h * 0.3), frame)
+    piece.add(box(0, d / 2 + 0.03, h * 0.5, w, 0.03, kit.size("bed.head") - h * 0.5), frame)
+    for side in (-1, 1):
+        piece.add(box(0, side * (d / 2 + 0.03), top - t, w, t * 0.8, t * 0.8), frame)
+        piece.add(box(side * (w / 2 + 0.03), 0, top - t, t * 0.8, d, t * 0.8), frame)
+    return piece
 
 
 # ---------------------------------------------------------------- cabinets, shelves, appliances
@@ -537,6 +598,25 @@ def open_bookshelf(kit: Kit) -> Piece:
 @builder
 def cube_bookshelf(kit: Kit) -> Piece:
     return _bookshelf(kit, sides=True, back=kit.chance(0.5), columns=0)
+
+
+@builder
+def ladder_shelf(kit: Kit) -> Piece:
+    """Boards between two ladders, the lower ones deeper."""
+    w, d, h, gap = kit.size("shelf.w"), kit.size("shelf.d"), kit.size("shelf.h"), kit.size("shelf.gap")
+    body, frame, rows = kit.material("bookshelf"), kit.material("chair legs"), max(3, round(h / gap))
+    piece = Piece("bookshelf", (w, d, h))
+    for x in (-w / 2 + 0.015, w / 2 - 0.015):
+        piece.add(box(x, d / 2 - 0.015, 0, 0.03, 0.03, h), frame)
+        piece.add(leg(x, -d / 2 + d * 0.5, 0, h, 0.015, (0, -d * 0.5 + 0.015)), frame)
+    for j in range(rows):
+        z = 0.1 + j * (h - 0.25) / rows
+        deep = d * (1 - 0.5 * z / h)
+        shelf = Piece("bookshelf", (w, deep, 0)).add(box(0, 0, z, w - 0.04, deep, 0.025), body)
+        if kit.chance(0.85):
+            _books(kit, shelf, -w / 2 + 0.05, z + 0.025, w - 0.1, deep, (h - 0.25) / rows - 0.05)
+        piece.put(shelf, 0, (d - deep) / 2, 0)
+    return piece
 
 
 def _refrigerator(kit: Kit, w: float, d: float, h: float, columns: int, split: float) -> Piece:
@@ -889,6 +969,18 @@ def radiator(kit: Kit) -> Piece:
     for x in np.arange(-w / 2 + 0.03, w / 2 - 0.02, 0.06):
         piece.add(box(x, 0, 0.1, 0.03, 0.08, h - 0.1), white)
     return piece
+
+
+@builder
+def washing_machine(kit: Kit) -> Piece:
+    w, d, h = kit.size("washer.w"), kit.size("washer.d"), kit.size("washer.h")
+    body = kit.material("refrigerator")
+    piece = Piece("otherfurniture", (w, d + 0.04, h)).add(box(0, 0.01, 0.01, w, d - 0.02, h - 0.01), body)
+    for r, out, material in ((0.2, 0.025, kit.material("metal")), (0.16, 0.035, kit.family("screen"))):
+        disc = cylinder(0, 0, 0, r, out)  # its axis turned towards the front
+        x, y, z = disc.vertices.T
+        piece.add(Mesh(np.stack([x, -d / 2 - z + 0.01, y + h * 0.45], 1), disc.triangles), material)
+    return piece.add(box(0, -d / 2 - 0.002, h - 0.13, w * 0.9, 0.01, 0.09), kit.material("dark"))
 
 
 def clutter_box(kit: Kit) -> Piece:

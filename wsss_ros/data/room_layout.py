@@ -7,7 +7,7 @@ there and in the style's ``rooms``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,6 +19,8 @@ from wsss_ros.data.room_style import Kit, Style
 
 MIN_FREE_M2 = 1.6  # of floor to walk on, else the room is planned anew
 REACH = 0.04  # pieces keep at least this far apart
+LOUNGES = ("living_room", "bedroom", "studio", "meeting_room")  # kinds with a television on low cabinets
+WET = ("bathroom", "washroom")  # kinds with tiles, small windows and little floor
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def _hole_taken(room: Room, wall: int, u: float, w: float) -> bool:
 def _window(room: Room, curtain: float) -> None:
     kit, wall = room.kit, int(room.kit.rng.integers(4))
     w, z, h = kit.size("window.w"), kit.size("window.z"), kit.size("window.h")
-    if room.kind == "bathroom":
+    if room.kind in WET:
         w, z, h = w * 0.5, z + 0.4, h * 0.6
     length, h = room.wall_length(wall), min(h, room.height - z - 0.2)
     w = min(w, length * 0.6)
@@ -274,12 +276,21 @@ def _chair_before(room: Room, of: Placed, chair: Piece, x: float) -> None:
 
 
 def _dining(room: Room) -> None:
+    _seated(room, "table", "dining chair")
+
+
+def _conference(room: Room) -> None:
+    _seated(room, "conference table", "desk chair")
+
+
+def _seated(room: Room, tables: str, chairs: str) -> None:
+    """A table with chairs around it, all of one model."""
     kit = room.kit
-    table = room.free_standing(build(kit, "table"), margin=0.55) or room.against_wall(build(kit, "table"), front=0.6)
+    table = room.free_standing(build(kit, tables), margin=0.55) or room.against_wall(build(kit, tables), front=0.6)
     if table is None:
         return
     room.loose(furniture.desk_clutter(kit, table.piece), table)
-    first = build(kit, "dining chair")
+    first = build(kit, chairs)
     w, d, _ = table.piece.size
     count = max(1, int(w / 0.68))
     seats = [((i + 0.5) * w / count - w / 2, side) for side in (-1, 1) for i in range(count)]
@@ -291,6 +302,37 @@ def _dining(room: Room) -> None:
     for side, _ in ends:
         out = w / 2 + first.size[1] / 2 + kit.between(0.02, 0.2)
         room.beside(first, table, side * out, 0.0, -side * np.pi / 2 + kit.rng.normal(0, 0.15))
+
+
+def _lessons(room: Room) -> None:
+    """A board on a wall, a desk before it, and rows of desks that face it, with aisles to walk in."""
+    kit, wall = room.kit, int(room.kit.rng.integers(4))
+    length, deep = room.wall_length(wall), room.wall_length(wall + 1)
+    room.against_wall(furniture.board(kit), z=0.9, wall=wall, gap=(0.0, 0.005))
+    front = room.at_wall(build(kit, "desk"), wall, length * kit.between(0.3, 0.7), 0.85)
+    front = Placed(front.piece, front.x, front.y, 0.0, front.yaw + np.pi)
+    if room.fits(front):
+        room.loose(furniture.desk_clutter(kit, front.piece), room.keep(front))
+        _chair_before(room, front, build(kit, "desk chair"), 0.0)
+    desk, chair = build(kit, "school desk"), build(kit, "school chair")
+    across = desk.size[0] + kit.between(0.7, 0.95)
+    along = desk.size[1] + chair.size[1] + kit.between(0.4, 0.6)
+    columns, first = min(4, int((length - 0.5) / across)), 0.85 + front.piece.size[1] + 0.9
+    for v in np.arange(first, deep - desk.size[1] - chair.size[1] - 0.15, along):
+        for k in range(columns):
+            if kit.chance(0.9):
+                u = length / 2 + (k - (columns - 1) / 2) * across + kit.rng.normal(0, 0.03)
+                spot = room.at_wall(desk, wall, float(u), float(v + kit.rng.normal(0, 0.02)))
+                if room.fits(spot):
+                    room.keep(spot)
+                    _pupils(room, spot, chair)
+
+
+def _pupils(room: Room, desk: Placed, chair: Piece) -> None:
+    for x in (0.0,) if desk.piece.size[0] < 2 * chair.size[0] + 0.06 else (-0.25, 0.25):
+        _chair_before(room, desk, chair, x * desk.piece.size[0])
+    if room.kit.chance(0.4):
+        room.loose(furniture.desk_clutter(room.kit, replace(desk.piece, kind="table")), desk)
 
 
 def _sofa(room: Room) -> None:
@@ -413,7 +455,7 @@ def _wall_piece(what: str, front: float = 0.35) -> Callable[[Room], None]:
     def place(room: Room) -> None:
         piece = build(room.kit, what)
         spot = room.against_wall(piece, front=front, corner=0.3)
-        low = piece.size[2] < 1.1 and piece.kind == "cabinet" and room.kind in ("living_room", "bedroom")
+        low = piece.size[2] < 1.1 and piece.kind == "cabinet" and room.kind in LOUNGES
         if spot and low and room.kit.chance(0.5):
             screen = furniture.television(room.kit, 1.1 * piece.size[0])
             room.placed.append(Placed(screen, spot.x, spot.y, piece.size[2], spot.yaw, solid=False))
@@ -492,6 +534,7 @@ GROUPS: dict[str, Callable[[Room], None]] = {
     "bookshelf": _wall_piece("bookshelf"), "refrigerator": _wall_piece("refrigerator", 0.5),
     "picture": _hang(furniture.picture, 0.0), "mirror": _hang(furniture.mirror, 1.1),
     "board": _hang(furniture.board, 0.9),
+    "conference": _conference, "lessons": _lessons, "washer": _wall_piece("washer", 0.5),
     "small": _small, "radiator": _radiator, "bin": _bin, "clutter": _clutter, "rug": _rug, "chair": _stray_chair,
 }  # fmt: skip
 
@@ -533,6 +576,28 @@ RECIPES = {
         ("files", 0.25, 1, 1), ("picture", 0.35, 1, 2), ("radiator", 0.2, 1, 1), ("bin", 0.3, 1, 1),
         ("clutter", 0.6, 1, 3),
     ),
+    "studio": (
+        ("door", 0.9, 1, 2), ("curtained window", 0.9, 1, 2), ("kitchen run", 1.0, 1, 1), ("bed", 1.0, 1, 1),
+        ("sofa", 0.95, 1, 1), ("dining", 0.9, 1, 1), ("wardrobe", 0.5, 1, 1), ("bookshelf", 0.4, 1, 1),
+        ("low cabinet", 0.4, 1, 1), ("desk", 0.25, 1, 1), ("easy chair", 0.3, 1, 1), ("rug", 0.5, 1, 1),
+        ("radiator", 0.3, 1, 1), ("picture", 0.7, 1, 3), ("small", 0.3, 1, 1), ("clutter", 0.6, 1, 3),
+    ),
+    "classroom": (
+        ("door", 1.0, 1, 1), ("window", 0.95, 2, 3), ("lessons", 1.0, 1, 1), ("bookshelf", 0.8, 1, 2),
+        ("files", 0.5, 1, 2), ("vanity", 0.3, 1, 1), ("counter", 0.25, 1, 1), ("picture", 0.8, 1, 4),
+        ("radiator", 0.5, 1, 2), ("bin", 0.7, 1, 1), ("chair", 0.4, 1, 2), ("clutter", 0.5, 1, 3),
+    ),
+    "meeting_room": (
+        ("door", 1.0, 1, 2), ("curtained window", 0.85, 1, 2), ("conference", 1.0, 1, 1), ("board", 0.6, 1, 1),
+        ("low cabinet", 0.7, 1, 2), ("counter", 0.35, 1, 1), ("refrigerator", 0.35, 1, 1), ("sofa", 0.25, 1, 1),
+        ("bookshelf", 0.25, 1, 1), ("chair", 0.5, 1, 3), ("picture", 0.7, 1, 3), ("bin", 0.5, 1, 1),
+        ("small", 0.3, 1, 1), ("clutter", 0.5, 1, 2),
+    ),
+    "washroom": (
+        ("door", 0.95, 1, 1), ("window", 0.4, 1, 1), ("toilet", 0.9, 1, 1), ("tub", 0.45, 1, 1), ("shower", 0.45, 1, 1),
+        ("vanity", 0.95, 1, 1), ("washer", 0.9, 1, 2), ("counter", 0.5, 1, 1), ("cabinet", 0.4, 1, 1),
+        ("picture", 0.4, 1, 2), ("bin", 0.5, 1, 2), ("radiator", 0.2, 1, 1), ("rug", 0.3, 1, 1), ("clutter", 0.4, 1, 2),
+    ),
 }  # fmt: skip
 
 KINDS = tuple(RECIPES)
@@ -543,7 +608,7 @@ def plan(kind: str, rng: np.random.Generator, style: Style) -> Room:
     while True:
         room = _furnish(kind, Kit(rng, style))
         free, cell = free_floor(room)
-        if free.sum() * cell**2 >= (0.6 * MIN_FREE_M2 if kind == "bathroom" else MIN_FREE_M2):
+        if free.sum() * cell**2 >= (0.6 * MIN_FREE_M2 if kind in WET else MIN_FREE_M2):
             return room
 
 
@@ -563,7 +628,7 @@ def _furnish(kind: str, kit: Kit) -> Room:
 def _shell(room: Room) -> None:
     """Four walls of boxes around their openings, skirting boards, the floor, and a dim space behind doors."""
     kit, thick = room.kit, 0.16
-    wet = room.kind == "bathroom" or (room.kind == "kitchen" and kit.chance(0.3))
+    wet = room.kind in WET or (room.kind == "kitchen" and kit.chance(0.3))
     main = kit.material("wet wall" if wet else "wall")
     other = kit.material("wall") if kit.chance(0.25) else main
     skirt, high = kit.family("white") if kit.chance(0.6) else kit.family("wood"), kit.between(0.05, 0.12)

@@ -12,14 +12,14 @@ NEAR, FAR = 0.7, 2.6  # metres between the camera and what it looks at
 LOOK_DOWN, LOOK_UP = np.radians(58), np.radians(14)
 
 
-def walk(room: Room, frames: int, rng: np.random.Generator) -> Float64[np.ndarray, "F 4 4"]:
+def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) -> Float64[np.ndarray, "F 4 4"]:
     """Poses (world_from_camera, optical axes) of a smooth walk past the furniture.
 
     The camera stays over the free floor at 1.3 to 1.8 m, turns towards one target after another, mostly downwards as
-    people do who scan a room, and shakes and rolls a little.
+    people do who scan a room, and shakes and rolls a little. The share ``floor`` of the targets lies on the floor.
     """
     free, cell = free_floor(room)
-    stops, targets = _stops(room, free, cell, max(4, round(frames / 8)), rng)
+    stops, targets = _stops(room, free, cell, max(4, round(frames / 8)), floor, rng)
     path, at_stop = _path(free, cell, stops)
     height = np.clip(rng.uniform(1.38, 1.7) + _wander(frames, 12, 0.06, rng), 1.31, 1.79)
     yaw, pitch = _directions(path[at_stop], targets, float(height.mean()))
@@ -53,12 +53,15 @@ def _wander(frames: int, smooth: float, deviation: float, rng: np.random.Generat
     return noise * (deviation * np.sqrt(2 * smooth * np.sqrt(np.pi)))
 
 
-def _targets(room: Room, count: int, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
+def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
     """Points to look at: every piece in turn, some points of walls and floor between."""
     pieces = [p for p in room.placed if p.piece.kind not in ("wall", "floor", "") and 0.05 < p.piece.size[2]]
     order = rng.permutation(len(pieces))
     points = []
     for k in range(count):
+        if floor and rng.random() < floor:
+            points.append((rng.uniform(0, room.width), rng.uniform(0, room.depth), 0.0))
+            continue
         if len(pieces) == 0 or rng.random() < 0.1:
             points.append((rng.uniform(0, room.width), rng.uniform(0, room.depth), rng.uniform(0, 1.6)))
             continue
@@ -70,12 +73,12 @@ def _targets(room: Room, count: int, rng: np.random.Generator) -> Float64[np.nda
 
 
 def _stops(
-    room: Room, free: Bool[np.ndarray, "Y X"], cell: float, count: int, rng: np.random.Generator
+    room: Room, free: Bool[np.ndarray, "Y X"], cell: float, count: int, floor: float, rng: np.random.Generator
 ) -> tuple[list[tuple[int, int]], Float64[np.ndarray, "K 3"]]:
     """For each target a free cell from which to look at it, chained so that the way between is short."""
     cells = np.argwhere(free)
     xy = (cells[:, ::-1] + 0.5) * cell
-    targets = _targets(room, count, rng)
+    targets = _targets(room, count, floor, rng)
     stops, here = [], xy[rng.integers(len(xy))]
     ordered, left = [], list(range(count))
     while left:

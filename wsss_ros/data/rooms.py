@@ -6,23 +6,24 @@ follows from the seed: the same seed gives the same bytes, in whichever process 
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 from wsss_ros.data.room_layout import KINDS, Room, plan
 from wsss_ros.data.room_render import Light, Sensor, View, World, exposure_gain, shade
-from wsss_ros.data.room_style import Kit, style_named
+from wsss_ros.data.room_style import Kit, Style, style_named
 from wsss_ros.data.room_walk import walk
 from wsss_ros.data.scannet import EXCERPT_CAMERA, write_scene
 from wsss_ros.labels import UNLABELLED, scannet20
 from wsss_ros.types import BadInput, Camera, Frame
 
 FRAMES = (60, 120)  # of a scene, unless told
+FEW, WALK = 40, 240  # fewer views than FEW are the most telling ones of a walk of WALK views
 STRIDE = 10  # every so many frames of a 30 Hz recording is kept
 SPACING_M = 0.02  # of the cloud's points
 CLOUD_RANGE_M = 4.5  # farther surfaces do not get into the cloud
@@ -30,7 +31,8 @@ MIN_CLEARANCE_M = 0.1  # between the camera and any surface
 # The names by which ScanNet's own .txt files call their scenes.
 SCENE_TYPES = {
     "bedroom": "Bedroom / Hotel", "living_room": "Living room / Lounge", "kitchen": "Kitchen", "office": "Office",
-    "bathroom": "Bathroom", "library": "Library",
+    "bathroom": "Bathroom", "library": "Library", "studio": "Apartment", "classroom": "Classroom",
+    "meeting_room": "Conference Room", "washroom": "Laundry Room",
 }  # fmt: skip
 
 
@@ -45,8 +47,8 @@ class Shot:
     instances: Int64[np.ndarray, "M"]
 
 
-def scene_name(seed: int) -> str:
-    return f"room{seed:04d}_00"
+def scene_name(seed: int, style: str = "default") -> str:
+    return f"{'room' if style == 'default' else style}{seed:04d}_00"
 
 
 def generate(
@@ -56,24 +58,26 @@ def generate(
     frames: int | None = None,
     size: tuple[int, int] = (320, 240),
     style: str = "default",
+    kinds: Sequence[str] = (),
 ) -> Path:
-    """Make one room and write it as ``out_folder/room{seed:04d}_00`` in ScanNet's layout; returns that folder.
+    """Make one room and write it in ScanNet's layout; returns its folder, ``out_folder/room{seed:04d}_00``.
 
     ``kind`` is one of KINDS, ``frames`` the number of views and ``size`` their (width, height); None lets the seed
-    choose (60 to 120 views). ``style`` names the tables of ``room_style.STYLES`` from which looks are drawn. The kind
-    stands in the scene's ``.txt`` as ``sceneType``, the seed in its name. Raises BadInput for an unknown kind or
-    style, fewer than 2 frames, and where the scene exists already.
+    choose: a kind out of ``kinds`` (none: those of the style), 60 to 120 views. ``style`` names the tables of
+    ``room_style.STYLES`` from which looks are drawn; any style can furnish any kind. The kind stands in the scene's
+    ``.txt`` as ``sceneType``, with the style where it is not the default, which the scene's name starts with, too.
+    Raises BadInput for an unknown kind or style, fewer than 2 frames, and where the scene exists already.
     """
-    _check(seed, kind, frames, size)
-    folder = Path(out_folder) / scene_name(seed)
-    chosen = np.random.default_rng([seed, 0])
-    random_kind, random_frames = KINDS[chosen.integers(len(KINDS))], int(chosen.integers(FRAMES[0], FRAMES[1] + 1))
+    looks = style_named(style)
+    _check(seed, (kind, *kinds) if kind else kinds, frames, size)
+    folder = Path(out_folder) / scene_name(seed, style)
+    random_kind, random_frames = _drawn(seed, looks, kinds)
     labels = scannet20()
-    room = plan(kind or random_kind, np.random.default_rng([seed, 1]), style_named(style))
+    room = plan(kind or random_kind, np.random.default_rng([seed, 1]), looks)
     world = World(room, labels)
-    poses = _safe_walk(world, frames or random_frames, seed)
+    poses, steps = _views(world, frames or random_frames, seed)
     world_from_room = _scan_frame(room, np.random.default_rng([seed, 3]))
-    shots = list(_shoot(world, _camera(size), poses, seed))
+    shots = list(_shoot(world, _camera(size), poses, steps, seed))
     xyz, rgb, point_labels, instances = _fuse(shots, world, np.random.default_rng([seed, 6]))
     write_scene(
         folder,
@@ -84,9 +88,16 @@ def generate(
         instances=instances,
         frames=((_moved(shot.frame, world_from_room), shot.truth) for shot in shots),
         axis_alignment=np.linalg.inv(world_from_room),
-        scene_type=SCENE_TYPES[room.kind],
+        scene_type=SCENE_TYPES[room.kind] + ("" if style == "default" else f" (style {style})"),
     )
     return folder
+
+
+def _drawn(seed: int, style: Style, kinds: Sequence[str]) -> tuple[str, int]:
+    """The kind of room and the number of views that the seed chooses."""
+    rng = np.random.default_rng([seed, 0])
+    kind, frames = style.kinds[rng.integers(len(style.kinds))], int(rng.integers(FRAMES[0], FRAMES[1] + 1))
+    return kinds[rng.integers(len(kinds))] if kinds else kind, frames
 
 
 def generate_set(
@@ -102,7 +113,8 @@ def generate_set(
     ``progress(done, total)`` is called after every room; ``options`` go to ``generate``. With several ``workers``
     the rooms are made in processes of their own; what they make is the same.
     """
-    folders = {s: Path(out_folder) / scene_name(s) for s in range(seed, seed + scenes)}
+    style = options.get("style", "default")
+    folders = {s: Path(out_folder) / scene_name(s, style) for s in range(seed, seed + scenes)}
     missing = [s for s, folder in folders.items() if not folder.exists()]
     done = scenes - len(missing)
     for _ in _generate_all(out_folder, missing, workers, options):
@@ -127,11 +139,12 @@ def _generate_all(out_folder: str | Path, seeds: list[int], workers: int, option
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _check(seed: int, kind: str | None, frames: int | None, size: tuple[int, int]) -> None:
+def _check(seed: int, kinds: Sequence[str], frames: int | None, size: tuple[int, int]) -> None:
     if seed < 0:
         raise BadInput(f"seed {seed} of a room; wanted 0 or more")
-    if kind is not None and kind not in KINDS:
-        raise BadInput(f"no room of kind '{kind}'; there are: {', '.join(KINDS)}")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise BadInput(f"no room of kind '{kind}'; there are: {', '.join(KINDS)}")
     if frames is not None and frames < 2:
         raise BadInput(f"{frames} frames of a room; wanted at least 2")
     if min(size) < 32:
@@ -151,11 +164,50 @@ def _camera(size: tuple[int, int]) -> Camera:
     )
 
 
-def _safe_walk(world: World, frames: int, seed: int) -> Float64[np.ndarray, "F 4 4"]:
+def _views(
+    world: World, frames: int, seed: int
+) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
+    """Poses of the views, and which step of the walk each is. Few views still see the whole room."""
+    if frames >= FEW:
+        return _safe_walk(world, frames, seed), np.arange(frames)
+    poses = _safe_walk(world, WALK, seed, floor=0.3)
+    steps = _most_telling(_cells_seen(world, poses), frames)
+    return poses[steps], steps
+
+
+def _cells_seen(world: World, poses: Float64[np.ndarray, "F 4 4"], cell: float = 0.15) -> Bool[np.ndarray, "F K"]:
+    """Which cells of surface, K in all, each pose has in view: by a few rays."""
+    camera, frame, cells = _camera((32, 24)), [], []
+    for k, pose in enumerate(poses):
+        view = world.cast(camera, pose)
+        near = (view.depth_m > 0) & (view.depth_m < CLOUD_RANGE_M)
+        cells.append(np.floor(view.point[near] / cell).astype(np.int64))
+        frame.append(np.full(len(cells[-1]), k))
+    number = np.unique(np.concatenate(cells), axis=0, return_inverse=True)[1].ravel()
+    seen = np.zeros((len(poses), number.max() + 1), bool)
+    seen[np.concatenate(frame), number] = True
+    return seen
+
+
+def _most_telling(seen: Bool[np.ndarray, "F K"], count: int) -> Int64[np.ndarray, "V"]:
+    """``count`` views, one after another the one that adds most, in the order of the walk.
+
+    A cell counts 1 when it is new, 0.3 on its second view, less and less on further ones.
+    """
+    worth, hits, left = np.array([1, 0.3, 0.1, 0.03]), np.zeros(seen.shape[1], np.int64), np.ones(len(seen), bool)
+    for _ in range(count):
+        gain = seen @ worth[np.minimum(hits, 3)]
+        best = int(np.argmax(np.where(left, gain, -1)))
+        left[best] = False
+        hits += seen[best]
+    return np.flatnonzero(~left)
+
+
+def _safe_walk(world: World, frames: int, seed: int, **options) -> Float64[np.ndarray, "F 4 4"]:
     """The first walk that keeps clear of every surface, of a few; else the clearest."""
     walks = []
     for attempt in range(8):
-        poses = walk(world.room, frames, np.random.default_rng([seed, 2, attempt]))
+        poses = walk(world.room, frames, np.random.default_rng([seed, 2, attempt]), **options)
         clear = float(world.clearance(poses[:, :3, 3]).min())
         if clear >= MIN_CLEARANCE_M:
             return poses
@@ -185,7 +237,9 @@ def _moved(frame: Frame, world_from_room: np.ndarray) -> Frame:
 # ---------------------------------------------------------------- views
 
 
-def _shoot(world: World, camera: Camera, poses: Float64[np.ndarray, "F 4 4"], seed: int) -> Iterator[Shot]:
+def _shoot(
+    world: World, camera: Camera, poses: Float64[np.ndarray, "F 4 4"], steps: Int64[np.ndarray, "F"], seed: int
+) -> Iterator[Shot]:
     """Render every pose; poses and points are in the room's own frame."""
     kit = Kit(np.random.default_rng([seed, 4]), world.room.kit.style)
     light, sensor = Light.draw(world.room, kit), Sensor.draw(kit)
@@ -198,20 +252,21 @@ def _shoot(world: World, camera: Camera, poses: Float64[np.ndarray, "F 4 4"], se
         gain = wanted if gain is None else gain**0.65 * wanted**0.35  # automatic exposure lags
         rgb = sensor.expose(linear, camera, gain, rng)
         depth_m = sensor.measure(world, view, camera, eye, rng)
-        frame = Frame(rgb, camera, depth_m, pose, _stamp_ns(k), str(k))
-        yield _sampled(frame, view, world)
+        frame = Frame(rgb, camera, depth_m, pose, _stamp_ns(int(steps[k])), str(k))
+        yield _sampled(frame, view, world, every_row=len(poses) < FEW)
 
 
 def _stamp_ns(index: int) -> int:
     return 1_000_000_000 + index * STRIDE * 1_000_000_000 // 30
 
 
-def _sampled(frame: Frame, view: View, world: World) -> Shot:
+def _sampled(frame: Frame, view: View, world: World, every_row: bool) -> Shot:
     shape = frame.rgb.shape[:2]
     label = np.append(world.label, np.uint8(UNLABELLED))[view.part]  # part -1 takes the last
     instance = np.append(world.instance, -1)[view.part]
     seen = (frame.depth_m > 0) & (view.depth_m.reshape(shape) < CLOUD_RANGE_M)
-    seen[1::2] = False  # every other row is enough: pixels lie closer than the cloud's points
+    if not every_row:  # of many views every other row is enough: pixels lie closer than the cloud's points
+        seen[1::2] = False
     seen = seen.ravel()
     return Shot(frame, label.reshape(shape), view.point[seen], frame.rgb.reshape(-1, 3)[seen], instance[seen])
 
@@ -224,7 +279,8 @@ def _fuse(
 ) -> tuple[Float32[np.ndarray, "N 3"], UInt8[np.ndarray, "N 3"], UInt8[np.ndarray, "N"], Int32[np.ndarray, "N"]]:
     """One point per voxel that was seen at least twice: the mean place and colour of the object seen most in it.
 
-    Samples are true surface points (a fused scan's surfaces are thin); a mild noise is added to the means.
+    Of few views once is enough. Samples are true surface points (a fused scan's surfaces are thin); a mild noise is
+    added to the means.
     """
     xyz = np.concatenate([s.points for s in shots])
     rgb = np.concatenate([s.colors for s in shots])
@@ -238,7 +294,7 @@ def _fuse(
     voxel_of, owner_of = np.divmod(keys, owner.max() + 1)
     order = np.lexsort((-hits, voxel_of))
     winner = order[np.append(True, np.diff(voxel_of[order]) > 0)]
-    winner = np.sort(winner[hits[winner] >= 2])
+    winner = np.sort(winner[hits[winner] >= (1 if len(shots) < FEW else 2)])
     mean = lambda a: np.stack([np.bincount(group, a[:, k], len(keys)) / hits for k in range(3)], 1)[winner]  # noqa: E731
     points = mean(xyz) + rng.normal(0, 0.0015, (len(winner), 3))
     instances = owner_of[winner] - 1
