@@ -89,7 +89,7 @@ def test_equals_scannets_script_and_torchmetrics(scored, labels, domain):
     comparison = Comparison.between(labels, labels)
     if domain == "2d":
         result = evaluation.evaluate_images(files, scenes, comparison)
-        pairs = [(p, t) for scene, of in zip(scenes, images, strict=True) for p, t in zip(of, scene.images, strict=True)]
+        pairs = list(zip(np.concatenate(images), np.concatenate([scene.images for scene in scenes]), strict=True))
     else:
         result = evaluation.evaluate_clouds(files, scenes, comparison)
         pairs = list(zip(points, (scene.points for scene in scenes), strict=True))
@@ -203,7 +203,9 @@ def test_predictions_of_another_size_are_refused(one, labels):
         evaluation.evaluate_clouds(files, [scene], comparison)
 
 
-@pytest.mark.parametrize("text, words", [("1\nwall\n", "wall.*wanted a class id"), ("-3\n", "from -3"), ("1e99", "1e99")])
+@pytest.mark.parametrize(
+    "text, words", [("1\nwall\n", "wall.*wanted a class id"), ("-3\n", "from -3"), ("1e99", "1e99")]
+)
 def test_broken_prediction_files_are_named(one, text, words):
     scene, files, folder, comparison = one
     (folder / "label-filt" / "0.png").write_bytes(b"\x89PNG nothing")

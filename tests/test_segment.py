@@ -303,7 +303,8 @@ def test_the_command(scene, tmp_path):
 def test_the_command_writes_for_the_benchmark(scene, tmp_path):
     result = run(scene.folder.parent, "--out", tmp_path / "out", "--benchmark", "--only", "3d")
     assert result.exit_code == 0, result.output
-    assert [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")] == ["3d/scene0.txt"]
+    files = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")]
+    assert files == ["3d/scene0.txt"]
 
 
 @pytest.mark.parametrize(
@@ -319,6 +320,7 @@ def test_the_command_writes_for_the_benchmark(scene, tmp_path):
 )
 def test_bad_input_ends_in_one_line(scene, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
-    result = run(*(part.format(tmp=tmp_path, scene=scene.folder) for part in arguments), "--only", "3d", "--out", tmp_path / "out")
+    filled = [part.format(tmp=tmp_path, scene=scene.folder) for part in arguments]
+    result = run(*filled, "--only", "3d", "--out", tmp_path / "out")
     assert result.exit_code == 2, result.output
     assert words in result.stderr and result.stderr.count("\n") == 1 and not (tmp_path / "out").exists()

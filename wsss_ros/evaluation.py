@@ -33,7 +33,7 @@ Among = Literal["all", "shared"]
 
 
 class UnusablePrediction(BadInput):
-    """A prediction that is missing, broken or of the wrong size. It stops the evaluation: leaving it out would flatter."""
+    """A prediction that is missing, broken or of the wrong size. It stops all: left out, it would flatter."""
 
 
 @runtime_checkable
@@ -90,8 +90,8 @@ class Comparison:
 
         The paper (Table 4) scores "only on the overlapped class" and leaves open what becomes of a prediction beyond
         them. ``among="all"``, the default, lets every class of the network win, and one beyond the shared is a miss:
-        the network is tested as it is, and labels from files can be scored alike. ``among="shared"`` lets only the shared
-        classes win, which tells the network what it will be asked for and gives higher figures.
+        the network is tested as it is, and labels from files can be scored alike. ``among="shared"`` lets only the
+        shared classes win, which tells the network what it will be asked for.
         Raises BadInput when no class is shared.
         """
         shared = truth.shared(predicted)
@@ -135,8 +135,8 @@ class Files:
     """Predictions that lie in a folder, as ``wsss segment`` writes them; ``labels`` is the space of their class ids.
 
     Those of a scene are in ``folder/NAME`` or, for one scene, in ``folder`` itself: ``label-filt/FRAME.png`` and
-    ``*.labels.ply``. Of the benchmark's format ``folder/NAME.txt`` is read, an id a line. Its pictures are not: they lie
-    on the colour camera's pixels, truth here on those of the depth camera.
+    ``*.labels.ply``. Of the benchmark's format ``folder/NAME.txt`` is read, an id a line. Its pictures are not: they
+    lie on the colour camera's pixels, truth here on those of the depth camera.
     """
 
     folder: Path
@@ -145,7 +145,7 @@ class Files:
     def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
         path = self._of(scene) / IMAGE_LABELS / f"{scene.frame(index).name or index}.png"
         if not path.is_file():
-            raise UnusablePrediction(f"{path}: no such prediction; run 'wsss segment' on '{scene.name}' with all frames")
+            raise UnusablePrediction(f"{path}: no such prediction; segment '{scene.name}' with the frames scored here")
         try:
             return self.labels.from_ids(read_uint16(path, "image of class ids"))
         except BadInput as error:
@@ -168,7 +168,8 @@ class Files:
             return read_ids(text)
         if len(found) != 1:
             what = f"{len(found)} files" if found else "no file"
-            raise UnusablePrediction(f"{self._of(scene)}: {what} '*{POINT_LABELS}', and no {text}; wanted one for this scene")
+            wanted = f"{what} '*{POINT_LABELS}', and no {text}; wanted one for this scene"
+            raise UnusablePrediction(f"{self._of(scene)}: {wanted}")
         vertices = ply.read(found[0])
         if "label" not in vertices.dtype.names:
             raise UnusablePrediction(f"{found[0]}: has {', '.join(vertices.dtype.names)}; wanted a property 'label'")
@@ -198,7 +199,7 @@ def read_ids(path: Path) -> np.ndarray:
 def _checked_ids(path: Path, ids: np.ndarray) -> np.ndarray:
     ids = ids.astype(np.int64)
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 65536:
-        raise UnusablePrediction(f"{path}: class ids from {ids.min()} to {ids.max()}; wanted 0 to 65535, 0 for no class")
+        raise UnusablePrediction(f"{path}: class ids from {ids.min()} to {ids.max()}; wanted 0 to 65535 (0: no class)")
     return ids
 
 

@@ -1,4 +1,4 @@
-"""Scenes and bags segmented into files: labels and pictures, pseudo-labels to train on, the ScanNet benchmark's format."""
+"""Scenes and bags segmented into files: labels, pictures, pseudo-labels to train on, the ScanNet benchmark's files."""
 
 import json
 import os
@@ -87,8 +87,8 @@ def _fused(scene: Scene) -> Cloud | None:
 class Segmenter:
     """How to label: by either network or both; as pseudo-labels where ``threshold`` is given.
 
-    Pseudo-labels are seeds (eq. 5): in an image only its tags can win (those of the scene where it has none of its own),
-    in a cloud only the scene's, and where confidence is below the threshold nothing does.
+    Pseudo-labels are seeds (eq. 5): in an image only its tags can win (those of the scene where it has none of its
+    own), in a cloud only the scene's, and where confidence is below the threshold nothing does.
     """
 
     images: ImageSegmenter | None = None
@@ -126,7 +126,7 @@ class Segmenter:
 
 @dataclass
 class Written:
-    """What is in the output. ``left_out`` counts frames and clouds by cause, ``failed`` are (name, reason) of scenes."""
+    """What is in the output. ``left_out`` counts frames and clouds by cause, ``failed`` is (name, reason) a scene."""
 
     scenes: list[str] = field(default_factory=list)
     images: int = 0
@@ -148,8 +148,8 @@ def segment(
     confidence; the points of the scene's cloud in its order) and ``cloud.png``; ``segment.json`` says by which weights.
     With pseudo-labels a scan in ScanNet's layout becomes a scan again, its other files linked, to train on.
 
-    ``out`` appears when it is whole. Raises BadInput when it exists already, when nothing could be segmented, and for one
-    source when that is broken; of several a broken one is left out, with its reason in ``failed``.
+    ``out`` appears when it is whole. Raises BadInput when it exists already, when nothing could be segmented, and for
+    one source when that is broken; of several a broken one is left out, with its reason in ``failed``.
     """
     written = Written()
     with whole_folder(out) as folder:
@@ -257,7 +257,8 @@ def _write_images(
             left_out["frames without tags"] += 1
         progress(source.name, number + 1, source.count)
     if rows:
-        _save_sheet(folder / "frames.png", ["RGB", "labels", "confidence, 0 black to 1 white"], rows, segmenter.labels, present)
+        titles = ["RGB", "labels", "confidence, 0 black to 1 white"]
+        _save_sheet(folder / "frames.png", titles, rows, segmenter.labels, present)
     return count
 
 
@@ -319,7 +320,9 @@ def _vertices(cloud: Cloud, labels: np.ndarray, confidence: np.ndarray, space: L
     return rows
 
 
-def _draw_cloud(path: Path, cloud: Cloud, up: tuple[float, float, float], labels: np.ndarray, space: LabelSpace) -> None:
+def _draw_cloud(
+    path: Path, cloud: Cloud, up: tuple[float, float, float], labels: np.ndarray, space: LabelSpace
+) -> None:
     finite = np.isfinite(cloud.xyz).all(axis=1)
     xyz = cloud.xyz[finite] @ geometry.upright(np.array(up)).T
     views = [("labels", space.colorize(labels[finite]))]

@@ -25,8 +25,8 @@ def evaluate(
     among: Annotated[
         Literal["all", "shared"],
         typer.Option(
-            help="Weights of another label space are scored on the classes shared with the truth: all their classes may "
-            "win and others are misses, or only the shared may."
+            help="Weights of another label space are scored on the classes shared with the truth. all: any of theirs "
+            "may win, one beyond the shared is a miss; shared: only the shared may win."
         ),
     ] = "all",
     out: Annotated[Path, typer.Option(help="Where the JSON and the pictures go.")] = Path("out/evaluate"),
@@ -146,7 +146,8 @@ def _print(console, scored: dict, report: dict) -> None:
         predicted, truth = report[domain]["predictions"]["labels"], report["truth"]
         if predicted != truth:
             rule = {"all": "any class may win", "shared": "only these may win"}[report["among"]]
-            console.print(f"{domain.upper()}: the {len(result.matrix.labels)} classes of '{truth}' in '{predicted}'; {rule}")
+            count = len(result.matrix.labels)
+            console.print(f"{domain.upper()}: the {count} classes of '{truth}' in '{predicted}'; {rule}")
         kind = f", {result.images} images" if result.images else ""
         console.print(f"{domain.upper()}: {_scenes(len(result.scenes))}{kind}")
 

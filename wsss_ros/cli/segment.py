@@ -7,7 +7,7 @@ import typer
 
 
 def segment(
-    source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, or a bag (.mcap, .db3 or its folder).")],
+    source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, or a bag.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
     image: Annotated[str, typer.Option(help="Checkpoint of the image network; empty for the one that ships.")] = "",
     point: Annotated[str, typer.Option(help="Checkpoint of the point network; empty for the one that ships.")] = "",
@@ -21,7 +21,7 @@ def segment(
         float, typer.Option(min=0, max=1, help="Pseudo-labels with less confidence are written as unlabelled.")
     ] = 0.5,
     benchmark: Annotated[
-        bool, typer.Option("--benchmark", help="Write what the ScanNet benchmark takes: 3d/SCAN.txt, 2d/SCAN_NNNNNN.png.")
+        bool, typer.Option("--benchmark", help="What the ScanNet benchmark takes: 3d/SCAN.txt, 2d/SCAN_NNNNNN.png.")
     ] = False,
     color: Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")] = "",
     cloud: Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")] = "",
@@ -36,7 +36,7 @@ def segment(
     from wsss_ros.types import BadInput
 
     if benchmark and (pseudo_labels or frames):
-        raise BadInput("--benchmark takes neither --pseudo-labels nor --frames: the benchmark wants every image, labelled")
+        raise BadInput("--benchmark takes neither --pseudo-labels nor --frames: every image has to be labelled")
     console = Console(soft_wrap=True)
     images = None if only == "3d" else ImageSegmenter(image, device)
     clouds = None if only == "2d" else CloudSegmenter(point, device)

@@ -47,7 +47,8 @@ class BagFrames:
         self.cloud_topic = self._topic(self.cloud_topic, (CLOUD,), (CLOUDS,))
         if not self.color and not self.cloud_topic:
             there = ", ".join(topic.name for topic in self._bag.topics)
-            raise BadInput(f"{self.path}: no topic '{COLOR}' or '{CLOUDS}'; it holds {there}; name one (--color, --cloud)")
+            sought = f"no topic '{COLOR}' or '{CLOUDS}'"
+            raise BadInput(f"{self.path}: {sought}; it holds {there}; name one (--color, --cloud)")
 
     def __len__(self) -> int:
         """Number of colour images."""
@@ -62,7 +63,7 @@ class BagFrames:
             index += 1
 
     def cloud(self) -> Cloud | None:
-        """The last cloud of the bag; without one, depth images with poses and intrinsics are fused; None without those."""
+        """The last cloud of the bag, else one fused from depth with poses and intrinsics; None without those."""
         if not self.cloud_topic:
             return self._fused()
         last = None
@@ -89,7 +90,8 @@ class BagFrames:
         world_from_camera[:3, :3] = quaternion_to_matrix(np.array([turn.x, turn.y, turn.z, turn.w]))
         world_from_camera[:3, 3] = at.x, at.y, at.z
         rgb, depth_m = self._rgb(self.color, color), read_depth(depth)
-        return Frame(rgb, Camera(fx, fy, cx, cy, camera.width, camera.height), depth_m, world_from_camera, _stamp(color))
+        pinhole = Camera(fx, fy, cx, cy, int(camera.width), int(camera.height))
+        return Frame(rgb, pinhole, depth_m, world_from_camera, _stamp(color))
 
     def _rgb(self, topic: str, message: object) -> UInt8[np.ndarray, "H W 3"]:
         try:
@@ -103,11 +105,12 @@ class BagFrames:
                 yield raw.topic, self._types.deserialize_cdr(raw.data, raw.msgtype)
 
     def _topic(self, named: str, types: tuple[str, ...], ends: tuple[str, ...], sole: bool = True) -> str:
-        """The topic of that name, or the one with such an end, or the only one of the types; empty where there is none."""
+        """The topic of that name, or one with such an end, or the only one of the types; empty where none is."""
         there = [topic.name for topic in self._bag.topics if topic.msgtype in types]
         if named:
             if named not in there:
-                raise BadInput(f"{self.path}: no topic '{named}' of {' or '.join(types)}; there are {', '.join(there) or 'none'}")
+                kinds = " or ".join(types)
+                raise BadInput(f"{self.path}: no topic '{named}' of {kinds}; there are {', '.join(there) or 'none'}")
             return named
         plain = [name for name in there if "ground_truth" not in name and "semantic" not in name]
         for end in ends:
@@ -123,7 +126,7 @@ def read_color(message: object) -> UInt8[np.ndarray, "H W 3"]:
         try:
             return np.array(Image.open(io.BytesIO(bytes(message.data))).convert("RGB"))
         except (OSError, SyntaxError, ValueError) as error:
-            raise BadInput(f"{len(message.data)} bytes that do not decode ({error}); wanted whole JPEG or PNG") from error
+            raise BadInput(f"{len(message.data)} bytes that do not decode ({error}); wanted a JPEG or PNG") from error
     if message.encoding not in _COLORS:
         raise BadInput(f"encoding '{message.encoding}'; wanted one of {', '.join(_COLORS)}")
     channels, order = _COLORS[message.encoding]
@@ -156,7 +159,8 @@ def read_cloud(message: object) -> Cloud:
     try:
         points = np.ndarray((message.height, message.width), dtype, data, strides=strides).reshape(-1)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"a cloud of {len(data)} bytes for {message.height} x {message.width} points ({error})") from error
+        size = f"{message.height} x {message.width} points"
+        raise BadInput(f"a cloud of {len(data)} bytes for {size} ({error})") from error
     xyz = np.stack([points[name].astype(np.float32) for name in "xyz"], axis=1)
     finite = np.isfinite(xyz).all(axis=1)
     rgb = None
