@@ -77,7 +77,8 @@ def _ensure_rooms(part, workers: int) -> None:
 
     if part is not None and part.rooms is not None:
         rooms = part.rooms
-        generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, frames=rooms.frames or None)
+        options = dict(frames=rooms.frames or None, style=rooms.style, kinds=rooms.kinds)
+        generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, **options)
 
 
 def _progress(console):
