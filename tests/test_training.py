@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import train_ranks
 import yaml
 from striped_scenes import SIZE, StripedScene, written
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -96,7 +97,8 @@ def test_from_tags_alone_both_networks_learn_what_is_where(finished, labels):
     assert scores["image"]["miou"] > 60 and scores["point"]["miou"] > 60
     phases = list(dict.fromkeys(progress.phase for progress in told))
     assert phases[:4] == ["prepare scenes", "1 classify image", "2 classify point", "3 joint"]
-    assert [(p.step, p.steps, p.epoch) for p in told if p.phase == "3 joint"] == [(n, 6, (n + 2) // 3) for n in range(1, 7)]
+    joint = [(p.step, p.steps, p.epoch) for p in told if p.phase == "3 joint"]
+    assert joint == [(n, 6, (n + 2) // 3) for n in range(1, 7)]
     loaded = checkpoint.load(run / "image.safetensors", "image", labels)
     assert loaded.training["command"] == "wsss train test"
     assert loaded.training["val"]["miou"] == pytest.approx(scores["image"]["miou"])
@@ -183,7 +185,8 @@ def test_dense_labels_never_reach_training(root, labels, tmp_path):
 def test_mixed_precision(root, tmp_path, precision):
     settings = settings_for(root, output=str(tmp_path / "run"), precision=precision, phases=JOINT)
     assert training.train(settings)["point"]["count"] == 1800
-    assert all(np.isfinite(loss) for loss in json.loads((tmp_path / "run/curves.json").read_text())[0]["epochs"][0].values())
+    (losses,) = json.loads((tmp_path / "run/curves.json").read_text())[0]["epochs"]
+    assert len(losses) == 4 and np.isfinite(list(losses.values())).all()
 
 
 # --- resuming ---
@@ -203,7 +206,7 @@ def test_signals_stop_and_the_same_call_goes_on(root, tmp_path):
 
     for call, number in enumerate(stops.values()):
         again = parts.model_copy(update={"data": parts.data.model_copy(update={"workers": call % 2})})
-        with pytest.raises(Interrupted, match=f"{number.name} after step .* of .*; the same command goes on") as stopped:
+        with pytest.raises(Interrupted, match=f"{number.name} after .*; the same command goes on") as stopped:
             training.train(again, report=report)
         assert stopped.value.signal == number
     training.train(parts, report=report)
@@ -212,6 +215,7 @@ def test_signals_stop_and_the_same_call_goes_on(root, tmp_path):
     assert (tmp_path / "whole/curves.json").read_text() == (tmp_path / "parts/curves.json").read_text()
 
 
+@pytest.mark.timeout(900)
 def test_a_killed_run_goes_on_as_if_nothing_had_been(finished, root, tmp_path):
     """The real command, killed with -9 at any moment, given again, against a run that was never interrupted."""
     settings, _, _ = finished
@@ -220,14 +224,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(finished, root, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     command = [sys.executable, "-m", "wsss_ros.cli.main", "train", str(tmp_path / "config.yaml")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    state, deadline = tmp_path / "run" / "state.pt", time.monotonic() + 240
+    state, deadline = tmp_path / "run" / "state.pt", time.monotonic() + 400
     while not state.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(random.uniform(0, 1))
     process.kill()
     process.communicate()
     assert state.exists() and process.returncode == -signal.SIGKILL
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "going on after" in done.stderr and "classification_2d" in done.stdout
     assert versions(tmp_path / "run") == versions(settings.output)
@@ -246,7 +250,7 @@ def test_other_scenes_are_no_continuation(root, labels, tmp_path):
 
 def test_one_process_at_a_time(root, tmp_path):
     settings = settings_for(root, output=str(tmp_path / "run"), phases=SHORT[1:2])
-    code = "import sys, fcntl; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    code = "import sys, fcntl; f = open(sys.argv[1], 'w'); fcntl.lockf(f, 2); print('held', flush=True); input()"
     (tmp_path / "run").mkdir()
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "run" / ".lock")],
@@ -263,15 +267,17 @@ def test_one_process_at_a_time(root, tmp_path):
 # --- several processes ---
 
 
+@pytest.mark.timeout(600)
 def test_two_processes_share_the_batches_of_one(root, tmp_path):
     """The ranks end with the same weights, and together they see in every step the samples that one would see."""
-    for devices in (2, 1):
+    for devices in (1, 2):
         values = values_for(root, output=str(tmp_path / f"run{devices}"), devices=devices, phases=JOINT)
         (tmp_path / f"{devices}.yaml").write_text(yaml.safe_dump(values))
-        command = [sys.executable, "tests/train_ranks.py", str(tmp_path / f"{devices}.yaml"), str(tmp_path)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
+    train_ranks.main(str(tmp_path / "1.yaml"), str(tmp_path))
+    command = [sys.executable, "tests/train_ranks.py", str(tmp_path / "2.yaml"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     first, second, alone = (json.loads((tmp_path / f"rank{r}.json").read_text()) for r in ("0of2", "1of2", "0of1"))
     assert first["ended"] == second["ended"] != alone["ended"]
     assert len(alone["seen"]) == 3
@@ -315,7 +321,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(root, t
     phases = [{"method": "classify", "epochs": 1, "batch": 8, "image": {"lr": 1e25}}]
     settings = settings_for(root, output=str(tmp_path / "run"), save_every_s=0, phases=phases)
     steps = []
-    with pytest.raises(TrainingDiverged, match=r"1 classify image: .* at step \d of 6, epoch 1, samples \['scene") as stopped:
+    told = r"1 classify image: .* at step \d of 6, epoch 1, samples \['scene"
+    with pytest.raises(TrainingDiverged, match=told) as stopped:
         training.train(settings, report=lambda progress: steps.append(progress) if progress.terms else None)
     assert f"step {len(steps) + 1} of 6" in str(stopped.value)
     assert f"last good weights, after {len(steps)} steps, are in {tmp_path}/run/last_good/image" in str(stopped.value)

@@ -7,27 +7,27 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from wsss_ros import config, training
 
 
 def main(path: str, folder: str) -> None:
-    seen, ended, step, phase = [], {}, training._Run._step, training._Run.train_phase
+    seen, step, phase = [], training._Run._step, training._Run.train_phase
 
     def noting_step(run, method, batch, stop):
-        seen.append([hashlib.sha256(sample.numpy().tobytes()).hexdigest()[:8] for sample in batch.xyz])
+        seen.append([hashlib.sha256(cloud.numpy().tobytes()).hexdigest() for cloud in batch.xyz])
         return step(run, method, batch, stop)
 
     def noting_phase(run, stop):
         phase(run, stop)
-        for kind, network in run.networks.items():
-            tensors = b"".join(value.numpy().tobytes() for _, value in sorted(network.state_dict().items()))
-            ended[kind] = hashlib.sha256(tensors).hexdigest()
-        noted = json.dumps({"seen": seen, "ended": ended})
-        (Path(folder) / f"rank{run.fabric.global_rank}of{run.fabric.world_size}.json").write_text(noted)
+        weights = [value for network in run.networks.values() for value in network.state_dict().values()]
+        ended = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights)).hexdigest()
+        name = f"rank{run.fabric.global_rank}of{run.fabric.world_size}.json"
+        (Path(folder) / name).write_text(json.dumps({"seen": seen, "ended": ended}))
 
-    training._Run._step, training._Run.train_phase = noting_step, noting_phase
-    training.train(config.load(config.TrainConfig, path))
+    with patch.object(training._Run, "_step", noting_step), patch.object(training._Run, "train_phase", noting_phase):
+        training.train(config.load(config.TrainConfig, path))
 
 
 if __name__ == "__main__":

@@ -63,8 +63,12 @@ def _known_keys(model: type[BaseModel], path: tuple) -> set[str]:
         if fields:
             models = [found for field in fields for found in _models(field.annotation)]
         elif isinstance(part, str):  # no field: the tag that chooses among several models; a number: a place in a list
-            models = [each for each in models if any(part in get_args(f.annotation) for f in each.model_fields.values())]
+            models = [each for each in models if _has_tag(each, part)]
     return {key for each in models for key in each.model_fields}
+
+
+def _has_tag(model: type[BaseModel], tag: str) -> bool:
+    return any(tag in get_args(field.annotation) for field in model.model_fields.values())
 
 
 def _models(annotation) -> list[type[BaseModel]]:

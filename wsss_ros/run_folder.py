@@ -49,7 +49,7 @@ class RunFolder:
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise BadInput(f"{self.path}: another process trains into it; wait for it or choose another output") from error
+            raise BadInput(f"{self.path}: another process trains into it; wait, or choose another output") from error
         (self.path / "config.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
         git = git_state()
         if self.state_path.exists() and (self.path / "git.json").is_file():

@@ -69,20 +69,24 @@ def _trained(settings: TrainConfig, folder: RunFolder, command: str, report: Rep
     scaler = torch.amp.GradScaler(device_named(settings.device).type, enabled=settings.precision == "float16")
     fabric = devices.start(settings, scaler)
     first = fabric.global_rank == 0
-    if not first:
-        report = lambda progress: None  # noqa: E731
-    else:
+    if first:
         folder.claim(settings)
+    else:  # one voice is enough
+        report = lambda progress: None  # noqa: E731
+        log.setLevel(logging.ERROR)
     labels = named(settings.labels)
     run = _Run(settings, folder, fabric, scaler, labels, run_data.load(settings, labels, fabric, report), report)
-    run.restore(fabric.broadcast(folder.load_state() if first else None))
-    with noted() as stop:
-        while run.place.phase < len(settings.phases):
-            run.train_phase(stop)
-    devices.finish(fabric)
-    scores = _finish(run, command) if first else {}
-    folder.release()
-    return scores
+    try:
+        run.restore(fabric.broadcast(folder.load_state() if first else None))
+        with noted() as stop:
+            while run.place.phase < len(settings.phases):
+                run.train_phase(stop)
+        devices.finish(fabric)
+        return _finish(run, command) if first else {}
+    finally:
+        if run.board is not None:
+            run.board.close()
+        folder.release()
 
 
 def _check(settings: TrainConfig) -> None:
@@ -91,7 +95,7 @@ def _check(settings: TrainConfig) -> None:
         raise BadInput("no phase to train; give 'phases', a list of methods with epochs and optimisers")
     for index, phase in enumerate(settings.phases):
         if not any(getattr(phase, kind) for kind in KINDS):
-            raise BadInput(f"phases.{index} trains nothing; give it an optimiser: 'image: {{lr: 0.01}}' or 'point: ...'")
+            raise BadInput(f"phases.{index} trains nothing; give it an optimiser, such as 'image: {{lr: 0.01}}'")
         for kind in phase.networks:
             if getattr(settings, kind) is None:
                 raise BadInput(f"phases.{index} ({phase.method}) needs the {kind} network; describe it under '{kind}:'")
@@ -160,8 +164,6 @@ class _Run:
 
     def restore(self, state: dict | None) -> None:
         """Go on from a saved state. Raises BadInput when the training scenes are others now."""
-        if self.fabric.global_rank == 0:
-            self.folder.write_json("data.json", self.data.described(self.labels))
         if state is not None:
             _check_scenes(self.folder, state["scenes"], self.data.names)
             self.place = _Place(**state["place"])
@@ -172,6 +174,7 @@ class _Run:
             self._optimiser_states = state["optimisers"]
             log.info("going on after %d steps, in phase %d", self.place.total, self.place.phase + 1)
         if self.fabric.global_rank == 0:
+            self.folder.write_json("data.json", self.data.described(self.labels))
             self.board = TrainingLog(self.folder.path / "log", self.labels, self.place.total)
 
     def save(self) -> None:
@@ -323,8 +326,8 @@ def _check_scenes(folder: RunFolder, before: list[str], now: list[str]) -> None:
     if before != now:
         changed = sorted(set(before) ^ set(now))
         raise BadInput(
-            f"{folder.path} was trained on {len(before)} scenes, now there are {len(now)}; they differ in {changed[:5]}; "
-            f"bring the same scenes or choose another output"
+            f"{folder.path} was trained on {len(before)} scenes, now there are {len(now)}; "
+            f"they differ in {changed[:5]}; bring the same scenes or choose another output"
         )
 
 
@@ -349,7 +352,6 @@ def _finish(run: _Run, command: str) -> dict:
         }
         checkpoint.save(folder.path / f"{kind}.safetensors", trained.network, trained.config, run.labels, provenance)
     run.board.add_scores(scores, run.place.total)
-    run.board.close()
     for name, reason in run.data.left_out:
         log.warning("left out: %s: %s", name, reason)
     folder.write_json("data.json", run.data.described(run.labels))

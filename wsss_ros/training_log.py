@@ -53,7 +53,9 @@ class TrainingLog:
             if score is not None and score["miou"] is not None:
                 self.writer.add_scalar(f"val_miou/{kind}", score["miou"], step)
 
-    def add_pictures(self, networks: dict[str, nn.Module], inputs: Sequence[str], shown: list[Batch], step: int) -> None:
+    def add_pictures(
+        self, networks: dict[str, nn.Module], inputs: Sequence[str], shown: list[Batch], step: int
+    ) -> None:
         """Class activation maps of the ``shown`` samples, a picture each."""
         modes = {kind: network.training for kind, network in networks.items()}
         for network in networks.values():

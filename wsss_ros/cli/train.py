@@ -37,17 +37,18 @@ def train(
     )
     for part in (settings.data.train, settings.data.val):
         _ensure_rooms(part, workers)
-    console = Console(quiet=not devices.is_first(settings))
+    first = devices.is_first(settings)
+    console = Console(quiet=not first)
     command = shlex.join(["wsss", "train", *sys.argv[2:]])
     try:
         with _progress(console) as report:
             scores = training.train(settings, command, report)
-    except training.Interrupted as stopped:
+    except training.Interrupted as stopped:  # the other processes end with 0: a failure of theirs would kill the first
         console.print(f"{stopped}: {command}", soft_wrap=True)
-        raise typer.Exit(128 + stopped.signal) from stopped
+        raise typer.Exit(first * (128 + stopped.signal)) from stopped
     except training.TrainingDiverged as diverged:
-        typer.secho(f"wsss: {diverged}", fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from diverged
+        Console(stderr=True, quiet=not first).print(f"wsss: {diverged}", style="red", soft_wrap=True, markup=False)
+        raise typer.Exit(int(first)) from diverged
     if any(scores.values()):
         _print(console, {kind: score for kind, score in scores.items() if score})
     console.print(f"weights, configuration, curves and scores: {settings.output}")
