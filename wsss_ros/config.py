@@ -284,6 +284,9 @@ class JointPhase(TaggedPhase):
         "sigmoid", description="Of the largest logit (eqs. 6, 10): its sigmoid, itself, or 1 for every pixel and point."
     )
     class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
+    centred_features: bool = Field(
+        False, description="Take the mean of an image's linked features off before eqs. 8-9: correlations, not cosines."
+    )
     max_links: int = Field(0, ge=0, description="Linked points of an image used in the joint losses; 0 for all.")
 
     @property

@@ -41,17 +41,27 @@ def image_to_point_loss(
 
 
 def point_to_image_loss(
-    image_features: Float[Tensor, "N D"], point_features: Float[Tensor, "N E"], weight: Float[Tensor, "N"]
+    image_features: Float[Tensor, "N D"],
+    point_features: Float[Tensor, "N E"],
+    weight: Float[Tensor, "N"],
+    centred: bool = False,
 ) -> Float[Tensor, ""]:
     """The image features of linked pixels learn to be as alike as the points' features are, eqs. 8-11.
 
     Both are brought to unit length; the loss is the mean over all pairs (a, b) of
     ``weight_a weight_b |z2_a . z2_b - z3_a . z3_b|``. Only the image features carry a gradient. No N x N matrix
     is ever held: memory grows with N (D + E), time with N^2. Zero without points.
+
+    ``centred`` takes the mean over the N points from either side's features first, which makes S a matrix of
+    correlations rather than of cosines. Features behind a ReLU are never negative, so their cosines are all large,
+    and learning those draws all image features together, whatever they show.
     """
     if not len(weight):
         return image_features.sum()
-    unit, target = (F.normalize(_exact(features), dim=1) for features in (image_features, point_features.detach()))
+    sides = [_exact(features) for features in (image_features, point_features.detach())]
+    if centred:
+        sides = [features - features.mean(dim=0) for features in sides]
+    unit, target = (F.normalize(features, dim=1) for features in sides)
     return _CorrelationLoss.apply(unit, target, _exact(weight.detach()))
 
 

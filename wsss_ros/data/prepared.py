@@ -119,17 +119,20 @@ def _one(scene: Scene, labels: LabelSpace, cache: Path, settings: tuple) -> Prep
     folder = getattr(scene, "folder", None)
     if folder is None:
         return PreparedScene(scene.name, **_arrays(scene, labels, *settings))
-    place = cache / f"{scene.name}-{_key(Path(folder), labels, settings)}"
+    place = cache / f"{scene.name}-{_key(scene, labels, settings)}"
     if not place.is_dir():
         _store(place, _arrays(scene, labels, *settings))
     return PreparedScene(scene.name, **{file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")})
 
 
-def _key(folder: Path, labels: LabelSpace, settings: tuple) -> str:
-    """Changes with every file of the scene, every class and every setting."""
-    files = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
-    content = [(str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns) for path, stat in files]
-    described = json.dumps([_FORMAT, str(folder.resolve()), labels.names, settings, content])
+def _key(scene: Scene, labels: LabelSpace, settings: tuple) -> str:
+    """Changes with every file that the scene is read from, its frames, every class and every setting."""
+    content = []
+    for source in getattr(scene, "sources", (scene.folder,)):
+        files = sorted(source.rglob("*")) if source.is_dir() else [source]
+        stats = [(path, path.stat()) for path in files if path.is_file()]
+        content += [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    described = json.dumps([_FORMAT, scene.name, len(scene), labels.names, settings, content])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

@@ -74,7 +74,8 @@ class Joint:
 
     def point_to_image(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 8-11: what the point network finds alike, the image network shall find alike."""
-        return point_to_image_loss(at.z2, at.z3.detach(), confidence(at.a3.detach(), self.phase.confidence))
+        weight = confidence(at.a3.detach(), self.phase.confidence)
+        return point_to_image_loss(at.z2, at.z3.detach(), weight, self.phase.centred_features)
 
     def _linked(self, batch: Batch, *maps: Tensor) -> Iterator[Linked]:
         """Both networks' outputs where they meet, eq. 4, one cloud and image after the other."""
