@@ -19,23 +19,31 @@ COMMANDS = {
     "train": "Train networks from class tags.",
     "evaluate": "Score networks, or what they wrote, on labelled scenes.",
     "segment": "Write labels of a scene or a bag as PLY and PNG.",
-    "bench": "Print speeds beside their baselines.",
+    "bench": "Print speeds; train and report the ablation.",
 }
 
 
 class Deferred(TyperCommand):
     """A subcommand that is imported when it runs, so that `wsss --help` stays quick."""
 
+    def __init__(self, name: str, help: str, module: str = ""):
+        super().__init__(name, help=help)
+        self.module = module or name
+
     def make_context(self, info_name, args, parent=None, **extra):
-        return _import_command(self.name).make_context(info_name, args, parent=parent, **extra)
+        return _import_command(self.module).make_context(info_name, args, parent=parent, **extra)
 
 
 class Commands(TyperGroup):
+    """Subcommands whose files are ``PREFIX`` + name."""
+
+    HELP, PREFIX = COMMANDS, ""
+
     def list_commands(self, ctx) -> list[str]:
-        return [name for name in COMMANDS if find_spec(f"wsss_ros.cli.{name}")]
+        return [name for name in self.HELP if find_spec(f"wsss_ros.cli.{self.PREFIX}{name}")]
 
     def get_command(self, ctx, name: str):
-        return Deferred(name, help=COMMANDS[name]) if name in self.list_commands(ctx) else None
+        return Deferred(name, self.HELP[name], self.PREFIX + name) if name in self.list_commands(ctx) else None
 
 
 app = typer.Typer(
@@ -63,6 +71,8 @@ def main() -> None:
 
 def _import_command(name: str):
     function = getattr(importlib.import_module(f"wsss_ros.cli.{name}"), name)
+    if isinstance(function, typer.Typer):  # it has subcommands of its own
+        return typer.main.get_command(function)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=app.info.context_settings)
     alone.command(name)(_with_plain_errors(function))
     return typer.main.get_command(alone)

@@ -1,0 +1,165 @@
+"""Pictures of an ablation: class activation maps of some rows side by side, and the curves of their losses."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from wsss_ros import pictures
+from wsss_ros.ablation.rows import ROWS, run_of
+from wsss_ros.config import AblationConfig
+from wsss_ros.data import open_scenes
+from wsss_ros.data.prepared import spread
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.labels import UNLABELLED, LabelSpace, named
+from wsss_ros.types import Scene
+
+SHOWN = {"2d": ("cls", "3d_to_2d", "both"), "3d": ("cls", "2d_to_3d", "both")}
+_SIZE = (240, 180)
+_VIEWS = 4
+_COLORS = dict(zip(ROWS, ("0.55", "#9ecae1", "#3182bd", "#fdae6b", "#e6550d", "#31a354", "#000000"), strict=True))
+
+
+def draw(entries: Sequence[dict], settings: AblationConfig) -> list[Path]:
+    """Both pictures, beside ``settings.results``; of the CAMs none when a row of the first finished seed is missing."""
+    written = []
+    seeds = [seed for seed in settings.seeds if _has_all(entries, seed)]
+    if seeds:
+        written.append(pictures.save(cams(settings, seeds[0]), f"{settings.results}_cams.png"))
+    written.append(pictures.save(curves(entries, settings), f"{settings.results}_curves.png"))
+    return written
+
+
+def _has_all(entries: Sequence[dict], seed: int) -> bool:
+    there = {entry["row"] for entry in entries if entry["seed"] == seed}
+    return there >= {row for rows in SHOWN.values() for row in rows}
+
+
+# --- class activation maps ---
+
+
+def cams(settings: AblationConfig, seed: int) -> Image.Image:
+    """Views and clouds of val, their truth, and what the networks make of them among the tagged classes (eq. 5)."""
+    labels = named(settings.labels)
+    scenes, _ = open_scenes(settings.data.val, labels)
+    scenes = [scenes[index] for index in spread(len(scenes), _VIEWS)]
+    shown: set[int] = set()
+    upper = _image_rows(settings, seed, scenes, labels, shown)
+    lower = _cloud_rows(settings, seed, scenes[: _VIEWS // 2], labels, shown)
+    rows = [(["image", "truth", *SHOWN["2d"]], upper), (["cloud", "truth", *SHOWN["3d"]], lower)]
+    sheets = [pictures.sheet(titles, content) for titles, content in rows]
+    names = [labels.names[index] for index in sorted(shown)]
+    return _smaller(_stacked([*sheets, pictures.legend(labels, names, sheets[0].width)]))
+
+
+def _image_rows(
+    settings: AblationConfig, seed: int, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
+) -> list[list[np.ndarray]]:
+    segmenters = [ImageSegmenter(path, settings.device) for path in _weights(settings, seed, "2d", "image")]
+    rows = []
+    for scene in scenes:
+        index = _richest(scene)
+        frame, truth = scene.frame(index), scene.frame_truth(index)
+        present = labels.multi_hot(scene.image_tags(index))
+        maps = [truth, *(segmenter(frame, present=present)[0] for segmenter in segmenters)]
+        shown |= _classes(maps)
+        rows.append([_fit(frame.rgb), *(_fit(_painted(found, labels)) for found in maps)])
+    return rows
+
+
+def _cloud_rows(
+    settings: AblationConfig, seed: int, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
+) -> list[list[np.ndarray]]:
+    points = settings.point.augment.points
+    weights = _weights(settings, seed, "3d", "point")
+    segmenters = [CloudSegmenter(path, settings.device, points=points) for path in weights]
+    rows = []
+    for scene in scenes:
+        cloud, present = scene.cloud, labels.multi_hot(scene.tags)
+        up = (0.0, 0.0, 1.0) if scene.world_up is None else tuple(map(float, scene.world_up))
+        maps = [scene.cloud_truth(), *(segmenter(cloud, up, present)[0] for segmenter in segmenters)]
+        shown |= _classes(maps)
+        colors = [np.full(cloud.xyz.shape, 160, np.uint8) if cloud.rgb is None else cloud.rgb]
+        colors += [_painted(found, labels) for found in maps]
+        rows.append([pictures.render_cloud(cloud.xyz, color, size=_SIZE) for color in colors])
+    return rows
+
+
+def _weights(settings: AblationConfig, seed: int, domain: str, kind: str) -> list[Path]:
+    runs = [run_of(row, seed, settings) for row in SHOWN[domain]]
+    return [Path(settings.output) / run.name / f"{kind}.safetensors" for run in runs]
+
+
+def _richest(scene: Scene) -> int:
+    """The frame with most tags, of a few."""
+    return max(spread(len(scene), 12), key=lambda index: len(scene.image_tags(index) or ()))
+
+
+def _classes(maps: Sequence[np.ndarray]) -> set[int]:
+    return {int(index) for found in maps for index in np.unique(found) if index != UNLABELLED}
+
+
+def _painted(found: UInt8[np.ndarray, "..."], labels: LabelSpace) -> UInt8[np.ndarray, "... 3"]:
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(labels)] = labels.colors
+    return table[found]
+
+
+def _fit(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    return np.asarray(Image.fromarray(picture).resize(_SIZE, Image.Resampling.BILINEAR))
+
+
+def _stacked(pages: Sequence[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (max(page.width for page in pages), sum(page.height for page in pages)), "white")
+    top = 0
+    for page in pages:
+        whole.paste(page, (0, top))
+        top += page.height
+    return whole
+
+
+def _smaller(page: Image.Image) -> Image.Image:
+    """256 colours: a third of the bytes, and hardly to be seen."""
+    return page.quantize(256, dither=Image.Dither.NONE)
+
+
+# --- curves ---
+
+
+def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
+    """Every loss of the joint phase against the epoch, a line a row: mean over seeds, the band from least to largest."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    by_row = dict(_losses(entries, settings))
+    terms = list(dict.fromkeys(term for runs in by_row.values() for term in runs))
+    figure = Figure(figsize=(10, 3.1 * -(-len(terms) // 2)), dpi=80, layout="constrained")
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots(-(-len(terms) // 2), 2, squeeze=False).ravel()
+    for axis, term in zip(axes, terms, strict=False):
+        for row, runs in by_row.items():
+            if term in runs:
+                values, epochs = runs[term], np.arange(1, runs[term].shape[1] + 1)
+                axis.plot(epochs, values.mean(0), color=_COLORS[row], label=row, linewidth=1.6)
+                axis.fill_between(epochs, values.min(0), values.max(0), color=_COLORS[row], alpha=0.15, linewidth=0)
+        axis.set_title(term, fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=7)
+    for axis in axes[len(terms) :]:
+        axis.set_axis_off()
+    canvas.draw()
+    return _smaller(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+
+
+def _losses(entries: Sequence[dict], settings: AblationConfig) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Row by row its losses [seed, epoch] by name, nan where an epoch goes without (the warm-up)."""
+    for row in ROWS:
+        seeds = sorted({entry["seed"] for entry in entries if entry["row"] == row})
+        folders = [Path(settings.output) / run_of(row, seed, settings).name for seed in seeds]
+        runs = [json.loads((folder / "curves.json").read_text())[-1]["epochs"] for folder in folders]
+        if runs:
+            terms = dict.fromkeys(term for run in runs for epoch in run for term in epoch)
+            yield row, {t: np.array([[epoch.get(t, np.nan) for epoch in run] for run in runs]) for t in terms}

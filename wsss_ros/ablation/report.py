@@ -1,0 +1,174 @@
+"""The results of an ablation as JSON and as a page that a person reads."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
+from wsss_ros.ablation.rows import ROWS
+from wsss_ros.config import AblationConfig, PhaseConfig, RecognisePhase, SceneSetConfig
+
+MEANING = {
+    "cls": "classification alone (eqs. 1-2), each network for itself",
+    "3d_to_2d_plain": "3D-to-2D loss (eqs. 8-11), without confidence",
+    "3d_to_2d": "3D-to-2D loss (eqs. 8-11)",
+    "2d_to_3d_plain": "2D-to-3D loss (eqs. 5-7), without confidence",
+    "2d_to_3d": "2D-to-3D loss (eqs. 5-7)",
+    "both": "both directions (eq. 12)",
+    "supervised": "dense labels, the ceiling",
+}
+_TITLES = {"2d": "2D (images)", "3d": "3D (clouds)"}
+
+
+def write(entries: Sequence[dict], settings: AblationConfig, config: str, pictures: Sequence[Path] = ()) -> list[Path]:
+    """``settings.results`` with .json and .md: the entries, and the page made of them; returns both paths."""
+    data, page = (Path(f"{settings.results}{ending}") for ending in (".json", ".md"))
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+    page.write_text("\n".join(markdown(entries, settings, config, [path.name for path in pictures])) + "\n")
+    return [data, page]
+
+
+def markdown(entries: Sequence[dict], settings: AblationConfig, config: str, pictures: Sequence[str]) -> list[str]:
+    """The lines of the page."""
+    scored = [chosen for chosen in PAPER if any(entry["set"] == chosen for entry in entries)]
+    seeds = sorted({entry["seed"] for entry in entries})
+    lines = ["# The ablation on procedural rooms", ""]
+    lines += [f"Mean ± standard deviation of mIoU in percent over {len(seeds)} seeds; the paper's column is one run's.", ""]
+    lines += ["## Verdict", "", *(f"- {sentence}" for sentence in verdict(entries))]
+    lines += [f"- Missing: {told}." for told in _missing(entries, scored)]
+    for chosen in scored:
+        lines += ["", f"## {_heading(chosen)}", "", *_set_text(chosen), "", *_tables(entries, chosen)]
+    lines += ["", "## All rows in both domains", "", *_all_rows(entries, scored)]
+    lines += ["", "## IoU of each class on val, percent, mean over seeds", "", *_classes(entries)]
+    for name in pictures:
+        lines += ["", f"![{_caption(name)}]({name})", "", _caption(name)]
+    return [*lines, "", "## How these came about", "", *_provenance(entries, settings, config)]
+
+
+def _heading(chosen: str) -> str:
+    return "val (as the paper's Table 2)" if chosen == "val" else "Rooms of another style (as the paper's Table 4)"
+
+
+def _set_text(chosen: str) -> list[str]:
+    if chosen == "val":
+        return ["Rooms of the kinds and looks trained on. Beside it the paper's mIoU on ScanNet's val scenes."]
+    return ["The same networks, untouched, on rooms whose palettes, proportions and kinds were never trained on. Beside it",
+            "the paper's mIoU on S3DIS after training on ScanNet."]  # fmt: skip
+
+
+def _tables(entries: Sequence[dict], chosen: str) -> list[str]:
+    lines = [f"| domain | row | what is trained | mIoU % | gain over cls | paper, {_paper_set(chosen)} |"]
+    lines += ["|---|---|---|---:|---:|---:|"]
+    for domain, title in _TITLES.items():
+        paper = PAPER[chosen][domain]
+        base = figure(entries, "cls", chosen, domain)
+        for row in [*paper, "supervised"]:
+            found = figure(entries, row, chosen, domain)
+            gain = "" if None in (found, base) or row == "cls" else f"{found.mean - base.mean:+.1f}"
+            told = f"{paper[row]:.1f}" if row in paper else ""
+            lines.append(f"| {title} | `{row}` | {MEANING[row]} | {_told(found)} | {gain} | {told} |")
+            title = ""
+    return lines
+
+
+def _paper_set(chosen: str) -> str:
+    return "ScanNet val" if chosen == "val" else "S3DIS"
+
+
+def _all_rows(entries: Sequence[dict], scored: Sequence[str]) -> list[str]:
+    columns = [(chosen, domain) for chosen in scored for domain in DOMAINS]
+    lines = ["| row | seeds | " + " | ".join(f"{chosen} {domain.upper()}" for chosen, domain in columns) + " |"]
+    lines += ["|---|---|" + "---:|" * len(columns)]
+    for row in ROWS:
+        if seeds := sorted({entry["seed"] for entry in entries if entry["row"] == row}):
+            cells = [_told(figure(entries, row, *column)) for column in columns]
+            lines.append(f"| `{row}` | {' '.join(map(str, seeds))} | {' | '.join(cells)} |")
+    return lines
+
+
+def _told(found) -> str:
+    if found is None:
+        return "-"
+    return f"{found.mean:.1f}" if found.spread is None else f"{found.mean:.1f} ± {found.spread:.1f}"
+
+
+def _classes(entries: Sequence[dict]) -> list[str]:
+    rows = [row for row in ("cls", "both", "supervised") if any(entry["row"] == row for entry in entries)]
+    columns = [(domain, row) for domain in DOMAINS for row in rows]
+    names = list(dict.fromkeys(name for entry in entries for domain in DOMAINS for name in entry[f"iou_{domain}"]))
+    lines = ["| class | " + " | ".join(f"{domain.upper()} `{row}`" for domain, row in columns) + " |"]
+    lines += ["|---|" + "---:|" * len(columns)]
+    return lines + [f"| {name} | {' | '.join(_of_class(entries, name, *column) for column in columns)} |" for name in names]
+
+
+def _of_class(entries: Sequence[dict], name: str, domain: str, row: str) -> str:
+    wanted = [entry[f"iou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, "val")]
+    values = [iou[name] for iou in wanted if name in iou]
+    return f"{sum(values) / len(values):.1f}" if values else "-"
+
+
+def _missing(entries: Sequence[dict], scored: Sequence[str]) -> list[str]:
+    seeds = sorted({entry["seed"] for entry in entries})
+    there = {(entry["row"], entry["seed"], entry["set"]) for entry in entries}
+    lacking = {row: [s for s in seeds if any((row, s, chosen) not in there for chosen in scored)] for row in ROWS}
+    return [f"`{row}` of seed {', '.join(map(str, absent))}" for row, absent in lacking.items() if absent]
+
+
+def _caption(name: str) -> str:
+    if name.endswith("_cams.png"):
+        return (
+            "Class activation maps on val, as in the paper's Figure 3: the best of the tagged classes at every pixel "
+            "and point, by networks of the first seed."
+        )
+    return "Losses of the joint phase, mean of an epoch over seeds; the band is their range."
+
+
+def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) -> list[str]:
+    rows = [entry for entry in entries if entry["set"] == "val"]
+    hours = sum(entry["seconds"] for entry in rows) / 3600
+    data = settings.data
+    lines = [
+        f"- Commands: {', '.join(f'`{told}`' for told in sorted({entry['command'] for entry in entries}))}; "
+        "the report alone: `wsss bench ablation --report-only`.",
+        f"- Configuration: `{config}`. Phase one, once a seed: {'; '.join(_phase(phase) for phase in settings.classify)}. "
+        f"Then every row: {_phase(settings.joint)}; warm-up without the 3D-to-2D loss: "
+        f"{settings.joint.warmup_epochs} epochs.",
+        f"- Networks: {_network(settings.image)} on {settings.image.augment.crop} px crops; "
+        f"{_network(settings.point)} on {settings.point.augment.points:,} points.",
+        f"- Scenes: train {_scenes(data.train)}, {data.frames_per_scene or 'all'} frames each; val {_scenes(data.val)}, "
+        f"{data.val_frames_per_scene or 'all'} frames each, all points"
+        + (f"; other {_scenes(settings.other)}." if settings.other else "."),
+        f"- Machine: {'; '.join(sorted({entry['machine'] for entry in entries}))}.",
+        f"- Time: {hours:.1f} hours of training for the joint phases of {len(rows)} runs together, "
+        f"{hours * 60 / max(1, len(rows)):.1f} minutes each.",
+        f"- Numbers and weights' hashes of every run: `{Path(settings.results).name}.json`.",
+    ]
+    if settings.pretrain is not None:
+        told = "; ".join(_phase(phase) for phase in settings.pretrain.phases)
+        lines.insert(2, f"- In place of the paper's ImageNet weights, once for all runs: {told}.")
+    return lines
+
+
+def _phase(phase: PhaseConfig) -> str:
+    parts = [f"{phase.method}, {phase.epochs} epochs of batch {phase.batch}"]
+    if isinstance(phase, RecognisePhase):
+        closeups = phase.closeups
+        parts.append(f"close-ups in {closeups.scenes} rooms of their own (seeds from {closeups.seed})")
+    for kind in ("image", "point"):
+        if (optimiser := getattr(phase, kind)) is not None:
+            parts.append(f"{kind} network {optimiser.name} {optimiser.lr:g} ({optimiser.schedule})")
+    return ", ".join(parts)
+
+
+def _network(network) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in network.options.items())
+    return f"{network.network} ({options})" if options else network.network
+
+
+def _scenes(chosen: SceneSetConfig) -> str:
+    if chosen.rooms is None:
+        return f"`{chosen.folder}`"
+    rooms = chosen.rooms
+    last = rooms.seed + rooms.scenes - 1
+    return f"{rooms.scenes} rooms of style {rooms.style} (seeds {rooms.seed} to {last})"

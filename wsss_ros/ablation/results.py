@@ -1,0 +1,201 @@
+"""The results of an ablation: one entry a run and set, what they say together, and what the paper says."""
+
+import json
+import logging
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_ros import checkpoint
+from wsss_ros.ablation.rows import ROWS, Run, run_of, scene_sets
+from wsss_ros.ablation.runs import finished
+from wsss_ros.config import AblationConfig
+from wsss_ros.types import BadInput
+
+log = logging.getLogger("wsss_ros")
+
+DOMAINS = {"2d": "image", "3d": "point"}
+# The order in which the paper's Tables 2 (ScanNet val) and 4 (S3DIS) print rows, and their mIoU in percent.
+PAPER: dict[str, dict[str, dict[str, float]]] = {
+    "val": {
+        "2d": {"cls": 33.3, "3d_to_2d_plain": 39.2, "3d_to_2d": 41.6, "both": 44.5},
+        "3d": {"cls": 16.2, "2d_to_3d_plain": 43.8, "2d_to_3d": 45.6, "both": 49.6},
+    },
+    "other": {
+        "2d": {"cls": 36.9, "3d_to_2d": 43.3, "both": 49.5},
+        "3d": {"cls": 17.5, "2d_to_3d": 48.0, "both": 54.4},
+    },
+}
+
+
+def collect(settings: AblationConfig) -> list[dict]:
+    """One entry for each finished run and set below the output, rows in the order of ROWS.
+
+    A run of another configuration is left out with a warning. Raises BadInput when no run is finished.
+    """
+    entries = []
+    for run in (run_of(row, seed, settings) for row in ROWS for seed in _seeds(settings)):
+        folder = Path(settings.output) / run.name
+        try:
+            if (folder / "run.json").is_file() and finished(run, settings):
+                entries += [_entry(run, name, folder) for name in scene_sets(settings)]
+        except BadInput as error:
+            log.warning("not among the results: %s: %s", run.name, error)
+    if not entries:
+        raise BadInput(f"{settings.output}: no run of the ablation is finished; start it with 'wsss bench ablation'")
+    return entries
+
+
+def _seeds(settings: AblationConfig) -> list[int]:
+    found = [path.name.removeprefix("seed") for path in Path(settings.output).glob("seed*")]
+    return sorted({*settings.seeds, *(int(name) for name in found if name.isdigit())})
+
+
+def _entry(run: Run, name: str, folder: Path) -> dict:
+    told, scores = (json.loads((folder / file).read_text()) for file in ("run.json", f"scores_{name}.json"))
+    trained = {kind: checkpoint.load(folder / f"{kind}.safetensors", kind) for kind in DOMAINS.values()}
+    phase, provenance = trained["image"].training["config"]["phases"][-1], trained["image"].training
+    per_epoch = provenance["samples"][-1] // min(phase["batch"], provenance["samples"][-1])
+    return {
+        "row": run.row,
+        "seed": run.seed,
+        "set": name,
+        **{f"miou_{domain}": _rounded(scores[kind]["miou"]) for domain, kind in DOMAINS.items()},
+        "command": told["command"],
+        "weights": "-".join(trained[kind].version for kind in DOMAINS.values()),
+        "epochs": phase["epochs"],
+        "steps": phase["epochs"] * per_epoch,
+        "seconds": told["seconds"],
+        "machine": told["machine"],
+        **{f"iou_{domain}": _present(scores[kind]["iou"]) for domain, kind in DOMAINS.items()},
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _present(iou: dict[str, float | None]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in iou.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """mIoU in percent of one row, set and domain over seeds; ``spread`` is their standard deviation (n - 1)."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> Figure | None:
+    """None where no run of the row was scored."""
+    values = [entry[f"miou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
+    values = tuple(value for value in values if value is not None)
+    return Figure(values) if values else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether ``better`` is above ``worse`` in one domain, in the mean over seeds, and whether by more than the spread.
+
+    ``spread`` is the larger standard deviation of the two rows. ``wins`` of ``pairs`` seeds, each against itself, went
+    to ``better``.
+    """
+
+    worse: str
+    better: str
+    margin: float
+    spread: float | None
+    wins: int
+    pairs: int
+
+    @property
+    def came_out(self) -> bool:
+        return self.margin > 0
+
+    @property
+    def is_clear(self) -> bool:
+        return self.spread is not None and self.margin > self.spread
+
+
+def compare(entries: Sequence[dict], worse: str, better: str, chosen: str, domain: str) -> Comparison | None:
+    """None where one of the rows is missing."""
+    figures = [figure(entries, row, chosen, domain) for row in (worse, better)]
+    if None in figures:
+        return None
+    spreads = [of.spread for of in figures if of.spread is not None]
+    by_seed = [_by_seed(entries, row, chosen, domain) for row in (worse, better)]
+    both = by_seed[0].keys() & by_seed[1].keys()
+    wins = sum(by_seed[1][seed] > by_seed[0][seed] for seed in both)
+    margin = figures[1].mean - figures[0].mean
+    return Comparison(worse, better, margin, max(spreads) if len(spreads) == 2 else None, wins, len(both))
+
+
+def order(entries: Sequence[dict], chosen: str, domain: str) -> list[Comparison]:
+    """The paper's order, row against the row before it, as far as there are runs; both rows named as in ROWS."""
+    rows = [*PAPER[chosen][domain], "supervised"]
+    rows = [row for row in rows if figure(entries, row, chosen, domain)]
+    return [compare(entries, *pair, chosen, domain) for pair in zip(rows, rows[1:], strict=False)]
+
+
+def _by_seed(entries: Sequence[dict], row: str, chosen: str, domain: str) -> dict[int, float]:
+    wanted = [entry for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
+    return {entry["seed"]: entry[f"miou_{domain}"] for entry in wanted if entry[f"miou_{domain}"] is not None}
+
+
+def verdict(entries: Sequence[dict]) -> list[str]:
+    """What must show, judged by the numbers: sentences, the answer first."""
+    main = {domain: compare(entries, "cls", "both", "val", domain) for domain in DOMAINS}
+    if None in main.values():
+        return ["No verdict: on val the rows cls and both are not scored in both domains."]
+    told = [_answer(main), _most(main)]
+    for chosen in PAPER:
+        for domain in DOMAINS:
+            if comparisons := order(entries, chosen, domain):
+                told.append(_order(comparisons, chosen, domain))
+    return told
+
+
+def _answer(main: dict[str, Comparison]) -> str:
+    parts = []
+    for domain, found in main.items():
+        spread = "unknown from one seed" if found.spread is None else f"{found.spread:.1f}"
+        seeds = f"{found.wins} of {found.pairs} seeds"
+        parts.append(f"in {domain.upper()} by {found.margin:+.1f} points (spread {spread}; ahead in {seeds})")
+    both = " and ".join(parts)
+    if all(found.is_clear for found in main.values()):
+        return f"Both directions beat classification alone on val {both}: more than the spread in both domains."
+    failed = [domain.upper() for domain, found in main.items() if not found.is_clear]
+    return f"Both directions against classification alone on val: {both}. Not more than the spread: {', '.join(failed)}."
+
+
+def _most(main: dict[str, Comparison]) -> str:
+    if main["3d"].margin > main["2d"].margin:
+        return "3D gains most, as in the paper."
+    return "2D gains as much as 3D or more, other than in the paper."
+
+
+def _order(comparisons: list[Comparison], chosen: str, domain: str) -> str:
+    rows = " < ".join([comparisons[0].worse, *(found.better for found in comparisons)])
+    wrong = [found for found in comparisons if not found.came_out]
+    thin = [found for found in comparisons if found.came_out and not found.is_clear]
+    told = f"Order in {domain.upper()} on {chosen}, {rows}: "
+    if not wrong:
+        told += "came out"
+    else:
+        told += "did not come out at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.1f}{_within(f)})" for f in wrong)
+    if thin:
+        told += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.1f})" for f in thin)
+    return told + "."
+
+
+def _within(found: Comparison) -> str:
+    return ", within the spread" if found.spread is not None and -found.margin <= found.spread else ""

@@ -1,0 +1,121 @@
+"""What an ablation trains: its rows, and the training run of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_ros.config import KINDS, AblationConfig, JointPhase, PhaseConfig, SceneSetConfig, SupervisedPhase, TrainConfig
+from wsss_ros.types import BadInput
+
+# Row by row how it differs from the full method, for the same steps on the same samples from the same weights.
+ROWS: dict[str, dict] = {
+    "cls": {"image_to_point": 0.0, "point_to_image": 0.0},
+    "3d_to_2d_plain": {"image_to_point": 0.0, "confidence": "none"},
+    "3d_to_2d": {"image_to_point": 0.0},
+    "2d_to_3d_plain": {"point_to_image": 0.0, "confidence": "none"},
+    "2d_to_3d": {"point_to_image": 0.0},
+    "both": {},
+    "supervised": {"method": "supervised"},  # dense labels: the ceiling
+}
+PRETRAIN, PHASE_ONE = "pretrain", "phase_one"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run; ``row`` is a name of ROWS, PHASE_ONE or PRETRAIN. ``needs`` names the run it starts from."""
+
+    row: str
+    seed: int
+    needs: str | None
+
+    @property
+    def name(self) -> str:
+        """Also its folder below the ablation's output."""
+        return PRETRAIN if self.row == PRETRAIN else f"seed{self.seed}/{self.row}"
+
+
+def runs(settings: AblationConfig, rows: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Run]:
+    """The runs of these rows and seeds (none: all) with those they start from, in the order to start them.
+
+    Raises BadInput for a row that there is not, and when phase one leaves a network out.
+    """
+    for row in rows:
+        if row not in ROWS:
+            raise BadInput(f"no row '{row}' in the ablation; there are: {', '.join(ROWS)}")
+    for kind in KINDS:
+        if not any(getattr(phase, kind) for phase in settings.classify):
+            raise BadInput(f"classify: no phase trains the {kind} network; give one an optimiser under '{kind}:'")
+    seeds = tuple(seeds) or settings.seeds
+    first = [] if settings.pretrain is None else [run_of(PRETRAIN, settings.pretrain.seed, settings)]
+    chosen = [row for row in ROWS if row in rows or not rows]
+    starts = [run_of(PHASE_ONE, seed, settings) for seed in seeds]
+    return [*first, *starts, *(run_of(row, seed, settings) for seed in seeds for row in chosen)]
+
+
+def run_of(row: str, seed: int, settings: AblationConfig) -> Run:
+    if row == PRETRAIN:
+        return Run(row, seed, None)
+    before = PRETRAIN if settings.pretrain else None
+    return Run(row, seed, before if row == PHASE_ONE else f"seed{seed}/{PHASE_ONE}")
+
+
+def phase_of(row: str, joint: JointPhase) -> PhaseConfig:
+    """The second phase of a row: the joint phase with parts of it left out, or as many supervised steps."""
+    change = ROWS[row]
+    if change.get("method") != "supervised":
+        return joint.model_copy(update=change)
+    shared = {name: getattr(joint, name) for name in PhaseConfig.model_fields}
+    return SupervisedPhase(method="supervised", **shared)
+
+
+def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
+    """The training run's own configuration. It scores nothing itself: every run is scored on all sets afterwards."""
+    data = settings.data.model_copy(update={"val": None})
+    image, point = settings.image, settings.point
+    if run.row == PRETRAIN:
+        phases = settings.pretrain.phases
+        data = data.model_copy(update={"train": settings.pretrain.data or settings.data.train})
+        image, point = (_where_trained(kind, getattr(settings, kind), phases) for kind in KINDS)
+    else:
+        phases = settings.classify if run.row == PHASE_ONE else (phase_of(run.row, settings.joint),)
+        image, point = (_starting_from(run, kind, settings) for kind in KINDS)
+    return TrainConfig(
+        output=str(Path(settings.output) / run.name),
+        labels=settings.labels,
+        seed=run.seed,
+        device=settings.device,
+        precision=settings.precision,
+        save_every_s=settings.save_every_s,
+        data=data,
+        image=image,
+        point=point,
+        phases=phases,
+    )
+
+
+def start_weights(run: Run, settings: AblationConfig) -> dict[str, Path]:
+    """The checkpoints a run starts from, by network."""
+    if run.needs is None:
+        return {}
+    trained = settings.pretrain.phases if run.needs == PRETRAIN else settings.classify
+    kinds = [kind for kind in KINDS if _where_trained(kind, getattr(settings, kind), trained)]
+    return {kind: Path(settings.output) / run.needs / f"{kind}.safetensors" for kind in kinds}
+
+
+def scene_sets(settings: AblationConfig) -> dict[str, SceneSetConfig]:
+    """The sets that networks are scored on, by name. Raises BadInput without a val set."""
+    if settings.data.val is None:
+        raise BadInput("data.val: missing; an ablation needs labelled scenes to score on")
+    return {"val": settings.data.val} | ({} if settings.other is None else {"other": settings.other})
+
+
+def _where_trained(kind: str, network, phases: Sequence[PhaseConfig]):
+    return network if any(getattr(phase, kind) for phase in phases) else None
+
+
+def _starting_from(run: Run, kind: str, settings: AblationConfig):
+    network, weights = getattr(settings, kind), start_weights(run, settings).get(kind)
+    if weights is None:
+        return network
+    own = {"pretrained": ""} if kind == "image" else {}
+    return network.model_copy(update={"weights": str(weights), **own})

@@ -1,0 +1,133 @@
+"""``wsss bench ablation``: the rows of the paper's Table 2, trained, scored and reported."""
+
+import contextlib
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_DEFAULT = Path("config/ablation.yaml")
+
+
+def bench_ablation(
+    config: Annotated[Path, typer.Argument(help="An ablation; config/ablation_cpu.yaml is the small one.")] = _DEFAULT,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each; on a GPU it is one.")] = 2,
+    rows: Annotated[str, typer.Option(help="Only these rows, such as cls,both; empty for all.")] = "",
+    seeds: Annotated[str, typer.Option(help="Only these seeds, such as 0,1; empty for the configuration's.")] = "",
+    report_only: Annotated[bool, typer.Option("--report-only", help="Train nothing; report what is finished.")] = False,
+) -> None:
+    """Train and score the ablation's rows and write its report; rooms that are missing are generated first.
+
+    Finished runs are kept: after an interruption the same command goes on. A failed run does not stop the others.
+    """
+    from rich.console import Console
+
+    from wsss_ros import config as configuration
+    from wsss_ros.ablation import figures, report, results
+    from wsss_ros.config import AblationConfig
+
+    path = configuration.share(str(config)) if config == _DEFAULT and not config.exists() else config
+    settings, console = configuration.load(AblationConfig, path), Console()
+    failures = []
+    if not report_only:
+        failures = _train(settings, _listed(rows), _numbers(seeds), jobs, console)
+    entries = results.collect(settings)
+    pictures = figures.draw(entries, settings)
+    written = report.write(entries, settings, str(config), pictures)
+    for sentence in results.verdict(entries):
+        console.print(sentence, soft_wrap=True, highlight=False)
+    console.print(f"written: {', '.join(map(str, [*written, *pictures]))}", soft_wrap=True, highlight=False)
+    if failures:
+        typer.secho(f"wsss: {len(failures)} runs failed", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1)
+
+
+def _train(settings, rows: list[str], seeds: list[int], jobs: int, console) -> list:
+    from wsss_ros.ablation import runs as trained
+    from wsss_ros.ablation.rows import runs, scene_sets
+    from wsss_ros.cli.rooms import generate_with_progress
+
+    chosen = runs(settings, rows, seeds)
+    sets = [settings.data.train, *scene_sets(settings).values()]
+    if settings.pretrain is not None and settings.pretrain.data is not None:
+        sets.append(settings.pretrain.data)
+    for part in sets:
+        if (rooms := part.rooms) is not None:
+            options = dict(frames=rooms.frames or None, style=rooms.style, kinds=rooms.kinds)
+            generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, os.cpu_count() or 1, **options)
+    with console.status("decoding scenes"):
+        trained.prepare_scenes(settings, truth=any(run.row == "supervised" for run in chosen))
+    jobs, command = trained.at_once(settings, jobs), shlex.join(["wsss", "bench", "ablation", *_words()])
+    with _display(console, len(chosen)) as show:
+        return trained.run_all(settings, chosen, jobs, command, show)
+
+
+def _words() -> list[str]:
+    """What was said after `wsss bench ablation`."""
+    words = sys.argv[1:]
+    return words[words.index("ablation") + 1 :] if "ablation" in words else []
+
+
+def _listed(told: str) -> list[str]:
+    return [part for part in told.replace(",", " ").split() if part]
+
+
+def _numbers(told: str) -> list[int]:
+    from wsss_ros.types import BadInput
+
+    try:
+        return [int(part) for part in _listed(told)]
+    except ValueError as error:
+        raise BadInput(f"--seeds {told}: wanted whole numbers, such as 0,1,2") from error
+
+
+def _display(console, count: int):
+    return _bars(console, count) if console.is_terminal else contextlib.nullcontext(_lines(console, count))
+
+
+def _lines(console, count: int):
+    """A line for every run that is over."""
+    over = 0
+
+    def show(event) -> None:
+        nonlocal over
+        if event.what in ("kept", "done", "failed"):
+            over += 1
+            console.print(f"{over} of {count}  {_told(event)}", soft_wrap=True, highlight=False)
+
+    return show
+
+
+@contextlib.contextmanager
+def _bars(console, count: int):
+    """A bar for the whole and one for every run under way; above them a line for every run that is over."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+        whole, tasks = bar.add_task("ablation", total=count), {}
+
+        def show(event) -> None:
+            name = event.run.name
+            if event.what == "started":
+                tasks[name] = bar.add_task(name, total=None)
+            elif event.what == "step":
+                bar.update(tasks[name], description=f"{name}: {event.phase}", completed=event.step, total=event.steps)
+            else:
+                if name in tasks:
+                    bar.remove_task(tasks.pop(name))
+                bar.console.print(_told(event), highlight=False)
+                bar.advance(whole)
+
+        yield show
+
+
+def _told(event) -> str:
+    if event.what == "kept":
+        return f"{event.run.name}: was finished"
+    if event.what == "done":
+        return f"{event.run.name}: done in {event.seconds / 60:.1f} min"
+    return f"{event.run.name}: FAILED: {event.message}"
