@@ -336,7 +336,8 @@ def test_bad_scenes_are_left_out_and_named(root, labels, tmp_path, caplog):
     written(tmp_path / "train", labels, range(6))
     written(tmp_path / "val", labels, [100, 101])
     (tmp_path / "train" / "scene1" / "tags.csv").write_text("frame,tags\nscene,\n")
-    (tmp_path / "train" / "scene2" / "scene2_vh_clean_2.ply").write_bytes(b"ply\n")
+    for image in (tmp_path / "train" / "scene2" / "color").iterdir():
+        image.write_bytes(b"")
     (tmp_path / "train" / "scene3" / "tags.csv").write_text("frame,tags\nscene,dragon\n")
     (tmp_path / "train" / "empty").mkdir()
     (tmp_path / "val" / "scene101" / "scene101_vh_clean_2.labels.ply").write_bytes(b"ply\n")

@@ -27,7 +27,7 @@ from wsss_ros.methods.supervised import Supervised
 from wsss_ros.metrics import ConfusionMatrix
 from wsss_ros.run_data import RunData
 from wsss_ros.run_folder import RunFolder
-from wsss_ros.training_log import Progress, TrainingLog, fixed_batches
+from wsss_ros.training_log import EVERY, Progress, TrainingLog, fixed_batches
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -218,6 +218,7 @@ class _Run:
             place.advance(name, terms, per_epoch)
             self.report(Progress(name, done + 1, steps, terms, step.epoch + 1, phase.epochs))
             self._show(phase, name, terms, rates, shown)
+            stopping = stopping or (self.fabric.world_size == 1 and stop.number is not None)
             if stopping or place.step == 0 or time.monotonic() - saved_at >= settings.save_every_s:
                 self.save()
                 saved_at = time.monotonic()
@@ -273,8 +274,9 @@ class _Run:
     def _show(self, phase: PhaseConfig, name: str, terms: dict, rates: dict, shown: list[Batch]) -> None:
         if self.board is None:
             return
-        self.board.add_step(name, self.place.total, terms, rates)
         ended, epoch = self.place.step == 0, self.place.epoch
+        if ended or self.place.total % EVERY == 0:
+            self.board.add_step(name, self.place.total, terms, rates)
         if ended and (epoch == phase.epochs or epoch % math.ceil(phase.epochs / 5) == 0):
             networks = {kind: self.networks[kind] for kind in phase.networks}
             self.board.add_pictures(networks, self._point_inputs, shown, self.place.total)

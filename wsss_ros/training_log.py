@@ -16,7 +16,7 @@ from wsss_ros.data.samples import Batch, collate
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks.classifier import normalise_images, point_features, upsample
 
-_EVERY = 10  # steps between two points of a curve
+EVERY = 10  # steps between two points of a curve
 _SHOWN = 4  # samples whose CAMs are drawn
 _CLASSES = 4  # classes of one image whose CAMs are drawn
 
@@ -41,8 +41,7 @@ class TrainingLog:
         self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add_step(self, phase: str, step: int, terms: dict[str, float], rates: dict[str, float]) -> None:
-        if step % _EVERY:
-            return
+        """Losses and learning rates of one step."""
         for name, value in terms.items():
             self.writer.add_scalar(f"{phase}/{name}", value, step)
         for kind, rate in rates.items():
