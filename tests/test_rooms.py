@@ -56,7 +56,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_pieces_stay_in_their_box_and_stand_on_the_floor(name, style, labels):
     kit = Kit(np.random.default_rng(0), style_named(style))
-    for _ in range(6):
+    for _ in range(4):
         piece = BUILDERS[name](kit)
         own = np.concatenate([part.mesh.vertices for part in piece.parts if part.label])
         half = np.array(piece.size[:2]) / 2
@@ -182,12 +182,12 @@ def test_pupils_face_the_board(other_plans):
 
 def test_kinds_and_style_are_chosen_and_named(tmp_path):
     options = dict(frames=2, size=(64, 48))
-    scenes = rooms.generate_set(tmp_path, 3, seed=0, style="other", **options)
-    scenes += rooms.generate_set(tmp_path, 6, seed=0, kinds=("office", "studio"), **options)
-    assert [f.name for f in scenes][:4] == ["other0000_00", "other0001_00", "other0002_00", "room0000_00"]
+    scenes = rooms.generate_set(tmp_path, 2, seed=0, style="other", **options)
+    scenes += rooms.generate_set(tmp_path, 3, seed=0, kinds=("office", "studio"), **options)
+    assert [f.name for f in scenes][:3] == ["other0000_00", "other0001_00", "room0000_00"]
     types = [next(x for x in (f / f"{f.name}.txt").read_text().splitlines() if "sceneType" in x) for f in scenes]
-    assert all(t.endswith(" (style other)") for t in types[:3]) and not any("style" in t for t in types[3:])
-    assert set(types[3:]) == {"sceneType = Office", "sceneType = Apartment"}
+    assert all(t.endswith(" (style other)") for t in types[:2]) and not any("style" in t for t in types[2:])
+    assert set(types[2:]) == {"sceneType = Office", "sceneType = Apartment"}
     again = rooms.generate(tmp_path / "again", 1, style="other", **options)
     assert _bytes(again) == _bytes(scenes[1])
     with pytest.raises(BadInput, match="cellar.*studio"):
@@ -307,7 +307,8 @@ def test_scene_is_read_back_in_scannets_layout(scene, folder, labels):
     assert (camera.width, camera.height) == (320, 240)
     assert camera.fx == pytest.approx(577.870605 / 2) and camera.cx == pytest.approx(319.5 * 319 / 639)
     stamps = np.array([scene.frame(k).stamp_ns for k in range(3)])
-    assert np.allclose(np.diff(stamps), rooms.STRIDE / 30 * 1e9, atol=2)
+    steps = np.diff(stamps) / (rooms.STRIDE / 30 * 1e9)  # of a longer walk, for these are few views
+    assert (steps > 0.9).all() and np.allclose(steps, np.round(steps), atol=1e-6)
     assert len({scene.image_tags(k) for k in range(len(scene))}) >= 5
     aligned = scene.cloud.xyz @ scene.axis_alignment[:3, :3].T + scene.axis_alignment[:3, 3]
     assert not np.allclose(scene.axis_alignment, np.eye(4), atol=0.1)

@@ -253,7 +253,7 @@ OTHER_MATERIALS = {
 OTHER_SIZES = {
     "room.height": (2.9, 3.8), "door.w": (0.9, 1.15), "door.h": (2.15, 2.45), "window.w": (1.1, 2.4),
     "window.z": (0.3, 0.6), "window.h": (1.5, 2.1),
-    "chair.w": (0.46, 0.6), "chair.seat": (0.36, 0.42), "chair.back": (0.55, 0.8), "stool.seat": (0.38, 0.5),
+    "chair.w": (0.46, 0.6), "chair.seat": (0.36, 0.42), "chair.back": (0.5, 0.7), "stool.seat": (0.38, 0.5),
     "table.w": (1.2, 2.4), "table.h": (0.58, 0.68), "table.top": (0.06, 0.11), "coffee.w": (0.9, 1.5),
     "coffee.h": (0.22, 0.32), "round.r": (0.5, 0.8), "conference.w": (1.8, 3.2), "desk.h": (0.62, 0.7),
     "desk.d": (0.7, 0.95),
@@ -262,7 +262,8 @@ OTHER_SIZES = {
     "low.h": (0.3, 0.5), "low.w": (1.2, 2.2), "file.h": (1.3, 1.9), "shelf.h": (1.7, 2.6), "shelf.gap": (0.4, 0.55),
     "shelf.d": (0.36, 0.48),
     "counter.h": (0.78, 0.86), "counter.d": (0.66, 0.76), "fridge.w": (0.6, 0.8), "fridge.h": (1.85, 2.15),
-    "toilet.h": (0.34, 0.38), "toilet.d": (0.74, 0.84), "basin.w": (0.6, 0.8), "basin.h": (0.7, 0.78),
+    "toilet.h": (0.34, 0.38), "toilet.d": (0.58, 0.64), "toilet.w": (0.43, 0.48),
+    "basin.w": (0.46, 0.58), "basin.h": (0.7, 0.78),
     "tub.w": (1.25, 1.4), "tub.h": (0.58, 0.72), "stall.w": (0.95, 1.15), "picture.w": (0.8, 1.6),
     "picture.h": (0.6, 1.2), "picture.z": (0.95, 1.3), "radiator.w": (0.4, 0.6), "radiator.h": (0.9, 1.5),
 }
