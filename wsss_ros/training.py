@@ -227,8 +227,20 @@ class _Run:
         for kind in self.optimisers:
             devices.share_statistics(self.fabric, self.networks[kind])
         self.optimisers = {}
+        if at + 1 < len(settings.phases) and self.board is not None:
+            place.curves[-1]["val"] = self._scores_between(phase)
         place.next_phase()
         self.save()
+
+    def _scores_between(self, phase: PhaseConfig) -> dict[str, dict]:
+        """What the networks of a phase reach on val, so that the next phase can be held against it."""
+        if not self.data.val or phase.method == "recognise":
+            return {}
+        scores = {}
+        for kind in phase.networks:
+            trained = network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels)
+            scores[kind] = _score(self, kind, trained)
+        return scores
 
     def _step(self, method: Method, batch: Batch, stop: Stop) -> tuple[dict[str, float], str, bool]:
         """One step of all optimisers: the losses, what is not finite, and whether a signal came to any process."""
@@ -350,6 +362,7 @@ def _finish(run: _Run, command: str) -> dict:
             "config": settings.model_dump(mode="json"),
             "samples": [len(run.samples[index]) for index in phases],
             "val": scores[kind],
+            "val_by_phase": {curve["phase"]: curve.get("val", {}).get(kind) for curve in run.place.curves[:-1]},
             "losses": [epoch for index in phases for epoch in run.place.curves[index]["epochs"]],
         }
         checkpoint.save(folder.path / f"{kind}.safetensors", trained.network, trained.config, run.labels, provenance)
