@@ -25,7 +25,8 @@ def test_demo(tmp_path, labels, ros_environment):
     written(tmp_path, labels, [0])
     torch.manual_seed(0)
     for kind, network in TINY.items():
-        checkpoint.save(tmp_path / f"{kind}.safetensors", network.build(labels), network, labels)
+        training = {"command": "wsss train x", "val": {"miou": 41.5}, "val_by_phase": {"1 classify": {"miou": 12.25}}}
+        checkpoint.save(tmp_path / f"{kind}.safetensors", network.build(labels), network, labels, training)
     command = [sys.executable, "-m", "wsss_ros.cli.main", "demo", "--scene", tmp_path / "scene0"]
     command += ["--out", tmp_path / "out", "--hz", "4", "--image-weights", tmp_path / "image.safetensors"]
     command += ["--cloud-weights", tmp_path / "point.safetensors"]
@@ -41,6 +42,9 @@ def test_demo(tmp_path, labels, ros_environment):
         assert 0 < figures["median"] <= figures["p95"]
         file = tmp_path / f"{'image' if node == 'image_segmenter' else 'point'}.safetensors"
         assert report["diagnostics"][node]["weights"] == checkpoint.load(file).version
+    assert report["weights"]["point"]["val_miou"] == 41.5
+    assert report["weights"]["image"]["val_miou_before"] == {"1 classify": 12.25}
+    assert "joint 2D-3D" in done.stdout and "12.2" in done.stdout and "41.5" in done.stdout
     vertices = ply.read(out / "cloud.ply")
     assert len(vertices) == report["cloud_points"] and vertices["label"].max() < 20
     for name in ("frames.png", "cloud.png"):

@@ -41,12 +41,25 @@ def demo(
     played, published = scoring.read_played(bag), scoring.read_published(recording)
     report = {"scene": scene.name, "seconds": round(time.monotonic() - began, 1), "replay_rate": rate}
     report |= scoring.report(played, published, labels)
+    report["weights"] = {"image": _origin(image_weights, "image"), "point": _origin(cloud_weights, "point")}
     (out / "report.json").write_text(json.dumps(report, indent=1))
     pictures = _draw(played, published, labels, out)
     _print(console, report, pictures, out)
     if not report["images_answered"] or not report["cloud_points"]:
         console.print("[red]the nodes did not answer; their output above and report.json say why")
         raise typer.Exit(1)
+
+
+def _origin(weights: str, kind: str) -> dict:
+    """What a checkpoint says of its training: version, command, and val mIoU after each phase that was scored."""
+    from wsss_ros import checkpoint
+    from wsss_ros.inference import SHIPPED
+
+    loaded = checkpoint.load(weights or SHIPPED / f"{kind}.safetensors", kind)
+    known = loaded.training
+    phases = {name: val["miou"] for name, val in (known.get("val_by_phase") or {}).items() if val}
+    last = (known.get("val") or {}).get("miou")
+    return {"version": loaded.version, "command": known.get("command"), "val_miou": last, "val_miou_before": phases}
 
 
 def _unseen_room(out: Path, seed: int) -> Path:
@@ -203,11 +216,25 @@ def _print(console, report: dict, pictures: list[Path], out: Path) -> None:
         f"{report['images_answered']} of {report['images_played']} images answered, {report['image_rate_hz']} Hz; "
         f"cloud of {report['cloud_points']} points; {report['seconds']} s in all"
     )
+    _print_origins(console, report["weights"])
     for node, causes in report["drops"].items():
         for cause, count in causes.items():
             console.print(f"  {node} dropped {count}: {cause}")
     console.print("The shipped weights are trained on procedural rooms only; they have never seen a real image.")
     console.print("results: " + "  ".join(map(str, [*pictures, out / "report.json"])))
+
+
+def _print_origins(console, weights: dict[str, dict]) -> None:
+    """Val mIoU after phase one, each network alone, and after the joint phase."""
+    from rich.table import Table
+
+    if not any(origin["val_miou_before"] for origin in weights.values()):
+        return
+    table = Table("network", "phase one, alone", "joint 2D-3D", title="mIoU % of these weights on the val rooms")
+    for kind, origin in weights.items():
+        before = list(origin["val_miou_before"].values())
+        table.add_row(kind, _percent(before[-1] if before else None), _percent(origin["val_miou"]))
+    console.print(table)
 
 
 def _percent(value: float | None) -> str:
