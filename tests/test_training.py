@@ -40,6 +40,17 @@ SHORT = [{**phase, "epochs": 1} for phase in PHASES[:2]] + [{**PHASES[2], "warmu
 JOINT = SHORT[2:]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As the processes have that tests start: steps this small are no quicker on more."""
+    threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    yield
+    torch.set_num_threads(threads)
+    os.environ.pop("OMP_NUM_THREADS") if variable is None else os.environ.update(OMP_NUM_THREADS=variable)
+
+
 def values_for(root: Path, **changes) -> dict:
     return {
         "output": str(root / "run"),
@@ -338,14 +349,13 @@ def test_bad_scenes_are_left_out_and_named(root, labels, tmp_path, caplog):
     (tmp_path / "train" / "scene1" / "tags.csv").write_text("frame,tags\nscene,\n")
     for image in (tmp_path / "train" / "scene2" / "color").iterdir():
         image.write_bytes(b"")
-    (tmp_path / "train" / "scene3" / "tags.csv").write_text("frame,tags\nscene,dragon\n")
     (tmp_path / "train" / "empty").mkdir()
     (tmp_path / "val" / "scene101" / "scene101_vh_clean_2.labels.ply").write_bytes(b"ply\n")
     with caplog.at_level(logging.WARNING):
         scores = training.train(settings_for(tmp_path, phases=SHORT[1:]))
     data = json.loads((tmp_path / "run" / "data.json").read_text())
-    assert data["train"] == ["scene0", "scene4", "scene5"]
-    assert {entry["name"] for entry in data["left_out"]} == {"scene1", "scene2", "scene3", "empty", "scene101"}
+    assert data["train"] == ["scene0", "scene3", "scene4", "scene5"]
+    assert {entry["name"] for entry in data["left_out"]} == {"scene1", "scene2", "empty", "scene101"}
     assert all(f"left out: {entry['name']}: {entry['reason']}" in caplog.text for entry in data["left_out"])
     assert scores["point"]["count"] == 600
 

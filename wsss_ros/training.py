@@ -394,5 +394,5 @@ def _score(run: _Run, kind: str, trained: Checkpoint) -> dict:
         run.report(Progress(f"score {kind}", done, len(run.data.val), {}))
     if len(faults) == len(run.data.val):
         raise BadInput(f"none of {len(faults)} val scenes can be scored; the first: {faults[0][0]} {faults[0][1]}")
-    run.data.left_out.extend(faults)
+    run.data.left_out.extend(fault for fault in faults if fault not in run.data.left_out)
     return matrix.compute()
