@@ -130,7 +130,7 @@ def _smaller(page: Image.Image) -> Image.Image:
 
 
 def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
-    """Every loss of the joint phase against the epoch, a line a row: mean over seeds, the band from least to largest."""
+    """Every loss of the joint phase against the epoch, a line a row: mean over seeds, the band their range."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

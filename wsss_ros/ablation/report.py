@@ -34,7 +34,7 @@ def markdown(entries: Sequence[dict], settings: AblationConfig, config: str, pic
     scored = [chosen for chosen in PAPER if any(entry["set"] == chosen for entry in entries)]
     seeds = sorted({entry["seed"] for entry in entries})
     lines = ["# The ablation on procedural rooms", ""]
-    lines += [f"Mean ± standard deviation of mIoU in percent over {len(seeds)} seeds; the paper's column is one run's.", ""]
+    lines += [f"Mean ± standard deviation of mIoU in percent over {len(seeds)} seeds; the paper's is one run's.", ""]
     lines += ["## Verdict", "", *(f"- {sentence}" for sentence in verdict(entries))]
     lines += [f"- Missing: {told}." for told in _missing(entries, scored)]
     for chosen in scored:
@@ -53,8 +53,10 @@ def _heading(chosen: str) -> str:
 def _set_text(chosen: str) -> list[str]:
     if chosen == "val":
         return ["Rooms of the kinds and looks trained on. Beside it the paper's mIoU on ScanNet's val scenes."]
-    return ["The same networks, untouched, on rooms whose palettes, proportions and kinds were never trained on. Beside it",
-            "the paper's mIoU on S3DIS after training on ScanNet."]  # fmt: skip
+    return [
+        "The same networks, untouched, on rooms whose palettes, proportions and kinds were never trained on. Beside it "
+        "the paper's mIoU on S3DIS after training on ScanNet."
+    ]
 
 
 def _tables(entries: Sequence[dict], chosen: str) -> list[str]:
@@ -99,7 +101,9 @@ def _classes(entries: Sequence[dict]) -> list[str]:
     names = list(dict.fromkeys(name for entry in entries for domain in DOMAINS for name in entry[f"iou_{domain}"]))
     lines = ["| class | " + " | ".join(f"{domain.upper()} `{row}`" for domain, row in columns) + " |"]
     lines += ["|---|" + "---:|" * len(columns)]
-    return lines + [f"| {name} | {' | '.join(_of_class(entries, name, *column) for column in columns)} |" for name in names]
+    for name in names:
+        lines.append(f"| {name} | {' | '.join(_of_class(entries, name, *column) for column in columns)} |")
+    return lines
 
 
 def _of_class(entries: Sequence[dict], name: str, domain: str, row: str) -> str:
@@ -131,13 +135,13 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
     lines = [
         f"- Commands: {', '.join(f'`{told}`' for told in sorted({entry['command'] for entry in entries}))}; "
         "the report alone: `wsss bench ablation --report-only`.",
-        f"- Configuration: `{config}`. Phase one, once a seed: {'; '.join(_phase(phase) for phase in settings.classify)}. "
+        f"- Configuration: `{config}`. Phase one, once a seed: {'; '.join(map(_phase, settings.classify))}. "
         f"Then every row: {_phase(settings.joint)}; warm-up without the 3D-to-2D loss: "
         f"{settings.joint.warmup_epochs} epochs.",
         f"- Networks: {_network(settings.image)} on {settings.image.augment.crop} px crops; "
         f"{_network(settings.point)} on {settings.point.augment.points:,} points.",
-        f"- Scenes: train {_scenes(data.train)}, {data.frames_per_scene or 'all'} frames each; val {_scenes(data.val)}, "
-        f"{data.val_frames_per_scene or 'all'} frames each, all points"
+        f"- Scenes: train {_scenes(data.train)}, {data.frames_per_scene or 'all'} frames each; "
+        f"val {_scenes(data.val)}, {data.val_frames_per_scene or 'all'} frames each, all points"
         + (f"; other {_scenes(settings.other)}." if settings.other else "."),
         f"- Machine: {'; '.join(sorted({entry['machine'] for entry in entries}))}.",
         f"- Time: {hours:.1f} hours of training for the joint phases of {len(rows)} runs together, "

@@ -174,7 +174,7 @@ def _answer(main: dict[str, Comparison]) -> str:
     if all(found.is_clear for found in main.values()):
         return f"Both directions beat classification alone on val {both}: more than the spread in both domains."
     failed = [domain.upper() for domain, found in main.items() if not found.is_clear]
-    return f"Both directions against classification alone on val: {both}. Not more than the spread: {', '.join(failed)}."
+    return f"Both directions against classification on val: {both}. Not more than the spread: {', '.join(failed)}."
 
 
 def _most(main: dict[str, Comparison]) -> str:
@@ -191,7 +191,8 @@ def _order(comparisons: list[Comparison], chosen: str, domain: str) -> str:
     if not wrong:
         told += "came out"
     else:
-        told += "did not come out at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.1f}{_within(f)})" for f in wrong)
+        pairs = (f"{found.worse} < {found.better} ({found.margin:+.1f}{_within(found)})" for found in wrong)
+        told += "did not come out at " + ", ".join(pairs)
     if thin:
         told += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.1f})" for f in thin)
     return told + "."

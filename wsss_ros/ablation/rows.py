@@ -70,7 +70,7 @@ def phase_of(row: str, joint: JointPhase) -> PhaseConfig:
 
 def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
     """The training run's own configuration. It scores nothing itself: every run is scored on all sets afterwards."""
-    data = settings.data.model_copy(update={"val": None})
+    data = settings.data.model_copy(update={"val": None, "val_frames_per_scene": 0})
     image, point = settings.image, settings.point
     if run.row == PRETRAIN:
         phases = settings.pretrain.phases
@@ -94,12 +94,15 @@ def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
 
 
 def start_weights(run: Run, settings: AblationConfig) -> dict[str, Path]:
-    """The checkpoints a run starts from, by network."""
-    if run.needs is None:
-        return {}
-    trained = settings.pretrain.phases if run.needs == PRETRAIN else settings.classify
-    kinds = [kind for kind in KINDS if _where_trained(kind, getattr(settings, kind), trained)]
-    return {kind: Path(settings.output) / run.needs / f"{kind}.safetensors" for kind in kinds}
+    """The checkpoints a run starts from, by network: those of the run it needs, else those the configuration names."""
+    before = {None: (), PRETRAIN: settings.pretrain.phases if settings.pretrain else ()}.get(run.needs, settings.classify)
+    found = {}
+    for kind in KINDS:
+        if _where_trained(kind, getattr(settings, kind), before):
+            found[kind] = Path(settings.output) / run.needs / f"{kind}.safetensors"
+        elif getattr(settings, kind).weights:
+            found[kind] = Path(getattr(settings, kind).weights)
+    return found
 
 
 def scene_sets(settings: AblationConfig) -> dict[str, SceneSetConfig]:

@@ -224,12 +224,13 @@ def run_one(run: Run, settings: AblationConfig, command: str, report: training.R
 
 def _same_start(run: Run, settings: AblationConfig, folder: Path) -> None:
     """A run's folder belongs to the weights it started from, which a later phase one would replace."""
-    now = {kind: checkpoint.load(path, kind).version for kind, path in start_weights(run, settings).items()}
-    note = folder / "start.json"
+    paths, note = start_weights(run, settings), folder / "start.json"
+    now = {kind: checkpoint.load(path, kind).version for kind, path in paths.items()}
     if not note.is_file():
         _write_json(note, now)
-    elif json.loads(note.read_text()) != now:
-        raise BadInput(f"{folder} started from other weights than {run.needs} now holds; remove it to train it anew")
+    for kind, version in json.loads(note.read_text()).items():
+        if now.get(kind) != version:
+            raise BadInput(f"{folder} started from other weights than {paths.get(kind)}; remove it to train it anew")
 
 
 def _sets(run: Run, settings: AblationConfig) -> dict[str, SceneSetConfig]:

@@ -104,10 +104,10 @@ def _lines(console, count: int):
 @contextlib.contextmanager
 def _bars(console, count: int):
     """A bar for the whole and one for every run under way; above them a line for every run that is over."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+    with Progress(*columns, console=console) as bar:
         whole, tasks = bar.add_task("ablation", total=count), {}
 
         def show(event) -> None:
