@@ -293,7 +293,7 @@ def test_the_command_reports_and_says_what_failed(done, scenes, tmp_path, monkey
         picture = scenes / f"docs/results_{name}.png"
         assert picture.stat().st_size < 500_000 and picture.name in page
         assert np.asarray(Image.open(picture).convert("RGB")).std() > 5
-    assert "Missing: `3d_to_2d` of seed 1" in page
+    assert "- Missing: `3d_to_2d_plain` of seed 1; `3d_to_2d` of seed 1; " in page
     # One run's folder holds another configuration: it is named, the rest is reported.
     kept = scenes / "runs/seed1/cls/config.yaml"
     before = kept.read_text()
@@ -335,7 +335,7 @@ def test_verdict_where_it_did_not():
     told = results.verdict(entries)
     assert "Not more than the spread: 2D, 3D" in told[0] and "by +2.0 points (spread 4.0; ahead in 2 of 3" in told[0]
     assert told[1].startswith("2D gains as much")
-    assert "did not come out at cls < 3d_to_2d (-2.3, within the spread)" in told[2]
+    assert "did not come out at cls < 3d_to_2d (-2.33, within the spread)" in told[2]
     assert results.verdict([entries[0]])[0].startswith("No verdict")
 
 

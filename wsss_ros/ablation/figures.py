@@ -133,6 +133,7 @@ def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
     """Every loss of the joint phase against the epoch, a line a row: mean over seeds, the band their range."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     by_row = dict(_losses(entries, settings))
     terms = list(dict.fromkeys(term for runs in by_row.values() for term in runs))
@@ -146,6 +147,7 @@ def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
                 axis.fill_between(epochs, values.min(0), values.max(0), color=_COLORS[row], alpha=0.15, linewidth=0)
         axis.set_title(term, fontsize=10)
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.25)
         axis.legend(fontsize=7)
     for axis in axes[len(terms) :]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
-from wsss_ros.config import AblationConfig, PhaseConfig, RecognisePhase, SceneSetConfig
+from wsss_ros.config import KINDS, AblationConfig, PhaseConfig, RecognisePhase, SceneSetConfig
 
 MEANING = {
     "cls": "classification alone (eqs. 1-2), each network for itself",
@@ -36,13 +36,14 @@ def markdown(entries: Sequence[dict], settings: AblationConfig, config: str, pic
     lines = ["# The ablation on procedural rooms", ""]
     lines += [f"Mean ± standard deviation of mIoU in percent over {len(seeds)} seeds; the paper's is one run's.", ""]
     lines += ["## Verdict", "", *(f"- {sentence}" for sentence in verdict(entries))]
-    lines += [f"- Missing: {told}." for told in _missing(entries, scored)]
+    if missing := _missing(entries, scored):
+        lines.append(f"- Missing: {'; '.join(missing)}.")
     for chosen in scored:
         lines += ["", f"## {_heading(chosen)}", "", *_set_text(chosen), "", *_tables(entries, chosen)]
     lines += ["", "## All rows in both domains", "", *_all_rows(entries, scored)]
     lines += ["", "## IoU of each class on val, percent, mean over seeds", "", *_classes(entries)]
     for name in pictures:
-        lines += ["", f"![{_caption(name)}]({name})", "", _caption(name)]
+        lines += ["", f"![{Path(name).stem}]({name})", "", _caption(name)]
     return [*lines, "", "## How these came about", "", *_provenance(entries, settings, config)]
 
 
@@ -148,6 +149,9 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
         f"{hours * 60 / max(1, len(rows)):.1f} minutes each.",
         f"- Numbers and weights' hashes of every run: `{Path(settings.results).name}.json`.",
     ]
+    for kind in KINDS:
+        if weights := getattr(settings, kind).weights:
+            lines.insert(2, f"- The {kind} network starts from `{weights}`, as the paper's from ImageNet's weights.")
     if settings.pretrain is not None:
         told = "; ".join(_phase(phase) for phase in settings.pretrain.phases)
         lines.insert(2, f"- In place of the paper's ImageNet weights, once for all runs: {told}.")

@@ -191,10 +191,10 @@ def _order(comparisons: list[Comparison], chosen: str, domain: str) -> str:
     if not wrong:
         told += "came out"
     else:
-        pairs = (f"{found.worse} < {found.better} ({found.margin:+.1f}{_within(found)})" for found in wrong)
+        pairs = (f"{found.worse} < {found.better} ({found.margin:+.2f}{_within(found)})" for found in wrong)
         told += "did not come out at " + ", ".join(pairs)
     if thin:
-        told += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.1f})" for f in thin)
+        told += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.2f})" for f in thin)
     return told + "."
 
 

@@ -95,7 +95,7 @@ def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
 
 def start_weights(run: Run, settings: AblationConfig) -> dict[str, Path]:
     """The checkpoints a run starts from, by network: those of the run it needs, else those the configuration names."""
-    before = {None: (), PRETRAIN: settings.pretrain.phases if settings.pretrain else ()}.get(run.needs, settings.classify)
+    before = () if run.needs is None else settings.pretrain.phases if run.needs == PRETRAIN else settings.classify
     found = {}
     for kind in KINDS:
         if _where_trained(kind, getattr(settings, kind), before):
