@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsss_ros.data import augment
-from wsss_ros.data.samples import spread
+from wsss_ros.data.prepared import spread
 
 
 @settings(max_examples=40, deadline=None)

@@ -19,13 +19,23 @@ def test_they_are_small_enough_to_ship():
 def test_they_say_how_they_were_made(kind, labels):
     shipped = checkpoint.load(SHIPPED / f"{kind}.safetensors", kind, labels)
     training = shipped.training
-    assert training["command"].startswith("wsss train config/classify_rooms.yaml")
+    assert training["command"].startswith("wsss train config/joint_rooms.yaml")
     seeds = {part: training["config"]["data"][part]["rooms"] for part in ("train", "val")}
     ranges = [range(part["seed"], part["seed"] + part["scenes"]) for part in seeds.values()]
     assert not set(ranges[0]) & set(ranges[1])
     assert 0 < training["val"]["miou"] < 100 and training["val"]["count"] > 1_000_000
-    (name,) = training["losses"][0]
-    assert training["losses"][-1][name] < training["losses"][0][name]
+    assert training["config"]["phases"][-1]["method"] == "joint"
+
+
+@pytest.mark.parametrize("kind, loss", [("image", "classification_2d"), ("point", "image_to_point")])
+def test_they_learned_and_the_joint_phase_did_not_harm(kind, loss):
+    """The point network was next to nothing after phase one, as in the paper."""
+    training = checkpoint.load(SHIPPED / f"{kind}.safetensors", kind).training
+    curve = [epoch[loss] for epoch in training["losses"] if loss in epoch]
+    assert curve[-1] < curve[0]
+    (before,) = [val["miou"] for val in training["val_by_phase"].values() if val]
+    after = training["val"]["miou"]
+    assert after > 2 * before if kind == "point" else after > before - 0.5
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import typer
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A training configuration, such as config/classify_rooms.yaml.")],
+    config: Annotated[Path, typer.Argument(help="A training configuration, such as config/joint_rooms.yaml.")],
     output: Annotated[str, typer.Option(help="Folder of the run, instead of the configuration's.")] = "",
     seed: Annotated[int, typer.Option(help="Seed, instead of the configuration's; -1 keeps that.")] = -1,
     only: Annotated[
