@@ -5,7 +5,16 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "wsss_ros"
-NODES = ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay", "recorder")
+NODES = (
+    "image_segmenter",
+    "cloud_segmenter",
+    "cloud_accumulator",
+    "online_trainer",
+    "evaluator",
+    "tag_page",
+    "replay",
+    "recorder",
+)
 
 setup(
     name=NAME,
