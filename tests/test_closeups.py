@@ -48,7 +48,7 @@ def test_equal_seeds_give_equal_pictures(made, tmp_path):
 def test_a_set_keeps_what_is_there(made):
     told = []
     assert closeups.generate_set(made.parent, 1, 3, 1, lambda *done: told.append(done)) == [made]
-    assert not told and [file.name for file in made.parent.iterdir()] == [made.name]
+    assert told == [(1, 1)] and [file.name for file in made.parent.iterdir()] == [made.name]
 
 
 def test_samples(made, labels):

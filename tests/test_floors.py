@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "wsss_ros"
 
 # From the ground up. Within a line no module may import another, but modules of one folder may, without a cycle.
 FLOORS = [
-    ["types"],
+    ["types", "files"],
     ["config"],
     ["labels"],
     ["geometry", "neighbors", "sync"],

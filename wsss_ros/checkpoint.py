@@ -5,8 +5,6 @@ A checkpoint carries everything inference needs; nothing is pickled, so a foreig
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from safetensors.torch import save as serialise
 from torch import nn
 
 from wsss_ros import networks
+from wsss_ros.files import replace
 from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput
 
@@ -75,7 +74,8 @@ def save(
         "labels": labels.to_dict(),
         "training": training or {},
     }
-    _write_atomically(Path(path), serialise(tensors, metadata={"wsss_ros": json.dumps(description, sort_keys=True)}))
+    content = serialise(tensors, metadata={"wsss_ros": json.dumps(description, sort_keys=True)})
+    replace(Path(path), lambda file: file.write(content))
     return version
 
 
@@ -148,18 +148,3 @@ def _version(tensors: dict[str, torch.Tensor]) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -5,15 +5,14 @@ import json
 import logging
 import os
 import subprocess
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 import yaml
 
 from wsss_ros.config import TrainConfig
+from wsss_ros.files import replace
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -113,19 +112,3 @@ def git_state() -> dict | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file that appears under its name only when it is whole and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise

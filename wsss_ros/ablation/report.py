@@ -135,7 +135,7 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
     data = settings.data
     lines = [
         f"- Commands: {', '.join(f'`{told}`' for told in sorted({entry['command'] for entry in entries}))}; "
-        "the report alone: `wsss bench ablation --report-only`.",
+        f"the report alone: `wsss bench ablation {config} --report-only`.",
         f"- Configuration: `{config}`. Phase one, once a seed: {'; '.join(map(_phase, settings.classify))}. "
         f"Then every row: {_phase(settings.joint)}; warm-up without the 3D-to-2D loss: "
         f"{settings.joint.warmup_epochs} epochs.",
@@ -159,7 +159,7 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
 
 
 def _phase(phase: PhaseConfig) -> str:
-    parts = [f"{phase.method}, {phase.epochs} epochs of batch {phase.batch}"]
+    parts = [f"{phase.method}, {phase.epochs} epoch{"s" * (phase.epochs > 1)} of batch {phase.batch}"]
     if isinstance(phase, RecognisePhase):
         closeups = phase.closeups
         parts.append(f"close-ups in {closeups.scenes} rooms of their own (seeds from {closeups.seed})")

@@ -27,6 +27,7 @@ from wsss_ros.ablation.rows import PRETRAIN, ROWS, Run, runs, scene_sets, start_
 from wsss_ros.config import AblationConfig, SceneSetConfig
 from wsss_ros.data import open_scenes
 from wsss_ros.data.prepared import prepare
+from wsss_ros.files import replace
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
 from wsss_ros.labels import named
 from wsss_ros.run_folder import RunFolder
@@ -299,9 +300,7 @@ def machine() -> str:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1))
-    os.replace(partial, path)
+    replace(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
 
 # --- a process of its own ---

@@ -5,12 +5,8 @@ such photographs of procedural rooms: a camera is turned to a piece of furniture
 view, and the one tag is the class the camera was turned to. Rooms of their own seeds, never those of a training set.
 """
 
-import multiprocessing
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +15,13 @@ from jaxtyping import Float64, UInt8
 
 from wsss_ros.config import ImageAugment
 from wsss_ros.data import augment
+from wsss_ros.data.generated import make_missing
 from wsss_ros.data.room_layout import Room, plan
 from wsss_ros.data.room_render import Light, Sensor, World, exposure_gain, shade
 from wsss_ros.data.room_style import Kit, style_named
 from wsss_ros.data.room_walk import pose
 from wsss_ros.data.samples import Sample
+from wsss_ros.files import replace
 from wsss_ros.labels import LabelSpace, scannet20
 from wsss_ros.types import BadInput, Camera
 
@@ -69,23 +67,8 @@ def generate_set(
     **options,
 ) -> list[Path]:
     """Close-ups of the rooms ``seed .. seed + scenes - 1``; those that exist already are kept."""
-    made = files(out_folder, scenes, seed)
-    missing = [s for s, file in zip(range(seed, seed + scenes), made, strict=True) if not file.exists()]
-    if not missing:
-        return made
-    done = scenes - len(missing)
-    # spawned, not forked: the ray caster's threads do not survive a fork
-    with ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(generate, out_folder, s, **options) for s in missing]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                done += 1
-                if progress:
-                    progress(done, scenes)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return made
+    made = dict(zip(range(seed, seed + scenes), files(out_folder, scenes, seed), strict=True))
+    return make_missing(generate, out_folder, made, workers, progress, **options)
 
 
 def files(folder: str | Path, scenes: int, seed: int) -> list[Path]:
@@ -177,15 +160,8 @@ def _viewpoint(world: World, box: np.ndarray, rng: np.random.Generator) -> Float
 
 
 def _store(file: Path, images: np.ndarray, tags: np.ndarray) -> Path:
-    """Under its name only when whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.stem}.", suffix=".partial.npz", dir=file.parent)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, images=images, tags=tags)
-        os.replace(temporary, file)
+        replace(file, lambda stream: np.savez(stream, images=images, tags=tags))
     except OSError as error:
         raise BadInput(f"{file}: could not be written, and nothing of it is left: {error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return file

@@ -5,15 +5,14 @@ through (``room_walk``), seen by ray casting (``room_render``) and written by ``
 follows from the seed: the same seed gives the same bytes, in whichever process and beside however many others.
 """
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
+from wsss_ros.data.generated import make_missing
 from wsss_ros.data.room_layout import KINDS, Room, plan
 from wsss_ros.data.room_render import Light, Sensor, View, World, exposure_gain, shade
 from wsss_ros.data.room_style import Kit, Style, style_named
@@ -115,28 +114,7 @@ def generate_set(
     """
     style = options.get("style", "default")
     folders = {s: Path(out_folder) / scene_name(s, style) for s in range(seed, seed + scenes)}
-    missing = [s for s, folder in folders.items() if not folder.exists()]
-    done = scenes - len(missing)
-    for _ in _generate_all(out_folder, missing, workers, options):
-        done += 1
-        if progress:
-            progress(done, scenes)
-    if progress and not missing:
-        progress(done, scenes)
-    return list(folders.values())
-
-
-def _generate_all(out_folder: str | Path, seeds: list[int], workers: int, options: dict) -> Iterator[Path]:
-    if workers <= 1 or len(seeds) <= 1:
-        yield from (generate(out_folder, s, **options) for s in seeds)
-        return
-    # spawned, not forked: the ray caster's threads do not survive a fork
-    with ProcessPoolExecutor(min(workers, len(seeds)), multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(generate, out_folder, s, **options) for s in seeds]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    return make_missing(generate, out_folder, folders, workers, progress, **options)
 
 
 def _check(seed: int, kinds: Sequence[str], frames: int | None, size: tuple[int, int]) -> None:
