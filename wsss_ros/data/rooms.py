@@ -5,7 +5,7 @@ through (``room_walk``), seen by ray casting (``room_render``) and written by ``
 follows from the seed: the same seed gives the same bytes, in whichever process and beside however many others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
