@@ -159,7 +159,7 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
 
 
 def _phase(phase: PhaseConfig) -> str:
-    parts = [f"{phase.method}, {phase.epochs} epoch{"s" * (phase.epochs > 1)} of batch {phase.batch}"]
+    parts = [f"{phase.method}, {phase.epochs} epoch{'s' * (phase.epochs > 1)} of batch {phase.batch}"]
     if isinstance(phase, RecognisePhase):
         closeups = phase.closeups
         parts.append(f"close-ups in {closeups.scenes} rooms of their own (seeds from {closeups.seed})")
