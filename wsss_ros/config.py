@@ -163,10 +163,12 @@ class StoreConfig(Config):
     end_silence_s: float = Field(20.0, ge=0, le=3600, description="So long without a frame ends the scene; 0 never.")
     end_duration_s: float = Field(600.0, ge=0, le=86_400, description="A scene ends after this long; 0 never.")
     end_overlap: float = Field(
-        0.0, ge=0, le=1, description="A view that sees less than this share of the scene's points and depth again ends it."
+        0.0, ge=0, le=1, description="A view of whose surfaces the scene saw less than this share ends it; 0 never."
     )
     tag_tolerance_s: float = Field(1.0, ge=0, le=60, description="An image tag counts for a frame no farther in time.")
     voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel of the scene's cloud; one point each.")
+    max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels stay out of a scene's cloud.")
+    max_points: int = Field(500_000, ge=1000, le=20_000_000, description="Points of one scene's cloud; more are left out.")
     max_scenes: int = Field(200, ge=2, le=100_000, description="Scenes kept; what makes the classes least even goes first.")
     max_gb: float = Field(20.0, gt=0, le=10_000, description="Disk that the scenes may take, GB.")
 
@@ -196,7 +198,6 @@ class OnlineTrainerConfig(NodeConfig, OnlineConfig):
         0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 latency is above this; 0: never."
     )
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
-    max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels stay out of a scene's cloud.")
     frame_id: str = Field("map", description="Frame of the poses.")
     collect: bool = Field(True, description="Begin a scene by itself when views come; false waits for ~/start_scene.")
 
