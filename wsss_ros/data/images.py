@@ -79,10 +79,16 @@ def read_depth(path: str | Path) -> Float32[np.ndarray, "H W"]:
 
 def write_rgb(path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92) -> None:
     """Write a JPEG without chroma subsampling."""
+    Path(path).write_bytes(encode_jpeg(rgb, quality))
+
+
+def encode_jpeg(rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92, subsampling: str = "444") -> bytes:
+    """A JPEG in memory; ``subsampling`` of the colours is 444 (none), 422 or 420."""
     if simplejpeg is not None:
-        Path(path).write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality, colorsubsampling="444"))
-    else:
-        Image.fromarray(rgb).save(path, "JPEG", quality=quality, subsampling=0)
+        return simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality, colorsubsampling=subsampling)
+    made = io.BytesIO()
+    Image.fromarray(rgb).save(made, "JPEG", quality=quality, subsampling=("444", "422", "420").index(subsampling))
+    return made.getvalue()
 
 
 def write_uint16(path: str | Path, pixels: UInt16[np.ndarray, "H W"]) -> None:
