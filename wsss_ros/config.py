@@ -159,17 +159,17 @@ class StoreConfig(Config):
     min_turn_deg: float = Field(15.0, ge=0, le=180, description="or looks as much the same way as this.")
     max_frames: int = Field(120, ge=1, le=10_000, description="Frames of one scene; more views are not kept.")
     min_frames: int = Field(3, ge=1, le=1000, description="A scene with fewer is let go when it finishes.")
-    end_distance_m: float = Field(8.0, ge=0, le=1000, description="A view so far from the scene's first one ends it; 0 never.")
+    end_distance_m: float = Field(8.0, ge=0, le=1000, description="A view so far from the first one ends the scene; 0 never.")
     end_silence_s: float = Field(20.0, ge=0, le=3600, description="So long without a frame ends the scene; 0 never.")
     end_duration_s: float = Field(600.0, ge=0, le=86_400, description="A scene ends after this long; 0 never.")
     end_overlap: float = Field(
         0.0, ge=0, le=1, description="A view of whose surfaces the scene saw less than this share ends it; 0 never."
     )
     tag_tolerance_s: float = Field(1.0, ge=0, le=60, description="An image tag counts for a frame no farther in time.")
-    voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel of the scene's cloud; one point each.")
+    voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel of a scene's cloud; one point each.")
     max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels stay out of a scene's cloud.")
-    max_points: int = Field(500_000, ge=1000, le=20_000_000, description="Points of one scene's cloud; more are left out.")
-    max_scenes: int = Field(200, ge=2, le=100_000, description="Scenes kept; what makes the classes least even goes first.")
+    max_points: int = Field(500_000, ge=1000, le=20_000_000, description="Bound on a scene's cloud; more are left out.")
+    max_scenes: int = Field(200, ge=2, le=100_000, description="Scenes kept; those of common classes go first.")
     max_gb: float = Field(20.0, gt=0, le=10_000, description="Disk that the scenes may take, GB.")
 
 
