@@ -21,11 +21,11 @@ TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
 
 
 class NodeProcess:
-    """``python -m wsss_ros.nodes.<name>`` in a namespace of its own."""
+    """``python -m wsss_ros.nodes.<name>`` in a namespace of its own, or in ``space``."""
 
-    def __init__(self, name: str, environment: dict, log: Path, **parameters) -> None:
+    def __init__(self, name: str, environment: dict, log: Path, space: str = "", **parameters) -> None:
         # of this run: what other runs left in the domain has other names
-        self.name, self.log, self.space = name, log, f"/{name}_test_{os.getpid()}"
+        self.name, self.log, self.space = name, log, space or f"/{name}_test_{os.getpid()}"
         self.path = f"{self.space}/{name}"
         options = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
         module = f"wsss_ros.nodes.{name}"
