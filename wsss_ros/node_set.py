@@ -38,6 +38,12 @@ class Arguments(Config):
     accumulate: bool | None = Field(
         None, description="Build `cloud` from depth and poses here; by default where no bag is replayed."
     )
+    online: bool = Field(False, description="Collect tagged scenes and learn from them while the nodes run.")
+    online_folder: str | None = Field(None, description="Where scenes and weights are kept; else ~/.wsss_ros/online.")
+    evaluate: bool = Field(False, description="Score what is published against ground_truth/* topics.")
+    tag: bool = Field(False, description="Serve the web page to tag with.")
+    tag_host: str | None = Field(None, description="Its address; else 127.0.0.1. 0.0.0.0 lets other machines tag.")
+    tag_port: int | None = Field(None, ge=0, le=65_535, description="Its port; else 8080.")
     color_topic: str = Field("color/image_raw", description="Colour images; JPEGs are taken from it + '/compressed'.")
     camera_info_topic: str = Field("color/camera_info", description="Calibration of the colour images.")
     depth_topic: str = Field("depth/image_rect", description="Depth registered to the colour images.")
@@ -115,12 +121,20 @@ def processes(given: Arguments) -> list[Process]:
     ]
     if accumulate:
         chosen.append(node("cloud_accumulator", views | cloud, use_sim_time=sim_time))
+    if given.online:
+        kept = given.online_folder and str(Path(given.online_folder).expanduser().absolute())
+        learning = {"folder": kept, "image_weights": image_weights, "cloud_weights": cloud_weights}
+        chosen.append(node("online_trainer", views | cloud, use_sim_time=sim_time, round_device=given.device, **learning))
+    if given.evaluate:
+        chosen.append(node("evaluator", {}, use_sim_time=sim_time))
+    if given.tag:
+        chosen.append(node("tag_page", views, use_sim_time=sim_time, host=given.tag_host, port=given.tag_port))
     if given.bag:
         # Where the cloud is built here, the recorded one must not mix with it.
         aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
-        # The accumulator is up long before the segmenter has loaded its weights: both are waited for.
+        # The accumulator is up long before the segmenter has loaded its weights: all who take images are waited for.
         replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 60.0}
-        replayed["subscribers"] = 1 + accumulate
+        replayed["subscribers"] = 1 + accumulate + given.online
         chosen.append(node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed))
     if given.rviz:
         chosen.append(_rviz(given, sim_time))

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 COMMANDS = {
     "demo": "Take a scene through bag, nodes and replay; score and draw what they publish.",
     "up": "Start the nodes of segment.launch.py without ROS's launch.",
+    "tag": "Serve the web page to tag with, beside running nodes.",
     "rooms": "Make a data set of procedural rooms in ScanNet's layout.",
     "bag": "Write a scene as a ROS 2 bag.",
     "replay": "Play a bag or a scene folder to the nodes, with /clock.",

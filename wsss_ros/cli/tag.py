@@ -1,0 +1,29 @@
+"""`wsss tag`: the page to tag with, beside nodes that run already."""
+
+from typing import Annotated
+
+import typer
+
+from wsss_ros.cli.up import run
+from wsss_ros.node_set import Process
+
+
+def tag(
+    host: Annotated[str, typer.Option(help="Address served on; 0.0.0.0 lets other machines look and tag.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8080,
+    labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
+    namespace: Annotated[str, typer.Option(help="Namespace of the nodes that segment and learn.")] = "",
+    color_topic: Annotated[str, typer.Option(help="Colour images, shown where there is no overlay.")] = "color/image_raw",
+) -> None:
+    """Serve a web page that shows the live image, sends class tags, and steers the learner.
+
+    Examples: wsss tag · wsss tag --host 0.0.0.0 · wsss tag --namespace robot
+
+    The nodes themselves: wsss up online:=true (or, page and all: wsss up online:=true tag:=true).
+    """
+    parameters = {"host": host, "port": port, "label_space": labels}
+    remaps = {} if color_topic == "color/image_raw" else {"color/image_raw": color_topic}
+    page = Process(
+        "tag_page", module="wsss_ros.nodes.tag_page", parameters=parameters, remaps=remaps, namespace=namespace
+    )
+    raise typer.Exit(run([page]))

@@ -1,0 +1,147 @@
+"""``tag_page``: a web page that shows the live image and the learner, and sends tags and commands to it.
+
+Images are subscribed to while somebody looks, and only then: an overlay nobody wants is not even made.
+"""
+
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+
+from wsss_ros.config import TagPageConfig
+from wsss_ros.labels import named
+from wsss_ros.live_view import LiveView
+from wsss_ros.nodes import conversions
+from wsss_ros.nodes.node import MAP, SENSOR, Node, run
+from wsss_ros.page_server import PageServer, Robot
+from wsss_ros.types import BadInput
+
+TOPICS = {"overlay": "semantic_overlay/image_raw", "color": "color/image_raw"}
+LEARNER = "online_trainer"
+COMMANDS = ("start_scene", "finish_scene", "train", "rollback", "reset")
+TAGS = QoSProfile(depth=100)  # none of a burst is lost
+ANSWER_S = 20.0  # a learner that does not answer for so long is given up
+WATCH_S = 0.25
+
+
+class TagPageNode(Node):
+    name = "tag_page"
+    model = TagPageConfig
+
+    def configure(self) -> None:
+        self.labels = named(self.config.label_space)
+        self.tags = {about: self.publisher(String, f"tags/{about}", TAGS) for about in ("image", "scene")}
+        self.services = {name: self.create_client(Trigger, f"{LEARNER}/{name}") for name in COMMANDS}
+        self.services["pause"] = self.create_client(SetBool, f"{LEARNER}/pause")
+
+    def activate(self) -> None:
+        self.view, self._subscribed = LiveView(), {}
+        self._learner: tuple[dict, float] | None = None
+        robot = Robot(self.page_status, self.send_tags, self.command)
+        self.server = PageServer(self.config.host, self.config.port, self.labels, self.view, robot)
+        self._closables += [self._unsubscribe_all, self.server.close]
+        self._status = self.listen(String, f"{LEARNER}/status", self.on_learner, MAP, "learning", self._missed)
+        self.every(WATCH_S, self._subscribe_to_what_is_looked_at)
+        self.server.start()
+        if self.server.is_open:
+            self.get_logger().warning(f"whoever reaches {self.server.url} may look and tag; host: 127.0.0.1 keeps it here")
+
+    def release(self) -> None:
+        for client in getattr(self, "services", {}).values():
+            self.destroy_client(client)
+        self.services = {}
+
+    def summary(self) -> str:
+        return self.server.url
+
+    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+        return [], {"url": self.server.url, "looked at": ", ".join(sorted(self._subscribed))} if self.active else {}
+
+    # --- what comes in ---
+
+    def on_learner(self, message: String) -> None:
+        try:
+            learner = json.loads(message.data)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"learner status: not JSON ({error})") from error
+        if not isinstance(learner, dict):
+            raise BadInput(f"learner status: wanted a JSON object, got a {type(learner).__name__}")
+        self._learner = learner, time.monotonic()
+        classes = learner.get("classes", list(self.labels.names))
+        if classes != list(self.labels.names):
+            text = f"other classes: the learner's are not those of label_space {self.labels.name}; give both the same"
+            self.complain("other classes", text)
+
+    def _missed(self) -> bool:
+        """The page works without a learner; one that has been there and went silent is told."""
+        return self._learner is not None
+
+    def _subscribe_to_what_is_looked_at(self) -> None:
+        wanted = self.view.wanted()
+        for source in set(self._subscribed) - wanted:
+            self.destroy_subscription(self._subscribed.pop(source))
+        for source in wanted - set(self._subscribed):
+            self._subscribed[source] = self._subscribe_image(source)
+
+    def _subscribe_image(self, source: str) -> Any:
+        def put(message: Image) -> None:
+            self.view.put(source, conversions.stamp_ns(message.header), lambda: conversions.image_to_rgb(message))
+
+        return self.create_subscription(Image, TOPICS[source], put, SENSOR)
+
+    def _unsubscribe_all(self) -> None:
+        while self._subscribed:
+            self.destroy_subscription(self._subscribed.popitem()[1])
+
+    # --- what the page asks for, on its threads ---
+
+    def page_status(self) -> dict:
+        learner, at = self._learner or (None, None)
+        classes = zip(self.labels.names, self.labels.colors, strict=True)
+        return {
+            "classes": [{"name": name, "color": list(color)} for name, color in classes],
+            "images": self.view.ages_s(),
+            "topics": {source: self.resolve_topic_name(topic) for source, topic in TOPICS.items()},
+            "listeners": {about: publisher.get_subscription_count() for about, publisher in self.tags.items()},
+            "learner": learner,
+            "learner_age_s": None if at is None else time.monotonic() - at,
+            "learner_there": self.count_publishers(self._status.topic) > 0,
+        }
+
+    def send_tags(self, about: str, names: tuple[str, ...], stamp: str) -> tuple[bool, str]:
+        """``stamp``: SECONDS.NANOS of the picture the tags are about, or empty for the newest."""
+        publisher = self.tags[about]
+        if not publisher.get_subscription_count():
+            raise BadInput(f"nobody listens to {publisher.topic_name}: start the learner (wsss up online:=true)")
+        text = ", ".join(names)
+        publisher.publish(String(data=f"@{stamp} {text}" if stamp and about == "image" else text))
+        return True, f"sent for the {about}: {text}"
+
+    def command(self, name: str) -> tuple[bool, str]:
+        """Call a service of the learner, and wait for what it says."""
+        client = self.services["pause" if name == "resume" else name]
+        if not client.service_is_ready():
+            raise BadInput(f"no learner: nobody offers {client.srv_name}; start it (wsss up online:=true)")
+        pausing = name in ("pause", "resume")
+        future = client.call_async(SetBool.Request(data=name == "pause") if pausing else Trigger.Request())
+        answered = threading.Event()
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(ANSWER_S):
+            client.remove_pending_request(future)
+            raise BadInput(f"no answer of {client.srv_name} within {ANSWER_S:.0f} s; does the learner still run?")
+        answer = future.result()
+        return answer.success, answer.message
+
+
+def main(args: list[str] | None = None) -> int:
+    return run(TagPageNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
