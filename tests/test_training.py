@@ -183,6 +183,18 @@ def test_runs_start_from_given_weights(finished, root, tmp_path):
         training.train(config.build(TrainConfig, {**values, "output": str(tmp_path / "other")}))
 
 
+def test_frozen_norms_keep_their_statistics(finished, root, tmp_path):
+    given, optimiser = Path(finished[0].output) / "image.safetensors", {**ADAM, "frozen_norm": True}
+    phase = {"method": "classify", "epochs": 2, "batch": 4, "image": optimiser}  # with pictures of the log in between
+    values = values_for(root, output=str(tmp_path / "run"), phases=[phase])
+    values["image"] = {**values["image"], "weights": str(given)}
+    training.train(config.build(TrainConfig, values))
+    before, after = (checkpoint.load(file).network.state_dict() for file in (given, tmp_path / "run/image.safetensors"))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if "running" in name} <= same
+    assert not {name for name in before if "conv" in name or "bn1.weight" in name} & same
+
+
 def test_dense_labels_never_reach_training(root, labels, tmp_path):
     """Other dense labels under the same tags leave the trained weights as they are, bit for bit."""
     spoilt = tmp_path / "spoilt"

@@ -284,6 +284,9 @@ class OptimiserConfig(Config):
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     schedule: Literal["poly", "steps"] = Field("poly", description="poly: (1 - t)^power; steps: x0.1 at milestones.")
     power: float = Field(0.9, gt=0, description="Power of the poly schedule.")
+    frozen_norm: bool = Field(
+        False, description="Batch normalisation keeps its statistics: a batch of a few crops tells too little of them."
+    )
     milestones: tuple[float, ...] = Field((0.6, 0.8, 0.9), description="Steps of the schedule as shares of training.")
 
 

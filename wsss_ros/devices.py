@@ -12,7 +12,7 @@ from lightning_fabric.plugins import MixedPrecision, Precision
 from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
-from wsss_ros.config import TrainConfig
+from wsss_ros.config import OptimiserConfig, TrainConfig
 from wsss_ros.inference import device_named
 from wsss_ros.types import BadInput
 
@@ -72,17 +72,22 @@ def finish(fabric: Fabric) -> None:
         torch.distributed.destroy_process_group()
 
 
-def wrap(fabric: Fabric, network: nn.Module, trains: bool) -> nn.Module:
+def wrap(fabric: Fabric, network: nn.Module, settings: OptimiserConfig | None) -> nn.Module:
     """``network`` on its device and in the run's arithmetic, ready for one forward a step; outputs are float32.
 
-    Several processes average its gradients, and on GPUs the statistics of its batch normalisation.
+    Without an optimiser it does not learn. Several processes average its gradients, and on GPUs the statistics of its
+    batch normalisation.
     """
     network.to(fabric.device)
-    if not trains:
+    if settings is None:
         return _Frozen(network, fabric)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    return fabric.setup_module(network.train())
+    ready = fabric.setup_module(network.train())
+    for module in network.modules():
+        if settings.frozen_norm and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return ready
 
 
 def share_statistics(fabric: Fabric, network: nn.Module) -> None:

@@ -269,7 +269,7 @@ class _Run:
     def _method(self, phase: PhaseConfig) -> Method:
         """The method of a phase, on networks that are ready for it, with an optimiser for each one that learns."""
         learns = {kind: getattr(phase, kind) for kind in KINDS if getattr(phase, kind) is not None}
-        wrapped = {kind: devices.wrap(self.fabric, self.networks[kind], kind in learns) for kind in phase.networks}
+        wrapped = {kind: devices.wrap(self.fabric, self.networks[kind], learns.get(kind)) for kind in phase.networks}
         self.optimisers = {kind: optimisers.build(self.networks[kind], learns[kind]) for kind in learns}
         for kind, state in self._optimiser_states.items():
             self.optimisers[kind].load_state_dict(state)

@@ -56,7 +56,7 @@ class TrainingLog:
         self, networks: dict[str, nn.Module], inputs: Sequence[str], shown: list[Batch], step: int
     ) -> None:
         """Class activation maps of the ``shown`` samples, a picture each."""
-        modes = {kind: network.training for kind, network in networks.items()}
+        modes = [(module, module.training) for network in networks.values() for module in network.modules()]
         for network in networks.values():
             network.eval()
         with torch.no_grad():
@@ -65,8 +65,8 @@ class TrainingLog:
                     self._add(f"image/{index}", image_cams(networks["image"], batch, self.labels), step)
                 if "point" in networks and batch.xyz is not None and index == 0:
                     self._add(f"cloud/{index}", cloud_cams(networks["point"], inputs, batch, self.labels), step)
-        for kind, network in networks.items():
-            network.train(modes[kind])
+        for module, training in modes:  # one by one: norms may be frozen in a network that trains
+            module.training = training
 
     def _add(self, name: str, picture, step: int) -> None:
         self.writer.add_image(name, np.asarray(picture), step, dataformats="HWC")

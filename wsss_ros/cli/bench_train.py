@@ -131,7 +131,7 @@ def measure_steps(settings, steps: int, made_up: bool = False):
     for kind in ("image", "point"):
         network = network_files.begin(settings, kind, labels)
         clock.watch(network, f"{kind} network")
-        nets[kind] = devices.wrap(fabric, network, trains=getattr(phase, kind) is not None)
+        nets[kind] = devices.wrap(fabric, network, getattr(phase, kind))
         if getattr(phase, kind) is not None:
             chosen.append(optimisers.build(network, getattr(phase, kind)))
     method = training.METHODS["joint"](nets, settings.point.inputs, phase)
