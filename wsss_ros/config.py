@@ -195,7 +195,7 @@ class OnlineConfig(StoreConfig):
 
 class OnlineTrainerConfig(NodeConfig, OnlineConfig):
     latency_budget_ms: float = Field(
-        0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 latency is above this; 0: never."
+        0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 of 10 s is above this; 0: never."
     )
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
     frame_id: str = Field("map", description="Frame of the poses.")

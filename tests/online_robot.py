@@ -1,0 +1,145 @@
+"""A robot for the online trainer: shows it rooms over DDS, tags them, asks its services, reads its status."""
+
+import json
+import time
+from pathlib import Path
+
+from geometry_msgs.msg import PoseStamped
+from online_stream import Room, settings
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from ros_probe import NodeProcess, Probe, wait
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header, String
+from std_srvs.srv import SetBool, Trigger
+
+from wsss_ros.nodes import conversions
+from wsss_ros.types import Frame
+
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(depth=5)
+TAGS = QoSProfile(depth=2000)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+SPACE = "/robot"
+PERIOD_S = 0.1
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    made = Header(frame_id=frame_id)
+    made.stamp.sec, made.stamp.nanosec = divmod(stamp_ns, 10**9)
+    return made
+
+
+def messages(frame: Frame) -> dict:
+    """One view as messages by topic; the pose has no turn."""
+    optical = header(frame.stamp_ns, "camera_optical")
+    info = CameraInfo(header=optical, width=frame.camera.width, height=frame.camera.height)
+    info.k = frame.camera.matrix().ravel().tolist()
+    pose = PoseStamped(header=header(frame.stamp_ns, "map"))
+    pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = frame.world_from_camera[:3, 3].tolist()
+    return {
+        "color/image_raw": conversions.image_message(optical, frame.rgb, "rgb8"),
+        "depth/image_rect": conversions.image_message(optical, frame.depth_m, "32FC1"),
+        "color/camera_info": info,
+        "pose": pose,
+    }
+
+
+class Robot:
+    """One trainer at a time; each start is a process of its own on the same folder."""
+
+    def __init__(self, environment: dict, folder: Path, labels, **changes) -> None:
+        self.environment, self.folder = environment, folder
+        self.settings = settings(folder, labels) | changes
+        self.online = Path(self.settings["folder"])
+        self.probe = Probe(environment)
+        self.said = self.probe.collect(String, f"{SPACE}/online_trainer/status", LATCHED)
+        self.weights = {kind: self.probe.collect(String, f"{SPACE}/weights/{kind}", LATCHED) for kind in ("image", "cloud")}
+        self.stamp_ns = 1000 * 10**9
+        self.trainer: NodeProcess | None = None
+        self._others: list[NodeProcess] = []
+        self._starts = 0
+
+    def start(self, until_active: bool = True, **changes) -> NodeProcess:
+        self._starts += 1
+        log = self.folder / f"trainer{self._starts}.log"
+        self.said.clear()
+        self.trainer = NodeProcess("online_trainer", self.environment, log, SPACE, **(self.settings | changes))
+        if until_active:
+            wait(lambda: self.said, 60, f"no status: {self.trainer.text[-2000:]}")
+        return self.trainer
+
+    def beside(self, name: str, **parameters) -> NodeProcess:
+        """Another node in the trainer's namespace."""
+        log = self.folder / f"{name}{len(self._others)}.log"
+        self._others.append(NodeProcess(name, self.environment, log, SPACE, **parameters))
+        return self._others[-1]
+
+    def close(self) -> None:
+        for node in [*self._others, self.trainer]:
+            if node is not None:
+                node.end()
+        self.probe.close()
+
+    # --- status ---
+
+    @property
+    def status(self) -> dict:
+        return json.loads(self.said[-1].data)
+
+    def until(self, condition, timeout_s: float = 20, why: str = "") -> dict:
+        """The first status of now or later that fits."""
+        last = {}
+
+        def fits() -> bool:
+            last.update(self.status if self.said else {})
+            return bool(last) and condition(last)
+
+        wait(fits, timeout_s, f"{why or 'the status never fitted'}; last: {last or 'none'}; {self.trainer.text[-1500:]}")
+        return dict(last)
+
+    def scene(self, **values):
+        """A condition for ``until`` on the open scene."""
+        return lambda status: status["scene"] is not None and all(
+            status["scene"][key] >= value if isinstance(value, int) else status["scene"][key] == value
+            for key, value in values.items()
+        )
+
+    # --- what the robot does ---
+
+    def show(self, room: Room, index: int) -> int:
+        """One view, now; returns its stamp."""
+        self.stamp_ns += int(PERIOD_S * 1e9)
+        for topic, message in messages(room.frame(index, self.stamp_ns)).items():
+            self.probe.publish_without_waiting(f"{SPACE}/{topic}", message, BEST_EFFORT)
+        return self.stamp_ns
+
+    def visit(self, room: Room, views: int = 4) -> list[int]:
+        """Show a room until the scene has so many frames; returns the stamps of the last time around."""
+        for _ in range(20):
+            stamps = []
+            for index in range(views):
+                stamps.append(self.show(room, index))
+                time.sleep(PERIOD_S)
+            scene = self.status["scene"]
+            if scene is not None and scene["frames"] >= views:
+                return stamps
+        raise AssertionError(f"the room was never seen: {self.status}; {self.trainer.text[-1500:]}")
+
+    def tag(self, about: str, text: str) -> None:
+        self.probe.send(f"{SPACE}/tags/{about}", String(data=text), TAGS)
+
+    def tagged_scene(self, number: int) -> str:
+        """Visit a room, tag it, finish it; returns the answer."""
+        room = Room(number)
+        self.visit(room)
+        self.tag("scene", ", ".join(room.tags))
+        self.until(lambda status: status["scene"] is not None and set(room.tags) == set(status["scene"]["tags"]))
+        answer = self.ask("finish_scene")
+        assert answer.success, answer.message
+        return answer.message
+
+    def ask(self, service: str):
+        return self.probe.call(Trigger, f"{SPACE}/online_trainer/{service}", Trigger.Request())
+
+    def pause(self, on: bool):
+        return self.probe.call(SetBool, f"{SPACE}/online_trainer/pause", SetBool.Request(data=on))

@@ -1,0 +1,174 @@
+"""Which views make a scene and which tags belong to it: a stream in, tagged scenes in the store out."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from wsss_ros.config import StoreConfig
+from wsss_ros.data.scene_store import OpenScene, SceneStore
+from wsss_ros.types import BadInput, Frame
+
+_STAMPED = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?\s+(.*)", re.DOTALL)
+_LONGEST = 1000  # characters of one message; all classes of a label space fit in
+_MOST_WAITING = 5000  # tags
+_GRACE_S = 1.0  # a view may be so long on its way, or in the worker's hands
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What somebody said is in an image or in a scene; ``until`` is when it no longer waits for a view of its time."""
+
+    about: Literal["image", "scene"]
+    names: tuple[str, ...]
+    stamp_ns: int | None
+    until: float
+
+
+def read_tag(text: str) -> tuple[tuple[str, ...], int | None]:
+    """Names and stamp of ``chair, table`` or ``@SECONDS.FRACTION chair, table``. Raises BadInput for anything else."""
+    if len(text) > _LONGEST:
+        raise BadInput(f"{len(text)} characters; wanted class names, at most {_LONGEST} characters in all")
+    stamped = _STAMPED.fullmatch(text.strip())
+    names = tuple(filter(None, map(str.strip, (stamped[3] if stamped else text).split(","))))
+    if not names or names[0].startswith("@"):
+        raise BadInput(f"'{text}'; wanted 'chair, table' or '@12.500000000 chair, table'")
+    return names, int(stamped[1]) * 10**9 + int((stamped[2] or "").ljust(9, "0")) if stamped else None
+
+
+class Collector:
+    """Feeds views and tags to the open scene of ``store`` and says when one begins and ends. Not for concurrent use.
+
+    With ``by_itself`` the first view begins a scene; else only ``start`` does. A scene ends by the rules of its
+    config (distance, duration, silence, overlap), by ``finish``, and where the stamps jump back, because tags find
+    their frames by stamps. A tag waits a little for a view of its time. ``now`` is seconds of a clock that never jumps.
+    """
+
+    def __init__(self, store: SceneStore, config: StoreConfig, by_itself: bool = True) -> None:
+        self.store, self.config, self.by_itself = store, config, by_itself
+        self.scene: OpenScene | None = None
+        self.waiting: list[Tag] = []
+        self.taken = 0
+        self.jumps = 0
+        self._first_ns: int | None = None  # stamps of the views of the open scene
+        self._newest_ns: int | None = None
+        self._before_ns: int | None = None  # of the scene before
+        self._last_view = 0.0
+
+    # --- views ---
+
+    def view(self, frame: Frame, now: float) -> str:
+        """Take one view; returns what began or ended with it. Raises BadInput for one that cannot be used."""
+        told = []
+        if self.scene is not None and (why := self.scene.over(frame)):
+            told.append(self.finish(why))
+        if self.scene is None:
+            if not self.by_itself:
+                return "; ".join(told)
+            told.append(self.start())
+        self._last_view = now
+        self._add(frame)
+        return "; ".join(told)
+
+    def jumped(self) -> str:
+        """The stamps jumped back: the scene ends, for its tags would find frames of two times."""
+        self.jumps += 1
+        told = self.finish("the stamps jumped back") if self.scene is not None else ""
+        self._before_ns = None
+        return told
+
+    def quiet(self, now: float) -> str:
+        """End the scene where no view has come for ``end_silence_s``; returns what was done."""
+        silence_s = now - self._last_view
+        if self.scene is None or not 0 < self.config.end_silence_s < silence_s:
+            return ""
+        return self.finish(f"no view for {silence_s:.0f} s")
+
+    def rest(self, now: float) -> None:
+        """Until now nobody looked: that was no silence."""
+        self._last_view = now
+
+    # --- scenes ---
+
+    def start(self) -> str:
+        """Begin a scene, after the end of the one that is open; returns what was done. Raises BadInput: disk full."""
+        told = [self.finish("another one begins")] if self.scene is not None else []
+        self.scene = self.store.begin()
+        return "; ".join([*told, f"scene {self.scene.name} begins"])
+
+    def finish(self, why: str) -> str:
+        """End the open scene; returns what became of it. Raises BadInput without one, and for a full disk."""
+        if self.scene is None:
+            raise BadInput("no scene is open; start one, or let views come")
+        scene, self.scene = self.scene, None
+        self._before_ns, self._newest_ns = self._newest_ns, None
+        stored = self.store.finish(scene, why)
+        if stored is None:
+            return f"scene {scene.name} is let go ({why}): {self.store.last_let_go}"
+        part = "held out" if stored.held_out else "for training"
+        return f"scene {stored.name} is stored ({why}): {stored.frames} frames, {', '.join(stored.tags)}, {part}"
+
+    # --- tags ---
+
+    def tag(self, about: Literal["image", "scene"], text: str, now: float) -> None:
+        """Take what somebody said; it is attached now or, where its view has not come yet, by ``settle``.
+
+        Raises BadInput for a text that is no tag, an unknown class, a time without a view, and too many that wait.
+        """
+        names, stamp_ns = read_tag(text)
+        for name in names:
+            self.store.labels.index(name)
+        tag = Tag(about, names, stamp_ns, now + self.config.tag_tolerance_s + _GRACE_S)
+        if self._ready(tag):
+            self._attach(tag)
+        elif len(self.waiting) < _MOST_WAITING:
+            self.waiting.append(tag)
+        else:
+            raise BadInput(f"{_MOST_WAITING} tags wait for views already; let views come first")
+
+    def settle(self, now: float) -> list[BadInput]:
+        """Attach the tags whose views have come; returns why the others no longer wait."""
+        waiting, self.waiting, faults = self.waiting, [], []
+        for tag in waiting:
+            if tag.until > now and not self._ready(tag):
+                self.waiting.append(tag)
+                continue
+            try:
+                self._attach(tag)
+            except BadInput as error:
+                faults.append(error)
+        return faults
+
+    def _add(self, frame: Frame) -> None:
+        self.scene.add(frame)
+        self._first_ns = frame.stamp_ns if self._newest_ns is None else self._first_ns
+        self._newest_ns = max(frame.stamp_ns, self._newest_ns or 0)
+
+    def _ready(self, tag: Tag) -> bool:
+        """Whether no better view for it can come."""
+        if tag.stamp_ns is None:
+            return self._newest_ns is not None
+        return any(at is not None and tag.stamp_ns <= at for at in (self._before_ns, self._newest_ns))
+
+    def _attach(self, tag: Tag) -> None:
+        names = ", ".join(tag.names)
+        if self.scene is None or self._newest_ns is None:
+            raise BadInput(f"no scene is open for '{names}'; tag while views come, or start a scene")
+        if tag.stamp_ns is not None and self._before_ns is not None and tag.stamp_ns <= self._before_ns:
+            raise BadInput(f"'{names}' comes too late, the scene of its time has ended; tag sooner")
+        if tag.about == "image":
+            self.scene.tag_image(tag.names, tag.stamp_ns)
+        else:
+            self._check_time(tag)
+            self.scene.tag_scene(tag.names)
+        self.taken += 1
+
+    def _check_time(self, tag: Tag) -> None:
+        tolerance_ns = self.config.tag_tolerance_s * 1e9
+        if tag.stamp_ns is None or -tolerance_ns <= tag.stamp_ns - self._first_ns and (
+            tag.stamp_ns - self._newest_ns <= tolerance_ns
+        ):
+            return
+        raise BadInput(
+            f"'{', '.join(tag.names)}' is for {tag.stamp_ns / 1e9:.3f} s, the scene has views from "
+            f"{self._first_ns / 1e9:.3f} to {self._newest_ns / 1e9:.3f} s; stamp tags by the clock of the images"
+        )
