@@ -1,4 +1,7 @@
-"""Colour images in, semantic images out; with depth, camera_info and pose also semantic points in the map."""
+"""Colour images in, semantic images out; with depth, camera_info and pose also semantic points in the map.
+
+Weights announced on ``weights/image`` take the place of those at work between two frames (hand_over.py).
+"""
 
 import sys
 import threading
@@ -12,8 +15,9 @@ from std_msgs.msg import Header
 
 from wsss_ros.config import ImageSegmenterConfig
 from wsss_ros.geometry import unproject
-from wsss_ros.labels import named
+from wsss_ros.labels import LabelSpace, named
 from wsss_ros.nodes import conversions
+from wsss_ros.nodes.hand_over import HandOver
 from wsss_ros.nodes.health import matching
 from wsss_ros.nodes.label_info import publish_label_info
 from wsss_ros.nodes.node import RESULT, SENSOR, SMALL_SENSOR, WARN, Node, run
@@ -48,21 +52,21 @@ class ImageSegmenterNode(Node):
     name = "image_segmenter"
     model = ImageSegmenterConfig
     main_job = "image"
+    networks: HandOver | None = None
 
     def configure(self) -> None:
-        from wsss_ros.inference import ImageSegmenter
-
         config = self.config
-        space = named(config.label_space) if config.label_space else None
-        self.segmenter = ImageSegmenter(config.weights, config.device, config.precision, config.threads, space)
-        self.segmenter(Frame(np.zeros((48, 64, 3), np.uint8)))  # the first forward is slow
-        conversions.warm_up(self.segmenter.labels)
+        first = self._load(config.weights, named(config.label_space) if config.label_space else None)
+        self._dry_run(first)  # the first forward is slow
+        self.space = first.labels
+        conversions.warm_up(self.space)
         self.labels = self.publisher(Image, "semantic/image_raw", RESULT)
         self.confidence = self.publisher(Image, "semantic/confidence", RESULT)
         self.colors = self.publisher(Image, "semantic_color/image_raw", RESULT)
         self.overlay = self.publisher(Image, "semantic_overlay/image_raw", RESULT)
         self.points = self.publisher(PointCloud2, "semantic/points", RESULT)
-        self.label_info = publish_label_info(self, self.segmenter.labels)
+        self.label_info = publish_label_info(self, self.space)
+        self.networks = HandOver(self, "weights/image", first, config.weights, self._load, self._dry_run)
 
     def activate(self) -> None:
         self.sync = Synchronizer(
@@ -80,19 +84,27 @@ class ImageSegmenterNode(Node):
             self._listen_companion(CameraInfo, "color/camera_info", self.on_camera_info, SMALL_SENSOR),
             self._listen_companion(PoseStamped, "pose", self.on_pose, SMALL_SENSOR),
         ]
+        self.networks.start()
+
+    def deactivate(self) -> None:
+        if self.networks is not None:
+            self.networks.stop()
 
     def release(self) -> None:
-        self.segmenter = self.label_info = None
+        if self.networks is not None:
+            self.networks.release()
+        self.networks = self.label_info = None
 
     def summary(self) -> str:
-        made = self.segmenter
+        made = self.networks.current.segmenter
         return f"weights {made.version} of {made.labels.name} on {made.device}"
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
             return [], {}
-        problems, values = matching(self.sync, "semantic/points")
-        return problems if self.wanted(self.points) else [], {"weights": self.segmenter.version} | values
+        problems, weights = self.networks.report()
+        unmatched, values = matching(self.sync, "semantic/points")
+        return problems + (unmatched if self.wanted(self.points) else []), weights | values
 
     # --- messages ---
 
@@ -118,7 +130,7 @@ class ImageSegmenterNode(Node):
         view = View(message.header, convert(message))
         self._size = view.rgb.shape[:2]
         self._offer("color", message.header, view)
-        result = self.segmenter(Frame(view.rgb, stamp_ns=conversions.stamp_ns(message.header)))
+        result = self.networks.current.segmenter(Frame(view.rgb, stamp_ns=conversions.stamp_ns(message.header)))
         self._publish_images(view, *result)
         if view.completed(result=result):
             self.submit("points", self.publish_points, view)
@@ -130,7 +142,7 @@ class ImageSegmenterNode(Node):
         labels, confidence = (values.reshape(-1)[pixel] for values in view.result)
         header = Header(stamp=view.header.stamp, frame_id=frame_id)
         read = conversions.ReadCloud(cloud, None, 1, len(cloud))
-        self.points.publish(conversions.semantic_cloud_message(header, read, labels, confidence, self.segmenter.labels))
+        self.points.publish(conversions.semantic_cloud_message(header, read, labels, confidence, self.space))
 
     def _publish_images(self, view: View, labels: np.ndarray, confidence: np.ndarray) -> None:
         def publish(publisher: Any, pixels: np.ndarray, encoding: str) -> None:
@@ -141,7 +153,7 @@ class ImageSegmenterNode(Node):
         if self.wanted(self.confidence):
             publish(self.confidence, confidence, "32FC1")
         if self.wanted(self.colors, self.overlay):
-            colors = self.segmenter.labels.colorize(labels)
+            colors = self.space.colorize(labels)
             if self.wanted(self.colors):
                 publish(self.colors, colors, "rgb8")
             if self.wanted(self.overlay):
@@ -168,6 +180,16 @@ class ImageSegmenterNode(Node):
         pixel = row * step * camera.width + column * step
         rgb = view.rgb.reshape(-1, 3)[pixel]
         return Cloud(xyz.astype(np.float32), rgb), pixel
+
+    # --- weights ---
+
+    def _load(self, weights: str, labels: LabelSpace | None) -> Any:
+        from wsss_ros.inference import ImageSegmenter
+
+        return ImageSegmenter(weights, self.config.device, self.config.precision, self.config.threads, labels)
+
+    def _dry_run(self, segmenter: Any) -> tuple[np.ndarray, np.ndarray]:
+        return segmenter(Frame(np.zeros((48, 64, 3), np.uint8)))
 
     # --- matching ---
 
