@@ -351,6 +351,15 @@ def test_stamps_must_increase_unless_made_afresh(tmp_path, caplog):
     assert os.listdir(tmp_path) == ["a.mcap"]
 
 
+def test_scenes_one_after_the_other(tmp_path):
+    scenes = [TinyScene(), TinyScene(frames=3, has_cloud=False)]
+    config = BagConfig(rate_hz=2, gap_s=4)
+    stamps = [stamp for topic, stamp, _ in bag.read(bag.write(scenes, tmp_path / "two.mcap", config)) if topic == "/pose"]
+    assert np.diff(stamps).tolist() == [SECOND // 2] * 4 + [SECOND // 2 + 4 * SECOND] + [SECOND // 2] * 2
+    with pytest.raises(BadInput, match="2 scenes at 0.0 images a second"):
+        bag.write(scenes, tmp_path / "no_rate.mcap")
+
+
 def test_an_empty_scene_is_refused(tmp_path):
     with pytest.raises(BadInput, match="no frame with a usable pose"):
         bag.write(TinyScene(frames=0), tmp_path / "a.mcap")

@@ -21,6 +21,7 @@ from rosbags.typesys.store import Typestore
 
 from wsss_ros.data.mcap import MAGIC, Salvage, salvage
 from wsss_ros.data.messages import BagConfig, Raw, SceneRecording, Topic, typestore
+from wsss_ros.data.scene_sequence import SceneSequence
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -31,14 +32,14 @@ FOREVER = QosTime(9223372036, 854775807)
 
 
 def write(
-    scene: Scene,
+    scene: Scene | list[Scene],
     path: str | Path,
     config: BagConfig | None = None,
     storage: Literal["mcap", "sqlite3"] | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write ``scene`` as the bag ``path`` and return its path.
+    """Write ``scene`` as the bag ``path`` and return its path; several are played one after the other.
 
     ``progress(views written, views)`` is called after each view. Raises BadInput when the target
     exists (without ``overwrite``), the scene cannot be recorded or the disk is full; what was
@@ -47,7 +48,8 @@ def write(
     path = Path(path)
     storage = _storage(path, storage)
     _check_target(path, overwrite)
-    recording = SceneRecording(scene, config or BagConfig())
+    make = SceneSequence if isinstance(scene, list) else SceneRecording
+    recording = make(scene, config or BagConfig())
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
@@ -67,7 +69,7 @@ def write(
 
 
 def _write_messages(
-    recording: SceneRecording, folder: Path, storage: str, progress: Callable[[int, int], None] | None
+    recording: SceneRecording | SceneSequence, folder: Path, storage: str, progress: Callable[[int, int], None] | None
 ) -> None:
     with Writer(folder, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
         connections = {topic.name: connect(writer, topic) for topic in recording.topics}

@@ -44,6 +44,7 @@ class BagConfig(Config):
     cloud_every: int = Field(10, ge=1, description="The cloud so far follows every n-th of those frames, and the last.")
     up: str = Field("auto", description="Up in the scene: 'x,y,z', 'auto' (known or found), 'none' (no levelling).")
     rate_hz: float = Field(0.0, ge=0, le=1000, description="Stamp frames afresh at this rate; 0 keeps their stamps.")
+    gap_s: float = Field(3.0, ge=0, le=3600, description="Silence between two scenes of one recording.")
 
 
 class Topic(NamedTuple):
