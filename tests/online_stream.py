@@ -68,6 +68,7 @@ def settings(folder: Path, labels: LabelSpace) -> dict:
         "recipe": str(write_recipe(folder / "recipe.yaml")),
         "image_weights": str(weights["image"]),
         "cloud_weights": str(weights["point"]),
+        "voxel_size_m": 0.05,
         "round_scenes": 0,
         "held_out_every": 2,
         "steps": 3,

@@ -1,5 +1,6 @@
 """The online trainer: its collector and its latency budget by themselves, then the node as a process on real DDS."""
 
+import errno
 import json
 import signal
 import time
@@ -13,7 +14,7 @@ from wsss_ros import checkpoint, data
 from wsss_ros.config import OnlineTrainerConfig, SceneSetConfig, build
 from wsss_ros.data.scene_store import SceneStore
 from wsss_ros.online.budget import FRESH_S, LatencyBudget
-from wsss_ros.online.collector import Collector, read_tag
+from wsss_ros.online.collector import RETRY_S, Collector, read_tag
 from wsss_ros.types import BadInput
 
 S = 10**9
@@ -82,7 +83,7 @@ def test_the_first_view_begins_a_scene_and_a_far_one_the_next(tmp_path, labels):
     told = stream.show(1, 0)
     assert f"scene {first} is stored" in told and "3 frames, wall, floor" in told and told.endswith("begins")
     assert stream.collector.scene.name != first and stream.stored()[first]["scene"] == ["wall", "floor"]
-    (scene,) = data.open_scenes(SceneSetConfig(folder=str(stream.store.scenes()[0].folder.parent)), labels)
+    (scene,), _ = data.open_scenes(SceneSetConfig(folder=str(tmp_path / "online/scenes")), labels)
     assert (scene.name, scene.tags, len(scene)) == (first, ("wall", "floor"), 3), "offline commands read it"
 
 
@@ -100,7 +101,7 @@ def test_without_by_itself_only_start_begins_a_scene(tmp_path, labels):
 def test_a_scene_without_tags_is_let_go_and_said_so(tmp_path, labels):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0, 1, 2)
-    assert "is let go (asked for)" in (told := stream.collector.finish("asked for")) and "tag" in told
+    assert "is let go (asked for): nobody said what is in it" in stream.collector.finish("asked for")
     assert not stream.store.scenes()
     with pytest.raises(BadInput, match="no scene is open"):
         stream.collector.finish("asked for")
@@ -182,16 +183,44 @@ def test_a_tag_of_the_scene_before_does_not_go_to_the_next(tmp_path, labels):
     assert "the scene of its time has ended" in fault
 
 
-def test_stamps_that_jump_back_end_the_scene(tmp_path, labels):
+def test_stamps_that_jump_back_bring_no_new_frames_and_tags_of_both_times(tmp_path, labels):
+    stream = Stream(tmp_path, labels)
+    stream.show(0, 0, 2, 4)
+    assert not stream.tag("image", "wall")
+    stream.collector.jumped()
+    stream.stamp_ns = 1000 * S
+    stream.show(0, 0, 2, 4)
+    assert not stream.tag("image", "@1000.1 floor") and stream.collector.jumps == 1
+    summary = stream.collector.scene.summary()
+    assert (summary["frames"], summary["received"], summary["image_tags"]) == (3, 6, 2)
+
+
+def test_after_a_jump_back_tags_of_the_new_time_are_not_too_late(tmp_path, labels):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0, 1, 2)
-    stream.tag("scene", "wall")
-    assert "is stored (the stamps jumped back)" in stream.collector.jumped()
-    assert stream.collector.jumped() == "" and stream.collector.jumps == 2
-    stream.stamp_ns = 1000 * S
-    stream.show(0, 0, 1, 2)
-    assert not stream.tag("scene", "floor"), "the new time has scenes and tags of its own"
-    assert stream.collector.scene.tags == ("floor",)
+    stream.collector.finish("asked for")
+    stream.collector.jumped()
+    stream.stamp_ns = 1 * S
+    stream.show(0, 0)
+    assert not stream.tag("image", "@1.1 wall")
+
+
+def test_a_full_disk_ends_the_scene_and_the_next_begins_later(tmp_path, labels, monkeypatch):
+    stream = Stream(tmp_path, labels)
+    stream.show(0, 0)
+
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wsss_ros.data.scannet_write.write_depth", full)
+        with pytest.raises(BadInput, match="No space left"):
+            stream.show(0, 4)
+    assert stream.collector.scene is None and "No space left" in stream.store.last_let_go
+    assert not list((stream.store.folder / "scenes").iterdir()), "nothing half is left"
+    assert stream.show(0, 0, 1, 2) == "", "not at once"
+    stream.now += RETRY_S
+    assert "begins" in stream.show(0, 0, 1, 2)
 
 
 def test_tags_that_wait_are_bounded(tmp_path, labels):
@@ -275,9 +304,9 @@ def test_training_without_scenes_is_refused_with_the_reason(robot):
 
 
 def test_scenes_are_stored_as_they_were_tagged(robot, trained, labels):
-    scenes = data.open_scenes(SceneSetConfig(folder=str(robot.online / "scenes")), labels)
+    scenes, left_out = data.open_scenes(SceneSetConfig(folder=str(robot.online / "scenes")), labels)
     assert [scene.tags for scene in scenes] == [tuple(n for n in labels.names if n in Room(i).tags) for i in range(4)]
-    assert all(len(scene) >= 4 for scene in scenes)
+    assert all(len(scene) >= 4 for scene in scenes) and not left_out
     assert (trained["scenes"], trained["held_out"]) == (4, 2)
 
 

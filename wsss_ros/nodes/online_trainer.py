@@ -98,7 +98,7 @@ class OnlineTrainerNode(Node):
         problems, values = self.views.report()
         collector, state = self.collector, self.state()
         values |= {"learner": state, "weights_version": self.learner.versions.current().name, "last": self.message}
-        values |= {"tags taken": str(collector.taken), "tags waiting": str(len(collector.waiting))}
+        values |= {"clock jumps": str(collector.jumps), "tags taken": str(collector.taken), "tags waiting": str(len(collector.waiting))}
         return problems if self.collects() else [], values
 
     def state(self) -> str:
@@ -120,8 +120,8 @@ class OnlineTrainerNode(Node):
 
     def clock_jumped(self) -> None:
         with self.lock:
-            self.complain("clock", "the stamps jumped back (a looped bag?); the scene ends, the next view begins another")
-            self.say(self.collector.jumped())
+            self.collector.jumped()
+        self.complain("clock", "the stamps jumped back (a looped bag?); the scene goes on with the views it knows")
 
     def tag(self, about: str, text: str) -> None:
         with self.lock:

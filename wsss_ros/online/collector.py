@@ -12,6 +12,7 @@ _STAMPED = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?\s+(.*)", re.DOTALL)
 _LONGEST = 1000  # characters of one message; all classes of a label space fit in
 _MOST_WAITING = 5000  # tags
 _GRACE_S = 1.0  # a view may be so long on its way, or in the worker's hands
+RETRY_S = 10.0  # after a full disk
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Collector:
     """Feeds views and tags to the open scene of ``store`` and says when one begins and ends. Not for concurrent use.
 
     With ``by_itself`` the first view begins a scene; else only ``start`` does. A scene ends by the rules of its
-    config (distance, duration, silence, overlap), by ``finish``, and where the stamps jump back, because tags find
-    their frames by stamps. A tag waits a little for a view of its time. ``now`` is seconds of a clock that never jumps.
+    config (distance, duration, silence, overlap) and by ``finish``. Stamps that jump back (a looped bag) do not end
+    it: views of the same places are known to it already. After a full disk the next scene begins a little later.
+    A tag waits a little for a view of its time. ``now`` is seconds of a clock that never jumps.
     """
 
     def __init__(self, store: SceneStore, config: StoreConfig, by_itself: bool = True) -> None:
@@ -52,7 +54,7 @@ class Collector:
         self._first_ns: int | None = None  # stamps of the views of the open scene
         self._newest_ns: int | None = None
         self._before_ns: int | None = None  # of the scene before
-        self._last_view = 0.0
+        self._last_view = self._retry_at = 0.0
 
     # --- views ---
 
@@ -61,20 +63,20 @@ class Collector:
         told = []
         if self.scene is not None and (why := self.scene.over(frame)):
             told.append(self.finish(why))
+        if self.scene is None and not (self.by_itself and now >= self._retry_at):
+            return "; ".join(told)
+        self._retry_at = now + RETRY_S  # should the disk be full
         if self.scene is None:
-            if not self.by_itself:
-                return "; ".join(told)
             told.append(self.start())
         self._last_view = now
         self._add(frame)
+        self._retry_at = 0.0
         return "; ".join(told)
 
-    def jumped(self) -> str:
-        """The stamps jumped back: the scene ends, for its tags would find frames of two times."""
+    def jumped(self) -> None:
+        """The stamps jumped back: what was said of the scene before is over, and so is waiting for its time."""
         self.jumps += 1
-        told = self.finish("the stamps jumped back") if self.scene is not None else ""
         self._before_ns = None
-        return told
 
     def quiet(self, now: float) -> str:
         """End the scene where no view has come for ``end_silence_s``; returns what was done."""
@@ -93,6 +95,7 @@ class Collector:
         """Begin a scene, after the end of the one that is open; returns what was done. Raises BadInput: disk full."""
         told = [self.finish("another one begins")] if self.scene is not None else []
         self.scene = self.store.begin()
+        self._first_ns = self._newest_ns = None
         return "; ".join([*told, f"scene {self.scene.name} begins"])
 
     def finish(self, why: str) -> str:
@@ -100,7 +103,7 @@ class Collector:
         if self.scene is None:
             raise BadInput("no scene is open; start one, or let views come")
         scene, self.scene = self.scene, None
-        self._before_ns, self._newest_ns = self._newest_ns, None
+        self._before_ns = self._newest_ns
         stored = self.store.finish(scene, why)
         if stored is None:
             return f"scene {scene.name} is let go ({why}): {self.store.last_let_go}"
@@ -139,22 +142,29 @@ class Collector:
         return faults
 
     def _add(self, frame: Frame) -> None:
-        self.scene.add(frame)
-        self._first_ns = frame.stamp_ns if self._newest_ns is None else self._first_ns
-        self._newest_ns = max(frame.stamp_ns, self._newest_ns or 0)
+        """Raises BadInput for a view that cannot be used, and for a full disk, which ends the scene."""
+        try:
+            self.scene.add(frame)
+        except BadInput:
+            if self.scene.lost:
+                self.finish("it is lost")
+            raise
+        first = self._newest_ns is None
+        self._first_ns = frame.stamp_ns if first else min(frame.stamp_ns, self._first_ns)
+        self._newest_ns = frame.stamp_ns if first else max(frame.stamp_ns, self._newest_ns)
 
     def _ready(self, tag: Tag) -> bool:
         """Whether no better view for it can come."""
-        if tag.stamp_ns is None:
-            return self._newest_ns is not None
-        return any(at is not None and tag.stamp_ns <= at for at in (self._before_ns, self._newest_ns))
+        if self.scene is None or self._newest_ns is None:
+            return tag.stamp_ns is not None and tag.stamp_ns <= (self._before_ns or 0)
+        return tag.stamp_ns is None or tag.stamp_ns <= self._newest_ns
 
     def _attach(self, tag: Tag) -> None:
         names = ", ".join(tag.names)
+        if tag.stamp_ns is not None and tag.stamp_ns <= (self._before_ns or 0):
+            raise BadInput(f"'{names}' comes too late, the scene of its time has ended; tag sooner")
         if self.scene is None or self._newest_ns is None:
             raise BadInput(f"no scene is open for '{names}'; tag while views come, or start a scene")
-        if tag.stamp_ns is not None and self._before_ns is not None and tag.stamp_ns <= self._before_ns:
-            raise BadInput(f"'{names}' comes too late, the scene of its time has ended; tag sooner")
         if tag.about == "image":
             self.scene.tag_image(tag.names, tag.stamp_ns)
         else:
