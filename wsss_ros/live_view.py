@@ -23,8 +23,8 @@ class Shot:
 
     source: str
     stamp_ns: int
+    arrived: float  # by time.monotonic()
     convert: Callable[[], np.ndarray] | None
-    arrived: float = field(default_factory=time.monotonic)
     _jpeg: bytes | BadInput | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,7 +55,7 @@ class LiveView:
         self._asked: dict[str, float] = {}
 
     def put(self, source: str, stamp_ns: int, convert: Callable[[], np.ndarray]) -> None:
-        self._shots[source] = Shot(source, stamp_ns, convert)
+        self._shots[source] = Shot(source, stamp_ns, time.monotonic(), convert)
 
     def shot(self, source: str) -> Shot | None:
         """The last picture of ``source``; of the other one where that is silent. None where nothing came yet."""
