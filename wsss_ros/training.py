@@ -39,6 +39,7 @@ METHODS: dict[str, Callable[[dict, tuple, PhaseConfig], Method]] = {
     "supervised": lambda networks, inputs, phase: Supervised(networks, inputs),
 }
 Report = Callable[[Progress], None]
+_EPOCH_S = 10.0  # shorter epochs are not saved one by one: of few scenes they may be a step long
 
 
 class TrainingDiverged(RuntimeError):
@@ -219,7 +220,8 @@ class _Run:
             self.report(Progress(name, done + 1, steps, terms, step.epoch + 1, phase.epochs))
             self._show(phase, name, terms, rates, shown)
             stopping = stopping or (self.fabric.world_size == 1 and stop.number is not None)
-            if stopping or place.step == 0 or time.monotonic() - saved_at >= settings.save_every_s:
+            patience_s = min(settings.save_every_s, _EPOCH_S if place.step == 0 else math.inf)
+            if stopping or time.monotonic() - saved_at >= patience_s:
                 self.save()
                 saved_at = time.monotonic()
             if stopping:

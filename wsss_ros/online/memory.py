@@ -1,0 +1,150 @@
+"""Which scenes a round trains on and is judged by: new ones, replayed ones of the memory, and some of a base set."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wsss_ros.config import OnlineConfig, OnlineRecipe, SceneSetConfig, load, share
+from wsss_ros.data.rooms import scene_name
+from wsss_ros.data.scene_store import StoredScene
+from wsss_ros.online.records import Decision, Plan
+from wsss_ros.types import BadInput
+
+_REJECTIONS = 2  # a scene that was new or replayed in so many rejected rounds, and in no promoted one, rests
+
+
+def recipe_of(config: OnlineConfig) -> OnlineRecipe:
+    path = Path(config.recipe)
+    return load(OnlineRecipe, path if path.exists() else share(config.recipe))
+
+
+def plan(
+    stored: Sequence[StoredScene],
+    past: Sequence[tuple[Plan, Decision]],
+    number: int,
+    begins_from: str,
+    config: OnlineConfig,
+    recipe: OnlineRecipe,
+) -> Plan:
+    """Round ``number``, from these stored scenes, the rounds before it and the seed alone.
+
+    New are scenes that no round with a decision of the gate trained on (a round that was given up taught nothing).
+    Where no scene is held out yet, the oldest new one is, for good. Raises BadInput when there is nothing to learn.
+    """
+    rng = np.random.default_rng([config.seed, number])
+    apart = held_out_names(stored, past)
+    new = untaught(stored, past)
+    held_back = []
+    if not apart and len(new) > 1:
+        held_back = [new.pop(0).name]
+    if not new or not apart and not held_back:
+        raise BadInput(_nothing(new))
+    held_out = [scene for scene in stored if scene.name in {*apart, *held_back}]
+    scored = {name for earlier, _ in past for names in earlier.held_out.values() for name in names}
+    sets = {
+        "new": [scene for scene in held_out if scene.name not in scored],
+        "memory": [scene for scene in held_out if scene.name in scored],
+    }
+    chosen = {name: balanced(scenes, recipe.held_out_scenes, (), rng) for name, scenes in sets.items()}
+    replayed = balanced(_memory(stored, past, apart), round(config.replay * len(new)), new, rng)
+    base = _some(names_of(recipe.base), round(config.base * len(new)), rng)
+    return Plan(
+        number,
+        begins_from,
+        int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]),
+        config.steps,
+        recipe.joint.batch,
+        _names(new),
+        _names(replayed),
+        base,
+        {
+            **{name: _names(scenes) for name, scenes in chosen.items()},
+            "base": names_of(recipe.base_held_out)[: recipe.held_out_scenes],
+        },
+        held_back,
+    )
+
+
+def _nothing(new: Sequence[StoredScene]) -> str:
+    if new:
+        return f"'{new[0].name}' is the only tagged scene; wanted two, one to learn from and one to judge by"
+    return "no new tagged scene to learn from; finish a scene with image tags first"
+
+
+def held_out_names(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> set[str]:
+    """Scenes that are never trained on: the store's choice, and what earlier rounds held back."""
+    there = {scene.name for scene in stored}
+    back = {name for earlier, _ in past for name in earlier.held_back if name in there}
+    return back | {scene.name for scene in stored if scene.held_out}
+
+
+def untaught(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> list[StoredScene]:
+    """Scenes to train on that no judged round trained on, oldest first.
+
+    The joint losses need a tagged image beside the tagged cloud: a scene without tagged frames waits for some.
+    """
+    apart = held_out_names(stored, past)
+    taught = {name for earlier, decision in past if decision.judged for name in earlier.new}
+    return [scene for scene in stored if scene.name not in apart | taught and scene.tags and scene.tagged_frames]
+
+
+def balanced(
+    scenes: Sequence[StoredScene], count: int, chosen: Sequence[StoredScene], rng: np.random.Generator
+) -> list[StoredScene]:
+    """``count`` of the scenes, each a random one of those with the class that the choice so far has least of."""
+    left, picked = list(scenes), []
+    seen = Counter(tag for scene in chosen for tag in scene.tags)
+    while left and len(picked) < count:
+        rarest = min({tag for scene in left for tag in scene.tags}, key=lambda tag: (seen[tag], tag))
+        having = [scene for scene in left if rarest in scene.tags]
+        picked.append(having[int(rng.integers(len(having)))])
+        left.remove(picked[-1])
+        seen.update(picked[-1].tags)
+    return picked
+
+
+def _memory(
+    stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]], apart: set[str]
+) -> list[StoredScene]:
+    """Scenes of earlier rounds. Those that only made things worse rest, or one wrong scene would spoil all rounds."""
+    taught, promoted, rejected = set(), set(), Counter()
+    for earlier, decision in past:
+        names = [*earlier.new, *earlier.memory]
+        if decision.promoted:
+            promoted.update(names)
+        elif decision.judged:
+            rejected.update(names)
+        taught.update(earlier.new if decision.judged else ())
+    known = {name for name in taught - apart if name in promoted or rejected[name] < _REJECTIONS}
+    return [scene for scene in stored if scene.name in known]
+
+
+def names_of(scenes: SceneSetConfig | None) -> list[str]:
+    """The scenes of a base set, also those that have yet to be generated. Raises BadInput when it is not there."""
+    if scenes is None:
+        return []
+    if scenes.rooms is not None:
+        return list(room_seeds(scenes))
+    try:
+        if scenes.scenes:
+            lines = map(str.strip, Path(scenes.scenes).read_text().splitlines())
+            return sorted({line for line in lines if line and not line.startswith("#")})
+        return sorted(path.name for path in Path(scenes.folder).iterdir() if path.is_dir() and path.name[0] != ".")
+    except OSError as error:
+        raise BadInput(f"the base set of the recipe cannot be read: {error}") from error
+
+
+def room_seeds(scenes: SceneSetConfig) -> dict[str, int]:
+    """The seed of each procedural room of a set, by its name."""
+    rooms = scenes.rooms
+    return {scene_name(seed, rooms.style): seed for seed in range(rooms.seed, rooms.seed + rooms.scenes)}
+
+
+def _some(names: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
+    return sorted(rng.choice(names, min(count, len(names)), replace=False).tolist()) if names and count else []
+
+
+def _names(scenes: Sequence[StoredScene]) -> list[str]:
+    return [scene.name for scene in scenes]

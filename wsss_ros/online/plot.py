@@ -1,0 +1,59 @@
+"""The picture of all rounds: held-out scores of every candidate, and what the gate made of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from wsss_ros.online.gate import MEASURES
+from wsss_ros.online.records import SETS, Decision
+from wsss_ros.run_folder import replace
+
+_COLORS = dict(zip(SETS, ("tab:orange", "tab:blue", "tab:green"), strict=True))
+
+
+def draw(decisions: Sequence[Decision], path: Path) -> None:
+    """A panel for each measure. A line joins the scores in use: of promoted candidates and of the weights before.
+
+    Filled dots are promoted, crosses rejected candidates, grey lines rounds that were given up.
+    """
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    for axes, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
+        for name in SETS:
+            _draw_set(axes, decisions, name, measure)
+        for decision in decisions:
+            if not decision.judged:
+                axes.axvline(decision.round, color="0.8", linestyle=":")
+        axes.set(title=title, xlabel="round", ylim=(-0.02, 1.02))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("on held-out scenes")
+    _legend(figure, decisions)
+    replace(path, lambda file: figure.savefig(file, format="png", dpi=110))
+
+
+def _draw_set(axes: Axes, decisions: Sequence[Decision], name: str, measure: str) -> None:
+    judged = [each for each in decisions if _score(each.before, name, measure) is not None]
+    used = [(each.round, _score(each.after if each.promoted else each.before, name, measure)) for each in judged]
+    if used:
+        axes.plot(*zip(*used, strict=True), color=_COLORS[name], linewidth=1.5, alpha=0.6)
+    for promoted, marker in ((True, "o"), (False, "x")):
+        points = [(each.round, _score(each.after, name, measure)) for each in judged if each.promoted == promoted]
+        points = [point for point in points if point[1] is not None]
+        if points:
+            axes.scatter(*zip(*points, strict=True), color=_COLORS[name], marker=marker, s=36, zorder=3)
+
+
+def _score(scores: dict, name: str, measure: str) -> float | None:
+    return scores.get(name, {}).get(measure)
+
+
+def _legend(figure: Figure, decisions: Sequence[Decision]) -> None:
+    shown = [name for name in SETS if any(name in each.before for each in decisions)]
+    handles = [figure.axes[0].plot([], [], color=_COLORS[name], label=f"{name} scenes")[0] for name in shown]
+    for label, marker in (("promoted", "o"), ("rejected", "x")):
+        handles += figure.axes[0].plot([], [], color="0.3", marker=marker, linestyle="", label=label)
+    handles += figure.axes[0].plot([], [], color="0.8", linestyle=":", label="given up")
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)

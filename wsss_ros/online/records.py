@@ -1,0 +1,141 @@
+"""What rounds leave on disk: the plan of each, its decision, and the log of all decisions. Every file appears whole."""
+
+import json
+import logging
+import math
+import os
+import shutil
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TypeVar
+
+from wsss_ros.run_folder import replace
+from wsss_ros.types import BadInput
+
+log = logging.getLogger("wsss_ros")
+Record = TypeVar("Record")
+
+PLAN, DECISION, RUN = "plan.json", "decision.json", "run"
+SETS = ("new", "memory", "base")  # of held-out scenes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a round trains on and what it is judged by; written before anything else, so that it can be gone on with.
+
+    ``new``, ``memory`` and ``base`` are names of scenes to train on, ``held_out`` those scored, by set.
+    ``held_back`` are scenes that this round took out of training for good, because nothing else was held out.
+    """
+
+    round: int
+    begins_from: str
+    seed: int
+    steps: int
+    batch: int
+    new: list[str]
+    memory: list[str]
+    base: list[str]
+    held_out: dict[str, list[str]]
+    held_back: list[str] = field(default_factory=list)
+    halved: bool = False  # the batch, because memory ran out
+
+    def told(self) -> dict:
+        """What the log keeps of it."""
+        kept = ("begins_from", "seed", "new", "memory", "base", "held_out", "held_back")
+        return {name: getattr(self, name) for name in kept}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a round ended. ``version`` is in use after it.
+
+    ``before`` and ``after`` are held-out scores of the weights it began from and of the candidate, by set:
+    ``{"new": {"image_tags": 0.81, "cloud_tags": 0.9, "agreement": 0.7, "images": 8, "clouds": 1, "links": 900}}``,
+    None where there was nothing to measure. Both are empty for a round that was given up. ``more`` is for the log.
+    """
+
+    round: int
+    promoted: bool
+    why: str
+    before: dict
+    after: dict
+    version: str
+    more: dict = field(default_factory=dict)
+
+    @property
+    def judged(self) -> bool:
+        return bool(self.before)
+
+
+def given_up(plan: Plan, why: str) -> Decision:
+    """Old weights stay."""
+    return Decision(plan.round, False, f"given up: {why}", {}, {}, plan.begins_from, plan.told())
+
+
+def write(folder: Path, name: str, record: Plan | Decision) -> None:
+    """Numbers that are not finite become null: a page must be able to read them."""
+    content = json.dumps(_plain(asdict(record)), indent=1).encode()
+    replace(folder / name, lambda file: file.write(content))
+
+
+def read(folder: Path, name: str, kind: type[Record]) -> Record | None:
+    """None where there is no such file. Raises BadInput when it is broken."""
+    try:
+        return built(kind, json.loads((folder / name).read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(f"{folder / name}: cannot be read ({error}); remove {folder} to let the round go") from error
+
+
+def built(kind: type[Record], values: dict) -> Record:
+    return kind(**{part.name: values[part.name] for part in fields(kind) if part.name in values})
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def tidy(folder: Path) -> None:
+    """Of a round's training only the small files stay: configuration, list of data, losses."""
+    for entry in (folder / RUN).glob("*"):
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.suffix not in (".json", ".yaml"):
+            entry.unlink(missing_ok=True)
+
+
+class Log:
+    """``rounds.jsonl``: one decision a line, synced. What a crash left half written at its end is taken off."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        content = path.read_bytes() if path.exists() else b""
+        whole, _, half = content.rpartition(b"\n")
+        if half:
+            log.warning("%s: its last line was cut short by a crash; it is taken off", path)
+            os.truncate(path, len(content) - len(half))
+        self.decisions = [found for line in whole.splitlines() if (found := self._decision(line))]
+
+    def _decision(self, line: bytes) -> Decision | None:
+        try:
+            return built(Decision, json.loads(line))
+        except (ValueError, TypeError) as error:
+            log.warning("%s: a line cannot be read (%s) and is passed over", self.path, error)
+            return None
+
+    def append(self, decision: Decision) -> None:
+        """Raises OSError, with the file as it was, when the disk does not take it."""
+        line = json.dumps(_plain(asdict(decision))).encode() + b"\n"
+        with open(self.path, "ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(f"{self.path}: the disk took only part of a line")
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
+        self.decisions.append(decision)

@@ -1,0 +1,149 @@
+"""How good two networks are on scenes that only have tags: what the gate compares.
+
+Tags from images and from clouds: label-ranking average precision of the averaged scores of eq. 1, with the tag prior
+of the training added, as in the classification loss. 1 when every tagged class ranks above every other.
+
+Agreement: the share of linked points for which image network (at the point's pixel) and point network name the same
+class, among the tagged classes of that image (eq. 5). It is taken among these because that is what the joint loss
+teaches across the link, and a class that is not there already costs average precision. Images with one tag are passed
+over: there both could only agree. It does not tell when both become alike in a wrong way; the tags do that.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from wsss_ros import geometry
+from wsss_ros.accumulate import VoxelMap
+from wsss_ros.cam import seed_labels
+from wsss_ros.data.messages import leveling
+from wsss_ros.data.prepared import spread
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.labels import LabelSpace
+from wsss_ros.types import BadInput, Cloud, Frame, Scene
+
+log = logging.getLogger("wsss_ros")
+
+
+def tag_precision(scores: Float[np.ndarray, "C"], tags: Float[np.ndarray, "C"]) -> float:
+    """Label-ranking average precision of one image or cloud, NaN when a score is not finite.
+
+    For each tagged class: of the classes that score at least as much, the share that is tagged; averaged over them.
+    """
+    if not np.isfinite(scores).all():
+        return float("nan")
+    tagged = tags > 0.5
+    at_least = scores[None] >= scores[tagged][:, None]
+    return float(((at_least & tagged).sum(axis=1) / at_least.sum(axis=1)).mean())
+
+
+@dataclass
+class _Tally:
+    images: list[float] = field(default_factory=list)
+    clouds: list[float] = field(default_factory=list)
+    agreed: float = 0.0
+    links: int = 0
+
+    def result(self) -> dict:
+        return {
+            "image_tags": float(np.mean(self.images)) if self.images else None,
+            "cloud_tags": float(np.mean(self.clouds)) if self.clouds else None,
+            "agreement": self.agreed / self.links if self.links else None,
+            "images": len(self.images),
+            "clouds": len(self.clouds),
+            "links": self.links,
+        }
+
+
+@dataclass
+class Judge:
+    """Two networks and how they are asked. ``priors`` [C] are added to the mean scores of images and of clouds.
+
+    ``rest`` is called between two images: a chance to wait.
+    """
+
+    images: ImageSegmenter
+    clouds: CloudSegmenter
+    labels: LabelSpace
+    priors: tuple[Float[Tensor, "C"], Float[Tensor, "C"]]
+    frames: int
+    visibility_m: float
+    rest: Callable[[], None] = lambda: None
+
+    def score(self, scenes: Sequence[Scene]) -> dict:
+        """Scores over scenes with tags, ``frames`` tagged frames of each; None for what nothing was there to measure.
+
+        A scene that cannot be read is left out with a warning, for any weights alike.
+        """
+        tally = _Tally()
+        for scene in scenes:
+            try:
+                self._score(scene, tally)
+            except BadInput as error:
+                log.warning("%s is not scored: %s", scene.name, error)
+        return tally.result()
+
+    def _score(self, scene: Scene, tally: _Tally) -> None:
+        cloud = _thinned(scene.cloud or _fused(scene), self.clouds.points)
+        if self.clouds.needs_color and cloud.rgb is None:
+            raise BadInput("its cloud has no colours, and this point network needs them")
+        upright = (cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64)) @ leveling(scene).T
+        point_scores = self.clouds.scores(upright.astype(np.float32), cloud.rgb).cpu()
+        tags = self.labels.multi_hot(scene.tags or ())
+        if tags.any():
+            tally.clouds.append(tag_precision((point_scores.mean(dim=0) + self.priors[1]).numpy(), tags))
+        tagged = [index for index in range(len(scene)) if scene.image_tags(index)]
+        for position in spread(len(tagged), self.frames):
+            self.rest()
+            tags = self.labels.multi_hot(scene.image_tags(tagged[position]))
+            self._score_image(scene.frame(tagged[position]), tags, cloud, point_scores, tally)
+
+    def _score_image(
+        self,
+        frame: Frame,
+        tags: Float32[np.ndarray, "C"],
+        cloud: Cloud,
+        point_scores: Float[Tensor, "N C"],
+        tally: _Tally,
+    ) -> None:
+        scores = self.images.scores(frame.rgb)[0].cpu()
+        tally.images.append(tag_precision((scores.mean(dim=(1, 2)) + self.priors[0]).numpy(), tags))
+        if tags.sum() < 2:
+            return
+        links = geometry.link(cloud, frame, self.visibility_m)
+        column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
+        seen = scores[:, row, column].T
+        tally.agreed += agreed(seen, point_scores[torch.from_numpy(links.point)], tags)
+        tally.links += len(links)
+
+
+def agreed(
+    image_scores: Float[Tensor, "M C"], point_scores: Float[Tensor, "M C"], tags: Float32[np.ndarray, "C"]
+) -> float:
+    """For how many links both networks name the same tagged class; NaN when a score is not finite."""
+    if not (image_scores.isfinite().all() and point_scores.isfinite().all()):
+        return float("nan")
+    present = torch.from_numpy(tags)
+    return float((seed_labels(image_scores, present) == seed_labels(point_scores, present)).sum())
+
+
+def _thinned(cloud: Cloud, points: int) -> Cloud:
+    """At most so many of its finite points, the same ones each time."""
+    kept: Int64[np.ndarray, "N"] = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
+    if not len(kept):
+        raise BadInput("its cloud has no finite point")
+    if len(kept) > points:
+        kept = np.sort(np.random.default_rng(0).choice(kept, points, replace=False))
+    return Cloud(cloud.xyz[kept], None if cloud.rgb is None else cloud.rgb[kept])
+
+
+def _fused(scene: Scene) -> Cloud:
+    voxels = VoxelMap()
+    for index in range(len(scene)):
+        voxels.add(scene.frame(index))
+    return voxels.cloud()

@@ -1,0 +1,173 @@
+"""Weights that never change, by version, and which of them is in use. A crash leaves whole versions or none."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_ros.run_folder import replace
+from wsss_ros.types import BadInput
+
+log = logging.getLogger("wsss_ros")
+
+FIRST = "0000"
+_FILES = ("image.safetensors", "point.safetensors")
+_ABOUT = "about.json"
+
+
+@dataclass(frozen=True)
+class Version:
+    """Two checkpoints that nobody writes to, named after the round that made them."""
+
+    name: str
+    image: Path
+    cloud: Path
+    about: dict
+
+
+def make(folder: Path, name: str, image: Path, cloud: Path, about: dict) -> Version:
+    """Copies of two checkpoints as ``folder/name``, there when they are whole and on disk; what is there is kept."""
+    if not (folder / name).is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=folder))
+        try:
+            _fill(partial, image, cloud, {"version": name, **about})
+            os.rename(partial, folder / name)
+            _sync(folder)
+        except BaseException:
+            _remove(partial)
+            raise
+    return at(folder, name)
+
+
+def at(folder: Path, name: str) -> Version:
+    """The version of that name. Raises BadInput when it is not there or not whole."""
+    own = folder / name
+    try:
+        about = json.loads((own / _ABOUT).read_text())
+        broken = [file for file, digest in about["files"].items() if _digest(own / file) != digest]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{own}: no whole version of weights ({error!r}); take another one") from error
+    if broken:
+        raise BadInput(f"{own}: {', '.join(broken)} changed since it was written; take another version")
+    return Version(name, *(own / file for file in _FILES), about)
+
+
+class Versions:
+    """The folder ``weights``: one folder a version, and ``current.json``, which says what is in use and was before.
+
+    ``use`` and ``rollback`` swap ``current.json`` atomically. At most ``keep`` versions stay, and always the one in
+    use and the one before it. For one process; others may ``make`` versions meanwhile.
+    """
+
+    def __init__(self, folder: Path, keep: int, image: Path, cloud: Path):
+        """Opens the folder; an empty one begins with these checkpoints. Raises BadInput when no version is whole."""
+        self.folder, self.keep = folder, keep
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".*"):
+            _remove(leftover) if leftover.is_dir() else leftover.unlink()
+        if not self._names():
+            make(folder, FIRST, image, cloud, {"round": 0, "begun_with": [str(image), str(cloud)]})
+        self._current = self._newest_whole(self._read())
+
+    def current(self) -> Version:
+        return self._current
+
+    @property
+    def history(self) -> list[str]:
+        """Versions in the order in which they came into use; the last one is in use."""
+        return list(self._state["history"])
+
+    def use(self, name: str, settled: int) -> None:
+        """Promote a version by the decision of round ``settled``. Said again, that changes nothing."""
+        if settled > self._state["settled"]:
+            self._current = at(self.folder, name)
+            self._write([*self.history, name], settled)
+            self._prune()
+
+    def rollback(self) -> str:
+        """Back to the version before that is still whole; returns its name. Raises BadInput where there is none."""
+        before, history = self._current.name, self.history[:-1]
+        if not history:
+            raise BadInput(f"there is no version before {before}; nothing was changed")
+        self._current = self._newest_whole({**self._state, "history": history})
+        return self._current.name
+
+    def _newest_whole(self, state: dict) -> Version:
+        """Of the history; it then ends there. Damaged versions drop out of it with a warning."""
+        history, faults = list(state["history"]), []
+        while history:
+            try:
+                found = at(self.folder, history[-1])
+            except BadInput as error:
+                log.warning("%s; trying the version before", error)
+                faults.append(str(error))
+                history.pop()
+            else:
+                self._write(history, state["settled"])
+                return found
+        raise BadInput(f"{self.folder}: no version can be used: {'; '.join(faults)}; move the folder away to begin anew")
+
+    def _read(self) -> dict:
+        try:
+            state = json.loads((self.folder / "current.json").read_text())
+            return {"history": [str(name) for name in state["history"]], "settled": int(state["settled"])}
+        except FileNotFoundError:
+            return {"history": self._names(), "settled": 0}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s/current.json cannot be read (%s); the newest whole version is taken", self.folder, error)
+            return {"history": self._names(), "settled": 0}
+
+    def _write(self, history: list[str], settled: int) -> None:
+        self._state = {"version": history[-1], "history": history, "settled": settled}
+        content = json.dumps(self._state).encode()
+        replace(self.folder / "current.json", lambda file: file.write(content))
+
+    def _prune(self) -> None:
+        """Delete the oldest beyond ``keep``."""
+        names, needed = self._names(), self.history[-2:]
+        gone = [name for name in names if name not in needed][: max(0, len(names) - self.keep)]
+        if gone:
+            self._write([name for name in self.history if name not in gone], self._state["settled"])
+        for name in gone:
+            hidden = self.folder / f".{name}.deleted"
+            os.rename(self.folder / name, hidden)
+            _remove(hidden)
+
+    def _names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name.isdigit())
+
+
+def _fill(folder: Path, image: Path, cloud: Path, about: dict) -> None:
+    """Both checkpoints and what is known of them, synced and read-only."""
+    for source, name in zip((image, cloud), _FILES, strict=True):
+        shutil.copyfile(source, folder / name)
+    about = {**about, "files": {name: _digest(folder / name) for name in _FILES}}
+    (folder / _ABOUT).write_text(json.dumps(about, indent=1))
+    for name in (*_FILES, _ABOUT):
+        _sync(folder / name)
+        (folder / name).chmod(0o444)
+    _sync(folder)
+    folder.chmod(0o555)
+
+
+def _sync(path: Path) -> None:
+    """A file's content, or a folder's names, down to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _remove(folder: Path) -> None:
+    folder.chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)
