@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo lint clean
+.PHONY: help setup test demo demo-online lint clean
 
 VENV := .venv
 # A venv belongs to one world: the sourced ROS 2, or the wheels from PyPI.
@@ -16,6 +16,7 @@ endif
 
 help:
 	@echo "make demo    an unseen room through the running nodes; results in out/demo/"
+	echo "make demo-online    rooms of an unseen kind are tagged and learned from; results in out/demo_online/"
 	echo "make test    all tests"
 	echo "make lint    ruff, where it is installed"
 	echo "make clean   remove the set-up and everything built"
@@ -27,6 +28,9 @@ test: $(STAMP)
 
 demo: $(STAMP)
 	$(VENV)/bin/wsss demo $(DEMO)
+
+demo-online: $(STAMP)
+	$(VENV)/bin/wsss demo-online $(ONLINE)
 
 lint:
 	ruff check --line-length 120 --select E,F,W,I,B --ignore F722,F821 \

@@ -21,7 +21,7 @@ FLOORS = [
     ["devices", "interruption", "optimisers", "run_folder", "training_log", "page_server"],
     ["network_files", "run_data"],
     ["training", "segmentation", "scoring"],
-    ["online", "node_set", "ablation"],
+    ["online", "online_report", "node_set", "ablation"],
     ["cli", "nodes"],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

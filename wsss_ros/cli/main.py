@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 COMMANDS = {
     "demo": "Take a scene through bag, nodes and replay; score and draw what they publish.",
+    "demo-online": "Tag rooms of an unseen kind while they stream by, and learn from them.",
     "up": "Start the nodes of segment.launch.py without ROS's launch.",
     "tag": "Serve the web page to tag with, beside running nodes.",
     "rooms": "Make a data set of procedural rooms in ScanNet's layout.",
@@ -36,15 +37,18 @@ class Deferred(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """Subcommands whose files are ``PREFIX`` + name."""
+    """Subcommands whose files are ``PREFIX`` + name, with _ for -."""
 
     HELP, PREFIX = COMMANDS, ""
 
+    def _file(self, name: str) -> str:
+        return self.PREFIX + name.replace("-", "_")
+
     def list_commands(self, ctx) -> list[str]:
-        return [name for name in self.HELP if find_spec(f"wsss_ros.cli.{self.PREFIX}{name}")]
+        return [name for name in self.HELP if find_spec(f"wsss_ros.cli.{self._file(name)}")]
 
     def get_command(self, ctx, name: str):
-        return Deferred(name, self.HELP[name], self.PREFIX + name) if name in self.list_commands(ctx) else None
+        return Deferred(name, self.HELP[name], self._file(name)) if name in self.list_commands(ctx) else None
 
 
 app = typer.Typer(

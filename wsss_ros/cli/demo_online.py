@@ -1,0 +1,212 @@
+"""``wsss demo-online``: rooms of a kind never trained on are tagged while they stream by; rounds run, scores are kept.
+
+The real nodes run as separate processes: both segmenters, the online trainer and the evaluator. Three streams are
+played to them. *Tagged*: some rooms of the new kind for each round, with tags on every third image and on the room,
+as a person would give them. *New*: other rooms of the same kind, which nobody ever tags. *Old*: val rooms of the kinds
+that the shipped weights learned. While a round runs the untagged streams play on; after it they are scored.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+SETS = ("new", "old")
+STYLE = "other"  # of data/room_style.py: kinds of rooms and palettes that no training sees
+TAGGED_EVERY = 3  # images of a tagged room
+SEEDS = {"tagged": 21_000, "new": 22_000, "old": 9_000, "base": 1_000}  # of rooms; a run's tagged rooms are 100 on
+PATIENCE_S = 420.0  # for a round to end
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is played, for how long."""
+
+    rounds: int = 3
+    rooms: int = 4  # tagged in each round; one of them is held out for the gate
+    tagged_frames: int = 30
+    scored_rooms: int = 6  # of each untagged set
+    scored_frames: int = 12
+    base: int = 30  # rooms of the old kinds that rounds may mix in
+    hz: float = 4.0
+    steps: int = 120
+
+
+def demo_online(
+    out: Annotated[Path, typer.Option(help="Where rooms, bags, weights and scores go.")] = Path("out/demo_online"),
+    seeds: Annotated[str, typer.Option(help="Runs, each with other tagged rooms and other chance.")] = "0",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of learning in a run.")] = Plan.rounds,
+    docs: Annotated[Path | None, typer.Option(help="Write online.json, online.md and online.png here, too.")] = None,
+) -> None:
+    """Tag rooms of an unseen kind while they stream by, learn from them, and score every version of the weights."""
+    from rich.console import Console
+
+    from wsss_ros import online_report
+
+    console, plan = Console(), Plan(rounds=rounds)
+    began, chosen = time.monotonic(), [int(seed) for seed in seeds.replace(",", " ").split()]
+    folders = _rooms(out, plan, chosen, console)
+    for seed in chosen:
+        _run(out / f"seed{seed}", seed, plan, folders, console)
+    runs = [online_report.read(out / f"seed{seed}", seed) for seed in chosen]
+    command = f"wsss demo-online --seeds {','.join(map(str, chosen))}" + (f" --rounds {rounds}" if rounds != 3 else "")
+    for folder in filter(None, [out, docs]):
+        online_report.write(runs, folder, command)
+    console.print(online_report.table(runs))
+    console.print(f"{time.monotonic() - began:.0f} s in all; results: {out / 'online.md'}")
+
+
+def _rooms(out: Path, plan: Plan, seeds: Sequence[int], console) -> dict[str, list[Path]]:
+    """All rooms, generated where they are missing; the tagged ones get a tags.json as a person would write it."""
+    from wsss_ros.cli.rooms import generate_with_progress
+
+    def made(name: str, count: int, first: int, frames: int, style: str) -> list[Path]:
+        return generate_with_progress(out / "rooms" / name, count, first, os.cpu_count() or 1, frames=frames, style=style)
+
+    console.print("rooms: some are generated, where they are not there yet")
+    folders = {
+        "new": made("new", plan.scored_rooms, SEEDS["new"], plan.scored_frames, STYLE),
+        "old": made("old", plan.scored_rooms, SEEDS["old"], plan.scored_frames, "default"),
+        "base": made("base", plan.base, SEEDS["base"], plan.tagged_frames, "default"),
+    }
+    for seed in seeds:
+        first = SEEDS["tagged"] + 100 * seed
+        folders[f"tagged{seed}"] = made("tagged", plan.rounds * plan.rooms, first, plan.tagged_frames, STYLE)
+        for folder in folders[f"tagged{seed}"]:
+            _tag(folder)
+    return folders
+
+
+def _tag(folder: Path) -> None:
+    """Tags of the room and of every third image, from what is there to be seen."""
+    from wsss_ros.data import open_scene
+    from wsss_ros.labels import scannet20
+
+    (folder / "tags.json").unlink(missing_ok=True)
+    scene = open_scene(folder, scannet20())
+    frames = {str(index): list(scene.image_tags(index) or ()) for index in range(0, len(scene), TAGGED_EVERY)}
+    told = {"scene": list(scene.tags or ()), "frames": {name: tags for name, tags in frames.items() if tags}}
+    (folder / "tags.json").write_text(json.dumps(told, indent=1))
+
+
+def _run(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], console) -> None:
+    """One run with its own memory of scenes and weights, from the shipped weights on."""
+    from wsss_ros.cli.up import Children
+
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    bags = _bags(out, seed, plan, folders, console)
+    os.environ["ROS_DOMAIN_ID"] = os.environ.get("ROS_DOMAIN_ID") or str(1 + os.getpid() % 100)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    children, params = Children(), _parameters(out, seed, plan, folders)
+    try:
+        for process in _nodes(params):
+            children.start(process)
+        _stream(out, plan, bags, params, console)
+    finally:
+        children.end()
+
+
+def _stream(out: Path, plan: Plan, bags: dict[str, Path], params: Path, console) -> None:
+    """The untagged rooms once, then for each round the tagged ones, and the untagged ones during and after it."""
+    rounds = out / "online" / "rounds.jsonl"
+    _play(bags, SETS, params, wait=True)
+    for number in range(1, plan.rounds + 1):
+        began = time.monotonic()
+        _play(bags, [f"tagged{number}"], params)
+        while not _decisions(rounds, number) and time.monotonic() - began < PATIENCE_S:
+            _play(bags, SETS[:1], params)  # the robot works on
+        told = _decisions(rounds, number)
+        last = told[-1] if told else {"promoted": False, "why": f"no decision within {PATIENCE_S:.0f} s"}
+        console.print(f"round {number}: {'promoted' if last['promoted'] else 'rejected'}, {last['why']}", soft_wrap=True)
+        time.sleep(3.0)  # the segmenters load what was promoted
+        _play(bags, SETS, params)
+
+
+def _decisions(rounds: Path, number: int) -> list[dict]:
+    """The decisions so far, once there are as many as rounds were begun; an empty list before."""
+    lines = rounds.read_text().splitlines() if rounds.is_file() else []
+    return [json.loads(line) for line in lines] if len(lines) >= number else []
+
+
+def _play(bags: dict[str, Path], names: Sequence[str], params: Path, wait: bool = False) -> None:
+    from wsss_ros.cli.up import Children
+    from wsss_ros.node_set import Process
+
+    for name in names:
+        told = {"source": str(bags[name].absolute()), "set_name": name if name in SETS else "tagged"}
+        told |= {"subscribers": 2, "wait_for_subscribers_s": 120.0 if wait else 20.0}
+        children = Children()
+        try:
+            children.start(
+                Process("replay", module="wsss_ros.nodes.replay", parameters=told, params_file=str(params), ends_the_set=True)
+            )
+            children.wait()
+        finally:
+            children.end()
+
+
+def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], console) -> dict[str, Path]:
+    from wsss_ros.data import bag, open_scene
+    from wsss_ros.data.messages import BagConfig
+    from wsss_ros.labels import scannet20
+
+    labels, config = scannet20(), BagConfig(rate_hz=plan.hz, gap_s=3.0, cloud_every=1000)
+    tagged = folders[f"tagged{seed}"]
+    parts = {f"tagged{n + 1}": tagged[n * plan.rooms : (n + 1) * plan.rooms] for n in range(plan.rounds)}
+    bags = {}
+    for name, rooms in {**parts, **{name: folders[name] for name in SETS}}.items():
+        console.print(f"writing {name}.mcap: {len(rooms)} rooms")
+        scenes = [open_scene(room, labels) for room in rooms]
+        bags[name] = bag.write(scenes, out / f"{name}.mcap", config, overwrite=True)
+    return bags
+
+
+def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]) -> Path:
+    """A parameter file for all nodes, and a recipe with rooms of the old kinds, for the trainer."""
+    from wsss_ros.config import share
+
+    recipe = yaml.safe_load(share("config/online.yaml").read_text())
+    base = str(folders["base"][0].parent.absolute())
+    train, held_out = out / "base.txt", out / "base_held_out.txt"
+    names = [folder.name for folder in folders["base"]]
+    train.write_text("\n".join(names[:-4]) + "\n")
+    held_out.write_text("\n".join(names[-4:]) + "\n")
+    recipe["base"] = {"folder": base, "scenes": str(train.absolute())}
+    recipe["base_held_out"] = {"folder": base, "scenes": str(held_out.absolute())}
+    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    trainer = {
+        "folder": str((out / "online").absolute()),
+        "recipe": str((out / "recipe.yaml").absolute()),
+        "round_scenes": plan.rooms - 1,
+        "held_out_every": plan.rooms,
+        "steps": plan.steps,
+        "replay": 1.0,
+        "base": 3.0,
+        "end_silence_s": 2.0,
+        "seed": seed,
+        "round_device": "cpu",
+    }
+    told = {
+        "online_trainer": trainer,
+        "evaluator": {"output": str((out / "evaluation").absolute())},
+        "image_segmenter": {"device": "cpu", "threads": 1},
+        "cloud_segmenter": {"device": "cpu", "threads": 1},
+    }
+    path = out / "parameters.yaml"
+    path.write_text(yaml.safe_dump({f"/**/{name}": {"ros__parameters": values} for name, values in told.items()}))
+    return path
+
+
+def _nodes(params: Path) -> list:
+    from wsss_ros import node_set
+
+    given = {"online": "true", "evaluate": "true", "accumulate": "false", "params_file": str(params)}
+    return node_set.processes(node_set.arguments(given))
