@@ -98,6 +98,7 @@ def test_parameter_file_has_the_defaults_of_the_configuration():
         "cloud_segmenter": config.CloudSegmenterConfig,
         "cloud_accumulator": config.AccumulatorConfig,
         "online_trainer": config.OnlineTrainerConfig,
+        "evaluator": config.EvaluatorConfig,
         "replay": config.ReplayConfig,
     }
     written = yaml.safe_load((ROOT / "config/segment.yaml").read_text())

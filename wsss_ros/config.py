@@ -150,6 +150,7 @@ class ReplayConfig(NodeConfig):
         0.0, ge=0, le=300, description="Wait at most this long for subscribers first."
     )
     subscribers: int = Field(1, ge=1, le=100, description="So many of each image topic are waited for.")
+    set_name: str = Field("", description="Told on ground_truth/set, latched, for the evaluator; empty tells nothing.")
 
 
 class StoreConfig(Config):
@@ -203,10 +204,13 @@ class OnlineTrainerConfig(NodeConfig, OnlineConfig):
 
 
 class EvaluatorConfig(NodeConfig):
-    output: str = Field("evaluation", description="Folder of the table, JSON and plot, written at the end and every period.")
-    write_period_s: float = Field(10.0, ge=0.5, le=3600, description="Time between two writings.")
+    output: str = Field("evaluation", description="Folder of the JSON, table and plot; those of before are replaced.")
+    write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two writings; the last is at the end.")
     label_space: str = Field("config/labels/scannet20.yaml", description="Classes of predictions and truth.")
-    sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Stamps of prediction and truth may differ by this.")
+    sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Stamps of an image and its truth may differ by this.")
+    cloud_tolerance_s: float = Field(
+        1.0, ge=0, le=60, description="Those of a cloud and its truth by this: a cloud built here has stamps of its own."
+    )
 
 
 class TagPageConfig(NodeConfig):

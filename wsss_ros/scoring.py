@@ -108,11 +108,15 @@ def report(played: Played, published: Published, labels: LabelSpace) -> dict:
     }
 
 
-def label_points(points: Points, xyz: Float32[np.ndarray, "M 3"]) -> UInt8[np.ndarray, "M"]:
-    """The label of the nearest of ``points`` for each of ``xyz``; 255 beyond REACH_M."""
-    index, squared = neighbors.knn(torch.from_numpy(points.xyz), torch.from_numpy(xyz), 1)
+def label_points(
+    known: Float32[np.ndarray, "N 3"], labels: UInt8[np.ndarray, "N"], xyz: Float32[np.ndarray, "M 3"]
+) -> UInt8[np.ndarray, "M"]:
+    """The label of the nearest ``known`` point for each of ``xyz``; 255 beyond REACH_M. The same points: their own."""
+    if np.array_equal(known, xyz):
+        return labels
+    index, squared = neighbors.knn(torch.from_numpy(known), torch.from_numpy(xyz), 1)
     near = squared[:, 0].numpy() <= REACH_M**2
-    return np.where(near, points.labels[index[:, 0].numpy()], np.uint8(UNLABELLED))
+    return np.where(near, labels[index[:, 0].numpy()], np.uint8(UNLABELLED))
 
 
 def _score_images(played: Played, published: Published, labels: LabelSpace) -> dict | None:
@@ -127,7 +131,7 @@ def _score_cloud(played: Played, published: Published, labels: LabelSpace) -> di
     truth = played.cloud_truth
     if truth is None or published.cloud is None or not len(published.cloud.xyz):
         return None
-    found = label_points(published.cloud, truth.xyz)
+    found = label_points(published.cloud.xyz, published.cloud.labels, truth.xyz)
     scored = truth.labels < len(labels)
     covered = float(100 * (found[scored] != UNLABELLED).mean()) if scored.any() else None
     return {**ConfusionMatrix(labels).update(found, truth.labels).compute(), "covered": covered}

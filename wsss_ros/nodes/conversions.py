@@ -98,6 +98,15 @@ def check_depth_encoding(encoding: str) -> None:
         )
 
 
+def image_to_labels(message: Image) -> UInt8[np.ndarray, "H W"]:
+    """A label image. Raises BadInput for an encoding other than mono8 and 8UC1, and for too few bytes."""
+    if message.encoding not in ("mono8", "8UC1"):
+        raise BadInput(
+            f"label encoding: got '{message.encoding}', wanted mono8 with a class index a pixel and 255 where unlabelled"
+        )
+    return np.ascontiguousarray(_pixels(message, "u1", 1)[..., 0])
+
+
 def image_message(header: Header, pixels: np.ndarray, encoding: str) -> Image:
     """An image message of ``pixels`` (H W or H W C) in one of IMAGE_TYPES, which fixes their dtype."""
     kind, channels = IMAGE_TYPES[encoding]
@@ -245,6 +254,23 @@ def read_cloud(message: PointCloud2) -> ReadCloud:
     return ReadCloud(cloud, kept, int(message.height), int(message.width))
 
 
+def cloud_to_labels(message: PointCloud2) -> UInt8[np.ndarray, "N"]:
+    """The field ``label`` of every point, in the message's order; what is above 255 becomes 254, which no class is.
+
+    Raises BadInput where the field is missing or no unsigned integer, or bytes are too few.
+    """
+    field = next((field for field in message.fields if field.name == "label"), None)
+    kind = _LABEL_TYPES.get(field.datatype) if field else None
+    if kind is None or field.offset + np.dtype(kind).itemsize > message.point_step:
+        raise BadInput("cloud labels: no field 'label' of uint8, uint16 or uint32 inside the point; wanted one")
+    _check_layout(message, {field.name: field for field in message.fields})
+    dtype = np.dtype((">" if message.is_bigendian else "<") + kind)
+    strides = (message.row_step if message.height > 1 else 0, message.point_step)
+    data = np.frombuffer(message.data, np.uint8)
+    values = np.ndarray((message.height, message.width), dtype, data, field.offset, strides).reshape(-1)
+    return np.where(values > UNLABELLED, UNLABELLED - 1, values).astype(np.uint8)
+
+
 def cloud_message(
     header: Header, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None = None
 ) -> PointCloud2:
@@ -308,6 +334,7 @@ def _structured(message: PointCloud2) -> np.ndarray:
     return np.ndarray(shape, dtype, np.frombuffer(message.data, np.uint8), strides=strides).reshape(-1)
 
 
+_LABEL_TYPES = {PointField.UINT8: "u1", PointField.UINT16: "u2", PointField.UINT32: "u4"}
 _SIZES = {PointField.FLOAT32: 4, PointField.FLOAT64: 8, PointField.UINT32: 4, PointField.INT32: 4}
 
 

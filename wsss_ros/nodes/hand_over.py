@@ -10,7 +10,7 @@ from std_msgs.msg import String
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes.health import WARN, cause_of
-from wsss_ros.nodes.node import MAP, Node
+from wsss_ros.nodes.node import MAP
 from wsss_ros.nodes.worker import Worker
 from wsss_ros.types import BadInput
 
@@ -37,7 +37,7 @@ class HandOver:
 
     def __init__(
         self,
-        node: Node,
+        node: Any,
         topic: str,
         first: Any,
         weights: str,

@@ -39,6 +39,11 @@ class Input:
         self.trouble = ""
         return True
 
+    @property
+    def sent_ns(self) -> int:
+        """When the message in hand was sent, by its publisher's clock; 0 where that is not told."""
+        return self._sent_at[-1] if self._sent_at else 0
+
     def silence(self, timeout_s: float, publishers: int) -> str:
         """One sentence when nothing came for longer than ``timeout_s``, else an empty string."""
         quiet_s = time.monotonic() - self.since

@@ -1,0 +1,207 @@
+"""Predictions against ground truth while both stream: IoU by class, set and version of the weights.
+
+Written to a folder every while and at the end: evaluation.json, evaluation.md, evaluation.png.
+"""
+
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import String
+
+from wsss_ros.config import EvaluatorConfig
+from wsss_ros.labels import named
+from wsss_ros.nodes import conversions
+from wsss_ros.nodes.health import Input, matching
+from wsss_ros.nodes.node import MAP, WARN, Node, run
+from wsss_ros.running_scores import DOMAINS, Key, RunningScores, Sayings, strangers
+from wsss_ros.sync import Synchronizer
+from wsss_ros.types import BadInput
+
+# Every answer counts, so they may queue; so may the truth, which is there long before a slow network's answer.
+IMAGES = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
+CLOUDS = QoSProfile(depth=3, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+WAITING = {"2d": 120, "3d": 6}  # of each stream, and of pairs: images are small, clouds are not
+UNKNOWN = "unknown"
+
+
+class Heard(NamedTuple):
+    """A message, when it was sent by its publisher's clock, and when it came by ours."""
+
+    message: Any
+    sent_ns: int
+    at_ns: int
+
+
+class EvaluatorNode(Node):
+    """An answer and its truth are matched by stamp. Its version is what its segmenter had told on ``~/weights`` when it
+    sent the answer; its set what ``ground_truth/set`` had told when the truth was sent."""
+
+    name = "evaluator"
+    model = EvaluatorConfig
+    main_job = "score"
+    scores: RunningScores | None = None
+
+    def configure(self) -> None:
+        self.labels = named(self.config.label_space)
+        self.folder = Path(self.config.output).expanduser().absolute()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"output '{self.folder}': cannot be made ({error}); give a folder to write to") from error
+        self.scores = RunningScores(self.labels)
+        self.versions = {domain: Sayings(UNKNOWN) for domain in DOMAINS}
+        self.sets = Sayings("")
+        self._pairs: dict[str, deque] = {domain: deque() for domain in DOMAINS}
+        self._scored = self._written = 0
+
+    def activate(self) -> None:
+        tolerance_s = {"2d": self.config.sync_tolerance_s, "3d": self.config.cloud_tolerance_s}
+        self.sync = {
+            domain: Synchronizer(("prediction", "truth"), round(tolerance_s[domain] * 1e9), WAITING[domain])
+            for domain in DOMAINS
+        }
+        self._asked = False
+        # The small topics first: of what is ready at once, they are taken first.
+        self._follow("ground_truth/set", self.sets)
+        self._follow("image_segmenter/weights", self.versions["2d"])
+        self._follow("cloud_segmenter/weights", self.versions["3d"])
+        self._pair("2d", Image, "semantic/image_raw", "ground_truth/semantic/image_raw", IMAGES)
+        self._pair("3d", PointCloud2, "semantic_cloud", "ground_truth/cloud", CLOUDS)
+        self.every(self.config.write_period_s, lambda: self.submit("write", self.write))
+
+    def deactivate(self) -> None:
+        """The worker has ended: what it had not come to is done here, and written."""
+        if self.scores is not None:
+            self._score_waiting()
+            self._guarded(self.write)
+
+    def release(self) -> None:
+        self.scores = None
+
+    def summary(self) -> str:
+        return f"scores {self.labels.name} into {self.folder}"
+
+    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+        if not self.active:
+            return [], {}
+        problems, values = [], {}
+        for domain, what in DOMAINS.items():
+            told, counts = matching(self.sync[domain], f"scores of {what}")
+            problems += told
+            values |= {f"{what} {key}": value for key, value in counts.items()}
+        for entry in self.scores.entries(newest=8):
+            name = " ".join(filter(None, (entry["domain"], entry["set"], entry["version"])))
+            values[f"miou {name}"] = f"{entry['miou'] or 0:.1f} of {entry['frames']}"
+            if entry["version"] == UNKNOWN:
+                text = f"answers of {DOMAINS[entry['domain']]} without a version; is <segmenter>/weights remapped?"
+                problems.append((WARN, text))
+        return problems, values
+
+    # --- messages ---
+
+    def _follow(self, topic: str, sayings: Sayings) -> None:
+        def heard(message: String) -> None:
+            sayings.say(record.sent_ns or time.time_ns(), message.data)
+
+        record = self.listen(String, topic, heard, MAP, "name", missed=lambda: False)
+
+    def _pair(self, domain: str, kind: type, prediction: str, truth: str, qos: QoSProfile) -> None:
+        """Either topic is missed while the other one brings messages."""
+        records: dict[str, Input] = {}
+        for stream, topic, other in (("prediction", prediction, "truth"), ("truth", truth, "prediction")):
+
+            def heard(message: Any, stream: str = stream) -> None:
+                self._offer(domain, stream, message, records[stream].sent_ns)
+
+            def missed(other: str = other) -> bool:
+                recent = time.monotonic() - records[other].since < self.config.sensor_timeout_s
+                return recent and records[other].received > 0
+
+            records[stream] = self.listen(kind, topic, heard, qos, f"scores of {DOMAINS[domain]}", missed)
+
+    def _offer(self, domain: str, stream: str, message: Any, sent_ns: int) -> None:
+        now_ns = time.time_ns()
+        heard = Heard(message, sent_ns or now_ns, now_ns)
+        pair = self.sync[domain].add(stream, conversions.stamp_ns(message.header), heard)
+        if pair is None:
+            return
+        self._pairs[domain].append(pair)
+        if len(self._pairs[domain]) > WAITING[domain]:
+            self._pairs[domain].popleft()
+            self.health.drop(f"{DOMAINS[domain]} that came faster than they are scored")
+        if not self._asked:
+            self._asked = True
+            self.submit("score", self._score_waiting)
+
+    # --- work ---
+
+    def _score_waiting(self) -> None:
+        self._asked = False  # first: a pair that comes from now on asks again
+        for domain, score in (("2d", self.score_image), ("3d", self.score_cloud)):
+            while self._pairs[domain]:
+                pair = self._pairs[domain].popleft()
+                self._guarded(score, pair["prediction"], pair["truth"])
+
+    def score_image(self, prediction: Heard, truth: Heard) -> None:
+        found, true = (conversions.image_to_labels(heard.message) for heard in (prediction, truth))
+        if found.shape != true.shape:
+            raise BadInput(
+                f"label image size: {found.shape[1]} x {found.shape[0]} predicted, {true.shape[1]} x {true.shape[0]} "
+                "true; wanted both of one camera and size"
+            )
+        self._count("2d", found, true, prediction, truth)
+
+    def score_cloud(self, prediction: Heard, truth: Heard) -> None:
+        from wsss_ros.scoring import label_points
+
+        frames = [heard.message.header.frame_id for heard in (prediction, truth)]
+        if frames[0] != frames[1]:
+            raise BadInput(f"cloud frames: '{frames[0]}' predicted, '{frames[1]}' true; wanted one frame for both")
+        xyz, labels = _labelled(prediction.message)
+        true_xyz, true = _labelled(truth.message)
+        self._count("3d", label_points(xyz, labels, true_xyz), true, prediction, truth)
+
+    def _count(self, domain: str, found: Any, true: Any, prediction: Heard, truth: Heard) -> None:
+        key = Key(self.sets.at(truth.sent_ns), self.versions[domain].at(prediction.sent_ns), domain)
+        self.scores.add(key, found, true, prediction.at_ns)
+        self._scored += 1
+        for what, labels in (("predicted", found), ("true", true)):
+            if count := strangers(labels, len(self.labels)):
+                cause = f"{what} labels outside of '{self.labels.name}'"
+                self.health.drop(cause, count)
+                self.complain(cause, f"{cause}: {count} in one of the {DOMAINS[domain]}; predicted ones count as wrong, "
+                              "true ones are left out; is it the right label_space?")  # fmt: skip
+
+    def write(self) -> None:
+        """Where there is something new since the last time."""
+        from wsss_ros import running_report
+
+        scored = self._scored
+        if scored == self._written and (self.folder / running_report.JSON).exists():
+            return
+        try:
+            running_report.write(self.scores, self.folder)
+        except OSError as error:
+            raise BadInput(f"writing to '{self.folder}': {error}; make room, it is tried again") from error
+        self._written = scored
+
+
+def _labelled(message: PointCloud2) -> tuple[Any, Any]:
+    """Finite points (N x 3) and their labels (N)."""
+    read, labels = conversions.read_cloud(message), conversions.cloud_to_labels(message)
+    if not len(read.cloud):
+        raise BadInput(f"empty labelled cloud: {read.dropped} points, none of them finite; there is nothing to score")
+    return read.cloud.xyz, labels if read.kept is None else labels[read.kept]
+
+
+def main(args: list[str] | None = None) -> int:
+    return run(EvaluatorNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
