@@ -27,7 +27,7 @@ from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
 log = logging.getLogger("wsss_ros")
 _FORMAT = 1  # goes up when what is stored changes; older folders are then made anew
-_LEAST_POINTS = 256
+LEAST_POINTS = 256
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,8 @@ def _cloud(scene: Scene) -> Cloud:
             voxels.add(frame)
         cloud = voxels.cloud()
     finite = np.isfinite(cloud.xyz).all(axis=1)
-    if finite.sum() < _LEAST_POINTS:
-        raise BadInput(f"its cloud has {int(finite.sum())} finite points; wanted at least {_LEAST_POINTS}")
+    if finite.sum() < LEAST_POINTS:
+        raise BadInput(f"its cloud has {int(finite.sum())} finite points; wanted at least {LEAST_POINTS}")
     if finite.all():
         return cloud
     return Cloud(cloud.xyz[finite], None if cloud.rgb is None else cloud.rgb[finite])
