@@ -26,13 +26,12 @@ from typer.testing import CliRunner
 
 from wsss_ros import geometry
 from wsss_ros.cli.main import app
-from wsss_ros.config import StoreConfig
+from wsss_ros.config import CloudAugment, ImageAugment, StoreConfig
 from wsss_ros.data import bag, open_scene, scannet_write
 from wsss_ros.data.bag_frames import BagFrames
 from wsss_ros.data.prepared import prepare
 from wsss_ros.data.samples import PairSamples
 from wsss_ros.data.scene_store import OpenScene, SceneStore, StoredScene, least_missed
-from wsss_ros.config import CloudAugment, ImageAugment
 from wsss_ros.evaluation import Comparison, Networks, evaluate_clouds, evaluate_images
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import scannet20
@@ -52,7 +51,7 @@ def pose_at(x: float, y: float = 0.0, yaw_deg: float = 0.0) -> np.ndarray:
     return pose
 
 
-def view(x: float = 0.0, at_s: float = 0.0, yaw_deg: float = 0.0, camera: Camera = CAMERA, depth_m: float = 2.0) -> Frame:
+def view(x: float = 0, at_s: float = 0, yaw_deg: float = 0, camera: Camera = CAMERA, depth_m: float = 2) -> Frame:
     rng = np.random.default_rng(int(1000 * abs(x) + abs(yaw_deg)))
     rgb = rng.integers(0, 255, (camera.height, camera.width, 3), np.uint8)
     depth = np.full(rgb.shape[:2], depth_m, np.float32)
@@ -67,8 +66,8 @@ def store_in(folder: Path, every: int = 4, **changes) -> SceneStore:
     return SceneStore(folder, StoreConfig(**changes), LABELS, every)
 
 
-def collect(store: SceneStore, tags: tuple[str, ...] = ("wall", "chair"), views: int = 3, name: str = "") -> StoredScene | None:
-    scene = store.begin(name)
+def collect(store: SceneStore, tags: tuple[str, ...] = ("wall", "chair"), views: int = 3) -> StoredScene | None:
+    scene = store.begin()
     for frame in walk(views):
         scene.add(frame)
     scene.tag_image(tags)
@@ -153,7 +152,7 @@ def test_far_pixels_stay_out_of_the_cloud_and_a_view_of_nothing_is_not_kept(tmp_
         ({"depth_m": None}, "no depth"),
         ({"world_from_camera": None}, "no pose"),
         ({"world_from_camera": np.full((4, 4), np.nan)}, "NaN"),
-        ({"camera": dataclasses.replace(CAMERA, fx=61.0)}, "one camera for the scene"),
+        ({"camera": dataclasses.replace(CAMERA, fx=61.0)}, "wanted one camera"),
     ],
 )
 def test_a_bad_view_is_refused_and_the_scene_goes_on(tmp_path, changes, reason):
@@ -286,7 +285,8 @@ def test_tags_go_to_the_frame_that_stands_for_the_view_nearest_in_time(tmp_path)
     frames = [view(0, 0), view(0.2, 1), view(1, 2), view(1.1, 3)]
     scene = _open(tmp_path, frames)
     assert scene.frames == 2
-    assert [scene.tag_image(["bed"], SECOND + round(at * SECOND)) for at in (-0.9, 0.4, 1.4, 1.6, 3.9)] == [0, 0, 0, 1, 1]
+    numbers = [scene.tag_image(["bed"], SECOND + round(at * SECOND)) for at in (-0.9, 0.4, 1.4, 1.6, 3.9)]
+    assert numbers == [0, 0, 0, 1, 1]
     assert scene.tag_image(["bed"]) == 1
 
 
@@ -506,7 +506,8 @@ def test_held_out_by_scene_for_good(tmp_path):
     store = store_in(tmp_path, every=3, max_scenes=4)
     for _ in range(4):
         collect(store)
-    assert [(scene.number, scene.held_out) for scene in store.scenes()] == [(1, False), (2, False), (3, True), (4, False)]
+    assert [scene.number for scene in store.scenes()] == [1, 2, 3, 4]
+    assert [scene.held_out for scene in store.scenes()] == [False, False, True, False]
     store = store_in(tmp_path, every=3, max_scenes=4)
     for _ in range(3):
         collect(store)
@@ -516,12 +517,11 @@ def test_held_out_by_scene_for_good(tmp_path):
 
 def test_common_classes_go_first_and_the_log_says_so(tmp_path):
     store = store_in(tmp_path, every=100, max_scenes=3)
-    bed, chair, more = collect(store, ("wall", "bed")), collect(store, ("wall", "chair")), collect(store, ("wall", "chair"))
-    sofa = collect(store, ("wall", "sofa"))
+    bed, chair, more, sofa = [collect(store, ("wall", other)) for other in ("bed", "chair", "chair", "sofa")]
     assert store.scenes() == [bed, more, sofa] and not chair.folder.exists()
     (line,) = let_go(tmp_path)
     assert (line["scene"], line["tags"], line["bytes"]) == (chair.name, ["wall", "chair"], chair.bytes)
-    assert "4 scenes; 3 may stay" in line["reason"] == store.last_let_go
+    assert "4 scenes, 3 may stay" in line["reason"] == store.last_let_go
     assert names_below(tmp_path / "scenes") == sorted(scene.name for scene in (bed, more, sofa))
 
 
@@ -529,7 +529,7 @@ def test_bounded_in_bytes(tmp_path):
     size = collect(store_in(tmp_path / "probe")).bytes
     store = store_in(tmp_path / "store", max_gb=2.5 * size / 1e9)
     kept = [collect(store) for _ in range(4)][-2:]
-    assert store.scenes() == kept and "GB;" in let_go(tmp_path / "store")[0]["reason"]
+    assert store.scenes() == kept and "GB, " in let_go(tmp_path / "store")[0]["reason"]
 
 
 def test_a_scene_too_large_by_itself_does_not_push_the_others_out(tmp_path):
@@ -594,7 +594,8 @@ def test_reset_keeps_a_copy(tmp_path):
     scene.add(view())
     archive = store.reset()
     assert archive.parent == tmp_path / "archive" and store.scenes() == [] and names_below(tmp_path / "scenes") == []
-    assert names_below(archive) == sorted([first.name, held.name]) and open_scene(archive / held.name, LABELS).tags == ("bed",)
+    assert names_below(archive) == sorted([first.name, held.name])
+    assert open_scene(archive / held.name, LABELS).tags == ("bed",)
     assert {line["scene"]: "reset" in line["reason"] for line in let_go(tmp_path)} == dict.fromkeys(
         (scene.name, first.name, held.name), True
     )

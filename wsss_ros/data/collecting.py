@@ -92,7 +92,7 @@ class Said:
     elsewhere: set[str] = field(default_factory=set)
 
     def hear(self, tags: tuple[str, ...], far: float) -> None:
-        """The last word counts, but for one about a view farther off; what that names is only somewhere in the scene."""
+        """The last word counts, unless it is about a view farther off: what that names is somewhere in the scene."""
         if far <= self.nearest + _NEARLY_AS_NEAR:
             self.tags, self.nearest = tags, min(far, self.nearest)
         else:
@@ -173,7 +173,7 @@ class OpenScene:
     def _check(self, frame: Frame) -> None:
         self._check_open()
         if self._camera not in (None, frame.camera):
-            raise BadInput(f"{self.name}: {frame.camera} after {self._camera}; wanted one camera for the scene: finish it")
+            raise BadInput(f"{self.name}: {frame.camera} after {self._camera}; wanted one camera: finish the scene")
 
     def _check_open(self) -> None:
         if not self.writer.open:

@@ -66,7 +66,7 @@ class SceneStore:
         self.last_let_go = ""
         self._open: list[OpenScene] = []
         self._lock = threading.Lock()  # between who lists the scenes and who moves one
-        self._known: dict[str, tuple[tuple[int, ...], StoredScene | None]] = {}
+        self._known: dict[str, tuple[tuple[int, int], StoredScene | None]] = {}
         try:
             self._place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -87,9 +87,9 @@ class SceneStore:
         return scene
 
     def scenes(self) -> list[StoredScene]:
-        """The whole ones, oldest first, tags as the files say now. One that cannot be read is left out, with a warning."""
+        """The whole ones, oldest first, tags as the files say now; those that cannot be read are warned about."""
         with self._lock:
-            names = [path.name for path in self._place.iterdir() if path.name[0] != "." and (path / ABOUT).is_file()]
+            names = (name for name in os.listdir(self._place) if name[0] != ".")
             self._known = {name: self._read_if_new(name) for name in names}
             return sorted((scene for _, scene in self._known.values() if scene), key=lambda scene: scene.number)
 
@@ -193,9 +193,9 @@ class SceneStore:
     def _too_much(self, scenes: Sequence[StoredScene]) -> str:
         taken_gb = sum(scene.bytes for scene in scenes) / 1e9
         if len(scenes) > self.config.max_scenes:
-            return f"{len(scenes)} scenes; {self.config.max_scenes} may stay, and its classes are best covered without it"
+            return f"{len(scenes)} scenes, {self.config.max_scenes} may stay; the others cover its classes best"
         if taken_gb > self.config.max_gb:
-            return f"{taken_gb:.3f} GB; {self.config.max_gb} may stay, and its classes are best covered without it"
+            return f"{taken_gb:.3f} GB, {self.config.max_gb} may stay; the others cover its classes best"
         return ""
 
     def _let_go(self, scene: StoredScene, reason: str) -> None:
@@ -235,13 +235,13 @@ class SceneStore:
         paths = (stem, *(stem.with_name(f"{stem.name}_{n}") for n in range(2, 1000)))
         return next(path for path in paths if not path.exists())
 
-    def _read_if_new(self, name: str) -> tuple[tuple[int, ...], StoredScene | None]:
+    def _read_if_new(self, name: str) -> tuple[tuple[int, int], StoredScene | None]:
         folder = self._place / name
-        version = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in (folder / ABOUT, folder / TAGS))
+        version = (_changed_ns(f"{folder}/{ABOUT}"), _changed_ns(f"{folder}/{TAGS}"))
         if name in self._known and self._known[name][0] == version:
             return self._known[name]
         try:
-            return version, _read(folder, name, self.labels)
+            return version, _read(folder, name, self.labels) if version[0] else None
         except (BadInput, OSError, ValueError, KeyError, TypeError) as error:
             _log.warning("%s is left out: %s", folder, error)
             return version, None
@@ -309,6 +309,14 @@ def _read(folder: Path, name: str, labels: LabelSpace) -> StoredScene:
 def _line(scene: StoredScene, reason: str) -> dict:
     kept = {"number": scene.number, "frames": scene.frames, "held_out": scene.held_out}
     return {"scene": scene.name, "tags": list(scene.tags), "bytes": scene.bytes, "reason": reason} | kept
+
+
+def _changed_ns(path: str) -> int:
+    """0 where there is no such file."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _cut_short(path: str) -> bool:
