@@ -604,3 +604,39 @@ def test_the_command(tmp_path, scene_folder):
     assert sorted(os.listdir(tmp_path / "folder")) == ["folder.db3", "metadata.yaml"]
     status, told = wsss(tmp_path, tmp_path / "b.mcap")
     assert status == 2 and "wanted one scene folder" in told
+
+
+# --- tags ------------------------------------------------------------------------------------------
+
+
+def spoken(recording: SceneRecording) -> list[tuple[int, str, str]]:
+    """(stamp_ns, topic, text) of every tag, as they are serialised."""
+    raws = [raw for raw in recording.raw() if "tags/" in raw.topic]
+    assert {raw.msgtype for raw in raws} <= {"std_msgs/msg/String"}
+    return [(raw.stamp_ns, raw.topic, typestore().deserialize_cdr(raw.data, raw.msgtype).data) for raw in raws]
+
+
+def test_a_tag_file_is_spoken_beside_its_images(scene_folder, labels, tmp_path):
+    assert not spoken(SceneRecording(open_scene(scene_folder, labels))), "labels are not what a person said"
+    names = [open_scene(scene_folder, labels).frame(index).name for index in range(5)]
+    (scene_folder / "tags.csv").write_text(f'scene,"wall, chair"\n{names[1]},wall\n{names[3]},"chair, wall"\n')
+    scene = open_scene(scene_folder, labels)
+    stamps = [scene.frame(index).stamp_ns for index in range(5)]
+    at = [f"@{stamp // SECOND}.{stamp % SECOND:09d}" for stamp in stamps]
+    recording = SceneRecording(scene, BagConfig(namespace="robot1", cloud_every=3))
+    assert spoken(recording) == [
+        (stamps[1], "/robot1/tags/image", f"{at[1]} wall"),
+        (stamps[2], "/robot1/tags/scene", "wall, chair"),
+        (stamps[3], "/robot1/tags/image", f"{at[3]} wall, chair"),
+        (stamps[4], "/robot1/tags/scene", "wall, chair"),
+    ]
+    path = bag.write(scene, tmp_path / "a.mcap", BagConfig(rate_hz=10, every=3))
+    assert [m.data for _, m in by_topic(path)["/tags/image"]] == ["@1.100000000 wall, chair"]
+    (topic,) = [topic for topic in bag.Bag(path).topics if topic.name == "/tags/image"]
+    assert (topic.reliable, topic.latched) == (True, False)
+
+
+def test_without_tags_for_the_whole_only_images_are_spoken_of(scene_folder, labels):
+    name = open_scene(scene_folder, labels).frame(2).name
+    (scene_folder / "tags.json").write_text(f'{{"frames": {{"{name}": ["chair"], "{name}9": ["wall"]}}}}')
+    assert [text for _, _, text in spoken(SceneRecording(open_scene(scene_folder, labels)))] == ["@1700000000.066666666 chair"]

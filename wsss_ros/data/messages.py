@@ -6,7 +6,7 @@ replay node publishes the same bytes.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -21,12 +21,14 @@ from rosbags.typesys.store import Typestore
 from wsss_ros import geometry
 from wsss_ros.accumulate import VoxelMap
 from wsss_ros.config import AccumulatorConfig, Config
+from wsss_ros.data.tags import TagFile
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
 log = logging.getLogger("wsss_ros")
 
 IMAGE, JPEG, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo"
 POSE, CLOUD, TF = "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
+STRING = "std_msgs/msg/String"
 UINT32, FLOAT32 = 6, 7  # of PointField
 
 
@@ -189,9 +191,18 @@ def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | N
     )
 
 
+def tags_message(names: Sequence[str], stamp_ns: int | None = None) -> object:
+    """What a person says: ``chair, table``; with a stamp ``@SECONDS.NANOS chair, table``, of the image it is about."""
+    about = "" if stamp_ns is None else f"@{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} "
+    return make(STRING, data=about + ", ".join(names))
+
+
 @dataclass
 class SceneRecording:
     """A scene as a recording: each view's messages under one stamp, and the cloud as it grows.
+
+    A tag file in the scene's folder is played as a person would speak: ``tags/image`` after each image that has tags,
+    ``tags/scene`` with every cloud where tags were given for the whole. Tags that follow from labels are not played.
 
     Where the scene has its own cloud, the part seen so far is sent (all of it where there is no
     depth to tell); else the frames are fused into voxels. The world is turned so that z points up.
@@ -209,6 +220,7 @@ class SceneRecording:
             raise BadInput(f"scene '{self.scene.name}' has no frame with a usable pose; there is nothing to record")
         first = self.scene.frame(self.indices[0])
         self._truth = self.scene.cloud_truth() if self.scene.cloud is not None else None
+        self._tags: TagFile | None = getattr(self.scene, "tag_file", None)
         self._level = leveling(self.scene, self.config.up)
         self.topics = tuple(self._offered(first))
 
@@ -236,6 +248,9 @@ class SceneRecording:
             yield Topic(self.name("cloud"), CLOUD, latched=True, depth=1)
         if self._truth is not None:
             yield Topic(self.name("ground_truth/cloud"), CLOUD, latched=True, depth=1)
+        if self._tags is not None:
+            yield Topic(self.name("tags/image"), STRING, depth=100)
+            yield Topic(self.name("tags/scene"), STRING, depth=100)
 
     def raw(self) -> Iterator[Raw]:
         offered = {topic.name: topic.msgtype for topic in self.topics}
@@ -253,10 +268,14 @@ class SceneRecording:
             before = self._later(frame, before)
             for topic, message in self._view(frame, self.scene.frame_truth(index)):
                 yield frame.stamp_ns, topic, message
+            if self._tags is not None and (names := self._tags.image(frame.name)):
+                yield frame.stamp_ns, "tags/image", tags_message(names, frame.stamp_ns)
             growing.add(frame)
             if count % self.config.cloud_every == 0 or count == len(self.indices):
                 for topic, message in self._cloud(frame.stamp_ns, *growing.so_far(self._truth)):
                     yield frame.stamp_ns, topic, message
+                if self._tags is not None and self._tags.given_scene:
+                    yield frame.stamp_ns, "tags/scene", tags_message(self._tags.given_scene)
 
     def _stamped(self, frame: Frame, position: int) -> Frame:
         if not self.config.rate_hz:

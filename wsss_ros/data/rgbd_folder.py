@@ -65,15 +65,15 @@ class RgbdFolder:
         return self._frames.frame(index)
 
     @cached_property
-    def _tag_file(self) -> TagFile | None:
+    def tag_file(self) -> TagFile | None:
         return TagFile.of(self.folder, self.labels)
 
     @property
     def tags(self) -> tuple[str, ...] | None:
-        return self._tag_file.scene if self._tag_file else None
+        return self.tag_file.scene if self.tag_file else None
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        return self._tag_file.image(self._frames.name(index)) if self._tag_file else None
+        return self.tag_file.image(self._frames.name(index)) if self.tag_file else None
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         return None

@@ -198,16 +198,16 @@ class S3disRoom:
     # --- tags
 
     @cached_property
-    def _tag_file(self) -> TagFile | None:
+    def tag_file(self) -> TagFile | None:
         return TagFile.of(self.folder, self.labels)
 
     @cached_property
     def tags(self) -> tuple[str, ...] | None:
-        return self._tag_file.scene if self._tag_file else self.labels.present(self.cloud_truth())
+        return self.tag_file.scene if self.tag_file else self.labels.present(self.cloud_truth())
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        if self._tag_file is not None:
-            return self._tag_file.image(self._views[index].name)
+        if self.tag_file is not None:
+            return self.tag_file.image(self._views[index].name)
         truth = self.frame_truth(index)
         if truth is None:
             return None

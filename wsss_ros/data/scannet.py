@@ -173,13 +173,13 @@ class ScanNetScene:
     # --- tags
 
     @cached_property
-    def _tag_file(self) -> TagFile | None:
+    def tag_file(self) -> TagFile | None:
         """Of the folder that was asked for, else of the scan's or its frames'."""
         return next((tags for folder in self._folders() if (tags := TagFile.of(folder, self.labels))), None)
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        if self._tag_file is not None:
-            return self._tag_file.image(self._frames.name(index))
+        if self.tag_file is not None:
+            return self.tag_file.image(self._frames.name(index))
         if index not in self._image_tags:
             self._image_tags[index] = self._tags_of_image(index)
         return self._image_tags[index]
@@ -191,8 +191,8 @@ class ScanNetScene:
 
     @cached_property
     def tags(self) -> tuple[str, ...] | None:
-        if self._tag_file is not None:
-            return self._tag_file.scene
+        if self.tag_file is not None:
+            return self.tag_file.scene
         if (truth := self.cloud_truth()) is not None:
             return _tags_of(self.labels, truth, SCENE_TAG_SHARE)
         given = [tags for index in range(len(self)) if (tags := self.image_tags(index)) is not None]

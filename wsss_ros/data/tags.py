@@ -30,6 +30,7 @@ class TagFile:
             if _plain(frame) in self._tags:
                 raise BadInput(f"{path}, {where}: '{frame}' stands twice; wanted all its tags in one place")
             self._tags[_plain(frame)] = _classes(names, labels, f"{path}, {where}")
+        self.given_scene = self._tags.get(_SCENE)  # None where nobody spoke of the whole
         union = set().union(*self._tags.values())
         self.scene = self._tags.get(_SCENE, tuple(name for name in labels.names if name in union))
 

@@ -14,6 +14,7 @@ from typing import Any
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from wsss_ros.config import ReplayConfig
@@ -21,7 +22,7 @@ from wsss_ros.data.messages import IMAGE, JPEG, Raw, Topic
 from wsss_ros.data.playback import Playback, open_recording
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes.health import ERROR, OK, WARN
-from wsss_ros.nodes.node import Node, run
+from wsss_ros.nodes.node import MAP, Node, run
 from wsss_ros.types import BadInput
 
 CLOCK_PERIOD_S = 0.02
@@ -52,6 +53,7 @@ class Replay(Node):
     def configure(self) -> None:
         self._recording = open_recording(self.config.source, scannet20())
         self._clock_topic = self.publisher(Clock, "/clock", QoSProfile(depth=10))
+        self._set = self.publisher(String, "ground_truth/set", MAP) if self.config.set_name else None
         topics = [topic for topic in self._recording.topics if topic.name != "/clock"]  # there is one clock, ours
         self._offers = {topic.name: self._offer(topic) for topic in topics}
         missing = sorted({topic.msgtype for topic in topics if not self._offers[topic.name]})
@@ -63,6 +65,8 @@ class Replay(Node):
         self._sent_ns = None
         self._playback = Playback(self._recording, config.rate, config.loop, config.start_paused)
         self._closables.append(self._playback.stop)
+        if self._set is not None:
+            self._set.publish(String(data=config.set_name))
         self.every(CLOCK_PERIOD_S, self._tick)
         self.submit("replay", self._replay, self._playback)
 
