@@ -1,7 +1,11 @@
 """A robot for the online trainer: shows it rooms over DDS, tags them, asks its services, reads its status."""
 
+import contextlib
+import itertools
 import json
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from geometry_msgs.msg import PoseStamped
@@ -44,6 +48,10 @@ def messages(frame: Frame) -> dict:
     }
 
 
+def stamped(stamp_ns: int) -> str:
+    return f"@{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
+
+
 class Robot:
     """One trainer at a time; each start is a process of its own on the same folder."""
 
@@ -53,7 +61,9 @@ class Robot:
         self.online = Path(self.settings["folder"])
         self.probe = Probe(environment)
         self.said = self.probe.collect(String, f"{SPACE}/online_trainer/status", LATCHED)
-        self.weights = {kind: self.probe.collect(String, f"{SPACE}/weights/{kind}", LATCHED) for kind in ("image", "cloud")}
+        self.weights = {
+            kind: self.probe.collect(String, f"{SPACE}/weights/{kind}", LATCHED) for kind in ("image", "cloud")
+        }
         self.stamp_ns = 1000 * 10**9
         self.trainer: NodeProcess | None = None
         self._others: list[NodeProcess] = []
@@ -67,6 +77,11 @@ class Robot:
         if until_active:
             wait(lambda: self.said, 60, f"no status: {self.trainer.text[-2000:]}")
         return self.trainer
+
+    def restart(self, **changes) -> None:
+        """After the end of the one before, in order or not."""
+        self.trainer.end()
+        self.start(**changes)
 
     def beside(self, name: str, **parameters) -> NodeProcess:
         """Another node in the trainer's namespace."""
@@ -86,16 +101,15 @@ class Robot:
     def status(self) -> dict:
         return json.loads(self.said[-1].data)
 
-    def until(self, condition, timeout_s: float = 20, why: str = "") -> dict:
-        """The first status of now or later that fits."""
-        last = {}
-
-        def fits() -> bool:
-            last.update(self.status if self.said else {})
-            return bool(last) and condition(last)
-
-        wait(fits, timeout_s, f"{why or 'the status never fitted'}; last: {last or 'none'}; {self.trainer.text[-1500:]}")
-        return dict(last)
+    def until(self, condition, timeout_s: float = 90) -> dict:
+        """The first status of now or later that fits. Processes take long to start where the machine is busy."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if self.said and condition(status := self.status):
+                return status
+            time.sleep(0.01)
+        last = self.said[-1].data if self.said else "no status"
+        raise AssertionError(f"it never came (waited {timeout_s} s); {last}; {self.trainer.text[-3000:]}")
 
     def scene(self, **values):
         """A condition for ``until`` on the open scene."""
@@ -125,15 +139,36 @@ class Robot:
                 return stamps
         raise AssertionError(f"the room was never seen: {self.status}; {self.trainer.text[-1500:]}")
 
+    @contextlib.contextmanager
+    def wandering(self, views: int = 5) -> Iterator[None]:
+        """Meanwhile the robot goes from room to room, and each of its views is tagged, whoever listens."""
+        ends = threading.Event()
+
+        def wander() -> None:
+            for step in itertools.count():
+                room = Room(step // views)
+                text = f"{stamped(self.show(room, step % views))} {', '.join(room.tags)}"
+                self.probe.publish_without_waiting(f"{SPACE}/tags/image", String(data=text), TAGS)
+                if ends.wait(PERIOD_S):
+                    return
+
+        thread = threading.Thread(target=wander)
+        thread.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join()
+
     def tag(self, about: str, text: str) -> None:
         self.probe.send(f"{SPACE}/tags/{about}", String(data=text), TAGS)
 
     def tagged_scene(self, number: int) -> str:
         """Visit a room, tag it, finish it; returns the answer."""
         room = Room(number)
-        self.visit(room)
-        self.tag("scene", ", ".join(room.tags))
-        self.until(lambda status: status["scene"] is not None and set(room.tags) == set(status["scene"]["tags"]))
+        for stamp_ns in self.visit(room):
+            self.tag("image", f"{stamped(stamp_ns)} {', '.join(room.tags)}")
+        self.until(self.scene(image_tags=4))
         answer = self.ask("finish_scene")
         assert answer.success, answer.message
         return answer.message

@@ -18,7 +18,8 @@ from wsss_ros.nodes.node import MAP, SMALL_SENSOR, WARN, Node, run
 from wsss_ros.nodes.views import Views
 from wsss_ros.online.budget import LatencyBudget
 from wsss_ros.online.collector import Collector
-from wsss_ros.online.learner import Decision, Learner
+from wsss_ros.online.learner import Learner
+from wsss_ros.online.records import Decision
 from wsss_ros.types import BadInput, Frame
 
 # A burst of tags is no reason to lose one.
@@ -56,7 +57,7 @@ class OnlineTrainerNode(Node):
     def configure(self) -> None:
         config = self.config
         self.learner = Learner(config)
-        self.collector = Collector(self.learner.store, config, config.collect)
+        self.collector = Collector(self.learner.store, config, config.collect, self.say)
         self.budget = LatencyBudget(config.latency_budget_ms)
         self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id)
         self.weights = {kind: self.publisher(String, f"weights/{kind}", MAP) for kind in ("image", "cloud")}
@@ -90,7 +91,7 @@ class OnlineTrainerNode(Node):
         learner = self.learner
         scenes = len(learner.store.scenes())
         paused = "; paused, ~/pause with false goes on" if learner.paused else ""
-        return f"weights {learner.versions.current().name}, {scenes} scenes in {learner.config.folder}{paused}"
+        return f"weights {learner.versions.current().name}, {scenes} scenes in {learner.folder}{paused}"
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
@@ -116,7 +117,7 @@ class OnlineTrainerNode(Node):
     def take(self, frame: Frame) -> None:
         with self.lock:
             if not self.learner.paused:
-                self.say(self.collector.view(frame, time.monotonic()))
+                self.collector.view(frame, time.monotonic())
 
     def clock_jumped(self) -> None:
         with self.lock:
@@ -148,14 +149,18 @@ class OnlineTrainerNode(Node):
                 self._refuse_tag(error)
             if self.learner.paused:
                 self.collector.rest(now)
-            self.say(self.collector.quiet(now))
+            self.collector.quiet(now)
         if self._changed:
             self.publish_status()
 
     def look_after_learning(self) -> None:
         with self.lock:
             self.learner.yield_to(self.budget.busy(time.monotonic()))
-            if (decision := self.learner.poll()) is not None:
+            try:
+                decision = self.learner.poll()
+            except OSError as error:
+                raise BadInput(f"decision of a round: it could not be stored ({error}); make room on the disk") from error
+            if decision is not None:
                 self.decided(decision)
             elif self.learner.due():
                 self.say(self.train())
@@ -233,7 +238,7 @@ class OnlineTrainerNode(Node):
             "held_out": sum(stored.held_out for stored in scenes),
             "new_scenes": learner.new_scenes(),
             "round": learner.progress(),
-            "rounds": [asdict(decision) for decision in learner.decisions()[-DECISIONS:]],
+            "rounds": [_short(decision) for decision in learner.decisions[-DECISIONS:]],
             "version": learner.versions.current().name,
             "message": self.message,
         }
@@ -250,6 +255,11 @@ class OnlineTrainerNode(Node):
     def _listen_quietly(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
         """Its silence is no fault."""
         self.listen(kind, topic, callback, qos, "", lambda: False)
+
+
+def _short(decision: Decision) -> dict[str, Any]:
+    """Without what is for the log only."""
+    return {key: value for key, value in asdict(decision).items() if key != "more"}
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Which views make a scene and which tags belong to it: a stream in, tagged scenes in the store out."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,11 +43,14 @@ class Collector:
     With ``by_itself`` the first view begins a scene; else only ``start`` does. A scene ends by the rules of its
     config (distance, duration, silence, overlap) and by ``finish``. Stamps that jump back (a looped bag) do not end
     it: views of the same places are known to it already. After a full disk the next scene begins a little later.
-    A tag waits a little for a view of its time. ``now`` is seconds of a clock that never jumps.
+    A tag waits a little for a view of its time. ``now`` is seconds of a clock that never jumps; ``say`` is told when
+    a scene begins or ends by itself.
     """
 
-    def __init__(self, store: SceneStore, config: StoreConfig, by_itself: bool = True) -> None:
-        self.store, self.config, self.by_itself = store, config, by_itself
+    def __init__(
+        self, store: SceneStore, config: StoreConfig, by_itself: bool, say: Callable[[str], None]
+    ) -> None:
+        self.store, self.config, self.by_itself, self._say = store, config, by_itself, say
         self.scene: OpenScene | None = None
         self.waiting: list[Tag] = []
         self.taken = 0
@@ -58,32 +62,29 @@ class Collector:
 
     # --- views ---
 
-    def view(self, frame: Frame, now: float) -> str:
-        """Take one view; returns what began or ended with it. Raises BadInput for one that cannot be used."""
-        told = []
+    def view(self, frame: Frame, now: float) -> None:
+        """Take one view. Raises BadInput for one that cannot be used, and for a full disk."""
         if self.scene is not None and (why := self.scene.over(frame)):
-            told.append(self.finish(why))
+            self._say(self.finish(why))
         if self.scene is None and not (self.by_itself and now >= self._retry_at):
-            return "; ".join(told)
+            return
         self._retry_at = now + RETRY_S  # should the disk be full
         if self.scene is None:
-            told.append(self.start())
+            self._say(self.start())
         self._last_view = now
         self._add(frame)
         self._retry_at = 0.0
-        return "; ".join(told)
 
     def jumped(self) -> None:
         """The stamps jumped back: what was said of the scene before is over, and so is waiting for its time."""
         self.jumps += 1
         self._before_ns = None
 
-    def quiet(self, now: float) -> str:
-        """End the scene where no view has come for ``end_silence_s``; returns what was done."""
+    def quiet(self, now: float) -> None:
+        """End the scene where no view has come for ``end_silence_s``. Raises BadInput for a full disk."""
         silence_s = now - self._last_view
-        if self.scene is None or not 0 < self.config.end_silence_s < silence_s:
-            return ""
-        return self.finish(f"no view for {silence_s:.0f} s")
+        if self.scene is not None and 0 < self.config.end_silence_s < silence_s:
+            self._say(self.finish(f"no view for {silence_s:.0f} s"))
 
     def rest(self, now: float) -> None:
         """Until now nobody looked: that was no silence."""
@@ -147,7 +148,7 @@ class Collector:
             self.scene.add(frame)
         except BadInput:
             if self.scene.lost:
-                self.finish("it is lost")
+                self._say(self.finish("it is lost"))
             raise
         first = self._newest_ns is None
         self._first_ns = frame.stamp_ns if first else min(frame.stamp_ns, self._first_ns)
