@@ -49,6 +49,11 @@ class _Tally:
     agreed: float = 0.0
     links: int = 0
 
+    def add(self, other: "_Tally") -> None:
+        self.images += other.images
+        self.clouds += other.clouds
+        self.agreed, self.links = self.agreed + other.agreed, self.links + other.links
+
     def result(self) -> dict:
         return {
             "image_tags": float(np.mean(self.images)) if self.images else None,
@@ -75,6 +80,7 @@ class Judge:
     visibility_m: float
     rest: Callable[[], None] = lambda: None
 
+    @torch.inference_mode()
     def score(self, scenes: Sequence[Scene]) -> dict:
         """Scores over scenes with tags, ``frames`` tagged frames of each; None for what nothing was there to measure.
 
@@ -83,12 +89,13 @@ class Judge:
         tally = _Tally()
         for scene in scenes:
             try:
-                self._score(scene, tally)
+                tally.add(self._scored(scene))
             except BadInput as error:
                 log.warning("%s is not scored: %s", scene.name, error)
         return tally.result()
 
-    def _score(self, scene: Scene, tally: _Tally) -> None:
+    def _scored(self, scene: Scene) -> _Tally:
+        tally = _Tally()
         cloud = _thinned(scene.cloud or _fused(scene), self.clouds.points)
         if self.clouds.needs_color and cloud.rgb is None:
             raise BadInput("its cloud has no colours, and this point network needs them")
@@ -102,6 +109,7 @@ class Judge:
             self.rest()
             tags = self.labels.multi_hot(scene.image_tags(tagged[position]))
             self._score_image(scene.frame(tagged[position]), tags, cloud, point_scores, tally)
+        return tally
 
     def _score_image(
         self,
