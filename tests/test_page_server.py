@@ -148,7 +148,7 @@ def picture(value: int, size=(48, 64)) -> np.ndarray:
 
 
 def test_a_picture_comes_with_its_stamp_and_age(site):
-    assert site.get("/image.jpg")[0] == 404
+    assert site.get("/image.jpg")[0] == 204
     site.view.put("overlay", 12 * 10**9 + 5, lambda: picture(200))
     status, headers, body = site.get("/image.jpg?source=overlay")
     assert (status, headers["X-Stamp"], headers["X-Source"]) == (200, "12.000000005", "overlay")

@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _image(self, source: str) -> None:
         shot = self.server.view.shot(source)
         if shot is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "no image has come yet")
+            return self._send(HTTPStatus.NO_CONTENT, b"", "image/jpeg")
         told = {"ETag": shot.mark, "X-Source": shot.source, "X-Age": f"{shot.age_s:.3f}", "X-Stamp": stamp(shot.stamp_ns)}
         if self.headers.get("If-None-Match") == shot.mark:
             self._send(HTTPStatus.NOT_MODIFIED, b"", "image/jpeg", told)

@@ -34,11 +34,16 @@ class TagPageNode(Node):
     name = "tag_page"
     model = TagPageConfig
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._asking: dict[str, Any] = {}
+
     def configure(self) -> None:
         self.labels = named(self.config.label_space)
         self.tags = {about: self.publisher(String, f"tags/{about}", TAGS) for about in ("image", "scene")}
-        self.services = {name: self.create_client(Trigger, f"{LEARNER}/{name}") for name in COMMANDS}
-        self.services["pause"] = self.create_client(SetBool, f"{LEARNER}/pause")
+        for name in COMMANDS:
+            self._asking[name] = self.create_client(Trigger, f"{LEARNER}/{name}")
+        self._asking["pause"] = self.create_client(SetBool, f"{LEARNER}/pause")
 
     def activate(self) -> None:
         self.view, self._subscribed = LiveView(), {}
@@ -53,9 +58,8 @@ class TagPageNode(Node):
             self.get_logger().warning(f"whoever reaches {self.server.url} may look and tag; host: 127.0.0.1 keeps it here")
 
     def release(self) -> None:
-        for client in getattr(self, "services", {}).values():
-            self.destroy_client(client)
-        self.services = {}
+        while self._asking:
+            self.destroy_client(self._asking.popitem()[1])
 
     def summary(self) -> str:
         return self.server.url
@@ -125,7 +129,7 @@ class TagPageNode(Node):
 
     def command(self, name: str) -> tuple[bool, str]:
         """Call a service of the learner, and wait for what it says."""
-        client = self.services["pause" if name == "resume" else name]
+        client = self._asking["pause" if name == "resume" else name]
         if not client.service_is_ready():
             raise BadInput(f"no learner: nobody offers {client.srv_name}; start it (wsss up online:=true)")
         pausing = name in ("pause", "resume")

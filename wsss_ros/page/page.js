@@ -16,7 +16,7 @@ const STATES = { collecting: "collecting", training: "training", idle: "idle", p
 let classes = [], about = "image", held = false, overlay = true, sending = false;
 let learner = null, present = false, scoredSet = "", sceneName = "";
 const chosen = { image: new Set(), scene: new Set() };
-const shown = { mark: "", stamp: "", at: 0, url: "" };  // the picture on the screen; `at`: when it was new, by our clock
+const shown = { mark: "", stamp: "", at: 0, url: "", trouble: "" };  // the picture on the screen; `at`: when it was new, by our clock
 const drawn = {};  // what each part was drawn from, to draw it again only when that has changed
 
 const $ = (id) => document.getElementById(id);
@@ -50,6 +50,7 @@ async function fetchPicture() {
   const answer = await fetch(`/image.jpg?source=${source}`, { headers, cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
   const told = (name) => answer.headers.get(name) || "";
   if (answer.status === 304) shown.at = performance.now() - 1000 * told("X-Age");
+  shown.trouble = answer.status >= 400 ? (await answer.json()).message : "";
   if (answer.status !== 200) return;
   const url = URL.createObjectURL(await answer.blob());
   const next = new Image();
@@ -186,7 +187,7 @@ function draw(status) {
   drawLearner(status);
   drawScene(present ? learner.scene : null);
   if (changed("rounds", [learner && learner.rounds, scoredSet])) drawScores((learner && learner.rounds) || []);
-  write("nothing", `No image yet. Waiting for ${status.topics.overlay} or ${status.topics.color}.`);
+  write("nothing", shown.trouble || `No image yet. Waiting for ${status.topics.overlay} or ${status.topics.color}.`);
   document.querySelectorAll("[data-command]").forEach((button) => { button.disabled = !present; });
 }
 
@@ -232,7 +233,7 @@ function drawLearner({ learner_age_s: age, listeners }) {
   const round = present ? learner.round : null;
   $("round").hidden = !round;
   if (round) {
-    $("progress").value = round.steps ? round.step / round.steps : 0;
+    $("progress").value = Number.isFinite(round.step / round.steps) ? round.step / round.steps : 0;
     write("step", roundText(round));
   }
   $("pause").firstElementChild.textContent = pauseCommand() === "resume" ? "Resume" : "Pause";
