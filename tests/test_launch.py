@@ -26,6 +26,17 @@ CASES = {
         "bag": "SCENE",
         "accumulate": "true",
     },
+    "learning": {
+        "bag": "SCENE",
+        "online": "true",
+        "online_folder": "kept/here",
+        "evaluate": "true",
+        "tag": "true",
+        "tag_host": "0.0.0.0",
+        "tag_port": "0",
+        "color_topic": "/cam/rgb",
+        "device": "cpu",
+    },
 }
 
 
@@ -98,6 +109,20 @@ def test_a_recorded_cloud_does_not_mix_with_the_one_built_here(scene):
     assert nodes["cloud_accumulator"]["topics"]["cloud"] == nodes["cloud_segmenter"]["topics"]["cloud"] == "/cloud"
 
 
+def test_learning_brings_the_trainer_the_evaluator_and_the_page(scene):
+    nodes = resolved_set(given_for("learning", scene))
+    assert set(nodes) == {"image_segmenter", "cloud_segmenter", "replay", "online_trainer", "evaluator", "tag_page"}
+    trainer, page = nodes["online_trainer"], nodes["tag_page"]
+    assert trainer["parameters"]["folder"] == str(Path("kept/here").absolute())
+    assert trainer["parameters"]["round_device"] == "cpu" and trainer["parameters"]["use_sim_time"]
+    assert trainer["topics"]["color/image_raw"] == page["topics"]["color/image_raw"] == "/cam/rgb"
+    assert (page["parameters"]["host"], page["parameters"]["port"]) == ("0.0.0.0", 0)
+    assert nodes["replay"]["parameters"]["subscribers"] == 2, "the trainer misses no view; the page subscribes by need"
+    nodes = resolved_set({"tag": "true"})
+    assert set(nodes) == {"image_segmenter", "cloud_segmenter", "cloud_accumulator", "tag_page"}
+    assert nodes["tag_page"]["parameters"].get("host", "127.0.0.1") == "127.0.0.1"
+
+
 def test_arguments_win_over_the_parameter_file_and_it_over_the_defaults(tmp_path, scene):
     mine = tmp_path / "mine.yaml"
     mine.write_text("/**/image_segmenter:\n  ros__parameters: {device: cuda, points_stride: 4}\n")
@@ -132,6 +157,7 @@ def test_the_set_ends_with_the_replay_unless_someone_watches(scene, rviz, ends):
         ("bag:=/nowhere/scene.mcap", "no such file or folder"),
         ("image_weights:=/nowhere/w", "no such file or folder"),
         ("params_file:=/nowhere/p.yaml", "no such file or folder"),
+        ("tag_port:=70000", "tag_port: input should be less than or equal to 65535"),
     ],
 )
 def test_bad_arguments(text, told):
@@ -161,7 +187,8 @@ def probes(tmp_path, monkeypatch) -> Path:
     for folder in (out, executables, index):
         folder.mkdir(parents=True)
     (index / "wsss_ros").touch()
-    for name in ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay"):
+    nodes = ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay")
+    for name in (*nodes, "online_trainer", "evaluator", "tag_page"):
         (executables / name).write_text(PROBE.format(out=str(out)))
         (executables / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}:{os.environ.get('AMENT_PREFIX_PATH', '')}".rstrip(":"))
