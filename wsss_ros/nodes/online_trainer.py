@@ -249,8 +249,10 @@ class OnlineTrainerNode(Node):
         return [f"{self.get_namespace().rstrip('/')}/{name}" for name in SEGMENTERS]
 
     def _refuse_tag(self, error: BadInput) -> None:
+        """A thousand of them make one line of the log and count as a thousand."""
+        self.message, self._changed = f"tag refused: {error}", True
         self.health.drop("tag refused")
-        self.complain("tag refused", f"tag refused: {error}", WARN)
+        self.complain("tag refused", self.message, WARN)
 
     def _listen_quietly(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
         """Its silence is no fault."""
