@@ -100,6 +100,9 @@ def test_parameter_file_has_the_defaults_of_the_configuration():
         "online_trainer": config.OnlineTrainerConfig,
         "evaluator": config.EvaluatorConfig,
         "replay": config.ReplayConfig,
+        "online_trainer": config.OnlineTrainerConfig,
+        "evaluator": config.EvaluatorConfig,
+        "tag_page": config.TagPageConfig,
     }
     written = yaml.safe_load((ROOT / "config/segment.yaml").read_text())
     assert {key.removeprefix("/**/"): value["ros__parameters"] for key, value in written.items()} == {
