@@ -264,6 +264,8 @@ def cloud_to_labels(message: PointCloud2) -> UInt8[np.ndarray, "N"]:
     if kind is None or field.offset + np.dtype(kind).itemsize > message.point_step:
         raise BadInput("cloud labels: no field 'label' of uint8, uint16 or uint32 inside the point; wanted one")
     _check_layout(message, {field.name: field for field in message.fields})
+    if not message.height or not message.width:
+        return np.zeros(0, np.uint8)
     dtype = np.dtype((">" if message.is_bigendian else "<") + kind)
     strides = (message.row_step if message.height > 1 else 0, message.point_step)
     data = np.frombuffer(message.data, np.uint8)

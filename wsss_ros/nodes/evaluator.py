@@ -47,6 +47,9 @@ class EvaluatorNode(Node):
     scores: RunningScores | None = None
 
     def configure(self) -> None:
+        from wsss_ros.scoring import label_points
+
+        self._label_points = label_points
         self.labels = named(self.config.label_space)
         self.folder = Path(self.config.output).expanduser().absolute()
         try:
@@ -157,14 +160,12 @@ class EvaluatorNode(Node):
         self._count("2d", found, true, prediction, truth)
 
     def score_cloud(self, prediction: Heard, truth: Heard) -> None:
-        from wsss_ros.scoring import label_points
-
         frames = [heard.message.header.frame_id for heard in (prediction, truth)]
         if frames[0] != frames[1]:
             raise BadInput(f"cloud frames: '{frames[0]}' predicted, '{frames[1]}' true; wanted one frame for both")
         xyz, labels = _labelled(prediction.message)
         true_xyz, true = _labelled(truth.message)
-        self._count("3d", label_points(xyz, labels, true_xyz), true, prediction, truth)
+        self._count("3d", self._label_points(xyz, labels, true_xyz), true, prediction, truth)
 
     def _count(self, domain: str, found: Any, true: Any, prediction: Heard, truth: Heard) -> None:
         key = Key(self.sets.at(truth.sent_ns), self.versions[domain].at(prediction.sent_ns), domain)
