@@ -12,6 +12,7 @@ from online_stream import Room
 
 from wsss_ros import checkpoint, data
 from wsss_ros.config import SceneSetConfig
+from wsss_ros.node_set import PATIENCE_S
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
@@ -20,6 +21,7 @@ from ros_probe import NodeProcess, wait  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+pytestmark = pytest.mark.timeout(600)  # processes take long to start where the machine is busy
 SEGMENTER = {"device": "cpu", "precision": "float32", "threads": 1}
 
 
@@ -60,7 +62,6 @@ def decided(robot: Robot) -> list[int]:
     return [json.loads(line)["round"] for line in lines]
 
 
-@pytest.mark.timeout(600)
 def test_killed_at_ten_random_moments(robots, labels):
     """It collects and trains all the while. Four of the moments may fall into its start, six when it is at work."""
     random = np.random.default_rng(4)
@@ -106,8 +107,9 @@ def test_a_signal_ends_a_round_soon_and_the_next_start_goes_on_with_it(robots, l
     robot.until(lambda status: status["scene"] and status["scene"]["tags"] == ["bed"])
     child = children(robot.trainer)
     began = time.monotonic()
-    assert robot.trainer.end(signal.SIGTERM) == 0 and time.monotonic() - began < 10
-    assert child and not any(Path(f"/proc/{pid}").exists() for pid in child), "the training ends with its node"
+    assert robot.trainer.end(signal.SIGTERM) == 0 and time.monotonic() - began < sum(PATIENCE_S)
+    assert child, "it was training"
+    wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in child), 5, "the training does not end with its node")
     assert ("bed",) in whole(robot, labels)[0].values(), "the open scene is stored"
     assert not decided(robot) and "Traceback" not in robot.trainer.text
     robot.start()
@@ -155,13 +157,14 @@ def test_the_disk_is_full_while_storing_and_while_saving(robots, labels):
     robot.visit(Room(8))
     robot.tag("scene", "bed")
     robot.until(lambda status: status["scene"] and status["scene"]["tags"] == ["bed"])
-    limit_files(robot.trainer, 12_000)  # a frame fits, a cloud or a network does not
+    limit_files(robot.trainer, 12_000)  # a frame fits, a cloud does not
     answer = robot.ask("finish_scene")
     assert not answer.success and "could not be written" in answer.message and "too large" in answer.message
     assert whole(robot, labels)[0] == kept and not list(robot.online.glob("scenes/.*")), "whole ones and nothing else"
+    limit_files(robot.trainer, 200_000)  # scenes fit, networks do not
     assert robot.ask("train").success
     (decision,) = robot.until(lambda status: status["rounds"])["rounds"]
-    assert not decision["promoted"] and "disk" in decision["why"], decision
+    assert not decision["promoted"] and "File too large" in decision["why"], decision
     assert robot.status["version"] == "0000" and whole(robot, labels) == (kept, ["0000"])
     limit_files(robot.trainer, resource.RLIM_INFINITY)
     robot.tagged_scene(5)

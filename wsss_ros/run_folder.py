@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 import yaml
@@ -70,7 +70,7 @@ class RunFolder:
             for name, value in tensors.items():
                 if value.is_floating_point() and not torch.isfinite(value).all():
                     raise ValueError(f"{name} of the {kind} network is not finite")
-        replace(self.state_path, lambda file: torch.save(state, file))
+        replace(self.state_path, lambda file: _save(state, file))
 
     def load_state(self) -> dict | None:
         """Tensors on the CPU; None where no state was saved. Raises BadInput when it is broken."""
@@ -80,6 +80,14 @@ class RunFolder:
             return torch.load(self.state_path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds
             raise BadInput(f"{self.state_path}: cannot be read ({error}); remove it to start over") from error
+
+
+def _save(state: dict, file: BinaryIO) -> None:
+    """Raises OSError where the disk is full: torch makes an internal error of it."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def differing(old: Any, new: Any) -> list[str]:

@@ -167,7 +167,7 @@ class OnlineTrainerNode(Node):
 
     def decided(self, decision: Decision) -> None:
         what = f"promoted, weights {decision.version}" if decision.promoted else "not promoted"
-        self.say(f"round {decision.round} {what}: {decision.why}")
+        self.tell(f"round {decision.round} {what}: {decision.why}")
         if decision.promoted:
             self.announce()
 
@@ -216,11 +216,14 @@ class OnlineTrainerNode(Node):
 
     # --- status ---
 
+    def tell(self, text: str) -> None:
+        """The last thing that happened, for the status and the diagnostics."""
+        self.message, self._changed = text, True
+
     def say(self, text: str) -> None:
-        """The last thing that happened: in the log, the status and the diagnostics. Nothing happens with no text."""
-        if text:
-            self.message, self._changed = text, True
-            self.get_logger().info(text)
+        """The same, and for the log."""
+        self.tell(text)
+        self.get_logger().info(text)
 
     def publish_status(self) -> None:
         self._changed = False
@@ -250,7 +253,7 @@ class OnlineTrainerNode(Node):
 
     def _refuse_tag(self, error: BadInput) -> None:
         """A thousand of them make one line of the log and count as a thousand."""
-        self.message, self._changed = f"tag refused: {error}", True
+        self.tell(f"tag refused: {error}")
         self.health.drop("tag refused")
         self.complain("tag refused", self.message, WARN)
 

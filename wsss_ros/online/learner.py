@@ -26,7 +26,7 @@ from wsss_ros.types import BadInput
 log = logging.getLogger("wsss_ros")
 
 START = "spawn"
-_STOP_S = 10.0  # a round that is asked to stop ends after its step
+_STOP_S = 4.0  # a round that is asked to stop ends after its step; killed, it goes on from its last state just as well
 
 
 def _run(*arguments) -> None:
