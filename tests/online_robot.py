@@ -75,7 +75,7 @@ class Robot:
         self.said.clear()
         self.trainer = NodeProcess("online_trainer", self.environment, log, SPACE, **(self.settings | changes))
         if until_active:
-            wait(lambda: self.said, 60, f"no status: {self.trainer.text[-2000:]}")
+            self.until(lambda status: True, 180)
         return self.trainer
 
     def restart(self, **changes) -> None:

@@ -12,16 +12,17 @@ from online_stream import Room
 
 from wsss_ros import checkpoint, data
 from wsss_ros.config import SceneSetConfig
+from wsss_ros.inference import ImageSegmenter
 from wsss_ros.node_set import PATIENCE_S
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from online_robot import LATCHED, RELIABLE, SPACE, TAGS, Robot, messages, stamped  # noqa: E402
+from online_robot import LATCHED, RELIABLE, SPACE, TAGS, Robot, stamped  # noqa: E402
 from ros_probe import NodeProcess, wait  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-pytestmark = pytest.mark.timeout(600)  # processes take long to start where the machine is busy
+pytestmark = pytest.mark.timeout(900)  # processes take long to start where the machine is busy
 SEGMENTER = {"device": "cpu", "precision": "float32", "threads": 1}
 
 
@@ -249,3 +250,30 @@ def test_pause_and_rollback_hold_over_restarts(robots, labels):
     assert not answer.success and "no version before 0000" in answer.message
     assert robot.pause(False).success
     robot.tagged_scene(30)
+
+
+def test_a_segmenter_restarted_in_a_hand_over_gets_the_newest_weights(robots, labels):
+    robot = robots()
+    robot.start()
+    segmenter = robot.beside("image_segmenter", **SEGMENTER, weights=robot.settings["image_weights"])
+    used = robot.probe.collect(String, f"{SPACE}/image_segmenter/weights", LATCHED)
+    begun = checkpoint.load(Path(robot.settings["image_weights"])).version
+    wait(lambda: used, 90, "the segmenter never said what it uses")
+    for number in range(2):
+        robot.tagged_scene(number)
+    assert robot.ask("train").success
+    wait(lambda: Path(robot.weights["image"][-1].data).parent.name == "0001", 120, "no new weights were announced")
+    segmenter.end(signal.SIGKILL)
+    segmenter = robot.beside("image_segmenter", **SEGMENTER, weights=robot.settings["image_weights"])
+    newest = robot.weights["image"][-1].data
+    version = checkpoint.load(Path(newest)).version
+    wait(lambda: used[-1].data == version != begun, 90, "the restarted segmenter never took the newest weights")
+    assert {pair.key: pair.value for pair in robot.probe.told(segmenter, "").values}["weights_file"] == newest
+
+    answers = robot.probe.collect(Image, f"{SPACE}/semantic/image_raw", RELIABLE)
+    wait(lambda: robot.show(Room(0), 0) and time.sleep(0.3) or answers, 30, "no answer")
+    expected, _ = ImageSegmenter(newest, "cpu", "float32")(Room(0).frame(0, 0))
+    np.testing.assert_array_equal(np.frombuffer(answers[-1].data, np.uint8), expected.ravel())
+
+    assert robot.ask("rollback").success
+    wait(lambda: used[-1].data == begun, 30, "a rollback reaches the segmenter, too")

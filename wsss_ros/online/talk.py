@@ -1,6 +1,7 @@
 """What a round and its learner tell each other: where the round stands, and whether it shall wait."""
 
 import ctypes
+import math
 from multiprocessing.connection import Connection
 
 UNFINISHED = 75  # exit code of a round that was asked to stop and can go on
@@ -24,7 +25,7 @@ class Told(ctypes.Structure):
             "doing": DOING[self.doing],
             "step": self.step,
             "steps": self.steps,
-            "loss": self.loss if self.step else None,
+            "loss": self.loss if self.step and math.isfinite(self.loss) else None,  # a page reads this as JSON
             "left_s": round((self.steps - self.step) * self.step_s, 1),
             "waiting": bool(self.waiting),
         }
