@@ -639,4 +639,5 @@ def test_a_tag_file_is_spoken_beside_its_images(scene_folder, labels, tmp_path):
 def test_without_tags_for_the_whole_only_images_are_spoken_of(scene_folder, labels):
     name = open_scene(scene_folder, labels).frame(2).name
     (scene_folder / "tags.json").write_text(f'{{"frames": {{"{name}": ["chair"], "{name}9": ["wall"]}}}}')
-    assert [text for _, _, text in spoken(SceneRecording(open_scene(scene_folder, labels)))] == ["@1700000000.066666666 chair"]
+    told = spoken(SceneRecording(open_scene(scene_folder, labels)))
+    assert [text for _, _, text in told] == ["@1700000000.066666666 chair"]

@@ -55,9 +55,10 @@ def test_shapes_must_agree_and_nothing_is_counted_where_they_do_not():
     assert scores.entries() == []
 
 
-@given(
-    frames=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 10**6), st.integers(0, 99)), min_size=1, max_size=60)
-)
+FRAME = st.tuples(st.sampled_from("ab"), st.integers(0, 10**6), st.integers(0, 99))  # version, seconds, seed
+
+
+@given(frames=st.lists(FRAME, min_size=1, max_size=60))
 def test_at_any_time_the_bins_are_few_and_add_up(frames):
     scores, whole = RunningScores(THREE), {"a": ConfusionMatrix(THREE), "b": ConfusionMatrix(THREE)}
     for version, at_s, seed in frames:
@@ -68,8 +69,8 @@ def test_at_any_time_the_bins_are_few_and_add_up(frames):
         assert 0 <= min(tally.bins) and max(tally.bins) < running_scores.MOST_BINS
         np.testing.assert_array_equal(sum(tally.bins.values()), whole[key.version].counts)
         np.testing.assert_array_equal(tally.matrix.counts, whole[key.version].counts)
-    last = {version: iou for version, iou in zip(*[getattr(scores.course("", "3d"), n) for n in ("versions", "iou")])}  # noqa: B905
-    for version, iou in last.items():
+    course = scores.course("", "3d")
+    for version, iou in dict(zip(course.versions, course.iou, strict=True)).items():  # the last of each
         np.testing.assert_allclose(iou, 100 * whole[version].iou())
 
 
@@ -283,13 +284,15 @@ def labels_image(stamp: int, pixels: np.ndarray, encoding: str = "mono8") -> Ima
 
 
 def labelled_cloud(stamp: int, labels: np.ndarray, frame_id: str = "map", field: str = "label") -> PointCloud2:
-    """Points of no colour on a line, as anybody might send them."""
+    """Points without colour on a line, as anybody might send them."""
     table = np.zeros(len(labels), [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), (field, "<u4")])
     table["x"], table[field] = np.arange(len(labels)), labels
     message = PointCloud2(header=header(stamp, frame_id), height=1, width=len(labels), point_step=16)
     message.row_step = 16 * len(labels)
-    kinds = zip(table.dtype.names, (7, 7, 7, 6), strict=True)
-    message.fields = [conversions.PointField(name=n, offset=4 * i, datatype=k, count=1) for i, (n, k) in enumerate(kinds)]
+    message.fields = [
+        conversions.PointField(name=name, offset=4 * place, datatype=kind, count=1)
+        for place, (name, kind) in enumerate(zip(table.dtype.names, (7, 7, 7, 6), strict=True))
+    ]
     message.data.frombytes(table.tobytes())
     return message
 
@@ -332,7 +335,12 @@ def test_bad_input_is_counted_and_never_ends_it(probe, processes, tmp_path):
     clouds(labelled_cloud(at, np.array([1, 70_000])), labelled_cloud(at, np.array([1, 2, 255])))
     at = stamp()
     images(labels_image(at, truth), labels_image(at, truth))
-    wait(lambda: (found := probe.values(node)).get("miou 2d abc", "").endswith("of 2") and "miou 3d unknown" in found, 20)
+
+    def all_scored() -> bool:
+        values = probe.values(node)
+        return values.get("miou 2d abc", "").endswith("of 2") and "miou 3d unknown" in values
+
+    wait(all_scored, 20, "not all scored")
     assert "without a version" in probe.told(node, "").message
     assert node.end() == 0 and "Traceback" not in node.text and "internal error" not in node.text
     found = entries(tmp_path / "out")

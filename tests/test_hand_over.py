@@ -144,6 +144,15 @@ class Stream:
         return np.array(found)
 
 
+    def unanswered(self, around: list[float], within_s: float = 1.0) -> tuple[float, float]:
+        """Shares of the frames sent so near to some moments, and of the others."""
+        answered = {conversions.stamp_ns(message.header) for _, message in self.answers}
+        lost: dict[bool, list[bool]] = {True: [], False: []}
+        for stamp, (at, _) in self.sent.items():
+            lost[any(abs(at - moment) <= within_s for moment in around)].append(stamp not in answered)
+        return tuple(float(np.mean(lost[near] or [False])) for near in (True, False))
+
+
 def versions_of(stream: Stream, results: dict[str, list[bytes]]) -> list[str]:
     """By which version each answer was made, in the order of the frames; each must be exactly that of one."""
     told = []
@@ -180,18 +189,19 @@ def test_five_hand_overs_under_a_stream(probe, start, versions):
     values = probe.values(node)
     assert (values["weights"], values["weights_file"]) == (later[-1][0], str(later[-1][1]))
     assert values["hand_overs"] == "5"
-    received, replaced = (int(values.get(key, 0)) for key in
-                          (f"received {node.topic('color/image_raw')}", "dropped image replaced by a newer one"))  # fmt: skip
+    received = int(values[f"received {node.topic('color/image_raw')}"])
+    replaced = int(values.get("dropped image replaced by a newer one", 0))
     swaps = [at for at, _ in told[1:]]
+    near, far = stream.unanswered(swaps)
     all_ms, near_ms = stream.latencies_ms(), stream.latencies_ms(swaps)
     print(
         f"\n{len(stream.sent)} frames sent, {received} received, {replaced} replaced, {len(stream.answers)} answered; "
         f"latency ms: median {np.median(all_ms):.0f}, p95 {np.percentile(all_ms, 95):.0f}, max {all_ms.max():.0f}; "
         f"within 1 s of a swap: median {np.median(near_ms):.0f}, p95 {np.percentile(near_ms, 95):.0f}, "
-        f"max {near_ms.max():.0f}"
+        f"max {near_ms.max():.0f}; unanswered: {near:.0%} within 1 s of a swap, {far:.0%} of the others"
     )
     assert len(stream.answers) == received - replaced, "a frame was lost that no newer one replaced"
-    assert replaced <= 0.1 * received  # of a busy machine; a swap that stops the worker would cost more
+    assert near <= far + 0.2, "on a busy machine frames are replaced, but no more so where weights are handed over"
 
 
 # --- files that cannot be used ---------------------------------------------------------------------

@@ -94,7 +94,8 @@ def plot(scores: RunningScores) -> Image.Image:
         own = {name: courses[name, domain] for name in names if (name, domain) in courses}
         _draw_means(column[0], own, names, unit_s)
         _mark_versions(column[0], scores, domain, unit_s)
-        column[0].set_title(f"{DOMAINS[domain]}: running mean since each version began", fontsize=10, loc="left", pad=18)
+        title = f"{DOMAINS[domain]}: running mean since each version began"
+        column[0].set_title(title, fontsize=10, loc="left", pad=18)
         for axis, name in zip(column[1:], names, strict=True):
             mesh = _draw_classes(axis, own.get(name), classes, scores, unit_s)
             axis.set_title(f"IoU by class, {DOMAINS[domain]}{_of(name)}", fontsize=9, loc="left")
@@ -105,7 +106,8 @@ def plot(scores: RunningScores) -> Image.Image:
 
 
 def _unit(span_s: float) -> tuple[float, str]:
-    return next((s, unit) for s, unit, most in ((1, "s", 180), (60, "min", 10_800), (3600, "h", np.inf)) if span_s <= most)
+    """Seconds of the unit that suits a plot of so long a time, and its name."""
+    return (1, "s") if span_s <= 180 else (60, "min") if span_s <= 10_800 else (3600, "h")
 
 
 def _occurring(courses: Any) -> list[int]:

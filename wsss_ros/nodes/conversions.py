@@ -102,7 +102,7 @@ def image_to_labels(message: Image) -> UInt8[np.ndarray, "H W"]:
     """A label image. Raises BadInput for an encoding other than mono8 and 8UC1, and for too few bytes."""
     if message.encoding not in ("mono8", "8UC1"):
         raise BadInput(
-            f"label encoding: got '{message.encoding}', wanted mono8 with a class index a pixel and 255 where unlabelled"
+            f"label encoding: got '{message.encoding}', wanted mono8: a class index a pixel, 255 where unlabelled"
         )
     return np.ascontiguousarray(_pixels(message, "u1", 1)[..., 0])
 

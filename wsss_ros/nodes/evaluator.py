@@ -175,8 +175,8 @@ class EvaluatorNode(Node):
             if count := strangers(labels, len(self.labels)):
                 cause = f"{what} labels outside of '{self.labels.name}'"
                 self.health.drop(cause, count)
-                self.complain(cause, f"{cause}: {count} in one of the {DOMAINS[domain]}; predicted ones count as wrong, "
-                              "true ones are left out; is it the right label_space?")  # fmt: skip
+                text = f"{cause}: {count} in one of the {DOMAINS[domain]}, which count as "
+                self.complain(cause, text + ("wrong" if what == "predicted" else "unlabelled") + "; check label_space")
 
     def write(self) -> None:
         """Where there is something new since the last time."""
