@@ -28,6 +28,53 @@ def header(frame_id: str = "map") -> Header:
     return made
 
 
+# --- labels ----------------------------------------------------------------------------------------
+
+
+@st.composite
+def label_clouds(draw) -> tuple[PointCloud2, np.ndarray]:
+    """A cloud with labels of any width and byte order, padded, and the labels it holds."""
+    kind = draw(st.sampled_from([(2, "u1"), (4, "u2"), (6, "u4")]))
+    big, height, width = draw(st.booleans()), draw(st.integers(1, 3)), draw(st.integers(0, 5))
+    order = ">" if big else "<"
+    dtype = np.dtype({"names": ["x", "y", "z", "label"], "formats": [order + "f4"] * 3 + [order + kind[1]],
+                      "offsets": [0, 4, 8, 13], "itemsize": 19})  # fmt: skip
+    table = np.zeros((height, width), dtype)
+    values = np.random.default_rng(width).choice([0, 7, 254, 255, 300, 70_000], (height, width))
+    table["label"] = values % 2 ** (8 * int(kind[1][1]))
+    rows = np.hstack([table.view(np.uint8).reshape(height, 19 * width), np.full((height, 3), 9, np.uint8)])
+    message = PointCloud2(header=header(), height=height, width=width, point_step=19, row_step=rows.shape[1])
+    message.is_bigendian = big
+    fields = [("x", 0, 7), ("y", 4, 7), ("z", 8, 7), ("label", 13, kind[0])]
+    message.fields = [PointField(name=n, offset=o, datatype=k, count=1) for n, o, k in fields]
+    message.data.frombytes(rows.tobytes())
+    return message, table["label"].ravel()
+
+
+@given(label_clouds())
+def test_labels_of_clouds_of_any_layout(case):
+    message, labels = case
+    wanted = [label if label <= 255 else 254 for label in labels.tolist()]
+    assert conversions.cloud_to_labels(message).tolist() == wanted
+
+
+def test_clouds_without_usable_labels_say_so():
+    message = conversions.cloud_message(header(), np.zeros((2, 3), np.float32))
+    with pytest.raises(BadInput, match="cloud labels: no field 'label'"):
+        conversions.cloud_to_labels(message)
+    message.fields.append(PointField(name="label", offset=10, datatype=UINT32, count=1))  # reaches beyond the point
+    with pytest.raises(BadInput, match="inside the point"):
+        conversions.cloud_to_labels(message)
+
+
+def test_label_images():
+    pixels = np.array([[0, 255, 3]], np.uint8)
+    message = conversions.image_message(header(), pixels, "mono8")
+    assert conversions.image_to_labels(message).tolist() == pixels.tolist()
+    with pytest.raises(BadInput, match="label encoding: got 'rgb8'"):
+        conversions.image_to_labels(conversions.image_message(header(), np.zeros((1, 2, 3), np.uint8), "rgb8"))
+
+
 # --- clouds ----------------------------------------------------------------------------------------
 
 
