@@ -81,6 +81,7 @@ class Learner:
         ]
         self.services.append(node.create_service(SetBool, f"{self.name}/pause", self._pause))
         self.publisher = node.create_publisher(String, f"{self.name}/status", LATCHED)
+        self.timer = node.create_timer(1.0, self.tell)
         self.tell()
 
     def tell(self, **changes) -> None:
@@ -88,6 +89,7 @@ class Learner:
         self.publisher.publish(String(data=json.dumps(self.status)))
 
     def close(self) -> None:
+        self.probe.node.destroy_timer(self.timer)
         self.probe.node.destroy_publisher(self.publisher)
         for service in self.services:
             self.probe.node.destroy_service(service)
@@ -416,6 +418,8 @@ def test_the_learners_state_is_shown(window, opened, learner):
 
 
 def test_a_learner_that_goes_is_missed_and_one_that_comes_is_found(window, page, probe, learner, opened):
+    learner.timer.cancel()
+    window.wait("return document.querySelector('#state').innerText.startsWith('silent for')", timeout_s=20)
     learner.close()
     window.wait("return document.querySelector('#state').innerText == 'no learner'", timeout_s=20)
     assert window.run("return [...document.querySelectorAll('[data-command]')].every(b => b.disabled)")
