@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from wsss_ros import checkpoint, files
 from wsss_ros.types import BadInput
 
-DOMAINS = {"miou_2d": ("2d", "image"), "miou_3d": ("3d", "point")}  # name here: name in the evaluation, file of the weights
+DOMAINS = {"miou_2d": ("2d", "image"), "miou_3d": ("3d", "point")}  # here: in the evaluation, file of the weights
 TITLES = {"miou_2d": "2D (images)", "miou_3d": "3D (clouds)"}
 LOOKS = {"new": "rooms of the new kind, never tagged", "old": "rooms of the old kinds"}
 
@@ -65,7 +65,8 @@ def verdict(runs: Sequence[list[dict]]) -> list[str]:
         for key, title in TITLES.items():
             gain = gains(runs, name, key)
             spread = f" ± {gain.std(ddof=1):.1f}" if len(gain) > 1 else ""
-            told.append(f"{title}, {words}: {gain.mean():+.1f}{spread} points; up in {int((gain > 0).sum())} of {len(gain)} runs")
+            up = f"up in {int((gain > 0).sum())} of {len(gain)} runs"
+            told.append(f"{title}, {words}: {gain.mean():+.1f}{spread} points; {up}")
     return told
 
 
@@ -87,7 +88,8 @@ def table(runs: Sequence[list[dict]]) -> str:
 def page(runs: Sequence[list[dict]], command: str) -> str:
     """``online.md``."""
     reasons = [
-        f"- seed {entry['seed']}, round {entry['round']}: {'promoted' if entry['promoted'] else 'rejected'}, {entry['why']}"
+        f"- seed {entry['seed']}, round {entry['round']}: "
+        f"{'promoted' if entry['promoted'] else 'rejected'}, {entry['why']}"
         for run in runs
         for entry in run
         if entry["round"] and entry["set"] == "new"
@@ -96,7 +98,7 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
         [
             "# Learning while the stream plays",
             "",
-            f"By `{command}`: the weights that ship meet rooms of a kind and look they were not trained on. Some rooms are",
+            f"By `{command}`: the weights that ship meet rooms of a kind and look they were not trained on. Some are",
             "tagged while they stream by, rounds of joint training run beside the segmenters, the gate judges them on",
             "held-out rooms, and the evaluator node scores what the segmenters publish on rooms that are never tagged.",
             f"mIoU in percent, mean ± standard deviation over {len(runs)} run{'s' * (len(runs) > 1)}.",

@@ -145,7 +145,7 @@ def _sheet(stamps: list[int], played, published, labels):
             seen |= set(labels.present(played.truth[stamp]))
         row.append(pictures.heat(published.confidence[stamp]))
         seen |= set(labels.present(predicted))
-        rows.append([_shrunk(picture, 320) for picture in row])
+        rows.append([shrunk(picture, 320) for picture in row])
     truth = ["truth"] if truth_known else []
     titles = ["RGB", "prediction (from the image alone)", *truth, "confidence, 0 black to 1 white"]
     width = len(titles) * 326
@@ -170,7 +170,7 @@ def _clouds(played, published, labels):
     return pictures.sheet([title for *_, title in views], [row], pictures.legend(labels, sorted(seen), width))
 
 
-def _shrunk(picture, width: int):
+def shrunk(picture, width: int):
     import numpy as np
     from PIL import Image
 

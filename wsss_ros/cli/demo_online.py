@@ -4,13 +4,16 @@ The real nodes run as separate processes: both segmenters, the online trainer an
 played to them. *Tagged*: some rooms of the new kind for each round, with tags on every third image and on the room,
 as a person would give them. *New*: other rooms of the same kind, which nobody ever tags. *Old*: val rooms of the kinds
 that the shipped weights learned. While a round runs the untagged streams play on; after it they are scored.
+
+A scene of your own (``--scene``, with tags.csv or tags.json) is cut into stretches, some for each round. It has no
+dense truth: what comes out are pictures of the same frames by every version of the weights, and the gate's tag scores.
 """
 
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +46,7 @@ def demo_online(
     out: Annotated[Path, typer.Option(help="Where rooms, bags, weights and scores go.")] = Path("out/demo_online"),
     seeds: Annotated[str, typer.Option(help="Runs, each with other tagged rooms and other chance.")] = "0",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of learning in a run.")] = Plan.rounds,
+    scene: Annotated[Path | None, typer.Option(help="A tagged scene of your own in place of rooms.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Write online.json, online.md and online.png here, too.")] = None,
 ) -> None:
     """Tag rooms of an unseen kind while they stream by, learn from them, and score every version of the weights."""
@@ -52,9 +56,15 @@ def demo_online(
 
     console, plan = Console(), Plan(rounds=rounds)
     began, chosen = time.monotonic(), [int(seed) for seed in seeds.replace(",", " ").split()]
-    folders = _rooms(out, plan, chosen, console)
+    folders = _rooms(out, plan, chosen if scene is None else [], console)
+    if scene is not None:
+        _run(out / "scene", chosen[0], plan, folders, scene, console)
+        for picture in _pictures(out / "scene", scene):
+            console.print(f"written: {picture}")
+        console.print(f"{time.monotonic() - began:.0f} s in all; no dense truth here: look at the pictures")
+        return
     for seed in chosen:
-        _run(out / f"seed{seed}", seed, plan, folders, console)
+        _run(out / f"seed{seed}", seed, plan, folders, None, console)
     runs = [online_report.read(out / f"seed{seed}", seed) for seed in chosen]
     command = f"wsss demo-online --seeds {','.join(map(str, chosen))}" + (f" --rounds {rounds}" if rounds != 3 else "")
     for folder in filter(None, [out, docs]):
@@ -68,14 +78,14 @@ def _rooms(out: Path, plan: Plan, seeds: Sequence[int], console) -> dict[str, li
     from wsss_ros.cli.rooms import generate_with_progress
 
     def made(name: str, count: int, first: int, frames: int, style: str) -> list[Path]:
-        return generate_with_progress(out / "rooms" / name, count, first, os.cpu_count() or 1, frames=frames, style=style)
+        folder, workers = out / "rooms" / name, os.cpu_count() or 1
+        return generate_with_progress(folder, count, first, workers, frames=frames, style=style)
 
     console.print("rooms: some are generated, where they are not there yet")
-    folders = {
-        "new": made("new", plan.scored_rooms, SEEDS["new"], plan.scored_frames, STYLE),
-        "old": made("old", plan.scored_rooms, SEEDS["old"], plan.scored_frames, "default"),
-        "base": made("base", plan.base, SEEDS["base"], plan.tagged_frames, "default"),
-    }
+    folders = {"base": made("base", plan.base, SEEDS["base"], plan.tagged_frames, "default")}
+    if seeds:
+        folders["new"] = made("new", plan.scored_rooms, SEEDS["new"], plan.scored_frames, STYLE)
+        folders["old"] = made("old", plan.scored_rooms, SEEDS["old"], plan.scored_frames, "default")
     for seed in seeds:
         first = SEEDS["tagged"] + 100 * seed
         folders[f"tagged{seed}"] = made("tagged", plan.rounds * plan.rooms, first, plan.tagged_frames, STYLE)
@@ -96,38 +106,40 @@ def _tag(folder: Path) -> None:
     (folder / "tags.json").write_text(json.dumps(told, indent=1))
 
 
-def _run(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], console) -> None:
+def _run(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], scene: Path | None, console) -> None:
     """One run with its own memory of scenes and weights, from the shipped weights on."""
     from wsss_ros.cli.up import Children
 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    bags = _bags(out, seed, plan, folders, console)
+    bags = _bags(out, seed, plan, folders, console) if scene is None else _bags_of(scene, out, plan, console)
     os.environ["ROS_DOMAIN_ID"] = os.environ.get("ROS_DOMAIN_ID") or str(1 + os.getpid() % 100)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     children, params = Children(), _parameters(out, seed, plan, folders)
     try:
         for process in _nodes(params):
             children.start(process)
-        _stream(out, plan, bags, params, console)
+        _stream(out, plan, bags, console)
     finally:
         children.end()
 
 
-def _stream(out: Path, plan: Plan, bags: dict[str, Path], params: Path, console) -> None:
+def _stream(out: Path, plan: Plan, bags: dict[str, Path], console) -> None:
     """The untagged rooms once, then for each round the tagged ones, and the untagged ones during and after it."""
     rounds = out / "online" / "rounds.jsonl"
-    _play(bags, SETS, params, wait=True)
+    untagged = [name for name in SETS if name in bags]
+    _play(bags, untagged, wait=True)
     for number in range(1, plan.rounds + 1):
         began = time.monotonic()
-        _play(bags, [f"tagged{number}"], params)
+        _play(bags, [f"tagged{number}"])
         while not _decisions(rounds, number) and time.monotonic() - began < PATIENCE_S:
-            _play(bags, SETS[:1], params)  # the robot works on
+            _play(bags, untagged[:1])  # the robot works on
         told = _decisions(rounds, number)
         last = told[-1] if told else {"promoted": False, "why": f"no decision within {PATIENCE_S:.0f} s"}
-        console.print(f"round {number}: {'promoted' if last['promoted'] else 'rejected'}, {last['why']}", soft_wrap=True)
+        what = "promoted" if last["promoted"] else "rejected"
+        console.print(f"round {number}: {what}, {last['why']}", soft_wrap=True)
         time.sleep(3.0)  # the segmenters load what was promoted
-        _play(bags, SETS, params)
+        _play(bags, untagged)
 
 
 def _decisions(rounds: Path, number: int) -> list[dict]:
@@ -136,18 +148,17 @@ def _decisions(rounds: Path, number: int) -> list[dict]:
     return [json.loads(line) for line in lines] if len(lines) >= number else []
 
 
-def _play(bags: dict[str, Path], names: Sequence[str], params: Path, wait: bool = False) -> None:
+def _play(bags: dict[str, Path], names: Sequence[str], wait: bool = False) -> None:
     from wsss_ros.cli.up import Children
     from wsss_ros.node_set import Process
 
     for name in names:
         told = {"source": str(bags[name].absolute()), "set_name": name if name in SETS else "tagged"}
         told |= {"subscribers": 2, "wait_for_subscribers_s": 120.0 if wait else 20.0}
+        replay = Process("replay", module="wsss_ros.nodes.replay", parameters=told, ends_the_set=True)
         children = Children()
         try:
-            children.start(
-                Process("replay", module="wsss_ros.nodes.replay", parameters=told, params_file=str(params), ends_the_set=True)
-            )
+            children.start(replay)
             children.wait()
         finally:
             children.end()
@@ -167,6 +178,61 @@ def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], cons
         scenes = [open_scene(room, labels) for room in rooms]
         bags[name] = bag.write(scenes, out / f"{name}.mcap", config, overwrite=True)
     return bags
+
+
+def _bags_of(path: Path, out: Path, plan: Plan, console) -> dict[str, Path]:
+    """A real scene: stretches with its tags for each round, and the whole without tags, played while rounds run."""
+    from wsss_ros.data import bag, open_scene
+    from wsss_ros.data.messages import BagConfig, leveling
+    from wsss_ros.data.scene_sequence import Stretch, Untagged
+    from wsss_ros.labels import scannet20
+
+    scene = open_scene(path, scannet20())
+    up = ",".join(f"{value:.6f}" for value in leveling(scene)[2])  # found once, for a stretch may see no floor
+    config = BagConfig(rate_hz=plan.hz, gap_s=3.0, cloud_every=1000, up=up)
+    length, stretches = len(scene) // (plan.rounds * plan.rooms), {}
+    for number in range(plan.rounds):
+        starts = [(number + plan.rounds * part) * length for part in range(plan.rooms)]  # each round sees all of it
+        stretches[f"tagged{number + 1}"] = [Stretch(scene, start, length) for start in starts]
+    stretches["new"] = [Untagged(scene)]
+    console.print(f"{path}: {len(scene)} frames in stretches of {length}")
+    return {name: bag.write(scenes, out / f"{name}.mcap", config, overwrite=True) for name, scenes in stretches.items()}
+
+
+def _pictures(out: Path, path: Path) -> list[Path]:
+    """Frames and the cloud of the scene by every version of the weights, side by side."""
+    import numpy as np
+
+    from wsss_ros import pictures
+    from wsss_ros.cli.demo import shrunk
+    from wsss_ros.data import open_scene
+    from wsss_ros.data.messages import leveling
+    from wsss_ros.data.prepared import spread
+    from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.labels import scannet20
+    from wsss_ros.online.scores import fused
+    from wsss_ros.types import Cloud
+
+    labels = scannet20()
+    scene, versions = open_scene(path, labels), sorted((out / "online" / "weights").glob("[0-9]*"))
+    images = [ImageSegmenter(version / "image.safetensors") for version in versions]
+    clouds = [CloudSegmenter(version / "point.safetensors") for version in versions]
+    titles, rows, seen = [f"weights {version.name}" for version in versions], [], set()
+    for index in spread(len(scene), 8):
+        rgb = scene.frame(index).rgb
+        found = [segmenter(scene.frame(index))[0] for segmenter in images]
+        seen |= {name for each in found for name in labels.present(each)}
+        painted = [pictures.blend(rgb, labels.colorize(each), 0.6) for each in found]
+        rows.append([shrunk(picture, 320) for picture in (rgb, *painted)])
+    width = 326 * len(rows[0])
+    frames = pictures.sheet(["RGB", *titles], rows, pictures.legend(labels, sorted(seen), width))
+    cloud = scene.cloud or fused(scene)
+    cloud = Cloud((cloud.xyz @ leveling(scene).T).astype(np.float32), cloud.rgb)
+    found = [segmenter(cloud)[0] for segmenter in clouds]
+    row = [pictures.render_cloud(cloud.xyz, rgb) for rgb in (cloud.rgb, *map(labels.colorize, found))]
+    shown = {name for each in found for name in labels.present(each)}
+    whole = pictures.sheet(["RGB", *titles], [row], pictures.legend(labels, sorted(shown), 646 * len(row)))
+    return [pictures.save(frames, out / "frames.png"), pictures.save(whole, out / "cloud.png")]
 
 
 def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]) -> Path:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+from jaxtyping import UInt8
+
 from wsss_ros.data.messages import BagConfig, Raw, SceneRecording
 from wsss_ros.types import BadInput, Frame, Scene
 
@@ -33,6 +36,47 @@ class SceneSequence:
     def raw(self) -> Iterator[Raw]:
         for part in self.parts:
             yield from part.raw()
+
+
+class Stretch:
+    """Some frames of a scene in a row, as a scene of their own."""
+
+    def __init__(self, scene: Scene, first: int, count: int) -> None:
+        self._scene, self._first, self._count = scene, first, min(count, len(scene) - first)
+        self.name = f"{scene.name}_{first}"
+
+    def __getattr__(self, name: str):
+        return getattr(self._scene, name)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def frame(self, index: int) -> Frame:
+        return self._scene.frame(self._first + index)
+
+    def image_tags(self, index: int) -> tuple[str, ...] | None:
+        return self._scene.image_tags(self._first + index)
+
+    def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
+        return self._scene.frame_truth(self._first + index)
+
+
+class Untagged:
+    """A scene of which nobody says what is in it."""
+
+    tag_file = tags = None
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def __getattr__(self, name: str):
+        return getattr(self._scene, name)
+
+    def __len__(self) -> int:
+        return len(self._scene)
+
+    def image_tags(self, index: int) -> None:
+        return None
 
 
 class _Shifted:

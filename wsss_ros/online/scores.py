@@ -96,7 +96,7 @@ class Judge:
 
     def _scored(self, scene: Scene) -> _Tally:
         tally = _Tally()
-        cloud = _thinned(scene.cloud or _fused(scene), self.clouds.points)
+        cloud = _thinned(scene.cloud or fused(scene), self.clouds.points)
         if self.clouds.needs_color and cloud.rgb is None:
             raise BadInput("its cloud has no colours, and this point network needs them")
         upright = (cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64)) @ leveling(scene).T
@@ -150,7 +150,8 @@ def _thinned(cloud: Cloud, points: int) -> Cloud:
     return Cloud(cloud.xyz[kept], None if cloud.rgb is None else cloud.rgb[kept])
 
 
-def _fused(scene: Scene) -> Cloud:
+def fused(scene: Scene) -> Cloud:
+    """The cloud of a scene that has none of its own, from all its frames."""
     voxels = VoxelMap()
     for index in range(len(scene)):
         voxels.add(scene.frame(index))
