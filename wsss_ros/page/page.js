@@ -123,6 +123,7 @@ function hold(on) {
   held = on && shown.stamp !== "";
   $("hold").setAttribute("aria-pressed", held);
   $("screen").classList.toggle("held", held);
+  drawAge();
 }
 
 async function send() {
