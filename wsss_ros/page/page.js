@@ -63,6 +63,7 @@ async function fetchPicture() {
   write("source", overlay && told("X-Source") === "color" ? "no overlay: camera" : "");
   $("picture").hidden = false;
   $("nothing").hidden = true;
+  drawAge();
 }
 
 async function keepFetching(period, fetchOnce) {
