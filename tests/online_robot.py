@@ -140,13 +140,13 @@ class Robot:
         raise AssertionError(f"the room was never seen: {self.status}; {self.trainer.text[-1500:]}")
 
     @contextlib.contextmanager
-    def wandering(self, views: int = 5) -> Iterator[None]:
+    def wandering(self, views: int = 5, times: int = 6) -> Iterator[None]:
         """Meanwhile the robot goes from room to room, and each of its views is tagged, whoever listens."""
         ends = threading.Event()
 
         def wander() -> None:
             for step in itertools.count():
-                room = Room(step // views)
+                room = Room(step // (views * times))
                 text = f"{stamped(self.show(room, step % views))} {', '.join(room.tags)}"
                 self.probe.publish_without_waiting(f"{SPACE}/tags/image", String(data=text), TAGS)
                 if ends.wait(PERIOD_S):

@@ -56,7 +56,8 @@ def write_recipe(path: Path) -> Path:
     point = {"network": "pointnet2", "options": POINT_OPTIONS, "inputs": ["color"], "augment": {"points": 512}}
     adam = {"name": "adam", "lr": 0.001}
     joint = {"method": "joint", "epochs": 1, "batch": 2, "image": adam, "point": adam}
-    path.write_text(yaml.safe_dump({"image": image, "point": point, "joint": joint, "frames_per_scene": 4}))
+    saved = {"save_every_s": 0.0, "frames_per_scene": 4}
+    path.write_text(yaml.safe_dump({"image": image, "point": point, "joint": joint, **saved}))
     return path
 
 
