@@ -339,6 +339,7 @@ def test_tags_of_the_scene_by_mouse(window, opened):
     window.click("#send")
     wait(lambda: opened["scene"], 10, "no tags arrived")
     assert [message.data for message in opened["scene"]] == ["bed, shower curtain"] and not opened["image"]
+    window.wait("return document.querySelector('#toast').innerText == 'sent for the scene: bed, shower curtain'")
     window.press("escape")
     assert chosen(window) == []
     window.press("enter")
@@ -365,6 +366,7 @@ def test_buttons_and_keys_command_the_learner_and_reset_asks_first(window, opene
     wait(lambda: learner.asked[4:] == ["resume"])
     window.click("[data-command=rollback]")
     wait(lambda: learner.asked[5:] == ["rollback"])
+    window.wait("return document.querySelector('#toast').innerText == 'rollback: done'")
     window.click("[data-command=reset]")
     assert window.run("return document.querySelector('#ask').open")
     window.press("escape")
