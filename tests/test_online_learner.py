@@ -373,7 +373,7 @@ def test_scenes_let_go_since_the_plan_give_the_round_up(planned, config):
     assert "is gone since the round was planned" in performed(config, planned).why
 
 
-def test_generated_base_scenes_are_mixed_in_and_scored(tmp_path, labels, scene, start, config):
+def test_base_scenes_are_mixed_in_and_scored(tmp_path, labels, scene, start, config):
     (tmp_path / "base").mkdir()
     for seed in (50, 51):
         put(tmp_path / "base", labels, seed, seed)
