@@ -124,7 +124,8 @@ def processes(given: Arguments) -> list[Process]:
     if given.online:
         kept = given.online_folder and str(Path(given.online_folder).expanduser().absolute())
         learning = {"folder": kept, "image_weights": image_weights, "cloud_weights": cloud_weights}
-        chosen.append(node("online_trainer", views | cloud, use_sim_time=sim_time, round_device=given.device, **learning))
+        learning |= {"round_device": given.device, "use_sim_time": sim_time}
+        chosen.append(node("online_trainer", views | cloud, **learning))
     if given.evaluate:
         chosen.append(node("evaluator", {}, use_sim_time=sim_time))
     if given.tag:

@@ -4,7 +4,7 @@ GET / and its files · GET /image.jpg?source=overlay|color · GET /status · POS
 
 Whoever reaches the address may look and tag, so it is 127.0.0.1 unless told otherwise. Pages of other sites that a
 browser here has open cannot: the Host must be ours (DNS rebinding), the Origin of a post must be this page, and a post
-is JSON by its content type. Nothing a client does holds up more than one of a bounded number of threads, for a bounded time.
+is JSON by its content type. A client holds up no more than one of a bounded number of threads, for a bounded time.
 """
 
 import contextlib
@@ -109,8 +109,8 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
-            why = error.strerror or error
-            raise BadInput(f"tag page: cannot serve on {host}, port {port}: {why}; give another host or port") from error
+            why = f"cannot serve on {host}, port {port}: {error.strerror or error}"
+            raise BadInput(f"tag page: {why}; give another host or port") from error
         self.host, self.port = host, self.server_address[1]
         self._names = _own_names(host)
 
@@ -193,9 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._tell(error.status, False, str(error))
         except BadInput as error:
             self._tell(HTTPStatus.BAD_REQUEST, False, str(error))
-        except ConnectionError:
-            raise
-        except TimeoutError:
+        except (ConnectionError, TimeoutError):  # the client went away, or went quiet
             raise
         except Exception as error:
             _log.exception("the tag page could not answer %s", self.path[:100])
@@ -218,7 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
         shot = self.server.view.shot(source)
         if shot is None:
             return self._send(HTTPStatus.NO_CONTENT, b"", "image/jpeg")
-        told = {"ETag": shot.mark, "X-Source": shot.source, "X-Age": f"{shot.age_s:.3f}", "X-Stamp": stamp(shot.stamp_ns)}
+        told = {"ETag": shot.mark, "X-Source": shot.source, "X-Stamp": stamp(shot.stamp_ns)}
+        told["X-Age"] = f"{shot.age_s:.3f}"
         if self.headers.get("If-None-Match") == shot.mark:
             self._send(HTTPStatus.NOT_MODIFIED, b"", "image/jpeg", told)
         else:

@@ -9,11 +9,11 @@ from wsss_ros.node_set import Process
 
 
 def tag(
-    host: Annotated[str, typer.Option(help="Address served on; 0.0.0.0 lets other machines look and tag.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address served on; 0.0.0.0 lets other machines tag.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8080,
     labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
     namespace: Annotated[str, typer.Option(help="Namespace of the nodes that segment and learn.")] = "",
-    color_topic: Annotated[str, typer.Option(help="Colour images, shown where there is no overlay.")] = "color/image_raw",
+    color_topic: Annotated[str, typer.Option(help="Colour images, for want of an overlay.")] = "color/image_raw",
 ) -> None:
     """Serve a web page that shows the live image, sends class tags, and steers the learner.
 

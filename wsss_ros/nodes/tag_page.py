@@ -55,7 +55,8 @@ class TagPageNode(Node):
         self.every(WATCH_S, self._subscribe_to_what_is_looked_at)
         self.server.start()
         if self.server.is_open:
-            self.get_logger().warning(f"whoever reaches {self.server.url} may look and tag; host: 127.0.0.1 keeps it here")
+            text = f"whoever reaches {self.server.url} may look and tag; host: 127.0.0.1 keeps it on this machine"
+            self.get_logger().warning(text)
 
     def release(self) -> None:
         while self._asking:
