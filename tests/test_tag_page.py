@@ -362,7 +362,7 @@ def test_every_class_has_a_key_of_its_own_that_no_action_has(window, opened):
 def test_buttons_and_keys_command_the_learner_and_reset_asks_first(window, opened, learner):
     window.press("n", "f", "t", "p")
     wait(lambda: len(learner.asked) == 4)
-    assert sorted(learner.asked) == ["finish_scene", "pause", "start_scene", "train"]
+    assert learner.asked == ["start_scene", "finish_scene", "train", "pause"], "one after the other"
     window.wait("return document.querySelector('#pause').innerText.startsWith('Resume')")
     window.click("#pause")
     wait(lambda: learner.asked[4:] == ["resume"])

@@ -155,10 +155,14 @@ function toggleOverlay() {
 
 const pauseCommand = () => (learner && learner.paused ? "resume" : "pause");
 
+let before = Promise.resolve();
 async function command(name) {
   if (!present) return toast("There is no learner to tell.", false);
   if (name === "reset" && !(await sure())) return;
-  const answer = await post("/command", { command: name });
+  // One after the other: services keep no order among themselves, and "finish, then train" is meant in this order.
+  const asked = before.then(() => post("/command", { command: name }));
+  before = asked;
+  const answer = await asked;
   toast(answer.message || (answer.ok ? "done" : "not done"), answer.ok);
   if (answer.ok && ["start_scene", "finish_scene"].includes(name)) chosen.scene.clear();
   drawChosen();
