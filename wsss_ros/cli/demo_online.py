@@ -1,7 +1,7 @@
 """``wsss demo-online``: rooms of a kind never trained on are tagged while they stream by; rounds run, scores are kept.
 
 The real nodes run as separate processes: both segmenters, the online trainer and the evaluator. Three streams are
-played to them. *Tagged*: some rooms of the new kind for each round, with tags on every third image and on the room,
+played to them. *Tagged*: some rooms of the new kind for each round, with tags on every second image and on the room,
 as a person would give them. *New*: other rooms of the same kind, which nobody ever tags. *Old*: val rooms of the kinds
 that the shipped weights learned. While a round runs the untagged streams play on; after it they are scored.
 
@@ -23,7 +23,7 @@ import yaml
 
 SETS = ("new", "old")
 STYLE = "other"  # of data/room_style.py: kinds of rooms and palettes that no training sees
-TAGGED_EVERY = 3  # images of a tagged room
+TAGGED_EVERY = 2  # images of a tagged room
 SEEDS = {"tagged": 21_000, "new": 22_000, "old": 9_000, "base": 1_000}  # of rooms; a run's tagged rooms are 100 on
 PATIENCE_S = 420.0  # for a round to end
 
@@ -39,7 +39,7 @@ class Plan:
     scored_frames: int = 12
     base: int = 30  # rooms of the old kinds that rounds may mix in
     hz: float = 4.0
-    steps: int = 120
+    steps: int = 150
 
 
 def demo_online(
@@ -95,7 +95,7 @@ def _rooms(out: Path, plan: Plan, seeds: Sequence[int], console) -> dict[str, li
 
 
 def _tag(folder: Path) -> None:
-    """Tags of the room and of every third image, from what is there to be seen."""
+    """Tags of the room and of every second image, from what is there to be seen."""
     from wsss_ros.data import open_scene
     from wsss_ros.labels import scannet20
 
@@ -255,7 +255,7 @@ def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]
         "held_out_every": plan.rooms,
         "steps": plan.steps,
         "replay": 1.0,
-        "base": 3.0,
+        "base": 4.0,
         "end_silence_s": 2.0,
         "seed": seed,
         "round_device": "cpu",
