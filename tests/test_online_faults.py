@@ -49,7 +49,8 @@ def whole(robot: Robot, labels) -> tuple[dict[str, tuple], list[str]]:
         opened, faults = data.open_scenes(SceneSetConfig(folder=str(robot.online / "scenes")), labels)
         for scene in opened:
             assert len(scene) >= 3 and all(scene.frame(i).depth_m.any() for i in range(len(scene)))
-            assert len(scene.cloud) > 256 and json.loads((scene.folder / "scene.json").read_text())["frames"] == len(scene)
+            about = json.loads((scene.folder / "scene.json").read_text())
+            assert len(scene.cloud) > 256 and about["frames"] == len(scene)
             scenes[scene.name] = scene.tags
     assert not faults and all(scenes.values())
     history = json.loads((robot.online / "weights/current.json").read_text())["history"]

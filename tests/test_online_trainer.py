@@ -342,7 +342,7 @@ def test_rollback_goes_back_and_then_says_that_there_is_nothing_before(robot, tr
 def test_pause_freezes_collecting_and_learning(robot, trained):
     robot.visit(Room(10))
     answer = robot.pause(True)
-    assert answer.success and answer.message
+    assert answer.success and answer.message == "Learning is paused. Collecting is paused, too."
     before = robot.until(lambda status: status["state"] == "paused" and status["paused"])["scene"]
     for index in range(4, 8):
         robot.show(Room(10), index)
@@ -386,6 +386,8 @@ def test_the_training_waits_while_a_segmenter_is_too_slow(robot, trained):
         return robot.status["round"] is not None and robot.status["round"]["waiting"]
 
     wait(waits, 60, "it never waited")
+    told = f"the training waits: {SPACE}/image_segmenter takes 500 ms (p95), its budget is 50 ms; if that lasts, raise"
+    wait(lambda: waits() and any(told in s.message for s in robot.probe.diagnostics[robot.trainer.path]), 10, told)
     step = robot.status["round"]["step"]
     assert all(waits() for _ in range(8)) and robot.status["round"]["step"] <= step + 1, "it stands"
     for _ in range(5):

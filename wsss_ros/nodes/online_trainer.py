@@ -14,7 +14,8 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from wsss_ros.config import OnlineTrainerConfig
-from wsss_ros.nodes.node import MAP, SMALL_SENSOR, WARN, Node, run
+from wsss_ros.nodes.health import OK, WARN
+from wsss_ros.nodes.node import MAP, SMALL_SENSOR, Node, run
 from wsss_ros.nodes.views import Views
 from wsss_ros.online.budget import LatencyBudget
 from wsss_ros.online.collector import Collector
@@ -29,10 +30,9 @@ DECISIONS = 50  # the last of them are in the status
 
 
 class OnlineTrainerNode(Node):
-    """The learner and its store work under one lock: views come on the worker, all else on the executor's thread.
+    """The learner and its store are called under one lock: views come on the worker, all else on the executor's thread.
 
-    The child that trains is started from the executor's thread, which lives as long as the node: a child that dies
-    with its parent dies with the thread that started it.
+    A pause freezes collecting and learning, also over a restart; scenes, weights and the open scene stay as they are.
     """
 
     name = "online_trainer"
@@ -97,10 +97,22 @@ class OnlineTrainerNode(Node):
         if not self.active:
             return [], {}
         problems, values = self.views.report()
-        collector, state = self.collector, self.state()
-        values |= {"learner": state, "weights_version": self.learner.versions.current().name, "last": self.message}
-        values |= {"clock jumps": str(collector.jumps), "tags taken": str(collector.taken), "tags waiting": str(len(collector.waiting))}
-        return problems if self.collects() else [], values
+        collector = self.collector
+        values |= {"learner": self.state(), "weights_version": self.learner.versions.current().name}
+        values |= {"tags taken": str(collector.taken), "tags waiting": str(len(collector.waiting))}
+        values |= {"clock jumps": str(collector.jumps), "last": self.message}
+        return (problems if self.collects() else []) + self._freezes(), values
+
+    def _freezes(self) -> list[tuple[int, str]]:
+        """What somebody asked to wait, and for how long a round may wait because of it: for ever."""
+        if self.learner.paused:
+            return [(OK, "collecting and learning are paused; ~/pause with false goes on")]
+        worst, running = self.budget.worst(time.monotonic()), self.learner.progress()
+        if worst is None or running is None or not running["waiting"]:
+            return []
+        limit_ms = self.budget.budget_ms
+        text = f"the training waits: {worst[0]} takes {worst[1]:.0f} ms (p95), its budget is {limit_ms:g} ms"
+        return [(WARN, f"{text}; if that lasts, raise latency_budget_ms, or train on another device (round_device)")]
 
     def state(self) -> str:
         if self.learner.paused:
@@ -159,7 +171,7 @@ class OnlineTrainerNode(Node):
             try:
                 decision = self.learner.poll()
             except OSError as error:
-                raise BadInput(f"decision of a round: it could not be stored ({error}); make room on the disk") from error
+                raise BadInput(f"decision of a round: not stored ({error}); make room on the disk") from error
             if decision is not None:
                 self.decided(decision)
             elif self.learner.due():
@@ -186,7 +198,8 @@ class OnlineTrainerNode(Node):
         return self.collector.start()
 
     def pause(self, on: bool) -> str:
-        return self.learner.pause(on)
+        told = self.learner.pause(on)
+        return f"{told} Collecting {'is paused' if on else 'goes on'}, too."
 
     def train(self) -> str:
         return f"round {self.learner.start_round()} begins"
