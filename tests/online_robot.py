@@ -11,7 +11,7 @@ from pathlib import Path
 from geometry_msgs.msg import PoseStamped
 from online_stream import Room, settings
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from ros_probe import NodeProcess, Probe, wait
+from ros_probe import NodeProcess, Probe
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header, String
 from std_srvs.srv import SetBool, Trigger

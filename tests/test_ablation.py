@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from striped_scenes import written
 from typer.testing import CliRunner
 
-from striped_scenes import written
 from wsss_ros import config
-from wsss_ros.ablation import figures, report, results, rows, runs
+from wsss_ros.ablation import results, rows, runs
 from wsss_ros.ablation.rows import ROWS, run_of
 from wsss_ros.cli import main as cli
 from wsss_ros.config import AblationConfig, JointPhase, SupervisedPhase

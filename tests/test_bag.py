@@ -354,7 +354,8 @@ def test_stamps_must_increase_unless_made_afresh(tmp_path, caplog):
 def test_scenes_one_after_the_other(tmp_path):
     scenes = [TinyScene(), TinyScene(frames=3, has_cloud=False)]
     config = BagConfig(rate_hz=2, gap_s=4)
-    stamps = [stamp for topic, stamp, _ in bag.read(bag.write(scenes, tmp_path / "two.mcap", config)) if topic == "/pose"]
+    written = bag.write(scenes, tmp_path / "two.mcap", config)
+    stamps = [stamp for topic, stamp, _ in bag.read(written) if topic == "/pose"]
     assert np.diff(stamps).tolist() == [SECOND // 2] * 4 + [SECOND // 2 + 4 * SECOND] + [SECOND // 2] * 2
     with pytest.raises(BadInput, match="2 scenes at 0.0 images a second"):
         bag.write(scenes, tmp_path / "no_rate.mcap")

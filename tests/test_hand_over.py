@@ -40,7 +40,7 @@ def save(path: Path, kind: str, labels: LabelSpace, seed: int, spoil=lambda netw
     torch.manual_seed(seed)
     network = CONFIGS[kind].build(labels)
     with torch.no_grad():
-        for name, value in network.named_parameters():  # a fresh head answers much alike, whatever its seed
+        for value in network.parameters():  # a fresh head answers much alike, whatever its seed
             if value.dim() > 1 and len(value) == len(labels):
                 value.mul_(30)
         spoil(network)

@@ -30,7 +30,9 @@ def config(tmp_path, labels) -> OnlineConfig:
 def scene(config, labels):
     """Puts the next scenes into the store."""
     seeds = iter(range(1000))
-    return lambda count=1, **how: [put(config.folder, labels, seed := next(seeds), seed + 1, **how) for _ in range(count)]
+    return lambda count=1, **how: [
+        put(config.folder, labels, seed := next(seeds), seed + 1, **how) for _ in range(count)
+    ]
 
 
 @pytest.fixture
@@ -207,7 +209,7 @@ def test_rollback_goes_back_one_version_and_ends_a_round_that_began_from_it(star
     learning.start_round()
     until(lambda: step(learning) > 3)
     told = learning.rollback()
-    assert told.startswith("Weights are back from version 0001 to 0000. Round 2 ended: given up: the weights were rolled")
+    assert told.startswith("Weights are back from version 0001 to 0000. Round 2 ended: given up: the weights")
     assert learning.versions.current().name == "0000" and learning.progress() is None
     decision = learning.poll()
     assert decision.round == 2 and not decision.promoted and learning.poll() is None

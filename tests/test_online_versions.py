@@ -127,7 +127,11 @@ def test_a_version_is_synced_before_it_gets_its_name(files, monkeypatch):
     """Power loss: whatever has the name must be on disk already, the name itself before it is pointed to."""
     store, told = opened(files), []
     fsync, rename = os.fsync, os.rename
-    monkeypatch.setattr(os, "fsync", lambda handle: (told.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle)))
+    def noted(handle):
+        told.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
     monkeypatch.setattr(os, "rename", lambda a, b: (told.append("rename"), rename(a, b)))
     promote(store, files, 1)
     at = told.index("rename")

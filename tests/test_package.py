@@ -97,8 +97,6 @@ def test_parameter_file_has_the_defaults_of_the_configuration():
         "image_segmenter": config.ImageSegmenterConfig,
         "cloud_segmenter": config.CloudSegmenterConfig,
         "cloud_accumulator": config.AccumulatorConfig,
-        "online_trainer": config.OnlineTrainerConfig,
-        "evaluator": config.EvaluatorConfig,
         "replay": config.ReplayConfig,
         "online_trainer": config.OnlineTrainerConfig,
         "evaluator": config.EvaluatorConfig,

@@ -12,7 +12,6 @@ from striped_scenes import StripedScene, written
 from test_inference import tiny
 from typer.testing import CliRunner
 
-
 from wsss_ros.cli.main import app
 from wsss_ros.data import bag, bag_frames, open_scene, ply
 from wsss_ros.data.bag_frames import BagFrames

@@ -160,7 +160,7 @@ class StoreConfig(Config):
     min_turn_deg: float = Field(15.0, ge=0, le=180, description="or looks as much the same way as this.")
     max_frames: int = Field(120, ge=1, le=10_000, description="Frames of one scene; more views are not kept.")
     min_frames: int = Field(3, ge=1, le=1000, description="A scene with fewer is let go when it finishes.")
-    end_distance_m: float = Field(8.0, ge=0, le=1000, description="A view so far from the first one ends the scene; 0 never.")
+    end_distance_m: float = Field(8.0, ge=0, le=1000, description="A view so far from the first ends it; 0 never.")
     end_silence_s: float = Field(20.0, ge=0, le=3600, description="So long without a frame ends the scene; 0 never.")
     end_duration_s: float = Field(600.0, ge=0, le=86_400, description="A scene ends after this long; 0 never.")
     end_overlap: float = Field(
@@ -181,7 +181,7 @@ class OnlineConfig(StoreConfig):
     recipe: str = Field("config/online.yaml", description="Networks, optimisers and losses of a round.")
     image_weights: str = Field("", description="Image checkpoint to begin with; empty for the one that ships.")
     cloud_weights: str = Field("", description="Point checkpoint to begin with; empty for the one that ships.")
-    round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train does.")
+    round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train.")
     held_out_every: int = Field(4, ge=2, le=100, description="Every n-th scene is never trained on, for the gate.")
     steps: int = Field(150, ge=1, le=100_000, description="Steps of a round.")
     replay: float = Field(1.0, ge=0, le=100, description="Replayed scenes of the memory for each new one in a round.")
@@ -205,9 +205,9 @@ class OnlineTrainerConfig(NodeConfig, OnlineConfig):
 
 class EvaluatorConfig(NodeConfig):
     output: str = Field("evaluation", description="Folder of the JSON, table and plot; those of before are replaced.")
-    write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two writings; the last is at the end.")
+    write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two writings; one more at the end.")
     label_space: str = Field("config/labels/scannet20.yaml", description="Classes of predictions and truth.")
-    sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Stamps of an image and its truth may differ by this.")
+    sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Stamps of the two may differ by this.")
     cloud_tolerance_s: float = Field(
         1.0, ge=0, le=60, description="Those of a cloud and its truth by this: a cloud built here has stamps of its own."
     )

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import logging
-import os
 import subprocess
 from pathlib import Path
 from typing import Any, BinaryIO

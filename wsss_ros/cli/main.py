@@ -1,4 +1,4 @@
-"""`wsss`: one entry to everything that is not a node. Each subcommand is the function of its name in the file of its name."""
+"""`wsss`: one entry to everything that is not a node. A subcommand is the function named like its file."""
 
 import functools
 import importlib
@@ -78,7 +78,8 @@ def _import_command(name: str):
     function = getattr(importlib.import_module(f"wsss_ros.cli.{name}"), name)
     if isinstance(function, typer.Typer):  # it has subcommands of its own
         return typer.main.get_command(function)
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=app.info.context_settings)
+    settings = app.info.context_settings
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=settings)
     alone.command(name)(_with_plain_errors(function))
     return typer.main.get_command(alone)
 

@@ -25,4 +25,5 @@ def replay(
         "start_paused": paused,
         "wait_for_subscribers_s": wait,
     }
-    raise typer.Exit(run([Process("replay", module="wsss_ros.nodes.replay", parameters=parameters, namespace=namespace)]))
+    replay = Process("replay", module="wsss_ros.nodes.replay", parameters=parameters, namespace=namespace)
+    raise typer.Exit(run([replay]))

@@ -93,7 +93,8 @@ class Children:
 
     def end(self) -> None:
         """End what still runs: SIGINT, SIGTERM, SIGKILL, each after some patience."""
-        for number, patience in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*node_set.PATIENCE_S, 5.0)):
+        signals = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
+        for number, patience in zip(signals, (*node_set.PATIENCE_S, 5.0), strict=True):
             self._reap(asked=True)
             for _, child in self._running.values():
                 child.send_signal(number)
@@ -115,7 +116,7 @@ class Children:
 
 
 def _failed(status: int, asked: bool) -> bool:
-    """Who was asked to end may do so with any status (one may still have been starting), but not crash or have to be killed."""
+    """Who was asked to end may do so with any status (one may still have been starting), but not crash or be killed."""
     return status < 0 and -status not in ENDINGS if asked else status != 0
 
 
@@ -124,7 +125,8 @@ def _command(process: Process) -> list[str]:
         return [sys.executable, "-m", process.module]
     executable = shutil.which(process.executable)
     if executable is None:
-        raise BadInput(f"'{process.executable}' is not on this machine; install it (ros-jazzy-rviz2) or leave rviz:=false")
+        told = f"'{process.executable}' is not on this machine; install it (ros-jazzy-rviz2) or leave rviz:=false"
+        raise BadInput(told)
     return [executable]
 
 

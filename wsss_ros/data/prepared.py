@@ -147,7 +147,7 @@ def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
             os.rename(partial, place)
     except OSError as error:
         if not place.is_dir():
-            raise BadInput(f"{place}: the decoded scene cannot be stored: {error}; choose another data.cache") from error
+            raise BadInput(f"{place}: the decoded scene cannot be stored: {error}; change data.cache") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -163,7 +163,8 @@ def _arrays(
     cloud = _cloud(scene)
     seen = {index: len(geometry.link(cloud, frame, tolerance_m)) for index, frame in frames.items()}
     if not any(seen.values()):
-        raise BadInput(f"no point of its cloud is visible in any of {len(frames)} frames; are poses and cloud one scan's?")
+        told = f"no point of its cloud is visible in any of {len(frames)} frames"
+        raise BadInput(f"{told}; are poses and cloud one scan's?")
     given = [scene.image_tags(index) or () for index in frames]
     upright = _upright(scene, cloud, np.stack([frame.world_from_camera for frame in frames.values()]))
     arrays = {

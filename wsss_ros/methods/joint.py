@@ -17,7 +17,7 @@ from wsss_ros.networks.classifier import image_mean, normalise_images, point_fea
 
 
 class Linked(NamedTuple):
-    """Features ``z`` and scores ``a`` of both networks at the links of one cloud and its image, and the image's tags."""
+    """Features ``z`` and scores ``a`` of both networks at the links of a cloud and its image, and the image's tags."""
 
     z2: Float[Tensor, "M D"]
     a2: Float[Tensor, "M C"]

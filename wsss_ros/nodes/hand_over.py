@@ -9,7 +9,7 @@ import numpy as np
 from std_msgs.msg import String
 
 from wsss_ros.labels import LabelSpace
-from wsss_ros.nodes.health import WARN, cause_of
+from wsss_ros.nodes.health import WARN
 from wsss_ros.nodes.node import MAP
 from wsss_ros.nodes.worker import Worker
 from wsss_ros.types import BadInput

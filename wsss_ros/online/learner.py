@@ -14,13 +14,13 @@ from pathlib import Path
 from wsss_ros import checkpoint
 from wsss_ros.config import OnlineConfig
 from wsss_ros.data.scene_store import SceneStore
+from wsss_ros.files import replace
 from wsss_ros.inference import SHIPPED
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.online import memory, records
 from wsss_ros.online.records import DECISION, PLAN, Decision, Log, Plan
 from wsss_ros.online.talk import UNFINISHED, Told
 from wsss_ros.online.versions import Versions
-from wsss_ros.run_folder import replace
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -49,7 +49,8 @@ class Learner:
         self.recipe = memory.recipe_of(config)
         self.labels = named(self.recipe.labels)
         if labels is not None and labels.names != self.labels.names:
-            raise BadInput(f"{config.recipe}: label space '{self.labels.name}', wanted '{labels.name}'; change 'labels'")
+            told = f"{config.recipe}: label space '{self.labels.name}', wanted '{labels.name}'"
+            raise BadInput(f"{told}; change 'labels'")
         self.rounds = self.folder / "rounds"
         self.rounds.mkdir(parents=True, exist_ok=True)
         self._lock = self._claim()

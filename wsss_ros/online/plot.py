@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from wsss_ros.files import replace
 from wsss_ros.online.gate import MEASURES
 from wsss_ros.online.records import SETS, Decision
-from wsss_ros.run_folder import replace
 
 _COLORS = dict(zip(SETS, ("tab:orange", "tab:blue", "tab:green"), strict=True))
 

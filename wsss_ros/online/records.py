@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
-from wsss_ros.run_folder import replace
+from wsss_ros.files import replace
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")

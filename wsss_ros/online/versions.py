@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros.run_folder import replace
+from wsss_ros.files import replace
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -110,7 +110,8 @@ class Versions:
             else:
                 self._write(history, state["settled"])
                 return found
-        raise BadInput(f"{self.folder}: no version can be used: {'; '.join(faults)}; move the folder away to begin anew")
+        told = f"{self.folder}: no version can be used: {'; '.join(faults)}"
+        raise BadInput(f"{told}; move the folder away to begin anew")
 
     def _read(self) -> dict:
         try:
