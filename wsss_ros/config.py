@@ -209,7 +209,7 @@ class EvaluatorConfig(NodeConfig):
     label_space: str = Field("config/labels/scannet20.yaml", description="Classes of predictions and truth.")
     sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Stamps of the two may differ by this.")
     cloud_tolerance_s: float = Field(
-        1.0, ge=0, le=60, description="Those of a cloud and its truth by this: a cloud built here has stamps of its own."
+        1.0, ge=0, le=60, description="Those of a cloud and its truth by this: one built here has its own stamps."
     )
 
 
