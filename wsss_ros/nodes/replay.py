@@ -130,21 +130,22 @@ class Replay(Node):
                 self._clock_topic.publish(message)
 
     def _wait_for_subscribers(self, playback: Playback) -> None:
-        """Until each image topic, ground truth aside, has its subscribers, at most as long as configured."""
-        images = {
-            topic.name: self._offers[topic.name]
+        """Until each image topic has its subscribers, at most as long as configured; ground truth needs one, and only
+        where a set is named, which is for an evaluator."""
+        truth_wanted = 1 if self.config.set_name else 0
+        wanted = {
+            topic.name: truth_wanted if "ground_truth/" in topic.name else self.config.subscribers
             for topic in self._recording.topics
-            if topic.msgtype in (IMAGE, JPEG) and "ground_truth/" not in topic.name
+            if topic.msgtype in (IMAGE, JPEG)
         }
         until = time.monotonic() + self.config.wait_for_subscribers_s
-        wanted = self.config.subscribers
-        while lonely := [name for name, publisher in images.items() if publisher.get_subscription_count() < wanted]:
+        while lonely := [n for n, least in wanted.items() if self._offers[n].get_subscription_count() < least]:
             if time.monotonic() >= until or playback.stopped:
                 break
             time.sleep(0.05)
         if self.config.wait_for_subscribers_s and not playback.stopped:
             if lonely:
-                self.get_logger().warning(f"starts with fewer than {wanted} subscribers on {', '.join(lonely)}")
+                self.get_logger().warning(f"starts with too few subscribers on {', '.join(lonely)}")
             time.sleep(SETTLE_S)
 
     def _end(self, playback: Playback) -> None:
