@@ -16,6 +16,8 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header, String
 from std_srvs.srv import SetBool, Trigger
 
+from wsss_ros import checkpoint, data
+from wsss_ros.config import SceneSetConfig
 from wsss_ros.nodes import conversions
 from wsss_ros.types import Frame
 
@@ -25,6 +27,7 @@ TAGS = QoSProfile(depth=2000)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SPACE = "/robot"
 PERIOD_S = 0.1
+SEGMENTER = {"device": "cpu", "precision": "float32", "threads": 1}
 
 
 def header(stamp_ns: int, frame_id: str) -> Header:
@@ -178,3 +181,27 @@ class Robot:
 
     def pause(self, on: bool):
         return self.probe.call(SetBool, f"{SPACE}/online_trainer/pause", SetBool.Request(data=on))
+
+
+def whole(robot: Robot, labels) -> tuple[dict[str, tuple], list[str]]:
+    """The stored scenes with their tags, and the weights' history, after every file of them was read."""
+    scenes, faults = {}, []
+    if any(path.name[0] != "." for path in (robot.online / "scenes").iterdir()):
+        opened, faults = data.open_scenes(SceneSetConfig(folder=str(robot.online / "scenes")), labels)
+        for scene in opened:
+            assert len(scene) >= 3 and all(scene.frame(i).depth_m.any() for i in range(len(scene)))
+            about = json.loads((scene.folder / "scene.json").read_text())
+            assert len(scene.cloud) > 256 and about["frames"] == len(scene)
+            scenes[scene.name] = scene.tags
+    assert not faults and all(scenes.values())
+    history = json.loads((robot.online / "weights/current.json").read_text())["history"]
+    for version in (path for path in (robot.online / "weights").iterdir() if path.name.isdigit()):
+        for kind in ("image", "point"):
+            checkpoint.load(version / f"{kind}.safetensors", kind, labels)
+    return scenes, history
+
+
+def decided(robot: Robot) -> list[int]:
+    path = robot.online / "rounds.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line)["round"] for line in lines]

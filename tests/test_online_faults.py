@@ -1,6 +1,5 @@
-"""What the online trainer survives, each with the real processes: kills, full disks, rivals, odd tags, loops."""
+"""What the online trainer survives, each with the real processes: signals, full disks, rivals, odd tags, loops."""
 
-import json
 import resource
 import signal
 import time
@@ -10,20 +9,18 @@ import numpy as np
 import pytest
 from online_stream import Room
 
-from wsss_ros import checkpoint, data
-from wsss_ros.config import SceneSetConfig
+from wsss_ros import checkpoint
 from wsss_ros.inference import ImageSegmenter
 from wsss_ros.node_set import PATIENCE_S
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from online_robot import LATCHED, RELIABLE, SPACE, TAGS, Robot, stamped  # noqa: E402
+from online_robot import LATCHED, RELIABLE, SEGMENTER, SPACE, TAGS, Robot, decided, stamped, whole  # noqa: E402
 from ros_probe import NodeProcess, wait  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 pytestmark = pytest.mark.timeout(900)  # processes take long to start where the machine is busy
-SEGMENTER = {"device": "cpu", "precision": "float32", "threads": 1}
 
 
 @pytest.fixture
@@ -38,74 +35,6 @@ def robots(ros_environment, tmp_path, labels):
     yield make
     for robot in made:
         robot.close()
-
-
-def whole(robot: Robot, labels) -> tuple[dict[str, tuple], list[str]]:
-    """The stored scenes with their tags, and the weights' history, after every file of them was read."""
-    scenes, faults = {}, []
-    if not (robot.online / "weights/current.json").exists():
-        return {}, ["0000"]  # killed before it had begun
-    if any(path.name[0] != "." for path in (robot.online / "scenes").iterdir()):
-        opened, faults = data.open_scenes(SceneSetConfig(folder=str(robot.online / "scenes")), labels)
-        for scene in opened:
-            assert len(scene) >= 3 and all(scene.frame(i).depth_m.any() for i in range(len(scene)))
-            about = json.loads((scene.folder / "scene.json").read_text())
-            assert len(scene.cloud) > 256 and about["frames"] == len(scene)
-            scenes[scene.name] = scene.tags
-    assert not faults and all(scenes.values())
-    history = json.loads((robot.online / "weights/current.json").read_text())["history"]
-    for version in (path for path in (robot.online / "weights").iterdir() if path.name.isdigit()):
-        for kind in ("image", "point"):
-            checkpoint.load(version / f"{kind}.safetensors", kind, labels)
-    return scenes, history
-
-
-def decided(robot: Robot) -> list[int]:
-    path = robot.online / "rounds.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line)["round"] for line in lines]
-
-
-STARTING, WORKING, TRAINING = range(3)
-MOMENTS = [TRAINING, STARTING, WORKING, TRAINING, STARTING, TRAINING, WORKING, TRAINING, STARTING, TRAINING]
-
-
-def kill_at(robot: Robot, moment: int, after_s: float) -> None:
-    """Start the trainer, wait until it is so far, and a little longer."""
-    robot.start(until_active=moment != STARTING)
-    if moment == TRAINING:
-        robot.until(lambda status: status["round"] and status["round"]["step"] > 0, 240)
-    time.sleep(after_s)
-    robot.trainer.end(signal.SIGKILL)
-
-
-def test_killed_at_ten_random_moments(robots, labels):
-    """It collects and trains all the while; what was on disk after one kill is there after the next."""
-    random = np.random.default_rng(4)
-    robot = robots(round_scenes=2, steps=40)
-    segmenter = robot.beside("image_segmenter", **SEGMENTER, weights=robot.settings["image_weights"])
-    answers = robot.probe.collect(Image, f"{SPACE}/semantic/image_raw", RELIABLE)
-    scenes, history, rounds = {}, ["0000"], []
-    with robot.wandering():
-        wait(lambda: answers, 180, "the segmenter never answered")
-        for moment in MOMENTS:
-            kill_at(robot, moment, random.uniform(0, 3))
-            before = len(answers)
-            wait(lambda before=before: len(answers) > before + 3, 20, "the segmenter stopped answering")
-            kept, versions = whole(robot, labels)
-            assert scenes.items() <= kept.items() and versions[: len(history)] == history, "nothing is lost"
-            assert decided(robot)[: len(rounds)] == rounds
-            scenes, history, rounds = kept, versions, decided(robot)
-        assert scenes, "it collected"
-        unfinished = max(int(path.parent.name) for path in robot.online.glob("rounds/*/plan.json"))
-        robot.start()
-        status = robot.until(lambda status: len(status["rounds"]) > len(rounds), 240)
-    numbers = [decision["round"] for decision in status["rounds"]]
-    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= unfinished, "each round came to its end"
-    assert all(decision["promoted"] for decision in status["rounds"]), [d["why"] for d in status["rounds"]]
-    assert status["scenes"] >= len(scenes)
-    assert segmenter.process.poll() is None and segmenter.end() == 0
-    assert robot.trainer.end() == 0 and "Traceback" not in robot.trainer.text
 
 
 def test_a_signal_ends_a_round_soon_and_the_next_start_goes_on_with_it(robots, labels):
