@@ -91,7 +91,7 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
 def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: str, cloud_weights: str) -> Path:
     """Start the set that `wsss up` starts, and a recorder beside it. Returns the recording."""
     from wsss_ros import node_set
-    from wsss_ros.cli.up import Children
+    from wsss_ros.cli.up import running
     from wsss_ros.node_set import Process
 
     recording = (out / "published").absolute()
@@ -102,14 +102,11 @@ def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: st
     given = {"bag": str(bag), "rate": str(rate), "device": device, "accumulate": "true"}
     given |= {"image_weights": image_weights, "cloud_weights": cloud_weights}
     recorder = Process("recorder", module="wsss_ros.nodes.recorder", parameters={"output": str(recording)})
-    children = Children()
-    try:
+    with running() as children:
         for process in [recorder, *node_set.processes(node_set.arguments(given))]:
             children.start(process)
         children.wait()
         time.sleep(SETTLE_S)
-    finally:
-        children.end()
     return recording
 
 

@@ -33,7 +33,7 @@ class Plan:
     """What is played, for how long."""
 
     rounds: int = 3
-    rooms: int = 4  # tagged in each round; one of them is held out for the gate
+    rooms: int = 5  # tagged in each round; every fourth is held out for the gate
     tagged_frames: int = 30
     scored_rooms: int = 6  # of each untagged set
     scored_frames: int = 12
@@ -108,20 +108,17 @@ def _tag(folder: Path) -> None:
 
 def _run(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], scene: Path | None, console) -> None:
     """One run with its own memory of scenes and weights, from the shipped weights on."""
-    from wsss_ros.cli.up import Children
+    from wsss_ros.cli.up import running
 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     bags = _bags(out, seed, plan, folders, console) if scene is None else _bags_of(scene, out, plan, console)
     os.environ["ROS_DOMAIN_ID"] = os.environ.get("ROS_DOMAIN_ID") or str(1 + os.getpid() % 100)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    children, params = Children(), _parameters(out, seed, plan, folders)
-    try:
-        for process in _nodes(params):
+    with running() as children:
+        for process in _nodes(_parameters(out, seed, plan, folders)):
             children.start(process)
         _stream(out, plan, bags, console)
-    finally:
-        children.end()
 
 
 def _stream(out: Path, plan: Plan, bags: dict[str, Path], console) -> None:
@@ -149,19 +146,16 @@ def _decisions(rounds: Path, number: int) -> list[dict]:
 
 
 def _play(bags: dict[str, Path], names: Sequence[str], wait: bool = False) -> None:
-    from wsss_ros.cli.up import Children
+    from wsss_ros.cli.up import running
     from wsss_ros.node_set import Process
 
     for name in names:
         told = {"source": str(bags[name].absolute()), "set_name": name if name in SETS else "tagged"}
         told |= {"subscribers": 2, "wait_for_subscribers_s": 120.0 if wait else 20.0}
         replay = Process("replay", module="wsss_ros.nodes.replay", parameters=told, ends_the_set=True)
-        children = Children()
-        try:
+        with running() as children:
             children.start(replay)
             children.wait()
-        finally:
-            children.end()
 
 
 def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], console) -> dict[str, Path]:
@@ -252,10 +246,9 @@ def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]
         "folder": str((out / "online").absolute()),
         "recipe": str((out / "recipe.yaml").absolute()),
         "round_scenes": plan.rooms - 1,
-        "held_out_every": plan.rooms,
         "steps": plan.steps,
         "replay": 1.0,
-        "base": 4.0,
+        "base": 6.0,
         "end_silence_s": 2.0,
         "seed": seed,
         "round_device": "cpu",

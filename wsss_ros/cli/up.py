@@ -1,5 +1,6 @@
 """`wsss up`: the nodes of segment.launch.py as child processes, for machines without ROS's launch."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -40,14 +41,20 @@ def up(
 
 def run(processes: Iterable[Process]) -> int:
     """Start them, pass their output on, and wait for Ctrl-C or the end of a replay. Returns 1 where one failed."""
-    children = Children()
-    before = {number: signal.signal(number, _interrupt) for number in ENDINGS}
-    try:
+    with contextlib.suppress(KeyboardInterrupt), running() as children:
         for process in processes:
             children.start(process)
         children.wait()
-    except KeyboardInterrupt:
-        pass
+    return 1 if children.failed else 0
+
+
+@contextlib.contextmanager
+def running() -> Iterator["Children"]:
+    """Processes that end with the block, however it ends: SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt in it."""
+    children = Children()
+    before = {number: signal.signal(number, _interrupt) for number in ENDINGS}
+    try:
+        yield children
     finally:
         # A second Ctrl-C must not leave children behind.
         for number in ENDINGS:
@@ -55,7 +62,6 @@ def run(processes: Iterable[Process]) -> int:
         children.end()
         for number, handler in before.items():
             signal.signal(number, handler)
-    return 1 if children.failed else 0
 
 
 class Children:
