@@ -102,7 +102,9 @@ def test_parameter_file_has_the_defaults_of_the_configuration():
         "evaluator": config.EvaluatorConfig,
         "tag_page": config.TagPageConfig,
     }
-    written = yaml.safe_load((ROOT / "config/segment.yaml").read_text())
+    text = (ROOT / "config/segment.yaml").read_text()
+    written = yaml.safe_load(text)
+    assert text.count("\n/**/") == len(written), "a node has two sections, of which YAML takes the last"
     assert {key.removeprefix("/**/"): value["ros__parameters"] for key, value in written.items()} == {
         name: model().model_dump() for name, model in models.items()
     }
