@@ -43,6 +43,16 @@ def test_a_folder_is_decoded_once_and_anew_when_it_changes(tmp_path, labels, mon
     assert labels.tags(changed.tags) == ("wall",) and len(list(cache.iterdir())) == 3
 
 
+def test_of_a_persons_scene_the_tagged_frames_are_taken(tmp_path, labels):
+    written(tmp_path / "scenes", labels, [0])
+    folder = tmp_path / "scenes" / "scene0"
+    (folder / "tags.csv").write_text('frame,tags\nscene,"wall, floor"\n1,"wall"\n3,"floor"\n')
+    (some,) = prepare([open_scene(folder, labels)], labels, tmp_path / "cache", 3).scenes
+    assert [labels.tags(row) for row in some.image_tags] == [("wall",), ("floor",)]
+    (one,) = prepare([open_scene(folder, labels)], labels, tmp_path / "cache", 1).scenes
+    assert len(one.images) == 1 and one.image_tags.any()
+
+
 def test_dense_truth_is_not_touched_unless_asked_for(tmp_path, labels):
     scene = StripedScene(0, labels)
     scene.frame_truth = scene.cloud_truth = lambda *_: pytest.fail("training looked at dense truth")

@@ -26,7 +26,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
 log = logging.getLogger("wsss_ros")
-_FORMAT = 1  # goes up when what is stored changes; older folders are then made anew
+_FORMAT = 2  # goes up when what is stored changes; older folders are then made anew
 LEAST_POINTS = 256
 
 
@@ -77,7 +77,7 @@ def prepare(
     truth: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
-    """Decode every scene once, ``frames_per_scene`` of its frames (0: all) at most ``long_side`` pixels wide.
+    """Decode every scene once, ``frames_per_scene`` of its (tagged) frames (0: all) at most ``long_side`` pixels wide.
 
     Scenes with a folder are kept below ``cache``, under a key that their files and these arguments make; a second
     call maps what is there. Others stay in memory. A scene that cannot be used is left out with the reason; frames
@@ -159,7 +159,7 @@ def _arrays(
         raise BadInput("it has no tags; give tags.csv or tags.json")
     if not len(scene):
         raise BadInput("it has no usable frame")
-    frames = dict(_readable(scene, spread(len(scene), frames_per_scene)))
+    frames = dict(_readable(scene, _chosen(scene, frames_per_scene)))
     cloud = _cloud(scene)
     seen = {index: len(geometry.link(cloud, frame, tolerance_m)) for index, frame in frames.items()}
     if not any(seen.values()):
@@ -182,6 +182,13 @@ def _arrays(
     if truth:
         arrays |= _truth(scene, list(frames), len(cloud))
     return arrays
+
+
+def _chosen(scene: Scene, count: int) -> list[int]:
+    """``count`` frames spread evenly; where a person tagged some, of those: no other can be learned from."""
+    given = getattr(scene, "tag_file", None)
+    tagged = [index for index in range(len(scene)) if given and scene.image_tags(index)] or range(len(scene))
+    return [tagged[position] for position in spread(len(tagged), count)]
 
 
 def _readable(scene: Scene, indices: Sequence[int]) -> Iterable[tuple[int, Frame]]:
