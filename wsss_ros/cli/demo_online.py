@@ -25,6 +25,7 @@ SETS = ("new", "old")
 STYLE = "other"  # of data/room_style.py: kinds of rooms and palettes that no training sees
 TAGGED_EVERY = 2  # images of a tagged room
 SEEDS = {"tagged": 21_000, "new": 22_000, "old": 9_000, "base": 1_000}  # of rooms; a run's tagged rooms are 100 on
+GAP_S, SILENCE_S = 2.2, 1.2  # between two tagged rooms, and what ends one
 PATIENCE_S = 420.0  # for a round to end
 
 
@@ -38,7 +39,7 @@ class Plan:
     scored_rooms: int = 6  # of each untagged set
     scored_frames: int = 12
     base: int = 30  # rooms of the old kinds that rounds may mix in
-    hz: float = 4.0
+    hz: float = 5.0
     steps: int = 150
 
 
@@ -64,7 +65,9 @@ def demo_online(
         console.print(f"{time.monotonic() - began:.0f} s in all; no dense truth here: look at the pictures")
         return
     for seed in chosen:
+        at = time.monotonic()
         _run(out / f"seed{seed}", seed, plan, folders, None, console)
+        console.print(f"seed {seed} took {time.monotonic() - at:.0f} s")
     runs = [online_report.read(out / f"seed{seed}", seed) for seed in chosen]
     command = f"wsss demo-online --seeds {','.join(map(str, chosen))}" + (f" --rounds {rounds}" if rounds != 3 else "")
     for folder in filter(None, [out, docs]):
@@ -163,14 +166,15 @@ def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], cons
     from wsss_ros.data.messages import BagConfig
     from wsss_ros.labels import scannet20
 
-    labels, config = scannet20(), BagConfig(rate_hz=plan.hz, gap_s=3.0, cloud_every=1000)
+    labels, config = scannet20(), BagConfig(rate_hz=plan.hz, gap_s=GAP_S, cloud_every=1000)
     tagged = folders[f"tagged{seed}"]
     parts = {f"tagged{n + 1}": tagged[n * plan.rooms : (n + 1) * plan.rooms] for n in range(plan.rounds)}
     bags = {}
     for name, rooms in {**parts, **{name: folders[name] for name in SETS}}.items():
         console.print(f"writing {name}.mcap: {len(rooms)} rooms")
         scenes = [open_scene(room, labels) for room in rooms]
-        bags[name] = bag.write(scenes, out / f"{name}.mcap", config, overwrite=True)
+        own = config.model_copy(update={"gap_s": 0.5}) if name in SETS else config
+        bags[name] = bag.write(scenes, out / f"{name}.mcap", own, overwrite=True)
     return bags
 
 
@@ -183,7 +187,7 @@ def _bags_of(path: Path, out: Path, plan: Plan, console) -> dict[str, Path]:
 
     scene = open_scene(path, scannet20())
     up = ",".join(f"{value:.6f}" for value in leveling(scene)[2])  # found once, for a stretch may see no floor
-    config = BagConfig(rate_hz=plan.hz, gap_s=3.0, cloud_every=1000, up=up)
+    config = BagConfig(rate_hz=plan.hz, gap_s=GAP_S, cloud_every=1000, up=up)
     length, stretches = len(scene) // (plan.rounds * plan.rooms), {}
     for number in range(plan.rounds):
         starts = [(number + plan.rounds * part) * length for part in range(plan.rooms)]  # each round sees all of it
@@ -249,7 +253,7 @@ def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]
         "steps": plan.steps,
         "replay": 1.0,
         "base": 6.0,
-        "end_silence_s": 2.0,
+        "end_silence_s": SILENCE_S,
         "seed": seed,
         "round_device": "cpu",
     }
