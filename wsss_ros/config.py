@@ -412,6 +412,9 @@ class OnlineRecipe(Config):
     base_held_out: SceneSetConfig | None = Field(None, description="Tagged scenes of old that the gate scores on.")
     frames_per_scene: int = Field(40, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
     held_out_frames: int = Field(8, ge=1, description="Frames of each held-out scene that the gate scores.")
+    new_share: float = Field(
+        1.0, gt=0, le=1, description="Share of the trained weights in the candidate; the rest is as it was before."
+    )
     held_out_scenes: int = Field(12, ge=1, description="Scenes of each held-out set that the gate scores at most.")
     save_every_s: float = Field(20.0, ge=0, description="Time between two states of a round to go on from.")
     visibility_m: float = Field(0.05, gt=0, le=1, description="A point is seen where depth differs by no more.")

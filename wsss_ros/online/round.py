@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from wsss_ros import training
+from wsss_ros import checkpoint, training
 from wsss_ros.config import DataConfig, OnlineConfig, OnlineRecipe, SceneSetConfig, TrainConfig
 from wsss_ros.data import open_scene, open_scenes, rooms
 from wsss_ros.data.prepared import Prepared, prepare
@@ -114,6 +114,7 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
     _forget(root / "cache", [*_names(root, recipe), *(scene.name for scene in prepared.scenes)])
     talk.doing("training")
     losses = _train(config, recipe, folder, old, prepared, talk)
+    _average(folder, old, recipe.new_share)
     talk.doing("scoring")
     held_out = {name: _opened(root, recipe, name, plan.held_out[name], labels, talk) for name in SETS}
     priors = tag_priors(prepared.scenes, recipe.joint.tag_prior)
@@ -143,7 +144,7 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
 
 
 def _candidate(folder: Path) -> tuple[Path, Path]:
-    return folder / RUN / "image.safetensors", folder / RUN / "point.safetensors"
+    return folder / RUN / "candidate_image.safetensors", folder / RUN / "candidate_point.safetensors"
 
 
 # --- scenes ---
@@ -261,6 +262,23 @@ def _settings(
         point=recipe.point.model_copy(update={"weights": str(old.cloud)}),
         phases=(phase,),
     )
+
+
+def _average(folder: Path, old: Version, share: float) -> None:
+    """The candidate: ``share`` of the way from the old weights to the trained ones.
+
+    The average of two networks of which one was fine-tuned from the other keeps more of what the first one knew
+    (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+    """
+    trained = folder / RUN / "image.safetensors", folder / RUN / "point.safetensors"
+    for before, after, target in zip((old.image, old.cloud), trained, _candidate(folder), strict=True):
+        made, known = checkpoint.load(after), checkpoint.load(before).network.state_dict()
+        mixed = {
+            name: torch.lerp(known[name], value, share) if value.is_floating_point() else value
+            for name, value in made.network.state_dict().items()
+        }
+        made.network.load_state_dict(mixed)
+        checkpoint.save(target, made.network, made.config, made.labels, {**made.training, "new_share": share})
 
 
 class _Watch:
