@@ -6,6 +6,8 @@ SHELL := /bin/bash
 .PHONY: help setup test demo demo-online lint clean
 
 VENV := .venv
+# Processes that share the tests; 0 runs them in one.
+WORKERS ?= 2
 # A venv belongs to one world: the sourced ROS 2, or the wheels from PyPI.
 STAMP := $(VENV)/ready-for-$(or $(ROS_DISTRO),pypi)
 
@@ -24,7 +26,7 @@ help:
 setup: $(STAMP)
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 demo: $(STAMP)
 	$(VENV)/bin/wsss demo $(DEMO)

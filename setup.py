@@ -59,7 +59,14 @@ setup(
         "typer>=0.19",
     ],
     extras_require={
-        "test": ["beartype>=0.18", "hypothesis>=6.82", "pytest>=7.4", "pytest-timeout>=2.2", "torchmetrics>=1.2"],
+        "test": [
+            "beartype>=0.18",
+            "hypothesis>=6.82",
+            "pytest>=7.4",
+            "pytest-timeout>=2.2",
+            "pytest-xdist>=3.3",
+            "torchmetrics>=1.2",
+        ],
         # rclpy and Fast DDS for machines without a ROS 2 of their own.
         "ros": [
             "ros-jazzy-rclpy",
