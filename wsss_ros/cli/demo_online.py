@@ -35,9 +35,9 @@ class Plan:
 
     rounds: int = 3
     rooms: int = 5  # tagged in each round; every fourth is held out for the gate
-    tagged_frames: int = 30
-    scored_rooms: int = 6  # of each untagged set
-    scored_frames: int = 12
+    tagged_frames: int = 24
+    scored_rooms: int = 10  # of each untagged set
+    scored_frames: int = 8
     base: int = 30  # rooms of the old kinds that rounds may mix in
     hz: float = 5.0
     steps: int = 150
