@@ -366,7 +366,7 @@ def test_a_burst_of_a_thousand_tags_among_more_views_than_are_remembered(tmp_pat
 
 
 def test_everything_is_on_the_disk_before_the_scene_takes_its_name(tmp_path, monkeypatch):
-    synced, renamed, sync, rename = set(), [], scannet_write._sync, os.replace
+    synced, renamed, sync, rename = set(), [], scannet_write.sync, os.replace
 
     def replaced(source, target):
         if Path(target).parent.name == "scenes":
@@ -375,7 +375,7 @@ def test_everything_is_on_the_disk_before_the_scene_takes_its_name(tmp_path, mon
             synced.clear()
         rename(source, target)
 
-    monkeypatch.setattr(scannet_write, "_sync", lambda path: (synced.add(path), sync(path)))
+    monkeypatch.setattr(scannet_write, "sync", lambda path: (synced.add(path), sync(path)))
     monkeypatch.setattr(os, "replace", replaced)
     stored = collect(store_in(tmp_path))
     assert renamed == [(stored.folder, [])] and synced == {tmp_path / "scenes"}

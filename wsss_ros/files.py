@@ -24,3 +24,12 @@ def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     except BaseException:
         os.unlink(partial)
         raise
+
+
+def sync(path: Path) -> None:
+    """A file's content, or a folder's names, down to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

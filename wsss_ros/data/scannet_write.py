@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int32, UInt8
 
 from wsss_ros.data import ply
 from wsss_ros.data.images import write_depth, write_rgb, write_uint16
+from wsss_ros.files import sync
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Camera, Frame
 
@@ -114,7 +115,7 @@ class SceneWriter:
                 (self._scene / name).write_text(text)
             _sync_all(self._scene)
             os.replace(self._scene, self.folder)
-            _sync(self.folder.parent)
+            sync(self.folder.parent)
         self.drop()
         return self.folder
 
@@ -199,15 +200,7 @@ def sweep(folder: str | Path) -> list[str]:
 def _sync_all(folder: Path) -> None:
     """Everything below and the folder itself; several at a time, for the disk takes them together."""
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(_sync, [*folder.rglob("*"), folder]))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        list(pool.map(sync, [*folder.rglob("*"), folder]))
 
 
 def _write_points(stem: Path, xyz: np.ndarray, rgb: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros.files import replace
+from wsss_ros.files import replace, sync
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -37,7 +37,7 @@ def make(folder: Path, name: str, image: Path, cloud: Path, about: dict) -> Vers
         try:
             _fill(partial, image, cloud, {"version": name, **about})
             os.rename(partial, folder / name)
-            _sync(folder)
+            sync(folder)
         except BaseException:
             _remove(partial)
             raise
@@ -150,19 +150,10 @@ def _fill(folder: Path, image: Path, cloud: Path, about: dict) -> None:
     about = {**about, "files": {name: _digest(folder / name) for name in _FILES}}
     (folder / _ABOUT).write_text(json.dumps(about, indent=1))
     for name in (*_FILES, _ABOUT):
-        _sync(folder / name)
+        sync(folder / name)
         (folder / name).chmod(0o444)
-    _sync(folder)
+    sync(folder)
     folder.chmod(0o555)
-
-
-def _sync(path: Path) -> None:
-    """A file's content, or a folder's names, down to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(path: Path) -> str:
