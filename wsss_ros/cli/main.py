@@ -3,6 +3,7 @@
 import functools
 import importlib
 import logging
+import signal
 import sys
 from importlib.util import find_spec
 from typing import Annotated
@@ -71,6 +72,8 @@ def options(
 
 
 def main() -> None:
+    # As an exception, so that helper processes are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     app()
 
 
