@@ -25,7 +25,7 @@ def image_segmenter(labels):
 
 @pytest.fixture(scope="module")
 def cloud_segmenter(labels):
-    return CloudSegmenter(tiny(labels, "point", inputs=("color",)), "cpu", points=2000)
+    return CloudSegmenter(tiny(labels, "point", inputs=("color",)), "cpu", "float32", points=2000)
 
 
 def noise(height: int, width: int) -> Frame:

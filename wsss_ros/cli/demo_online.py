@@ -256,6 +256,7 @@ def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]
         "end_silence_s": SILENCE_S,
         "seed": seed,
         "round_device": "cpu",
+        **({} if "new" in folders else {"min_shift_m": 0.1, "min_turn_deg": 6.0}),  # a hand-held walk moves little
     }
     told = {
         "online_trainer": trainer,
