@@ -33,7 +33,7 @@ def bench_ablation(
     settings, console = configuration.load(AblationConfig, path), Console()
     failures = []
     if not report_only:
-        failures = _train(settings, _listed(rows), _numbers(seeds), jobs, console)
+        failures = _train(settings, _listed(rows), numbers(seeds), jobs, console)
     entries = results.collect(settings)
     pictures = figures.draw(entries, settings)
     written = report.write(entries, settings, str(config), pictures)
@@ -75,7 +75,7 @@ def _listed(told: str) -> list[str]:
     return [part for part in told.replace(",", " ").split() if part]
 
 
-def _numbers(told: str) -> list[int]:
+def numbers(told: str) -> list[int]:
     from wsss_ros.types import BadInput
 
     try:

@@ -54,9 +54,10 @@ def demo_online(
     from rich.console import Console
 
     from wsss_ros import online_report
+    from wsss_ros.cli.bench_ablation import numbers
 
     console, plan = Console(), Plan(rounds=rounds)
-    began, chosen = time.monotonic(), [int(seed) for seed in seeds.replace(",", " ").split()]
+    began, chosen = time.monotonic(), numbers(seeds) or [0]
     folders = _rooms(out, plan, chosen if scene is None else [], console)
     if scene is not None:
         _run(out / "scene", chosen[0], plan, folders, scene, console)
@@ -128,16 +129,17 @@ def _stream(out: Path, plan: Plan, bags: dict[str, Path], console) -> None:
     """The untagged rooms once, then for each round the tagged ones, and the untagged ones during and after it."""
     rounds = out / "online" / "rounds.jsonl"
     untagged = [name for name in SETS if name in bags]
-    _play(bags, untagged, wait=True)
+    _play(bags, untagged)
     for number in range(1, plan.rounds + 1):
         began = time.monotonic()
         _play(bags, [f"tagged{number}"])
         while not _decisions(rounds, number) and time.monotonic() - began < PATIENCE_S:
             _play(bags, untagged[:1])  # the robot works on
-        told = _decisions(rounds, number)
-        last = told[-1] if told else {"promoted": False, "why": f"no decision within {PATIENCE_S:.0f} s"}
-        what = "promoted" if last["promoted"] else "rejected"
-        console.print(f"round {number}: {what}, {last['why']}", soft_wrap=True)
+        if told := _decisions(rounds, number):
+            what = "promoted" if told[-1]["promoted"] else "rejected"
+            console.print(f"round {number}: {what}, {told[-1]['why']}", soft_wrap=True)
+        else:
+            console.print(f"round {number}: no decision within {PATIENCE_S:.0f} s")
         time.sleep(3.0)  # the segmenters load what was promoted
         _play(bags, untagged)
 
@@ -148,13 +150,13 @@ def _decisions(rounds: Path, number: int) -> list[dict]:
     return [json.loads(line) for line in lines] if len(lines) >= number else []
 
 
-def _play(bags: dict[str, Path], names: Sequence[str], wait: bool = False) -> None:
+def _play(bags: dict[str, Path], names: Sequence[str]) -> None:
     from wsss_ros.cli.up import running
     from wsss_ros.node_set import Process
 
     for name in names:
         told = {"source": str(bags[name].absolute()), "set_name": name if name in SETS else "tagged"}
-        told |= {"subscribers": 2, "wait_for_subscribers_s": 120.0 if wait else 20.0}
+        told |= {"subscribers": 2, "wait_for_subscribers_s": 120.0}
         replay = Process("replay", module="wsss_ros.nodes.replay", parameters=told, ends_the_set=True)
         with running() as children:
             children.start(replay)
@@ -251,7 +253,6 @@ def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]
         "recipe": str((out / "recipe.yaml").absolute()),
         "round_scenes": plan.rooms - 1,
         "steps": plan.steps,
-        "replay": 1.0,
         "base": 6.0,
         "end_silence_s": SILENCE_S,
         "seed": seed,
