@@ -18,10 +18,25 @@ def image_to_point_loss(scores: Tensor, labels: Tensor, weight: Tensor, class_re
     return total / len(labels)
 
 
-def point_to_image_loss(image_features: Tensor, point_features: Tensor, weight: Tensor) -> Tensor:
-    """Eqs. 8-11, with both N x N matrices."""
+def point_to_image_loss(
+    image_features: Tensor, point_features: Tensor, weight: Tensor, centred: bool = False
+) -> Tensor:
+    """Eqs. 8-11, with both N x N matrices; ``centred`` as in the fast one."""
+    if centred:
+        mean2, mean3 = torch.zeros_like(image_features[0]), torch.zeros_like(point_features[0])
+        for n in range(len(weight)):
+            mean2 = mean2 + weight[n] / weight.sum() * image_features[n]
+            mean3 = mean3 + weight[n] / weight.sum() * point_features[n]
+        image_features, point_features = image_features - mean2, point_features - mean3
     z2 = F.normalize(image_features, dim=1)
     z3 = F.normalize(point_features, dim=1)
     s2, s3 = z2 @ z2.T, z3 @ z3.T
     w = weight[:, None] * weight[None, :]
     return (w * (s2 - s3).abs()).sum() / len(weight) ** 2
+
+
+def class_balance(labels: Tensor) -> Tensor:
+    """A weight for each point: its class's even share of all the weight, over how many points have it."""
+    present = set(labels.tolist())
+    counts = [sum(int(other) == int(label) for other in labels) for label in labels]
+    return torch.tensor([len(labels) / len(present) / count for count in counts], dtype=torch.float64)

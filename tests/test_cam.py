@@ -4,6 +4,9 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from reference_losses import class_balance
 
 from wsss_ros import cam
 
@@ -26,3 +29,17 @@ def test_confidence_as_the_paper_prints_it_is_the_logit_but_never_negative():
     scores = torch.tensor([[2.0, -3.0], [-1.0, -4.0]])
     assert cam.confidence(scores, "logit").tolist() == [2.0, 0.0]
     assert cam.confidence(scores, "none").tolist() == [1.0, 1.0]
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=40))
+def test_balanced_classes_weigh_alike_and_one_on_average(labels):
+    labels = torch.tensor(labels)
+    weight = cam.class_balance(labels)
+    torch.testing.assert_close(weight.double(), class_balance(labels), rtol=1e-6, atol=0)
+    assert weight.mean().item() == pytest.approx(1, rel=1e-5)
+    sums = [weight[labels == label].sum().item() for label in labels.unique()]
+    assert max(sums) == pytest.approx(min(sums), rel=1e-5)
+
+
+def test_no_labels_need_no_weights():
+    assert cam.class_balance(torch.zeros(0, dtype=torch.int64)).shape == (0,)

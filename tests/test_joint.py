@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from painted_scene import PaintedScene
-from reference_losses import image_to_point_loss, point_to_image_loss
+from reference_losses import class_balance, image_to_point_loss, point_to_image_loss
 
 from wsss_ros import cam, config, networks
 from wsss_ros.config import ClassifyPhase, CloudAugment, ImageAugment, JointPhase
@@ -24,11 +24,15 @@ def scenes(tmp_path_factory, labels):
     return prepare([PaintedScene()], labels, tmp_path_factory.mktemp("cache"), 0, 80, truth=True).scenes
 
 
+def batch_of(scenes, images: int = 1):
+    image = ImageAugment(long_side=(64, 96), crop=48)
+    source = PairSamples(scenes, image, CloudAugment(points=700), truth=True, images=images)
+    return collate([source.sample(0, np.random.default_rng(seed)) for seed in (1, 2)])
+
+
 @pytest.fixture(scope="module")
 def batch(scenes):
-    image = ImageAugment(long_side=(64, 96), crop=48)
-    source = PairSamples(scenes, image, CloudAugment(points=700), truth=True)
-    return collate([source.sample(0, np.random.default_rng(seed)) for seed in (1, 2)])
+    return batch_of(scenes)
 
 
 def pair() -> dict[str, torch.nn.Module]:
@@ -104,9 +108,13 @@ def test_losses_switched_off_are_not_computed(scenes, batch):
 
 @pytest.mark.parametrize("confidence", ["sigmoid", "logit", "none"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_the_joint_losses_are_the_papers_formulas(scenes, batch, confidence, reduction):
-    """Eqs. 5-11 from the networks' outputs at each link, read one by one, in float64."""
-    method = joint(scenes, image_to_point=2.0, point_to_image=0.5, confidence=confidence, class_reduction=reduction)
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("centring, balanced", [(0.0, False), (0.7, True)])
+def test_the_joint_losses_are_the_papers_formulas(scenes, confidence, reduction, images, centring, balanced):
+    """Eqs. 5-11 from the networks' outputs at each link, read one by one, in float64, and the options beyond them."""
+    settings = dict(confidence=confidence, class_reduction=reduction, seed_centring=centring, balanced_links=balanced)
+    method = joint(scenes, image_to_point=2.0, point_to_image=0.5, **settings)
+    batch = batch_of(scenes, images)
     from wsss_ros.networks.classifier import normalise_images, point_features
 
     with torch.no_grad():
@@ -119,13 +127,17 @@ def test_the_joint_losses_are_the_papers_formulas(scenes, batch, confidence, red
         start += count
         features, scores = (bilinear(m[k].double(), batch.links_uv[rows], 48) for m in (z2, a2))
         points = batch.links_point[rows]
-        found = cam.seed_labels(scores, batch.image_tags[k])
+        cloud = k // images
+        found = cam.seed_labels(scores - centring * a2[k].double().mean(dim=(1, 2)), batch.image_tags[k])
         assert set(found.tolist()) <= set(batch.image_tags[k].nonzero().ravel().tolist())
-        weights = [cam.confidence(s, confidence) for s in (scores, a3[k, points].double())]
-        to_point.append(image_to_point_loss(a3[k, points], found, weights[0], reduction))
-        to_image.append(point_to_image_loss(features, z3[k, points].double(), weights[1]))
-    assert terms["image_to_point"].item() == pytest.approx(2.0 * sum(to_point).item() / 2, rel=1e-4)
-    assert terms["point_to_image"].item() == pytest.approx(0.5 * sum(to_image).item() / 2, rel=1e-4)
+        weights = [cam.confidence(s, confidence) for s in (scores, a3[cloud, points].double())]
+        if balanced:
+            weights[1] = weights[1] * class_balance(found)
+        to_point.append(image_to_point_loss(a3[cloud, points], found, weights[0], reduction))
+        to_image.append(point_to_image_loss(features, z3[cloud, points].double(), weights[1]))
+    assert len(to_point) == 2 * images
+    assert terms["image_to_point"].item() == pytest.approx(2.0 * sum(to_point).item() / len(to_point), rel=1e-4)
+    assert terms["point_to_image"].item() == pytest.approx(0.5 * sum(to_image).item() / len(to_image), rel=1e-4)
 
 
 def bilinear(cells: torch.Tensor, uv: torch.Tensor, size: int) -> torch.Tensor:

@@ -64,18 +64,26 @@ def test_point_to_image_loss_of_hand_computed_features():
     assert losses.point_to_image_loss(image, point, torch.tensor([1.0, 0.5])).item() == pytest.approx(0.25)
 
 
-@given(count=st.integers(1, 40), tile=st.integers(1, 17), seed=st.integers(0, 99))
-def test_point_to_image_loss_is_its_twin_for_any_tiling(count, tile, seed):
+@given(count=st.integers(1, 40), tile=st.integers(1, 17), seed=st.integers(0, 99), centred=st.booleans())
+def test_point_to_image_loss_is_its_twin_for_any_tiling(count, tile, seed, centred):
     rng = seeded(seed)
     image = torch.randn(count, 5, dtype=torch.float64, generator=rng, requires_grad=True)
     point = torch.randn(count, 3, dtype=torch.float64, generator=rng)
     weight = torch.rand(count, dtype=torch.float64, generator=rng)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(losses, "_TILE", tile)
-        fast = losses.point_to_image_loss(image, point, weight)
-    slow = point_to_image_loss(image, point, weight)
+        fast = losses.point_to_image_loss(image, point, weight, centred)
+    slow = point_to_image_loss(image, point, weight, centred)
     torch.testing.assert_close(fast, slow)
     torch.testing.assert_close(torch.autograd.grad(3 * fast, image), torch.autograd.grad(3 * slow, image))
+
+
+def test_centred_features_may_have_any_constant_in_common():
+    generator = torch.Generator().manual_seed(0)
+    image, point, weight = (torch.rand(*shape, generator=generator) for shape in ((50, 4), (50, 4), (50,)))
+    plain = losses.point_to_image_loss(image, point, weight, centred=True)
+    moved = losses.point_to_image_loss(image + 3, point + torch.arange(4.0), weight, centred=True)
+    assert moved.item() == pytest.approx(plain.item(), rel=1e-4)
 
 
 def test_point_to_image_loss_in_float32_over_several_tiles():

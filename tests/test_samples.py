@@ -31,16 +31,28 @@ def pairs(scenes, crop=48, long_side=(48, 120), points=900, **options):
     return PairSamples(scenes, image, CloudAugment(points=points, rotation_deg=180.0), **options)
 
 
-@given(seed=st.integers(0, 10_000), crop=st.integers(32, 80), points=st.sampled_from([300, 900, 5000]))
-def test_links_follow_both_augmentations(painted, seed, crop, points):
-    sample = pairs(painted, crop, points=points).sample(0, np.random.default_rng(seed))
-    point, uv = sample["links_point"], sample["links_uv"]
+@given(
+    seed=st.integers(0, 10_000),
+    crop=st.integers(32, 80),
+    points=st.sampled_from([300, 900, 5000]),
+    images=st.integers(1, 4),
+)
+def test_links_follow_both_augmentations(painted, seed, crop, points, images):
+    sample = pairs(painted, crop, points=points, images=images).sample(0, np.random.default_rng(seed))
+    assert sample["images"].shape == (images, 3, crop, crop) and len(sample["image_tags"]) == images
+    counts = sample["links_count"].tolist()
+    links = zip(sample["images"], sample["links_point"].split(counts), sample["links_uv"].split(counts), strict=True)
+    for image, point, uv in links:
+        follow(sample["rgb"], image, point, uv)
+
+
+def follow(rgb, image, point, uv):
+    crop = image.shape[-1]
     inside = ((uv > 1) & (uv < crop - 2)).all(dim=1)  # at the border a pixel is mixed with the padding
-    seen = 255 * read(sample["images"], uv[inside], crop).numpy()
-    world, rows = place(seen), point[inside].numpy()
+    world, told = place(255 * read(image, uv[inside], crop).numpy()), place(255 * rgb[point[inside]].numpy())
     # The crop shows at a link's pixel the place that the point's colour names, to 2 cm (8-bit colours, resampling).
-    assert np.abs(world[:, :2] - place(255 * sample["rgb"][rows].numpy())[:, :2]).max(initial=0) < 0.05
-    assert np.abs(np.median(world - place(255 * sample["rgb"][rows].numpy()), axis=0)).max() < 0.02
+    assert np.abs(world[:, :2] - told[:, :2]).max(initial=0) < 0.05
+    assert np.abs(np.median(world - told, axis=0)).max() < 0.02
 
 
 @given(seed=st.integers(0, 10_000))
@@ -72,7 +84,7 @@ def test_few_points_are_repeated_and_many_are_not(painted):
 
 def test_truth_views_follow_the_crop(painted):
     sample = pairs(painted, crop=64, long_side=(64, 110), truth=True).sample(0, np.random.default_rng(4))
-    truth, red = sample["image_truth"], 255 * sample["images"][0]
+    truth, red = sample["image_truth"][0], 255 * sample["images"][0, 0]
     known = truth != 255
     sure = known & ((red - 127).abs() > 12)  # next to the border between both labels resampling may disagree
     assert sure.float().mean() > 0.4
@@ -93,12 +105,13 @@ def test_max_links_thins_at_random(painted):
 
 
 def test_batches_pack_links_in_order(painted):
-    source = pairs(painted)
+    source = pairs(painted, images=3, truth=True)
     both = [source.sample(0, np.random.default_rng(seed)) for seed in (0, 1)]
     batch = collate(both)
-    assert batch.images.shape == (2, 3, 48, 48) and batch.xyz.shape == (2, 900, 3)
-    assert batch.links_count == tuple(len(sample["links_point"]) for sample in both)
-    assert torch.equal(batch.links_uv[batch.links_count[0] :], both[1]["links_uv"])
+    assert batch.images.shape == (6, 3, 48, 48) and batch.xyz.shape == (2, 900, 3)
+    assert batch.image_tags.shape == (6, len(scannet20())) and batch.image_truth.shape == (6, 48, 48)
+    assert batch.links_count == tuple(count for sample in both for count in sample["links_count"].tolist())
+    assert torch.equal(batch.links_uv[sum(batch.links_count[:3]) :], both[1]["links_uv"])
     assert torch.equal(batch.to(torch.device("cpu")).links_point, batch.links_point)
 
 

@@ -18,7 +18,7 @@ import yaml
 from striped_scenes import SIZE, StripedScene, written
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from wsss_ros import checkpoint, config, optimisers, training
+from wsss_ros import checkpoint, config, networks, optimisers, training
 from wsss_ros.cli.train import _Lines
 from wsss_ros.config import OptimiserConfig, TrainConfig
 from wsss_ros.data import loading
@@ -406,6 +406,17 @@ def test_learning_rates_follow_their_formulas():
         assert optimisers.learning_rate(poly, done) == pytest.approx(0.01 * (1 - epoch / 200) ** 0.9)
         passed = (epoch >= 120) + (epoch >= 160) + (epoch >= 180)
         assert optimisers.learning_rate(steps, done) == pytest.approx(0.003 * 0.1**passed)
+
+
+def test_the_head_may_learn_faster():
+    network = networks.build("image", "resnet", 20, {"depth": 18, "width": 0.125})
+    plain, faster = (
+        optimisers.build(network, config.build(OptimiserConfig, ADAM | {"head_lr": factor})) for factor in (1, 10)
+    )
+    assert [group["factor"] for group in plain.param_groups] == [1]
+    assert [group["factor"] for group in faster.param_groups] == [1, 10]
+    assert set(faster.param_groups[1]["params"]) == set(network.head.parameters())
+    assert sum(len(group["params"]) for group in faster.param_groups) == len(list(network.parameters()))
 
 
 def test_optimisers_are_what_they_are_called():

@@ -32,6 +32,14 @@ def confidence(
     return torch.sigmoid(largest) if kind == "sigmoid" else largest.clamp(min=0)
 
 
+def class_balance(labels: Int64[Tensor, "N"]) -> Float[Tensor, "N"]:
+    """Weights, 1 on average, with which each class that occurs counts alike, however many points have it."""
+    if not len(labels):
+        return labels.float()
+    of_class = torch.bincount(labels)
+    return len(labels) / (of_class.count_nonzero() * of_class[labels]).float()
+
+
 def tag_log_odds(tags: Float[Tensor, "K C"]) -> Float[Tensor, "C"]:
     """How common each class is among K tagged images or scenes, as a logit (one sample more of either kind).
 

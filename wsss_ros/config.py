@@ -229,6 +229,12 @@ class RoomsConfig(Config):
     frames: int = Field(0, ge=0, description="Views of each room; 0 for 60 to 120, by its seed.")
     style: str = Field("default", description="Tables of looks, by name (data/room_style.py).")
     kinds: tuple[str, ...] = Field((), description="Kinds of rooms to choose from; empty for those of the style.")
+    size: tuple[int, int] = Field((320, 240), description="Width and height of the views, pixels.")
+
+    @property
+    def options(self) -> dict:
+        """What ``data.rooms.generate`` takes beside the folder and the seed."""
+        return dict(frames=self.frames or None, style=self.style, kinds=self.kinds, size=self.size)
 
 
 class SceneSetConfig(Config):
@@ -284,6 +290,10 @@ class PointNetworkConfig(Config):
 class OptimiserConfig(Config):
     name: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
     lr: float = Field(gt=0, description="Initial learning rate.")
+    head_lr: float = Field(
+        1.0, gt=0, description="Learning rate of the linear head, as a multiple: it has to follow what joint losses "
+        "make of the features."
+    )
     weight_decay: float = Field(0.0, ge=0, description="Weight decay (decoupled for adam).")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     schedule: Literal["poly", "steps"] = Field("poly", description="poly: (1 - t)^power; steps: x0.1 at milestones.")
@@ -327,6 +337,16 @@ class RecognisePhase(PhaseConfig):
     augment: ImageAugment = ImageAugment(long_side=(72, 96), crop=64)
 
 
+class PairedPhase(PhaseConfig):
+    """Both networks, on clouds and images of them."""
+
+    images_per_cloud: int = Field(1, ge=1, description="Images of each cloud in a step; the paper takes one.")
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return KINDS
+
+
 class TaggedPhase(PhaseConfig):
     tag_prior: float = Field(
         0.0,
@@ -343,7 +363,7 @@ class ClassifyPhase(TaggedPhase):
     method: Literal["classify"]
 
 
-class JointPhase(TaggedPhase):
+class JointPhase(PairedPhase, TaggedPhase):
     """Both networks with the losses between them (eqs. 3-12)."""
 
     method: Literal["joint"]
@@ -355,23 +375,23 @@ class JointPhase(TaggedPhase):
     )
     class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
     centred_features: bool = Field(
-        False, description="Take the mean of an image's linked features off before eqs. 8-9: correlations, not cosines."
+        False, description="Take the (weighted) mean of an image's linked features off before eqs. 8-9: correlations, not cosines."
+    )
+    balanced_links: bool = Field(
+        False, description="In eq. 11 each class that the image network sees (eq. 5) counts alike, however many links "
+        "show it; else nearly all pairs lie on walls and floors, and an image of one feature fits those best."
+    )
+    seed_centring: float = Field(
+        0.0, ge=0, le=1, description="Share of the mean of each class's map over the image that is taken off before "
+        "eq. 5: eqs. 1-2 teach how high a map is on average, which says nothing of where its class is; 0 is the paper."
     )
     max_links: int = Field(0, ge=0, description="Linked points of an image used in the joint losses; 0 for all.")
 
-    @property
-    def networks(self) -> tuple[str, ...]:
-        return KINDS
 
-
-class SupervisedPhase(PhaseConfig):
+class SupervisedPhase(PairedPhase):
     """Both networks from dense labels: a ceiling to compare with, not a method of this package."""
 
     method: Literal["supervised"]
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        return KINDS
 
 
 Phase = Annotated[RecognisePhase | ClassifyPhase | JointPhase | SupervisedPhase, Field(discriminator="method")]

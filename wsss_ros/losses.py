@@ -52,17 +52,19 @@ def point_to_image_loss(
     ``weight_a weight_b |z2_a . z2_b - z3_a . z3_b|``. Only the image features carry a gradient. No N x N matrix
     is ever held: memory grows with N (D + E), time with N^2. Zero without points.
 
-    ``centred`` takes the mean over the N points from either side's features first, which makes S a matrix of
+    ``centred`` takes the weighted mean over the N points from either side's features first, which makes S a matrix of
     correlations rather than of cosines. Features behind a ReLU are never negative, so their cosines are all large,
     and learning those draws all image features together, whatever they show.
     """
     if not len(weight):
         return image_features.sum()
+    weight = _exact(weight.detach())
     sides = [_exact(features) for features in (image_features, point_features.detach())]
     if centred:
-        sides = [features - features.mean(dim=0) for features in sides]
+        share = weight / weight.sum().clamp(min=1e-12)
+        sides = [features - share.to(features.dtype) @ features for features in sides]
     unit, target = (F.normalize(features, dim=1) for features in sides)
-    return _CorrelationLoss.apply(unit, target, _exact(weight.detach()))
+    return _CorrelationLoss.apply(unit, target, weight)
 
 
 def _exact(values: Tensor) -> Tensor:

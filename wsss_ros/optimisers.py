@@ -7,7 +7,14 @@ from wsss_ros.config import OptimiserConfig
 
 
 def build(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    """Every group of parameters says by its ``factor`` how its rate compares with that of ``learning_rate``."""
+    of_head = [name.startswith("head.") for name, _ in network.named_parameters()]
+    learned = [(p, head) for p, head in zip(network.parameters(), of_head, strict=True) if p.requires_grad]
+    factors = dict.fromkeys([1.0, settings.head_lr])
+    parameters = [
+        {"params": [p for p, head in learned if (settings.head_lr if head else 1.0) == factor], "factor": factor}
+        for factor in factors
+    ]
     if settings.name == "adam":
         return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
     return torch.optim.SGD(

@@ -99,4 +99,5 @@ def samples(settings: TrainConfig, phase: PhaseConfig, data: Prepared, labels: L
         settings.data.visibility_m,
         phase.max_links if isinstance(phase, JointPhase) else 0,
         isinstance(phase, SupervisedPhase),
+        phase.images_per_cloud,
     )

@@ -282,7 +282,7 @@ class _Run:
         rates = {kind: optimisers.learning_rate(getattr(phase, kind), done) for kind in self.optimisers}
         for kind, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = rates[kind]
+                group["lr"] = rates[kind] * group["factor"]
         return rates
 
     def _show(self, phase: PhaseConfig, name: str, terms: dict, rates: dict, shown: list[Batch]) -> None:

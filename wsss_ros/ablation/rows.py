@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros.config import KINDS, AblationConfig, JointPhase, PhaseConfig, SceneSetConfig, SupervisedPhase, TrainConfig
+from wsss_ros.config import (
+    KINDS,
+    AblationConfig,
+    JointPhase,
+    PairedPhase,
+    PhaseConfig,
+    SceneSetConfig,
+    SupervisedPhase,
+    TrainConfig,
+)
 from wsss_ros.types import BadInput
 
 # Row by row how it differs from the full method, for the same steps on the same samples from the same weights.
@@ -64,7 +73,7 @@ def phase_of(row: str, joint: JointPhase) -> PhaseConfig:
     change = ROWS[row]
     if change.get("method") != "supervised":
         return joint.model_copy(update=change)
-    shared = {name: getattr(joint, name) for name in PhaseConfig.model_fields}
+    shared = {name: getattr(joint, name) for name in PairedPhase.model_fields}
     return SupervisedPhase(method="supervised", **shared)
 
 

@@ -56,8 +56,7 @@ def _train(settings, rows: list[str], seeds: list[int], jobs: int, console) -> l
         sets.append(settings.pretrain.data)
     for part in sets:
         if (rooms := part.rooms) is not None:
-            options = dict(frames=rooms.frames or None, style=rooms.style, kinds=rooms.kinds)
-            generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, os.cpu_count() or 1, **options)
+            generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, os.cpu_count() or 1, **rooms.options)
     with console.status("decoding scenes"):
         trained.prepare_scenes(settings, truth=any(run.row == "supervised" for run in chosen))
     jobs, command = trained.at_once(settings, jobs), shlex.join(["wsss", "bench", "ablation", *_words()])

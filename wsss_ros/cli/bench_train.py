@@ -122,7 +122,12 @@ def measure_steps(settings, steps: int, made_up: bool = False):
     phase, labels = settings.phases[0], named(settings.labels)
     scenes, where = _scenes(settings, labels, made_up)
     samples = PairSamples(
-        scenes, settings.image.augment, settings.point.augment, settings.data.visibility_m, phase.max_links
+        scenes,
+        settings.image.augment,
+        settings.point.augment,
+        settings.data.visibility_m,
+        phase.max_links,
+        images=phase.images_per_cloud,
     )
     device_type = devices.device_named(settings.device).type
     scaler = torch.amp.GradScaler(device_type, enabled=settings.precision == "float16")

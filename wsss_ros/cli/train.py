@@ -78,8 +78,7 @@ def _ensure_rooms(part, workers: int) -> None:
 
     if part is not None and part.rooms is not None:
         rooms = part.rooms
-        options = dict(frames=rooms.frames or None, style=rooms.style, kinds=rooms.kinds)
-        generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, **options)
+        generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, **rooms.options)
 
 
 def _progress(console):

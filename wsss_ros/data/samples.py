@@ -26,19 +26,20 @@ Sample = dict[str, Tensor]
 class Batch:
     """What one training step sees; the parts that a method does not use are None.
 
-    Links are packed: the first ``links_count[0]`` rows belong to the first cloud and image, and so on. ``links_point``
-    is the row in that cloud, ``links_uv`` the place in that crop (pixels, centres at whole numbers).
+    K is the number of images, B that of clouds; with clouds there are K / B images of each, one cloud after the other.
+    Links are packed: the first ``links_count[0]`` rows belong to the first image and its cloud, and so on.
+    ``links_point`` is the row in that cloud, ``links_uv`` the place in that crop (pixels, centres at whole numbers).
     """
 
-    images: Float[Tensor, "B 3 S S"] | None = None
-    image_tags: Float[Tensor, "B C"] | None = None
+    images: Float[Tensor, "K 3 S S"] | None = None
+    image_tags: Float[Tensor, "K C"] | None = None
     xyz: Float[Tensor, "B N 3"] | None = None
     rgb: Float[Tensor, "B N 3"] | None = None
     cloud_tags: Float[Tensor, "B C"] | None = None
     links_point: Int64[Tensor, "L"] | None = None
     links_uv: Float[Tensor, "L 2"] | None = None
     links_count: tuple[int, ...] = ()
-    image_truth: Int64[Tensor, "B S S"] | None = None
+    image_truth: Int64[Tensor, "K S S"] | None = None
     cloud_truth: Int64[Tensor, "B N"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
@@ -55,13 +56,14 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one kind to a batch; links are packed."""
-    packed = ("links_point", "links_uv")
+    """Samples of one kind to a batch; with links, what belongs to images is packed."""
+    packed = ("images", "image_tags", "image_truth", "links_point", "links_uv", "links_count")
+    linked = "links_count" in samples[0]
     parts = {
-        name: (torch.cat if name in packed else torch.stack)([sample[name] for sample in samples])
+        name: (torch.cat if linked and name in packed else torch.stack)([sample[name] for sample in samples])
         for name in samples[0]
     }
-    counts = tuple(len(sample["links_point"]) for sample in samples) if "links_point" in parts else ()
+    counts = tuple(parts.pop("links_count").tolist()) if linked else ()
     return Batch(**parts, links_count=counts)
 
 
@@ -104,10 +106,11 @@ class CloudSamples:
 
 
 class PairSamples:
-    """A cloud with one of its images, and which of the cloud's points are seen where in the crop (eqs. 3-4).
+    """A cloud with ``images`` of its images, and which of the cloud's points are seen where in the crops (eqs. 3-4).
 
-    A scene without any tagged image that sees the cloud is left out; raises BadInput when none is left.
-    ``max_links`` bounds the links of a sample (0: all of them). With ``truth`` the dense labels come along.
+    A scene without any tagged image that sees the cloud is left out; raises BadInput when none is left. One with
+    fewer images than asked for shows some of them again, in another crop.
+    ``max_links`` bounds the links of an image (0: all of them). With ``truth`` the dense labels come along.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class PairSamples:
         tolerance_m: float = 0.05,
         max_links: int = 0,
         truth: bool = False,
+        images: int = 1,
     ):
         usable = [np.flatnonzero(scene.image_tags.any(axis=1) & (scene.links > 0)) for scene in scenes]
         self.scenes = [scene for scene, frames in zip(scenes, usable, strict=True) if len(frames)]
@@ -131,27 +135,37 @@ class PairSamples:
             if not len(frames)
         ]
         self.image, self.point = image, point
-        self.tolerance_m, self.max_links, self.truth = tolerance_m, max_links, truth
+        self.tolerance_m, self.max_links, self.truth, self.images = tolerance_m, max_links, truth, images
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        scene = self.scenes[index]
-        frame = int(rng.choice(self.frames[index]))
-        image, view = _image_view(scene, frame, self.image, rng)
+        scene, frames = self.scenes[index], self.frames[index]
         sample, kept = _cloud_view(scene, self.point, rng)
+        chosen = rng.choice(frames, self.images, replace=len(frames) < self.images)
+        seen = [self._seen(scene, int(frame), kept, rng) for frame in chosen]
+        sample["links_count"] = torch.tensor([len(each["links_point"]) for each in seen])
+        for name in seen[0]:
+            join = torch.cat if name.startswith("links") else torch.stack
+            sample[name] = join([each[name] for each in seen])
+        if self.truth:
+            sample["cloud_truth"] = torch.from_numpy(scene.cloud_truth[kept].astype(np.int64))
+        return sample
+
+    def _seen(self, scene: PreparedScene, frame: int, kept: np.ndarray, rng: np.random.Generator) -> Sample:
+        """One image, and where the points of the sampled cloud are in it."""
+        image, view = _image_view(scene, frame, self.image, rng)
         point, uv = self._links(scene, frame, kept, view, rng)
-        sample |= {
+        seen = {
             "images": image,
             "image_tags": torch.from_numpy(scene.image_tags[frame].copy()),
             "links_point": torch.from_numpy(point),
             "links_uv": torch.from_numpy(uv.astype(np.float32)),
         }
         if self.truth:
-            sample["image_truth"] = _truth_view(scene, frame, view, self.image.crop)
-            sample["cloud_truth"] = torch.from_numpy(scene.cloud_truth[kept].astype(np.int64))
-        return sample
+            seen["image_truth"] = _truth_view(scene, frame, view, self.image.crop)
+        return seen
 
     def _links(
         self, scene: PreparedScene, frame: int, kept: np.ndarray, view: augment.View, rng: np.random.Generator

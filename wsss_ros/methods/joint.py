@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from wsss_ros.cam import confidence, seed_labels
+from wsss_ros.cam import class_balance, confidence, seed_labels
 from wsss_ros.config import JointPhase
 from wsss_ros.data.prepared import PreparedScene
 from wsss_ros.data.samples import Batch
@@ -17,10 +17,14 @@ from wsss_ros.networks.classifier import image_mean, normalise_images, point_fea
 
 
 class Linked(NamedTuple):
-    """Features ``z`` and scores ``a`` of both networks at the links of a cloud and its image, and the image's tags."""
+    """Features ``z`` and scores ``a`` of both networks at the links of a cloud and its image.
+
+    Of the image there are the mean scores (eq. 1) and the tags, too.
+    """
 
     z2: Float[Tensor, "M D"]
     a2: Float[Tensor, "M C"]
+    y2: Float[Tensor, "C"]
     z3: Float[Tensor, "M E"]
     a3: Float[Tensor, "M C"]
     tags: Float[Tensor, "C"]
@@ -30,8 +34,8 @@ class Joint:
     """``networks["image"]`` and ``networks["point"]`` from tags of images and scenes and from each other.
 
     Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the point network alone, the 3D-to-2D loss the
-    image network alone. Each joint loss is averaged over the batch's clouds; a cloud without a link in its crop
-    counts with zero.
+    image network alone. Each joint loss is averaged over the batch's images; one whose crop has no link counts
+    with zero.
     """
 
     def __init__(self, networks: dict[str, nn.Module], point_inputs: tuple[str, ...], phase: JointPhase):
@@ -68,25 +72,31 @@ class Joint:
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 5-7: pseudo-labels and confidence of the image network teach the point network."""
-        seen = at.a2.detach()
-        weight = confidence(seen, self.phase.confidence)
-        return image_to_point_loss(at.a3, seed_labels(seen, at.tags), weight, self.phase.class_reduction)
+        weight = confidence(at.a2.detach(), self.phase.confidence)
+        return image_to_point_loss(at.a3, self.seeds(at), weight, self.phase.class_reduction)
+
+    def seeds(self, at: Linked) -> Int64[Tensor, "M"]:
+        """Eq. 5: what the image network sees at the links, among the image's tags."""
+        return seed_labels(at.a2.detach() - self.phase.seed_centring * at.y2.detach(), at.tags)
 
     def point_to_image(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 8-11: what the point network finds alike, the image network shall find alike."""
         weight = confidence(at.a3.detach(), self.phase.confidence)
+        if self.phase.balanced_links:
+            weight = weight * class_balance(self.seeds(at))
         return point_to_image_loss(at.z2, at.z3.detach(), weight, self.phase.centred_features)
 
     def _linked(self, batch: Batch, *maps: Tensor) -> Iterator[Linked]:
-        """Both networks' outputs where they meet, eq. 4, one cloud and image after the other."""
+        """Both networks' outputs where they meet, eq. 4, one image and its cloud after the other."""
         image_features, image_scores, cloud_features, cloud_scores = maps
-        crop = batch.images.shape[-1]
+        crop, per_cloud = batch.images.shape[-1], len(batch.images) // len(batch.xyz)
         points, pixels = batch.links_point.split(batch.links_count), batch.links_uv.split(batch.links_count)
         for k, (point, uv) in enumerate(zip(points, pixels, strict=True)):
             yield Linked(
                 read(image_features[k], uv, crop).float(),
                 read(image_scores[k], uv, crop).float(),
-                cloud_features[k, point].float(),
-                cloud_scores[k, point].float(),
+                image_scores[k].float().mean(dim=(1, 2)),
+                cloud_features[k // per_cloud, point].float(),
+                cloud_scores[k // per_cloud, point].float(),
                 batch.image_tags[k],
             )
