@@ -321,7 +321,7 @@ def test_verdict_where_all_came_out():
         {"cls": (10, 10, 10), "3d_to_2d_plain": (10, 10, 10), "3d_to_2d": (10, 10, 10), "both": (30, 30, 30)},
     )
     told = results.verdict(entries)
-    assert "in 2D by +10.0 points (spread 1.0; ahead in 3 of 3 seeds)" in told[0]
+    assert "in 2D by +10.0 points (spread 1.0, of each seed's own gain 0.0; ahead in 3 of 3 seeds)" in told[0]
     assert "in 3D by +20.0 points" in told[0] and "more than the spread in both domains" in told[0]
     assert told[1].startswith("3D gains most")
     assert told[2] == "Order in 2D on val, cls < 3d_to_2d_plain < 3d_to_2d < both: came out."
@@ -333,7 +333,8 @@ def test_verdict_where_it_did_not():
         {"cls": (10, 11, 12), "3d_to_2d": (9, 9, 9), "both": (11, 11, 11)},
     )
     told = results.verdict(entries)
-    assert "Not more than the spread: 2D, 3D" in told[0] and "by +2.0 points (spread 4.0; ahead in 2 of 3" in told[0]
+    assert "Not more than the spread: 2D, 3D" in told[0]
+    assert "by +2.0 points (spread 4.0, of each seed's own gain 3.6; ahead in 2 of 3" in told[0]
     assert told[1].startswith("2D gains as much")
     assert "did not come out at cls < 3d_to_2d (-2.33, within the spread)" in told[2]
     assert results.verdict([entries[0]])[0].startswith("No verdict")

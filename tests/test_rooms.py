@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference_rooms as reference
+from PIL import Image
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
@@ -192,6 +193,18 @@ def test_kinds_and_style_are_chosen_and_named(tmp_path):
     assert _bytes(again) == _bytes(scenes[1])
     with pytest.raises(BadInput, match="cellar.*studio"):
         rooms.generate(tmp_path, 9, kinds=("office", "cellar"))
+
+
+def test_plain_rooms_keep_a_class_to_few_colours(tmp_path):
+    plain = Kit(np.random.default_rng(0), style_named("plain"))
+    default = Kit(np.random.default_rng(0), DEFAULT)
+    for what in ("wall", "floor", "cabinet", "bedding", "chair", "sofa", "table", "desk", "door", "bookshelf"):
+        few, many = (np.array([kit.material(what).color for _ in range(100)]) for kit in (plain, default))
+        assert few.std(axis=0).sum() < 0.7 * many.std(axis=0).sum(), what
+    folder = rooms.generate(tmp_path, 3, frames=2, size=(64, 48), style="plain")
+    told = (folder / f"{folder.name}.txt").read_text()
+    assert folder.name == "plain0003_00" and "(style plain)" in told
+    assert any(f"sceneType = {rooms.SCENE_TYPES[kind]}" in told for kind in ("bedroom", "living_room", "office"))
 
 
 def test_default_rooms_are_the_same_for_ever(tmp_path):
@@ -401,7 +414,9 @@ def test_command_line(tmp_path):
     assert result.exit_code == 0, result.output
     assert (tmp_path / "room0002_00" / "color" / "1.jpg").exists() and "room0002_00" in result.output
     options = ["--scenes", "1", "--frames", "2", "--style", "other", "--kind", "studio", "--kind", "washroom"]
-    result = CliRunner().invoke(app, ["rooms", str(tmp_path), *options])
+    result = CliRunner().invoke(app, ["rooms", str(tmp_path), *options, "--size", "64", "48"])
     assert result.exit_code == 0 and "other0000_00" in result.output, result.output
+    with Image.open(tmp_path / "other0000_00" / "color" / "0.jpg") as image:
+        assert image.size == (64, 48)
     wrong = CliRunner().invoke(app, ["rooms", str(tmp_path), "--scenes", "1", "--seed", "3", "--kind", "cellar"])
     assert wrong.exit_code == 2 and "cellar" in wrong.output

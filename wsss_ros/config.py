@@ -375,7 +375,9 @@ class JointPhase(PairedPhase, TaggedPhase):
     )
     class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
     centred_features: bool = Field(
-        False, description="Take the (weighted) mean of an image's linked features off before eqs. 8-9: correlations, not cosines."
+        False,
+        description="Take the (weighted) mean of an image's linked features off before eqs. 8-9: correlations, not "
+        "cosines.",
     )
     balanced_links: bool = Field(
         False, description="In eq. 11 each class that the image network sees (eq. 5) counts alike, however many links "

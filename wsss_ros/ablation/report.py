@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
-from wsss_ros.config import KINDS, AblationConfig, PhaseConfig, RecognisePhase, SceneSetConfig
+from wsss_ros.config import KINDS, AblationConfig, JointPhase, PairedPhase, PhaseConfig, RecognisePhase, SceneSetConfig
 
 MEANING = {
     "cls": "classification alone (eqs. 1-2), each network for itself",
@@ -141,6 +141,8 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
         f"{settings.joint.warmup_epochs} epochs.",
         f"- Networks: {_network(settings.image)} on {settings.image.augment.crop} px crops; "
         f"{_network(settings.point)} on {settings.point.augment.points:,} points.",
+        f"- Joint losses: eq. 7 weighs {settings.joint.image_to_point:g}, eq. 11 {settings.joint.point_to_image:g}; "
+        f"options beyond the paper: {_beyond(settings.joint)}.",
         f"- Scenes: train {_scenes(data.train)}, {data.frames_per_scene or 'all'} frames each; "
         f"val {_scenes(data.val)}, {data.val_frames_per_scene or 'all'} frames each, all points"
         + (f"; other {_scenes(settings.other)}." if settings.other else "."),
@@ -158,14 +160,25 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
     return lines
 
 
+def _beyond(joint: JointPhase) -> str:
+    """What of the joint phase is not as the paper has it."""
+    names = ("tag_prior", "seed_centring", "centred_features", "balanced_links")
+    options = {name: getattr(joint, name) for name in names}
+    told = [name if value is True else f"{name} {value:g}" for name, value in options.items() if value]
+    return ", ".join(f"`{each}`" for each in told) or "none"
+
+
 def _phase(phase: PhaseConfig) -> str:
     parts = [f"{phase.method}, {phase.epochs} epoch{'s' * (phase.epochs > 1)} of batch {phase.batch}"]
     if isinstance(phase, RecognisePhase):
         closeups = phase.closeups
         parts.append(f"close-ups in {closeups.scenes} rooms of their own (seeds from {closeups.seed})")
+    if isinstance(phase, PairedPhase):
+        parts.append(f"{phase.images_per_cloud} image{'s' * (phase.images_per_cloud > 1)} a cloud")
     for kind in ("image", "point"):
         if (optimiser := getattr(phase, kind)) is not None:
-            parts.append(f"{kind} network {optimiser.name} {optimiser.lr:g} ({optimiser.schedule})")
+            head = f", head x{optimiser.head_lr:g}" * (optimiser.head_lr != 1)
+            parts.append(f"{kind} network {optimiser.name} {optimiser.lr:g} ({optimiser.schedule}{head})")
     return ", ".join(parts)
 
 

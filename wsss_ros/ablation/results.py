@@ -106,14 +106,15 @@ def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> Figur
 class Comparison:
     """Whether ``better`` is above ``worse`` in one domain, in the mean over seeds, and whether by more than the spread.
 
-    ``spread`` is the larger standard deviation of the two rows. ``wins`` of ``pairs`` seeds, each against itself, went
-    to ``better``.
+    ``spread`` is the larger standard deviation of the two rows; ``gain_spread`` that of the gains of the seeds, each
+    against itself: what seeds have in common falls out of it. ``wins`` of ``pairs`` seeds went to ``better``.
     """
 
     worse: str
     better: str
     margin: float
     spread: float | None
+    gain_spread: float | None
     wins: int
     pairs: int
 
@@ -134,9 +135,10 @@ def compare(entries: Sequence[dict], worse: str, better: str, chosen: str, domai
     spreads = [of.spread for of in figures if of.spread is not None]
     by_seed = [_by_seed(entries, row, chosen, domain) for row in (worse, better)]
     both = by_seed[0].keys() & by_seed[1].keys()
-    wins = sum(by_seed[1][seed] > by_seed[0][seed] for seed in both)
+    gains = Figure(tuple(by_seed[1][seed] - by_seed[0][seed] for seed in sorted(both)))
+    spread, wins = max(spreads) if len(spreads) == 2 else None, sum(gain > 0 for gain in gains.values)
     margin = figures[1].mean - figures[0].mean
-    return Comparison(worse, better, margin, max(spreads) if len(spreads) == 2 else None, wins, len(both))
+    return Comparison(worse, better, margin, spread, gains.spread, wins, len(both))
 
 
 def order(entries: Sequence[dict], chosen: str, domain: str) -> list[Comparison]:
@@ -168,6 +170,8 @@ def _answer(main: dict[str, Comparison]) -> str:
     parts = []
     for domain, found in main.items():
         spread = "unknown from one seed" if found.spread is None else f"{found.spread:.1f}"
+        if found.gain_spread is not None:
+            spread += f", of each seed's own gain {found.gain_spread:.1f}"
         seeds = f"{found.wins} of {found.pairs} seeds"
         parts.append(f"in {domain.upper()} by {found.margin:+.1f} points (spread {spread}; ahead in {seeds})")
     both = " and ".join(parts)

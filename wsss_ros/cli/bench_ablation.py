@@ -48,15 +48,14 @@ def bench_ablation(
 def _train(settings, rows: list[str], seeds: list[int], jobs: int, console) -> list:
     from wsss_ros.ablation import runs as trained
     from wsss_ros.ablation.rows import runs, scene_sets
-    from wsss_ros.cli.rooms import generate_with_progress
+    from wsss_ros.cli.rooms import ensure
 
     chosen = runs(settings, rows, seeds)
     sets = [settings.data.train, *scene_sets(settings).values()]
     if settings.pretrain is not None and settings.pretrain.data is not None:
         sets.append(settings.pretrain.data)
     for part in sets:
-        if (rooms := part.rooms) is not None:
-            generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, os.cpu_count() or 1, **rooms.options)
+        ensure(part, os.cpu_count() or 1)
     with console.status("decoding scenes"):
         trained.prepare_scenes(settings, truth=any(run.row == "supervised" for run in chosen))
     jobs, command = trained.at_once(settings, jobs), shlex.join(["wsss", "bench", "ablation", *_words()])

@@ -27,6 +27,7 @@ def train(
 
     from wsss_ros import config as configuration
     from wsss_ros import devices, training
+    from wsss_ros.cli.rooms import ensure
     from wsss_ros.config import TrainConfig
 
     settings = configuration.load(TrainConfig, config)
@@ -36,7 +37,7 @@ def train(
         update={"output": output or settings.output, "seed": settings.seed if seed < 0 else seed}
     )
     for part in (settings.data.train, settings.data.val):
-        _ensure_rooms(part, workers)
+        ensure(part, workers)
     first = devices.is_first(settings)
     console = Console(quiet=not first)
     command = shlex.join(["wsss", "train", *sys.argv[2:]])
@@ -71,14 +72,6 @@ def _alone(settings, kind: str):
     if not phases:
         raise BadInput(f"--only {kind}: the configuration has no classify phase with '{kind}'")
     return settings.model_copy(update={"phases": phases, "output": str(Path(settings.output) / kind)})
-
-
-def _ensure_rooms(part, workers: int) -> None:
-    from wsss_ros.cli.rooms import generate_with_progress
-
-    if part is not None and part.rooms is not None:
-        rooms = part.rooms
-        generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, **rooms.options)
 
 
 def _progress(console):
