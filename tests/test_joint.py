@@ -106,14 +106,23 @@ def test_losses_switched_off_are_not_computed(scenes, batch):
     }
 
 
-@pytest.mark.parametrize("confidence", ["sigmoid", "logit", "none"])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("images", [1, 3])
-@pytest.mark.parametrize("centring, balanced", [(0.0, False), (0.7, True)])
-def test_the_joint_losses_are_the_papers_formulas(scenes, confidence, reduction, images, centring, balanced):
+@pytest.mark.parametrize(
+    "confidence, reduction, images, centring, balanced, correlated",
+    [
+        ("sigmoid", "mean", 1, 0.0, False, "image"),
+        ("logit", "sum", 1, 0.0, False, "image"),
+        ("none", "mean", 3, 0.0, False, "image"),
+        ("sigmoid", "sum", 3, 0.7, True, "image"),
+        ("sigmoid", "mean", 1, 0.0, True, "batch"),
+        ("logit", "mean", 3, 0.7, False, "batch"),
+    ],
+)
+def test_the_joint_losses_are_the_papers_formulas(
+    scenes, confidence, reduction, images, centring, balanced, correlated
+):
     """Eqs. 5-11 from the networks' outputs at each link, read one by one, in float64, and the options beyond them."""
     settings = dict(confidence=confidence, class_reduction=reduction, seed_centring=centring, balanced_links=balanced)
-    method = joint(scenes, image_to_point=2.0, point_to_image=0.5, **settings)
+    method = joint(scenes, image_to_point=2.0, point_to_image=0.5, correlated=correlated, **settings)
     batch = batch_of(scenes, images)
     from wsss_ros.networks.classifier import normalise_images, point_features
 
@@ -121,7 +130,7 @@ def test_the_joint_losses_are_the_papers_formulas(scenes, confidence, reduction,
         terms = method.losses(batch)
         z2, a2 = method.networks["image"](normalise_images(batch.images))
         z3, a3 = method.networks["point"](batch.xyz, point_features(batch.xyz, batch.rgb, INPUTS))
-    start, to_point, to_image = 0, [], []
+    start, to_point, to_image, links = 0, [], [], []
     for k, count in enumerate(batch.links_count):
         rows = slice(start, start + count)
         start += count
@@ -130,12 +139,14 @@ def test_the_joint_losses_are_the_papers_formulas(scenes, confidence, reduction,
         cloud = k // images
         found = cam.seed_labels(scores - centring * a2[k].double().mean(dim=(1, 2)), batch.image_tags[k])
         assert set(found.tolist()) <= set(batch.image_tags[k].nonzero().ravel().tolist())
-        weights = [cam.confidence(s, confidence) for s in (scores, a3[cloud, points].double())]
-        if balanced:
-            weights[1] = weights[1] * class_balance(found)
-        to_point.append(image_to_point_loss(a3[cloud, points], found, weights[0], reduction))
-        to_image.append(point_to_image_loss(features, z3[cloud, points].double(), weights[1]))
+        links.append((features, z3[cloud, points].double(), a3[cloud, points].double(), found))
+        weight = cam.confidence(scores, confidence) * (class_balance(found) if balanced else 1)
+        to_point.append(image_to_point_loss(a3[cloud, points], found, weight, reduction))
     assert len(to_point) == 2 * images
+    groups = links if correlated == "image" else [map(torch.cat, zip(*links, strict=True))]
+    for features, points, scores, found in groups:
+        weight = cam.confidence(scores, confidence) * (class_balance(found) if balanced else 1)
+        to_image.append(point_to_image_loss(features, points, weight))
     assert terms["image_to_point"].item() == pytest.approx(2.0 * sum(to_point).item() / len(to_point), rel=1e-4)
     assert terms["point_to_image"].item() == pytest.approx(0.5 * sum(to_image).item() / len(to_image), rel=1e-4)
 

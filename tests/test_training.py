@@ -178,6 +178,9 @@ def test_runs_start_from_given_weights(finished, root, tmp_path):
     before, after = (checkpoint.load(run / "image.safetensors").network for run in (given, tmp_path / "run"))
     torch.testing.assert_close(before.head.weight, after.head.weight)
     assert scores["image"]["miou"] > 50
+    # What the weights reached before goes on beside what they reach now.
+    old, new = (checkpoint.load(run / "image.safetensors").training for run in (given, tmp_path / "run"))
+    assert new["val_by_phase"] == {**old["val_by_phase"], f"all of {old['command']}": old["val"]}
     values["point"]["options"] = {**values["point"]["options"], "width": 0.25}
     with pytest.raises(BadInput, match="does not fit point.network 'pointnet2': its options are .*0.125"):
         training.train(config.build(TrainConfig, {**values, "output": str(tmp_path / "other")}))

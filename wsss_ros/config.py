@@ -379,13 +379,24 @@ class JointPhase(PairedPhase, TaggedPhase):
         description="Take the (weighted) mean of an image's linked features off before eqs. 8-9: correlations, not "
         "cosines.",
     )
+    correlated: Literal["image", "batch"] = Field(
+        "image",
+        description="Between which links eq. 11 compares features: those of one image, as in the paper, or those of "
+        "all images of a step, so that a floor becomes like other rooms' floors, too. Time grows with the square of "
+        "their number; max_links bounds it.",
+    )
     balanced_links: bool = Field(
-        False, description="In eq. 11 each class that the image network sees (eq. 5) counts alike, however many links "
-        "show it; else nearly all pairs lie on walls and floors, and an image of one feature fits those best."
+        False,
+        description="In eqs. 7 and 11 each class that the image network sees (eq. 5) counts alike, however many links "
+        "show it; else nearly all lie on walls and floors, eq. 7 wakes little else, and one feature for all fits eq. 11 "
+        "best.",
     )
     seed_centring: float = Field(
-        0.0, ge=0, le=1, description="Share of the mean of each class's map over the image that is taken off before "
-        "eq. 5: eqs. 1-2 teach how high a map is on average, which says nothing of where its class is; 0 is the paper."
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the mean of each class's map over the image that is taken off before eq. 5: eqs. 1-2 "
+        "teach how high a map is on average, which says nothing of where its class is; 0 is the paper.",
     )
     max_links: int = Field(0, ge=0, description="Linked points of an image used in the joint losses; 0 for all.")
 

@@ -364,7 +364,10 @@ def _finish(run: _Run, command: str) -> dict:
             "config": settings.model_dump(mode="json"),
             "samples": [len(run.samples[index]) for index in phases],
             "val": scores[kind],
-            "val_by_phase": {curve["phase"]: curve.get("val", {}).get(kind) for curve in run.place.curves[:-1]},
+            "val_by_phase": {
+                **_before(settings, kind),
+                **{curve["phase"]: curve.get("val", {}).get(kind) for curve in run.place.curves[:-1]},
+            },
             "losses": [epoch for index in phases for epoch in run.place.curves[index]["epochs"]],
         }
         checkpoint.save(folder.path / f"{kind}.safetensors", trained.network, trained.config, run.labels, provenance)
@@ -375,6 +378,15 @@ def _finish(run: _Run, command: str) -> dict:
     folder.write_json("scores.json", scores)
     folder.state_path.unlink()
     return scores
+
+
+def _before(settings: TrainConfig, kind: str) -> dict[str, dict]:
+    """What the weights that this run began with had reached on val, phase by phase."""
+    if not (path := getattr(settings, kind).weights):
+        return {}
+    known = checkpoint.load(path, kind).training
+    last = {f"all of {known.get('command')}": known["val"]} if known.get("val") else {}
+    return {**known.get("val_by_phase", {}), **last}
 
 
 def _score(run: _Run, kind: str, trained: Checkpoint) -> dict:

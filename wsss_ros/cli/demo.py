@@ -230,7 +230,7 @@ def _print_origins(console, weights: dict[str, dict]) -> None:
     table = Table("network", "phase one, alone", "joint 2D-3D", title="mIoU % of these weights on the val rooms")
     for kind, origin in weights.items():
         before = list(origin["val_miou_before"].values())
-        table.add_row(kind, _percent(before[-1] if before else None), _percent(origin["val_miou"]))
+        table.add_row(kind, _percent(before[0] if before else None), _percent(origin["val_miou"]))
     console.print(table)
 
 

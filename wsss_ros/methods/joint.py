@@ -34,8 +34,8 @@ class Joint:
     """``networks["image"]`` and ``networks["point"]`` from tags of images and scenes and from each other.
 
     Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the point network alone, the 3D-to-2D loss the
-    image network alone. Each joint loss is averaged over the batch's images; one whose crop has no link counts
-    with zero.
+    image network alone. Each joint loss is averaged over the batch's images, one whose crop has no link counting with
+    zero, or eq. 11 is of all its images' links at once (``JointPhase.correlated``).
     """
 
     def __init__(self, networks: dict[str, nn.Module], point_inputs: tuple[str, ...], phase: JointPhase):
@@ -64,7 +64,8 @@ class Joint:
         if to_point:
             terms["image_to_point"] = to_point * torch.stack([self.image_to_point(at) for at in linked]).mean()
         if to_image:
-            terms["point_to_image"] = to_image * torch.stack([self.point_to_image(at) for at in linked]).mean()
+            groups = [linked] if self.phase.correlated == "batch" else [[at] for at in linked]
+            terms["point_to_image"] = to_image * torch.stack([self.point_to_image(group) for group in groups]).mean()
         return terms
 
     def after_step(self) -> None:
@@ -72,19 +73,23 @@ class Joint:
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 5-7: pseudo-labels and confidence of the image network teach the point network."""
+        seeds = self.seeds(at)
         weight = confidence(at.a2.detach(), self.phase.confidence)
-        return image_to_point_loss(at.a3, self.seeds(at), weight, self.phase.class_reduction)
+        if self.phase.balanced_links:
+            weight = weight * class_balance(seeds)
+        return image_to_point_loss(at.a3, seeds, weight, self.phase.class_reduction)
 
     def seeds(self, at: Linked) -> Int64[Tensor, "M"]:
         """Eq. 5: what the image network sees at the links, among the image's tags."""
         return seed_labels(at.a2.detach() - self.phase.seed_centring * at.y2.detach(), at.tags)
 
-    def point_to_image(self, at: Linked) -> Float[Tensor, ""]:
-        """Eqs. 8-11: what the point network finds alike, the image network shall find alike."""
-        weight = confidence(at.a3.detach(), self.phase.confidence)
+    def point_to_image(self, views: Sequence[Linked]) -> Float[Tensor, ""]:
+        """Eqs. 8-11: what the point network finds alike, the image network shall find alike, over all these views."""
+        z2, z3, a3 = (torch.cat([getattr(at, name) for at in views]) for name in ("z2", "z3", "a3"))
+        weight = confidence(a3.detach(), self.phase.confidence)
         if self.phase.balanced_links:
-            weight = weight * class_balance(self.seeds(at))
-        return point_to_image_loss(at.z2, at.z3.detach(), weight, self.phase.centred_features)
+            weight = weight * class_balance(torch.cat([self.seeds(at) for at in views]))
+        return point_to_image_loss(z2, z3.detach(), weight, self.phase.centred_features)
 
     def _linked(self, batch: Batch, *maps: Tensor) -> Iterator[Linked]:
         """Both networks' outputs where they meet, eq. 4, one image and its cloud after the other."""
