@@ -40,7 +40,7 @@ class Plan:
     scored_frames: int = 8
     base: int = 30  # rooms of the old kinds that rounds may mix in
     hz: float = 5.0
-    steps: int = 150
+    steps: int = 60
 
 
 def demo_online(
