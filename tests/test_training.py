@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from wsss_ros import checkpoint, config, networks, optimisers, training
 from wsss_ros.cli.train import _Lines
 from wsss_ros.config import OptimiserConfig, TrainConfig
-from wsss_ros.data import loading
+from wsss_ros.data import loading, open_scene
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.interruption import Interrupted
 from wsss_ros.training import TrainingDiverged
@@ -196,6 +196,19 @@ def test_frozen_norms_keep_their_statistics(finished, root, tmp_path):
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if "running" in name} <= same
     assert not {name for name in before if "conv" in name or "bn1.weight" in name} & same
+
+
+def test_what_was_added_to_averaged_scores_is_kept_for_inference(root, labels, tmp_path):
+    phase = {"method": "classify", "epochs": 1, "batch": 8, "image": ADAM, "tag_prior": 0.5}
+    values = values_for(root, output=str(tmp_path / "run"), phases=[phase])
+    values["image"] = {**values["image"], "presence_floor": 0.25}
+    training.train(config.build(TrainConfig, values))
+    made = checkpoint.load(tmp_path / "run" / "image.safetensors").config
+    scenes = [open_scene(folder, labels) for folder in sorted((root / "train").iterdir())]
+    tags = [labels.multi_hot(scene.image_tags(index)) for scene in scenes for index in range(len(scene))]
+    odds = (np.sum(tags, axis=0) + 1) / (len(tags) + 1 - np.sum(tags, axis=0))
+    assert made.presence_floor == 0.25
+    np.testing.assert_allclose(made.tag_log_odds, 0.5 * np.log(odds), rtol=1e-5)
 
 
 def test_dense_labels_never_reach_training(root, labels, tmp_path):

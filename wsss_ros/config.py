@@ -274,6 +274,13 @@ class ImageNetworkConfig(Config):
     options: dict = Field(default_factory=dict, description="Its options while training.")
     inference_options: dict = Field(default_factory=dict, description="Options that differ at inference (stride).")
     long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0 leaves it.")
+    presence_floor: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="At inference a class to which the network gives less than this probability in the whole image (its "
+        "own answer to eq. 2) wins no pixel; 0 lets all classes win everywhere.",
+    )
     pretrained: str = Field("", description="Foreign weights of the backbone: MXNet .params or a torch state dict.")
     weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
     augment: ImageAugment = ImageAugment()

@@ -38,12 +38,15 @@ def _start_from(network: nn.Module, kind: str, chosen, labels: LabelSpace) -> No
         raise BadInput(f"{chosen.weights}: does not fit {kind}.network '{chosen.network}': {told}") from error
 
 
-def rebuilt(settings: TrainConfig, kind: str, network: nn.Module, labels: LabelSpace) -> Checkpoint:
+def rebuilt(
+    settings: TrainConfig, kind: str, network: nn.Module, labels: LabelSpace, tag_log_odds: tuple[float, ...] = ()
+) -> Checkpoint:
     """The trained weights in the network that inference uses (the same one, perhaps of another stride)."""
     chosen = getattr(settings, kind)
     if kind == "image":
         options = {**chosen.options, **chosen.inference_options}
-        config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side)
+        told = (chosen.presence_floor, tag_log_odds) if chosen.presence_floor else ()
+        config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side, *told)
     else:
         config = NetworkConfig(kind, chosen.network, dict(chosen.options), chosen.inputs)
     twin = config.build(labels)

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from wsss_ros import checkpoint, devices, evaluation, network_files, optimisers, run_data
 from wsss_ros.checkpoint import Checkpoint
-from wsss_ros.config import KINDS, PhaseConfig, TrainConfig
+from wsss_ros.config import KINDS, PhaseConfig, TaggedPhase, TrainConfig
 from wsss_ros.data.loading import Samples, Step, load, plan
 from wsss_ros.data.samples import Batch
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
@@ -21,7 +21,7 @@ from wsss_ros.interruption import Interrupted, Stop, noted
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.classify import Classify
 from wsss_ros.methods.joint import Joint
-from wsss_ros.methods.method import Method
+from wsss_ros.methods.method import Method, tag_priors
 from wsss_ros.methods.recognise import Recognise
 from wsss_ros.methods.supervised import Supervised
 from wsss_ros.metrics import ConfusionMatrix
@@ -240,9 +240,15 @@ class _Run:
             return {}
         scores = {}
         for kind in phase.networks:
-            trained = network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels)
+            trained = self.rebuilt(kind)
             scores[kind] = _score(self, kind, trained)
         return scores
+
+    def rebuilt(self, kind: str) -> Checkpoint:
+        """A network as inference has it, with the log-odds that its last phase on tags added to averaged scores."""
+        shares = [phase.tag_prior for phase in self.settings.phases if isinstance(phase, TaggedPhase) and phase.image]
+        log_odds = tag_priors(self.data.train.scenes, shares[-1])[0].tolist() if shares else ()
+        return network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels, tuple(log_odds))
 
     def _step(self, method: Method, batch: Batch, stop: Stop) -> tuple[dict[str, float], str, bool]:
         """One step of all optimisers: the losses, what is not finite, and whether a signal came to any process."""
@@ -315,7 +321,7 @@ class _Run:
         files = []
         for kind, tensors in state["networks"].items():
             self.networks[kind].load_state_dict(tensors)
-            good = network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels)
+            good = self.rebuilt(kind)
             files.append(str(self.folder.path / "last_good" / f"{kind}.safetensors"))
             checkpoint.save(files[-1], good.network, good.config, self.labels, {"place": state["place"]})
         return f"the last good weights, after {state['place']['total']} steps, are in {' and '.join(files)}"
@@ -355,8 +361,8 @@ def _finish(run: _Run, command: str) -> dict:
     """Score both networks, save them with their provenance, and say what was left out."""
     settings, folder = run.settings, run.folder
     scores: dict[str, dict | None] = dict.fromkeys(KINDS)
-    for kind, network in run.networks.items():
-        trained = network_files.rebuilt(settings, kind, network, run.labels)
+    for kind in run.networks:
+        trained = run.rebuilt(kind)
         scores[kind] = _score(run, kind, trained) if run.data.val else None
         phases = [index for index, phase in enumerate(settings.phases) if getattr(phase, kind) is not None]
         provenance = {
@@ -380,7 +386,7 @@ def _finish(run: _Run, command: str) -> dict:
     return scores
 
 
-def _before(settings: TrainConfig, kind: str) -> dict[str, dict]:
+def _before(settings: TrainConfig, kind: str) -> dict[str, dict | None]:
     """What the weights that this run began with had reached on val, phase by phase."""
     if not (path := getattr(settings, kind).weights):
         return {}
