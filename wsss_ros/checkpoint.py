@@ -99,8 +99,8 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     description = _description(path, metadata)
     try:
         network_fields = description["network"]
-        lists = {name: tuple(network_fields.get(name, ())) for name in ("inputs", "tag_log_odds")}
-        config = NetworkConfig(**{**network_fields, **lists})
+        odds = tuple(network_fields.get("tag_log_odds", ()))  # weights of before had none
+        config = NetworkConfig(**{**network_fields, "inputs": tuple(network_fields["inputs"]), "tag_log_odds": odds})
         own_labels = LabelSpace.from_dict(description["labels"])
         training, version = description["training"], description["version"]
     except (KeyError, TypeError) as error:
@@ -124,6 +124,8 @@ def _description(path: Path, metadata: dict) -> dict:
 def _check(path: Path, config: NetworkConfig, own: LabelSpace, kind: str | None, wanted: LabelSpace | None) -> None:
     if kind is not None and config.kind != kind:
         raise BadInput(f"{path}: a network for '{config.kind}', wanted one for '{kind}'; are the two files swapped?")
+    if config.tag_log_odds and len(config.tag_log_odds) != len(own):
+        raise BadInput(f"{path}: {len(config.tag_log_odds)} tag_log_odds for {len(own)} classes; write it anew")
     if wanted is not None and own.names != wanted.names:
         differing = sorted(set(own.names) ^ set(wanted.names)) or "only their order"
         raise BadInput(

@@ -92,8 +92,10 @@ class ImageSegmenter(_Segmenter):
     def _found(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"]:
         """Multi-hot: the classes that the averaged scores (eq. 1) say are in the image, at least the likeliest."""
         log_odds = scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
-        found = torch.sigmoid(image_mean(scores)[0] + log_odds)
-        return (found >= min(self.config.presence_floor, found.max().item())).float().cpu().numpy()
+        likely = torch.sigmoid(image_mean(scores)[0] + log_odds)
+        found = likely >= self.config.presence_floor
+        found[likely.argmax()] = True
+        return found.float().cpu().numpy()
 
     def scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C H W"]:
         """Class scores (logits) of every pixel: the 2D class activation map, bilinear to image size."""

@@ -39,13 +39,21 @@ def _start_from(network: nn.Module, kind: str, chosen, labels: LabelSpace) -> No
 
 
 def rebuilt(
-    settings: TrainConfig, kind: str, network: nn.Module, labels: LabelSpace, tag_log_odds: tuple[float, ...] = ()
+    settings: TrainConfig,
+    kind: str,
+    network: nn.Module,
+    labels: LabelSpace,
+    tag_log_odds: tuple[float, ...] | None = None,
 ) -> Checkpoint:
-    """The trained weights in the network that inference uses (the same one, perhaps of another stride)."""
+    """The trained weights in the network that inference uses (the same one, perhaps of another stride).
+
+    An image network that did not learn to tell what is in an image as a whole (``tag_log_odds`` None) has no
+    ``presence_floor``.
+    """
     chosen = getattr(settings, kind)
     if kind == "image":
         options = {**chosen.options, **chosen.inference_options}
-        told = (chosen.presence_floor, tag_log_odds) if chosen.presence_floor else ()
+        told = (chosen.presence_floor, tag_log_odds) if chosen.presence_floor and tag_log_odds is not None else ()
         config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side, *told)
     else:
         config = NetworkConfig(kind, chosen.network, dict(chosen.options), chosen.inputs)

@@ -149,6 +149,7 @@ class _Run:
         data.left_out.extend(dict.fromkeys(entry for each in self.samples for entry in getattr(each, "left_out", [])))
         used = {kind for phase in settings.phases for kind in phase.networks}
         self.networks = {kind: network_files.begin(settings, kind, labels) for kind in KINDS if kind in used}
+        self.before = {kind: _before(settings, kind) for kind in self.networks}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.place = _Place()
         self._optimiser_states: dict[str, dict] = {}
@@ -245,10 +246,20 @@ class _Run:
         return scores
 
     def rebuilt(self, kind: str) -> Checkpoint:
-        """A network as inference has it, with the log-odds that its last phase on tags added to averaged scores."""
-        shares = [phase.tag_prior for phase in self.settings.phases if isinstance(phase, TaggedPhase) and phase.image]
-        log_odds = tag_priors(self.data.train.scenes, shares[-1])[0].tolist() if shares else ()
-        return network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels, tuple(log_odds))
+        """A network as inference has it."""
+        floor = kind == "image" and self.settings.image.presence_floor
+        odds = self._tag_log_odds() if floor else None
+        return network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels, odds)
+
+    def _tag_log_odds(self) -> tuple[float, ...] | None:
+        """What was added to averaged scores where the image network learned last; None if not from tags."""
+        phases = [phase for phase in self.settings.phases[: self.place.phase + 1] if phase.image is not None]
+        if phases:
+            phase = phases[-1]
+            tagged = isinstance(phase, TaggedPhase)
+            return tuple(tag_priors(self.data.train.scenes, phase.tag_prior)[0].tolist()) if tagged else None
+        weights = self.settings.image.weights
+        return (checkpoint.load(weights).config.tag_log_odds or None) if weights else None
 
     def _step(self, method: Method, batch: Batch, stop: Stop) -> tuple[dict[str, float], str, bool]:
         """One step of all optimisers: the losses, what is not finite, and whether a signal came to any process."""
@@ -371,7 +382,7 @@ def _finish(run: _Run, command: str) -> dict:
             "samples": [len(run.samples[index]) for index in phases],
             "val": scores[kind],
             "val_by_phase": {
-                **_before(settings, kind),
+                **run.before[kind],
                 **{curve["phase"]: curve.get("val", {}).get(kind) for curve in run.place.curves[:-1]},
             },
             "losses": [epoch for index in phases for epoch in run.place.curves[index]["epochs"]],
@@ -387,12 +398,14 @@ def _finish(run: _Run, command: str) -> dict:
 
 
 def _before(settings: TrainConfig, kind: str) -> dict[str, dict | None]:
-    """What the weights that this run began with had reached on val, phase by phase."""
+    """What the weights that this run begins with had reached on val, phase by phase, by command."""
     if not (path := getattr(settings, kind).weights):
         return {}
     known = checkpoint.load(path, kind).training
-    last = {f"all of {known.get('command')}": known["val"]} if known.get("val") else {}
-    return {**known.get("val_by_phase", {}), **last}
+    command = known.get("command")
+    phases = known.get("val_by_phase", {}).items()
+    told = {name if " of " in name else f"{name} of {command}": val for name, val in phases}
+    return {**told, f"all of {command}": known["val"]} if known.get("val") else told
 
 
 def _score(run: _Run, kind: str, trained: Checkpoint) -> dict:
