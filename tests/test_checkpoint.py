@@ -10,7 +10,7 @@ from wsss_ros.checkpoint import NetworkConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput
 
-CONFIG = NetworkConfig("image", "resnet", {"width": 0.125}, long_side=320)
+CONFIG = NetworkConfig("image", "resnet", {"width": 0.125}, (), 320, 0.25, (0.5,) * 20)
 
 
 @pytest.fixture

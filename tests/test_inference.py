@@ -52,6 +52,25 @@ def test_labels_are_the_argmax_of_the_scores(image_segmenter):
     np.testing.assert_allclose(confidence, torch.sigmoid(scores.amax(0)).numpy(), rtol=1e-5)
 
 
+def test_classes_that_the_network_does_not_find_in_the_image_win_no_pixel(labels):
+    frame = noise(48, 64)
+    plain = ImageSegmenter(tiny(labels, "image"), "cpu")
+    scores = plain.scores(frame.rgb)[0].detach().double()
+    odds = tuple(np.random.default_rng(1).normal(size=20).tolist())
+    likely = 1 / (1 + np.exp(-(scores.mean(dim=(1, 2)).numpy() + odds)))
+    floor = float(np.sort(likely)[-6:-4].mean())  # five classes are above it
+    segmenter = ImageSegmenter(tiny(labels, "image", presence_floor=floor, tag_log_odds=odds), "cpu")
+    found, _ = segmenter(frame)
+    kept = np.where((likely >= floor)[:, None, None], scores.numpy(), -np.inf)
+    assert np.array_equal(found, kept.argmax(0)) and not np.array_equal(found, plain(frame)[0])
+    # Where nothing is likely enough the likeliest is left, and tags that are given have the last word.
+    strict = ImageSegmenter(tiny(labels, "image", presence_floor=0.9999, tag_log_odds=odds), "cpu")
+    assert set(np.unique(strict(frame)[0])) == {likely.argmax()}
+    tags = np.zeros(20, np.float32)
+    tags[[3, 7]] = 1
+    assert np.array_equal(strict(frame, tags)[0], plain(frame, tags)[0])
+
+
 def test_long_side_sets_the_size_the_network_sees(labels):
     seen = []
     segmenter = ImageSegmenter(tiny(labels, "image", long_side=64), "cpu")

@@ -74,8 +74,12 @@ def test_every_method_is_one(scenes):
         assert isinstance(method, Method)
 
 
-def test_gradients_flow_as_in_figure_2(scenes, batch):
-    method = joint(scenes)
+BEYOND = {"balanced_links": True, "centred_features": True, "correlated": "batch", "seed_centring": 0.5}
+
+
+@pytest.mark.parametrize("options", [{}, BEYOND])
+def test_gradients_flow_as_in_figure_2(scenes, batch, options):
+    method = joint(scenes, **options)
     terms = method.losses(batch)
     assert {name: moved(method, loss) for name, loss in terms.items()} == {
         "classification_2d": {"image"},
@@ -164,6 +168,14 @@ def bilinear(cells: torch.Tensor, uv: torch.Tensor, size: int) -> torch.Tensor:
         bottom = (1 - fx) * cells[:, y0 + 1, x0] + fx * cells[:, y0 + 1, x0 + 1]
         found.append((1 - fy) * top + fy * bottom)
     return torch.stack(found)
+
+
+@pytest.mark.parametrize("options", [{}, BEYOND])
+def test_no_links_at_all_cost_nothing(scenes, batch, options):
+    nothing = {"links_count": (0, 0), "links_point": batch.links_point[:0], "links_uv": batch.links_uv[:0]}
+    terms = joint(scenes, **options).losses(type(batch)(**{**vars(batch), **nothing}))
+    assert terms["image_to_point"].item() == terms["point_to_image"].item() == 0
+    sum(terms.values()).backward()
 
 
 def test_a_cloud_without_links_counts_with_zero(scenes, batch):

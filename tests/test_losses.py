@@ -105,12 +105,16 @@ def test_point_to_image_loss_moves_the_image_features_alone():
     assert got[0].abs().sum() > 0 and got[1:] == (None, None)
 
 
-def test_half_precision_features_are_compared_in_float32():
+@pytest.mark.parametrize("centred", [False, True])
+def test_half_precision_features_are_compared_in_float32(centred):
     image, point = torch.randn(300, 16, generator=seeded(1)), torch.randn(300, 16, generator=seeded(2))
     rounded = [features.bfloat16() for features in (image, point)]
     with torch.autocast("cpu", torch.bfloat16):
-        loss = losses.point_to_image_loss(*rounded, torch.ones(300))
-    expected = point_to_image_loss(*(features.double() for features in rounded), torch.ones(300).double())
+        loss = losses.point_to_image_loss(*rounded, torch.ones(300), centred)
+    exact = [features.double() for features in rounded]
+    if centred:
+        exact = [features - features.mean(dim=0) for features in exact]
+    expected = point_to_image_loss(*exact, torch.ones(300).double())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +21,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from wsss_ros import checkpoint, config, networks, optimisers, training
 from wsss_ros.cli.train import _Lines
-from wsss_ros.config import OptimiserConfig, TrainConfig
-from wsss_ros.data import loading
+from wsss_ros.config import ClassifyPhase, OptimiserConfig, TrainConfig
+from wsss_ros.data import loading, open_scene
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.interruption import Interrupted
+from wsss_ros.methods.joint import Joint
 from wsss_ros.training import TrainingDiverged
 from wsss_ros.training_log import Progress
 from wsss_ros.types import BadInput
@@ -180,7 +182,8 @@ def test_runs_start_from_given_weights(finished, root, tmp_path):
     assert scores["image"]["miou"] > 50
     # What the weights reached before goes on beside what they reach now.
     old, new = (checkpoint.load(run / "image.safetensors").training for run in (given, tmp_path / "run"))
-    assert new["val_by_phase"] == {**old["val_by_phase"], f"all of {old['command']}": old["val"]}
+    phases = {f"{name} of {old['command']}": val for name, val in old["val_by_phase"].items()}
+    assert new["val_by_phase"] == {**phases, f"all of {old['command']}": old["val"]} and any(phases.values())
     values["point"]["options"] = {**values["point"]["options"], "width": 0.25}
     with pytest.raises(BadInput, match="does not fit point.network 'pointnet2': its options are .*0.125"):
         training.train(config.build(TrainConfig, {**values, "output": str(tmp_path / "other")}))
@@ -196,6 +199,19 @@ def test_frozen_norms_keep_their_statistics(finished, root, tmp_path):
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if "running" in name} <= same
     assert not {name for name in before if "conv" in name or "bn1.weight" in name} & same
+
+
+def test_what_was_added_to_averaged_scores_is_kept_for_inference(root, labels, tmp_path):
+    phase = {"method": "classify", "epochs": 1, "batch": 8, "image": ADAM, "tag_prior": 0.5}
+    values = values_for(root, output=str(tmp_path / "run"), phases=[phase])
+    values["image"] = {**values["image"], "presence_floor": 0.25}
+    training.train(config.build(TrainConfig, values))
+    made = checkpoint.load(tmp_path / "run" / "image.safetensors").config
+    scenes = [open_scene(folder, labels) for folder in sorted((root / "train").iterdir())]
+    tags = [labels.multi_hot(scene.image_tags(index)) for scene in scenes for index in range(len(scene))]
+    odds = (np.sum(tags, axis=0) + 1) / (len(tags) + 1 - np.sum(tags, axis=0))
+    assert made.presence_floor == 0.25
+    np.testing.assert_allclose(made.tag_log_odds, 0.5 * np.log(odds), rtol=1e-5)
 
 
 def test_dense_labels_never_reach_training(root, labels, tmp_path):
@@ -420,6 +436,17 @@ def test_the_head_may_learn_faster():
     assert [group["factor"] for group in faster.param_groups] == [1, 10]
     assert set(faster.param_groups[1]["params"]) == set(network.head.parameters())
     assert sum(len(group["params"]) for group in faster.param_groups) == len(list(network.parameters()))
+    phase = config.build(ClassifyPhase, {"method": "classify", "epochs": 1, "image": {**ADAM, "lr": 0.02}})
+    training._Run._set_learning_rates(SimpleNamespace(optimisers={"image": faster}), phase, 0.0)
+    assert [group["lr"] for group in faster.param_groups] == [pytest.approx(0.02), pytest.approx(0.2)]
+
+
+def test_a_phase_takes_as_many_images_of_a_cloud_as_it_is_told(root, tmp_path, monkeypatch):
+    seen, losses = [], Joint.losses
+    monkeypatch.setattr(Joint, "losses", lambda self, batch: (seen.append(batch), losses(self, batch))[1])
+    phases = [{**JOINT[0], "epochs": 1, "images_per_cloud": 3}]
+    training.train(config.build(TrainConfig, values_for(root, output=str(tmp_path / "run"), phases=phases)))
+    assert seen and all(len(batch.images) == 3 * len(batch.xyz) == len(batch.links_count) for batch in seen)
 
 
 def test_optimisers_are_what_they_are_called():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wsss_ros import checkpoint
+from wsss_ros import checkpoint, config
+from wsss_ros.config import TrainConfig
 from wsss_ros.data import rooms, scannet
 from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter
 from wsss_ros.metrics import ConfusionMatrix
@@ -25,6 +26,10 @@ def test_they_say_how_they_were_made(kind, labels):
     assert not set(ranges[0]) & set(ranges[1])
     assert 0 < training["val"]["miou"] < 100 and training["val"]["count"] > 1_000_000
     assert training["config"]["phases"][-1]["method"] == "joint"
+    recipe = config.load(TrainConfig, "config/refine_rooms.yaml").model_dump(mode="json")
+    assert {name: training["config"][name] for name in ("image", "point", "phases")} == {
+        name: recipe[name] for name in ("image", "point", "phases")
+    }
 
 
 @pytest.mark.parametrize("kind, loss", [("image", "classification_2d"), ("point", "image_to_point")])

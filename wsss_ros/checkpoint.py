@@ -27,7 +27,9 @@ class NetworkConfig:
     """What ``networks.build`` needs and how the input is prepared.
 
     ``inputs`` are what a point network takes beside xyz; ``long_side`` is the size in pixels that an
-    image is brought to before an image network sees it (0: left as it is).
+    image is brought to before an image network sees it (0: left as it is). A class that the network gives less than
+    ``presence_floor`` in a whole image, by the mean of its map and ``tag_log_odds`` (what training added to it),
+    wins no pixel of it.
     """
 
     kind: str
@@ -35,6 +37,8 @@ class NetworkConfig:
     options: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     long_side: int = 0
+    presence_floor: float = 0.0
+    tag_log_odds: tuple[float, ...] = ()
 
     def build(self, labels: LabelSpace) -> nn.Module:
         return networks.build(self.kind, self.name, len(labels), self.options, self.inputs)
@@ -95,7 +99,8 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     description = _description(path, metadata)
     try:
         network_fields = description["network"]
-        config = NetworkConfig(**{**network_fields, "inputs": tuple(network_fields["inputs"])})
+        odds = tuple(network_fields.get("tag_log_odds", ()))  # weights of before had none
+        config = NetworkConfig(**{**network_fields, "inputs": tuple(network_fields["inputs"]), "tag_log_odds": odds})
         own_labels = LabelSpace.from_dict(description["labels"])
         training, version = description["training"], description["version"]
     except (KeyError, TypeError) as error:
@@ -119,6 +124,8 @@ def _description(path: Path, metadata: dict) -> dict:
 def _check(path: Path, config: NetworkConfig, own: LabelSpace, kind: str | None, wanted: LabelSpace | None) -> None:
     if kind is not None and config.kind != kind:
         raise BadInput(f"{path}: a network for '{config.kind}', wanted one for '{kind}'; are the two files swapped?")
+    if config.tag_log_odds and len(config.tag_log_odds) != len(own):
+        raise BadInput(f"{path}: {len(config.tag_log_odds)} tag_log_odds for {len(own)} classes; write it anew")
     if wanted is not None and own.names != wanted.names:
         differing = sorted(set(own.names) ^ set(wanted.names)) or "only their order"
         raise BadInput(

@@ -274,6 +274,13 @@ class ImageNetworkConfig(Config):
     options: dict = Field(default_factory=dict, description="Its options while training.")
     inference_options: dict = Field(default_factory=dict, description="Options that differ at inference (stride).")
     long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0 leaves it.")
+    presence_floor: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="At inference a class to which the network gives less than this probability in the whole image "
+        "(its own answer to eq. 2) wins no pixel; 0 lets all classes win everywhere.",
+    )
     pretrained: str = Field("", description="Foreign weights of the backbone: MXNet .params or a torch state dict.")
     weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
     augment: ImageAugment = ImageAugment()
@@ -307,7 +314,7 @@ class OptimiserConfig(Config):
 class PhaseConfig(Config):
     """One phase of training. A network trains in it where it has an optimiser."""
 
-    epochs: int = Field(ge=1, description="Passes over the samples: images, clouds, or clouds with one image each.")
+    epochs: int = Field(ge=1, description="Passes over the samples: images, clouds, or clouds with images of each.")
     batch: int = Field(16, ge=1, description="Samples of one step, over all devices.")
     image: OptimiserConfig | None = Field(None, description="Optimiser of the image network.")
     point: OptimiserConfig | None = Field(None, description="Optimiser of the point network.")
@@ -376,20 +383,20 @@ class JointPhase(PairedPhase, TaggedPhase):
     class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
     centred_features: bool = Field(
         False,
-        description="Take the (weighted) mean of an image's linked features off before eqs. 8-9: correlations, not "
-        "cosines.",
+        description="Take the (weighted) mean of the features that eq. 11 compares off before eqs. 8-9: correlations, "
+        "not cosines.",
     )
     correlated: Literal["image", "batch"] = Field(
         "image",
         description="Between which links eq. 11 compares features: those of one image, as in the paper, or those of "
-        "all images of a step, so that a floor becomes like other rooms' floors, too. Time grows with the square of "
-        "their number; max_links bounds it.",
+        "all images that a device has of a step, so that a floor becomes like other rooms' floors, too. Time grows "
+        "with the square of their number; max_links bounds it.",
     )
     balanced_links: bool = Field(
         False,
-        description="In eqs. 7 and 11 each class that the image network sees (eq. 5) counts alike, however many links "
-        "show it; else nearly all lie on walls and floors, eq. 7 wakes little else, and one feature for all fits eq. 11 "
-        "best.",
+        description="In eqs. 7 and 11 each class that the image network sees (eq. 5) weighs alike before confidence, "
+        "however many links show it; else nearly all lie on walls and floors, eq. 7 wakes little else, and one feature "
+        "for all fits eq. 11 best.",
     )
     seed_centring: float = Field(
         0.0,

@@ -16,7 +16,7 @@ from torch import Tensor
 from wsss_ros import cam, checkpoint, geometry, neighbors
 from wsss_ros.checkpoint import Checkpoint
 from wsss_ros.labels import UNLABELLED, LabelSpace
-from wsss_ros.networks.classifier import normalise_images, point_features
+from wsss_ros.networks.classifier import image_mean, normalise_images, point_features
 from wsss_ros.types import BadInput, Cloud, Frame
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -79,12 +79,23 @@ class ImageSegmenter(_Segmenter):
     ) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
         """Labels and confidence (0..1) at the size of the image. Only ``frame.rgb`` is read.
 
-        With ``present``, a multi-hot vector, only its classes can win (eq. 5).
+        With ``present``, a multi-hot vector, only its classes can win (eq. 5); without, those that the network itself
+        finds in the image (``NetworkConfig.presence_floor``).
         """
         scores = self.scores(frame.rgb)
+        if present is None and self.config.presence_floor:
+            present = self._found(scores)
         labels, confidence = _decide(scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1]), present)
         shape = frame.rgb.shape[:2]
         return labels.reshape(shape), confidence.reshape(shape)
+
+    def _found(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"]:
+        """Multi-hot: the classes that the averaged scores (eq. 1) say are in the image, at least the likeliest."""
+        log_odds = scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
+        likely = torch.sigmoid(image_mean(scores)[0] + log_odds)
+        found = likely >= self.config.presence_floor
+        found[likely.argmax()] = True
+        return found.float().cpu().numpy()
 
     def scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C H W"]:
         """Class scores (logits) of every pixel: the 2D class activation map, bilinear to image size."""

@@ -62,7 +62,8 @@ def point_to_image_loss(
     sides = [_exact(features) for features in (image_features, point_features.detach())]
     if centred:
         share = weight / weight.sum().clamp(min=1e-12)
-        sides = [features - share.to(features.dtype) @ features for features in sides]
+        # No matrix product: autocast would round it.
+        sides = [features - (share[:, None].to(features.dtype) * features).sum(dim=0) for features in sides]
     unit, target = (F.normalize(features, dim=1) for features in sides)
     return _CorrelationLoss.apply(unit, target, weight)
 

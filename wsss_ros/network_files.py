@@ -38,12 +38,23 @@ def _start_from(network: nn.Module, kind: str, chosen, labels: LabelSpace) -> No
         raise BadInput(f"{chosen.weights}: does not fit {kind}.network '{chosen.network}': {told}") from error
 
 
-def rebuilt(settings: TrainConfig, kind: str, network: nn.Module, labels: LabelSpace) -> Checkpoint:
-    """The trained weights in the network that inference uses (the same one, perhaps of another stride)."""
+def rebuilt(
+    settings: TrainConfig,
+    kind: str,
+    network: nn.Module,
+    labels: LabelSpace,
+    tag_log_odds: tuple[float, ...] | None = None,
+) -> Checkpoint:
+    """The trained weights in the network that inference uses (the same one, perhaps of another stride).
+
+    An image network that did not learn to tell what is in an image as a whole (``tag_log_odds`` None) has no
+    ``presence_floor``.
+    """
     chosen = getattr(settings, kind)
     if kind == "image":
         options = {**chosen.options, **chosen.inference_options}
-        config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side)
+        told = (chosen.presence_floor, tag_log_odds) if chosen.presence_floor and tag_log_odds is not None else ()
+        config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side, *told)
     else:
         config = NetworkConfig(kind, chosen.network, dict(chosen.options), chosen.inputs)
     twin = config.build(labels)

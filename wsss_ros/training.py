@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from wsss_ros import checkpoint, devices, evaluation, network_files, optimisers, run_data
 from wsss_ros.checkpoint import Checkpoint
-from wsss_ros.config import KINDS, PhaseConfig, TrainConfig
+from wsss_ros.config import KINDS, PhaseConfig, TaggedPhase, TrainConfig
 from wsss_ros.data.loading import Samples, Step, load, plan
 from wsss_ros.data.samples import Batch
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
@@ -21,7 +21,7 @@ from wsss_ros.interruption import Interrupted, Stop, noted
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.classify import Classify
 from wsss_ros.methods.joint import Joint
-from wsss_ros.methods.method import Method
+from wsss_ros.methods.method import Method, tag_priors
 from wsss_ros.methods.recognise import Recognise
 from wsss_ros.methods.supervised import Supervised
 from wsss_ros.metrics import ConfusionMatrix
@@ -149,6 +149,7 @@ class _Run:
         data.left_out.extend(dict.fromkeys(entry for each in self.samples for entry in getattr(each, "left_out", [])))
         used = {kind for phase in settings.phases for kind in phase.networks}
         self.networks = {kind: network_files.begin(settings, kind, labels) for kind in KINDS if kind in used}
+        self.before = {kind: _before(settings, kind) for kind in self.networks}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.place = _Place()
         self._optimiser_states: dict[str, dict] = {}
@@ -240,9 +241,25 @@ class _Run:
             return {}
         scores = {}
         for kind in phase.networks:
-            trained = network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels)
+            trained = self.rebuilt(kind)
             scores[kind] = _score(self, kind, trained)
         return scores
+
+    def rebuilt(self, kind: str) -> Checkpoint:
+        """A network as inference has it."""
+        floor = kind == "image" and self.settings.image.presence_floor
+        odds = self._tag_log_odds() if floor else None
+        return network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels, odds)
+
+    def _tag_log_odds(self) -> tuple[float, ...] | None:
+        """What was added to averaged scores where the image network learned last; None if not from tags."""
+        phases = [phase for phase in self.settings.phases[: self.place.phase + 1] if phase.image is not None]
+        if phases:
+            phase = phases[-1]
+            tagged = isinstance(phase, TaggedPhase)
+            return tuple(tag_priors(self.data.train.scenes, phase.tag_prior)[0].tolist()) if tagged else None
+        weights = self.settings.image.weights
+        return (checkpoint.load(weights).config.tag_log_odds or None) if weights else None
 
     def _step(self, method: Method, batch: Batch, stop: Stop) -> tuple[dict[str, float], str, bool]:
         """One step of all optimisers: the losses, what is not finite, and whether a signal came to any process."""
@@ -315,7 +332,7 @@ class _Run:
         files = []
         for kind, tensors in state["networks"].items():
             self.networks[kind].load_state_dict(tensors)
-            good = network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels)
+            good = self.rebuilt(kind)
             files.append(str(self.folder.path / "last_good" / f"{kind}.safetensors"))
             checkpoint.save(files[-1], good.network, good.config, self.labels, {"place": state["place"]})
         return f"the last good weights, after {state['place']['total']} steps, are in {' and '.join(files)}"
@@ -355,8 +372,8 @@ def _finish(run: _Run, command: str) -> dict:
     """Score both networks, save them with their provenance, and say what was left out."""
     settings, folder = run.settings, run.folder
     scores: dict[str, dict | None] = dict.fromkeys(KINDS)
-    for kind, network in run.networks.items():
-        trained = network_files.rebuilt(settings, kind, network, run.labels)
+    for kind in run.networks:
+        trained = run.rebuilt(kind)
         scores[kind] = _score(run, kind, trained) if run.data.val else None
         phases = [index for index, phase in enumerate(settings.phases) if getattr(phase, kind) is not None]
         provenance = {
@@ -365,7 +382,7 @@ def _finish(run: _Run, command: str) -> dict:
             "samples": [len(run.samples[index]) for index in phases],
             "val": scores[kind],
             "val_by_phase": {
-                **_before(settings, kind),
+                **run.before[kind],
                 **{curve["phase"]: curve.get("val", {}).get(kind) for curve in run.place.curves[:-1]},
             },
             "losses": [epoch for index in phases for epoch in run.place.curves[index]["epochs"]],
@@ -380,13 +397,15 @@ def _finish(run: _Run, command: str) -> dict:
     return scores
 
 
-def _before(settings: TrainConfig, kind: str) -> dict[str, dict]:
-    """What the weights that this run began with had reached on val, phase by phase."""
+def _before(settings: TrainConfig, kind: str) -> dict[str, dict | None]:
+    """What the weights that this run begins with had reached on val, phase by phase, by command."""
     if not (path := getattr(settings, kind).weights):
         return {}
     known = checkpoint.load(path, kind).training
-    last = {f"all of {known.get('command')}": known["val"]} if known.get("val") else {}
-    return {**known.get("val_by_phase", {}), **last}
+    command = known.get("command")
+    phases = known.get("val_by_phase", {}).items()
+    told = {name if " of " in name else f"{name} of {command}": val for name, val in phases}
+    return {**told, f"all of {command}": known["val"]} if known.get("val") else told
 
 
 def _score(run: _Run, kind: str, trained: Checkpoint) -> dict:

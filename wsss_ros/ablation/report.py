@@ -162,9 +162,15 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
 
 def _beyond(joint: JointPhase) -> str:
     """What of the joint phase is not as the paper has it."""
-    names = ("tag_prior", "seed_centring", "centred_features", "balanced_links")
-    options = {name: getattr(joint, name) for name in names}
-    told = [name if value is True else f"{name} {value:g}" for name, value in options.items() if value]
+    options = {
+        "images_per_cloud": joint.images_per_cloud if joint.images_per_cloud > 1 else None,
+        "tag_prior": joint.tag_prior,
+        "seed_centring": joint.seed_centring,
+        "centred_features": joint.centred_features,
+        "balanced_links": joint.balanced_links,
+        "correlated": joint.correlated if joint.correlated != "image" else None,
+    }
+    told = [name if value is True else f"{name} {value}" for name, value in options.items() if value]
     return ", ".join(f"`{each}`" for each in told) or "none"
 
 

@@ -143,7 +143,7 @@ class PairSamples:
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         scene, frames = self.scenes[index], self.frames[index]
         sample, kept = _cloud_view(scene, self.point, rng)
-        chosen = rng.choice(frames, self.images, replace=len(frames) < self.images)
+        chosen = np.resize(rng.choice(frames, min(self.images, len(frames)), replace=False), self.images)
         seen = [self._seen(scene, int(frame), kept, rng) for frame in chosen]
         sample["links_count"] = torch.tensor([len(each["links_point"]) for each in seen])
         for name in seen[0]:

@@ -171,8 +171,7 @@ def _generate(scenes: SceneSetConfig | None, names: Sequence[str]) -> None:
     seeds, wanted = memory.room_seeds(scenes), scenes.rooms
     for name in names:
         if not (Path(scenes.folder) / name).exists():
-            looks = {"frames": wanted.frames or None, "style": wanted.style, "kinds": wanted.kinds}
-            rooms.generate(scenes.folder, seeds[name], **looks)
+            rooms.generate(scenes.folder, seeds[name], **wanted.options)
 
 
 def _prepared(folder: Path, recipe: OnlineRecipe, labels: LabelSpace, cache: Path, talk: Talk) -> Prepared:
@@ -272,13 +271,17 @@ def _average(folder: Path, old: Version, share: float) -> None:
     """
     trained = folder / RUN / "image.safetensors", folder / RUN / "point.safetensors"
     for before, after, target in zip((old.image, old.cloud), trained, _candidate(folder), strict=True):
-        made, known = checkpoint.load(after), checkpoint.load(before).network.state_dict()
+        made, began = checkpoint.load(after), checkpoint.load(before)
+        known = began.network.state_dict()
         mixed = {
             name: torch.lerp(known[name], value, share) if value.is_floating_point() else value
             for name, value in made.network.state_dict().items()
         }
         made.network.load_state_dict(mixed)
-        checkpoint.save(target, made.network, made.config, made.labels, {**made.training, "new_share": share})
+        # What is likely to be in an image, the few scenes of a round do not tell.
+        likely = {name: getattr(began.config, name) for name in ("presence_floor", "tag_log_odds")}
+        told = {**made.training, "new_share": share}
+        checkpoint.save(target, made.network, replace(made.config, **likely), made.labels, told)
 
 
 class _Watch:
