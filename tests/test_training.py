@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,20 @@ def test_a_finished_run_gives_its_scores_at_once(finished, tmp_path):
     assert training.train(config.build(TrainConfig, values), report=told.append) == scores
     assert time.monotonic() - began < 3 and told == []
     assert checkpoint.load(tmp_path / "export" / "point.safetensors").training["val"] == scores["point"]
+
+
+def test_a_run_from_before_an_option_is_the_same_run(finished, tmp_path):
+    settings, scores, _ = finished
+    shutil.copytree(settings.output, tmp_path / "run")
+    told = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert told["image"].pop("presence_floor") == 0 and told["phases"][2].pop("correlated") == "image"
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(told))
+    same = settings.model_copy(update={"output": str(tmp_path / "run")})
+    assert training.train(same) == scores
+    told["image"]["an_option_that_is_gone"] = 1
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(told))
+    with pytest.raises(BadInput, match="image.an_option_that_is_gone"):
+        training.train(same)
 
 
 def test_an_output_of_another_run_is_refused(finished):

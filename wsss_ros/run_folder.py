@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import torch
 import yaml
 
+from wsss_ros import config
 from wsss_ros.config import TrainConfig
 from wsss_ros.files import replace
 from wsss_ros.types import BadInput
@@ -31,7 +32,7 @@ class RunFolder:
         """The scores of a run that is finished, else None. Raises BadInput when the folder holds another run."""
         if not (self.path / "config.yaml").is_file():
             return None
-        keys = differing(yaml.safe_load((self.path / "config.yaml").read_text()), settings.model_dump(mode="json"))
+        keys = differing(_asked(self.path / "config.yaml"), settings.model_dump(mode="json"))
         kept = ("scores.json", "state.pt", "image.safetensors", "point.safetensors")
         if keys and any((self.path / name).exists() for name in kept):
             told = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
@@ -87,6 +88,15 @@ def _save(state: dict, file: BinaryIO) -> None:
         torch.save(state, file)
     except RuntimeError as error:
         raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+
+def _asked(path: Path) -> Any:
+    """What a run was asked; what has become an option since then is at its default."""
+    told = yaml.safe_load(path.read_text())
+    try:
+        return config.build(TrainConfig, told).model_dump(mode="json")
+    except BadInput:  # an option is gone: it differs
+        return told
 
 
 def differing(old: Any, new: Any) -> list[str]:
