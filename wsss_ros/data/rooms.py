@@ -273,7 +273,10 @@ def _fuse(
     order = np.lexsort((-hits, voxel_of))
     winner = order[np.append(True, np.diff(voxel_of[order]) > 0)]
     winner = np.sort(winner[hits[winner] >= (1 if len(shots) < FEW else 2)])
-    mean = lambda a: np.stack([np.bincount(group, a[:, k], len(keys)) / hits for k in range(3)], 1)[winner]  # noqa: E731
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.stack([np.bincount(group, values[:, k], len(keys)) / hits for k in range(3)], 1)[winner]
+
     points = mean(xyz) + rng.normal(0, 0.0015, (len(winner), 3))
     instances = owner_of[winner] - 1
     label_of = np.full(world.instance.max() + 2, UNLABELLED, np.uint8)
