@@ -10,7 +10,7 @@ from wsss_ros.nodes import bench  # noqa: E402
 
 
 def test_bench_prints_what_was_asked_for_as_json(capsys, monkeypatch):
-    monkeypatch.setattr(bench, "POINTS", 100_000)  # a thousand take less than what is told of a millisecond
+    monkeypatch.setattr(bench, "POINTS", 100_000)  # a thousand are copied in less than a microsecond
     monkeypatch.setattr(bench.os, "environ", dict(bench.os.environ))
     assert bench.main(["--parts", "conversions_ms"]) == 0
     report = json.loads(capsys.readouterr().out)
