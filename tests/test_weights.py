@@ -26,7 +26,7 @@ def test_they_say_how_they_were_made(kind, labels):
     assert not set(ranges[0]) & set(ranges[1])
     assert 0 < training["val"]["miou"] < 100 and training["val"]["count"] > 1_000_000
     assert training["config"]["phases"][-1]["method"] == "joint"
-    recipe = config.load(TrainConfig, "config/refine_rooms.yaml").model_dump(mode="json")
+    recipe = config.load(TrainConfig, config.share("config/refine_rooms.yaml")).model_dump(mode="json")
     assert {name: training["config"][name] for name in ("image", "point", "phases")} == {
         name: recipe[name] for name in ("image", "point", "phases")
     }

@@ -47,13 +47,12 @@ def rebuilt(
 ) -> Checkpoint:
     """The trained weights in the network that inference uses (the same one, perhaps of another stride).
 
-    An image network that did not learn to tell what is in an image as a whole (``tag_log_odds`` None) has no
-    ``presence_floor``.
+    Without ``tag_log_odds`` an image network has no ``presence_floor``: it did not learn what is in a whole image.
     """
     chosen = getattr(settings, kind)
     if kind == "image":
         options = {**chosen.options, **chosen.inference_options}
-        told = (chosen.presence_floor, tag_log_odds) if chosen.presence_floor and tag_log_odds is not None else ()
+        told = () if tag_log_odds is None else (chosen.presence_floor, tag_log_odds)
         config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side, *told)
     else:
         config = NetworkConfig(kind, chosen.network, dict(chosen.options), chosen.inputs)

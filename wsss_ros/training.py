@@ -247,8 +247,7 @@ class _Run:
 
     def rebuilt(self, kind: str) -> Checkpoint:
         """A network as inference has it."""
-        floor = kind == "image" and self.settings.image.presence_floor
-        odds = self._tag_log_odds() if floor else None
+        odds = self._tag_log_odds() if kind == "image" and self.settings.image.presence_floor else None
         return network_files.rebuilt(self.settings, kind, self.networks[kind], self.labels, odds)
 
     def _tag_log_odds(self) -> tuple[float, ...] | None:

@@ -19,15 +19,14 @@ from wsss_ros.networks.classifier import image_mean, normalise_images, point_fea
 class Linked(NamedTuple):
     """Features ``z`` and scores ``a`` of both networks at the links of a cloud and its image.
 
-    Of the image there are the mean scores (eq. 1) and the tags, too.
+    ``seeds`` are what the image network sees there, among the image's tags (eq. 5).
     """
 
     z2: Float[Tensor, "M D"]
     a2: Float[Tensor, "M C"]
-    y2: Float[Tensor, "C"]
+    seeds: Int64[Tensor, "M"]
     z3: Float[Tensor, "M E"]
     a3: Float[Tensor, "M C"]
-    tags: Float[Tensor, "C"]
 
 
 class Joint:
@@ -73,23 +72,18 @@ class Joint:
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 5-7: pseudo-labels and confidence of the image network teach the point network."""
-        seeds = self.seeds(at)
-        weight = confidence(at.a2.detach(), self.phase.confidence)
-        if self.phase.balanced_links:
-            weight = weight * class_balance(seeds)
-        return image_to_point_loss(at.a3, seeds, weight, self.phase.class_reduction)
-
-    def seeds(self, at: Linked) -> Int64[Tensor, "M"]:
-        """Eq. 5: what the image network sees at the links, among the image's tags."""
-        return seed_labels(at.a2.detach() - self.phase.seed_centring * at.y2.detach(), at.tags)
+        weight = self._weight(at.a2, at.seeds)
+        return image_to_point_loss(at.a3, at.seeds, weight, self.phase.class_reduction)
 
     def point_to_image(self, views: Sequence[Linked]) -> Float[Tensor, ""]:
         """Eqs. 8-11: what the point network finds alike, the image network shall find alike, over all these views."""
-        z2, z3, a3 = (torch.cat([getattr(at, name) for at in views]) for name in ("z2", "z3", "a3"))
-        weight = confidence(a3.detach(), self.phase.confidence)
-        if self.phase.balanced_links:
-            weight = weight * class_balance(torch.cat([self.seeds(at) for at in views]))
-        return point_to_image_loss(z2, z3.detach(), weight, self.phase.centred_features)
+        z2, z3, a3, seeds = (torch.cat([getattr(at, name) for at in views]) for name in ("z2", "z3", "a3", "seeds"))
+        return point_to_image_loss(z2, z3.detach(), self._weight(a3, seeds), self.phase.centred_features)
+
+    def _weight(self, scores: Float[Tensor, "M C"], seeds: Int64[Tensor, "M"]) -> Float[Tensor, "M"]:
+        """Confidence in the network that teaches (eqs. 6 and 10), each class of ``seeds`` counting alike if wanted."""
+        weight = confidence(scores.detach(), self.phase.confidence)
+        return weight * class_balance(seeds) if self.phase.balanced_links else weight
 
     def _linked(self, batch: Batch, *maps: Tensor) -> Iterator[Linked]:
         """Both networks' outputs where they meet, eq. 4, one image and its cloud after the other."""
@@ -97,11 +91,12 @@ class Joint:
         crop, per_cloud = batch.images.shape[-1], len(batch.images) // len(batch.xyz)
         points, pixels = batch.links_point.split(batch.links_count), batch.links_uv.split(batch.links_count)
         for k, (point, uv) in enumerate(zip(points, pixels, strict=True)):
+            scores = read(image_scores[k], uv, crop).float()
+            centre = self.phase.seed_centring * image_scores[k].detach().float().mean(dim=(1, 2))
             yield Linked(
                 read(image_features[k], uv, crop).float(),
-                read(image_scores[k], uv, crop).float(),
-                image_scores[k].float().mean(dim=(1, 2)),
+                scores,
+                seed_labels(scores.detach() - centre, batch.image_tags[k]),
                 cloud_features[k // per_cloud, point].float(),
                 cloud_scores[k // per_cloud, point].float(),
-                batch.image_tags[k],
             )
