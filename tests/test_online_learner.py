@@ -92,9 +92,11 @@ def test_a_round_starts_when_enough_new_scenes_are_in(start, scene):
     assert progress["round"] == 1 and progress["steps"] == 1000 and progress["loss"] == 1.0
     assert 0 < progress["left_s"] < 10 and not progress["waiting"]
     assert learning.store.pinned == {"scene0", "scene1", "scene2"}
+    learning.observe = lambda: {"seen beside it": 7}
     act(learning, "promote")
     decision = until(learning.poll)
     assert decision.promoted and decision.version == learning.versions.current().name == "0001"
+    assert lines(learning)[0]["more"]["seen beside it"] == 7
     assert learning.decisions == [decision] and [line["round"] for line in lines(learning)] == [1]
     assert learning.progress() is None and learning.poll() is None and not learning.store.pinned
     scene(1)

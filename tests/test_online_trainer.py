@@ -13,7 +13,8 @@ from ros_probe import wait
 from wsss_ros import checkpoint, data
 from wsss_ros.config import OnlineTrainerConfig, SceneSetConfig, build
 from wsss_ros.data.scene_store import SceneStore
-from wsss_ros.online.budget import FRESH_S, LatencyBudget
+from wsss_ros.nodes.health import RECENT_S
+from wsss_ros.online.budget import FRESH_S, WINDOW_S, Latencies, LatencyBudget
 from wsss_ros.online.collector import RETRY_S, Collector, read_tag
 from wsss_ros.types import BadInput
 
@@ -260,6 +261,22 @@ def test_no_budget_is_never_exceeded():
     budget = LatencyBudget(0)
     budget.report("/image_segmenter", 1e6, 0.0)
     assert not budget.busy(0.0)
+
+
+def test_what_a_round_costs_is_told_from_reports_of_one_kind_only():
+    latencies = Latencies()
+    for now, p95_ms in ((0.0, 30.0), (1.0, 34.0), (2.0, 32.0)):
+        latencies.report("image_segmenter", p95_ms, now)
+    latencies.round_runs(True, 3.0)
+    latencies.round_runs(True, 9.0)
+    latencies.report("image_segmenter", 999.0, 3.0 + WINDOW_S - 0.1)
+    latencies.report("image_segmenter", 40.0, 3.0 + WINDOW_S)
+    latencies.report("cloud_segmenter", 90.0, 3.0 + WINDOW_S)
+    latencies.round_runs(False, 20.0)
+    latencies.report("image_segmenter", 999.0, 21.0)
+    told = {"cloud_segmenter": {"beside": 90.0}, "image_segmenter": {"alone": 32.0, "beside": 40.0}}
+    assert latencies.take() == told and latencies.take() == {}
+    assert WINDOW_S == RECENT_S, "what the segmenters' reports look back over"
 
 
 # --- the node --------------------------------------------------------------------------------------

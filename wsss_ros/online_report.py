@@ -16,11 +16,12 @@ LOOKS = {"new": "rooms of the new kind, never tagged", "old": "rooms of the old 
 
 
 def read(folder: str | Path, seed: int) -> list[dict]:
-    """Entries of one run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", "why"}``, in percent.
+    """Entries of one run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", "why", ...}``, in percent.
 
-    Round 0 is before the first one. A round that was rejected has the scores of the weights that stayed. ``folder``
-    holds ``online/`` of the trainer and ``evaluation/evaluation.json`` of the evaluator. Raises BadInput when the
-    evaluator scored nothing of a version in use.
+    Round 0 is before the first one. A round that was rejected has the scores of the weights that stayed.
+    ``segmenters_p95_ms`` is the latency of the segmenters without a round and beside it. ``folder`` holds ``online/``
+    of the trainer and ``evaluation/evaluation.json`` of the evaluator. Raises BadInput when the evaluator scored
+    nothing of a version in use.
     """
     folder = Path(folder)
     scores = {
@@ -38,6 +39,7 @@ def read(folder: str | Path, seed: int) -> list[dict]:
             if None in found.values():
                 raise BadInput(f"{folder}: nothing of '{name}' was scored with version {decision['version']}: {found}")
             told = {"promoted": decision["promoted"], "why": decision["why"], "version": decision["version"]}
+            told["segmenters_p95_ms"] = decision.get("more", {}).get("segmenters_p95_ms", {})
             entries.append({"seed": seed, "round": decision["round"], "set": name, **found, **told})
     return entries
 
@@ -67,6 +69,19 @@ def verdict(runs: Sequence[list[dict]]) -> list[str]:
             spread = f" ± {gain.std(ddof=1):.1f}" if len(gain) > 1 else ""
             up = f"up in {int((gain > 0).sum())} of {len(gain)} runs"
             told.append(f"{title}, {words}: {gain.mean():+.1f}{spread} points; {up}")
+    return told
+
+
+def latencies(runs: Sequence[list[dict]]) -> list[str]:
+    """A sentence for each segmenter: its p95 without a round and beside one, means over the rounds that have both."""
+    rounds = [entry["segmenters_p95_ms"] for run in runs for entry in run if entry["round"] and entry["set"] == "new"]
+    told = []
+    for node in sorted({name for each in rounds for name in each}):
+        both = [(each[node]["alone"], each[node]["beside"]) for each in rounds if len(each.get(node, {})) == 2]
+        if both:
+            (alone, beside), worst = np.mean(both, axis=0), max(high / low for low, high in both)
+            times = f"{beside / alone:.1f} times, at most {worst:.1f} in {len(both)} round{'s' * (len(both) > 1)}"
+            told.append(f"{node}: p95 latency {alone:.0f} ms without a round, {beside:.0f} ms beside one ({times})")
     return told
 
 
@@ -108,6 +123,12 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
             table(runs),
             "",
             "![mIoU after each round](online.png)",
+            "",
+            "## What a round costs the segmenters",
+            "",
+            "Medians of what the nodes report over their last 10 s, on the cores that the round runs on, too.",
+            "",
+            *(f"- {sentence}" for sentence in latencies(runs)),
             "",
             "## Decisions of the gate",
             "",

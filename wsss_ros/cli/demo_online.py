@@ -51,26 +51,32 @@ def demo_online(
     docs: Annotated[Path | None, typer.Option(help="Write online.json, online.md and online.png here, too.")] = None,
 ) -> None:
     """Tag rooms of an unseen kind while they stream by, learn from them, and score every version of the weights."""
+    from wsss_ros.cli.bench_ablation import numbers
+
+    run(out, Plan(rounds=rounds), numbers(seeds) or [0], scene, docs)
+
+
+def run(out: Path, plan: Plan, seeds: Sequence[int], scene: Path | None = None, docs: Path | None = None) -> None:
+    """The command, with any plan."""
     from rich.console import Console
 
     from wsss_ros import online_report
-    from wsss_ros.cli.bench_ablation import numbers
 
-    console, plan = Console(), Plan(rounds=rounds)
-    began, chosen = time.monotonic(), numbers(seeds) or [0]
-    folders = _rooms(out, plan, chosen if scene is None else [], console)
+    console, began = Console(), time.monotonic()
+    folders = _rooms(out, plan, seeds if scene is None else [], console)
     if scene is not None:
-        _run(out / "scene", chosen[0], plan, folders, scene, console)
+        _run(out / "scene", seeds[0], plan, folders, scene, console)
         for picture in _pictures(out / "scene", scene):
             console.print(f"written: {picture}")
         console.print(f"{time.monotonic() - began:.0f} s in all; no dense truth here: look at the pictures")
         return
-    for seed in chosen:
+    for seed in seeds:
         at = time.monotonic()
         _run(out / f"seed{seed}", seed, plan, folders, None, console)
         console.print(f"seed {seed} took {time.monotonic() - at:.0f} s")
-    runs = [online_report.read(out / f"seed{seed}", seed) for seed in chosen]
-    command = f"wsss demo-online --seeds {','.join(map(str, chosen))}" + (f" --rounds {rounds}" if rounds != 3 else "")
+    runs = [online_report.read(out / f"seed{seed}", seed) for seed in seeds]
+    told = f" --rounds {plan.rounds}" if plan.rounds != Plan.rounds else ""
+    command = f"wsss demo-online --seeds {','.join(map(str, seeds))}{told}"
     for folder in filter(None, [out, docs]):
         online_report.write(runs, folder, command)
     console.print(online_report.table(runs))

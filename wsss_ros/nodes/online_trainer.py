@@ -17,7 +17,7 @@ from wsss_ros.config import OnlineTrainerConfig
 from wsss_ros.nodes.health import OK, WARN
 from wsss_ros.nodes.node import MAP, SMALL_SENSOR, Node, run
 from wsss_ros.nodes.views import Views
-from wsss_ros.online.budget import LatencyBudget
+from wsss_ros.online.budget import Latencies, LatencyBudget
 from wsss_ros.online.collector import Collector
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.records import Decision
@@ -58,7 +58,8 @@ class OnlineTrainerNode(Node):
         config = self.config
         self.learner = Learner(config)
         self.collector = Collector(self.learner.store, config, config.collect, self.say)
-        self.budget = LatencyBudget(config.latency_budget_ms)
+        self.budget, self.latencies = LatencyBudget(config.latency_budget_ms), Latencies()
+        self.learner.observe = lambda: {"segmenters_p95_ms": self.latencies.take()}
         self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id)
         self.weights = {kind: self.publisher(String, f"weights/{kind}", MAP) for kind in ("image", "cloud")}
         self.status_topic = self.publisher(String, "~/status", MAP)
@@ -146,11 +147,13 @@ class OnlineTrainerNode(Node):
                 self._refuse_tag(error)
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
+        now = time.monotonic()
         for status in message.status:
             if status.name in self._segmenters():
                 values = {pair.key: pair.value for pair in status.values}
                 if latency_ms := values.get("latency_recent_p95_ms"):
-                    self.budget.report(status.name, float(latency_ms), time.monotonic())
+                    self.budget.report(status.name, float(latency_ms), now)
+                    self.latencies.report(status.name.rpartition("/")[2], float(latency_ms), now)
 
     # --- care, on the executor's thread ---
 
@@ -167,7 +170,10 @@ class OnlineTrainerNode(Node):
 
     def look_after_learning(self) -> None:
         with self.lock:
-            self.learner.yield_to(self.budget.busy(time.monotonic()))
+            now = time.monotonic()
+            self.learner.yield_to(self.budget.busy(now))
+            running = self.learner.progress()
+            self.latencies.round_runs(running is not None and not running["waiting"], now)
             try:
                 decision = self.learner.poll()
             except OSError as error:

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import shutil
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,12 +41,14 @@ class Learner:
     """Scenes, rounds and weights below ``config.folder``. One a folder, called from one thread at a time.
 
     ``store`` takes scenes, ``versions`` has the weights in use, ``decisions`` all that rounds came to. A round runs in
-    a process of its own; nothing here waits for it, but ``close``, ``rollback`` and ``reset`` for its end.
+    a process of its own; nothing here waits for it, but ``close``, ``rollback`` and ``reset`` for its end. What
+    ``observe`` returns when a round ends is kept with its decision.
     Raises BadInput when another learner has the folder, and for weights or a recipe that do not fit.
     """
 
     def __init__(self, config: OnlineConfig, labels: LabelSpace | None = None):
         self.config, self.folder = config, Path(config.folder).expanduser()
+        self.observe: Callable[[], dict] = dict
         self.recipe = memory.recipe_of(config)
         self.labels = named(self.recipe.labels)
         if labels is not None and labels.names != self.labels.names:
@@ -243,6 +246,7 @@ class Learner:
         decision = records.read(self._folder(number), DECISION, Decision)
         if decision.promoted:
             decision = self._promote(decision)
+        decision.more.update(self.observe())
         self._log.append(decision)
         records.tidy(self._folder(number))
         if self._round == number:
