@@ -4,7 +4,6 @@ import json
 import os
 
 import pytest
-from conftest import ros_domain
 
 from wsss_ros.cli import demo_online
 from wsss_ros.cli.demo_online import Plan
@@ -14,10 +13,10 @@ TINY = Plan(rounds=1, rooms=3, tagged_frames=8, scored_rooms=2, scored_frames=6,
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def out(tmp_path_factory, shared_ros_environment):
     folder = tmp_path_factory.mktemp("demo_online")
-    with ros_domain() as environment, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", environment["ROS_DOMAIN_ID"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", shared_ros_environment["ROS_DOMAIN_ID"])
         demo_online.run(folder, TINY, [3])
         yield folder
 

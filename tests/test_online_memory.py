@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,19 @@ def test_a_round_takes_all_new_scenes_and_keeps_those_held_out_apart():
     second = planned(scenes, [ended(first)], 2)
     assert second.new == ["s4", "s6"] and len(second.memory) == 2 and set(second.memory) < set(first.new)
     assert second.held_out == {"new": ["s5"], "memory": ["s2"], "base": []}
+
+
+def test_a_scene_held_back_is_held_back_where_it_is_seen_again():
+    scenes = [replace(scene, fingerprints=frozenset(views)) for scene, views in zip(
+        stored("bed", "bed", "sofa", "desk"), ({1, 2}, {2, 3}, {4}, {5}), strict=True)]  # fmt: skip
+    first = planned(scenes[:3])
+    assert (first.held_back, first.new, set(first.held_out["new"])) == (["s0", "s1"], ["s2"], {"s0", "s1"})
+    again = [*scenes, replace(scenes[0], name="s4", number=4, fingerprints=frozenset({1}))]
+    second = planned(again, [ended(first)], 2)
+    assert second.new == ["s3"] and second.held_out == {"new": ["s4"], "memory": second.held_out["memory"], "base": []}
+    assert set(second.held_out["memory"]) == {"s0", "s1"} and not second.held_back
+    with pytest.raises(BadInput, match="'s0' is the only tagged scene, played again; wanted two"):
+        planned(scenes[:2])
 
 
 def test_plans_depend_on_the_seed_alone():

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import gc
 import itertools
+import itertools
 import json
 import multiprocessing
 import os
@@ -40,6 +41,7 @@ from wsss_ros.types import BadInput, Camera, Frame
 LABELS = scannet20()
 CAMERA = Camera(60.0, 60.0, 31.5, 23.5, 64, 48)
 SECOND = 1_000_000_000
+HUNDREDS_OF_M = itertools.count(1)
 
 
 def pose_at(x: float, y: float = 0.0, yaw_deg: float = 0.0) -> np.ndarray:
@@ -66,10 +68,14 @@ def store_in(folder: Path, every: int = 4, **changes) -> SceneStore:
     return SceneStore(folder, StoreConfig(**changes), LABELS, every)
 
 
-def collect(store: SceneStore, tags: tuple[str, ...] = ("wall", "chair"), views: int = 3) -> StoredScene | None:
+def collect(
+    store: SceneStore, tags: tuple[str, ...] = ("wall", "chair"), views: int = 3, at_m: float | None = None
+) -> StoredScene | None:
+    """Each time in another place, unless it is given."""
     scene = store.begin()
-    for frame in walk(views):
-        scene.add(frame)
+    start_m = 100.0 * next(HUNDREDS_OF_M) if at_m is None else at_m
+    for k in range(views):
+        scene.add(view(start_m + 0.5 * k, at_s=0.5 * k))
     scene.tag_image(tags)
     return store.finish(scene, "asked for")
 
@@ -513,6 +519,20 @@ def test_held_out_by_scene_for_good(tmp_path):
         collect(store)
     sides = {scene.number: scene.held_out for scene in store.scenes()}
     assert all(held == (number % 3 == 0) for number, held in sides.items()) and len(sides) == 4 and 7 in sides
+
+
+def test_a_bag_played_again_stays_on_its_side_of_the_gate(tmp_path):
+    store = store_in(tmp_path, every=2)
+    taught, held = collect(store, at_m=0), collect(store, at_m=50)
+    assert (taught.held_out, held.held_out) == (False, True)
+    again = [collect(store, at_m=x, views=v) for x, v in ((51.0, 3), (0.0, 6), (1.0, 4), (200.0, 3))]
+    assert [scene.number for scene in again] == [3, 4, 5, 6]
+    assert [scene.held_out for scene in again] == [True, False, False, True], "the last one is new: its number counts"
+    # what an older version stored has no fingerprints
+    about = json.loads((held.folder / "scene.json").read_text())
+    del about["fingerprints"]
+    (held.folder / "scene.json").write_text(json.dumps(about))
+    assert store.scenes()[1].fingerprints == frozenset()
 
 
 def test_common_classes_go_first_and_the_log_says_so(tmp_path):

@@ -5,6 +5,7 @@ their poses, the cloud's voxels and the times of the views received, all of them
 """
 
 import threading
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -124,6 +125,7 @@ class OpenScene:
         self._first: Float64[np.ndarray, "3"] = np.zeros(3)
         self._cells: set[tuple[int, ...]] = set()
         self._last_ns = 0
+        self.fingerprints: list[int] = []  # of the kept frames
         self._said: dict[int, Said] = {}
         self._scene_tags: tuple[str, ...] = ()
 
@@ -186,6 +188,7 @@ class OpenScene:
             self.lost = "" if self.writer.open else str(error)
             raise
         self._views.add(frame.world_from_camera)
+        self.fingerprints.append(fingerprint(frame))
         return number
 
     def _note(self, frame: Frame, number: int, far: float) -> None:
@@ -293,6 +296,11 @@ class OpenScene:
             "tags": list(self.tags),
             "image_tags": self.image_tags,
         }
+
+
+def fingerprint(frame: Frame) -> int:
+    """Equal for a view that a bag shows once more: no camera takes the same picture from the same pose twice."""
+    return zlib.crc32(np.ascontiguousarray(frame.world_from_camera), zlib.crc32(np.ascontiguousarray(frame.rgb)))
 
 
 def _cells(frame: Frame, max_depth_m: float) -> set[tuple[int, ...]]:

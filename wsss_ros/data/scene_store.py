@@ -36,7 +36,8 @@ _log = logging.getLogger("wsss_ros")
 class StoredScene:
     """One whole scene. ``tagged_frames`` are those with tags of their own, without which it teaches images nothing.
 
-    ``number`` counts the scenes ever stored, from 1 on. ``held_out`` scenes are for the gate alone.
+    ``number`` counts the scenes ever stored, from 1 on. ``held_out`` scenes are for the gate alone. ``fingerprints``
+    tell a replay of the same views.
     """
 
     name: str
@@ -48,10 +49,14 @@ class StoredScene:
     began_ns: int
     number: int
     tagged_frames: int
+    fingerprints: frozenset[int] = frozenset()
 
 
 class SceneStore:
     """The scenes below ``folder/scenes``. Every ``held_out_every``-th is held out, for good, when it is stored.
+
+    A scene with a view that a stored one has, too, as a bag played once more brings it, is held out if that one is:
+    else the gate would judge by what was trained on.
 
     What goes is noted in ``folder/let_go.jsonl``, with the reason; ``last_let_go`` is the last one. Names in ``pinned``
     are not let go to make room (scenes a round reads just now). Raises BadInput when the folder cannot be written.
@@ -147,15 +152,20 @@ class SceneStore:
         return ""
 
     def _save(self, scene: OpenScene, why: str) -> None:
-        number = 1 + max([*(each.number for each in self.scenes()), *self._gone.values()], default=0)
+        stored = self.scenes()
+        number = 1 + max([*(each.number for each in stored), *self._gone.values()], default=0)
+        twins = [each for each in stored if not each.fingerprints.isdisjoint(scene.fingerprints)]
+        if twins:
+            _log.info("scene %s has views of %s: a bag played again?", scene.name, twins[-1].name)
         about = {
             "number": number,
-            "held_out": number % self.held_out_every == 0,
+            "held_out": twins[-1].held_out if twins else number % self.held_out_every == 0,
             "began_ns": scene.began_ns,
             "ended_ns": scene.ended_ns,
             "why_ended": why,
             "frames": scene.frames,
             "received": scene.received,
+            "fingerprints": scene.fingerprints,
         }
         tags = {"scene": list(scene.tags), "frames": scene.tags_by_frame()}
         texts = {ABOUT: json.dumps(about, indent=1), TAGS: json.dumps(tags, indent=1)}
@@ -303,6 +313,7 @@ def _read(folder: Path, name: str, labels: LabelSpace) -> StoredScene:
         began_ns=about["began_ns"],
         number=about["number"],
         tagged_frames=sum(bool(tags.image(str(number))) for number in numbers) if tags else 0,
+        fingerprints=frozenset(about.get("fingerprints", ())),
     )
 
 

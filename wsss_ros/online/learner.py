@@ -170,10 +170,8 @@ class Learner:
             return False
         if self._round:
             return True
-        wanted = self.config.round_scenes
-        if wanted and not memory.held_out_names(self.store.scenes(), self._past()):
-            wanted = max(2, wanted)
-        return 0 < wanted <= self.new_scenes()
+        enough = 0 < self.config.round_scenes <= self.new_scenes()
+        return enough and bool(memory.parted(self.store.scenes(), self._past())[0])
 
     def start_round(self) -> int:
         """Start the next round, or go on with the one that is unfinished; returns its number.

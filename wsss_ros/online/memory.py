@@ -31,16 +31,13 @@ def plan(
     """Round ``number``, from these stored scenes, the rounds before it and the seed alone.
 
     New are scenes that no round with a decision of the gate trained on (a round that was given up taught nothing).
-    Where no scene is held out yet, the oldest new one is, for good. Raises BadInput when there is nothing to learn.
+    Raises BadInput when there is nothing to learn.
     """
     rng = np.random.default_rng([config.seed, number])
     apart = held_out_names(stored, past)
-    new = untaught(stored, past)
-    held_back = []
-    if not apart and len(new) > 1:
-        held_back = [new.pop(0).name]
-    if not new or not apart and not held_back:
-        raise BadInput(_nothing(new))
+    new, held_back = parted(stored, past)
+    if not new:
+        raise BadInput(_nothing(untaught(stored, past)))
     held_out = [scene for scene in stored if scene.name in {*apart, *held_back}]
     scored = {name for earlier, _ in past for names in earlier.held_out.values() for name in names}
     sets = {
@@ -67,17 +64,34 @@ def plan(
     )
 
 
-def _nothing(new: Sequence[StoredScene]) -> str:
-    if new:
-        return f"'{new[0].name}' is the only tagged scene; wanted two, one to learn from and one to judge by"
+def parted(
+    stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]
+) -> tuple[list[StoredScene], list[str]]:
+    """Scenes for the next round, and names of those it holds back: the oldest one, where none is held out yet."""
+    tagged = untaught(stored, past)
+    held_back = [] if held_out_names(stored, past) else _names(_seen_again(tagged[:1], tagged))
+    return [scene for scene in tagged if scene.name not in held_back], held_back
+
+
+def _nothing(tagged: Sequence[StoredScene]) -> str:
+    if tagged:
+        only = f"'{tagged[0].name}' is the only tagged scene{', played again' * (len(tagged) > 1)}"
+        return f"{only}; wanted two, one to learn from and one to judge by"
     return "no new tagged scene to learn from; finish a scene with image tags first"
 
 
 def held_out_names(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> set[str]:
-    """Scenes that are never trained on: the store's choice, and what earlier rounds held back."""
-    there = {scene.name for scene in stored}
-    back = {name for earlier, _ in past for name in earlier.held_back if name in there}
-    return back | {scene.name for scene in stored if scene.held_out}
+    """Scenes that are never trained on: the store's choice, and what earlier rounds held back, also seen again."""
+    back = {name for earlier, _ in past for name in earlier.held_back}
+    back = _names(_seen_again([scene for scene in stored if scene.name in back], stored))
+    return {*back, *(scene.name for scene in stored if scene.held_out)}
+
+
+def _seen_again(scenes: Sequence[StoredScene], among: Sequence[StoredScene]) -> list[StoredScene]:
+    """``scenes``, and those that share a view with them: of a bag that was played again."""
+    views = frozenset().union(*(scene.fingerprints for scene in scenes))
+    names = set(_names(scenes))
+    return [scene for scene in among if scene.name in names or not views.isdisjoint(scene.fingerprints)]
 
 
 def untaught(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> list[StoredScene]:
