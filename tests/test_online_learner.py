@@ -276,8 +276,19 @@ def test_a_disk_that_is_full_for_a_while_delays_a_decision(start, scene, monkeyp
         assert learning.poll() is None and learning.poll() is None
         with pytest.raises(BadInput, match="state.json cannot be written"):
             learning.pause(True)
+        assert learning.versions.current().name == "0000"
     assert caplog.text.count("its decision cannot be kept yet") == 1 and not learning.paused
     assert learning.poll().promoted and len(lines(learning)) == 1
+    assert learning.versions.current().name == "0001"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(BadInput, match="version 0001 stays .*No space left.*make room"):
+            learning.rollback()
+        learning.close()
+        again = start()  # nor is it a reason not to start
+    assert again.versions.current().name == "0001" and again.versions.history == ["0000", "0001"]
+    again.rollback()
+    assert again.versions.current().name == "0000"
 
 
 def test_asking_how_it_stands_is_cheap(start, scene):

@@ -49,16 +49,20 @@ def test_a_round_takes_all_new_scenes_and_keeps_those_held_out_apart():
 
 
 def test_a_scene_held_back_is_held_back_where_it_is_seen_again():
-    scenes = [replace(scene, fingerprints=frozenset(views)) for scene, views in zip(
-        stored("bed", "bed", "sofa", "desk"), ({1, 2}, {2, 3}, {4}, {5}), strict=True)]  # fmt: skip
-    first = planned(scenes[:3])
-    assert (first.held_back, first.new, set(first.held_out["new"])) == (["s0", "s1"], ["s2"], {"s0", "s1"})
-    again = [*scenes, replace(scenes[0], name="s4", number=4, fingerprints=frozenset({1}))]
-    second = planned(again, [ended(first)], 2)
-    assert second.new == ["s3"] and second.held_out == {"new": ["s4"], "memory": second.held_out["memory"], "base": []}
-    assert set(second.held_out["memory"]) == {"s0", "s1"} and not second.held_back
+    bed, again, more, sofa, desk = stored("bed", "bed", "bed", "sofa", "desk")
+    again, more = replace(again, again_of=("s0",)), replace(more, again_of=("s1",))
+    first = planned([bed, again, more, sofa])
+    assert (first.held_back, first.new) == (["s0", "s1", "s2"], ["s3"])
+    assert set(first.held_out["new"]) == set(first.held_back)
+    late = replace(bed, name="s5", number=5, again_of=("s2",))
+    second = planned([bed, again, more, sofa, desk, late], [ended(first)], 2)
+    assert (second.new, second.held_out["new"], second.held_back) == (["s4"], ["s5"], [])
+    assert set(second.held_out["memory"]) == {"s0", "s1", "s2"}
+    # nothing that was trained on is held out because of a scene that links the two sides
+    link = replace(desk, again_of=("s0", "s3"))
+    assert "s3" not in memory.held_out_names([bed, sofa, link], [ended(first)])
     with pytest.raises(BadInput, match="'s0' is the only tagged scene, played again; wanted two"):
-        planned(scenes[:2])
+        planned([bed, again])
 
 
 def test_plans_depend_on_the_seed_alone():
@@ -67,6 +71,20 @@ def test_plans_depend_on_the_seed_alone():
     scenes += stored(*["bed"] * 5, start=40)
     again = [planned(scenes, past, 2, seed=seed) for seed in (0, 0, 1)]
     assert again[0] == again[1] and again[0].memory != again[2].memory and again[0].seed != again[2].seed
+
+
+def test_scenes_held_out_for_a_round_that_was_given_up_are_still_new():
+    scenes = stored("bed", "sofa", held_out=" h")
+    first = planned(scenes)
+    assert first.held_out == {"new": ["s1"], "memory": [], "base": []}
+    assert planned(scenes, [ended(first, judged=False)], 2).held_out == first.held_out
+    later = planned([*scenes, *stored("desk", start=2)], [ended(first)], 2)
+    assert later.held_out == {"new": [], "memory": ["s1"], "base": []}
+
+
+def test_a_scene_whose_tags_were_taken_away_stops_nothing():
+    scenes = stored("bed", "", "sofa", "desk", held_out=" h h")
+    assert planned(scenes).held_out["new"] == ["s3"] and planned(scenes).new == ["s0", "s2"]
 
 
 def test_replay_evens_out_the_classes():

@@ -212,6 +212,51 @@ def test_after_a_jump_back_tags_of_the_new_time_are_not_too_late(tmp_path, label
     assert not stream.tag("image", "@1.1 wall")
 
 
+def test_a_pause_is_no_silence_between_two_stamps_either(tmp_path, labels):
+    stream = Stream(tmp_path, labels)
+    stream.show(0, 0, 1)
+    name = stream.collector.scene.name
+    stream.collector.rest(stream.now)
+    stream.stamp_ns += 3600 * S
+    assert stream.show(0, 2, 3) == "" and stream.collector.scene.name == name
+    stream.stamp_ns += 3600 * S
+    assert f"scene {name} is let go (no view for 3600" in stream.show(0, 4), "that was no pause"
+
+
+def text_at(stamp_ns: int, name: str) -> str:
+    return f"@{stamp_ns // S}.{stamp_ns % S:09d} {name}"
+
+
+def test_a_tag_that_waits_when_its_scene_ends_is_not_lost(tmp_path, labels):
+    stream = Stream(tmp_path, labels)
+    stream.show(0, 0, 1, 2)
+    stream.collector.tag("image", text_at(stream.stamp_ns + S // 100, "bed"), stream.now)
+    assert len(stream.collector.waiting) == 1
+    assert "3 frames, bed" in stream.collector.finish("asked for") and not stream.collector.waiting
+
+
+def test_a_tag_that_waits_goes_to_the_next_scene_where_that_is_nearer(tmp_path, labels):
+    stream = Stream(tmp_path, labels)
+    stream.show(0, 0, 1, 2)
+    stream.tag("scene", "wall")
+    stream.collector.tag("image", text_at(stream.stamp_ns + S // 10, "bed"), stream.now)
+    assert "3 frames, wall" in stream.show(1, 0)  # a view of that time, and of another room
+    assert not stream.collector.settle(stream.now) and stream.collector.scene.tags == ("bed",)
+
+
+def test_after_a_jump_back_a_tag_waits_for_its_view(tmp_path, labels):
+    stream = Stream(tmp_path, labels)
+    stream.show(0, 0, 2, 4)
+    stream.collector.jumped()
+    stream.stamp_ns = 1000 * S
+    stream.collector.tag("image", "@1000.1 floor", stream.now)
+    stream.show(0, 6)
+    assert not stream.collector.settle(stream.now)
+    name = stream.collector.scene.name
+    stream.collector.finish("asked for")
+    assert stream.stored()[name]["frames"] == {"3": ["floor"]}, "not that of the time before"
+
+
 def test_a_full_disk_ends_the_scene_and_the_next_begins_later(tmp_path, labels, monkeypatch):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0)

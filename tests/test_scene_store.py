@@ -528,11 +528,32 @@ def test_a_bag_played_again_stays_on_its_side_of_the_gate(tmp_path):
     again = [collect(store, at_m=x, views=v) for x, v in ((51.0, 3), (0.0, 6), (1.0, 4), (200.0, 3))]
     assert [scene.number for scene in again] == [3, 4, 5, 6]
     assert [scene.held_out for scene in again] == [True, False, False, True], "the last one is new: its number counts"
+    assert [scene.again_of for scene in again[:2]] == [(held.name,), (taught.name,)] and not again[3].again_of
     # what an older version stored has no fingerprints
     about = json.loads((held.folder / "scene.json").read_text())
-    del about["fingerprints"]
+    del about["fingerprints"], about["again_of"]
     (held.folder / "scene.json").write_text(json.dumps(about))
     assert store.scenes()[1].fingerprints == frozenset()
+
+
+def test_a_bag_played_again_is_known_by_views_that_were_not_kept(tmp_path):
+    """Every sixth view is kept; the second time they are other ones."""
+    store = store_in(tmp_path, every=2, min_shift_m=0.29)
+    stored = []
+    for first in (0, 1):
+        scene = store.begin()
+        kept = [k for k in range(first, 60) if scene.add(view(0.05 * k, at_s=0.1 * k))]
+        scene.tag_image(["wall"])
+        stored.append(store.finish(scene, "asked for"))
+    assert kept[:3] == [1, 7, 13] and stored[0].fingerprints.isdisjoint(stored[1].fingerprints)
+    assert stored[1].again_of == (stored[0].name,) and not stored[1].held_out
+
+
+def test_views_of_both_sides_of_the_gate_are_let_go(tmp_path):
+    store = store_in(tmp_path, every=2)
+    taught, held = collect(store, at_m=0), collect(store, at_m=1.5)
+    assert collect(store, at_m=1.0, views=3) is None and len(store.scenes()) == 2
+    assert f"it shows views of '{taught.name}', for training, and of '{held.name}', held out" in store.last_let_go
 
 
 def test_common_classes_go_first_and_the_log_says_so(tmp_path):

@@ -36,8 +36,8 @@ _log = logging.getLogger("wsss_ros")
 class StoredScene:
     """One whole scene. ``tagged_frames`` are those with tags of their own, without which it teaches images nothing.
 
-    ``number`` counts the scenes ever stored, from 1 on. ``held_out`` scenes are for the gate alone. ``fingerprints``
-    tell a replay of the same views.
+    ``number`` counts the scenes ever stored, from 1 on. ``held_out`` scenes are for the gate alone. ``again_of`` names
+    stored scenes of which it shows views again (a bag that was played once more), by the ``fingerprints`` of theirs.
     """
 
     name: str
@@ -50,13 +50,14 @@ class StoredScene:
     number: int
     tagged_frames: int
     fingerprints: frozenset[int] = frozenset()
+    again_of: tuple[str, ...] = ()
 
 
 class SceneStore:
     """The scenes below ``folder/scenes``. Every ``held_out_every``-th is held out, for good, when it is stored.
 
-    A scene with a view that a stored one has, too, as a bag played once more brings it, is held out if that one is:
-    else the gate would judge by what was trained on.
+    A scene that shows views of a stored one again, as a bag played once more does, is held out if that one is, and let
+    go where it shows views of both sides: else the gate would judge by what was trained on.
 
     What goes is noted in ``folder/let_go.jsonl``, with the reason; ``last_let_go`` is the last one. Names in ``pinned``
     are not let go to make room (scenes a round reads just now). Raises BadInput when the folder cannot be written.
@@ -108,11 +109,12 @@ class SceneStore:
             raise BadInput(f"{scene.name} is finished already; begin another")
         self._open.remove(scene)
         with scene.lock:
-            if reason := self._unusable(scene):
+            again_of = self._again_of(scene)
+            if reason := self._unusable(scene) or _on_both_sides(again_of):
                 self._drop(scene, reason)
                 return None
             try:
-                self._save(scene, why)
+                self._save(scene, why, again_of)
             except BadInput as error:
                 self._drop(scene, str(error))
                 raise
@@ -151,21 +153,22 @@ class SceneStore:
             return f"its cloud has {points} points; wanted {LEAST_POINTS} or more"
         return ""
 
-    def _save(self, scene: OpenScene, why: str) -> None:
-        stored = self.scenes()
-        number = 1 + max([*(each.number for each in stored), *self._gone.values()], default=0)
-        twins = [each for each in stored if not each.fingerprints.isdisjoint(scene.fingerprints)]
-        if twins:
-            _log.info("scene %s has views of %s: a bag played again?", scene.name, twins[-1].name)
+    def _again_of(self, scene: OpenScene) -> list[StoredScene]:
+        """Of all views received, for another replay may keep other ones."""
+        return [stored for stored in self.scenes() if not stored.fingerprints.isdisjoint(scene.seen)]
+
+    def _save(self, scene: OpenScene, why: str, again_of: Sequence[StoredScene]) -> None:
+        number = 1 + max([*(each.number for each in self.scenes()), *self._gone.values()], default=0)
         about = {
             "number": number,
-            "held_out": twins[-1].held_out if twins else number % self.held_out_every == 0,
+            "held_out": again_of[0].held_out if again_of else number % self.held_out_every == 0,
             "began_ns": scene.began_ns,
             "ended_ns": scene.ended_ns,
             "why_ended": why,
             "frames": scene.frames,
             "received": scene.received,
             "fingerprints": scene.fingerprints,
+            "again_of": [each.name for each in again_of],
         }
         tags = {"scene": list(scene.tags), "frames": scene.tags_by_frame()}
         texts = {ABOUT: json.dumps(about, indent=1), TAGS: json.dumps(tags, indent=1)}
@@ -314,7 +317,15 @@ def _read(folder: Path, name: str, labels: LabelSpace) -> StoredScene:
         number=about["number"],
         tagged_frames=sum(bool(tags.image(str(number))) for number in numbers) if tags else 0,
         fingerprints=frozenset(about.get("fingerprints", ())),
+        again_of=tuple(about.get("again_of", ())),
     )
+
+
+def _on_both_sides(scenes: Sequence[StoredScene]) -> str:
+    sides = {scene.held_out: scene.name for scene in scenes}
+    if len(sides) < 2:
+        return ""
+    return f"it shows views of '{sides[False]}', for training, and of '{sides[True]}', held out: a bag played again?"
 
 
 def _line(scene: StoredScene, reason: str) -> dict:

@@ -1,5 +1,6 @@
 """Which views make a scene and which tags belong to it: a stream in, tagged scenes in the store out."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,8 +56,8 @@ class Collector:
         self.waiting: list[Tag] = []
         self.taken = 0
         self.jumps = 0
-        self._first_ns: int | None = None  # stamps of the views of the open scene
-        self._newest_ns: int | None = None
+        self._first_ns = self._last_ns = 0  # stamps of the views of the open scene
+        self._newest_ns: int | None = None  # the last one since the stamps jumped; None: none yet
         self._before_ns: int | None = None  # of the scene before
         self._last_view = self._retry_at = 0.0
 
@@ -65,7 +66,7 @@ class Collector:
     def view(self, frame: Frame, now: float) -> None:
         """Take one view. Raises BadInput for one that cannot be used, and for a full disk."""
         if self.scene is not None and (why := self.scene.over(frame)):
-            self._say(self.finish(why))
+            self._say(self.finish(why, frame.stamp_ns))
         if self.scene is None and not (self.by_itself and now >= self._retry_at):
             return
         self._retry_at = now + RETRY_S  # should the disk be full
@@ -76,9 +77,9 @@ class Collector:
         self._retry_at = 0.0
 
     def jumped(self) -> None:
-        """The stamps jumped back: what was said of the scene before is over, and so is waiting for its time."""
+        """The stamps jumped back: tags are about views to come, which may have stamps of views that were there."""
         self.jumps += 1
-        self._before_ns = None
+        self._before_ns = self._newest_ns = None
 
     def quiet(self, now: float) -> None:
         """End the scene where no view has come for ``end_silence_s``. Raises BadInput for a full disk."""
@@ -89,6 +90,8 @@ class Collector:
     def rest(self, now: float) -> None:
         """Until now nobody looked: that was no silence."""
         self._last_view = now
+        if self.scene is not None:
+            self.scene.rest()
 
     # --- scenes ---
 
@@ -96,13 +99,17 @@ class Collector:
         """Begin a scene, after the end of the one that is open; returns what was done. Raises BadInput: disk full."""
         told = [self.finish("another one begins")] if self.scene is not None else []
         self.scene = self.store.begin()
-        self._first_ns = self._newest_ns = None
+        self._newest_ns = None
         return "; ".join([*told, f"scene {self.scene.name} begins"])
 
-    def finish(self, why: str) -> str:
-        """End the open scene; returns what became of it. Raises BadInput without one, and for a full disk."""
+    def finish(self, why: str, next_ns: int | None = None) -> str:
+        """End the open scene; returns what became of it. ``next_ns`` is the stamp of the first view after it.
+
+        Raises BadInput without an open scene, and for a full disk.
+        """
         if self.scene is None:
             raise BadInput("no scene is open; start one, or let views come")
+        self._attach_last(next_ns)
         scene, self.scene = self.scene, None
         self._before_ns = self._newest_ns
         stored = self.store.finish(scene, why)
@@ -142,6 +149,18 @@ class Collector:
                 faults.append(error)
         return faults
 
+    def _attach_last(self, next_ns: int | None) -> None:
+        """Tags that still wait and are about a view of the scene that ends, and not rather about the next one."""
+        for tag in self.waiting[:] if self._newest_ns is not None else ():
+            if tag.stamp_ns is None:
+                continue
+            ahead_ns = tag.stamp_ns - self._newest_ns
+            next_is_nearer = next_ns is not None and abs(next_ns - tag.stamp_ns) < ahead_ns
+            if ahead_ns <= self.config.tag_tolerance_s * 1e9 and not next_is_nearer:
+                with contextlib.suppress(BadInput):  # ``settle`` says why
+                    self._attach(tag)
+                    self.waiting.remove(tag)
+
     def _add(self, frame: Frame) -> None:
         """Raises BadInput for a view that cannot be used, and for a full disk, which ends the scene."""
         try:
@@ -150,14 +169,16 @@ class Collector:
             if self.scene.lost:
                 self._say(self.finish("it is lost"))
             raise
-        first = self._newest_ns is None
-        self._first_ns = frame.stamp_ns if first else min(frame.stamp_ns, self._first_ns)
-        self._newest_ns = frame.stamp_ns if first else max(frame.stamp_ns, self._newest_ns)
+        stamp_ns = frame.stamp_ns
+        self._newest_ns = stamp_ns if self._newest_ns is None else max(stamp_ns, self._newest_ns)
+        if self.scene.received == 1:
+            self._first_ns = self._last_ns = stamp_ns
+        self._first_ns, self._last_ns = min(stamp_ns, self._first_ns), max(stamp_ns, self._last_ns)
 
     def _ready(self, tag: Tag) -> bool:
         """Whether no better view for it can come."""
         if self.scene is None or self._newest_ns is None:
-            return tag.stamp_ns is not None and tag.stamp_ns <= (self._before_ns or 0)
+            return False
         return tag.stamp_ns is None or tag.stamp_ns <= self._newest_ns
 
     def _attach(self, tag: Tag) -> None:
@@ -176,10 +197,10 @@ class Collector:
     def _check_time(self, tag: Tag) -> None:
         tolerance_ns = self.config.tag_tolerance_s * 1e9
         if tag.stamp_ns is None or -tolerance_ns <= tag.stamp_ns - self._first_ns and (
-            tag.stamp_ns - self._newest_ns <= tolerance_ns
+            tag.stamp_ns - self._last_ns <= tolerance_ns
         ):
             return
         raise BadInput(
             f"'{', '.join(tag.names)}' is for {tag.stamp_ns / 1e9:.3f} s, the scene has views from "
-            f"{self._first_ns / 1e9:.3f} to {self._newest_ns / 1e9:.3f} s; stamp tags by the clock of the images"
+            f"{self._first_ns / 1e9:.3f} to {self._last_ns / 1e9:.3f} s; stamp tags by the clock of the images"
         )

@@ -141,7 +141,10 @@ class Learner:
             raise BadInput(f"there is no version before {self.versions.current().name}; nothing was changed")
         ended = self._give_up("the weights were rolled back")
         before = self.versions.current().name
-        return f"Weights are back from version {before} to {self.versions.rollback()}.{ended}"
+        try:
+            return f"Weights are back from version {before} to {self.versions.rollback()}.{ended}"
+        except OSError as error:
+            raise BadInput(f"version {before} stays ({error}); make room on the disk.{ended}") from error
 
     def reset(self) -> str:
         """Empty the memory of scenes, keeping a copy; weights stay as they are."""

@@ -39,7 +39,8 @@ def plan(
     if not new:
         raise BadInput(_nothing(untaught(stored, past)))
     held_out = [scene for scene in stored if scene.name in {*apart, *held_back}]
-    scored = {name for earlier, _ in past for names in earlier.held_out.values() for name in names}
+    judged = [earlier for earlier, decision in past if decision.judged]
+    scored = {name for earlier in judged for names in earlier.held_out.values() for name in names}
     sets = {
         "new": [scene for scene in held_out if scene.name not in scored],
         "memory": [scene for scene in held_out if scene.name in scored],
@@ -84,14 +85,18 @@ def held_out_names(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Dec
     """Scenes that are never trained on: the store's choice, and what earlier rounds held back, also seen again."""
     back = {name for earlier, _ in past for name in earlier.held_back}
     back = _names(_seen_again([scene for scene in stored if scene.name in back], stored))
-    return {*back, *(scene.name for scene in stored if scene.held_out)}
+    taught = {name for earlier, _ in past for name in earlier.new}
+    return {name for name in back if name not in taught} | {scene.name for scene in stored if scene.held_out}
 
 
 def _seen_again(scenes: Sequence[StoredScene], among: Sequence[StoredScene]) -> list[StoredScene]:
-    """``scenes``, and those that share a view with them: of a bag that was played again."""
-    views = frozenset().union(*(scene.fingerprints for scene in scenes))
-    names = set(_names(scenes))
-    return [scene for scene in among if scene.name in names or not views.isdisjoint(scene.fingerprints)]
+    """``scenes`` and those that show views of them again, and of those again, in the order of ``among``."""
+    names, count = set(_names(scenes)), 0
+    while len(names) > count:
+        count = len(names)
+        names.update(scene.name for scene in among if names.intersection(scene.again_of))
+        names.update(name for scene in among if scene.name in names for name in scene.again_of)
+    return [scene for scene in among if scene.name in names]
 
 
 def untaught(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> list[StoredScene]:
@@ -108,7 +113,7 @@ def balanced(
     scenes: Sequence[StoredScene], count: int, chosen: Sequence[StoredScene], rng: np.random.Generator
 ) -> list[StoredScene]:
     """``count`` of the scenes, each a random one of those with the class that the choice so far has least of."""
-    left, picked = list(scenes), []
+    left, picked = [scene for scene in scenes if scene.tags], []
     seen = Counter(tag for scene in chosen for tag in scene.tags)
     while left and len(picked) < count:
         rarest = min({tag for scene in left for tag in scene.tags}, key=lambda tag: (seen[tag], tag))

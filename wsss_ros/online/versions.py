@@ -72,7 +72,13 @@ class Versions:
             _remove(leftover) if leftover.is_dir() else leftover.unlink()
         if not self._names():
             make(folder, FIRST, image, cloud, {"round": 0, "begun_with": [str(image), str(cloud)]})
-        self._current = self._newest_whole(self._read())
+        state = self._read()
+        self._current, history = self._newest_whole(state["history"])
+        self._state = {**state, "history": history}
+        try:
+            self._write(history, state["settled"])
+        except OSError as error:  # no reason not to start
+            log.warning("%s/current.json stays as it was: %s", folder, error)
 
     def current(self) -> Version:
         return self._current
@@ -83,33 +89,38 @@ class Versions:
         return list(self._state["history"])
 
     def use(self, name: str, settled: int) -> None:
-        """Promote a version by the decision of round ``settled``. Said again, that changes nothing."""
+        """Promote a version by the decision of round ``settled``. Said again, that changes nothing.
+
+        OSError: the disk does not take it, and nothing was changed.
+        """
         if settled > self._state["settled"]:
-            self._current = at(self.folder, name)
+            promoted = at(self.folder, name)
             self._write([*self.history, name], settled)
+            self._current = promoted
             self._prune()
 
     def rollback(self) -> str:
-        """Back to the version before that is still whole; returns its name. Raises BadInput where there is none."""
+        """Back to the version before that is still whole; returns its name. Raises BadInput where there is none.
+
+        OSError: the disk does not take it, and nothing was changed.
+        """
         before, history = self._current.name, self.history[:-1]
         if not history:
             raise BadInput(f"there is no version before {before}; nothing was changed")
-        self._current = self._newest_whole({**self._state, "history": history})
-        return self._current.name
+        found, history = self._newest_whole(history)
+        self._write(history, self._state["settled"])
+        self._current = found
+        return found.name
 
-    def _newest_whole(self, state: dict) -> Version:
-        """Of the history; it then ends there. Damaged versions drop out of it with a warning."""
-        history, faults = list(state["history"]), []
-        while history:
+    def _newest_whole(self, history: list[str]) -> tuple[Version, list[str]]:
+        """Of the history, and what is left of it: damaged versions drop out with a warning."""
+        faults = []
+        for count in range(len(history), 0, -1):
             try:
-                found = at(self.folder, history[-1])
+                return at(self.folder, history[count - 1]), history[:count]
             except BadInput as error:
                 log.warning("%s; trying the version before", error)
                 faults.append(str(error))
-                history.pop()
-            else:
-                self._write(history, state["settled"])
-                return found
         told = f"{self.folder}: no version can be used: {'; '.join(faults)}"
         raise BadInput(f"{told}; move the folder away to begin anew")
 
@@ -124,9 +135,10 @@ class Versions:
             return {"history": self._names(), "settled": 0}
 
     def _write(self, history: list[str], settled: int) -> None:
-        self._state = {"version": history[-1], "history": history, "settled": settled}
-        content = json.dumps(self._state).encode()
+        state = {"version": history[-1], "history": history, "settled": settled}
+        content = json.dumps(state).encode()
         replace(self.folder / "current.json", lambda file: file.write(content))
+        self._state = state  # last: what the disk refuses is not so
 
     def _prune(self) -> None:
         """Delete the oldest beyond ``keep``."""
