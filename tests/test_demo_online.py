@@ -1,13 +1,17 @@
 """``wsss demo-online`` at its smallest, with the real nodes: rooms, and a scene that has tags and no truth."""
 
 import json
-import os
 
 import pytest
+from typer.testing import CliRunner
 
 from wsss_ros.cli import demo_online
-from wsss_ros.cli.demo_online import Plan
+from wsss_ros.cli.demo_online import MOST_SEEDS, SEEDS, Plan
+from wsss_ros.cli.main import app
+from wsss_ros.cli.up import Children
 from wsss_ros.data import rooms
+from wsss_ros.node_set import Process
+from wsss_ros.types import BadInput
 
 TINY = Plan(rounds=1, rooms=3, tagged_frames=8, scored_rooms=2, scored_frames=6, base=6, steps=2)
 
@@ -54,5 +58,21 @@ def test_a_scene_without_truth_gives_pictures_of_every_version(out, tmp_path):
     assert told["before"]["new"]["images"] > 0 and "miou" not in json.dumps(told)
     for name in ("frames.png", "cloud.png"):
         assert (out / "scene" / name).read_bytes().startswith(b"\x89PNG")
-    versions = sorted(os.listdir(out / "scene/online/weights"))
-    assert "0000" in versions and ("0001" in versions) is told["promoted"]
+    (before, _), (after, files) = demo_online._proposed(out / "scene/online")
+    assert (before, after) == ("before", "after round 1" if told["promoted"] else "refused in round 1")
+    assert all(file.is_file() for file in files)
+
+
+def test_seeds_whose_tagged_rooms_would_be_the_scored_ones_are_refused():
+    result = CliRunner().invoke(app, ["demo-online", "--seeds", "0,10"])
+    assert result.exit_code and "wanted 0 to 9" in result.output + str(result.exception)
+    last = SEEDS["tagged"] + 100 * MOST_SEEDS
+    assert last + Plan.rounds * Plan.rooms <= SEEDS["new"]
+
+
+def test_a_node_that_has_ended_ends_the_run():
+    children = Children()
+    children.start(Process("trainer", module="wsss_ros.no_such_module"))
+    with pytest.raises(BadInput, match="trainer has ended"):
+        while True:
+            children.all_well()

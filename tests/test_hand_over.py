@@ -25,7 +25,7 @@ from wsss_ros.labels import LabelSpace  # noqa: E402
 from wsss_ros.nodes import conversions  # noqa: E402
 from wsss_ros.nodes.hand_over import HandOver  # noqa: E402
 from wsss_ros.nodes.health import Health  # noqa: E402
-from wsss_ros.types import Frame  # noqa: E402
+from wsss_ros.types import BadInput, Frame  # noqa: E402
 
 POINTS = {"width": 0.125, "centres": (256, 128, 64, 32), "neighbours": (16, 8, 8, 8)}
 CONFIGS = {
@@ -356,6 +356,9 @@ class FakeNode:
 
     def listen(self, *_, **__) -> None: ...
 
+    def every(self, period_s, function) -> None:
+        self.again = function
+
     def submit(self, kind, function, *arguments) -> None:
         self.jobs.append((function, arguments))
 
@@ -438,6 +441,34 @@ def test_a_stop_in_the_middle_of_a_load_lets_it_come_to_nothing(gated):
     gated.made.stop()
     gated.made.release()
     assert gated.node.destroyed and gated.made.current is None
+
+
+def test_a_failure_that_may_pass_is_tried_again(gated, monkeypatch):
+    load = gated.made._load
+    monkeypatch.setattr(gated.made, "_load", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
+    gated.say("a")
+    wait(lambda: gated.made.trouble)
+    assert "a: OutOfMemoryError: CUDA; old stays, it is tried again every 5 s" in gated.made.trouble
+    assert not gated.node.jobs and gated.node.health.dropped == {"new weights not loaded": 1}
+    gated.node.again()
+    wait(lambda: gated.node.health.dropped == {"new weights not loaded": 2})
+    gated.made._load = load
+    gated.gates["a"].set()
+    gated.node.again()
+    wait(lambda: gated.node.jobs)
+    gated.node.work()
+    assert gated.node.told == ["old", "a"] and not gated.made.trouble
+    gated.node.again()
+    assert gated.started == ["a"], "what is in use is not loaded again"
+
+
+def test_a_refused_file_is_not_tried_again(gated, monkeypatch):
+    monkeypatch.setattr(gated.made, "_load", lambda *_: (_ for _ in ()).throw(BadInput("no checkpoint")))
+    gated.say("a")
+    wait(lambda: gated.made.trouble)
+    gated.node.again()
+    time.sleep(0.2)
+    assert gated.node.health.dropped == {"new weights refused": 1} and "announce a sound file" in gated.made.trouble
 
 
 def test_the_old_network_is_let_go(gated):

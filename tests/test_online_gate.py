@@ -29,7 +29,8 @@ def every(value: float | None) -> dict:
 
 
 def test_a_fall_within_the_tolerance_passes_and_the_numbers_are_told():
-    promoted, why = judge({"new": {"image_tags": 0.8}}, {"new": {"image_tags": 0.78}}, 0.02)
+    before, after = ({"new": {"image_tags": value, "cloud_tags": 0.5}} for value in (0.8, 0.78))
+    promoted, why = judge(before, after, 0.02)
     assert promoted
     assert "tags from images on new 0.800 to 0.780" in why and "nothing held out of memory scenes" in why
 
@@ -57,6 +58,13 @@ def test_without_anything_measured_nothing_is_promoted(scores):
     assert not promoted and why.startswith("nothing that was held out could be scored")
 
 
+@pytest.mark.parametrize("measure", ["image_tags", "cloud_tags"])
+def test_a_network_that_nothing_was_scored_of_is_not_promoted(measure):
+    scores = {"new": {"image_tags": 0.8, "cloud_tags": 0.9, "agreement": 0.5} | {measure: None}}
+    promoted, why = judge(scores, scores, 1.0)
+    assert not promoted and why.startswith(f"no {MEASURES[measure]} could be scored")
+
+
 @given(SCORES, SCORES, TOLERANCE)
 def test_never_past_a_fall_or_nan(before, after, tolerance):
     promoted, why = judge(before, after, tolerance)
@@ -64,7 +72,8 @@ def test_never_past_a_fall_or_nan(before, after, tolerance):
     bad = [
         (old is None) != (new is None) or old is not None and not old - new <= tolerance + 1e-9 for old, new in pairs
     ]
-    assert promoted == (not any(bad) and any(old is not None for old, _ in pairs))
+    seen = [any(before.get(n, {}).get(m) is not None for n in SETS) for m in ("image_tags", "cloud_tags")]
+    assert promoted == (not any(bad) and all(seen))
     assert why
 
 

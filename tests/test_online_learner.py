@@ -13,6 +13,7 @@ from online_scenes import put, recipe, settings
 
 from wsss_ros import checkpoint, training
 from wsss_ros.config import OnlineConfig
+from wsss_ros.inference import SHIPPED
 from wsss_ros.online import learner, records, round
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.records import PLAN, Plan
@@ -119,6 +120,20 @@ def test_a_round_that_fails_leaves_the_weights(start, scene, end, why):
     if end != "reject":  # but asked for, they are tried again
         act(learning, "promote")
         assert learning.start_round() == 2 and until(learning.poll).promoted
+
+
+@pytest.mark.parametrize("end, keep, kept", [("reject", True, 2), ("reject", False, 0), ("promote", True, 0)])
+def test_what_a_refused_round_proposed_is_kept_where_that_is_wanted(start, scene, config, end, keep, kept):
+    learning = start(config.model_copy(update={"keep_refused": keep}))
+    scene(3)
+    files = records.candidate(learning.folder / "rounds/0001")
+    learning.start_round()
+    files[0].parent.mkdir()
+    for file in files:
+        file.write_text("weights")
+    act(learning, end)
+    until(learning.poll)
+    assert sum(file.exists() for file in files) == kept
 
 
 def test_the_first_scenes_wait_for_a_second_one(start, scene, config):
@@ -289,6 +304,15 @@ def test_a_disk_that_is_full_for_a_while_delays_a_decision(start, scene, monkeyp
     assert again.versions.current().name == "0001" and again.versions.history == ["0000", "0001"]
     again.rollback()
     assert again.versions.current().name == "0000"
+
+
+def test_other_weights_than_it_began_with_are_told(start, config, caplog):
+    start().close()
+    start().close()
+    assert "other weights" not in caplog.text
+    learning = start(config.model_copy(update={"image_weights": str(SHIPPED / "image.safetensors")}))
+    assert f"began with other weights than {SHIPPED / 'image.safetensors'} and " in caplog.text
+    assert learning.versions.current().name == "0000"
 
 
 def test_asking_how_it_stands_is_cheap(start, scene):

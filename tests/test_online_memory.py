@@ -230,8 +230,11 @@ def test_a_full_disk_leaves_the_log_as_it_was(tmp_path, monkeypatch):
 def test_of_a_finished_training_the_small_files_stay(tmp_path):
     run = tmp_path / "run"
     (run / "log").mkdir(parents=True)
-    for name in ("image.safetensors", "state.pt", "config.yaml", "curves.json", "log/events", ".state.pt.x.partial"):
+    gone = ("image.safetensors", "state.pt", "log/events", ".state.pt.x.partial")
+    for name in (*gone, "config.yaml", "curves.json", *records.CANDIDATE):
         (run / name).write_text("x")
+    records.tidy(tmp_path, records.CANDIDATE)
+    assert sorted(os.listdir(run)) == [*records.CANDIDATE, "config.yaml", "curves.json"]
     records.tidy(tmp_path)
     records.tidy(tmp_path / "nowhere")
     assert sorted(os.listdir(run)) == ["config.yaml", "curves.json"]

@@ -7,7 +7,8 @@ import torch
 from wsss_ros import checkpoint
 from wsss_ros.checkpoint import NetworkConfig
 from wsss_ros.online.records import RUN
-from wsss_ros.online.round import _average, _candidate
+from wsss_ros.online.records import candidate
+from wsss_ros.online.round import _average
 from wsss_ros.online.versions import Version
 
 CONFIGS = {
@@ -36,7 +37,7 @@ def test_the_candidate_is_a_share_of_the_way(tmp_path, labels):
     before, trained = saved(tmp_path / "old", labels, 0), saved(tmp_path / RUN, labels, 1)
     old = Version("0000", *(tmp_path / "old" / f"{kind}.safetensors" for kind in CONFIGS), {})
     _average(tmp_path, old, 0.25)
-    for kind, file in zip(CONFIGS, _candidate(tmp_path), strict=True):
+    for kind, file in zip(CONFIGS, candidate(tmp_path), strict=True):
         made = checkpoint.load(file, kind, labels)
         assert made.training == {"seed": 1, "new_share": 0.25}
         assert set(made.config.tag_log_odds) <= {0.0}, "what is likely comes from the few scenes of the round"
@@ -44,5 +45,5 @@ def test_the_candidate_is_a_share_of_the_way(tmp_path, labels):
             if value.is_floating_point():
                 torch.testing.assert_close(value, 0.75 * before[kind][name] + 0.25 * trained[kind][name])
     _average(tmp_path, old, 1.0)
-    versions = [checkpoint.load(file).version for file in _candidate(tmp_path)]
+    versions = [checkpoint.load(file).version for file in candidate(tmp_path)]
     assert versions == [checkpoint.load(tmp_path / RUN / f"{kind}.safetensors").version for kind in CONFIGS]

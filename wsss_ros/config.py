@@ -188,6 +188,7 @@ class OnlineConfig(StoreConfig):
     base: float = Field(1.0, ge=0, le=100, description="Scenes of the recipe's base set for each new one in a round.")
     tolerance: float = Field(0.03, ge=0, le=1, description="Held-out scores may fall by so much and no more.")
     spike: float = Field(5.0, gt=1, le=1000, description="A loss so many times its median so far ends the round.")
+    keep_refused: bool = Field(False, description="Keep what refused rounds proposed, in rounds/NUMBER/run.")
     keep_versions: int = Field(10, ge=2, le=1000, description="Weights kept for ~/rollback; older ones are deleted.")
     round_device: str = Field("auto", description="Device of the training: auto, cpu, cuda or cuda:N.")
     round_threads: int = Field(1, ge=0, le=256, description="CPU threads of the training; 0 leaves it to torch.")

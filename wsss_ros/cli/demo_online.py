@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,10 +21,13 @@ from typing import Annotated
 import typer
 import yaml
 
+from wsss_ros.types import BadInput
+
 SETS = ("new", "old")
 STYLE = "other"  # of data/room_style.py: kinds of rooms and palettes that no training sees
 TAGGED_EVERY = 2  # images of a tagged room
 SEEDS = {"tagged": 21_000, "new": 22_000, "old": 9_000, "base": 1_000}  # of rooms; a run's tagged rooms are 100 on
+MOST_SEEDS = 9  # the next one's tagged rooms would be the scored ones
 GAP_S, SILENCE_S = 2.2, 1.2  # between two tagged rooms, and what ends one
 PATIENCE_S = 420.0  # for a round to end
 
@@ -53,7 +56,10 @@ def demo_online(
     """Tag rooms of an unseen kind while they stream by, learn from them, and score every version of the weights."""
     from wsss_ros.cli.bench_ablation import numbers
 
-    run(out, Plan(rounds=rounds), numbers(seeds) or [0], scene, docs)
+    chosen = numbers(seeds) or [0]
+    if not all(0 <= seed <= MOST_SEEDS for seed in chosen):
+        raise BadInput(f"--seeds {seeds}: wanted 0 to {MOST_SEEDS}; each has tagged rooms of its own")
+    run(out, Plan(rounds=rounds), chosen, scene, docs)
 
 
 def run(out: Path, plan: Plan, seeds: Sequence[int], scene: Path | None = None, docs: Path | None = None) -> None:
@@ -128,11 +134,14 @@ def _run(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], scene
     with running() as children:
         for process in _nodes(_parameters(out, seed, plan, folders)):
             children.start(process)
-        _stream(out, plan, bags, console)
+        _stream(out, plan, bags, children.all_well, console)
 
 
-def _stream(out: Path, plan: Plan, bags: dict[str, Path], console) -> None:
-    """The untagged rooms once, then for each round the tagged ones, and the untagged ones during and after it."""
+def _stream(out: Path, plan: Plan, bags: dict[str, Path], all_well: Callable[[], None], console) -> None:
+    """The untagged rooms once, then for each round the tagged ones, and the untagged ones during and after it.
+
+    Raises BadInput where a node or a replay does not go on.
+    """
     rounds = out / "online" / "rounds.jsonl"
     untagged = [name for name in SETS if name in bags]
     _play(bags, untagged)
@@ -141,6 +150,7 @@ def _stream(out: Path, plan: Plan, bags: dict[str, Path], console) -> None:
         _play(bags, [f"tagged{number}"])
         while not _decisions(rounds, number) and time.monotonic() - began < PATIENCE_S:
             _play(bags, untagged[:1])  # the robot works on
+            all_well()
         if told := _decisions(rounds, number):
             what = "promoted" if told[-1]["promoted"] else "rejected"
             console.print(f"round {number}: {what}, {told[-1]['why']}", soft_wrap=True)
@@ -148,6 +158,7 @@ def _stream(out: Path, plan: Plan, bags: dict[str, Path], console) -> None:
             console.print(f"round {number}: no decision within {PATIENCE_S:.0f} s")
         time.sleep(3.0)  # the segmenters load what was promoted
         _play(bags, untagged)
+        all_well()
 
 
 def _decisions(rounds: Path, number: int) -> list[dict]:
@@ -167,6 +178,8 @@ def _play(bags: dict[str, Path], names: Sequence[str]) -> None:
         with running() as children:
             children.start(replay)
             children.wait()
+        if children.failed:
+            raise BadInput(f"{bags[name]} could not be played to its end; what the replay said is above")
 
 
 def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], console) -> dict[str, Path]:
@@ -206,7 +219,7 @@ def _bags_of(path: Path, out: Path, plan: Plan, console) -> dict[str, Path]:
 
 
 def _pictures(out: Path, path: Path) -> list[Path]:
-    """Frames and the cloud of the scene by every version of the weights, side by side."""
+    """Frames and the cloud of the scene, by the weights before the first round and by what each round proposed."""
     import numpy as np
 
     from wsss_ros import pictures
@@ -219,11 +232,11 @@ def _pictures(out: Path, path: Path) -> list[Path]:
     from wsss_ros.online.scores import fused
     from wsss_ros.types import Cloud
 
-    labels = scannet20()
-    scene, versions = open_scene(path, labels), sorted((out / "online" / "weights").glob("[0-9]*"))
-    images = [ImageSegmenter(version / "image.safetensors") for version in versions]
-    clouds = [CloudSegmenter(version / "point.safetensors") for version in versions]
-    titles, rows, seen = [f"weights {version.name}" for version in versions], [], set()
+    labels, scene = scannet20(), open_scene(path, scannet20())
+    titles, weights = zip(*_proposed(out / "online"), strict=True)
+    images = [ImageSegmenter(image) for image, _ in weights]
+    clouds = [CloudSegmenter(cloud) for _, cloud in weights]
+    rows, seen = [], set()
     for index in spread(len(scene), 8):
         rgb = scene.frame(index).rgb
         found = [segmenter(scene.frame(index))[0] for segmenter in images]
@@ -239,6 +252,23 @@ def _pictures(out: Path, path: Path) -> list[Path]:
     shown = {name for each in found for name in labels.present(each)}
     whole = pictures.sheet(["RGB", *titles], [row], pictures.legend(labels, sorted(shown), 646 * len(row)))
     return [pictures.save(frames, out / "frames.png"), pictures.save(whole, out / "cloud.png")]
+
+
+def _proposed(online: Path) -> list[tuple[str, tuple[Path, Path]]]:
+    """Titles and checkpoints: what was begun with, and what each round came to, promoted or refused."""
+    from wsss_ros.online.records import candidate
+    from wsss_ros.online.versions import FIRST, at
+
+    first = at(online / "weights", FIRST)
+    told = [("before", (first.image, first.cloud))]
+    for decision in _decisions(online / "rounds.jsonl", 1):
+        number = decision["round"]
+        if decision["promoted"]:
+            made = at(online / "weights", decision["version"])
+            told.append((f"after round {number}", (made.image, made.cloud)))
+        elif decision["before"]:
+            told.append((f"refused in round {number}", candidate(online / "rounds" / f"{number:04d}")))
+    return told
 
 
 def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]) -> Path:
@@ -259,6 +289,8 @@ def _parameters(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]]
         "recipe": str((out / "recipe.yaml").absolute()),
         "round_scenes": plan.rooms - 1,
         "steps": plan.steps,
+        "keep_refused": "new" not in folders,  # for the pictures
+        "keep_versions": max(2, plan.rounds + 1),  # the report and the pictures look at all of them
         "base": 6.0,
         "end_silence_s": SILENCE_S,
         "seed": seed,

@@ -97,6 +97,12 @@ class Children:
                     return
             time.sleep(0.05)
 
+    def all_well(self) -> None:
+        """Raises BadInput where one has ended, or had failed before."""
+        gone = [*(process.name for process in self._reap()), *self.failed]
+        if gone:
+            raise BadInput(f"{gone[0]} has ended; what it said last is above")
+
     def end(self) -> None:
         """End what still runs: SIGINT, SIGTERM, SIGKILL, each after some patience."""
         signals = signal.SIGINT, signal.SIGTERM, signal.SIGKILL

@@ -15,6 +15,7 @@ from wsss_ros.nodes.worker import Worker
 from wsss_ros.types import BadInput
 
 PATIENCE_S = 10.0  # that a load in hand gets to end when the node is deactivated
+RETRY_S = 5.0  # after a failure that may pass: a GPU whose memory a training has just now
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class HandOver:
     The newest announcement wins. It is loaded on a thread of its own by ``load(path, labels)``, with the running
     label space as the wanted one, and tried by ``dry_run(segmenter)``; both raise for what cannot be used. The swap is
     a job of the node's worker, and so between two frames. A refused file leaves the old network at work, and the
-    diagnostics say so until another announcement. The version in use is published on ``~/weights``, latched:
-    after the last frame of the version before it and ahead of its own first one.
+    diagnostics say so until another announcement; what failed for another reason is tried again. The version in use
+    is published on ``~/weights``, latched: after the last frame of the version before it and ahead of its own first one.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class HandOver:
         self.taken = 0
         self.trouble = ""
         self._load, self._dry_run = load, dry_run
-        self._wanted = ""
+        self._wanted = self._failed = ""
         self._loader = Worker(lambda _, function, arguments, __: function(*arguments), lambda _: None)
         # Not a lifecycle publisher: the version holds from configure on.
         self._versions = node.create_publisher(String, "~/weights", MAP)
@@ -61,10 +62,11 @@ class HandOver:
         """At activate: the newest announcement arrives now, if there was one."""
         self._loader.start()
         self.node.listen(String, self.topic, self.on_announced, MAP, "new weights", missed=lambda: False)
+        self.node.every(RETRY_S, self._try_again)
 
     def stop(self) -> None:
         """At deactivate: a load in hand comes to nothing; its file is announced again at the next activate."""
-        self._wanted = ""
+        self._wanted = self._failed = ""
         if not self._loader.stop(PATIENCE_S):
             self.node.get_logger().warning("new weights were still being loaded; they are left out")
 
@@ -80,14 +82,19 @@ class HandOver:
 
     def on_announced(self, message: String) -> None:
         self._wanted = message.data
-        self.trouble = ""
+        self.trouble = self._failed = ""
         if message.data != self.current.file:
             self._loader.put("weights", self._try, message.data)
+
+    def _try_again(self) -> None:
+        path, self._failed = self._failed, ""
+        if path and path == self._wanted:
+            self._loader.put("weights", self._try, path)
 
     # --- on the loader's thread ---
 
     def _try(self, path: str) -> None:
-        if path != self._wanted:
+        if path != self._wanted or path == self.current.file:
             return
         try:
             made = self._usable(path)
@@ -110,10 +117,15 @@ class HandOver:
     def _refuse(self, path: str, error: Exception) -> None:
         if path != self._wanted:
             return
-        known = isinstance(error, BadInput)
-        text = str(error) if known else f"{path}: {type(error).__name__}: {error}"
-        self.trouble = f"new weights refused: {text}; {self.current.segmenter.version} stays, announce a sound file"
-        self.node.health.drop("new weights refused")
+        version = self.current.segmenter.version
+        if isinstance(error, BadInput):
+            self.trouble = f"new weights refused: {error}; {version} stays, announce a sound file"
+            self.node.health.drop("new weights refused")
+        else:
+            self._failed = path
+            told = f"{path}: {type(error).__name__}: {error}"
+            self.trouble = f"new weights not loaded: {told}; {version} stays, it is tried again every {RETRY_S:g} s"
+            self.node.health.drop("new weights not loaded")
         self.node.get_logger().warning(self.trouble)
         _free_memory_of(self.current.segmenter.device)
 
@@ -125,6 +137,7 @@ class HandOver:
             return
         before = self.current.segmenter.version
         self.current = new
+        self.trouble = ""
         self.taken += 1
         self._tell()
         _free_memory_of(new.segmenter.device)

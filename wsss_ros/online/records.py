@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ log = logging.getLogger("wsss_ros")
 Record = TypeVar("Record")
 
 PLAN, DECISION, RUN = "plan.json", "decision.json", "run"
+CANDIDATE = "candidate_image.safetensors", "candidate_point.safetensors"  # in RUN
 SETS = ("new", "memory", "base")  # of held-out scenes
 
 
@@ -98,12 +100,17 @@ def _plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def tidy(folder: Path) -> None:
-    """Of a round's training only the small files stay: configuration, list of data, losses."""
+def candidate(folder: Path) -> tuple[Path, Path]:
+    """What the round in ``folder`` proposes, images and clouds."""
+    return folder / RUN / CANDIDATE[0], folder / RUN / CANDIDATE[1]
+
+
+def tidy(folder: Path, but: Sequence[str] = ()) -> None:
+    """Of a round's training only the small files stay: configuration, list of data, losses; and those named."""
     for entry in (folder / RUN).glob("*"):
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
-        elif entry.suffix not in (".json", ".yaml"):
+        elif entry.suffix not in (".json", ".yaml") and entry.name not in but:
             entry.unlink(missing_ok=True)
 
 

@@ -29,7 +29,7 @@ from wsss_ros.interruption import Interrupted
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.method import tag_priors
 from wsss_ros.online import gate, memory, plot, records, versions
-from wsss_ros.online.records import DECISION, PLAN, RUN, SETS, Decision, Plan, given_up
+from wsss_ros.online.records import DECISION, PLAN, RUN, SETS, Decision, Plan, candidate, given_up
 from wsss_ros.online.scores import Judge
 from wsss_ros.online.talk import UNFINISHED, LearnerGone, Talk, Told
 from wsss_ros.online.versions import Version
@@ -118,7 +118,7 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
     talk.doing("scoring")
     held_out = {name: _opened(root, recipe, name, plan.held_out[name], labels, talk) for name in SETS}
     priors = tag_priors(prepared.scenes, recipe.joint.tag_prior)
-    files = {"before": (old.image, old.cloud), "after": _candidate(folder)}
+    files = {"before": (old.image, old.cloud), "after": candidate(folder)}
     scores = {}
     for when, (image, cloud) in files.items():
         judge = Judge(
@@ -137,14 +137,10 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
         why += f"; nothing was held out before, so '{plan.held_back[0]}' is from now on"
     if promoted:
         told = {"round": plan.round, "begins_from": plan.begins_from, "scores": scores["after"], "why": why}
-        versions.make(root / "weights", f"{plan.round:04d}", *_candidate(folder), told)
+        versions.make(root / "weights", f"{plan.round:04d}", *candidate(folder), told)
     return Decision(
         plan.round, promoted, why, **scores, version=f"{plan.round:04d}" if promoted else plan.begins_from, more=more
     )
-
-
-def _candidate(folder: Path) -> tuple[Path, Path]:
-    return folder / RUN / "candidate_image.safetensors", folder / RUN / "candidate_point.safetensors"
 
 
 # --- scenes ---
@@ -270,7 +266,7 @@ def _average(folder: Path, old: Version, share: float) -> None:
     (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
     """
     trained = folder / RUN / "image.safetensors", folder / RUN / "point.safetensors"
-    for before, after, target in zip((old.image, old.cloud), trained, _candidate(folder), strict=True):
+    for before, after, target in zip((old.image, old.cloud), trained, candidate(folder), strict=True):
         made, began = checkpoint.load(after), checkpoint.load(before)
         known = began.network.state_dict()
         mixed = {

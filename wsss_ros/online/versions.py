@@ -155,6 +155,19 @@ class Versions:
         return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name.isdigit())
 
 
+def began_with(folder: Path) -> list[str]:
+    """Digests of a version's two files; of a damaged one none."""
+    try:
+        about = json.loads((folder / _ABOUT).read_text())
+        return [about["files"][name] for name in _FILES]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def digests(image: Path, cloud: Path) -> list[str]:
+    return [_digest(path) for path in (image, cloud)]
+
+
 def _fill(folder: Path, image: Path, cloud: Path, about: dict) -> None:
     """Both checkpoints and what is known of them, synced and read-only."""
     for source, name in zip((image, cloud), _FILES, strict=True):
