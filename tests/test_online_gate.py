@@ -11,14 +11,15 @@ from striped_scenes import StripedScene
 from torchmetrics.functional.classification import multilabel_ranking_average_precision
 
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.online.gate import MEASURES, judge
-from wsss_ros.online.records import SETS
+from wsss_ros.online.gate import MEASURES, best_so_far, judge
+from wsss_ros.online.records import SETS, Decision
 from wsss_ros.online.scores import Judge, agreed, tag_precision
 from wsss_ros.types import BadInput, Cloud
 
 VALUE = st.one_of(st.none(), st.just(math.nan), st.floats(0, 1))
 SCORES = st.dictionaries(st.sampled_from(SETS), st.fixed_dictionaries(dict.fromkeys(MEASURES, VALUE)))
 TOLERANCE = st.floats(0, 1)
+ALL = dict.fromkeys(MEASURES, 0.5)
 
 
 def every(value: float | None) -> dict:
@@ -56,6 +57,26 @@ def test_a_score_that_is_lost_rejects(value):
 def test_without_anything_measured_nothing_is_promoted(scores):
     promoted, why = judge(scores, scores, 1.0)
     assert not promoted and why.startswith("nothing that was held out could be scored")
+
+
+def decided(number: int, value: float, to: float, promoted: bool, scenes: list[str]) -> Decision:
+    more = {"held_out": {"new": [], "memory": [], "base": scenes}}
+    return Decision(number, promoted, "", {"base": {**ALL, "image_tags": value}}, {"base": {**ALL, "image_tags": to}},
+                    "0001", more)  # fmt: skip
+
+
+def test_small_falls_do_not_add_up():
+    """On the same scenes; of those no longer held out, and of what was refused, nothing is known."""
+    past = [decided(1, 0.8, 0.9, True, ["a", "b"]), decided(2, 0.9, 0.99, False, ["a", "b"])]
+    past += [decided(3, 0.95, 0.97, True, ["a"])]
+    best = best_so_far({"new": [], "base": ["a", "b"]}, past)
+    assert best == {"base": {**ALL, "image_tags": 0.9}}
+    before, after = ({"base": {**ALL, "image_tags": value}} for value in (0.86, 0.84))
+    assert judge(before, after, 0.03)[0] and judge(before, after, 0.03, best)[0]
+    after["base"]["image_tags"] = 0.835
+    promoted, why = judge(before, after, 0.03, best)
+    assert judge(before, after, 0.03)[0] and not promoted
+    assert why == "worse than the best so far by more than 0.06: tags from images on base 0.900 to 0.835"
 
 
 @pytest.mark.parametrize("measure", ["image_tags", "cloud_tags"])

@@ -186,7 +186,7 @@ class OnlineConfig(StoreConfig):
     steps: int = Field(150, ge=1, le=100_000, description="Steps of a round.")
     replay: float = Field(1.0, ge=0, le=100, description="Replayed scenes of the memory for each new one in a round.")
     base: float = Field(1.0, ge=0, le=100, description="Scenes of the recipe's base set for each new one in a round.")
-    tolerance: float = Field(0.03, ge=0, le=1, description="Held-out scores may fall by so much and no more.")
+    tolerance: float = Field(0.03, ge=0, le=1, description="Held-out scores may fall by so much; twice in all.")
     spike: float = Field(5.0, gt=1, le=1000, description="A loss so many times its median so far ends the round.")
     keep_refused: bool = Field(False, description="Keep what refused rounds proposed, in rounds/NUMBER/run.")
     keep_versions: int = Field(10, ge=2, le=1000, description="Weights kept for ~/rollback; older ones are deleted.")

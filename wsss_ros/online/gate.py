@@ -1,18 +1,22 @@
 """The gate: whether a candidate may replace the weights in use. A pure function of held-out scores."""
 
 import math
+from collections.abc import Sequence
 
-from wsss_ros.online.records import SETS
+from wsss_ros.online.records import SETS, Decision
 
 MEASURES = {"image_tags": "tags from images", "cloud_tags": "tags from clouds", "agreement": "agreement"}
 _ROUNDING = 1e-9
 
 
-def judge(before: dict[str, dict], after: dict[str, dict], tolerance: float) -> tuple[bool, str]:
+def judge(
+    before: dict[str, dict], after: dict[str, dict], tolerance: float, best: dict[str, dict] | None = None
+) -> tuple[bool, str]:
     """Promoted or not, and why, with the numbers. Scores are as in ``Decision``, higher is better.
 
     No score may fall by more than ``tolerance`` on any set, be lost, or be NaN. What could not be measured before
     (None: nothing of it was held out) is passed over; but the tag score of each network must be there on some set.
+    Nor may one fall by more than twice the tolerance below the ``best`` so far on the same scenes: small falls add up.
     """
     faults, fine, measured = [], [], set()
     for name in SETS:
@@ -27,11 +31,36 @@ def judge(before: dict[str, dict], after: dict[str, dict], tolerance: float) -> 
         return False, f"worse than before by more than {tolerance:g}: {'; '.join(faults)}"
     if not fine:
         return False, "nothing that was held out could be scored, so nothing speaks for the new weights"
+    if sunk := _sunk(best or {}, after, 2 * tolerance):
+        return False, f"worse than the best so far by more than {2 * tolerance:g}: {'; '.join(sunk)}"
     if unseen := [words for measure, words in MEASURES.items() if measure not in measured | {"agreement"}]:
         return False, f"no {' and no '.join(unseen)} could be scored; tag images, and scenes, of the next ones"
     passed_over = [name for name in ("new", "memory") if not any(f"on {name} " in told for told in fine)]
     missing = f"; nothing held out of {' and '.join(passed_over)} scenes" if passed_over else ""
     return True, f"no held-out score fell by more than {tolerance:g}: {'; '.join(fine)}{missing}"
+
+
+def best_so_far(held_out: dict[str, list[str]], past: Sequence[Decision]) -> dict[str, dict]:
+    """The highest scores of weights that were in use, by set and measure, where the same scenes were held out."""
+    best: dict[str, dict] = {}
+    for decision in past:
+        for name, scenes in held_out.items():
+            if scenes and decision.more.get("held_out", {}).get(name) == scenes:
+                for scores in (decision.before, decision.after if decision.promoted else {}):
+                    for measure, value in scores.get(name, {}).items():
+                        if measure in MEASURES and value is not None:
+                            own = best.setdefault(name, {})
+                            own[measure] = max(value, own.get(measure, value))
+    return best
+
+
+def _sunk(best: dict[str, dict], after: dict[str, dict], most: float) -> list[str]:
+    return [
+        f"{MEASURES[measure]} on {name} {_number(high)} to {_number(after[name][measure])}"
+        for name, scores in best.items()
+        for measure, high in scores.items()
+        if after.get(name, {}).get(measure) is not None and not _holds(high, after[name][measure], most)
+    ]
 
 
 def _holds(old: float | None, new: float | None, tolerance: float) -> bool:

@@ -131,7 +131,8 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
             talk.rest,
         )
         scores[when] = {name: judge.score(scenes) for name, scenes in held_out.items() if scenes}
-    promoted, why = gate.judge(scores["before"], scores["after"], config.tolerance)
+    best = gate.best_so_far(plan.held_out, records.Log(root / "rounds.jsonl").decisions)
+    promoted, why = gate.judge(scores["before"], scores["after"], config.tolerance, best)
     more = plan.told() | {"losses": losses, "left_out": dict(prepared.left_out)}
     if plan.held_back:
         why += f"; nothing was held out before, so '{plan.held_back[0]}' is from now on"
