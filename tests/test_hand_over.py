@@ -303,7 +303,7 @@ def test_deactivate_and_cleanup_in_the_middle_of_a_load(probe, start, versions):
         assert probe.transition(node, "deactivate")
         if number:
             assert probe.transition(node, "cleanup")
-            wait(lambda: probe.node.count_publishers(f"{node.path}/weights") == 0, 10, "its publisher is left")
+            wait(lambda: probe.node.count_publishers(f"{node.path}/weights") == 0, 30, "its publisher is left")
             assert probe.transition(node, "configure")
         assert probe.transition(node, "activate")
         in_use(probe, node, version)
