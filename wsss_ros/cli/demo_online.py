@@ -27,7 +27,7 @@ SETS = ("new", "old")
 STYLE = "other"  # of data/room_style.py: kinds of rooms and palettes that no training sees
 TAGGED_EVERY = 2  # images of a tagged room
 SEEDS = {"tagged": 21_000, "new": 22_000, "old": 9_000, "base": 1_000}  # of rooms; a run's tagged rooms are 100 on
-MOST_SEEDS = 9  # the next one's tagged rooms would be the scored ones
+MOST_SEEDS = 9  # the next one's tagged rooms would be the scored ones, as those of more than 20 rounds
 GAP_S, SILENCE_S = 2.2, 1.2  # between two tagged rooms, and what ends one
 PATIENCE_S = 420.0  # for a round to end
 
@@ -49,7 +49,7 @@ class Plan:
 def demo_online(
     out: Annotated[Path, typer.Option(help="Where rooms, bags, weights and scores go.")] = Path("out/demo_online"),
     seeds: Annotated[str, typer.Option(help="Runs, each with other tagged rooms and other chance.")] = "0",
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of learning in a run.")] = Plan.rounds,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds of learning in a run.")] = Plan.rounds,
     scene: Annotated[Path | None, typer.Option(help="A tagged scene of your own in place of rooms.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Write online.json, online.md and online.png here, too.")] = None,
 ) -> None:

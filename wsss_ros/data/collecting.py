@@ -159,10 +159,13 @@ class OpenScene:
             fused = self._voxels.frames
             self._voxels.add(frame)
             number, far = self._views.nearest(frame.world_from_camera)
+            mark = fingerprint(frame)
             kept = far > 1 and self._voxels.frames > fused and self.frames < self.config.max_frames
             if kept:
-                number, far = self._keep(frame), 0.0
+                number, far = self._keep(frame, mark), 0.0
             self._note(frame, number if far <= 1 else _NONE, far)
+            if len(self.seen) < REMEMBERED:
+                self.seen.add(mark)
             return kept
 
     def rest(self) -> None:
@@ -188,14 +191,14 @@ class OpenScene:
         if not self.writer.open:
             raise BadInput(f"{self.name}: {self.lost or 'the scene is finished'}; begin another")
 
-    def _keep(self, frame: Frame) -> int:
+    def _keep(self, frame: Frame, mark: int) -> int:
         try:
             number = self.writer.add(frame)
         except BadInput as error:
             self.lost = "" if self.writer.open else str(error)
             raise
         self._views.add(frame.world_from_camera)
-        self.fingerprints.append(fingerprint(frame))
+        self.fingerprints.append(mark)
         return number
 
     def _note(self, frame: Frame, number: int, far: float) -> None:
@@ -207,8 +210,6 @@ class OpenScene:
         self._rested = False
         self._last_ns, self.ended_ns = frame.stamp_ns, max(self.ended_ns, frame.stamp_ns)
         self._received.add(frame.stamp_ns, number, far)
-        if len(self.seen) < REMEMBERED:
-            self.seen.add(fingerprint(frame))
         if self.config.end_overlap and len(self._cells) < _MOST_CELLS:
             self._cells.update(_cells(frame, self.config.max_depth_m))
 

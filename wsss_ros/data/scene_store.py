@@ -28,6 +28,7 @@ __all__ = ["OpenScene", "SceneStore", "StoredScene", "least_missed"]
 
 ABOUT, TAGS = "scene.json", "tags.json"
 _LEAVING = ".let-go"  # ends the names of hidden folders of scenes that are being deleted
+_SAME_VIEWS = 2  # make a replay; one alone may be a simulated robot that begins at its dock again
 _BLOCK = 4096  # bytes; a small file takes as much on most disks
 _log = logging.getLogger("wsss_ros")
 
@@ -155,7 +156,7 @@ class SceneStore:
 
     def _again_of(self, scene: OpenScene) -> list[StoredScene]:
         """Of all views received, for another replay may keep other ones."""
-        return [stored for stored in self.scenes() if not stored.fingerprints.isdisjoint(scene.seen)]
+        return [stored for stored in self.scenes() if len(stored.fingerprints & scene.seen) >= _SAME_VIEWS]
 
     def _save(self, scene: OpenScene, why: str, again_of: Sequence[StoredScene]) -> None:
         number = 1 + max([*(each.number for each in self.scenes()), *self._gone.values()], default=0)

@@ -1,6 +1,5 @@
 """Which views make a scene and which tags belong to it: a stream in, tagged scenes in the store out."""
 
-import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -151,15 +150,22 @@ class Collector:
 
     def _attach_last(self, next_ns: int | None) -> None:
         """Tags that still wait and are about a view of the scene that ends, and not rather about the next one."""
-        for tag in self.waiting[:] if self._newest_ns is not None else ():
-            if tag.stamp_ns is None:
-                continue
-            ahead_ns = tag.stamp_ns - self._newest_ns
-            next_is_nearer = next_ns is not None and abs(next_ns - tag.stamp_ns) < ahead_ns
-            if ahead_ns <= self.config.tag_tolerance_s * 1e9 and not next_is_nearer:
-                with contextlib.suppress(BadInput):  # ``settle`` says why
+        waiting, self.waiting = self.waiting, []
+        for tag in waiting:
+            try:
+                if not self._is_about_last(tag, next_ns):
+                    self.waiting.append(tag)
+                else:
                     self._attach(tag)
-                    self.waiting.remove(tag)
+            except BadInput:  # ``settle`` says why
+                self.waiting.append(tag)
+
+    def _is_about_last(self, tag: Tag, next_ns: int | None) -> bool:
+        if self._newest_ns is None or tag.stamp_ns is None:
+            return False
+        ahead_ns = tag.stamp_ns - self._newest_ns
+        next_is_nearer = next_ns is not None and abs(next_ns - tag.stamp_ns) < ahead_ns
+        return ahead_ns <= self.config.tag_tolerance_s * 1e9 and not next_is_nearer
 
     def _add(self, frame: Frame) -> None:
         """Raises BadInput for a view that cannot be used, and for a full disk, which ends the scene."""

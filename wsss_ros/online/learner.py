@@ -21,7 +21,7 @@ from wsss_ros.labels import LabelSpace, named
 from wsss_ros.online import memory, records
 from wsss_ros.online.records import DECISION, PLAN, Decision, Log, Plan
 from wsss_ros.online.talk import UNFINISHED, Told
-from wsss_ros.online.versions import FIRST, Versions, began_with, digests
+from wsss_ros.online.versions import Versions
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -93,15 +93,9 @@ class Learner:
         """Checked here: a wrong file shows at the start, not in a round."""
         given = {"image": self.config.image_weights, "point": self.config.cloud_weights}
         paths = {kind: Path(path or SHIPPED / f"{kind}.safetensors") for kind, path in given.items()}
-        began = self.folder / "weights" / FIRST
-        if not any(began.parent.glob("[0-9]*")):
+        if not any((self.folder / "weights").glob("[0-9]*")):
             for kind, path in paths.items():
                 checkpoint.load(path, kind, self.labels)
-        elif began.is_dir() and began_with(began) != digests(*paths.values()):
-            log.warning(
-                "%s began with other weights than %s, and goes on with its own; for these, give another folder",
-                *(self.folder, " and ".join(map(str, paths.values()))),
-            )
         return paths["image"], paths["point"]
 
     def _take_up(self, folder: Path) -> None:

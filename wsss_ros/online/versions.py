@@ -72,6 +72,9 @@ class Versions:
             _remove(leftover) if leftover.is_dir() else leftover.unlink()
         if not self._names():
             make(folder, FIRST, image, cloud, {"round": 0, "begun_with": [str(image), str(cloud)]})
+        elif (folder / FIRST).is_dir() and not self._began_with(image, cloud):
+            told = "%s began with other weights than %s and %s and goes on with its own; for these give another folder"
+            log.warning(told, folder.parent, image, cloud)
         state = self._read()
         self._current, history = self._newest_whole(state["history"])
         self._state = {**state, "history": history}
@@ -79,6 +82,13 @@ class Versions:
             self._write(history, state["settled"])
         except OSError as error:  # no reason not to start
             log.warning("%s/current.json stays as it was: %s", folder, error)
+
+    def _began_with(self, *files: Path) -> bool:
+        try:
+            digests = at(self.folder, FIRST).about["files"].values()
+            return [_digest(file) for file in files] == list(digests)
+        except (BadInput, OSError):  # damaged, or gone since
+            return False
 
     def current(self) -> Version:
         return self._current
@@ -153,19 +163,6 @@ class Versions:
 
     def _names(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name.isdigit())
-
-
-def began_with(folder: Path) -> list[str]:
-    """Digests of a version's two files; of a damaged one none."""
-    try:
-        about = json.loads((folder / _ABOUT).read_text())
-        return [about["files"][name] for name in _FILES]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-def digests(image: Path, cloud: Path) -> list[str]:
-    return [_digest(path) for path in (image, cloud)]
 
 
 def _fill(folder: Path, image: Path, cloud: Path, about: dict) -> None:
