@@ -25,7 +25,7 @@ setup(
     maintainer_email="maintainers@wsss-ros.invalid",
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["weights/*.safetensors", "page/*"]},
+    package_data={NAME: ["weights/*.safetensors", "tag_page/static/*"]},
     zip_safe=False,
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

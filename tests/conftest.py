@@ -13,6 +13,7 @@ install_import_hook("wsss_ros", "beartype.beartype(conf=beartype.BeartypeConf(is
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+from support.paths import SHARED  # noqa: E402
 
 from wsss_ros.labels import LabelSpace, scannet20  # noqa: E402
 
@@ -29,7 +30,7 @@ def labels() -> LabelSpace:
 @pytest.fixture(scope="session")
 def kitchen() -> Path:
     """100 real posed RGB-D frames, beside the checkout on machines that have them."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "kitchen"
+    folder = SHARED / "kitchen"
     if not folder.is_dir():
         pytest.skip(f"no kitchen frames: {folder} is absent")
     return folder

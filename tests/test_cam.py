@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_losses import class_balance
+from reference.losses import class_balance
 
 from wsss_ros import cam
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from wsss_ros import checkpoint, geometry
-from wsss_ros.checkpoint import Checkpoint, NetworkConfig
+from wsss_ros import geometry
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
+from wsss_ros.networks import checkpoint
+from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
 from wsss_ros.types import BadInput, Cloud, Frame
 
 LIGHT_CLOUD = {"width": 0.125, "centres": (256, 128, 64, 32), "neighbours": (16, 8, 8, 8)}
@@ -13,7 +14,7 @@ LIGHT_CLOUD = {"width": 0.125, "centres": (256, 128, 64, 32), "neighbours": (16,
 
 def tiny(labels, kind: str, **fields) -> Checkpoint:
     torch.manual_seed(0)
-    defaults = {"image": ("resnet", {"width": 0.125}), "point": ("pointnet2", LIGHT_CLOUD)}[kind]
+    defaults = {"image": ("resnet", {"width": 0.125}), "cloud": ("pointnet2", LIGHT_CLOUD)}[kind]
     config = NetworkConfig(kind, *defaults, **fields)
     return Checkpoint(config.build(labels), config, labels, {}, "tiny")
 
@@ -25,7 +26,7 @@ def image_segmenter(labels):
 
 @pytest.fixture(scope="module")
 def cloud_segmenter(labels):
-    return CloudSegmenter(tiny(labels, "point", inputs=("color",)), "cpu", "float32", points=2000)
+    return CloudSegmenter(tiny(labels, "cloud", inputs=("color",)), "cpu", "float32", points=2000)
 
 
 def noise(height: int, width: int) -> Frame:
@@ -107,7 +108,7 @@ def test_the_same_cloud_gets_the_same_labels(cloud_segmenter):
 
 def test_up_turns_the_cloud_upright(labels):
     """A network that reads height gives a lying cloud the labels of the standing one, told which way is up."""
-    segmenter = CloudSegmenter(tiny(labels, "point", inputs=("height",)), "cpu")
+    segmenter = CloudSegmenter(tiny(labels, "cloud", inputs=("height",)), "cpu")
     standing = Cloud(cloud_of(1000).xyz)
     lying = Cloud((standing.xyz @ geometry.upright(np.array([1.0, 0.0, 0.0]))).astype(np.float32))  # z became x
     expected = segmenter(standing)[1]
@@ -142,7 +143,7 @@ def test_missing_colours_are_named(cloud_segmenter):
 
 
 def test_a_network_without_colours_needs_none(labels):
-    segmenter = CloudSegmenter(tiny(labels, "point", inputs=()), "cpu")
+    segmenter = CloudSegmenter(tiny(labels, "cloud", inputs=()), "cpu")
     assert segmenter(Cloud(cloud_of(50).xyz))[0].shape == (50,)
 
 

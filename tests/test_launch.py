@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import rclpy
 import rclpy.node
+from support.paths import ROOT
 
 from wsss_ros import node_set
 from wsss_ros.types import BadInput
 
-ROOT = Path(__file__).resolve().parents[1]
 TOPICS = ["color/image_raw", "color/image_raw/compressed", "color/camera_info", "depth/image_rect", "pose", "cloud"]
 
 CASES = {

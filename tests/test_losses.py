@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_losses import image_to_point_loss, point_to_image_loss
+from reference.losses import image_to_point_loss, point_to_image_loss
 
 from wsss_ros import losses
 

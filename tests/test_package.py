@@ -12,12 +12,12 @@ import pytest
 import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from support.paths import ROOT
 
 import wsss_ros
 from wsss_ros import config, node_set
 from wsss_ros.node_set import environment
 
-ROOT = Path(__file__).resolve().parents[1]
 # Where the name of the import is not the name of the distribution.
 DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml", "open3d": "open3d-cpu", "backports": "backports.zstd"}
 NEWER_STDLIB = {"compression"}

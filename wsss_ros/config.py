@@ -5,23 +5,42 @@ and command-line help are all derived from them.
 """
 
 import difflib
+import functools
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wsss_ros.types import BadInput
 
 Model = TypeVar("Model", bound="Config")
-KINDS = ("image", "point")  # of networks
+log = logging.getLogger("wsss_ros")
+KINDS = ("image", "cloud")  # of networks
 
 
 class Config(BaseModel):
     """Base of all configuration: frozen, and without room for a misspelt key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[dict[str, str]] = {}  # previous name of a key -> its name now
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_previous_names(cls, values: Any) -> Any:
+        """Keys under their previous names are read, with one warning for each name."""
+        if not isinstance(values, dict) or not cls.renamed.keys() & values.keys():
+            return values
+        for old in cls.renamed.keys() & values.keys():
+            _warn_once(old, cls.renamed[old])
+        return {cls.renamed.get(key, key): value for key, value in values.items()}
+
+
+@functools.cache
+def _warn_once(old: str, new: str) -> None:
+    log.warning("the key '%s' is now '%s'; the previous name is still read", old, new)
 
 
 def build(model: type[Model], values: dict, source: str = "configuration") -> Model:
@@ -180,7 +199,7 @@ class OnlineConfig(StoreConfig):
     folder: str = Field("~/.wsss_ros/online", description="Scenes, rounds and weights; one learner at a time.")
     recipe: str = Field("config/online.yaml", description="Networks, optimisers and losses of a round.")
     image_weights: str = Field("", description="Image checkpoint to begin with; empty for the one that ships.")
-    cloud_weights: str = Field("", description="Point checkpoint to begin with; empty for the one that ships.")
+    cloud_weights: str = Field("", description="Cloud checkpoint to begin with; empty for the one that ships.")
     round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train.")
     held_out_every: int = Field(4, ge=2, le=100, description="Every n-th scene is never trained on, for the gate.")
     steps: int = Field(150, ge=1, le=100_000, description="Steps of a round.")
@@ -287,8 +306,8 @@ class ImageNetworkConfig(Config):
     augment: ImageAugment = ImageAugment()
 
 
-class PointNetworkConfig(Config):
-    network: str = Field("pointnet2", description="Point network by name.")
+class CloudNetworkConfig(Config):
+    network: str = Field("pointnet2", description="Cloud network by name.")
     options: dict = Field(default_factory=dict, description="Its options.")
     inputs: tuple[str, ...] = Field(("color",), description="Inputs beside xyz: color, height.")
     weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
@@ -315,10 +334,12 @@ class OptimiserConfig(Config):
 class PhaseConfig(Config):
     """One phase of training. A network trains in it where it has an optimiser."""
 
+    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
+
     epochs: int = Field(ge=1, description="Passes over the samples: images, clouds, or clouds with images of each.")
     batch: int = Field(16, ge=1, description="Samples of one step, over all devices.")
     image: OptimiserConfig | None = Field(None, description="Optimiser of the image network.")
-    point: OptimiserConfig | None = Field(None, description="Optimiser of the point network.")
+    cloud: OptimiserConfig | None = Field(None, description="Optimiser of the cloud network.")
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -426,6 +447,8 @@ class ExportConfig(Config):
 class TrainConfig(Config):
     """A training run: networks, data, and the phases one after the other."""
 
+    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
+
     output: str = Field(description="Folder of this run: weights, resolved config, scores, curves.")
     labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
     seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
@@ -436,7 +459,7 @@ class TrainConfig(Config):
     save_every_s: float = Field(300.0, ge=0, description="Time between two states to resume from; 0 after each step.")
     data: DataConfig
     image: ImageNetworkConfig | None = None
-    point: PointNetworkConfig | None = None
+    cloud: CloudNetworkConfig | None = None
     phases: tuple[Phase, ...]
     export: ExportConfig | None = None
 
@@ -444,10 +467,12 @@ class TrainConfig(Config):
 class OnlineRecipe(Config):
     """How a round of online learning trains. ``joint.epochs`` and ``joint.warmup_epochs`` give way to ``steps``."""
 
+    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
+
     labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
     image: ImageNetworkConfig
-    point: PointNetworkConfig
+    cloud: CloudNetworkConfig
     joint: JointPhase
     base: SceneSetConfig | None = Field(None, description="Tagged scenes of old, mixed into every round.")
     base_held_out: SceneSetConfig | None = Field(None, description="Tagged scenes of old that the gate scores on.")
@@ -472,6 +497,8 @@ class PretrainConfig(Config):
 class AblationConfig(Config):
     """The rows of the paper's Table 2: one phase one a seed, from which every row's joint phase starts."""
 
+    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
+
     output: str = Field(description="Folder of all runs, one below the other.")
     results: str = Field("docs/results", description="Path of .json and .md and start of the names of their pictures.")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Of weights, order and augmentation.")
@@ -482,7 +509,7 @@ class AblationConfig(Config):
     data: DataConfig
     other: SceneSetConfig | None = Field(None, description="Scenes of another style, which are only scored.")
     image: ImageNetworkConfig
-    point: PointNetworkConfig
+    cloud: CloudNetworkConfig
     pretrain: PretrainConfig | None = None
     classify: tuple[ClassifyPhase, ...] = Field(min_length=1, description="Phase one, shared by all rows of a seed.")
     joint: JointPhase = Field(description="Phase two with both losses; rows leave parts of it out.")

@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from wsss_ros import cam, checkpoint, geometry, neighbors
-from wsss_ros.checkpoint import Checkpoint
+from wsss_ros import cam, geometry
+from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.networks import checkpoint
+from wsss_ros.networks.checkpoint import Checkpoint
 from wsss_ros.networks.classifier import image_mean, normalise_images, point_features
 from wsss_ros.types import BadInput, Cloud, Frame
 
@@ -117,7 +119,7 @@ class CloudSegmenter(_Segmenter):
     class scores of its three nearest, weighted by inverse distance.
     """
 
-    kind = "point"
+    kind = "cloud"
 
     def __init__(
         self,
@@ -152,7 +154,7 @@ class CloudSegmenter(_Segmenter):
             raise BadInput(f"a cloud of {len(cloud)} points, none of them finite, has nothing to segment")
         if self.needs_color and cloud.rgb is None:
             raise BadInput(
-                "the cloud has no colours and this point network needs them; publish a cloud with an 'rgb' field, "
+                "the cloud has no colours and this cloud network needs them; publish a cloud with an 'rgb' field, "
                 "or load weights trained with 'inputs: [height]'"
             )
         labels = np.full(len(cloud), UNLABELLED, np.uint8)

@@ -30,7 +30,7 @@ class Arguments(Config):
     loop: bool | None = Field(None, description="Start the replay over at its end.")
     device: str | None = Field(None, description="auto, cpu, cuda or cuda:N, for both networks.")
     image_weights: str | None = Field(None, description="Checkpoint of the image network; else the one that ships.")
-    cloud_weights: str | None = Field(None, description="Checkpoint of the point network; else the one that ships.")
+    cloud_weights: str | None = Field(None, description="Checkpoint of the cloud network; else the one that ships.")
     params_file: str = Field("", description="Parameters of all nodes; empty for config/segment.yaml.")
     namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
     rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")

@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from wsss_ros import pictures
 from wsss_ros.ablation.rows import ROWS, run_of
 from wsss_ros.config import AblationConfig
-from wsss_ros.data import open_scenes
-from wsss_ros.data.prepared import spread
+from wsss_ros.evaluation import pictures
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, named
+from wsss_ros.samples.prepared import spread
+from wsss_ros.scenes import open_scenes
 from wsss_ros.types import Scene
 
 SHOWN = {"2d": ("cls", "3d_to_2d", "both"), "3d": ("cls", "2d_to_3d", "both")}
@@ -73,8 +73,8 @@ def _image_rows(
 def _cloud_rows(
     settings: AblationConfig, seed: int, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
 ) -> list[list[np.ndarray]]:
-    points = settings.point.augment.points
-    weights = _weights(settings, seed, "3d", "point")
+    points = settings.cloud.augment.points
+    weights = _weights(settings, seed, "3d", "cloud")
     segmenters = [CloudSegmenter(path, settings.device, points=points) for path in weights]
     rows = []
     for scene in scenes:

@@ -140,7 +140,7 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
         f"Then every row: {_phase(settings.joint)}; warm-up without the 3D-to-2D loss: "
         f"{settings.joint.warmup_epochs} epochs.",
         f"- Networks: {_network(settings.image)} on {settings.image.augment.crop} px crops; "
-        f"{_network(settings.point)} on {settings.point.augment.points:,} points.",
+        f"{_network(settings.cloud)} on {settings.cloud.augment.points:,} points.",
         f"- Joint losses: eq. 7 weighs {settings.joint.image_to_point:g}, eq. 11 {settings.joint.point_to_image:g}; "
         f"options beyond the paper: {_beyond(settings.joint)}.",
         f"- Scenes: train {_scenes(data.train)}, {data.frames_per_scene or 'all'} frames each; "
@@ -181,7 +181,7 @@ def _phase(phase: PhaseConfig) -> str:
         parts.append(f"close-ups in {closeups.scenes} rooms of their own (seeds from {closeups.seed})")
     if isinstance(phase, PairedPhase):
         parts.append(f"{phase.images_per_cloud} image{'s' * (phase.images_per_cloud > 1)} a cloud")
-    for kind in ("image", "point"):
+    for kind in ("image", "cloud"):
         if (optimiser := getattr(phase, kind)) is not None:
             head = f", head x{optimiser.head_lr:g}" * (optimiser.head_lr != 1)
             parts.append(f"{kind} network {optimiser.name} {optimiser.lr:g} ({optimiser.schedule}{head})")

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros import checkpoint
 from wsss_ros.ablation.rows import ROWS, Run, run_of, scene_sets
 from wsss_ros.ablation.runs import finished
 from wsss_ros.config import AblationConfig
+from wsss_ros.networks import checkpoint
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
 
-DOMAINS = {"2d": "image", "3d": "point"}
+DOMAINS = {"2d": "image", "3d": "cloud"}
 # The order in which the paper's Tables 2 (ScanNet val) and 4 (S3DIS) print rows, and their mIoU in percent.
 PAPER: dict[str, dict[str, dict[str, float]]] = {
     "val": {

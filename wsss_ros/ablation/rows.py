@@ -80,14 +80,14 @@ def phase_of(row: str, joint: JointPhase) -> PhaseConfig:
 def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
     """The training run's own configuration. It scores nothing itself: every run is scored on all sets afterwards."""
     data = settings.data.model_copy(update={"val": None, "val_frames_per_scene": 0})
-    image, point = settings.image, settings.point
+    image, cloud = settings.image, settings.cloud
     if run.row == PRETRAIN:
         phases = settings.pretrain.phases
         data = data.model_copy(update={"train": settings.pretrain.data or settings.data.train})
-        image, point = (_where_trained(kind, getattr(settings, kind), phases) for kind in KINDS)
+        image, cloud = (_where_trained(kind, getattr(settings, kind), phases) for kind in KINDS)
     else:
         phases = settings.classify if run.row == PHASE_ONE else (phase_of(run.row, settings.joint),)
-        image, point = (_starting_from(run, kind, settings) for kind in KINDS)
+        image, cloud = (_starting_from(run, kind, settings) for kind in KINDS)
     return TrainConfig(
         output=str(Path(settings.output) / run.name),
         labels=settings.labels,
@@ -97,7 +97,7 @@ def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
         save_every_s=settings.save_every_s,
         data=data,
         image=image,
-        point=point,
+        cloud=cloud,
         phases=phases,
     )
 

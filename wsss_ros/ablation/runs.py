@@ -22,15 +22,18 @@ from pathlib import Path
 import torch
 import yaml
 
-from wsss_ros import checkpoint, config, evaluation, training
+from wsss_ros import config
 from wsss_ros.ablation.rows import PRETRAIN, ROWS, Run, runs, scene_sets, start_weights, training_of
 from wsss_ros.config import AblationConfig, SceneSetConfig
-from wsss_ros.data import open_scenes
-from wsss_ros.data.prepared import prepare
+from wsss_ros.evaluation import offline
 from wsss_ros.files import replace
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
 from wsss_ros.labels import named
-from wsss_ros.run_folder import RunFolder
+from wsss_ros.networks import checkpoint
+from wsss_ros.samples.prepared import prepare
+from wsss_ros.scenes import open_scenes
+from wsss_ros.training import run as training
+from wsss_ros.training.folder import RunFolder
 from wsss_ros.types import BadInput
 
 _TOLD_EVERY_S, _KEPT_EVERY_S, _PATIENCE_S = 0.5, 5.0, 120.0
@@ -247,7 +250,7 @@ def _scored(folder: Path, name: str, run: Run, settings: AblationConfig) -> bool
 
 
 def _asked(chosen: SceneSetConfig, settings: AblationConfig) -> dict:
-    frames, points = settings.data.val_frames_per_scene, settings.point.augment.points
+    frames, points = settings.data.val_frames_per_scene, settings.cloud.augment.points
     return {"scenes": chosen.model_dump(mode="json"), "frames_per_scene": frames, "points": points}
 
 
@@ -255,11 +258,11 @@ def _score(folder: Path, chosen: SceneSetConfig, settings: AblationConfig) -> di
     labels = named(settings.labels)
     scenes, _ = open_scenes(chosen, labels)
     images = ImageSegmenter(folder / "image.safetensors", settings.device)
-    clouds = CloudSegmenter(folder / "point.safetensors", settings.device, points=settings.point.augment.points)
+    clouds = CloudSegmenter(folder / "cloud.safetensors", settings.device, points=settings.cloud.augment.points)
     return {
         "asked": _asked(chosen, settings),
-        "image": evaluation.score_images(images, scenes, labels, settings.data.val_frames_per_scene).compute(),
-        "point": evaluation.score_clouds(clouds, scenes, labels).compute(),
+        "image": offline.score_images(images, scenes, labels, settings.data.val_frames_per_scene).compute(),
+        "cloud": offline.score_clouds(clouds, scenes, labels).compute(),
     }
 
 

@@ -24,10 +24,10 @@ def bag(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from wsss_ros.bags.bag import Bag, BagConfig, write
     from wsss_ros.config import build
-    from wsss_ros.data import open_scene
-    from wsss_ros.data.bag import Bag, BagConfig, write
     from wsss_ros.labels import scannet20
+    from wsss_ros.scenes import open_scene
 
     options = dict(compressed=compressed, depth=depth, namespace=namespace, frames=frames, every=every)
     config = build(BagConfig, options | dict(cloud_every=cloud_every, up=up, rate_hz=rate), "wsss bag")

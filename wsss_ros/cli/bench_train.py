@@ -14,7 +14,7 @@ import typer
 
 _DEFAULT = Path("config/joint_rooms.yaml")
 _WARM_UP = 2  # steps that compile kernels and fill caches
-_PARTS = ("data", "image network", "point network", "losses", "backward and optimisers")
+_PARTS = ("data", "image network", "cloud network", "losses", "backward and optimisers")
 
 _ADAM = {"name": "adam", "lr": 0.001}
 # Pairs to measure without a configuration, at the sizes they are trained at.
@@ -24,17 +24,17 @@ PAIRS = {
             "options": {"depth": 18, "width": 0.5, "stride": 16},
             "augment": {"long_side": [144, 256], "crop": 128},
         },
-        "point": {
+        "cloud": {
             "options": {"width": 0.5, "centres": [1024, 512, 256, 128], "neighbours": [32, 16, 16, 16]},
             "inputs": ["color", "height"],
             "augment": {"points": 8000},
         },
-        "phases": [{"method": "joint", "epochs": 1, "batch": 8, "image": _ADAM, "point": _ADAM}],
+        "phases": [{"method": "joint", "epochs": 1, "batch": 8, "image": _ADAM, "cloud": _ADAM}],
     },
     "paper": {
         "image": {"network": "resnet38", "options": {}},
-        "point": {"options": {}},
-        "phases": [{"method": "joint", "epochs": 1, "batch": 16, "image": _ADAM, "point": _ADAM}],
+        "cloud": {"options": {}},
+        "phases": [{"method": "joint", "epochs": 1, "batch": 16, "image": _ADAM, "cloud": _ADAM}],
     },
 }
 
@@ -81,7 +81,7 @@ def _settings(config: Path, network: str, checkpointing: bool, **told):
         path = configuration.share(str(config)) if config == _DEFAULT and not config.exists() else config
         source, values = str(path), configuration.load(TrainConfig, path).model_dump()
     values["phases"] = [phase for phase in values["phases"] if phase["method"] == "joint"][-1:]
-    if not values["phases"] or not values.get("image") or not values.get("point"):
+    if not values["phases"] or not values.get("image") or not values.get("cloud"):
         raise BadInput(f"{source}: has no joint phase with both networks; give one that has, or --network light")
     _change(values, checkpointing, **told)
     settings = configuration.build(TrainConfig, values, source)
@@ -92,12 +92,12 @@ def _settings(config: Path, network: str, checkpointing: bool, **told):
 def _change(values: dict, checkpointing: bool, image_size: int, points: int, batch: int, device: str, precision: str):
     """Write what was said on the command line over a configuration's values."""
     values["image"] = {**values["image"], "augment": dict(values["image"].get("augment", {}))}
-    values["point"] = {**values["point"], "augment": dict(values["point"].get("augment", {}))}
+    values["cloud"] = {**values["cloud"], "augment": dict(values["cloud"].get("augment", {}))}
     values["phases"] = [dict(values["phases"][0])]
     if image_size:
         values["image"]["augment"] |= {"crop": image_size, "long_side": (image_size, 2 * image_size)}
     if points:
-        values["point"]["augment"]["points"] = points
+        values["cloud"]["augment"]["points"] = points
     if batch:
         values["phases"][0]["batch"] = batch
     if checkpointing:
@@ -115,31 +115,32 @@ def measure_steps(settings, steps: int, made_up: bool = False):
     """
     import torch
 
-    from wsss_ros import devices, network_files, optimisers, training
-    from wsss_ros.data.samples import PairSamples
     from wsss_ros.labels import named
+    from wsss_ros.samples.samples import PairSamples
+    from wsss_ros.training import network_files, optimisers, processes
+    from wsss_ros.training import run as training
 
     phase, labels = settings.phases[0], named(settings.labels)
     scenes, where = _scenes(settings, labels, made_up)
     samples = PairSamples(
         scenes,
         settings.image.augment,
-        settings.point.augment,
+        settings.cloud.augment,
         settings.data.visibility_m,
         phase.max_links,
         images=phase.images_per_cloud,
     )
-    device_type = devices.device_named(settings.device).type
+    device_type = processes.device_named(settings.device).type
     scaler = torch.amp.GradScaler(device_type, enabled=settings.precision == "float16")
-    fabric, clock = devices.start(settings, scaler), _Clock(device_type)
+    fabric, clock = processes.start(settings, scaler), _Clock(device_type)
     nets, chosen = {}, []
-    for kind in ("image", "point"):
+    for kind in ("image", "cloud"):
         network = network_files.begin(settings, kind, labels)
         clock.watch(network, f"{kind} network")
-        nets[kind] = devices.wrap(fabric, network, getattr(phase, kind))
+        nets[kind] = processes.wrap(fabric, network, getattr(phase, kind))
         if getattr(phase, kind) is not None:
             chosen.append(optimisers.build(network, getattr(phase, kind)))
-    method = training.METHODS["joint"](nets, settings.point.inputs, phase)
+    method = training.METHODS["joint"](nets, settings.cloud.inputs, phase)
     method.prepare(scenes, phase.warmup_epochs)  # past the warm-up: all losses
     before = _resident_mb()
     links = []
@@ -156,7 +157,7 @@ def _step(step: int, method, optimisers, samples, batch_size: int, fabric, scale
     """One step as training does it; the links of a sample."""
     import numpy as np
 
-    from wsss_ros.data.samples import collate
+    from wsss_ros.samples.samples import collate
 
     with clock.of("data"):
         chosen = [(step * batch_size + k) % len(samples) for k in range(batch_size)]
@@ -226,8 +227,8 @@ def _step_lines(settings, where: str, parts: Counter, seconds: float, steps: int
 
     batch = settings.phases[0].batch
     title = (
-        f"joint step: {settings.image.network} {settings.image.augment.crop} px, {settings.point.network} "
-        f"{settings.point.augment.points:,} points, {links:,.0f} links, batch {batch}, {settings.precision}, {where}"
+        f"joint step: {settings.image.network} {settings.image.augment.crop} px, {settings.cloud.network} "
+        f"{settings.cloud.augment.points:,} points, {links:,.0f} links, batch {batch}, {settings.precision}, {where}"
     )
     table = Table()
     for index, column in enumerate(("part", "ms a sample", "share")):
@@ -240,7 +241,7 @@ def _step_lines(settings, where: str, parts: Counter, seconds: float, steps: int
 
 
 def _processor(settings, torch) -> str:
-    from wsss_ros.devices import device_named
+    from wsss_ros.training.processes import device_named
 
     device = device_named(settings.device)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
@@ -248,14 +249,14 @@ def _processor(settings, torch) -> str:
 
 def _scenes(settings, labels, made_up: bool) -> tuple[list, str]:
     """Prepared scenes of the configuration, where its folder is there, else made-up ones; and what they are called."""
-    from wsss_ros.data import open_scenes
-    from wsss_ros.data.prepared import prepare
+    from wsss_ros.samples.prepared import prepare
+    from wsss_ros.scenes import open_scenes
 
     data, long_side = settings.data, settings.image.augment.long_side[1]
     if not made_up and Path(data.train.folder).is_dir():
         scenes, where = open_scenes(data.train, labels)[0], data.train.folder
     else:
-        scenes, where = [BoxScene(seed, long_side, settings.point.augment.points) for seed in range(4)], "made-up rooms"
+        scenes, where = [BoxScene(seed, long_side, settings.cloud.augment.points) for seed in range(4)], "made-up rooms"
     ready = prepare(scenes, labels, data.cache, data.frames_per_scene, long_side, data.visibility_m)
     return ready.scenes, where
 

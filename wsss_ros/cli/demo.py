@@ -22,12 +22,12 @@ def demo(
     hz: Annotated[float, typer.Option(min=0.1, help="Images a second to replay.")] = 4.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     image_weights: Annotated[str, typer.Option(help="Checkpoint of the image network.")] = "",
-    cloud_weights: Annotated[str, typer.Option(help="Checkpoint of the point network.")] = "",
+    cloud_weights: Annotated[str, typer.Option(help="Checkpoint of the cloud network.")] = "",
 ) -> None:
     """Run the whole chain on one scene: bag, nodes as separate processes, replay, scores and pictures."""
     from rich.console import Console
 
-    from wsss_ros import scoring
+    from wsss_ros.evaluation import played as scoring
     from wsss_ros.labels import scannet20
 
     console, labels, began = Console(), scannet20(), time.monotonic()
@@ -41,7 +41,7 @@ def demo(
     played, published = scoring.read_played(bag), scoring.read_published(recording)
     report = {"scene": scene.name, "seconds": round(time.monotonic() - began, 1), "replay_rate": rate}
     report |= scoring.report(played, published, labels)
-    report["weights"] = {"image": _origin(image_weights, "image"), "point": _origin(cloud_weights, "point")}
+    report["weights"] = {"image": _origin(image_weights, "image"), "cloud": _origin(cloud_weights, "cloud")}
     (out / "report.json").write_text(json.dumps(report, indent=1))
     pictures = _draw(played, published, labels, out)
     _print(console, report, pictures, out)
@@ -52,8 +52,8 @@ def demo(
 
 def _origin(weights: str, kind: str) -> dict:
     """What a checkpoint says of its training: version, command, and val mIoU after each phase that was scored."""
-    from wsss_ros import checkpoint
     from wsss_ros.inference import SHIPPED
+    from wsss_ros.networks import checkpoint
 
     loaded = checkpoint.load(weights or SHIPPED / f"{kind}.safetensors", kind)
     known = loaded.training
@@ -63,18 +63,19 @@ def _origin(weights: str, kind: str) -> dict:
 
 
 def _unseen_room(out: Path, seed: int) -> Path:
-    from wsss_ros.data import rooms
+    from wsss_ros.rooms import generator
 
     shutil.rmtree(out / "scene", ignore_errors=True)
-    return rooms.generate(out / "scene", seed)
+    return generator.generate(out / "scene", seed)
 
 
 def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console) -> tuple[Path, float]:
     """The bag, and the replay rate that gives ``hz`` images a second."""
     from rich.progress import Progress
 
-    from wsss_ros.data import bag, open_scene
-    from wsss_ros.data.messages import BagConfig
+    from wsss_ros.bags import bag
+    from wsss_ros.bags.messages import BagConfig
+    from wsss_ros.scenes import open_scene
 
     opened = open_scene(scene, labels)
     with Progress(console=console, transient=True) as bar:
@@ -111,8 +112,8 @@ def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: st
 
 
 def _draw(played, published, labels, out: Path) -> list[Path]:
-    from wsss_ros import pictures
-    from wsss_ros.data import ply
+    from wsss_ros.evaluation import pictures
+    from wsss_ros.scenes import ply
 
     drawn = []
     stamps = sorted(stamp for stamp in published.labels if stamp in played.images and stamp in published.confidence)
@@ -129,7 +130,7 @@ def _sheet(stamps: list[int], played, published, labels):
     """RGB, prediction, truth (where there is any) and confidence of frames spread over the stream."""
     import numpy as np
 
-    from wsss_ros import pictures
+    from wsss_ros.evaluation import pictures
 
     truth_known = bool(played.truth)
     chosen = [stamps[round(i)] for i in np.linspace(0, len(stamps) - 1, min(SHEET_ROWS, len(stamps)))]
@@ -151,7 +152,7 @@ def _sheet(stamps: list[int], played, published, labels):
 
 def _clouds(played, published, labels):
     """The published cloud in its colours and in its classes, beside the truth where there is any."""
-    from wsss_ros import pictures
+    from wsss_ros.evaluation import pictures
 
     cloud, source, truth = published.cloud, published.input_cloud, played.cloud_truth
     like = (truth or cloud).xyz

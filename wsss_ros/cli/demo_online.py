@@ -66,7 +66,7 @@ def run(out: Path, plan: Plan, seeds: Sequence[int], scene: Path | None = None, 
     """The command, with any plan."""
     from rich.console import Console
 
-    from wsss_ros import online_report
+    from wsss_ros.online import report as online_report
 
     console, began = Console(), time.monotonic()
     folders = _rooms(out, plan, seeds if scene is None else [], console)
@@ -112,8 +112,8 @@ def _rooms(out: Path, plan: Plan, seeds: Sequence[int], console) -> dict[str, li
 
 def _tag(folder: Path) -> None:
     """Tags of the room and of every second image, from what is there to be seen."""
-    from wsss_ros.data import open_scene
     from wsss_ros.labels import scannet20
+    from wsss_ros.scenes import open_scene
 
     (folder / "tags.json").unlink(missing_ok=True)
     scene = open_scene(folder, scannet20())
@@ -183,9 +183,10 @@ def _play(bags: dict[str, Path], names: Sequence[str]) -> None:
 
 
 def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], console) -> dict[str, Path]:
-    from wsss_ros.data import bag, open_scene
-    from wsss_ros.data.messages import BagConfig
+    from wsss_ros.bags import bag
+    from wsss_ros.bags.messages import BagConfig
     from wsss_ros.labels import scannet20
+    from wsss_ros.scenes import open_scene
 
     labels, config = scannet20(), BagConfig(rate_hz=plan.hz, gap_s=GAP_S, cloud_every=1000)
     tagged = folders[f"tagged{seed}"]
@@ -201,10 +202,11 @@ def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], cons
 
 def _bags_of(path: Path, out: Path, plan: Plan, console) -> dict[str, Path]:
     """A real scene: stretches with its tags for each round, and the whole without tags, played while rounds run."""
-    from wsss_ros.data import bag, open_scene
-    from wsss_ros.data.messages import BagConfig, leveling
-    from wsss_ros.data.scene_sequence import Stretch, Untagged
+    from wsss_ros.bags import bag
+    from wsss_ros.bags.messages import BagConfig, leveling
+    from wsss_ros.bags.scene_sequence import Stretch, Untagged
     from wsss_ros.labels import scannet20
+    from wsss_ros.scenes import open_scene
 
     scene = open_scene(path, scannet20())
     up = ",".join(f"{value:.6f}" for value in leveling(scene)[2])  # found once, for a stretch may see no floor
@@ -222,14 +224,14 @@ def _pictures(out: Path, path: Path) -> list[Path]:
     """Frames and the cloud of the scene, by the weights before the first round and by what each round proposed."""
     import numpy as np
 
-    from wsss_ros import pictures
+    from wsss_ros.bags.messages import leveling
     from wsss_ros.cli.demo import shrunk
-    from wsss_ros.data import open_scene
-    from wsss_ros.data.messages import leveling
-    from wsss_ros.data.prepared import spread
+    from wsss_ros.evaluation import pictures
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.labels import scannet20
     from wsss_ros.online.scores import fused
+    from wsss_ros.samples.prepared import spread
+    from wsss_ros.scenes import open_scene
     from wsss_ros.types import Cloud
 
     labels, scene = scannet20(), open_scene(path, scannet20())

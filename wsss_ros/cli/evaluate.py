@@ -12,7 +12,7 @@ import typer
 def evaluate(
     scenes: Annotated[list[Path], typer.Argument(help="Scene folders, or folders of them, in any supported layout.")],
     image: Annotated[str, typer.Option(help="Checkpoint of the image network; empty for the one that ships.")] = "",
-    point: Annotated[str, typer.Option(help="Checkpoint of the point network; empty for the one that ships.")] = "",
+    point: Annotated[str, typer.Option(help="Checkpoint of the cloud network; empty for the one that ships.")] = "",
     only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score images or clouds alone.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score what 'wsss segment' wrote into this folder, instead of networks.")
@@ -35,18 +35,18 @@ def evaluate(
     """Per-class IoU and mIoU in 2D and 3D by ScanNet's rules: one confusion matrix over all scenes."""
     from rich.console import Console
 
-    from wsss_ros import evaluation
+    from wsss_ros.evaluation import offline
 
     console = Console(soft_wrap=True)
     space = _space(labels, scenes)
-    opened, left_out = evaluation.open_all(scenes, space, listed)
+    opened, left_out = offline.open_all(scenes, space, listed)
     domains = [only] if only else ["2d", "3d"]
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
     report |= {"truth": space.name, "not_opened": dict(left_out)}
     results = {}
     for domain in domains:
         source, predicted, described = _source(domain, image, point, predictions, space, device)
-        comparison = evaluation.Comparison.between(space, predicted, among)
+        comparison = offline.Comparison.between(space, predicted, among)
         if predictions is None:
             source.present = comparison.present
         results[domain] = _run(console, domain, source, opened, comparison, frames, bool(only))
@@ -66,21 +66,21 @@ def _space(labels: str, scenes: list[Path]):
 
 def _source(domain: str, image: str, point: str, predictions: Path | None, space, device: str):
     """(what predicts, its label space, its description for the report)"""
-    from wsss_ros import evaluation
+    from wsss_ros.evaluation import offline
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.types import BadInput
 
     if predictions is not None:
         if not predictions.is_dir():
             raise BadInput(f"{predictions}: no such folder; wanted predictions as 'wsss segment' writes them")
-        written = evaluation.written_space(predictions) or space
-        return evaluation.Files(predictions, written), written, {"folder": str(predictions), "labels": written.name}
+        written = offline.written_space(predictions) or space
+        return offline.Files(predictions, written), written, {"folder": str(predictions), "labels": written.name}
     if domain == "2d":
         segmenter = ImageSegmenter(image, device)
-        source = evaluation.Networks(images=segmenter)
+        source = offline.Networks(images=segmenter)
     else:
         segmenter = CloudSegmenter(point, device)
-        source = evaluation.Networks(clouds=segmenter)
+        source = offline.Networks(clouds=segmenter)
     given = {"2d": image, "3d": point}[domain] or "shipped"
     return source, segmenter.labels, {"weights": given, "version": segmenter.version, "labels": segmenter.labels.name}
 
@@ -89,7 +89,7 @@ def _run(console, domain: str, source, opened: list, comparison, frames: int, al
     """The evaluation of one domain; None where it has no truth and the other is scored as well."""
     from rich.progress import Progress
 
-    from wsss_ros import evaluation
+    from wsss_ros.evaluation import offline
     from wsss_ros.types import BadInput
 
     with Progress(console=console, transient=True) as bar:
@@ -100,9 +100,9 @@ def _run(console, domain: str, source, opened: list, comparison, frames: int, al
 
         try:
             if domain == "2d":
-                return evaluation.evaluate_images(source, opened, comparison, frames, done)
-            return evaluation.evaluate_clouds(source, opened, comparison, done)
-        except evaluation.UnusablePrediction:
+                return offline.evaluate_images(source, opened, comparison, frames, done)
+            return offline.evaluate_clouds(source, opened, comparison, done)
+        except offline.UnusablePrediction:
             raise
         except BadInput as error:
             if alone:
@@ -112,7 +112,7 @@ def _run(console, domain: str, source, opened: list, comparison, frames: int, al
 
 
 def _finish(console, results: dict, report: dict, left_out: list, out: Path) -> None:
-    from wsss_ros import pictures
+    from wsss_ros.evaluation import pictures
     from wsss_ros.types import BadInput
 
     scored = {domain: result for domain, result in results.items() if result is not None}

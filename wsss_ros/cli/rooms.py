@@ -40,7 +40,7 @@ def generate_with_progress(out: Path, scenes: int, seed: int, workers: int = 1, 
     """``rooms.generate_set`` under a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from wsss_ros.data.rooms import generate_set
+    from wsss_ros.rooms.generator import generate_set
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as bar:

@@ -10,7 +10,7 @@ def segment(
     source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, or a bag.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
     image: Annotated[str, typer.Option(help="Checkpoint of the image network; empty for the one that ships.")] = "",
-    point: Annotated[str, typer.Option(help="Checkpoint of the point network; empty for the one that ships.")] = "",
+    point: Annotated[str, typer.Option(help="Checkpoint of the cloud network; empty for the one that ships.")] = "",
     only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Segment images or clouds alone.")] = None,
     listed: Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")] = None,
     frames: Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")] = 0,
@@ -31,7 +31,7 @@ def segment(
     from rich.console import Console
     from rich.progress import Progress
 
-    from wsss_ros import segmentation
+    from wsss_ros import label_files
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.types import BadInput
 
@@ -40,7 +40,7 @@ def segment(
     console = Console(soft_wrap=True)
     images = None if only == "3d" else ImageSegmenter(image, device)
     clouds = None if only == "2d" else CloudSegmenter(point, device)
-    segmenter = segmentation.Segmenter(images, clouds, threshold if pseudo_labels else None)
+    segmenter = label_files.Segmenter(images, clouds, threshold if pseudo_labels else None)
     opened, left_out = ([], []) if benchmark else _sources(source, listed, frames, segmenter.labels, color, cloud)
     with Progress(console=console, transient=True) as bar:
         tasks = {}
@@ -52,24 +52,24 @@ def segment(
             bar.update(tasks[task], completed=done)
 
         if benchmark:
-            written = segmentation.benchmark(_scans(source, listed), out, images, clouds, progress)
+            written = label_files.benchmark(_scans(source, listed), out, images, clouds, progress)
         else:
-            written = segmentation.segment(opened, out, segmenter, progress)
+            written = label_files.segment(opened, out, segmenter, progress)
     _tell(console, written, left_out, out)
 
 
 def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
-    from wsss_ros import evaluation
-    from wsss_ros.data import bag_frames
-    from wsss_ros.segmentation import Source
+    from wsss_ros.bags import frames as bag_frames
+    from wsss_ros.evaluation import offline
+    from wsss_ros.label_files import Source
     from wsss_ros.types import BadInput
 
     if bag_frames.is_bag(path):
         return [Source.of_bag(bag_frames.BagFrames(path, color, cloud), frames)], []
     if color or cloud:
         raise BadInput(f"{path} is no bag; --color and --cloud name topics of a bag")
-    scenes, left_out = evaluation.open_all([path], labels, listed)
+    scenes, left_out = offline.open_all([path], labels, listed)
     return [Source.of_scene(scene, frames) for scene in scenes], left_out
 
 

@@ -15,7 +15,7 @@ def train(
     output: Annotated[str, typer.Option(help="Folder of the run, instead of the configuration's.")] = "",
     seed: Annotated[int, typer.Option(help="Seed, instead of the configuration's; -1 keeps that.")] = -1,
     only: Annotated[
-        str, typer.Option(help="image or point: only the classify phases of this network, into OUTPUT/image or /point.")
+        str, typer.Option(help="image or cloud: only the classify phases of this network, into OUTPUT/image or /cloud.")
     ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that generate missing rooms.")] = 2,
 ) -> None:
@@ -26,9 +26,10 @@ def train(
     from rich.console import Console
 
     from wsss_ros import config as configuration
-    from wsss_ros import devices, training
     from wsss_ros.cli.rooms import ensure
     from wsss_ros.config import TrainConfig
+    from wsss_ros.training import processes
+    from wsss_ros.training import run as training
 
     settings = configuration.load(TrainConfig, config)
     if only:
@@ -38,7 +39,7 @@ def train(
     )
     for part in (settings.data.train, settings.data.val):
         ensure(part, workers)
-    first = devices.is_first(settings)
+    first = processes.is_first(settings)
     console = Console(quiet=not first)
     command = shlex.join(["wsss", "train", *sys.argv[2:]])
     try:
@@ -61,9 +62,9 @@ def _alone(settings, kind: str):
     """The classify phases of one network, in a folder of its own."""
     from wsss_ros.types import BadInput
 
-    if kind not in ("image", "point"):
+    if kind not in ("image", "cloud"):
         raise BadInput(f"--only {kind}: wanted image or point")
-    other = "point" if kind == "image" else "image"
+    other = "cloud" if kind == "image" else "image"
     phases = tuple(
         phase.model_copy(update={other: None})
         for phase in settings.phases

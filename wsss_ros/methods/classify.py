@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from wsss_ros.config import ClassifyPhase
-from wsss_ros.data.prepared import PreparedScene
-from wsss_ros.data.samples import Batch
 from wsss_ros.losses import classification_loss
 from wsss_ros.methods.method import tag_priors
 from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean
+from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.samples import Batch
 
 
 class Classify:
-    """Image tags train ``networks["image"]``, scene tags ``networks["point"]``; either may be absent."""
+    """Image tags train ``networks["image"]``, scene tags ``networks["cloud"]``; either may be absent."""
 
     def __init__(self, networks: dict[str, nn.Module], point_inputs: tuple[str, ...], phase: ClassifyPhase):
         self.networks = networks
@@ -30,9 +30,9 @@ class Classify:
             _, scores = self.networks["image"](normalise_images(batch.images))
             mean = image_mean(scores) + self.image_prior.to(scores.device)
             terms["classification_2d"] = classification_loss(mean, batch.image_tags)
-        if "point" in self.networks and batch.xyz is not None:
+        if "cloud" in self.networks and batch.xyz is not None:
             inputs = point_features(batch.xyz, batch.rgb, self.point_inputs)
-            _, scores = self.networks["point"](batch.xyz, inputs)
+            _, scores = self.networks["cloud"](batch.xyz, inputs)
             mean = point_mean(scores) + self.cloud_prior.to(scores.device)
             terms["classification_3d"] = classification_loss(mean, batch.cloud_tags)
         return terms

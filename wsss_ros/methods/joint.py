@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from wsss_ros.cam import class_balance, confidence, seed_labels
 from wsss_ros.config import JointPhase
-from wsss_ros.data.prepared import PreparedScene
-from wsss_ros.data.samples import Batch
 from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
 from wsss_ros.methods.method import tag_priors
 from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean, read
+from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.samples import Batch
 
 
 class Linked(NamedTuple):
@@ -30,9 +30,9 @@ class Linked(NamedTuple):
 
 
 class Joint:
-    """``networks["image"]`` and ``networks["point"]`` from tags of images and scenes and from each other.
+    """``networks["image"]`` and ``networks["cloud"]`` from tags of images and scenes and from each other.
 
-    Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the point network alone, the 3D-to-2D loss the
+    Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the cloud network alone, the 3D-to-2D loss the
     image network alone. Each joint loss is averaged over the batch's images, one whose crop has no link counting with
     zero, or eq. 11 is of all its images' links at once (``JointPhase.correlated``).
     """
@@ -43,14 +43,14 @@ class Joint:
         self.phase = phase
 
     def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
-        """The first epochs go without the 3D-to-2D loss, for the point network has nothing to teach yet."""
+        """The first epochs go without the 3D-to-2D loss, for the cloud network has nothing to teach yet."""
         self.image_prior, self.cloud_prior = tag_priors(scenes, self.phase.tag_prior)
         self.warming_up = epoch < self.phase.warmup_epochs
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         image_features, image_scores = self.networks["image"](normalise_images(batch.images))
         inputs = point_features(batch.xyz, batch.rgb, self.point_inputs)
-        cloud_features, cloud_scores = self.networks["point"](batch.xyz, inputs)
+        cloud_features, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
         image_mean_scores = image_mean(image_scores) + self.image_prior.to(image_scores.device)
         cloud_mean_scores = point_mean(cloud_scores) + self.cloud_prior.to(cloud_scores.device)
         terms = {
@@ -71,12 +71,12 @@ class Joint:
         """Nothing: no moving averages."""
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
-        """Eqs. 5-7: pseudo-labels and confidence of the image network teach the point network."""
+        """Eqs. 5-7: pseudo-labels and confidence of the image network teach the cloud network."""
         weight = self._weight(at.a2, at.seeds)
         return image_to_point_loss(at.a3, at.seeds, weight, self.phase.class_reduction)
 
     def point_to_image(self, views: Sequence[Linked]) -> Float[Tensor, ""]:
-        """Eqs. 8-11: what the point network finds alike, the image network shall find alike, over all these views."""
+        """Eqs. 8-11: what the cloud network finds alike, the image network shall find alike, over all these views."""
         z2, z3, a3, seeds = (torch.cat([getattr(at, name) for at in views]) for name in ("z2", "z3", "a3", "seeds"))
         return point_to_image_loss(z2, z3.detach(), self._weight(a3, seeds), self.phase.centred_features)
 

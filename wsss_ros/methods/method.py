@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from wsss_ros.cam import tag_log_odds
-from wsss_ros.data.prepared import PreparedScene
-from wsss_ros.data.samples import Batch
+from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.samples import Batch
 
 
 @runtime_checkable

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsss_ros.data.prepared import PreparedScene
-from wsss_ros.data.samples import Batch
 from wsss_ros.networks.classifier import image_mean, normalise_images
+from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.samples import Batch
 
 
 class Recognise:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsss_ros.data.prepared import PreparedScene
-from wsss_ros.data.samples import Batch
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.networks.classifier import normalise_images, point_features, upsample
+from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.samples import Batch
 
 
 class Supervised:
@@ -24,7 +24,7 @@ class Supervised:
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         _, image_scores = self.networks["image"](normalise_images(batch.images))
         inputs = point_features(batch.xyz, batch.rgb, self.point_inputs)
-        _, cloud_scores = self.networks["point"](batch.xyz, inputs)
+        _, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
         image_scores = upsample(image_scores.float(), batch.image_truth.shape[1:])
         return {
             "supervised_2d": _cross_entropy(image_scores, batch.image_truth),

@@ -20,7 +20,7 @@ class ImageClassifier(nn.Module):
         return features, scores
 
 
-class PointClassifier(nn.Module):
+class CloudClassifier(nn.Module):
     """Points to features ``Z`` and class scores ``A``, one row a point."""
 
     def __init__(self, backbone: nn.Module, classes: int):
@@ -58,7 +58,7 @@ def normalise_images(rgb: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
 def point_features(
     xyz: Float[Tensor, "B N 3"], rgb: Float[Tensor, "B N 3"] | None, inputs: tuple[str, ...] | list[str]
 ) -> Float[Tensor, "B N F"]:
-    """The inputs of a point network beside its coordinates.
+    """The inputs of a cloud network beside its coordinates.
 
     ``inputs`` names them: ``color`` (RGB in 0..1, centred) and ``height`` (metres above the floor, the
     0.99-percentile-robust lowest point). The cloud stands upright, z against gravity.

@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from wsss_ros import neighbors
+from wsss_ros.geometry import neighbors
 from wsss_ros.networks.recompute import recomputed
 from wsss_ros.types import BadInput
 

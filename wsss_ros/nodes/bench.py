@@ -50,7 +50,7 @@ def _options(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=12, help="messages through each node")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each transport run")
     parser.add_argument("--image-weights", default="", help="image checkpoint; a random light one if empty")
-    parser.add_argument("--cloud-weights", default="", help="point checkpoint; a random light one if empty")
+    parser.add_argument("--cloud-weights", default="", help="cloud checkpoint; a random light one if empty")
     parser.add_argument("--send", choices=LOADS, help="only send this load (used by the bench itself)")
     parser.add_argument("--receive", choices=LOADS, help="only count this load (used by the bench itself)")
     return parser.parse_args(args)
@@ -162,11 +162,11 @@ def receive(load: str, seconds: float) -> int:
 
 def _random(kind: str, folder: str) -> str:
     """A checkpoint of a light network with random weights: its speed is that of a trained one."""
-    from wsss_ros import checkpoint
+    from wsss_ros.networks import checkpoint
 
     config = {
         "image": checkpoint.NetworkConfig("image", "resnet"),
-        "point": checkpoint.NetworkConfig("point", "pointnet2", {"width": 0.5}, inputs=("color", "height")),
+        "cloud": checkpoint.NetworkConfig("cloud", "pointnet2", {"width": 0.5}, inputs=("color", "height")),
     }[kind]
     path = Path(folder) / f"{kind}.safetensors"
     checkpoint.save(path, config.build(scannet20()), config, scannet20())
@@ -195,7 +195,7 @@ def cloud_overhead(options: argparse.Namespace) -> dict[str, float]:
 
     topics = (PointCloud2, "cloud", MAP, PointCloud2, "semantic_cloud", MAP)
     with tempfile.TemporaryDirectory() as folder:
-        weights, cloud = options.cloud_weights or _random("point", folder), _cloud()
+        weights, cloud = options.cloud_weights or _random("cloud", folder), _cloud()
         segmenter = CloudSegmenter(weights)
         return _overhead(
             "cloud_segmenter",

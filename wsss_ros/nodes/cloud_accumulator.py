@@ -6,8 +6,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from wsss_ros.accumulate import VoxelMap
 from wsss_ros.config import AccumulatorConfig
+from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.node import MAP, WARN, Node, run

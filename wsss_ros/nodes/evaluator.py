@@ -14,11 +14,11 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String
 
 from wsss_ros.config import EvaluatorConfig
+from wsss_ros.evaluation.running_scores import DOMAINS, Key, RunningScores, Sayings, strangers
 from wsss_ros.labels import named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import Input, matching
 from wsss_ros.nodes.node import MAP, WARN, Node, run
-from wsss_ros.running_scores import DOMAINS, Key, RunningScores, Sayings, strangers
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput
 
@@ -47,7 +47,7 @@ class EvaluatorNode(Node):
     scores: RunningScores | None = None
 
     def configure(self) -> None:
-        from wsss_ros.scoring import label_points
+        from wsss_ros.evaluation.played import label_points
 
         self._label_points = label_points
         self.labels = named(self.config.label_space)
@@ -180,7 +180,7 @@ class EvaluatorNode(Node):
 
     def write(self) -> None:
         """Where there is something new since the last time."""
-        from wsss_ros import running_report
+        from wsss_ros.evaluation import running_report
 
         scored = self._scored
         if scored == self._written and (self.folder / running_report.JSON).exists():

@@ -11,9 +11,9 @@ from typing import Any
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 
+from wsss_ros.bags.messages import Topic
+from wsss_ros.bags.recorder import Recorder as Bag
 from wsss_ros.config import RecorderConfig
-from wsss_ros.data.messages import Topic
-from wsss_ros.data.recorder import Recorder as Bag
 from wsss_ros.nodes.node import Node, run
 
 _IMAGE, _CLOUD = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"

@@ -17,9 +17,9 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from wsss_ros.bags.messages import IMAGE, JPEG, Raw, Topic
+from wsss_ros.bags.playback import Playback, open_recording
 from wsss_ros.config import ReplayConfig
-from wsss_ros.data.messages import IMAGE, JPEG, Raw, Topic
-from wsss_ros.data.playback import Playback, open_recording
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes.health import ERROR, OK, WARN
 from wsss_ros.nodes.node import MAP, Node, run

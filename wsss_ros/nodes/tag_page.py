@@ -16,10 +16,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from wsss_ros.config import TagPageConfig
 from wsss_ros.labels import named
-from wsss_ros.live_view import LiveView
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.node import MAP, SENSOR, Node, run
-from wsss_ros.page_server import PageServer, Robot
+from wsss_ros.tag_page.live_view import LiveView
+from wsss_ros.tag_page.server import PageServer, Robot
 from wsss_ros.types import BadInput
 
 TOPICS = {"overlay": "semantic_overlay/image_raw", "color": "color/image_raw"}

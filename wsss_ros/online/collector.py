@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wsss_ros.config import StoreConfig
-from wsss_ros.data.scene_store import OpenScene, SceneStore
+from wsss_ros.online.store import OpenScene, SceneStore
 from wsss_ros.types import BadInput, Frame
 
 _STAMPED = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?\s+(.*)", re.DOTALL)

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from wsss_ros import checkpoint
 from wsss_ros.config import OnlineConfig
-from wsss_ros.data.scene_store import SceneStore
 from wsss_ros.files import replace
 from wsss_ros.inference import SHIPPED
 from wsss_ros.labels import LabelSpace, named
+from wsss_ros.networks import checkpoint
 from wsss_ros.online import memory, records
 from wsss_ros.online.records import DECISION, PLAN, Decision, Log, Plan
+from wsss_ros.online.store import SceneStore
 from wsss_ros.online.talk import UNFINISHED, Told
 from wsss_ros.online.versions import Versions
 from wsss_ros.types import BadInput
@@ -91,12 +91,12 @@ class Learner:
 
     def _first_weights(self) -> tuple[Path, Path]:
         """Checked here: a wrong file shows at the start, not in a round."""
-        given = {"image": self.config.image_weights, "point": self.config.cloud_weights}
+        given = {"image": self.config.image_weights, "cloud": self.config.cloud_weights}
         paths = {kind: Path(path or SHIPPED / f"{kind}.safetensors") for kind, path in given.items()}
         if not any((self.folder / "weights").glob("[0-9]*")):
             for kind, path in paths.items():
                 checkpoint.load(path, kind, self.labels)
-        return paths["image"], paths["point"]
+        return paths["image"], paths["cloud"]
 
     def _take_up(self, folder: Path) -> None:
         """A round of before: known, decided but not in the log yet, unfinished, or not even planned."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from wsss_ros.config import OnlineConfig, OnlineRecipe, SceneSetConfig, load, share
-from wsss_ros.data.rooms import scene_name
-from wsss_ros.data.scene_store import StoredScene
 from wsss_ros.online.records import Decision, Plan
+from wsss_ros.online.store import StoredScene
+from wsss_ros.rooms.generator import scene_name
 from wsss_ros.types import BadInput
 
 _REJECTIONS = 2  # a scene that was new or replayed in so many rejected rounds, and in no promoted one, rests

@@ -17,7 +17,7 @@ log = logging.getLogger("wsss_ros")
 Record = TypeVar("Record")
 
 PLAN, DECISION, RUN = "plan.json", "decision.json", "run"
-CANDIDATE = "candidate_image.safetensors", "candidate_point.safetensors"  # in RUN
+CANDIDATE = "candidate_image.safetensors", "candidate_cloud.safetensors"  # in RUN
 SETS = ("new", "memory", "base")  # of held-out scenes
 
 

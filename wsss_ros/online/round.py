@@ -20,20 +20,22 @@ from pathlib import Path
 
 import torch
 
-from wsss_ros import checkpoint, training
 from wsss_ros.config import DataConfig, OnlineConfig, OnlineRecipe, SceneSetConfig, TrainConfig
-from wsss_ros.data import open_scene, open_scenes, rooms
-from wsss_ros.data.prepared import Prepared, prepare
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.interruption import Interrupted
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.method import tag_priors
+from wsss_ros.networks import checkpoint
 from wsss_ros.online import gate, memory, plot, records, versions
 from wsss_ros.online.records import DECISION, PLAN, RUN, SETS, Decision, Plan, candidate, given_up
 from wsss_ros.online.scores import Judge
 from wsss_ros.online.talk import UNFINISHED, LearnerGone, Talk, Told
 from wsss_ros.online.versions import Version
-from wsss_ros.training_log import Progress
+from wsss_ros.rooms import generator
+from wsss_ros.samples.prepared import Prepared, prepare
+from wsss_ros.scenes import open_scene, open_scenes
+from wsss_ros.training import run as training
+from wsss_ros.training.interruption import Interrupted
+from wsss_ros.training.log import Progress
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -123,7 +125,7 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
     for when, (image, cloud) in files.items():
         judge = Judge(
             ImageSegmenter(image, config.round_device, "float32", labels=labels),
-            CloudSegmenter(cloud, config.round_device, "float32", recipe.point.augment.points, labels=labels),
+            CloudSegmenter(cloud, config.round_device, "float32", recipe.cloud.augment.points, labels=labels),
             labels,
             priors,
             recipe.held_out_frames,
@@ -168,7 +170,7 @@ def _generate(scenes: SceneSetConfig | None, names: Sequence[str]) -> None:
     seeds, wanted = memory.room_seeds(scenes), scenes.rooms
     for name in names:
         if not (Path(scenes.folder) / name).exists():
-            rooms.generate(scenes.folder, seeds[name], **wanted.options)
+            generator.generate(scenes.folder, seeds[name], **wanted.options)
 
 
 def _prepared(folder: Path, recipe: OnlineRecipe, labels: LabelSpace, cache: Path, talk: Talk) -> Prepared:
@@ -255,7 +257,7 @@ def _settings(
             cache=str(folder.parent.parent / "cache"),
         ),
         image=recipe.image.model_copy(update={"weights": str(old.image), "pretrained": ""}),
-        point=recipe.point.model_copy(update={"weights": str(old.cloud)}),
+        cloud=recipe.cloud.model_copy(update={"weights": str(old.cloud)}),
         phases=(phase,),
     )
 
@@ -266,7 +268,7 @@ def _average(folder: Path, old: Version, share: float) -> None:
     The average of two networks of which one was fine-tuned from the other keeps more of what the first one knew
     (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
     """
-    trained = folder / RUN / "image.safetensors", folder / RUN / "point.safetensors"
+    trained = folder / RUN / "image.safetensors", folder / RUN / "cloud.safetensors"
     for before, after, target in zip((old.image, old.cloud), trained, candidate(folder), strict=True):
         made, began = checkpoint.load(after), checkpoint.load(before)
         known = began.network.state_dict()

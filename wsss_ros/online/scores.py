@@ -3,7 +3,7 @@
 Tags from images and from clouds: label-ranking average precision of the averaged scores of eq. 1, with the tag prior
 of the training added, as in the classification loss. 1 when every tagged class ranks above every other.
 
-Agreement: the share of linked points for which image network (at the point's pixel) and point network name the same
+Agreement: the share of linked points for which image network (at the point's pixel) and cloud network name the same
 class, among the tagged classes of that image (eq. 5). It is taken among these because that is what the joint loss
 teaches across the link, and a class that is not there already costs average precision. Images with one tag are passed
 over: there both could only agree. It does not tell when both become alike in a wrong way; the tags do that.
@@ -19,12 +19,12 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from wsss_ros import geometry
-from wsss_ros.accumulate import VoxelMap
+from wsss_ros.bags.messages import leveling
 from wsss_ros.cam import seed_labels
-from wsss_ros.data.messages import leveling
-from wsss_ros.data.prepared import spread
+from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
+from wsss_ros.samples.prepared import spread
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -98,7 +98,7 @@ class Judge:
         tally = _Tally()
         cloud = _thinned(scene.cloud or fused(scene), self.clouds.points)
         if self.clouds.needs_color and cloud.rgb is None:
-            raise BadInput("its cloud has no colours, and this point network needs them")
+            raise BadInput("its cloud has no colours, and this cloud network needs them")
         upright = (cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64)) @ leveling(scene).T
         point_scores = self.clouds.scores(upright.astype(np.float32), cloud.rgb).cpu()
         tags = self.labels.multi_hot(scene.tags or ())

@@ -15,7 +15,7 @@ from wsss_ros.types import BadInput
 log = logging.getLogger("wsss_ros")
 
 FIRST = "0000"
-_FILES = ("image.safetensors", "point.safetensors")
+_FILES = ("image.safetensors", "cloud.safetensors")
 _ABOUT = "about.json"
 
 

@@ -1,0 +1,354 @@
+"""The ablation in small: every row of two seeds on striped scenes, interrupted, resumed, scored and reported."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from support.striped_scenes import written
+from typer.testing import CliRunner
+
+from wsss_ros import config
+from wsss_ros.ablation import results, rows, runs
+from wsss_ros.ablation.rows import ROWS, run_of
+from wsss_ros.cli import main as cli
+from wsss_ros.config import AblationConfig, JointPhase, SupervisedPhase
+from wsss_ros.types import BadInput
+
+ADAM = {"name": "adam", "lr": 0.01}
+pytestmark = pytest.mark.timeout(900)  # the fixture trains a dozen runs, also where many others use the machine
+# All rows of one seed, and of another what the verdict needs.
+TRAINED = [*((row, 0) for row in ROWS), ("cls", 1), ("both", 1)]
+
+
+def settings_for(root: Path, **changes) -> AblationConfig:
+    values = {
+        "output": str(root / "runs"),
+        "results": str(root / "docs" / "results"),
+        "seeds": [0, 1],
+        "device": "cpu",
+        "data": {
+            "train": {"folder": str(root / "train")},
+            "val": {"folder": str(root / "val")},
+            "cache": str(root / "cache"),
+            "frames_per_scene": 0,
+            "val_frames_per_scene": 2,
+        },
+        "other": {"folder": str(root / "other")},
+        "image": {
+            "options": {"width": 0.125, "stride": 8},
+            "long_side": 32,
+            "augment": {"long_side": [32, 40], "crop": 32, "jitter": [0.1, 0.1, 0.1, 0]},
+        },
+        "cloud": {
+            "options": {"width": 0.125, "centres": [64, 32, 16, 8], "neighbours": [8, 8, 8, 8]},
+            "augment": {"points": 256},
+        },
+        "pretrain": {"seed": 5, "phases": [{"method": "classify", "epochs": 1, "batch": 8, "image": ADAM}]},
+        "classify": [
+            {"method": "classify", "epochs": 1, "batch": 8, "image": ADAM},
+            {"method": "classify", "epochs": 1, "batch": 4, "cloud": ADAM},
+        ],
+        "joint": {"method": "joint", "epochs": 2, "batch": 3, "warmup_epochs": 1, "image": ADAM, "cloud": ADAM},
+        **changes,
+    }
+    return config.build(AblationConfig, values)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory, labels) -> Path:
+    root = tmp_path_factory.mktemp("ablation")
+    written(root / "train", labels, range(6))
+    written(root / "val", labels, range(100, 102))
+    written(root / "other", labels, range(200, 202))
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(scenes) -> dict:
+    """Everything trained once: most runs here, some in processes of their own, one of these interrupted."""
+    settings = settings_for(scenes)
+    runs.prepare_scenes(settings, truth=True)
+    told = {"settings": settings, "cache": sorted(path.name for path in (scenes / "cache").iterdir())}
+    apart = [run_of("both", 1, settings)]
+    every = [*rows.runs(settings, seeds=[0]), *rows.runs(settings, ["cls", "both"], [1])[1:]]
+    for run in every:
+        if run not in apart:
+            runs.run_one(run, settings, "by hand")
+    told["interrupted"] = []
+
+    def interrupt(event) -> None:
+        told["interrupted"].append(event)
+        if event.phase == "1 joint":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.run_all(settings, every, 2, "wsss bench ablation", interrupt)
+    told["state"] = (scenes / "runs/seed1/both/state.pt").is_file()
+    told["resumed"] = []
+    told["failures"] = runs.run_all(settings, every, 2, "wsss bench ablation", told["resumed"].append)
+    return told
+
+
+# --- what is trained ---
+
+
+def test_rows_leave_out_what_they_say():
+    joint = config.build(JointPhase, {"method": "joint", "epochs": 7, "batch": 3, "point_to_image": 2.5, "image": ADAM})
+    found = {}
+    for row in ROWS:
+        phase = rows.phase_of(row, joint)
+        assert (phase.epochs, phase.batch, phase.image) == (7, 3, joint.image)
+        if isinstance(phase, JointPhase):
+            found[row] = (phase.image_to_point, phase.point_to_image, phase.confidence)
+    assert found == {
+        "cls": (0, 0, "sigmoid"),
+        "3d_to_2d_plain": (0, 2.5, "none"),
+        "3d_to_2d": (0, 2.5, "sigmoid"),
+        "2d_to_3d_plain": (1, 0, "none"),
+        "2d_to_3d": (1, 0, "sigmoid"),
+        "both": (1, 2.5, "sigmoid"),
+    }
+    assert isinstance(rows.phase_of("supervised", joint), SupervisedPhase)
+
+
+def test_runs_start_from_the_phase_one_of_their_seed(scenes):
+    settings = settings_for(scenes)
+    chosen = rows.runs(settings, ["both", "cls"], [3])
+    assert [run.name for run in chosen] == ["pretrain", "seed3/phase_one", "seed3/cls", "seed3/both"]
+    pretrain, first, _, both = (rows.training_of(run, settings) for run in chosen)
+    assert pretrain.cloud is None and pretrain.seed == 5
+    assert (Path(first.image.weights), first.cloud.weights) == (scenes / "runs/pretrain/image.safetensors", "")
+    assert Path(both.cloud.weights) == scenes / "runs/seed3/phase_one/cloud.safetensors"
+    assert both.seed == 3 and both.data.val is None
+    assert len(rows.runs(settings)) == 1 + 2 + 2 * 7
+
+
+@pytest.mark.parametrize(
+    "rows_asked, changes, told",
+    [
+        (["bothe"], {}, "no row 'bothe'.*cls, 3d_to_2d_plain"),
+        ([], {"classify": [{"method": "classify", "epochs": 1, "image": ADAM}]}, "no phase trains the cloud network"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(scenes, rows_asked, changes, told):
+    with pytest.raises(BadInput, match=told):
+        rows.runs(settings_for(scenes, **changes), rows_asked)
+
+
+@pytest.mark.parametrize("name", ["ablation", "ablation_cpu"])
+def test_the_configurations_that_ship_are_valid(name):
+    settings = config.load(AblationConfig, config.share(f"config/{name}.yaml"))
+    assert len(settings.seeds) >= 3 and len(rows.runs(settings)) >= 3 * 8
+    assert settings.other.rooms.style == "other"
+    train, val = settings.data.train.rooms, settings.data.val.rooms
+    assert train.seed + train.scenes <= val.seed
+
+
+# --- training it ---
+
+
+def test_an_interrupted_child_saves_and_goes_on(done):
+    assert done["state"]
+    assert not done["failures"]
+    by_name = {event.run.name: event.what for event in done["resumed"] if event.what in ("kept", "done")}
+    assert by_name.pop("seed1/both") == "done"
+    assert len(by_name) == 11 and set(by_name.values()) == {"kept"}
+    steps = [event for event in done["resumed"] if event.phase == "1 joint"]
+    assert steps[-1].step == steps[-1].steps == 4
+
+
+def test_an_interrupted_run_goes_on_where_it_stood(done, tmp_path):
+    """Interrupted after a step and called again, with the same weights as a run in one go."""
+    settings = done["settings"]
+    run, moved = run_of("cls", 0, settings), settings.model_copy(update={"output": str(tmp_path), "save_every_s": 0.0})
+    (tmp_path / "seed0").mkdir()
+    (tmp_path / "seed0/phase_one").symlink_to(Path(settings.output) / "seed0/phase_one")
+    seen: list[int] = []
+
+    def stop(progress) -> None:
+        if progress.phase == "1 joint":
+            seen.append(progress.step)
+            if len(seen) == 3:
+                raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        runs.run_one(run, moved, "first", stop)
+    assert not runs.finished(run, moved)
+    runs.run_one(run, moved, "second", lambda p: seen.append(p.step) if p.phase == "1 joint" else None)
+    assert runs.finished(run, moved)
+    # The step in which the power went was not saved and is done again.
+    assert seen == [1, 2, 3, 3, 4]
+    for kind in ("image", "cloud"):
+        first, second = (
+            runs.checkpoint.load(Path(output) / "seed0/cls" / f"{kind}.safetensors").version
+            for output in (settings.output, tmp_path)
+        )
+        assert first == second
+
+
+def test_scenes_are_decoded_once_for_all_runs(done, scenes):
+    assert len(done["cache"]) == 12  # with and without truth
+    assert sorted(path.name for path in (scenes / "cache").iterdir()) == done["cache"]
+
+
+def test_rows_differ_in_what_their_losses_are(done):
+    terms = {}
+    for row in ROWS:
+        curves = json.loads((Path(done["settings"].output) / "seed0" / row / "curves.json").read_text())
+        terms[row] = [sorted(epoch) for epoch in curves[-1]["epochs"]]
+    alone = ["classification_2d", "classification_3d"]
+    assert terms["cls"] == [alone, alone]
+    assert terms["3d_to_2d"] == terms["3d_to_2d_plain"] == [alone, [*alone, "point_to_image"]]
+    assert terms["both"] == [[*alone, "image_to_point"], [*alone, "image_to_point", "point_to_image"]]
+    assert terms["supervised"] == [["supervised_2d", "supervised_3d"]] * 2
+
+
+def test_another_phase_one_is_noticed(done):
+    """A row's folder tells which weights it started from; a phase one trained anew has others."""
+    settings, run = done["settings"], run_of("cls", 0, done["settings"])
+    note = Path(settings.output) / run.name / "start.json"
+    before = note.read_text()
+    assert json.loads(before) == {
+        kind: runs.checkpoint.load(Path(settings.output) / "seed0/phase_one" / f"{kind}.safetensors").version
+        for kind in ("image", "cloud")
+    }
+    note.write_text(before.replace(json.loads(before)["cloud"], "0123"))
+    try:
+        with pytest.raises(BadInput, match="started from other weights than .*seed0/phase_one/cloud.safetensors"):
+            runs.finished(run, settings)
+    finally:
+        note.write_text(before)
+
+
+def test_other_scoring_is_done_anew(done):
+    run, settings = run_of("cls", 0, done["settings"]), done["settings"]
+    assert runs.finished(run, settings)
+    data = settings.data.model_copy(update={"val_frames_per_scene": 3})
+    assert not runs.finished(run, settings.model_copy(update={"data": data}))
+
+
+def test_what_starts_from_a_failed_run_is_not_started(scenes, tmp_path):
+    changes = {"output": str(tmp_path / "runs"), "image": {"weights": str(tmp_path / "none.safetensors")}}
+    settings = settings_for(scenes, pretrain=None, **changes)
+    told = []
+    failures = runs.run_all(settings, rows.runs(settings, ["cls"], [0]), 1, report=told.append)
+    assert [event.run.name for event in failures] == ["seed0/phase_one", "seed0/cls"]
+    assert "none.safetensors" in failures[0].message and "logs" in failures[0].message
+    assert "phase_one failed" in failures[1].message
+
+
+# --- what came out ---
+
+
+def test_results_have_an_entry_for_every_run_and_set(done):
+    entries = results.collect(done["settings"])
+    assert [(e["row"], e["seed"], e["set"]) for e in entries] == [
+        (row, seed, chosen)
+        for row, seed in sorted(TRAINED, key=lambda pair: (list(ROWS).index(pair[0]), pair[1]))
+        for chosen in ("val", "other")
+    ]
+    for entry in entries:
+        assert 0 <= entry["miou_2d"] <= 100 and 0 <= entry["miou_3d"] <= 100
+        assert (entry["epochs"], entry["steps"]) == (2, 4)
+        assert entry["seconds"] > 0 and "torch" in entry["machine"]
+    assert len({entry["weights"] for entry in entries}) == 9
+    commands = {(entry["row"], entry["seed"]): entry["command"] for entry in entries}
+    assert commands["both", 1] == "wsss bench ablation" and commands["both", 0] == "by hand"
+
+
+def test_scores_are_those_of_the_networks(done, labels):
+    """mIoU of one entry against counting pixels by hand."""
+    from wsss_ros.inference import ImageSegmenter
+    from wsss_ros.scenes import open_scenes
+
+    settings = done["settings"]
+    entry = next(e for e in results.collect(settings) if (e["row"], e["seed"], e["set"]) == ("both", 0, "other"))
+    segment = ImageSegmenter(Path(settings.output) / "seed0/both/image.safetensors", "cpu")
+    hits, either = np.zeros(20), np.zeros(20)
+    for scene in open_scenes(settings.other, labels)[0]:
+        for index in (0, 2):  # evenly spread over four
+            found, truth = segment(scene.frame(index))[0], scene.frame_truth(index)
+            for c in range(20):
+                hits[c] += ((found == c) & (truth == c)).sum()
+                either[c] += ((found == c) | (truth == c)).sum()
+    known = either > 0
+    assert entry["miou_2d"] == pytest.approx(100 * (hits[known] / either[known]).mean(), abs=1e-3)
+
+
+def test_the_command_reports_and_says_what_failed(done, scenes, tmp_path, monkeypatch):
+    settings = done["settings"]
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    answer = CliRunner().invoke(cli.app, ["bench", "ablation", str(file), "--report-only"])
+    assert answer.exit_code == 0, answer.output
+    entries = json.loads((scenes / "docs/results.json").read_text())
+    assert len(entries) == 18
+    page = (scenes / "docs/results.md").read_text()
+    for told in ("| 33.3 |", "| 49.6 |", "| 54.4 |", "`supervised`", "## Verdict", "torch", "wsss bench", str(file)):
+        assert told in page
+    for name in ("cams", "curves"):
+        picture = scenes / f"docs/results_{name}.png"
+        assert picture.stat().st_size < 500_000 and picture.name in page
+        assert np.asarray(Image.open(picture).convert("RGB")).std() > 5
+    assert "- Missing: `3d_to_2d_plain` of seed 1; `3d_to_2d` of seed 1; " in page
+    # One run's folder holds another configuration: it is named, the rest is reported.
+    kept = scenes / "runs/seed1/cls/config.yaml"
+    before = kept.read_text()
+    kept.write_text(before.replace("seed: 1", "seed: 8"))
+    answer = CliRunner().invoke(cli.app, ["bench", "ablation", str(file), "--rows", "cls,both"])
+    kept.write_text(before)
+    assert answer.exit_code == 1
+    assert "seed1/cls: FAILED" in answer.output and "7 of 7" in answer.output
+    assert "seed0/both: was finished" in answer.output
+    assert len(json.loads((scenes / "docs/results.json").read_text())) == 16
+    assert "Missing: `cls` of seed 1" in (scenes / "docs/results.md").read_text()
+
+
+def entries_of(figures_2d: dict, figures_3d: dict, chosen: str = "val") -> list[dict]:
+    return [
+        {"row": row, "seed": seed, "set": chosen, "miou_2d": a, "miou_3d": b}
+        for row in figures_2d
+        for seed, (a, b) in enumerate(zip(figures_2d[row], figures_3d[row], strict=True))
+    ]
+
+
+def test_verdict_where_all_came_out():
+    entries = entries_of(
+        {"cls": (20, 21, 22), "3d_to_2d_plain": (25, 25, 25), "3d_to_2d": (27, 27, 27), "both": (30, 31, 32)},
+        {"cls": (10, 10, 10), "3d_to_2d_plain": (10, 10, 10), "3d_to_2d": (10, 10, 10), "both": (30, 30, 30)},
+    )
+    told = results.verdict(entries)
+    assert "in 2D by +10.0 points (spread 1.0, of each seed's own gain 0.0; ahead in 3 of 3 seeds)" in told[0]
+    assert "in 3D by +20.0 points" in told[0] and "more than the spread in both domains" in told[0]
+    assert told[1].startswith("3D gains most")
+    assert told[2] == "Order in 2D on val, cls < 3d_to_2d_plain < 3d_to_2d < both: came out."
+
+
+def test_verdict_where_it_did_not():
+    entries = entries_of(
+        {"cls": (20, 24, 28), "3d_to_2d": (22, 22, 21), "both": (26, 25, 27)},
+        {"cls": (10, 11, 12), "3d_to_2d": (9, 9, 9), "both": (11, 11, 11)},
+    )
+    told = results.verdict(entries)
+    assert "Not more than the spread: 2D, 3D" in told[0]
+    assert "by +2.0 points (spread 4.0, of each seed's own gain 3.6; ahead in 2 of 3" in told[0]
+    assert told[1].startswith("2D gains as much")
+    assert "did not come out at cls < 3d_to_2d (-2.33, within the spread)" in told[2]
+    assert results.verdict([entries[0]])[0].startswith("No verdict")
+
+
+def test_one_seed_is_no_spread():
+    entries = entries_of({"cls": (20,), "both": (40,)}, {"cls": (10,), "both": (40,)})
+    assert "spread unknown from one seed" in results.verdict(entries)[0]
+    assert "Not more than the spread: 2D, 3D" in results.verdict(entries)[0]
+
+
+def test_spread_is_the_standard_deviation_over_seeds():
+    entries = entries_of({"cls": (1, 2, 6)}, {"cls": (None, 2, 4)})
+    found = results.figure(entries, "cls", "val", "2d")
+    assert (found.mean, found.spread) == (3.0, pytest.approx(np.std([1, 2, 6], ddof=1)))
+    assert results.figure(entries, "cls", "val", "3d").values == (2, 4)
+    assert results.figure(entries, "cls", "other", "2d") is None

@@ -1,0 +1,54 @@
+"""`wsss demo` whole: a scene, a bag, five processes on real DDS, a recording, scores and pictures."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import torch
+from PIL import Image
+from support.striped_scenes import SIZE, StripedScene, written
+
+from wsss_ros.networks import checkpoint
+from wsss_ros.networks.checkpoint import NetworkConfig
+from wsss_ros.scenes import ply
+
+TINY = {
+    "image": NetworkConfig("image", "resnet", {"width": 0.125}),
+    "cloud": NetworkConfig(
+        "cloud", "pointnet2", {"width": 0.125, "centres": (64, 32, 16, 8), "neighbours": (8, 8, 8, 8)}, ("color",)
+    ),
+}
+
+
+def test_demo(tmp_path, labels, ros_environment):
+    written(tmp_path, labels, [0])
+    torch.manual_seed(0)
+    for kind, network in TINY.items():
+        training = {"command": "wsss train x", "val": {"miou": 41.5}, "val_by_phase": {"1 classify": {"miou": 12.25}}}
+        checkpoint.save(tmp_path / f"{kind}.safetensors", network.build(labels), network, labels, training)
+    command = [sys.executable, "-m", "wsss_ros.cli.main", "demo", "--scene", tmp_path / "scene0"]
+    command += ["--out", tmp_path / "out", "--hz", "4", "--image-weights", tmp_path / "image.safetensors"]
+    command += ["--cloud-weights", tmp_path / "cloud.safetensors"]
+    done = subprocess.run(list(map(str, command)), env=ros_environment, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out"
+    report = json.loads((out / "report.json").read_text())
+    assert (report["images_played"], report["images_answered"]) == (4, 4)
+    assert report["score_2d"]["frames"] == 4 and report["score_2d"]["count"] == 4 * SIZE * SIZE
+    assert report["score_3d"] is not None and report["cloud_points"] > 100
+    for node in ("image_segmenter", "cloud_segmenter"):
+        figures = report["latency_ms"][node]
+        assert 0 < figures["median"] <= figures["p95"]
+        file = tmp_path / f"{'image' if node == 'image_segmenter' else 'cloud'}.safetensors"
+        assert report["diagnostics"][node]["weights"] == checkpoint.load(file).version
+    assert report["weights"]["cloud"]["val_miou"] == 41.5
+    assert report["weights"]["image"]["val_miou_before"] == {"1 classify": 12.25}
+    assert "joint 2D-3D" in done.stdout and "12.2" in done.stdout and "41.5" in done.stdout
+    vertices = ply.read(out / "cloud.ply")
+    assert len(vertices) == report["cloud_points"] and vertices["label"].max() < 20
+    for name in ("frames.png", "cloud.png"):
+        assert np.asarray(Image.open(out / name)).std() > 5
+    named = {name for name in StripedScene(0, labels).pair if name in done.stdout}
+    told = " ".join(done.stdout.split())
+    assert len(named) == 2 and "have never seen a real image" in told and "report.json" in told

@@ -1,0 +1,78 @@
+"""``wsss demo-online`` at its smallest, with the real nodes: rooms, and a scene that has tags and no truth."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from wsss_ros.cli import demo_online
+from wsss_ros.cli.demo_online import MOST_SEEDS, SEEDS, Plan
+from wsss_ros.cli.main import app
+from wsss_ros.cli.up import Children
+from wsss_ros.node_set import Process
+from wsss_ros.rooms import generator
+from wsss_ros.types import BadInput
+
+TINY = Plan(rounds=1, rooms=3, tagged_frames=8, scored_rooms=2, scored_frames=6, base=6, steps=2)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory, shared_ros_environment):
+    folder = tmp_path_factory.mktemp("demo_online")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", shared_ros_environment["ROS_DOMAIN_ID"])
+        demo_online.run(folder, TINY, [3])
+        yield folder
+
+
+def decision(folder) -> dict:
+    (line,) = (folder / "online/rounds.jsonl").read_text().splitlines()
+    return json.loads(line)
+
+
+def test_a_round_is_judged_and_both_versions_are_scored(out):
+    told = decision(out / "seed3")
+    assert {"new", "base"} <= set(told["before"]) == set(told["after"]), told["why"]
+    assert len(told["more"]["new"]) == 1 and len(told["more"]["base"]) == 2  # of two tagged ones one is held back
+    assert "alone" in told["more"]["segmenters_p95_ms"]["image_segmenter"]
+    entries = json.loads((out / "online.json").read_text())["entries"]
+    assert [(e["seed"], e["round"], e["set"]) for e in entries] == [(3, n, s) for n in (0, 1) for s in ("new", "old")]
+    assert all(0 <= entry[key] <= 100 for entry in entries for key in ("miou_2d", "miou_3d"))
+    assert entries[2]["promoted"] is told["promoted"]
+    assert "--seeds 3 --rounds 1" in (out / "online.md").read_text() and (out / "online.png").is_file()
+
+
+def test_tagged_rooms_and_scored_rooms_share_none(out):
+    kinds = ("tagged", "new", "old", "base")
+    names = [{path.name for path in (out / "rooms" / kind).iterdir()} for kind in kinds]
+    assert sum(map(len, names)) == len(set.union(*names)) == 3 + 2 + 2 + 6
+    taught = decision(out / "seed3")["more"]
+    assert not {name for kind in ("new", "base") for name in taught[kind]} & (names[1] | names[2])
+
+
+def test_a_scene_without_truth_gives_pictures_of_every_version(out, tmp_path):
+    scene = generator.generate(tmp_path, 21_900, frames=24, style=demo_online.STYLE)
+    demo_online._tag(scene)
+    demo_online.run(out, TINY, [0], scene)
+    told = decision(out / "scene")
+    assert told["before"]["new"]["images"] > 0 and "miou" not in json.dumps(told)
+    for name in ("frames.png", "cloud.png"):
+        assert (out / "scene" / name).read_bytes().startswith(b"\x89PNG")
+    (before, _), (after, files) = demo_online._proposed(out / "scene/online")
+    assert (before, after) == ("before", "after round 1" if told["promoted"] else "refused in round 1")
+    assert all(file.is_file() for file in files)
+
+
+def test_seeds_whose_tagged_rooms_would_be_the_scored_ones_are_refused():
+    result = CliRunner().invoke(app, ["demo-online", "--seeds", "0,10"])
+    assert result.exit_code and "wanted 0 to 9" in result.output + str(result.exception)
+    last = SEEDS["tagged"] + 100 * MOST_SEEDS
+    assert last + Plan.rounds * Plan.rooms <= SEEDS["new"]
+
+
+def test_a_node_that_has_ended_ends_the_run():
+    children = Children()
+    children.start(Process("trainer", module="wsss_ros.no_such_module"))
+    with pytest.raises(BadInput, match="trainer has ended"):
+        while True:
+            children.all_well()

@@ -1,0 +1,42 @@
+import numpy as np
+
+from wsss_ros.evaluation import pictures
+
+
+def test_a_cloud_is_seen_from_above_with_what_is_near_in_front():
+    """A red plate over a green floor: the plate hides the floor below it; what is too high is left out."""
+    grid = np.stack(np.meshgrid(np.linspace(-1, 1, 120), np.linspace(-1, 1, 120)), -1).reshape(-1, 2)
+    floor = np.c_[grid, np.zeros(len(grid))]
+    plate = np.c_[grid * 0.4, np.full(len(grid), 0.5)]
+    lamp = np.c_[grid * 0.4, np.full(len(grid), 2.5)]
+    xyz = np.concatenate([floor, plate, lamp])
+    rgb = np.repeat(np.array([[0, 255, 0], [255, 0, 0], [0, 0, 255]], np.uint8), len(grid), axis=0)
+    picture = pictures.render_cloud(xyz, rgb, size=(200, 160), azimuth_deg=0, elevation_deg=89)
+    assert picture[80, 100].tolist() == [255, 0, 0]
+    assert (picture == [0, 255, 0]).all(-1).mean() > 0.3
+    assert not (picture == [0, 0, 255]).all(-1).any()
+    assert picture[0, 0].tolist() == [255, 255, 255]
+
+
+def test_right_is_right_and_far_is_up():
+    xyz = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], float).repeat(50, axis=0)
+    rgb = np.array([[1, 1, 1], [255, 0, 0], [0, 0, 255]], np.uint8).repeat(50, axis=0)
+    picture = pictures.render_cloud(xyz, rgb, size=(100, 100), azimuth_deg=0)
+    where = {color: np.argwhere((picture == color).all(-1)).mean(0) for color in ((1, 1, 1), (255, 0, 0), (0, 0, 255))}
+    assert where[255, 0, 0][1] > where[1, 1, 1][1] + 20  # +x to the right
+    assert where[0, 0, 255][0] < where[1, 1, 1][0] - 20  # +y away from us, up in the picture
+
+
+def test_heat_runs_from_black_to_white():
+    colors = pictures.heat(np.array([[0, 1 / 3, 1]], np.float32))[0]
+    assert colors.tolist() == [[0, 0, 0], [255, 0, 0], [255, 255, 255]]
+
+
+def test_a_sheet_holds_its_pictures_and_the_legend_its_colours(labels):
+    cell = np.full((20, 330, 3), 7, np.uint8)
+    legend = pictures.legend(labels, ["wall", "sink"], 700)
+    page = np.asarray(pictures.sheet(["a", "b"], [[cell, cell]] * 3, legend))
+    assert (page == 7).all(-1).sum() == 6 * 20 * 330
+    drawn = {tuple(color) for color in page[-legend.height :].reshape(-1, 3)}
+    assert {labels.colors[0], labels.colors[17], (0, 0, 0)} <= drawn
+    assert labels.colors[1] not in drawn

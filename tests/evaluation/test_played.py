@@ -1,0 +1,109 @@
+"""Scores of bags whose contents are known, through the files and messages of the real chain."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsss_ros.bags import messages
+from wsss_ros.bags.messages import Topic
+from wsss_ros.bags.recorder import Recorder
+from wsss_ros.evaluation import played as scoring
+from wsss_ros.types import BadInput, Cloud
+
+IMAGE, CLOUD = messages.IMAGE, messages.CLOUD
+TRUTH = np.array([[0, 0, 1], [1, 255, 2]], np.uint8)
+XYZ = np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]], np.float32)
+RGB = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7]], np.uint8)
+
+
+def record(path: Path, entries: list[tuple[str, str, int, object]]) -> Path:
+    topics = {topic: Topic(topic, kind) for topic, kind, *_ in entries}
+    recorder = Recorder(path, topics.values())
+    for topic, kind, received_ns, message in entries:
+        recorder.write(topic, received_ns, bytes(messages.typestore().serialize_cdr(message, kind)))
+    recorder.close()
+    return path
+
+
+def image(topic: str, stamp_ns: int, received_ns: int, pixels: np.ndarray, encoding: str):
+    head = messages.header(stamp_ns, "camera")
+    return topic, IMAGE, received_ns, messages.image_message(head, pixels, encoding)
+
+
+def cloud(topic: str, stamp_ns: int, received_ns: int, xyz: np.ndarray, labels: np.ndarray | None):
+    head = messages.header(stamp_ns, "map")
+    return topic, CLOUD, received_ns, messages.cloud_message(head, Cloud(xyz, RGB[: len(xyz)]), labels)
+
+
+@pytest.fixture
+def bags(tmp_path):
+    color = np.zeros((2, 3, 3), np.uint8)
+    played = record(
+        tmp_path / "played",
+        [
+            image("/color/image_raw", 100, 100, color, "rgb8"),
+            image("/ground_truth/semantic/image_raw", 100, 100, TRUTH, "mono8"),
+            image("/color/image_raw", 200, 200, color, "rgb8"),
+            image("/ground_truth/semantic/image_raw", 200, 200, TRUTH, "mono8"),
+            cloud("/ground_truth/cloud", 200, 200, XYZ, np.array([0, 1, 2, 255], np.uint8)),
+        ],
+    )
+    predicted = np.array([[0, 0, 1], [0, 0, 2]], np.uint8)  # one pixel of class 1 taken for class 0
+    moved = XYZ[[1, 0, 2]] + np.float32([0.01, 0, 0])
+    moved[2, 1] += 1  # the third point was not covered
+    published = record(
+        tmp_path / "published",
+        [
+            image("/color/image_raw", 100, 1_000_000_000, color, "rgb8"),
+            image("/semantic/image_raw", 100, 1_030_000_000, predicted, "mono8"),
+            image("/semantic/confidence", 100, 1_031_000_000, np.ones((2, 3), np.float32), "32FC1"),
+            cloud("/cloud", 150, 2_000_000_000, moved, None),
+            cloud("/semantic_cloud", 150, 2_500_000_000, moved, np.array([1, 0, 2], np.uint8)),
+        ],
+    )
+    return scoring.read_played(played), scoring.read_published(published)
+
+
+def test_report(bags, labels):
+    report = scoring.report(*bags, labels)
+    assert (report["images_played"], report["images_answered"]) == (2, 1)
+    assert report["score_2d"]["frames"] == 1
+    assert report["score_2d"]["iou"]["wall"] == pytest.approx(100 * 2 / 3)
+    assert report["score_2d"]["iou"]["floor"] == pytest.approx(50)
+    assert report["score_2d"]["iou"]["cabinet"] == 100
+    assert report["latency_ms"]["image_segmenter"] == {"median": 30.0, "p95": 30.0, "count": 1}
+    assert report["latency_ms"]["cloud_segmenter"] == {"median": 500.0, "p95": 500.0, "count": 1}
+
+
+def test_every_true_point_counts_and_uncovered_ones_are_missed(bags, labels):
+    score = scoring.report(*bags, labels)["score_3d"]
+    assert [score["iou"][name] for name in ("wall", "floor", "cabinet")] == [100, 100, 0]
+    assert score["miou"] == pytest.approx(200 / 3)
+    assert score["covered"] == pytest.approx(200 / 3)
+
+
+def test_colours_come_back_from_the_message(bags):
+    assert np.array_equal(bags[1].input_cloud.rgb, RGB[:3])
+    assert (bags[1].input_cloud.labels == 255).all()
+
+
+def test_without_truth_there_is_no_score(bags, labels):
+    report = scoring.report(scoring.Played(images=bags[0].images), bags[1], labels)
+    assert report["score_2d"] is None and report["score_3d"] is None
+
+
+def test_nothing_published_is_reported_as_that(bags, labels):
+    report = scoring.report(bags[0], scoring.Published(), labels)
+    assert report["images_answered"] == 0 and report["cloud_points"] == 0 and report["score_3d"] is None
+
+
+def test_a_recording_never_replaces_another(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(BadInput, match="exists"):
+        Recorder(tmp_path / "there", [])
+
+
+def test_an_unfinished_recording_keeps_its_partial_name(tmp_path):
+    Recorder(tmp_path / "bag", [Topic("/cloud", CLOUD)])
+    assert not (tmp_path / "bag").exists() and (tmp_path / "bag.partial").is_dir()

@@ -1,0 +1,114 @@
+import dataclasses
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from wsss_ros.labels import LabelSpace
+from wsss_ros.networks import checkpoint
+from wsss_ros.networks.checkpoint import NetworkConfig
+from wsss_ros.types import BadInput
+
+CONFIG = NetworkConfig("image", "resnet", {"width": 0.125}, (), 320, 0.25, (0.5,) * 20)
+
+
+@pytest.fixture
+def saved(tmp_path, labels):
+    torch.manual_seed(0)
+    network = CONFIG.build(labels)
+    path = tmp_path / "image.safetensors"
+    version = checkpoint.save(path, network, CONFIG, labels, {"command": "wsss train x.yaml", "val": {"miou": 12.5}})
+    return path, network, version
+
+
+def test_round_trip(saved, labels):
+    path, network, version = saved
+    loaded = checkpoint.load(path, "image", labels)
+    assert (loaded.config, loaded.labels, loaded.version) == (CONFIG, labels, version)
+    assert loaded.training["val"]["miou"] == 12.5
+    assert not loaded.network.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], value), name
+
+
+def test_the_version_names_the_weights(saved, labels, tmp_path):
+    path, network, version = saved
+    assert checkpoint.save(tmp_path / "again", network, CONFIG, labels) == version
+    network.head.bias.data[0] += 1
+    assert checkpoint.save(tmp_path / "other", network, CONFIG, labels) != version
+
+
+def test_half_precision_halves_the_file(saved, labels, tmp_path):
+    path, network, _ = saved
+    checkpoint.save(tmp_path / "half", network, CONFIG, labels, dtype=torch.float16)
+    assert (tmp_path / "half").stat().st_size < 0.6 * path.stat().st_size
+    loaded = checkpoint.load(tmp_path / "half").network
+    assert loaded.head.weight.dtype == torch.float32
+    torch.testing.assert_close(loaded.head.weight, network.head.weight.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(saved, labels, monkeypatch):
+    path, network, version = saved
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    network.head.bias.data += 1
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(path, network, CONFIG, labels)
+    assert checkpoint.load(path).version == version
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_truncated(saved):
+    path, *_ = saved
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(BadInput, match="not a readable checkpoint"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04pickle" * 100])
+def test_foreign_bytes(tmp_path, content):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(BadInput, match="not a readable checkpoint"):
+        checkpoint.load(tmp_path / "x")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(BadInput, match="not a readable checkpoint"):
+        checkpoint.load(tmp_path / "nowhere.safetensors")
+
+
+def test_safetensors_of_somebody_else(tmp_path):
+    save_file({"x": torch.zeros(3)}, tmp_path / "x.safetensors")
+    with pytest.raises(BadInput, match="not of wsss_ros"):
+        checkpoint.load(tmp_path / "x.safetensors")
+
+
+def test_swapped_networks(saved):
+    with pytest.raises(BadInput, match="are the two files swapped"):
+        checkpoint.load(saved[0], "cloud")
+
+
+def test_another_label_space_names_the_difference(saved, labels):
+    other = LabelSpace("other", (*labels.names[:-1], "lamp"), labels.colors, labels.ids)
+    with pytest.raises(BadInput, match="'lamp'.*'otherfurniture'|'otherfurniture'.*'lamp'"):
+        checkpoint.load(saved[0], labels=other)
+
+
+def test_weights_that_do_not_fit_are_named(saved, labels, tmp_path):
+    path, network, _ = saved
+    wide = dataclasses.replace(CONFIG, options={"width": 0.25})
+    checkpoint.save(tmp_path / "wrong", network, wide, labels)
+    with pytest.raises(BadInput, match="of another shape.*head.weight|of another shape.*backbone"):
+        checkpoint.load(tmp_path / "wrong")
+
+
+def test_diverged_weights_are_refused(saved, labels, tmp_path):
+    path, network, _ = saved
+    network.head.bias.data[3] = float("nan")
+    checkpoint.save(tmp_path / "nan", network, CONFIG, labels)
+    with pytest.raises(BadInput, match="not finite.*head.bias"):
+        checkpoint.load(tmp_path / "nan")

@@ -1,0 +1,378 @@
+"""Running scores by hand and against a confusion matrix of all frames, and the node between real processes."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsss_ros.evaluation import played as scoring
+from wsss_ros.evaluation import running_report, running_scores
+from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.evaluation.running_scores import Key, RunningScores, Sayings, strangers
+from wsss_ros.labels import LabelSpace
+from wsss_ros.types import BadInput
+
+SECOND = 10**9
+THREE = LabelSpace("three", ("wall", "floor", "chair"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), (1, 2, 5))
+
+
+def row(*labels: int) -> np.ndarray:
+    return np.array([labels], np.uint8)
+
+
+# --- counting --------------------------------------------------------------------------------------
+
+
+def test_what_can_be_computed_by_hand():
+    scores = RunningScores(THREE)
+    key, other = Key("new", "v1", "2d"), Key("new", "v2", "2d")
+    scores.add(key, row(0, 0, 1, 255), row(0, 1, 1, 255), 10 * SECOND)
+    scores.add(key, row(0, 9, 1, 1), row(0, 0, 1, 255), 12 * SECOND)
+    scores.add(other, row(2, 2), row(2, 2), 13 * SECOND)
+    first, second = scores.entries()
+    assert {name: first[name] for name in ("set", "version", "domain", "frames")} == {**key._asdict(), "frames": 2}
+    assert (first["first_ns"], first["last_ns"]) == (10 * SECOND, 12 * SECOND)
+    # wall: 2 hits, 1 missed, 1 false alarm; floor: 2 hits, 1 missed; chair: nowhere
+    assert first["iou"] == {"wall": 50.0, "floor": pytest.approx(200 / 3), "chair": None}
+    assert first["miou"] == pytest.approx((50 + 200 / 3) / 2)
+    assert (second["version"], second["miou"], second["frames"]) == ("v2", 100.0, 1)
+    assert scores.entries(newest=1) == [second]
+    course = scores.course("new", "2d")
+    assert course.versions == ("v1", "v1", "v2") and course.at_s.tolist() == [0.5, 2.5, 3.5]
+    np.testing.assert_allclose(course.iou, [[50, 50, np.nan], [50, 200 / 3, np.nan], [np.nan, np.nan, 100]])
+    np.testing.assert_allclose(course.miou(), [50, (50 + 200 / 3) / 2, 100])
+    assert scores.changes == {"2d": [(10 * SECOND, "v1"), (13 * SECOND, "v2")], "3d": []}
+
+
+def test_shapes_must_agree_and_nothing_is_counted_where_they_do_not():
+    scores = RunningScores(THREE)
+    with pytest.raises(BadInput, match="must be equal"):
+        scores.add(Key("", "v", "2d"), row(0, 1), row(0, 1, 2), SECOND)
+    assert scores.entries() == []
+
+
+FRAME = st.tuples(st.sampled_from("ab"), st.integers(0, 10**6), st.integers(0, 99))  # version, seconds, seed
+
+
+@given(frames=st.lists(FRAME, min_size=1, max_size=60))
+def test_at_any_time_the_bins_are_few_and_add_up(frames):
+    scores, whole = RunningScores(THREE), {"a": ConfusionMatrix(THREE), "b": ConfusionMatrix(THREE)}
+    for version, at_s, seed in frames:
+        pred, truth = np.random.default_rng(seed).integers(0, 4, (2, 3, 5)).astype(np.uint8)
+        scores.add(Key("", version, "3d"), pred, truth, at_s * SECOND)
+        whole[version].update(pred, truth)
+    for key, tally in scores.tallies.items():
+        assert 0 <= min(tally.bins) and max(tally.bins) < running_scores.MOST_BINS
+        np.testing.assert_array_equal(sum(tally.bins.values()), whole[key.version].counts)
+        np.testing.assert_array_equal(tally.matrix.counts, whole[key.version].counts)
+    course = scores.course("", "3d")
+    for version, iou in dict(zip(course.versions, course.iou, strict=True)).items():  # the last of each
+        np.testing.assert_allclose(iou, 100 * whole[version].iou())
+
+
+def test_memory_is_bounded_whatever_comes(monkeypatch):
+    monkeypatch.setattr(running_scores, "MOST_KEYS", 10)
+    monkeypatch.setattr(running_scores, "MOST_CHANGES", 7)
+    scores = RunningScores(THREE)
+    for number in range(300):
+        scores.add(Key("s", f"v{number}", "2d"), row(0, 1), row(0, 0), number * 3600 * SECOND)
+    assert len(scores.tallies) == 11 and scores.tallies[Key("other", "other", "2d")].frames == 290
+    assert sum(len(tally.bins) for tally in scores.tallies.values()) <= running_scores.MOST_BINS + 10
+    assert [version for _, version in scores.changes["2d"]] == [f"v{number}" for number in range(293, 300)]
+    said = Sayings("", most=5)
+    for number in range(100):
+        said.say(number, str(number))
+    assert len(said._what) == 5 and said.at(99) == "99"
+
+
+def test_what_was_said_at_a_time():
+    said = Sayings("nothing yet")
+    assert said.at(5) == "nothing yet"
+    said.say(20, "second")
+    said.say(10, "first")  # came later, was said before
+    assert [said.at(at) for at in (9, 10, 19, 20, 99)] == ["nothing yet", "first", "first", "second", "second"]
+
+
+def test_strangers_are_neither_class_nor_unlabelled():
+    assert strangers(row(0, 2, 3, 254, 255, 255), 3) == 2
+
+
+def test_equal_clouds_are_matched_by_order_and_others_by_the_nearest():
+    xyz = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0]], np.float32)
+    labels = np.array([4, 5, 6], np.uint8)
+    assert scoring.label_points(xyz, labels, xyz.copy()).tolist() == [4, 5, 6], "two points at one place keep theirs"
+    near = np.array([[1.04, 0, 0], [1.06, 0, 0]], np.float32)
+    assert scoring.label_points(xyz, labels, near).tolist() == [6, 255]
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+def filled(labels: LabelSpace, versions: int = 3) -> RunningScores:
+    scores, random = RunningScores(labels), np.random.default_rng(0)
+    for number in range(versions * 20):
+        truth = random.choice(np.array([0, 1, 4, 255], np.uint8), (20, 30))
+        right = random.random(truth.shape) < 0.3 + 0.1 * (number // 20)
+        pred = np.where(right, truth, random.integers(0, 6, truth.shape)).astype(np.uint8)
+        key = Key("old" if number % 20 < 8 else "new", f"version{number // 20}", "3d" if number % 5 == 4 else "2d")
+        scores.add(key, pred, truth, (100 + number) * SECOND)
+    return scores
+
+
+def test_files_appear_whole_and_say_the_same(tmp_path, labels):
+    scores = filled(labels)
+    running_report.write(scores, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "evaluation.json", "evaluation.md", "evaluation.png"]  # fmt: skip
+    told = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert told == scores.entries() and len(told) == 12
+    text = (tmp_path / "out/evaluation.md").read_text()
+    assert text.count("\n## ") == 4 and "## Clouds of 'old': IoU, percent" in text
+    (mean,) = [line for line in text.split("## Images of 'new'")[1].split("##")[0].splitlines() if "mean" in line]
+    wanted = [entry["miou"] for entry in told if (entry["set"], entry["domain"]) == ("new", "2d")]
+    assert mean == f"| **mean** | {' | '.join(f'**{value:.1f}**' for value in wanted)} |"
+    from PIL import Image
+
+    picture = Image.open(tmp_path / "out/evaluation.png")
+    assert picture.width > 800 and len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 50
+
+
+def test_of_many_versions_the_table_has_the_newest(labels):
+    entries = filled(labels, versions=11).entries()
+    text = running_report.table(entries, labels)
+    assert "3 older versions are in evaluation.json" in text and "version10" in text and "version2 " not in text
+
+
+def test_nothing_scored_is_told_as_that(tmp_path, labels):
+    running_report.write(RunningScores(labels), tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == []
+    assert "Nothing was scored" in (tmp_path / "evaluation.md").read_text()
+    assert not (tmp_path / "evaluation.png").exists()
+
+
+def test_a_frame_without_truth_is_drawn_too(tmp_path, labels):
+    scores = RunningScores(labels)
+    scores.add(Key("", "v", "2d"), row(1, 2), row(255, 255), SECOND)
+    running_report.write(scores, tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text())[0]["miou"] is None
+
+
+# --- the node --------------------------------------------------------------------------------------
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from sensor_msgs.msg import Image, PointCloud2  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+from support.ros_probe import NodeProcess, Probe, wait  # noqa: E402
+from test_hand_over import save  # noqa: E402
+from test_nodes import CLOCK, LATCHED, RELIABLE, header  # noqa: E402
+
+from wsss_ros.bags import messages  # noqa: E402
+from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter  # noqa: E402
+from wsss_ros.networks import checkpoint  # noqa: E402
+from wsss_ros.nodes import conversions  # noqa: E402
+from wsss_ros.rooms import generator  # noqa: E402
+from wsss_ros.scenes import open_scene  # noqa: E402
+
+SPACE = "/evaluated"
+
+
+@pytest.fixture
+def processes(ros_environment, tmp_path):
+    """Starts nodes in one namespace; those that still run at the end are ended."""
+    running = []
+
+    def start(name: str, log: str = "", **parameters) -> NodeProcess:
+        log_file = tmp_path / f"{log or name}.log"
+        running.append(NodeProcess(name, ros_environment, log_file, space=SPACE, **parameters))
+        return running[-1]
+
+    yield start
+    for node in running:
+        node.end()
+
+
+@pytest.fixture
+def probe(ros_environment):
+    made = Probe(ros_environment)
+    yield made
+    made.close()
+
+
+def active(probe: Probe, node: NodeProcess) -> None:
+    wait(lambda: probe.diagnostics.get(node.path), 60, f"no life of {node.name}")
+    wait(lambda: probe.state(node) == "active", 60, f"never active: {node.text}")
+
+
+def entries(folder: Path) -> dict[tuple[str, str, str], dict]:
+    found = json.loads((folder / "evaluation.json").read_text())
+    return {(entry["set"], entry["version"], entry["domain"]): entry for entry in found}
+
+
+def scored(folder: Path, name: str) -> dict[str, int]:
+    """How many answers of each domain the report counts in the set ``name``."""
+    if not (folder / "evaluation.json").exists():
+        return {}
+    told = entries(folder).items()
+    return {domain: entry["frames"] for (chosen, _, domain), entry in told if chosen == name}
+
+
+@pytest.mark.timeout(400)
+def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, processes, labels, tmp_path):
+    room = generator.generate(tmp_path / "rooms", 5, frames=12, size=(160, 120))
+    # The weights that ship know something, so that no number is trivial; then some that know nothing.
+    files = {kind: [SHIPPED / f"{kind}.safetensors", tmp_path / "other" / kind] for kind in ("image", "cloud")}
+    versions = {
+        kind: [checkpoint.load(shipped).version, save(other, kind, labels, 1)]
+        for kind, (shipped, other) in files.items()
+    }
+    common = {"device": "cpu", "precision": "float32", "threads": 1}
+    evaluator = processes("evaluator", output=tmp_path / "out", write_period_s=1.0)
+    images = processes("image_segmenter", weights=files["image"][0], **common)
+    clouds = processes("cloud_segmenter", weights=files["cloud"][0], points=2000, **common)
+    for node in (evaluator, images, clouds):
+        active(probe, node)
+    answers = {"2d": probe.collect(Image, f"{SPACE}/semantic/image_raw", RELIABLE),
+               "3d": probe.collect(PointCloud2, f"{SPACE}/semantic_cloud", LATCHED)}  # fmt: skip
+    kept: dict[tuple[str, str], list] = {}
+    for number, name in enumerate(("old", "new")):
+        play = {"source": room, "rate": 8.0, "set_name": name, "wait_for_subscribers_s": 30.0}
+        player = processes("replay", log=f"replay{number}", **play)
+        assert player.process.wait(120) == 0, player.text
+        time.sleep(2)
+        for domain, got in answers.items():
+            kept[name, domain] = got[:]
+            got.clear()
+        # On a busy machine the evaluator is behind; what it has not scored when it ends is in no report.
+        counts = {domain: len(kept[name, domain]) for domain in answers}
+        wait(lambda n=name, c=counts: scored(tmp_path / "out", n) == c, 60, f"not all scored of {counts}")
+        for kind, path in (("image", files["image"][1]), ("cloud", files["cloud"][1])):
+            probe.publish_without_waiting(f"{SPACE}/weights/{kind}", String(data=str(path)), LATCHED)
+        for node, kind in ((images, "image"), (clouds, "cloud")):
+            wait(lambda n=node, k=kind: probe.values(n)["weights"] == versions[k][1], 30, "no hand-over")
+    assert entries(tmp_path / "out"), "written while it runs"
+    assert evaluator.end(signal.SIGINT) == 0 and "Traceback" not in evaluator.text, evaluator.text
+    told = entries(tmp_path / "out")
+    scene = open_scene(room, labels)
+    by_stamp = {scene.frame(index).stamp_ns: index for index in range(len(scene))}
+    for number, name in enumerate(("old", "new")):
+        assert len(kept[name, "2d"]) > 6 and kept[name, "3d"], "too few answers to tell anything"
+        matrix, segmenter = ConfusionMatrix(labels), ImageSegmenter(files["image"][number], "cpu", "float32", 1)
+        for message in kept[name, "2d"]:
+            index = by_stamp[conversions.stamp_ns(message.header)]
+            found = segmenter(scene.frame(index))[0]
+            assert np.array_equal(conversions.image_to_labels(message), found), f"{name}, frame {index}"
+            matrix.update(found, scene.frame_truth(index))
+        assert_scored(told[name, versions["image"][number], "2d"], matrix, len(kept[name, "2d"]))
+        matrix, segmenter = ConfusionMatrix(labels), CloudSegmenter(files["cloud"][number], "cpu", "float32", 2000, 1)
+        true_clouds = true_clouds_of(scene)
+        for message in kept[name, "3d"]:
+            cloud = conversions.read_cloud(message).cloud
+            truth = true_clouds[conversions.stamp_ns(message.header)]
+            assert np.array_equal(truth.xyz, cloud.xyz)
+            found = segmenter(type(cloud)(truth.xyz, truth.rgb))[0]
+            matrix.update(found, truth.labels)
+        assert_scored(told[name, versions["cloud"][number], "3d"], matrix, len(kept[name, "3d"]))
+    assert len(told) == 4 and told["old", versions["image"][0], "2d"]["miou"] > 3
+
+
+def true_clouds_of(scene) -> dict[int, scoring.Points]:
+    found = {}
+    for stamp, topic, message in messages.SceneRecording(scene).messages():
+        if topic == "ground_truth/cloud":
+            found[stamp] = scoring._points(message)
+    return found
+
+
+def assert_scored(entry: dict, wanted: ConfusionMatrix, frames: int) -> None:
+    scores = wanted.compute()
+    assert entry["frames"] == frames
+    assert entry["miou"] == pytest.approx(scores["miou"]) and entry["iou"] == pytest.approx(scores["iou"])
+
+
+# --- what cannot be scored -------------------------------------------------------------------------
+
+
+def labels_image(stamp: int, pixels: np.ndarray, encoding: str = "mono8") -> Image:
+    message = conversions.image_message(header(stamp, "c"), pixels, "mono8")
+    message.encoding = encoding
+    return message
+
+
+def labelled_cloud(stamp: int, labels: np.ndarray, frame_id: str = "map", field: str = "label") -> PointCloud2:
+    """Points without colour on a line, as anybody might send them."""
+    table = np.zeros(len(labels), [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), (field, "<u4")])
+    table["x"], table[field] = np.arange(len(labels)), labels
+    message = PointCloud2(header=header(stamp, frame_id), height=1, width=len(labels), point_step=16)
+    message.row_step = 16 * len(labels)
+    message.fields = [
+        conversions.PointField(name=name, offset=4 * place, datatype=kind, count=1)
+        for place, (name, kind) in enumerate(zip(table.dtype.names, (7, 7, 7, 6), strict=True))
+    ]
+    message.data.frombytes(table.tobytes())
+    return message
+
+
+def test_bad_input_is_counted_and_never_ends_it(probe, processes, tmp_path):
+    node = processes("evaluator", output=tmp_path / "out", write_period_s=0.5, sensor_timeout_s=30.0)
+    active(probe, node)
+    truth = np.array([[0, 1, 2], [2, 255, 200]], np.uint8)
+    square = np.zeros((4, 4), np.uint8)
+
+    def images(pred: Image, true: Image) -> None:
+        probe.send(f"{SPACE}/ground_truth/semantic/image_raw", true, RELIABLE)
+        probe.send(f"{SPACE}/semantic/image_raw", pred, RELIABLE)
+
+    def clouds(pred: PointCloud2, true: PointCloud2) -> None:
+        probe.send(f"{SPACE}/ground_truth/cloud", true, LATCHED)
+        probe.send(f"{SPACE}/semantic_cloud", pred, LATCHED)
+
+    probe.publish_without_waiting(f"{SPACE}/image_segmenter/weights", String(data="abc"), LATCHED)
+    stamp = CLOCK.next
+    at = stamp()
+    images(labels_image(at, square), labels_image(at, truth))
+    probe.told(node, "label image size: 4 x 4 predicted, 3 x 2 true")
+    at = stamp()
+    images(labels_image(at, truth, "rgb8"), labels_image(at, truth))
+    probe.told(node, "label encoding: got 'rgb8', wanted mono8")
+    at = stamp()
+    images(labels_image(at, np.full_like(truth, 77)), labels_image(at, truth))
+    probe.told(node, "predicted labels outside of 'scannet20': 6 in one of the images")
+    probe.told(node, "true labels outside of 'scannet20': 1 in one")
+    for bad, text in (
+        (lambda s: labelled_cloud(s, np.zeros(3), frame_id="odom"), "cloud frames: 'odom' predicted, 'map' true"),
+        (lambda s: labelled_cloud(s, np.zeros(3), field="other"), "cloud labels: no field 'label'"),
+        (lambda s: labelled_cloud(s, np.zeros(0)), "empty labelled cloud: 0 points"),
+    ):
+        at = stamp()
+        clouds(bad(at), labelled_cloud(at, np.array([1, 2, 255])))
+        probe.told(node, text)
+    at = stamp()  # another size, nearest within 5 cm; a label that fits no byte
+    clouds(labelled_cloud(at, np.array([1, 70_000])), labelled_cloud(at, np.array([1, 2, 255])))
+    at = stamp()
+    images(labels_image(at, truth), labels_image(at, truth))
+
+    def all_scored() -> bool:
+        values = probe.values(node)
+        return values.get("miou 2d abc", "").endswith("of 2") and "miou 3d unknown" in values
+
+    wait(all_scored, 20, "not all scored")
+    assert "without a version" in probe.told(node, "").message
+    assert node.end() == 0 and "Traceback" not in node.text and "internal error" not in node.text
+    found = entries(tmp_path / "out")
+    flat = found["", "abc", "2d"]
+    assert flat["frames"] == 2 and flat["iou"]["wall"] == pytest.approx(50) and flat["iou"]["bed"] is None
+    solid = found["", "unknown", "3d"]
+    assert solid["frames"] == 1 and (solid["iou"]["floor"], solid["iou"]["cabinet"]) == (100, 0)
+
+
+def test_a_folder_that_cannot_be_written(probe, processes, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    node = processes("evaluator", output=tmp_path / "file" / "out")
+    assert probe.told(node, "configure failed", "cannot be made", timeout_s=60).level == b"\x02"
+    assert node.end() == 0 and "Traceback" not in node.text

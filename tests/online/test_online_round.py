@@ -1,0 +1,48 @@
+"""The candidate of a round: part of the way from the old weights to the trained ones."""
+
+from dataclasses import replace
+
+import torch
+
+from wsss_ros.networks import checkpoint
+from wsss_ros.networks.checkpoint import NetworkConfig
+from wsss_ros.online.records import RUN, candidate
+from wsss_ros.online.round import _average
+from wsss_ros.online.versions import Version
+
+CONFIGS = {
+    "image": NetworkConfig("image", "resnet", {"width": 0.125}),
+    "cloud": NetworkConfig("cloud", "pointnet2", {"width": 0.125}, ("color",)),
+}
+
+
+def saved(folder, labels, seed: int) -> dict[str, dict[str, torch.Tensor]]:
+    """A network of each kind, its statistics not those of a fresh one; returns their weights."""
+    weights = {}
+    for kind, config in CONFIGS.items():
+        torch.manual_seed(seed)
+        network = config.build(labels)
+        for name, value in network.state_dict().items():
+            if "running" in name:
+                value.uniform_(0.5, 1.5)
+        if kind == "image":
+            config = replace(config, presence_floor=0.2, tag_log_odds=(float(seed),) * len(labels))
+        checkpoint.save(folder / f"{kind}.safetensors", network, config, labels, {"seed": seed})
+        weights[kind] = network.state_dict()
+    return weights
+
+
+def test_the_candidate_is_a_share_of_the_way(tmp_path, labels):
+    before, trained = saved(tmp_path / "old", labels, 0), saved(tmp_path / RUN, labels, 1)
+    old = Version("0000", *(tmp_path / "old" / f"{kind}.safetensors" for kind in CONFIGS), {})
+    _average(tmp_path, old, 0.25)
+    for kind, file in zip(CONFIGS, candidate(tmp_path), strict=True):
+        made = checkpoint.load(file, kind, labels)
+        assert made.training == {"seed": 1, "new_share": 0.25}
+        assert set(made.config.tag_log_odds) <= {0.0}, "what is likely comes from the few scenes of the round"
+        for name, value in made.network.state_dict().items():
+            if value.is_floating_point():
+                torch.testing.assert_close(value, 0.75 * before[kind][name] + 0.25 * trained[kind][name])
+    _average(tmp_path, old, 1.0)
+    versions = [checkpoint.load(file).version for file in candidate(tmp_path)]
+    assert versions == [checkpoint.load(tmp_path / RUN / f"{kind}.safetensors").version for kind in CONFIGS]

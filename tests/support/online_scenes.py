@@ -1,0 +1,81 @@
+"""Stored scenes that can be learned in seconds, and a learner's configuration for them."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+import yaml
+from support.striped_scenes import StripedScene, written
+
+from wsss_ros import config
+from wsss_ros.config import OnlineConfig
+from wsss_ros.labels import LabelSpace
+from wsss_ros.networks import checkpoint
+from wsss_ros.networks.checkpoint import NetworkConfig
+
+IMAGE = {"network": "resnet", "options": {"width": 0.125}, "long_side": 0}
+POINT = {"network": "pointnet2", "options": {"width": 0.125, "centres": [64, 32, 16, 8], "neighbours": [8, 8, 8, 8]}}
+WRONG = {"wall": "floor", "floor": "bed", "bed": "wall"}
+
+
+def recipe(folder: Path, **changes) -> str:
+    """Written to ``folder``; its networks are those of ``begin``."""
+    rate = {"name": "adam", "lr": 0.01}
+    values = {
+        "image": {**IMAGE, "augment": {"long_side": [32, 40], "crop": 32, "jitter": [0.1, 0.1, 0.1, 0]}},
+        "cloud": {**POINT, "augment": {"points": 256}},
+        "joint": {"method": "joint", "epochs": 1, "batch": 4, "image": rate, "cloud": rate},
+        "frames_per_scene": 0,
+        "held_out_frames": 4,
+        **changes,
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(values))
+    return str(folder / "recipe.yaml")
+
+
+def begin(folder: Path, labels: LabelSpace) -> dict[str, str]:
+    """Untrained weights, by the fields of OnlineConfig."""
+    torch.manual_seed(0)
+    networks = {
+        "image": NetworkConfig("image", IMAGE["network"], IMAGE["options"]),
+        "cloud": NetworkConfig("cloud", POINT["network"], POINT["options"], ("color",)),
+    }
+    for kind, network in networks.items():
+        checkpoint.save(folder / f"{kind}.safetensors", network.build(labels), network, labels)
+    return {"image_weights": str(folder / "image.safetensors"), "cloud_weights": str(folder / "cloud.safetensors")}
+
+
+def settings(folder: Path, labels: LabelSpace, recipe_changes: dict | None = None, **changes) -> OnlineConfig:
+    """A learner in ``folder/online`` with a recipe and weights beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {
+        "folder": str(folder / "online"),
+        "recipe": recipe(folder, **(recipe_changes or {})),
+        **begin(folder, labels),
+        "round_device": "cpu",
+        "steps": 40,
+        **changes,
+    }
+    return config.build(OnlineConfig, values)
+
+
+def put(online: Path, labels: LabelSpace, seed: int, number: int, held_out: bool = False, wrong: bool = False) -> str:
+    """A striped scene in the store, as ``SceneStore.finish`` leaves it; ``wrong`` gives it tags of other classes."""
+    scene, place = StripedScene(seed, labels), Path(online) / "scenes"
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as made:
+        written(Path(made), labels, [seed])
+        folder = Path(made) / scene.name
+        (folder / "tags.csv").unlink()
+        said = (lambda names: [WRONG[name] for name in names]) if wrong else list
+        tags = {"scene": said(scene.tags), "frames": {str(i): said(scene.image_tags(i)) for i in range(len(scene))}}
+        (folder / "tags.json").write_text(json.dumps(tags))
+        about = {"number": number, "held_out": held_out, "began_ns": number, "ended_ns": number + 1}
+        about |= {"why_ended": "test", "frames": len(scene), "received": len(scene)}
+        (folder / "scene.json").write_text(json.dumps(about))
+        shutil.copytree(folder, place / f".{scene.name}")
+    os.rename(place / f".{scene.name}", place / scene.name)
+    return scene.name

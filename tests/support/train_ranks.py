@@ -1,0 +1,35 @@
+"""Trains as ``wsss train`` does and notes in FOLDER, for each process, which samples it saw and where it ended.
+
+python tests/support/train_ranks.py CONFIG FOLDER
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+from wsss_ros import config
+from wsss_ros.training import run as training
+
+
+def main(path: str, folder: str) -> None:
+    seen, step, phase = [], training._Run._step, training._Run.train_phase
+
+    def noting_step(run, method, batch, stop):
+        seen.append([hashlib.sha256(cloud.numpy().tobytes()).hexdigest() for cloud in batch.xyz])
+        return step(run, method, batch, stop)
+
+    def noting_phase(run, stop):
+        phase(run, stop)
+        weights = [value for network in run.networks.values() for value in network.state_dict().values()]
+        ended = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights)).hexdigest()
+        name = f"rank{run.fabric.global_rank}of{run.fabric.world_size}.json"
+        (Path(folder) / name).write_text(json.dumps({"seen": seen, "ended": ended}))
+
+    with patch.object(training._Run, "_step", noting_step), patch.object(training._Run, "train_phase", noting_phase):
+        training.train(config.load(config.TrainConfig, path))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,329 @@
+"""How good labels are on scenes with truth, by ScanNet's rules.
+
+One confusion matrix over all scenes; truth outside the classes is skipped; every pixel and every vertex counts; an
+invalid prediction is a miss. IoU = hits / (hits + misses + false alarms), false alarms only where truth is scored.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from wsss_ros.config import SceneSetConfig
+from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.labels import LabelSpace
+from wsss_ros.samples.prepared import spread
+from wsss_ros.scenes import open_scene, open_scenes, ply
+from wsss_ros.scenes.images import read_uint16
+from wsss_ros.types import BadInput, Scene
+
+log = logging.getLogger("wsss_ros")
+
+IMAGE_LABELS = "label-filt"  # folder of PNGs with class ids, one a frame
+NOTE = "segment.json"  # what was segmented, by which weights, in which label space
+POINT_LABELS = ".labels.ply"  # how the name of a labelled cloud ends
+
+Among = Literal["all", "shared"]
+
+
+class UnusablePrediction(BadInput):
+    """A prediction that is missing, broken or of the wrong size. It stops all: left out, it would flatter."""
+
+
+@runtime_checkable
+class Predictions(Protocol):
+    """Labels for scenes, from networks or from files. Either method may raise UnusablePrediction."""
+
+    def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]: ...
+
+    def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]: ...
+
+
+def open_all(
+    folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None
+) -> tuple[list[Scene], list[tuple[str, str]]]:
+    """The scenes that the folders are or hold, or those of them that ``listed`` names, and (name, reason) of others.
+
+    Raises BadInput for a folder that is neither a scene nor holds one.
+    """
+    opened, left_out = [], []
+    for folder in folders:
+        if listed is None:
+            try:
+                opened.append(open_scene(folder, labels))
+                continue
+            except BadInput as error:
+                alone = error
+        try:
+            found, missed = open_scenes(SceneSetConfig(folder=str(folder), scenes=str(listed or "")), labels)
+        except BadInput as error:
+            if listed is not None or not folder.is_dir():
+                raise
+            raise BadInput(f"{alone}; nor is it a folder of scenes ({error})") from error
+        opened, left_out = opened + found, left_out + missed
+    return opened, left_out
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The classes that truth and predictions share, which are those scored, and how either side's labels become theirs.
+
+    ``labels`` are named as the truth names them. The tables turn labels of truth and predictions into these, 255 for
+    the rest. ``present`` is a multi-hot vector of the predicting network's classes that may win, None for all.
+    """
+
+    labels: LabelSpace
+    truth_table: UInt8[np.ndarray, "256"]
+    prediction_table: UInt8[np.ndarray, "256"]
+    among: Among
+    present: Float32[np.ndarray, "C"] | None
+
+    @classmethod
+    def between(cls, truth: LabelSpace, predicted: LabelSpace, among: Among = "all") -> "Comparison":
+        """Equal spaces share everything. Truth of a class that predictions lack is skipped, as outside the classes.
+
+        The paper (Table 4) scores "only on the overlapped class" and leaves open what becomes of a prediction beyond
+        them. ``among="all"``, the default, lets every class of the network win, and one beyond the shared is a miss:
+        the network is tested as it is, and labels from files can be scored alike. ``among="shared"`` lets only the
+        shared classes win, which tells the network what it will be asked for.
+        Raises BadInput when no class is shared.
+        """
+        shared = truth.shared(predicted)
+        if not shared:
+            raise BadInput(
+                f"label spaces '{truth.name}' ({', '.join(truth.names)}) and '{predicted.name}' "
+                f"({', '.join(predicted.names)}) share no class; take weights trained for the scenes' classes"
+            )
+        of_truth, of_prediction, names = zip(*shared, strict=True)
+        whole = len(shared) == len(truth) == len(predicted)
+        space = LabelSpace(
+            truth.name if whole else f"{truth.name} and {predicted.name}",
+            names,
+            tuple(truth.colors[index] for index in of_truth),
+            tuple(truth.ids[index] for index in of_truth),
+        )
+        present = np.zeros(len(predicted), np.float32)
+        present[list(of_prediction)] = 1
+        tables = truth.table_to(space), predicted.table_to(space)
+        return cls(space, *tables, among, None if whole or among == "all" else present)
+
+
+@dataclass
+class Networks:
+    """Predictions made now. ``present`` holds a network to some of its classes."""
+
+    images: ImageSegmenter | None = None
+    clouds: CloudSegmenter | None = None
+    present: Float32[np.ndarray, "C"] | None = None
+
+    def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
+        return self.images(scene.frame(index), present=self.present)[0]
+
+    def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
+        up = (0.0, 0.0, 1.0) if scene.world_up is None else tuple(map(float, scene.world_up))
+        return self.clouds(scene.cloud, up, self.present)[0]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Predictions that lie in a folder, as ``wsss segment`` writes them; ``labels`` is the space of their class ids.
+
+    Those of a scene are in ``folder/NAME`` or, for one scene, in ``folder`` itself: ``label-filt/FRAME.png`` and
+    ``*.labels.ply``. Of the benchmark's format ``folder/NAME.txt`` is read, an id a line. Its pictures are not: they
+    lie on the colour camera's pixels, truth here on those of the depth camera.
+    """
+
+    folder: Path
+    labels: LabelSpace
+
+    def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
+        path = self._of(scene) / IMAGE_LABELS / f"{scene.frame(index).name or index}.png"
+        if not path.is_file():
+            raise UnusablePrediction(f"{path}: no such prediction; segment '{scene.name}' with the frames scored here")
+        try:
+            return self.labels.from_ids(read_uint16(path, "image of class ids"))
+        except BadInput as error:
+            raise UnusablePrediction(str(error)) from error
+
+    def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
+        try:
+            return self.labels.from_ids(self._cloud_ids(scene))
+        except UnusablePrediction:
+            raise
+        except BadInput as error:
+            raise UnusablePrediction(str(error)) from error
+
+    def _of(self, scene: Scene) -> Path:
+        return self.folder / scene.name if (self.folder / scene.name).is_dir() else self.folder
+
+    def _cloud_ids(self, scene: Scene) -> np.ndarray:
+        text, found = self.folder / f"{scene.name}.txt", sorted(self._of(scene).glob(f"*{POINT_LABELS}"))
+        if text.is_file() and not found:
+            return read_ids(text)
+        if len(found) != 1:
+            what = f"{len(found)} files" if found else "no file"
+            wanted = f"{what} '*{POINT_LABELS}', and no {text}; wanted one for this scene"
+            raise UnusablePrediction(f"{self._of(scene)}: {wanted}")
+        vertices = ply.read(found[0])
+        if "label" not in vertices.dtype.names:
+            raise UnusablePrediction(f"{found[0]}: has {', '.join(vertices.dtype.names)}; wanted a property 'label'")
+        return _checked_ids(found[0], vertices["label"])
+
+
+def written_space(folder: Path) -> LabelSpace | None:
+    """The label space noted in a folder of predictions or in the first of its scenes; None where none is noted."""
+    notes = [folder / NOTE, *sorted(folder.glob(f"*/{NOTE}"))]
+    path = next((path for path in notes if path.is_file()), None)
+    if path is None:
+        return None
+    try:
+        return LabelSpace.from_dict(json.loads(path.read_text())["labels"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: {error!r}; wanted the note that 'wsss segment' leaves, with 'labels'") from error
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """Class ids from text, one a line. Raises UnusablePrediction naming the file."""
+    try:
+        return _checked_ids(path, np.array(path.read_text().split(), np.int64))
+    except (ValueError, OverflowError) as error:
+        raise UnusablePrediction(f"{path}: {error}; wanted a class id a line") from error
+
+
+def _checked_ids(path: Path, ids: np.ndarray) -> np.ndarray:
+    ids = ids.astype(np.int64)
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 65536:
+        raise UnusablePrediction(f"{path}: class ids from {ids.min()} to {ids.max()}; wanted 0 to 65535 (0: no class)")
+    return ids
+
+
+@dataclass
+class Evaluation:
+    """What came out for one domain. ``scenes`` are (name, mIoU in percent or None), ``left_out`` (name, reason)."""
+
+    matrix: ConfusionMatrix
+    scenes: list[tuple[str, float | None]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    images: int = 0
+
+    def compute(self) -> dict:
+        """Scores ready for JSON: those of the matrix, its counts (rows are true classes, last column no class)."""
+        counts = {"images": self.images} if self.images else {}
+        return {
+            **self.matrix.compute(),
+            **counts,
+            "classes": list(self.matrix.labels.names),
+            "confusion": self.matrix.counts.tolist(),
+            "scenes": dict(self.scenes),
+            "left_out": dict(self.left_out),
+        }
+
+
+def evaluate_images(
+    predictions: Predictions,
+    scenes: Iterable[Scene],
+    comparison: Comparison,
+    frames_per_scene: int = 0,
+    progress: Callable[[str], None] = lambda scene: None,
+) -> Evaluation:
+    """Score frames spread evenly over each scene (0: all), as far as they have truth.
+
+    A scene without truth, or with a file that cannot be read, is left out whole, with the reason. ``progress`` is told
+    each scene's name when it is done. Raises BadInput when no scene is left, UnusablePrediction as ``predictions`` do.
+    """
+
+    def score(scene: Scene, matrix: ConfusionMatrix) -> int:
+        scored = 0
+        for index in spread(len(scene), frames_per_scene):
+            if (truth := scene.frame_truth(index)) is not None:
+                _update(matrix, comparison, predictions.image(scene, index), truth, f"{scene.name}, frame {index}")
+                scored += 1
+        if not scored:
+            raise BadInput(f"none of its {len(scene)} frames has truth")
+        return scored
+
+    return _evaluate(scenes, comparison, score, progress, "images")
+
+
+def evaluate_clouds(
+    predictions: Predictions,
+    scenes: Iterable[Scene],
+    comparison: Comparison,
+    progress: Callable[[str], None] = lambda scene: None,
+) -> Evaluation:
+    """Score every point of every scene. Otherwise like ``evaluate_images``."""
+
+    def score(scene: Scene, matrix: ConfusionMatrix) -> int:
+        if (truth := scene.cloud_truth()) is None:
+            raise BadInput("its points have no truth")
+        _update(matrix, comparison, predictions.cloud(scene), truth, f"{scene.name}, cloud")
+        return 0
+
+    return _evaluate(scenes, comparison, score, progress, "clouds")
+
+
+def _update(
+    matrix: ConfusionMatrix, comparison: Comparison, predicted: np.ndarray, truth: np.ndarray, where: str
+) -> None:
+    if predicted.shape != truth.shape:
+        got, wanted = (" x ".join(map(str, reversed(array.shape))) for array in (predicted, truth))
+        raise UnusablePrediction(f"{where}: predictions of size {got}, truth of size {wanted}; predict it as it is")
+    matrix.update(comparison.prediction_table[predicted], comparison.truth_table[truth])
+
+
+def _evaluate(
+    scenes: Iterable[Scene],
+    comparison: Comparison,
+    score: Callable[[Scene, ConfusionMatrix], int],
+    progress: Callable[[str], None],
+    what: str,
+) -> Evaluation:
+    result = Evaluation(ConfusionMatrix(comparison.labels))
+    for scene in scenes:
+        part = ConfusionMatrix(comparison.labels)
+        try:
+            result.images += score(scene, part)
+        except UnusablePrediction:
+            raise
+        except (BadInput, OSError) as error:
+            result.left_out.append((scene.name, str(error)))
+        else:
+            result.matrix.add(part)
+            result.scenes.append((scene.name, part.compute()["miou"]))
+        progress(scene.name)
+    if not result.matrix.counts.any():
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in result.left_out[:3])
+        raise BadInput(
+            f"no {what} of {len(result.scenes) + len(result.left_out)} scenes can be scored"
+            f"{f' ({reasons})' if reasons else ', their truth holds none of the classes'}; give labelled scenes"
+        )
+    return result
+
+
+# --- for training ----------------------------------------------------------------------------------
+
+
+def score_images(
+    segmenter: ImageSegmenter, scenes: Sequence[Scene], labels: LabelSpace, frames_per_scene: int
+) -> ConfusionMatrix:
+    """One confusion matrix over frames spread evenly over each scene; ``evaluate_images`` for one network."""
+    comparison = Comparison.between(labels, segmenter.labels)
+    return _said(evaluate_images(Networks(images=segmenter), scenes, comparison, frames_per_scene)).matrix
+
+
+def score_clouds(segmenter: CloudSegmenter, scenes: Sequence[Scene], labels: LabelSpace) -> ConfusionMatrix:
+    """One confusion matrix over every point of every scene; ``evaluate_clouds`` for one network."""
+    comparison = Comparison.between(labels, segmenter.labels)
+    return _said(evaluate_clouds(Networks(clouds=segmenter), scenes, comparison)).matrix
+
+
+def _said(result: Evaluation) -> Evaluation:
+    for name, reason in result.left_out:
+        log.warning("%s is not scored: %s", name, reason)
+    return result

@@ -1,0 +1,188 @@
+"""What the nodes published against what was played to them: both are bags, nothing else is asked."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from wsss_ros.bags import bag
+from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.geometry import neighbors
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.types import BadInput
+
+# A true point takes the label of the nearest published one; farther than this it counts as missed.
+REACH_M = 0.05
+
+
+@dataclass
+class Points:
+    """A cloud out of a bag; labels are 255 where it has none."""
+
+    xyz: Float32[np.ndarray, "N 3"]
+    rgb: UInt8[np.ndarray, "N 3"]
+    labels: UInt8[np.ndarray, "N"]
+
+
+@dataclass
+class Played:
+    """The input: images and their truth by stamp, and the last true cloud."""
+
+    images: dict[int, np.ndarray] = field(default_factory=dict)
+    truth: dict[int, np.ndarray] = field(default_factory=dict)
+    cloud_truth: Points | None = None
+
+
+@dataclass
+class Published:
+    """The output: labels and confidence by stamp, the last labelled cloud and the last one it was made of,
+    latencies (s), last diagnostics."""
+
+    labels: dict[int, np.ndarray] = field(default_factory=dict)
+    confidence: dict[int, np.ndarray] = field(default_factory=dict)
+    cloud: Points | None = None
+    input_cloud: Points | None = None
+    image_latency: list[float] = field(default_factory=list)
+    cloud_latency: list[float] = field(default_factory=list)
+    image_arrivals: list[int] = field(default_factory=list)
+    diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def read_played(path: str | Path) -> Played:
+    """Raises BadInput as ``bag.read`` does."""
+    played = Played()
+    for topic, _, message in bag.read(path):
+        if topic.endswith("ground_truth/semantic/image_raw"):
+            played.truth[_stamp(message)] = _image(message)
+        elif topic.endswith("color/image_raw"):
+            played.images[_stamp(message)] = _image(message)
+        elif topic.endswith("ground_truth/cloud"):
+            played.cloud_truth = _points(message)
+    return played
+
+
+def read_published(path: str | Path) -> Published:
+    """A bag of the recorder. Latency is from the arrival of an input to that of its answer, at the recorder."""
+    published = Published()
+    arrived: dict[tuple[str, int], int] = {}
+    for topic, received_ns, message in bag.read(path):
+        name = topic.lstrip("/")
+        if name == "diagnostics":
+            for status in message.status:
+                values = {value.key: value.value for value in status.values}
+                published.diagnostics[status.name.strip("/")] = {"message": status.message, **values}
+            continue
+        stamp = _stamp(message)
+        arrived.setdefault((name, stamp), received_ns)
+        if name == "semantic/image_raw":
+            published.labels[stamp] = _image(message)
+            published.image_arrivals.append(received_ns)
+            _note(published.image_latency, arrived.get(("color/image_raw", stamp)), received_ns)
+        elif name == "semantic/confidence":
+            published.confidence[stamp] = _image(message)
+        elif name == "cloud":
+            published.input_cloud = _points(message)
+        elif name == "semantic_cloud":
+            published.cloud = _points(message)
+            _note(published.cloud_latency, arrived.get(("cloud", stamp)), received_ns)
+    return published
+
+
+def report(played: Played, published: Published, labels: LabelSpace) -> dict:
+    """Scores (percent; None without truth), latencies, rates and drops, ready for JSON."""
+    return {
+        "score_2d": _score_images(played, published, labels),
+        "score_3d": _score_cloud(played, published, labels),
+        "images_played": len(played.images),
+        "images_answered": len(published.labels),
+        "image_rate_hz": _rate(published.image_arrivals),
+        "latency_ms": {
+            "image_segmenter": _latency(published.image_latency),
+            "cloud_segmenter": _latency(published.cloud_latency),
+        },
+        "cloud_points": len(published.cloud.xyz) if published.cloud else 0,
+        "drops": {name: _drops(values) for name, values in published.diagnostics.items()},
+        "diagnostics": published.diagnostics,
+    }
+
+
+def label_points(
+    known: Float32[np.ndarray, "N 3"], labels: UInt8[np.ndarray, "N"], xyz: Float32[np.ndarray, "M 3"]
+) -> UInt8[np.ndarray, "M"]:
+    """The label of the nearest ``known`` point for each of ``xyz``; 255 beyond REACH_M. The same points: their own."""
+    if np.array_equal(known, xyz):
+        return labels
+    index, squared = neighbors.knn(torch.from_numpy(known), torch.from_numpy(xyz), 1)
+    near = squared[:, 0].numpy() <= REACH_M**2
+    return np.where(near, labels[index[:, 0].numpy()], np.uint8(UNLABELLED))
+
+
+def _score_images(played: Played, published: Published, labels: LabelSpace) -> dict | None:
+    matrix = ConfusionMatrix(labels)
+    both = [stamp for stamp in published.labels if stamp in played.truth]
+    for stamp in both:
+        matrix.update(published.labels[stamp], played.truth[stamp])
+    return {**matrix.compute(), "frames": len(both)} if both else None
+
+
+def _score_cloud(played: Played, published: Published, labels: LabelSpace) -> dict | None:
+    truth = played.cloud_truth
+    if truth is None or published.cloud is None or not len(published.cloud.xyz):
+        return None
+    found = label_points(published.cloud.xyz, published.cloud.labels, truth.xyz)
+    scored = truth.labels < len(labels)
+    covered = float(100 * (found[scored] != UNLABELLED).mean()) if scored.any() else None
+    return {**ConfusionMatrix(labels).update(found, truth.labels).compute(), "covered": covered}
+
+
+def _note(latencies: list[float], asked_ns: int | None, answered_ns: int) -> None:
+    if asked_ns is not None:
+        latencies.append((answered_ns - asked_ns) / 1e9)
+
+
+def _latency(seconds: list[float]) -> dict | None:
+    if not seconds:
+        return None
+    median, p95 = np.percentile(1e3 * np.array(seconds), [50, 95])
+    return {"median": round(float(median), 1), "p95": round(float(p95), 1), "count": len(seconds)}
+
+
+def _rate(arrivals_ns: list[int]) -> float | None:
+    span_s = (arrivals_ns[-1] - arrivals_ns[0]) / 1e9 if len(arrivals_ns) > 1 else 0
+    return round((len(arrivals_ns) - 1) / span_s, 2) if span_s > 0 else None
+
+
+def _drops(values: dict[str, str]) -> dict[str, int]:
+    return {key.removeprefix("dropped "): int(value) for key, value in values.items() if key.startswith("dropped ")}
+
+
+def _stamp(message) -> int:
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def _image(message) -> np.ndarray:
+    """An image as our nodes and bags write it: unpadded, little-endian."""
+    kinds = {"mono8": ("u1", ()), "rgb8": ("u1", (3,)), "32FC1": ("<f4", ())}
+    if message.encoding not in kinds:
+        raise BadInput(f"image encoding '{message.encoding}' in a recording; wanted one of {', '.join(kinds)}")
+    dtype, channels = kinds[message.encoding]
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width, *channels)
+
+
+def _points(message) -> Points:
+    """A cloud as our nodes and bags write it: x y z rgb float32, label uint32 where it has labels."""
+    kinds = {6: "<u4", 7: "<f4"}
+    fields = {"names": [], "formats": [], "offsets": [], "itemsize": message.point_step}
+    for item in message.fields:
+        fields["names"].append(item.name)
+        fields["formats"].append(kinds[item.datatype])
+        fields["offsets"].append(item.offset)
+    rows = np.frombuffer(message.data, np.dtype(fields))
+    packed = np.ascontiguousarray(rows["rgb"]).view("<u4")
+    rgb = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
+    xyz = np.stack([rows["x"], rows["y"], rows["z"]], axis=1)
+    finite = np.isfinite(xyz).all(axis=1)
+    labels = rows["label"].astype(np.uint8) if "label" in rows.dtype.names else np.full(len(rows), UNLABELLED, np.uint8)
+    return Points(xyz[finite], rgb[finite], labels[finite])

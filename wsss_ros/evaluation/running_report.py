@@ -1,0 +1,171 @@
+"""Running scores as files: JSON, a table in Markdown, and a plot with the versions of the weights on the time axis."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from wsss_ros import files
+from wsss_ros.evaluation.running_scores import DOMAINS, Course, RunningScores
+from wsss_ros.labels import LabelSpace
+
+JSON, TABLE, PLOT = "evaluation.json", "evaluation.md", "evaluation.png"
+MOST_COLUMNS = 8  # of a table, and versions named in the plot; the JSON has all
+_HOLD = 0.03  # of the whole time: so long a value is shown where nothing newer is known
+_COLORS = ("#1f77b4", "#d95f02", "#2ca02c", "#9467bd", "#8c564b", "#e377c2")
+
+
+def write(scores: RunningScores, folder: str | Path) -> None:
+    """Each file appears whole, in place of the one before. Raises OSError."""
+    entries, folder = scores.entries(), Path(folder)
+    files.replace(folder / JSON, lambda file: file.write(json.dumps(entries, indent=1).encode()))
+    files.replace(folder / TABLE, lambda file: file.write(table(entries, scores.labels).encode()))
+    if entries:
+        picture = plot(scores)
+        files.replace(folder / PLOT, lambda file: picture.save(file, "PNG"))
+
+
+# --- table -----------------------------------------------------------------------------------------
+
+
+def table(entries: Sequence[dict], labels: LabelSpace) -> str:
+    """A table for each set and domain: classes that occur down, versions across, the newest last."""
+    parts = ["# Evaluation\n"]
+    for domain, what in DOMAINS.items():
+        for name in _sets(entries, domain):
+            some = [entry for entry in entries if (entry["set"], entry["domain"]) == (name, domain)]
+            parts.append(_table(f"{what.capitalize()}{_of(name)}: IoU, percent", some, what, labels))
+    return "\n".join(parts if entries else [*parts, "Nothing was scored: no prediction has met its truth.\n"])
+
+
+def _table(title: str, entries: Sequence[dict], what: str, labels: LabelSpace) -> str:
+    shown = entries[-MOST_COLUMNS:]
+    older = len(entries) - len(shown)
+    lines = [f"## {title}", ""] + [f"{older} older versions are in {JSON}.", ""] * (older > 0)
+    lines.append(_row("class", [entry["version"] for entry in shown]))
+    lines.append(_row("---", ["---:"] * len(shown)))
+    for name in labels.names:
+        values = [entry["iou"][name] for entry in shown]
+        if any(value is not None for value in values):
+            lines.append(_row(name, map(_percent, values)))
+    lines.append(_row("**mean**", [f"**{_percent(entry['miou'])}**" for entry in shown]))
+    lines.append(_row(what, [str(entry["frames"]) for entry in shown]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(head: str, cells: Any) -> str:
+    return f"| {' | '.join([head, *cells])} |"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _of(name: str) -> str:
+    return f" of '{name}'" if name else ""
+
+
+def _sets(entries: Sequence[dict], domain: str) -> list[str]:
+    return list(dict.fromkeys(entry["set"] for entry in entries if entry["domain"] == domain))
+
+
+# --- plot ------------------------------------------------------------------------------------------
+
+
+def plot(scores: RunningScores) -> Image.Image:
+    """A column a domain: the running mean IoU of each set above, below it each set's IoU by class."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    entries = scores.entries()
+    courses = {(name, d): scores.course(name, d) for d in DOMAINS for name in _sets(entries, d)}
+    domains = [domain for domain in DOMAINS if any(d == domain for _, d in courses)]
+    names = list(dict.fromkeys(name for name, _ in courses))
+    classes = _occurring(courses.values())
+    heights = [2.6, *[0.5 + 0.17 * len(classes)] * len(names)]
+    figure = Figure(figsize=(6.5 * len(domains), 0.8 + sum(heights)), dpi=90, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(1 + len(names), len(domains), squeeze=False, sharex=True, height_ratios=heights)
+    unit_s, unit = _unit(max((course.at_s[-1] for course in courses.values()), default=0))
+    for column, domain in zip(axes.T, domains, strict=True):
+        own = {name: courses[name, domain] for name in names if (name, domain) in courses}
+        _draw_means(column[0], own, names, unit_s)
+        _mark_versions(column[0], scores, domain, unit_s)
+        title = f"{DOMAINS[domain]}: running mean since each version began"
+        column[0].set_title(title, fontsize=10, loc="left", pad=18)
+        for axis, name in zip(column[1:], names, strict=True):
+            mesh = _draw_classes(axis, own.get(name), classes, scores, unit_s)
+            axis.set_title(f"IoU by class, {DOMAINS[domain]}{_of(name)}", fontsize=9, loc="left")
+        column[-1].set_xlabel(f"time since the first answer, {unit}")
+    figure.colorbar(mesh, ax=axes[1:, -1], label="IoU, percent", shrink=0.8)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def _unit(span_s: float) -> tuple[float, str]:
+    """Seconds of the unit that suits a plot of so long a time, and its name."""
+    return (1, "s") if span_s <= 180 else (60, "min") if span_s <= 10_800 else (3600, "h")
+
+
+def _occurring(courses: Any) -> list[int]:
+    known = np.concatenate([np.isfinite(course.iou) for course in courses]).any(axis=0)
+    return [int(index) for index in np.flatnonzero(known)]
+
+
+def _draw_means(axis: Any, courses: dict[str, Course], names: Sequence[str], unit_s: float) -> None:
+    for name, course in courses.items():
+        color, at, mean = _COLORS[names.index(name) % len(_COLORS)], course.at_s / unit_s, course.miou()
+        ends = _ends(course)
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            label = (name or "all") if start == 0 else None
+            axis.plot(at[start:end], mean[start:end], color=color, linewidth=1.6, label=label)
+            axis.plot(at[end - 1], mean[end - 1], "o", color=color, markersize=4)
+            axis.annotate(f"{mean[end - 1]:.1f}", (at[end - 1], mean[end - 1]), (0, 5), textcoords="offset points",
+                          ha="center", fontsize=7, color=color)  # fmt: skip
+    axis.set_ylabel("mean IoU, percent")
+    axis.set_ylim(0, max(10.0, 1.25 * max(np.nanmax(course.miou(), initial=0) for course in courses.values())))
+    axis.grid(alpha=0.25)
+    axis.legend(fontsize=8, loc="lower right")
+
+
+def _ends(course: Course) -> list[int]:
+    """Where each stretch of one version ends, exclusive."""
+    versions = course.versions
+    return [index for index in range(1, len(versions)) if versions[index] != versions[index - 1]] + [len(versions)]
+
+
+def _mark_versions(axis: Any, scores: RunningScores, domain: str, unit_s: float) -> None:
+    """A line where another version answers from then on, with its name above where there is room."""
+    named_at, room = -np.inf, (_last_bin(scores) + 1) * scores.bin_ns / 1e9 / MOST_COLUMNS
+    for at_ns, version in scores.changes[domain]:
+        at_s = (at_ns - scores.origin_ns) / 1e9
+        axis.axvline(at_s / unit_s, color="0.35", linewidth=0.9, linestyle=":")
+        if at_s - named_at >= room:
+            named_at, place = at_s, (at_s / unit_s, 1.02)
+            axis.annotate(version[:8], place, xycoords=("data", "axes fraction"), fontsize=7, color="0.3")
+
+
+def _draw_classes(axis: Any, course: Course | None, classes: list[int], scores: RunningScores, unit_s: float) -> Any:
+    """Classes down, time to the right. A value holds until the next, but not for long; grey: nothing known."""
+    bins, width_s = _last_bin(scores) + 1, scores.bin_ns / 1e9
+    shown = np.full((len(classes), bins), np.nan)
+    if course is not None:
+        starts = np.round(course.at_s / width_s - 0.5).astype(int)
+        for start, end, values in zip(starts, [*starts[1:], bins], course.iou[:, classes], strict=True):
+            shown[:, start : max(start + 1, min(end, start + 1 + round(_HOLD * bins)))] = values[:, None]
+    axis.set_facecolor("0.88")
+    edges = np.arange(bins + 1) * width_s / unit_s
+    mesh = axis.pcolormesh(edges, np.arange(len(classes) + 1), np.ma.masked_invalid(shown), vmin=0, vmax=100)
+    axis.set_yticks(np.arange(len(classes)) + 0.5, [scores.labels.names[index] for index in classes], fontsize=7)
+    axis.invert_yaxis()
+    if course is not None:
+        for end in _ends(course)[:-1]:
+            axis.axvline(course.at_s[end] / unit_s, color="white", linewidth=0.9, linestyle=":")
+    return mesh
+
+
+def _last_bin(scores: RunningScores) -> int:
+    return max(max(tally.bins) for tally in scores.tallies.values())

@@ -1,0 +1,405 @@
+"""Scenes and bags segmented into files: labels, pictures, pseudo-labels to train on, the ScanNet benchmark's files."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from wsss_ros import geometry
+from wsss_ros.bags.frames import BagFrames
+from wsss_ros.bags.messages import leveling
+from wsss_ros.evaluation import pictures
+from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
+from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.samples.prepared import spread
+from wsss_ros.scenes import open_scene, ply
+from wsss_ros.scenes.images import read_rgb, write_rgb, write_uint16
+from wsss_ros.scenes.scannet import POINTS, ScanNetScene
+from wsss_ros.types import BadInput, Cloud, Frame, Scene
+
+BENCHMARK_SIZE = (640, 480)  # the benchmark scores pictures of this size; other sizes it shrinks to it
+_SHEET_ROWS, _SHEET_WIDTH = 6, 320
+_MESH = POINTS.removesuffix(".ply")
+# Of a scan with pseudo-labels these are made anew or would speak of the old labels.
+_NOT_LINKED = ("*label*", "*instance*", "*.aggregation.json", "*.segs.json", "tags.*", ".*")
+
+Tags = tuple[str, ...] | None
+
+
+@dataclass
+class Source:
+    """What is segmented: some frames with their tags, and a cloud with what is up in it."""
+
+    name: str
+    count: int
+    frames: Callable[[], Iterator[tuple[Frame, Tags]]]
+    cloud: Callable[[], Cloud | None]
+    up: Callable[[], tuple[float, float, float]]
+    tags: Tags = None
+    scene: Scene | None = None
+
+    @classmethod
+    def of_scene(cls, scene: Scene, frames: int = 0) -> "Source":
+        """``frames`` of them spread evenly, 0 for all. The cloud is the scene's own, else fused from all frames."""
+        chosen = spread(len(scene), frames)
+
+        def views() -> Iterator[tuple[Frame, Tags]]:
+            for index in chosen:
+                yield scene.frame(index), scene.image_tags(index)
+
+        def cloud() -> Cloud | None:
+            return scene.cloud or _fused(scene)
+
+        return cls(scene.name, len(chosen), views, cloud, lambda: _up(scene), scene.tags, scene)
+
+    @classmethod
+    def of_bag(cls, bag: BagFrames, frames: int = 0) -> "Source":
+        """``frames`` of its images spread evenly, 0 for all. In a bag's map z is up (REP-105)."""
+        chosen = spread(len(bag), frames)
+        views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
+        return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0))
+
+
+def _up(scene: Scene) -> tuple[float, float, float]:
+    return tuple(map(float, leveling(scene)[2]))
+
+
+def _fused(scene: Scene) -> Cloud | None:
+    voxels = VoxelMap()
+    for index in range(len(scene)):
+        frame = scene.frame(index)
+        if frame.depth_m is not None and frame.camera is not None:
+            voxels.add(frame)
+    return voxels.cloud() if len(voxels) else None
+
+
+@dataclass
+class Segmenter:
+    """How to label: by either network or both; as pseudo-labels where ``threshold`` is given.
+
+    Pseudo-labels are seeds (eq. 5): in an image only its tags can win (those of the scene where it has none of its
+    own), in a cloud only the scene's, and where confidence is below the threshold nothing does.
+    """
+
+    images: ImageSegmenter | None = None
+    clouds: CloudSegmenter | None = None
+    threshold: float | None = None
+
+    @property
+    def labels(self) -> LabelSpace:
+        return (self.images or self.clouds).labels
+
+    def __post_init__(self) -> None:
+        if self.images and self.clouds and self.images.labels != self.clouds.labels:
+            raise BadInput(
+                f"the image network knows '{self.images.labels.name}', the cloud network '{self.clouds.labels.name}'; "
+                "take weights of one label space, or segment images and clouds apart (--only)"
+            )
+
+    def image(self, frame: Frame, tags: Tags) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+        return self._seeds(*self.images(frame, present=self._present(tags)))
+
+    def cloud(self, cloud: Cloud, up: tuple[float, float, float], tags: Tags) -> tuple[np.ndarray, np.ndarray]:
+        return self._seeds(*self.clouds(cloud, up, self._present(tags)))
+
+    def usable(self, tags: Tags) -> bool:
+        return self.threshold is None or bool(tags)
+
+    def _present(self, tags: Tags) -> Float32[np.ndarray, "C"] | None:
+        return None if self.threshold is None else self.labels.multi_hot(tags)
+
+    def _seeds(self, labels: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.threshold is not None:
+            labels = np.where(confidence >= self.threshold, labels, np.uint8(UNLABELLED))
+        return labels, confidence
+
+
+@dataclass
+class Written:
+    """What is in the output. ``left_out`` counts frames and clouds by cause, ``failed`` is (name, reason) a scene."""
+
+    scenes: list[str] = field(default_factory=list)
+    images: int = 0
+    points: int = 0
+    left_out: Counter = field(default_factory=Counter)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def segment(
+    sources: Sequence[Source],
+    out: str | Path,
+    segmenter: Segmenter,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Written:
+    """Write the labels of one source into ``out``, or those of several into ``out/NAME``.
+
+    Of each source: ``label-filt/FRAME.png`` (16-bit ids of the data set, 0 unlabelled), ``label-color``, ``overlay``,
+    ``confidence`` (8 bits for 0..1) and ``frames.png``; ``NAME*.labels.ply`` (x y z, colour and id of the class,
+    confidence; the points of the scene's cloud in its order) and ``cloud.png``; ``segment.json`` says by which weights.
+    With pseudo-labels a scan in ScanNet's layout becomes a scan again, its other files linked, to train on.
+
+    ``out`` appears when it is whole. Raises BadInput when it exists already, when nothing could be segmented, and for
+    one source when that is broken; of several a broken one is left out, with its reason in ``failed``.
+    """
+    written = Written()
+    with whole_folder(out) as folder:
+        for source in sources:
+            target = folder if len(sources) == 1 else folder / source.name
+            try:
+                target.mkdir(exist_ok=True)
+                _segment_one(source, target, segmenter, written, progress)
+                written.scenes.append(source.name)
+            except BadInput as error:
+                if len(sources) == 1:
+                    raise
+                shutil.rmtree(target)
+                written.failed.append((source.name, str(error)))
+        if not written.scenes:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in written.failed[:3])
+            raise BadInput(f"none of {len(sources)} scenes could be segmented: {reasons}")
+    return written
+
+
+@contextmanager
+def whole_folder(out: str | Path) -> Iterator[Path]:
+    """A hidden folder beside ``out`` that takes its name at the end; after an error nothing is left of it."""
+    out = Path(out).absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out} exists already; remove it or choose another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be made ({error}); choose another --out") from error
+    try:
+        inner = partial / out.name
+        inner.mkdir()
+        yield inner
+        os.replace(inner, out)
+    except OSError as error:
+        raise BadInput(f"{out}: could not be written, and nothing of it is left: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _segment_one(
+    source: Source, folder: Path, segmenter: Segmenter, written: Written, progress: Callable[[str, int, int], None]
+) -> None:
+    images = points = 0
+    before = Counter(written.left_out)
+    frame_tags: dict[str, list[str]] = {}
+    if segmenter.images and source.count:
+        images = _write_images(source, folder, segmenter, frame_tags, written.left_out, progress)
+    if segmenter.clouds:
+        points = _write_cloud(source, folder, segmenter, written.left_out)
+    left_out = written.left_out - before
+    if not images and not points:
+        reasons = ", ".join(f"{count} {cause}" for cause, count in left_out.items())
+        raise BadInput(f"{source.name}: nothing to segment ({reasons or 'no frame and no cloud'})")
+    if segmenter.threshold is not None and isinstance(source.scene, ScanNetScene):
+        _complete_scan(source.scene, folder, frame_tags)
+    _write_note(source, folder, segmenter, images, points, left_out)
+    written.images, written.points = written.images + images, written.points + points
+
+
+def _write_note(
+    source: Source, folder: Path, segmenter: Segmenter, images: int, points: int, left_out: Counter
+) -> None:
+    versions = {"image": segmenter.images, "cloud": segmenter.clouds}
+    note = {
+        "name": source.name,
+        "weights": {kind: network.version for kind, network in versions.items() if network},
+        "pseudo_labels": segmenter.threshold is not None,
+        "threshold": segmenter.threshold,
+        "images": images,
+        "points": points,
+        "left_out": dict(left_out),
+        "labels": segmenter.labels.to_dict(),
+    }
+    (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
+
+
+# --- images ----------------------------------------------------------------------------------------
+
+
+def _write_images(
+    source: Source,
+    folder: Path,
+    segmenter: Segmenter,
+    frame_tags: dict[str, list[str]],
+    left_out: Counter,
+    progress: Callable[[str, int, int], None],
+) -> int:
+    for name in (IMAGE_LABELS, "label-color", "overlay", "confidence"):
+        (folder / name).mkdir()
+    shown, rows, present, count = set(spread(source.count, _SHEET_ROWS)), [], set(), 0
+    for number, (frame, own_tags) in enumerate(source.frames()):
+        tags = source.tags if own_tags is None else own_tags
+        if segmenter.usable(tags):
+            labels, confidence = segmenter.image(frame, tags)
+            _write_image(folder, frame.name or str(number), frame.rgb, labels, confidence, segmenter.labels)
+            frame_tags[frame.name] = list(tags or ())
+            present |= set(segmenter.labels.present(labels))
+            count += 1
+            if number in shown:
+                rows.append(_sheet_row(frame.rgb, labels, confidence, segmenter.labels))
+        else:
+            left_out["frames without tags"] += 1
+        progress(source.name, number + 1, source.count)
+    if rows:
+        titles = ["RGB", "labels", "confidence, 0 black to 1 white"]
+        _save_sheet(folder / "frames.png", titles, rows, segmenter.labels, present)
+    return count
+
+
+def _write_image(
+    folder: Path, name: str, rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, space: LabelSpace
+) -> None:
+    write_uint16(folder / IMAGE_LABELS / f"{name}.png", space.to_ids(labels).astype(np.uint16))
+    pictures.save(space.colorize(labels), folder / "label-color" / f"{name}.png")
+    pictures.save(Image.fromarray(np.rint(255 * confidence).astype(np.uint8)), folder / "confidence" / f"{name}.png")
+    write_rgb(folder / "overlay" / f"{name}.jpg", _overlay(rgb, labels, space))
+
+
+def _overlay(rgb: np.ndarray, labels: np.ndarray, space: LabelSpace) -> UInt8[np.ndarray, "H W 3"]:
+    """Class colours over the image; what is unlabelled keeps the image's."""
+    return np.where((labels != UNLABELLED)[..., None], pictures.blend(rgb, space.colorize(labels), 0.6), rgb)
+
+
+def _sheet_row(rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, space: LabelSpace) -> list[np.ndarray]:
+    return [_narrow(picture) for picture in (rgb, space.colorize(labels), pictures.heat(confidence))]
+
+
+def _narrow(picture: np.ndarray) -> np.ndarray:
+    height = max(1, round(picture.shape[0] * _SHEET_WIDTH / picture.shape[1]))
+    return np.asarray(Image.fromarray(picture).resize((_SHEET_WIDTH, height), Image.Resampling.NEAREST))
+
+
+def _save_sheet(path: Path, titles: list[str], rows: list, space: LabelSpace, present: Iterable[str]) -> None:
+    rows = [row for row in rows if row[0].shape == rows[0][0].shape]
+    width = len(titles) * (rows[0][0].shape[1] + 6)
+    pictures.save(pictures.sheet(titles, rows, pictures.legend(space, sorted(present), width)), path)
+
+
+# --- clouds ----------------------------------------------------------------------------------------
+
+
+def _write_cloud(source: Source, folder: Path, segmenter: Segmenter, left_out: Counter) -> int:
+    """Returns how many points there are."""
+    if not segmenter.usable(source.tags):
+        left_out["clouds without tags"] += 1
+        return 0
+    cloud = source.cloud()
+    if cloud is None or not len(cloud):
+        left_out["no cloud, and no depth with poses to fuse one"] += 1
+        return 0
+    up = source.up()
+    labels, confidence = segmenter.cloud(cloud, up, source.tags)
+    mesh = _MESH if isinstance(source.scene, ScanNetScene) else ""
+    ply.write(folder / f"{source.name}{mesh}{POINT_LABELS}", _vertices(cloud, labels, confidence, segmenter.labels))
+    _draw_cloud(folder / "cloud.png", cloud, up, labels, segmenter.labels)
+    return len(cloud)
+
+
+def _vertices(cloud: Cloud, labels: np.ndarray, confidence: np.ndarray, space: LabelSpace) -> np.ndarray:
+    names = ("x", "y", "z", "red", "green", "blue", "label", "confidence")
+    rows = np.empty(len(cloud), list(zip(names, ("<f4",) * 3 + ("u1",) * 3 + ("<u2", "<f4"), strict=True)))
+    columns = (*cloud.xyz.T, *space.colorize(labels).T, space.to_ids(labels), confidence)
+    for name, column in zip(names, columns, strict=True):
+        rows[name] = column
+    return rows
+
+
+def _draw_cloud(
+    path: Path, cloud: Cloud, up: tuple[float, float, float], labels: np.ndarray, space: LabelSpace
+) -> None:
+    finite = np.isfinite(cloud.xyz).all(axis=1)
+    xyz = cloud.xyz[finite] @ geometry.upright(np.array(up)).T
+    views = [("labels", space.colorize(labels[finite]))]
+    if cloud.rgb is not None:
+        views.insert(0, ("cloud", cloud.rgb[finite]))
+    row = [pictures.render_cloud(xyz, colors) for _, colors in views]
+    _save_sheet(path, [title for title, _ in views], [row], space, space.present(labels))
+
+
+# --- pseudo-labels as a scan -----------------------------------------------------------------------
+
+
+def _complete_scan(scene: ScanNetScene, folder: Path, frame_tags: dict[str, list[str]]) -> None:
+    """Links to the scan's other files, a note that ids are nyu40's, and the tags that the labels were made from."""
+    info = scene.folder / f"{scene.name}.txt"
+    for place in filter(Path.is_dir, scene.sources):
+        for entry in sorted(place.resolve().iterdir()):
+            unwanted = entry.name == info.name or any(entry.match(pattern) for pattern in _NOT_LINKED)
+            if not unwanted and not (folder / entry.name).exists():
+                (folder / entry.name).symlink_to(entry)
+    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = [line for line in lines if line.partition("=")[0].strip() != "labelIds"] + ["labelIds = nyu40"]
+    (folder / info.name).write_text("".join(f"{line}\n" for line in lines))
+    tags = {"scene": list(scene.tags or ()), "frames": frame_tags}
+    (folder / "tags.json").write_text(json.dumps(tags, indent=1) + "\n")
+
+
+# --- the ScanNet benchmark -------------------------------------------------------------------------
+
+
+def benchmark(
+    scans: Sequence[Path],
+    out: str | Path,
+    images: ImageSegmenter | None,
+    clouds: CloudSegmenter | None,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Written:
+    """The benchmark's submissions: ``out/3d`` and ``out/2d``, each to be zipped with its files at the root.
+
+    ``3d/SCAN.txt``: the nyu40 id of each vertex of ``*_vh_clean_2.ply``, one a line, for scans that have one.
+    ``2d/SCAN_NNNNNN.png``: 8-bit nyu40 ids for each image of ``color``, on the colour camera's pixels and brought to
+    640x480 by nearest neighbour, the size the benchmark's script scores at (scannet_frames_test is its set of images).
+    Raises BadInput as ``segment`` does, for a folder with neither, and for weights of other classes than ScanNet's 20.
+    """
+    for network in filter(None, (images, clouds)):
+        if network.labels.name != "scannet20":
+            raise BadInput(f"weights for '{network.labels.name}'; the benchmark wants ScanNet's 20 classes (scannet20)")
+    written = Written()
+    with whole_folder(out) as folder:
+        for number, scan in enumerate(scans):
+            pictures_of, meshes = _color_files(scan) if images else [], list(scan.glob(f"*{POINTS}")) if clouds else []
+            if not pictures_of and not meshes:
+                raise BadInput(f"{scan}: neither '*{POINTS}' nor images in 'color'; wanted a scan of the benchmark")
+            for path in pictures_of:
+                _benchmark_image(path, folder / "2d" / f"{scan.resolve().name}_{int(path.stem):06d}.png", images)
+            if meshes:
+                written.points += _benchmark_cloud(scan, folder / "3d", clouds)
+            written.images += len(pictures_of)
+            written.scenes.append(scan.name)
+            progress(scan.name, number + 1, len(scans))
+    return written
+
+
+def _color_files(scan: Path) -> list[Path]:
+    return sorted((p for p in (scan / "color").glob("*.*") if p.stem.isdecimal()), key=lambda path: int(path.stem))
+
+
+def _benchmark_image(source: Path, target: Path, images: ImageSegmenter) -> None:
+    target.parent.mkdir(exist_ok=True)
+    ids = images.labels.to_ids(images(Frame(read_rgb(source)))[0]).astype(np.uint8)
+    Image.fromarray(ids).resize(BENCHMARK_SIZE, Image.Resampling.NEAREST).save(target)
+
+
+def _benchmark_cloud(scan: Path, folder: Path, clouds: CloudSegmenter) -> int:
+    folder.mkdir(exist_ok=True)
+    scene = open_scene(scan, clouds.labels)
+    labels = clouds(scene.cloud)[0]
+    (folder / f"{scene.name}.txt").write_text("".join(f"{id}\n" for id in clouds.labels.to_ids(labels).tolist()))
+    return len(labels)

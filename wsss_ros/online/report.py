@@ -1,0 +1,157 @@
+"""What rounds of learning on the stream brought, over several runs: table, JSON and plot, from what the nodes wrote."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from wsss_ros import files
+from wsss_ros.networks import checkpoint
+from wsss_ros.types import BadInput
+
+DOMAINS = {"miou_2d": ("2d", "image"), "miou_3d": ("3d", "cloud")}  # here: in the evaluation, file of the weights
+TITLES = {"miou_2d": "2D (images)", "miou_3d": "3D (clouds)"}
+LOOKS = {"new": "rooms of the new kind, never tagged", "old": "rooms of the old kinds"}
+
+
+def read(folder: str | Path, seed: int) -> list[dict]:
+    """Entries of one run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", "why", ...}``, in percent.
+
+    Round 0 is before the first one. A round that was rejected has the scores of the weights that stayed.
+    ``segmenters_p95_ms`` is the latency of the segmenters without a round and beside it. ``folder`` holds ``online/``
+    of the trainer and ``evaluation/evaluation.json`` of the evaluator. Raises BadInput when the evaluator scored
+    nothing of a version in use.
+    """
+    folder = Path(folder)
+    scores = {
+        (entry["set"], entry["version"], entry["domain"]): entry["miou"]
+        for entry in json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    }
+    decisions = [json.loads(line) for line in (folder / "online" / "rounds.jsonl").read_text().splitlines()]
+    rounds = [{"round": 0, "version": "0000", "promoted": None, "why": "the weights that ship"}, *decisions]
+    entries = []
+    for decision in rounds:
+        weights = folder / "online" / "weights" / decision["version"]
+        versions = {kind: checkpoint.load(weights / f"{kind}.safetensors").version for kind in ("image", "cloud")}
+        for name in LOOKS:
+            found = {key: scores.get((name, versions[kind], domain)) for key, (domain, kind) in DOMAINS.items()}
+            if None in found.values():
+                raise BadInput(f"{folder}: nothing of '{name}' was scored with version {decision['version']}: {found}")
+            told = {"promoted": decision["promoted"], "why": decision["why"], "version": decision["version"]}
+            told["segmenters_p95_ms"] = decision.get("more", {}).get("segmenters_p95_ms", {})
+            entries.append({"seed": seed, "round": decision["round"], "set": name, **found, **told})
+    return entries
+
+
+def write(runs: Sequence[list[dict]], folder: str | Path, command: str) -> None:
+    """``online.json``, ``online.md`` and ``online.png`` in ``folder``."""
+    folder, entries = Path(folder), [entry for run in runs for entry in run]
+    content = json.dumps({"command": command, "entries": entries}, indent=1).encode()
+    files.replace(folder / "online.json", lambda file: file.write(content))
+    files.replace(folder / "online.md", lambda file: file.write(page(runs, command).encode()))
+    figure = plot(runs)
+    files.replace(folder / "online.png", lambda file: figure.savefig(file, format="png", dpi=110))
+
+
+def gains(runs: Sequence[list[dict]], name: str, key: str) -> np.ndarray:
+    """Points of mIoU from before the first round to after the last one, one a run."""
+    own = [[entry for entry in run if entry["set"] == name] for run in runs]
+    return np.array([run[-1][key] - run[0][key] for run in own])
+
+
+def verdict(runs: Sequence[list[dict]]) -> list[str]:
+    """A sentence for each set and domain: the gain over all rounds, its spread over runs, and how often it is one."""
+    told = []
+    for name, words in LOOKS.items():
+        for key, title in TITLES.items():
+            gain = gains(runs, name, key)
+            spread = f" ± {gain.std(ddof=1):.1f}" if len(gain) > 1 else ""
+            up = f"up in {int((gain > 0).sum())} of {len(gain)} runs"
+            told.append(f"{title}, {words}: {gain.mean():+.1f}{spread} points; {up}")
+    return told
+
+
+def latencies(runs: Sequence[list[dict]]) -> list[str]:
+    """A sentence for each segmenter: its p95 without a round and beside one, means over the rounds that have both."""
+    rounds = [entry["segmenters_p95_ms"] for run in runs for entry in run if entry["round"] and entry["set"] == "new"]
+    told = []
+    for node in sorted({name for each in rounds for name in each}):
+        both = [(each[node]["alone"], each[node]["beside"]) for each in rounds if len(each.get(node, {})) == 2]
+        if both:
+            (alone, beside), worst = np.mean(both, axis=0), max(high / low for low, high in both)
+            times = f"{beside / alone:.1f} times, at most {worst:.1f} in {len(both)} round{'s' * (len(both) > 1)}"
+            told.append(f"{node}: p95 latency {alone:.0f} ms without a round, {beside:.0f} ms beside one ({times})")
+    return told
+
+
+def table(runs: Sequence[list[dict]]) -> str:
+    """Markdown: a row for each round, the mean over runs with their spread."""
+    heads = [f"{title}, {name}" for name in LOOKS for title in TITLES.values()]
+    lines = ["| after round | promoted | " + " | ".join(heads) + " |", "|---|---|" + "---:|" * len(heads)]
+    for number in range(max(entry["round"] for run in runs for entry in run) + 1):
+        cells, promoted = [], [e["promoted"] for run in runs for e in run if e["round"] == number and e["set"] == "new"]
+        for name in LOOKS:
+            for key in TITLES:
+                values = np.array([e[key] for run in runs for e in run if e["round"] == number and e["set"] == name])
+                cells.append(f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""))
+        share = "" if number == 0 else f"{sum(promoted)} of {len(promoted)}"
+        lines.append(f"| {number} | {share} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def page(runs: Sequence[list[dict]], command: str) -> str:
+    """``online.md``."""
+    reasons = [
+        f"- seed {entry['seed']}, round {entry['round']}: "
+        f"{'promoted' if entry['promoted'] else 'rejected'}, {entry['why']}"
+        for run in runs
+        for entry in run
+        if entry["round"] and entry["set"] == "new"
+    ]
+    return "\n".join(
+        [
+            "# Learning while the stream plays",
+            "",
+            f"By `{command}`: the weights that ship meet rooms of a kind and look they were not trained on. Some are",
+            "tagged while they stream by, rounds of joint training run beside the segmenters, the gate judges them on",
+            "held-out rooms, and the evaluator node scores what the segmenters publish on rooms that are never tagged.",
+            f"mIoU in percent, mean ± standard deviation over {len(runs)} run{'s' * (len(runs) > 1)}.",
+            "",
+            *(f"- {sentence}" for sentence in verdict(runs)),
+            "",
+            table(runs),
+            "",
+            "![mIoU after each round](online.png)",
+            "",
+            "## What a round costs the segmenters",
+            "",
+            "Medians of what the nodes report over their last 10 s, on the cores that the round runs on, too.",
+            "",
+            *(f"- {sentence}" for sentence in latencies(runs)),
+            "",
+            "## Decisions of the gate",
+            "",
+            *reasons,
+            "",
+        ]
+    )
+
+
+def plot(runs: Sequence[list[dict]]) -> Figure:
+    """mIoU after each round, a line a run; rejected rounds are crossed."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, (key, title) in zip(figure.subplots(1, 2), TITLES.items(), strict=True):
+        for color, (name, words) in zip(("tab:blue", "tab:gray"), LOOKS.items(), strict=True):
+            for index, run in enumerate(runs):
+                own = [entry for entry in run if entry["set"] == name]
+                label = words if index == 0 else None
+                axes.plot([e["round"] for e in own], [e[key] for e in own], "o-", color=color, alpha=0.7, label=label)
+                rejected = [e for e in own if e["promoted"] is False]
+                axes.plot([e["round"] for e in rejected], [e[key] for e in rejected], "rx", markersize=9)
+        axes.set(title=title, xlabel="after round", ylabel="mIoU %", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize=8)
+        axes.grid(alpha=0.3)
+    return figure

@@ -1,0 +1,163 @@
+"""A hand-held camera walk through a room: where the camera is and where it looks, frame by frame."""
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
+
+from wsss_ros.rooms.layout import Room, free_floor
+
+NEAR, FAR = 0.7, 2.6  # metres between the camera and what it looks at
+LOOK_DOWN, LOOK_UP = np.radians(58), np.radians(14)
+
+
+def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) -> Float64[np.ndarray, "F 4 4"]:
+    """Poses (world_from_camera, optical axes) of a smooth walk past the furniture.
+
+    The camera stays over the free floor at 1.3 to 1.8 m, turns towards one target after another, mostly downwards as
+    people do who scan a room, and shakes and rolls a little. The share ``floor`` of the targets lies on the floor.
+    """
+    free, cell = free_floor(room)
+    stops, targets = _stops(room, free, cell, max(4, round(frames / 8)), floor, rng)
+    path, at_stop = _path(free, cell, stops)
+    height = np.clip(rng.uniform(1.38, 1.7) + _wander(frames, 12, 0.06, rng), 1.31, 1.79)
+    yaw, pitch = _directions(path[at_stop], targets, float(height.mean()))
+    when = _schedule(at_stop, yaw, frames, rng)
+    eased = lambda values, smooth: _eased(when, values, frames, smooth)  # noqa: E731
+    place = eased(at_stop, 1.0)
+    xy = np.stack([np.interp(place, np.arange(len(path)), path[:, k]) for k in (0, 1)], 1)
+    eye, yaw, pitch = np.column_stack([xy, height]), eased(yaw, 1.5), eased(pitch, 1.5)
+    yaw += _wander(frames, 2, np.radians(1.5), rng)
+    pitch = np.clip(pitch + _wander(frames, 2, np.radians(1.5), rng), -LOOK_DOWN, LOOK_UP)
+    roll = _wander(frames, 4, np.radians(3), rng)
+    return np.stack([pose(e, y, p, r) for e, y, p, r in zip(eye, yaw, pitch, roll, strict=True)])
+
+
+def pose(eye: np.ndarray, yaw: float, pitch: float, roll: float) -> Float64[np.ndarray, "4 4"]:
+    """An optical camera at ``eye``; yaw from +x about z, pitch upwards, roll about the view axis; radians."""
+    forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
+    right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    down = np.cross(forward, right)
+    matrix = np.eye(4)
+    matrix[:3, 0] = np.cos(roll) * right + np.sin(roll) * down
+    matrix[:3, 1] = np.cos(roll) * down - np.sin(roll) * right
+    matrix[:3, 2] = forward
+    matrix[:3, 3] = eye
+    return matrix
+
+
+def _wander(frames: int, smooth: float, deviation: float, rng: np.random.Generator) -> Float64[np.ndarray, "F"]:
+    """Smooth noise of a given standard deviation."""
+    noise = ndimage.gaussian_filter1d(rng.standard_normal(frames + 80), smooth)[40 : 40 + frames]
+    return noise * (deviation * np.sqrt(2 * smooth * np.sqrt(np.pi)))
+
+
+def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
+    """Points to look at: every piece in turn, some points of walls and floor between."""
+    pieces = [p for p in room.placed if p.piece.kind not in ("wall", "floor", "") and 0.05 < p.piece.size[2]]
+    order = rng.permutation(len(pieces))
+    points = []
+    for k in range(count):
+        if floor and rng.random() < floor:
+            points.append((rng.uniform(0, room.width), rng.uniform(0, room.depth), 0.0))
+            continue
+        if len(pieces) == 0 or rng.random() < 0.1:
+            points.append((rng.uniform(0, room.width), rng.uniform(0, room.depth), rng.uniform(0, 1.6)))
+            continue
+        p = pieces[order[k % len(pieces)]]
+        low, high = p.span()
+        top = max(low, min(high, 1.7))
+        points.append((p.x, p.y, rng.uniform(min(low + 0.2 * (high - low), top), top)))
+    return np.array(points) + rng.normal(0, 0.15, (count, 3))
+
+
+def _stops(
+    room: Room, free: Bool[np.ndarray, "Y X"], cell: float, count: int, floor: float, rng: np.random.Generator
+) -> tuple[list[tuple[int, int]], Float64[np.ndarray, "K 3"]]:
+    """For each target a free cell from which to look at it, chained so that the way between is short."""
+    cells = np.argwhere(free)
+    xy = (cells[:, ::-1] + 0.5) * cell
+    targets = _targets(room, count, floor, rng)
+    stops, here = [], xy[rng.integers(len(xy))]
+    ordered, left = [], list(range(count))
+    while left:
+        near = min(left, key=lambda k: np.hypot(*(targets[k, :2] - here)) * rng.uniform(0.5, 1.5))
+        left.remove(near)
+        away = np.hypot(*(xy - targets[near, :2]).T)
+        wanted = rng.uniform(NEAR, FAR)
+        cost = np.abs(away - wanted) + 0.35 * np.hypot(*(xy - here).T) + rng.uniform(0, 0.4, len(xy))
+        best = int(np.argmin(cost))
+        stops.append((int(cells[best, 0]), int(cells[best, 1])))
+        ordered.append(targets[near])
+        here = xy[best]
+    return stops, np.array(ordered)
+
+
+def _path(
+    free: Bool[np.ndarray, "Y X"], cell: float, stops: list[tuple[int, int]]
+) -> tuple[Float64[np.ndarray, "P 2"], Int64[np.ndarray, "K"]]:
+    """A smoothed way in metres over free cells through all stops, and the index of each stop in it."""
+    number = np.full(free.shape, -1)
+    number[free] = np.arange(free.sum())
+    graph = _neighbours(number)
+    way, at_stop = [number[stops[0]]], [0]
+    for a, b in zip(stops, stops[1:], strict=False):
+        before = dijkstra(graph, indices=number[a], return_predecessors=True)[1]
+        leg, at = [], number[b]
+        while at != number[a]:
+            leg.append(at)
+            at = before[at]
+        way += leg[::-1]
+        at_stop.append(len(way) - 1)
+    rows, columns = np.nonzero(free)
+    xy = (np.stack([columns[way], rows[way]], 1) + 0.5) * cell
+    for sigma in (4.0, 2.0, 1.0):
+        smooth = ndimage.gaussian_filter1d(xy, sigma, axis=0, mode="nearest")
+        k = np.clip((smooth / cell).astype(int), 0, np.array(free.shape)[::-1] - 1)
+        if ndimage.binary_dilation(free)[k[:, 1], k[:, 0]].all():
+            return smooth, np.array(at_stop)
+    return xy, np.array(at_stop)
+
+
+def _neighbours(number: np.ndarray):
+    """The graph of 8-connected free cells; a diagonal needs both of its sides free."""
+    a, b, length = [], [], []
+    ny, nx = number.shape
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = number[: ny - dy, max(0, -dx) : nx - max(0, dx)]
+        there = number[dy:, max(0, dx) : nx + min(0, dx)]
+        side = number[: ny - dy, max(0, dx) : nx + min(0, dx)]
+        other = number[dy:, max(0, -dx) : nx - max(0, dx)]
+        open_ = (here >= 0) & (there >= 0)
+        if dx and dy:
+            open_ &= (side >= 0) & (other >= 0)
+        a.append(here[open_])
+        b.append(there[open_])
+        length.append(np.full(open_.sum(), np.hypot(dy, dx)))
+    count = int(number.max()) + 1
+    a, b, length = np.concatenate(a), np.concatenate(b), np.concatenate(length)
+    return coo_matrix((np.tile(length, 2), (np.r_[a, b], np.r_[b, a])), shape=(count, count)).tocsr()
+
+
+def _directions(
+    stops: Float64[np.ndarray, "K 2"], targets: Float64[np.ndarray, "K 3"], height: float
+) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "K"]]:
+    """Yaw and pitch from each stop to its target."""
+    to = targets[:, :2] - stops
+    pitch = np.arctan2(targets[:, 2] - height, np.hypot(*to.T))
+    return np.unwrap(np.arctan2(to[:, 1], to[:, 0])), np.clip(pitch, -LOOK_DOWN, LOOK_UP)
+
+
+def _schedule(
+    at_stop: Int64[np.ndarray, "K"], yaw: Float64[np.ndarray, "K"], frames: int, rng: np.random.Generator
+) -> Float64[np.ndarray, "K"]:
+    """At which frame each stop is reached: walking and turning take time, and so does looking."""
+    cost = np.maximum(np.diff(at_stop) * 0.5, np.abs(np.diff(yaw)) * 4) + rng.uniform(2, 5, len(at_stop) - 1)
+    clock = np.concatenate([[0], np.cumsum(cost)])
+    return clock * ((frames - 1) / clock[-1])
+
+
+def _eased(when: np.ndarray, values: np.ndarray, frames: int, smooth: float) -> Float64[np.ndarray, "F"]:
+    """Values at stops to values at frames, with soft starts and ends."""
+    return ndimage.gaussian_filter1d(np.interp(np.arange(frames), when, values), smooth, mode="nearest")

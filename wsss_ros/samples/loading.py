@@ -1,0 +1,72 @@
+"""The order of training samples and their way to the networks: the same for any number of workers and processes."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from wsss_ros.samples.samples import Sample, collate
+
+
+@runtime_checkable
+class Samples(Protocol):
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a phase: which samples it takes. ``index`` counts within the epoch."""
+
+    epoch: int
+    index: int
+    samples: tuple[int, ...]
+
+
+def plan(
+    seed: int, phase: int, samples: int, batch: int, epochs: int, epoch: int = 0, index: int = 0
+) -> Iterator[Step]:
+    """The steps of a phase from (``epoch``, ``index``) on; an epoch has whole batches only."""
+    for at in range(epoch, epochs):
+        # An index that no sample has: the order shares its numbers with no augmentation.
+        order = np.random.default_rng([seed, phase, at, samples]).permutation(samples).tolist()
+        for step in range(index if at == epoch else 0, samples // batch):
+            yield Step(at, step, tuple(order[step * batch : (step + 1) * batch]))
+
+
+class Augmented(Dataset):
+    """Sample ``index`` as epoch ``epoch`` of phase ``phase`` sees it, from these numbers and the seed alone."""
+
+    def __init__(self, samples: Samples, seed: int, phase: int):
+        self.samples, self.seed, self.phase = samples, seed, phase
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        return self.samples.sample(index, np.random.default_rng([self.seed, self.phase, epoch, index]))
+
+
+def load(
+    samples: Samples, seed: int, phase: int, steps: Iterator[Step], part: slice, workers: int, pin: bool
+) -> DataLoader:
+    """Batches of this process's ``part`` of every step."""
+    keys = ([(step.epoch, index) for index in step.samples[part]] for step in steps)
+    return DataLoader(
+        Augmented(samples, seed, phase),
+        batch_sampler=keys,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        worker_init_fn=_start_worker,
+    )
+
+
+def _start_worker(_: int) -> None:
+    """Ctrl-C reaches workers too; the run decides when they end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,264 @@
+"""Scenes made ready for training: decoded once, into arrays on disk that every run, worker and rank maps.
+
+Dense truth is written for the supervised ceiling alone, and only when asked for.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float32, Float64, Int64, UInt8, UInt16
+from torch import Tensor
+
+from wsss_ros import geometry
+from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.labels import LabelSpace
+from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
+
+log = logging.getLogger("wsss_ros")
+_FORMAT = 2  # goes up when what is stored changes; older folders are then made anew
+LEAST_POINTS = 256
+
+
+@dataclass(frozen=True)
+class PreparedScene:
+    """One scene as arrays, mapped from disk where it has a folder.
+
+    ``images`` are at most the asked size; ``depth_mm`` (0 missing), ``cameras`` (fx fy cx cy width height) and
+    ``frame_truth`` keep the size of the source. ``image_tags`` has a row of zeros where a frame has none. ``links``
+    counts the cloud's points that each frame sees. ``xyz`` is in the world frame, ``upright_from_world`` stands it
+    up (and aligns its walls, where the data set says how). ``rgb`` has no rows where the cloud has no colours.
+    """
+
+    name: str
+    tags: Float32[np.ndarray, "C"]
+    image_tags: Float32[np.ndarray, "F C"]
+    images: UInt8[np.ndarray, "F 3 h w"]
+    depth_mm: UInt16[np.ndarray, "F H W"]
+    cameras: Float64[np.ndarray, "F 6"]
+    poses: Float64[np.ndarray, "F 4 4"]
+    links: Int64[np.ndarray, "F"]
+    xyz: Float32[np.ndarray, "N 3"]
+    rgb: UInt8[np.ndarray, "M 3"]
+    upright_from_world: Float64[np.ndarray, "4 4"]
+    frame_truth: UInt8[np.ndarray, "F H W"] | None = None
+    cloud_truth: UInt8[np.ndarray, "N"] | None = None
+
+    def camera(self, frame: int) -> Camera:
+        fx, fy, cx, cy, width, height = self.cameras[frame]
+        return Camera(float(fx), float(fy), float(cx), float(cy), int(width), int(height))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The scenes that can be trained on, and of those that cannot the names with the reasons."""
+
+    scenes: list[PreparedScene]
+    left_out: list[tuple[str, str]]
+
+
+def prepare(
+    scenes: Iterable[Scene],
+    labels: LabelSpace,
+    cache: str | Path,
+    frames_per_scene: int = 17,
+    long_side: int = 512,
+    tolerance_m: float = 0.05,
+    truth: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Decode every scene once, ``frames_per_scene`` of its (tagged) frames (0: all) at most ``long_side`` pixels wide.
+
+    Scenes with a folder are kept below ``cache``, under a key that their files and these arguments make; a second
+    call maps what is there. Others stay in memory. A scene that cannot be used is left out with the reason; frames
+    that cannot be read, or see no point of the cloud, likewise, with a warning. Raises BadInput when nothing is left.
+    """
+    scenes = list(scenes)
+    settings = (frames_per_scene, long_side, tolerance_m, truth)
+    ready, left_out = [], []
+
+    def one(scene: Scene) -> PreparedScene | str:
+        try:
+            return _one(scene, labels, Path(cache), settings)
+        except BadInput as error:
+            return str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, (scene, result) in enumerate(zip(scenes, pool.map(one, scenes), strict=True), start=1):
+            if isinstance(result, str):
+                log.warning("%s is left out: %s", scene.name, result)
+                left_out.append((scene.name, result))
+            else:
+                ready.append(result)
+            if progress:
+                progress(done, len(scenes))
+    if not ready:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:3])
+        raise BadInput(f"none of {len(scenes)} scenes can be trained on ({reasons}); mend these or give others")
+    return Prepared(ready, left_out)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` indices spread evenly over ``count``; all of them where 0 or fewer are there."""
+    if wanted in (0, count) or wanted > count:
+        return list(range(count))
+    return [round((i + 0.5) * count / wanted - 0.5) for i in range(wanted)]
+
+
+def _one(scene: Scene, labels: LabelSpace, cache: Path, settings: tuple) -> PreparedScene:
+    folder = getattr(scene, "folder", None)
+    if folder is None:
+        return PreparedScene(scene.name, **_arrays(scene, labels, *settings))
+    place = cache / f"{scene.name}-{_key(scene, labels, settings)}"
+    if not place.is_dir():
+        _store(place, _arrays(scene, labels, *settings))
+    return PreparedScene(scene.name, **{file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")})
+
+
+def _key(scene: Scene, labels: LabelSpace, settings: tuple) -> str:
+    """Changes with every file that the scene is read from, its frames, every class and every setting."""
+    content = []
+    for source in getattr(scene, "sources", (scene.folder,)):
+        files = sorted(source.rglob("*")) if source.is_dir() else [source]
+        stats = [(path, path.stat()) for path in files if path.is_file()]
+        content += [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    described = json.dumps([_FORMAT, scene.name, len(scene), labels.names, settings, content])
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Under its name only when whole; another process that was quicker is welcome."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.partial-", dir=place.parent))
+    try:
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array)
+        if not place.is_dir():
+            os.rename(partial, place)
+    except OSError as error:
+        if not place.is_dir():
+            raise BadInput(f"{place}: the decoded scene cannot be stored: {error}; change data.cache") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _arrays(
+    scene: Scene, labels: LabelSpace, frames_per_scene: int, long_side: int, tolerance_m: float, truth: bool
+) -> dict[str, np.ndarray]:
+    if not scene.tags:
+        raise BadInput("it has no tags; give tags.csv or tags.json")
+    if not len(scene):
+        raise BadInput("it has no usable frame")
+    frames = dict(_readable(scene, _chosen(scene, frames_per_scene)))
+    cloud = _cloud(scene)
+    seen = {index: len(geometry.link(cloud, frame, tolerance_m)) for index, frame in frames.items()}
+    if not any(seen.values()):
+        told = f"no point of its cloud is visible in any of {len(frames)} frames"
+        raise BadInput(f"{told}; are poses and cloud one scan's?")
+    given = [scene.image_tags(index) or () for index in frames]
+    upright = _upright(scene, cloud, np.stack([frame.world_from_camera for frame in frames.values()]))
+    arrays = {
+        "tags": labels.multi_hot(scene.tags),
+        "image_tags": np.stack([labels.multi_hot(names) for names in given]),
+        "images": np.stack([_at_most(frame.rgb, long_side).numpy() for frame in frames.values()]),
+        "depth_mm": np.stack([_millimetres(frame.depth_m) for frame in frames.values()]),
+        "cameras": np.array([astuple(frame.camera) for frame in frames.values()], np.float64),
+        "poses": np.stack([frame.world_from_camera for frame in frames.values()]),
+        "links": np.array(list(seen.values()), np.int64),
+        "xyz": cloud.xyz,
+        "rgb": np.zeros((0, 3), np.uint8) if cloud.rgb is None else cloud.rgb,
+        "upright_from_world": upright,
+    }
+    if truth:
+        arrays |= _truth(scene, list(frames), len(cloud))
+    return arrays
+
+
+def _chosen(scene: Scene, count: int) -> list[int]:
+    """``count`` frames spread evenly; where a person tagged some, of those: no other can be learned from."""
+    given = getattr(scene, "tag_file", None)
+    tagged = [index for index in range(len(scene)) if given and scene.image_tags(index)] or range(len(scene))
+    return [tagged[position] for position in spread(len(tagged), count)]
+
+
+def _readable(scene: Scene, indices: Sequence[int]) -> Iterable[tuple[int, Frame]]:
+    """The frames that can be decoded and have what links need; all of the first one's size."""
+    size, first_fault = None, ""
+    for index in indices:
+        try:
+            frame = scene.frame(index)
+        except BadInput as error:
+            log.warning("%s: a frame is left out: %s", scene.name, error)
+            first_fault = first_fault or str(error)
+            continue
+        if frame.depth_m is None or frame.camera is None or frame.world_from_camera is None:
+            first_fault = first_fault or f"frame '{frame.name}' lacks depth, camera or pose"
+        elif size not in (None, frame.rgb.shape):
+            log.warning("%s: frame '%s' is left out: %s, others %s", scene.name, frame.name, frame.rgb.shape, size)
+        else:
+            size = frame.rgb.shape
+            yield index, frame
+    if size is None:
+        raise BadInput(f"none of {len(indices)} frames can be used; the first: {first_fault}")
+
+
+def _cloud(scene: Scene) -> Cloud:
+    """The scene's own cloud, else one accumulated from all its frames; without points that are not finite."""
+    cloud = scene.cloud
+    if cloud is None:
+        voxels = VoxelMap()
+        for _, frame in _readable(scene, range(len(scene))):
+            voxels.add(frame)
+        cloud = voxels.cloud()
+    finite = np.isfinite(cloud.xyz).all(axis=1)
+    if finite.sum() < LEAST_POINTS:
+        raise BadInput(f"its cloud has {int(finite.sum())} finite points; wanted at least {LEAST_POINTS}")
+    if finite.all():
+        return cloud
+    return Cloud(cloud.xyz[finite], None if cloud.rgb is None else cloud.rgb[finite])
+
+
+def _upright(scene: Scene, cloud: Cloud, poses: np.ndarray) -> Float64[np.ndarray, "4 4"]:
+    aligned = getattr(scene, "axis_alignment", None)
+    if aligned is not None:
+        return np.asarray(aligned, np.float64)
+    up = scene.world_up
+    if up is None:
+        up = geometry.find_up(cloud.xyz, poses[:, :3, 3], geometry.camera_up(poses))
+    transform = np.eye(4)
+    transform[:3, :3] = geometry.upright(np.asarray(up, np.float64))
+    return transform
+
+
+def _truth(scene: Scene, indices: list[int], points: int) -> dict[str, np.ndarray]:
+    frames, cloud = [scene.frame_truth(index) for index in indices], scene.cloud_truth()
+    if cloud is None or any(frame is None for frame in frames):
+        raise BadInput("it has no dense labels, which supervised training needs")
+    if len(cloud) != points:
+        raise BadInput(f"its cloud has {points} finite points and {len(cloud)} labels; wanted one each")
+    return {"frame_truth": np.stack(frames), "cloud_truth": cloud}
+
+
+def _millimetres(depth_m: np.ndarray) -> UInt16[np.ndarray, "H W"]:
+    usable = np.isfinite(depth_m) & (depth_m > 0) & (depth_m < 65)
+    return np.rint(np.where(usable, depth_m, 0) * 1000).astype(np.uint16)
+
+
+def _at_most(rgb: UInt8[np.ndarray, "H W 3"], long_side: int) -> UInt8[Tensor, "3 h w"]:
+    image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)
+    scale = long_side / max(rgb.shape[:2])
+    if scale >= 1:
+        return image.contiguous()
+    size = (round(rgb.shape[0] * scale), round(rgb.shape[1] * scale))
+    shrunk = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0]
+    return shrunk.round().to(torch.uint8)

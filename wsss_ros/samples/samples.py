@@ -1,0 +1,229 @@
+"""Training samples: augmented views of images, of clouds, and of both with the links between them.
+
+All chance comes from the generator that a sample is asked for with, so what a run sees depends on its seed alone and
+not on workers, devices or interruptions. Dense truth is touched for the supervised ceiling only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from wsss_ros import geometry
+from wsss_ros.config import CloudAugment, ImageAugment
+from wsss_ros.labels import UNLABELLED
+from wsss_ros.samples import augment
+from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.types import BadInput
+
+Sample = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees; the parts that a method does not use are None.
+
+    K is the number of images, B that of clouds; with clouds there are K / B images of each, one cloud after the other.
+    Links are packed: the first ``links_count[0]`` rows belong to the first image and its cloud, and so on.
+    ``links_point`` is the row in that cloud, ``links_uv`` the place in that crop (pixels, centres at whole numbers).
+    """
+
+    images: Float[Tensor, "K 3 S S"] | None = None
+    image_tags: Float[Tensor, "K C"] | None = None
+    xyz: Float[Tensor, "B N 3"] | None = None
+    rgb: Float[Tensor, "B N 3"] | None = None
+    cloud_tags: Float[Tensor, "B C"] | None = None
+    links_point: Int64[Tensor, "L"] | None = None
+    links_uv: Float[Tensor, "L 2"] | None = None
+    links_count: tuple[int, ...] = ()
+    image_truth: Int64[Tensor, "K S S"] | None = None
+    cloud_truth: Int64[Tensor, "B N"] | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Non-blocking, so that pinned batches travel while the device works."""
+        moved = {
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return Batch(**moved)
+
+    def pin_memory(self) -> "Batch":
+        pinned = {n: value.pin_memory() if isinstance(value, Tensor) else value for n, value in vars(self).items()}
+        return Batch(**pinned)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples of one kind to a batch; with links, what belongs to images is packed."""
+    packed = ("images", "image_tags", "image_truth", "links_point", "links_uv", "links_count")
+    linked = "links_count" in samples[0]
+    parts = {
+        name: (torch.cat if linked and name in packed else torch.stack)([sample[name] for sample in samples])
+        for name in samples[0]
+    }
+    counts = tuple(parts.pop("links_count").tolist()) if linked else ()
+    return Batch(**parts, links_count=counts)
+
+
+class ImageSamples:
+    """Tagged images of many scenes, one after the other. Raises BadInput when no image has a tag.
+
+    Images without a tag teach nothing in eq. 2's sense of "what is here" and are left out.
+    """
+
+    def __init__(self, scenes: Sequence[PreparedScene], settings: ImageAugment):
+        self.scenes, self.settings = scenes, settings
+        tagged = [(s, f) for s, scene in enumerate(scenes) for f in np.flatnonzero(scene.image_tags.any(axis=1))]
+        if not tagged:
+            raise BadInput(f"no tagged image in {len(scenes)} scenes; give tags (tags.csv, tags.json) or other scenes")
+        self.items = [(s, int(f)) for s, f in tagged]
+        self.names = [f"{scenes[s].name}#{f}" for s, f in self.items]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        s, frame = self.items[index]
+        image, _ = _image_view(self.scenes[s], frame, self.settings, rng)
+        return {"images": image, "image_tags": torch.from_numpy(self.scenes[s].image_tags[frame].copy())}
+
+
+class CloudSamples:
+    """Tagged clouds, upright and centred."""
+
+    def __init__(self, scenes: Sequence[PreparedScene], settings: CloudAugment):
+        self.scenes, self.settings = scenes, settings
+        self.names = [scene.name for scene in scenes]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        sample, _ = _cloud_view(self.scenes[index], self.settings, rng)
+        return sample
+
+
+class PairSamples:
+    """A cloud with ``images`` of its images, and which of the cloud's points are seen where in the crops (eqs. 3-4).
+
+    A scene without any tagged image that sees the cloud is left out; raises BadInput when none is left. One with
+    fewer images than asked for shows some of them again, in another crop.
+    ``max_links`` bounds the links of an image (0: all of them). With ``truth`` the dense labels come along.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[PreparedScene],
+        image: ImageAugment,
+        cloud: CloudAugment,
+        tolerance_m: float = 0.05,
+        max_links: int = 0,
+        truth: bool = False,
+        images: int = 1,
+    ):
+        usable = [np.flatnonzero(scene.image_tags.any(axis=1) & (scene.links > 0)) for scene in scenes]
+        self.scenes = [scene for scene, frames in zip(scenes, usable, strict=True) if len(frames)]
+        self.frames = [frames for frames in usable if len(frames)]
+        if not self.scenes:
+            raise BadInput(f"no tagged image sees its cloud in {len(scenes)} scenes; give image tags for some frames")
+        self.names = [scene.name for scene in self.scenes]
+        self.left_out = [
+            (scene.name, "no tagged image sees its cloud; give image tags for some of its frames")
+            for scene, frames in zip(scenes, usable, strict=True)
+            if not len(frames)
+        ]
+        self.image, self.cloud = image, cloud
+        self.tolerance_m, self.max_links, self.truth, self.images = tolerance_m, max_links, truth, images
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        scene, frames = self.scenes[index], self.frames[index]
+        sample, kept = _cloud_view(scene, self.cloud, rng)
+        chosen = np.resize(rng.choice(frames, min(self.images, len(frames)), replace=False), self.images)
+        seen = [self._seen(scene, int(frame), kept, rng) for frame in chosen]
+        sample["links_count"] = torch.tensor([len(each["links_point"]) for each in seen])
+        for name in seen[0]:
+            join = torch.cat if name.startswith("links") else torch.stack
+            sample[name] = join([each[name] for each in seen])
+        if self.truth:
+            sample["cloud_truth"] = torch.from_numpy(scene.cloud_truth[kept].astype(np.int64))
+        return sample
+
+    def _seen(self, scene: PreparedScene, frame: int, kept: np.ndarray, rng: np.random.Generator) -> Sample:
+        """One image, and where the points of the sampled cloud are in it."""
+        image, view = _image_view(scene, frame, self.image, rng)
+        point, uv = self._links(scene, frame, kept, view, rng)
+        seen = {
+            "images": image,
+            "image_tags": torch.from_numpy(scene.image_tags[frame].copy()),
+            "links_point": torch.from_numpy(point),
+            "links_uv": torch.from_numpy(uv.astype(np.float32)),
+        }
+        if self.truth:
+            seen["image_truth"] = _truth_view(scene, frame, view, self.image.crop)
+        return seen
+
+    def _links(
+        self, scene: PreparedScene, frame: int, kept: np.ndarray, view: augment.View, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the sampled cloud and their pixels in the crop."""
+        uv, depth = geometry.project(scene.xyz[kept], scene.camera(frame), scene.poses[frame])
+        depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
+        seen = np.flatnonzero(geometry.visible(uv, depth, depth_m, self.tolerance_m))
+        in_crop = view.uv_from_source(_scaled(uv[seen], scene, frame))
+        inside = ((in_crop > -0.5) & (in_crop < self.image.crop - 0.5)).all(axis=1)
+        seen, in_crop = seen[inside], in_crop[inside]
+        if 0 < self.max_links < len(seen):
+            chosen = rng.choice(len(seen), self.max_links, replace=False)
+            seen, in_crop = seen[chosen], in_crop[chosen]
+        return seen, in_crop
+
+
+def _image_view(
+    scene: PreparedScene, frame: int, settings: ImageAugment, rng: np.random.Generator
+) -> tuple[Float[Tensor, "3 S S"], augment.View]:
+    image = torch.from_numpy(scene.images[frame].copy())
+    view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop)
+    crop = augment.apply_views(image[None], [view], settings.crop)
+    color = torch.from_numpy(augment.random_color_matrix(rng, *settings.jitter))
+    return augment.apply_color_matrices(crop, color[None])[0], view
+
+
+def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
+    """The sample, and which points of the scene it consists of."""
+    kept = augment.sample_points(rng, len(scene.xyz), settings.points)
+    matrix = augment.random_cloud_matrix(rng, settings.rotation_deg, settings.flip)
+    upright = geometry.transform(scene.upright_from_world, scene.xyz[kept])
+    xyz = (upright - upright.mean(axis=0)) @ matrix.T
+    sample = {
+        "xyz": torch.from_numpy(xyz.astype(np.float32)),
+        "cloud_tags": torch.from_numpy(np.array(scene.tags)),
+    }
+    if len(scene.rgb):
+        sample["rgb"] = torch.from_numpy(scene.rgb[kept]).float() / 255
+    return sample, kept
+
+
+def _scaled(uv: np.ndarray, scene: PreparedScene, frame: int) -> np.ndarray:
+    """Pixels of the source image to pixels of the stored one, which may be smaller."""
+    height, width = scene.images.shape[2:]
+    scale = np.array([width, height]) / scene.cameras[frame, 4:]
+    return (uv + 0.5) * scale - 0.5
+
+
+def _truth_view(scene: PreparedScene, frame: int, view: augment.View, crop: int) -> Int64[Tensor, "S S"]:
+    """The labels under the crop's pixels, nearest; unlabelled outside of the image."""
+    truth = scene.frame_truth[frame]
+    height, width = truth.shape
+    scale = np.array([width, height]) / np.array(scene.images.shape[:1:-1])
+    pixels = np.arange(crop)
+    u, v = (
+        np.rint(((pixels - view.offset[k]) / view.scale[k] + 0.5) * scale[k] - 0.5).astype(np.int64) for k in (0, 1)
+    )
+    inside = np.outer((v >= 0) & (v < height), (u >= 0) & (u < width))
+    found = truth[np.ix_(v.clip(0, height - 1), u.clip(0, width - 1))]
+    return torch.from_numpy(np.where(inside, found, UNLABELLED).astype(np.int64))

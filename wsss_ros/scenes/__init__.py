@@ -1,0 +1,75 @@
+"""Scenes on disk. ``open_scene`` finds the reader of one, ``open_scenes`` those of a set; see ``types.Scene``."""
+
+from pathlib import Path
+
+from wsss_ros.config import SceneSetConfig
+from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes.rgbd_folder import RgbdFolder, has_frames
+from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom
+from wsss_ros.scenes.scannet import POINTS, ScanNetScene, is_scan
+from wsss_ros.types import BadInput, Scene
+
+_WANTED = (
+    f"'*{POINTS}' (ScanNet), 'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames), "
+    f"or '{ANNOTATIONS}' (a room of S3DIS)"
+)
+
+
+def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
+    """The scene in a folder, whatever its layout. Raises BadInput that lists what was looked for."""
+    path = Path(path)
+    if not path.is_dir():
+        what = "a file" if path.exists() else "no such folder"
+        raise BadInput(f"{path}: {what}; wanted a scene folder with {_WANTED}")
+    if is_scan(path):
+        return ScanNetScene(path, labels)
+    if has_frames(path):
+        return RgbdFolder(path, labels)
+    if (path / ANNOTATIONS).is_dir():
+        return S3disRoom(path, labels)
+    inside = sorted(entry.name for entry in path.iterdir())
+    held = f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
+    raise BadInput(f"{path} {held}; wanted one scene folder with {_WANTED}")
+
+
+def open_scenes(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
+    """The scenes of a set, in sorted order or that of its list file, and (name, reason) of those that do not open.
+
+    The folder holds one folder a scene (ScanNet's ``scans`` or ``scans_test``, say); the list file names one of
+    them a line. Faults inside a scene (a broken image) show when it is read, not here.
+    Raises BadInput for a folder or list that is not there, and when no scene is left.
+    """
+    folder, scenes, left_out = Path(chosen.folder), [], []
+    for name in _names(folder, chosen.scenes):
+        try:
+            scenes.append(open_scene(folder / name, labels))
+        except (BadInput, OSError) as error:
+            left_out.append((name, str(error)))
+    if not scenes:
+        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:3])
+        raise BadInput(f"{folder}: none of its {len(left_out)} scenes can be used: {reasons}{more}")
+    return scenes, left_out
+
+
+def _names(folder: Path, listed: str) -> list[str]:
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; wanted one of scene folders, as 'wsss rooms {folder}' makes")
+    if listed:
+        return _read_list(Path(listed))
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    if not names:
+        raise BadInput(f"{folder}: holds no scene folder; generate some with 'wsss rooms {folder} --scenes 100'")
+    return names
+
+
+def _read_list(path: Path) -> list[str]:
+    """The names in a text file, one a line; a name that stands twice counts once."""
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); wanted a text file with a scene name a line") from error
+    names = [name for name in dict.fromkeys(lines) if name and not name.startswith("#")]
+    if not names:
+        raise BadInput(f"{path}: names no scene; wanted a scene name a line")
+    return names

@@ -1,0 +1,122 @@
+"""Point clouds as text: rows ``x y z r g b``, millions of them, with the odd broken line."""
+
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from wsss_ros.geometry import compiled
+from wsss_ros.scenes.images import read_bytes
+from wsss_ros.types import BadInput
+
+_COLUMNS = 6
+_MOST_BROKEN = 1000  # lines of one file; with more it is something else than points
+_POWERS = 10.0 ** np.arange(16)
+_NOT_TEXT = re.compile(rb"[^\t\r -~]")
+_log = logging.getLogger("wsss_ros")
+
+
+def read_points(path: str | Path) -> tuple[Float32[np.ndarray, "N 3"], UInt8[np.ndarray, "N 3"]]:
+    """The positions (metres) and colours of a file with rows ``x y z r g b``, colours from 0 to 255.
+
+    A stray byte in a line that makes six sound numbers once it is taken for a space, or else left out, is
+    repaired so; other lines without six sound numbers are dropped. A warning names the file and the lines of either.
+    Raises BadInput naming a file that cannot be read, has more than 1000 broken lines, or nothing else.
+    """
+    data = read_bytes(path, "rows 'x y z r g b'")
+    text = np.frombuffer(data, np.uint8)
+    rows = np.empty((np.count_nonzero(text == ord("\n")) + 1, _COLUMNS), np.float32)
+    broken = np.empty((_MOST_BROKEN, 4), np.int64)
+    count, broken_count = _parse(text, _POWERS, rows, broken)
+    if broken_count > _MOST_BROKEN:
+        number, _, start, end = broken[0].tolist()
+        raise BadInput(
+            f"{path}: over {_MOST_BROKEN} lines are no row of six numbers, the first is line {number}, "
+            f"{data[start:end][:60]!r}; wanted 'x y z r g b', colours from 0 to 255"
+        )
+    rows = _mend(path, data, rows[:count], broken[:broken_count].tolist())
+    return np.ascontiguousarray(rows[:, :3]), np.rint(rows[:, 3:]).astype(np.uint8)
+
+
+def _mend(path: str | Path, data: bytes, rows: np.ndarray, broken: list[list[int]]) -> np.ndarray:
+    """Fill in the broken lines that can be repaired and drop the others."""
+    keep, lines = np.ones(len(rows), bool), {"repaired": [], "dropped": []}
+    for number, row, start, end in broken:
+        values = _repair(data[start:end])
+        keep[row] = values is not None
+        lines["repaired" if keep[row] else "dropped"].append(number)
+        if values is not None:
+            rows[row] = values
+    for what, numbers in lines.items():
+        if numbers:
+            more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+            which = f"line {', '.join(map(str, numbers[:5]))}{more}"
+            _log.warning("%s: %s %s: no row of six numbers 'x y z r g b'", path, which, what)
+    if len(rows) and not keep.any():
+        raise BadInput(f"{path}: none of its {len(rows)} lines is a row of six numbers; wanted 'x y z r g b'")
+    return rows if keep.all() else rows[keep]
+
+
+def _repair(line: bytes) -> list[float] | None:
+    """The six numbers of a line that the fast parser refused, or None."""
+    for text in (line, _NOT_TEXT.sub(b" ", line), _NOT_TEXT.sub(b"", line)):
+        words = text.split()
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            continue
+        if len(values) == _COLUMNS and np.isfinite(values).all() and all(0 <= color <= 255 for color in values[3:]):
+            return values
+    return None
+
+
+
+@compiled
+def _parse(text, powers, rows, broken):
+    """Fill ``rows`` from the lines that are not blank; of others note (line from 1, row, start, end) in ``broken``.
+
+    Returns how many there are of either; reading ends with the first broken line beyond ``broken``.
+    Plain decimal numbers of up to 15 digits only, which a double holds exactly before the division.
+    """
+    at, line, row, bad = 0, 0, 0, 0
+    while at < len(text):
+        line += 1
+        start, column, sound = at, 0, True
+        while at < len(text) and text[at] != 10:
+            if text[at] == 32 or text[at] == 9 or text[at] == 13:
+                at += 1
+                continue
+            negative = text[at] == 45
+            at += negative
+            digits, decimals, point, mantissa = 0, 0, False, 0
+            while at < len(text):
+                if 48 <= text[at] <= 57:
+                    mantissa = mantissa * 10 + (text[at] - 48)
+                    digits += 1
+                    decimals += point
+                elif text[at] == 46 and not point:
+                    point = True
+                else:
+                    break
+                at += 1
+            ended = at == len(text) or text[at] == 32 or text[at] == 10 or text[at] == 9 or text[at] == 13
+            if not ended or digits == 0 or digits > 15 or column == 6:
+                sound = False
+                while at < len(text) and text[at] != 10:
+                    at += 1
+                break
+            value = mantissa / powers[decimals]
+            sound = sound and (column < 3 or (value <= 255 and not (negative and value > 0)))
+            rows[row, column] = -value if negative else value
+            column += 1
+        if column or not sound:
+            if column != 6 or not sound:
+                if bad == len(broken):
+                    return row, bad + 1
+                broken[bad, 0], broken[bad, 1], broken[bad, 2], broken[bad, 3] = line, row, start, at
+                bad += 1
+            row += 1
+        at += 1
+    return row, bad

@@ -1,0 +1,264 @@
+"""Writing scenes in ScanNet's own layout; ``scannet.py`` reads them and says what the layout is."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+from wsss_ros.files import sync
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.scenes import ply
+from wsss_ros.scenes.images import write_depth, write_rgb, write_uint16
+from wsss_ros.types import BadInput, Camera, Frame
+
+POINTS = "_vh_clean_2.ply"
+POINT_LABELS = "_vh_clean_2.labels.ply"
+AGGREGATION = ".aggregation.json"
+SEGMENTS = "_vh_clean_2.0.010000.segs.json"
+TIMESTAMPS = "timestamps.txt"
+_PARTIAL = ".partial-"  # stands in the names of hidden folders of scenes that are not whole
+
+_VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("alpha", "u1")]
+
+
+class SceneWriter:
+    """A scene on its way to the disk, frame by frame, so that none of them has to stay in memory.
+
+    Everything lies in a hidden folder beside ``folder``, which takes that name in ``finish``, when every file of it is
+    on the disk: a crash, a power cut or a full disk never leaves half a scene. ``labels`` are the classes of the truth;
+    without them the scene has none. As a context it drops what was not finished.
+
+    Raises BadInput when the folder exists and holds anything, and, from each method, when the disk does not take what
+    is written: then nothing of it is left, and ``open`` says so.
+    """
+
+    def __init__(self, folder: str | Path, labels: LabelSpace | None = None) -> None:
+        self.folder, self.labels = Path(folder), labels
+        self.camera: Camera | None = None
+        self._stamps_ns: list[int] = []
+        self._partial: Path | None = None
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise BadInput(f"{folder} exists already; remove it or choose another name for the scene")
+        with self._all_or_nothing():
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._partial = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}{_PARTIAL}", dir=self.folder.parent))
+            for name in ("color", "depth", "pose", "intrinsic", *(["label-filt"] if labels else [])):
+                (self._scene / name).mkdir(parents=True)
+
+    def __enter__(self) -> "SceneWriter":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.drop()
+
+    def __len__(self) -> int:
+        return len(self._stamps_ns)
+
+    @property
+    def open(self) -> bool:
+        """Whether it still takes frames: neither finished nor dropped."""
+        return self._partial is not None
+
+    def add(self, frame: Frame, truth: UInt8[np.ndarray, "H W"] | None = None) -> int:
+        """Write one view with depth, and its labels where the scene has truth; returns its number, from 0 on.
+
+        A view without a pose is written as lost (-inf), as ScanNet does. Raises BadInput, and goes on as if it had
+        not come, for a view that lacks depth or camera, or has another camera than the first.
+        """
+        self._check_frame(frame, truth)
+        number = len(self)
+        pose = np.full((4, 4), -np.inf) if frame.world_from_camera is None else frame.world_from_camera
+        with self._all_or_nothing():
+            write_rgb(self._scene / "color" / f"{number}.jpg", frame.rgb)
+            write_depth(self._scene / "depth" / f"{number}.png", frame.depth_m)
+            if truth is not None:
+                write_uint16(self._scene / "label-filt" / f"{number}.png", self.labels.to_ids(truth).astype(np.uint16))
+            _write_matrix(self._scene / "pose" / f"{number}.txt", pose)
+        self.camera = frame.camera
+        self._stamps_ns.append(frame.stamp_ns)
+        return number
+
+    def finish(
+        self,
+        xyz: Float32[np.ndarray, "N 3"],
+        rgb: UInt8[np.ndarray, "N 3"],
+        point_labels: UInt8[np.ndarray, "N"] | None = None,
+        instances: Int32[np.ndarray, "N"] | None = None,
+        axis_alignment: np.ndarray | None = None,
+        scene_type: str = "",
+        texts: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Write the cloud and give the folder its name; returns it.
+
+        ``instances`` are object numbers, -1 for none; they and ``point_labels`` are wanted where the scene has truth.
+        ``axis_alignment`` [4 4] is only noted down: points and poses stay unaligned. ``texts`` are further files.
+        """
+        truth = (point_labels, instances) if self.labels else ()
+        if any(part is None or len(part) != len(xyz) for part in (rgb, *truth)):
+            sizes = ", ".join("none" if part is None else str(len(part)) for part in (rgb, point_labels, instances))
+            raise BadInput(f"{self.folder}: {len(xyz)} points, colours, labels, instances {sizes}; wanted one a point")
+        with self._all_or_nothing():
+            stem = self._scene / self.folder.name
+            _write_points(stem, xyz, rgb)
+            if self.labels:
+                _write_point_labels(stem, self.labels, xyz, point_labels)
+                _write_instances(stem, self.labels, point_labels, instances)
+            self._write_about(Path(f"{stem}.txt"), axis_alignment, scene_type)
+            for name, text in (texts or {}).items():
+                (self._scene / name).write_text(text)
+            _sync_all(self._scene)
+            os.replace(self._scene, self.folder)
+            sync(self.folder.parent)
+        self.drop()
+        return self.folder
+
+    def drop(self) -> None:
+        """Take away what was not finished."""
+        if self._partial is not None:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial = None
+
+    @property
+    def _scene(self) -> Path:
+        if self._partial is None:
+            raise BadInput(f"{self.folder}: the scene was finished or given up; begin another")
+        return self._partial / self.folder.name
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.drop()
+            raise BadInput(f"{self.folder}: could not be written, and nothing of it is left: {error}") from error
+
+    def _check_frame(self, frame: Frame, truth: np.ndarray | None) -> None:
+        index = len(self)
+        if frame.depth_m is None or frame.camera is None:
+            raise BadInput(f"frame {index} lacks depth or a camera; a scene in ScanNet's layout needs both")
+        if self.camera not in (None, frame.camera):
+            raise BadInput(
+                f"frame {index} has {frame.camera}, those before {self.camera}; wanted one camera for the scene"
+            )
+        if (truth is None) != (self.labels is None):
+            raise BadInput(f"frame {index} {'has no labels' if truth is None else 'has labels'}, unlike its scene")
+        sizes = [image.shape[:2] for image in (frame.rgb, frame.depth_m, truth) if image is not None]
+        if set(sizes) != {(frame.camera.height, frame.camera.width)}:
+            raise BadInput(
+                f"frame {index}: colour, depth, labels are (rows, columns) {sizes}; its {frame.camera} is not"
+            )
+
+    def _write_about(self, path: Path, axis_alignment: np.ndarray | None, scene_type: str) -> None:
+        if any(self._stamps_ns):
+            lines = (f"{index} {stamp}\n" for index, stamp in enumerate(self._stamps_ns))
+            (self._scene / TIMESTAMPS).write_text("".join(lines))
+        if self.camera is not None:
+            _write_intrinsics(self._scene / "intrinsic", self.camera)
+        _write_info(path, self.camera, len(self), axis_alignment, scene_type)
+
+
+def write_scene(
+    folder: str | Path,
+    *,
+    labels: LabelSpace,
+    xyz: Float32[np.ndarray, "N 3"],
+    rgb: UInt8[np.ndarray, "N 3"],
+    point_labels: UInt8[np.ndarray, "N"],
+    instances: Int32[np.ndarray, "N"],
+    frames: Iterable[tuple[Frame, np.ndarray]],
+    axis_alignment: np.ndarray | None = None,
+    scene_type: str = "",
+) -> None:
+    """Write one scene with truth in ScanNet's layout, whole or not at all; equal input gives equal bytes.
+
+    ``frames`` yields views with their labels uint8 [H W]. For the rest, and what is raised, see ``SceneWriter``.
+    """
+    with SceneWriter(folder, labels) as writer:
+        for frame, truth in frames:
+            writer.add(frame, truth)
+        writer.finish(xyz, rgb, point_labels, instances, axis_alignment, scene_type)
+
+
+def sweep(folder: str | Path) -> list[str]:
+    """Remove what writers that were killed left below ``folder``; returns the names of those scenes.
+
+    Only for who knows that nobody writes there now.
+    """
+    left = sorted(Path(folder).glob(f".*{_PARTIAL}*"))
+    for partial in left:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [partial.name[1:].partition(_PARTIAL)[0] for partial in left]
+
+
+def _sync_all(folder: Path) -> None:
+    """Everything below and the folder itself; several at a time, for the disk takes them together."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sync, [*folder.rglob("*"), folder]))
+
+
+def _write_points(stem: Path, xyz: np.ndarray, rgb: np.ndarray) -> None:
+    ply.write(f"{stem}{POINTS}", _vertices(xyz, rgb, _VERTEX))
+
+
+def _write_point_labels(stem: Path, labels: LabelSpace, xyz: np.ndarray, point_labels: np.ndarray) -> None:
+    vertices = _vertices(xyz, labels.colorize(point_labels), [*_VERTEX, ("label", "<u2")])
+    vertices["label"] = labels.to_ids(point_labels)
+    ply.write(f"{stem}{POINT_LABELS}", vertices)
+
+
+def _vertices(xyz: np.ndarray, rgb: np.ndarray, fields: list[tuple[str, str]]) -> np.ndarray:
+    vertices = np.empty(len(xyz), fields)
+    for column, (axis, channel) in enumerate(zip(("x", "y", "z"), ("red", "green", "blue"), strict=True)):
+        vertices[axis], vertices[channel] = xyz[:, column], rgb[:, column]
+    vertices["alpha"] = 255
+    return vertices
+
+
+def _write_instances(stem: Path, labels: LabelSpace, point_labels: np.ndarray, instances: np.ndarray) -> None:
+    """One segment per object and class; objects of a class become groups, in ScanNet's two JSON files."""
+    key = instances.astype(np.int64) * 256 + point_labels
+    kinds, segment_of_point = np.unique(key, return_inverse=True)
+    named = [(s, int(k) % 256) for s, k in enumerate(kinds) if k >= 0 and k % 256 != UNLABELLED]
+    groups = [
+        {"id": i, "objectId": i, "segments": [segment], "label": labels.names[label]}
+        for i, (segment, label) in enumerate(named)
+    ]
+    scene = {"sceneId": f"scannet.{stem.name}", "appId": "wsss_ros"}
+    segments_file = f"{stem.name}{SEGMENTS}"
+    aggregation = scene | {"segGroups": groups, "segmentsFile": f"scannet.{segments_file}"}
+    segments = scene | {"params": {}, "segIndices": segment_of_point.ravel().tolist()}
+    Path(f"{stem}{AGGREGATION}").write_text(json.dumps(aggregation))
+    stem.with_name(segments_file).write_text(json.dumps(segments))
+
+
+def _write_intrinsics(folder: Path, camera: Camera) -> None:
+    intrinsic = np.eye(4)
+    intrinsic[:3, :3] = camera.matrix()
+    for kind in ("color", "depth"):
+        _write_matrix(folder / f"intrinsic_{kind}.txt", intrinsic)
+        _write_matrix(folder / f"extrinsic_{kind}.txt", np.eye(4))
+
+
+def _write_matrix(path: Path, matrix: np.ndarray) -> None:
+    """Text that reads back as the same float64 numbers."""
+    path.write_text("".join(" ".join(repr(float(value)) for value in row) + "\n" for row in matrix))
+
+
+def _write_info(path: Path, camera: Camera | None, frames: int, alignment: np.ndarray | None, scene_type: str) -> None:
+    flat = {
+        "axisAlignment": np.eye(4) if alignment is None else alignment,
+        "colorToDepthExtrinsics": np.eye(4),
+    }
+    info = {key: " ".join(repr(float(value)) for value in np.ravel(matrix)) for key, matrix in flat.items()}
+    for kind in ("color", "depth") if camera else ():
+        info |= {f"{kind}Width": camera.width, f"{kind}Height": camera.height}
+        info |= {f"fx_{kind}": camera.fx, f"fy_{kind}": camera.fy, f"mx_{kind}": camera.cx, f"my_{kind}": camera.cy}
+    info |= {"numColorFrames": frames, "numDepthFrames": frames, "sceneType": scene_type, "labelIds": "nyu40"}
+    path.write_text("".join(f"{key} = {value}\n" for key, value in sorted(info.items())))

@@ -1,0 +1,107 @@
+"""What a person says is in a scene: ``tags.csv`` or ``tags.json`` in its folder."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes.images import read_bytes
+from wsss_ros.types import BadInput
+
+_SCENE = "scene"
+_FRAMES = "frames"
+
+
+class TagFile:
+    """Class names of a scene and of its frames. Without a list for the scene, it has those of all frames together.
+
+    ``tags.csv`` has rows ``frame,"name, name"``, after a heading or not; the row ``scene`` is for the whole.
+    ``tags.json`` holds ``{"scene": [names], "frames": {"000012": [names]}}``, either key optional, or just
+    ``{"000012": [names], "scene": [names]}``. Frames are called as their files are, with or without leading zeros.
+
+    Raises BadInput naming the file and the line or key: for a name that is no class (with the nearest one),
+    a frame that stands twice, and anything else than lists of names.
+    """
+
+    def __init__(self, path: Path, labels: LabelSpace) -> None:
+        self._tags: dict[str, tuple[str, ...]] = {}
+        for where, frame, names in (_read_json if path.suffix == ".json" else _read_csv)(path):
+            if _plain(frame) in self._tags:
+                raise BadInput(f"{path}, {where}: '{frame}' stands twice; wanted all its tags in one place")
+            self._tags[_plain(frame)] = _classes(names, labels, f"{path}, {where}")
+        self.given_scene = self._tags.get(_SCENE)  # None where nobody spoke of the whole
+        union = set().union(*self._tags.values())
+        self.scene = self._tags.get(_SCENE, tuple(name for name in labels.names if name in union))
+
+    def image(self, name: str) -> tuple[str, ...] | None:
+        """The tags of the frame of that name, None where nobody gave any."""
+        return self._tags.get(_plain(name))
+
+    @classmethod
+    def of(cls, folder: Path, labels: LabelSpace) -> "TagFile | None":
+        """The folder's tags, where it has any. Raises BadInput also for a folder with both files."""
+        found = [folder / name for name in ("tags.csv", "tags.json") if (folder / name).is_file()]
+        if len(found) > 1:
+            raise BadInput(f"{folder}: has both tags.csv and tags.json; keep the one that is right")
+        return cls(found[0], labels) if found else None
+
+
+def _classes(names: Iterable[str], labels: LabelSpace, where: str) -> tuple[str, ...]:
+    """The classes of these names, in the order of the label space."""
+    try:
+        given = {labels.index(name) for name in names}
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from error
+    return tuple(labels.names[index] for index in sorted(given))
+
+
+def _read_csv(path: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """(line, frame, names) of each row."""
+    lines = read_bytes(path, "rows 'frame,tags'").decode("utf-8-sig", "replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = next(csv.reader([line]), [])
+        except csv.Error as error:
+            raise BadInput(f"{path}, line {number}: {error}; wanted 'frame,\"name, name\"'") from error
+        if not any(map(str.strip, row)) or (number == 1 and row[0].strip() == "frame"):
+            continue
+        if len(row) < 2:
+            raise BadInput(f"{path}, line {number}: '{line}' has no comma; wanted 'frame,\"name, name\"'")
+        yield f"line {number}", row[0], [name.strip() for name in ",".join(row[1:]).split(",") if name.strip()]
+
+
+def _read_json(path: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """(key, frame, names) of each list."""
+    text = read_bytes(path, "an object of lists of class names").decode("utf-8-sig", "replace")
+    try:
+        pairs = json.loads(text, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: no JSON ({error}); wanted an object of lists of class names") from error
+    if not isinstance(pairs, _Pairs):
+        raise BadInput(f"{path}: holds a {type(pairs).__name__}; wanted an object of lists of class names")
+    nested = any(key == _FRAMES for key, _ in pairs)
+    for key, value in pairs:
+        if nested and key not in (_SCENE, _FRAMES):
+            raise BadInput(f"{path}, key '{key}': beside 'frames' there is only 'scene'; move it into 'frames'")
+        if key != _FRAMES:
+            yield f"key '{key}'", key, _names(path, key, value)
+        elif isinstance(value, _Pairs):
+            yield from ((f"key 'frames.{frame}'", frame, _names(path, f"frames.{frame}", of)) for frame, of in value)
+        else:
+            raise BadInput(f"{path}, key 'frames': {json.dumps(value)}; wanted an object of lists by frame")
+
+
+class _Pairs(list):
+    """A JSON object as its pairs of key and value, of which keys may stand twice."""
+
+
+def _names(path: Path, key: str, value: object) -> list[str]:
+    if not isinstance(value, list) or isinstance(value, _Pairs) or not all(isinstance(name, str) for name in value):
+        raise BadInput(f"{path}, key '{key}': {json.dumps(value)}; wanted a list of class names")
+    return value
+
+
+def _plain(name: str) -> str:
+    name = name.strip().removeprefix("frame-")
+    return str(int(name)) if name.isdecimal() else name

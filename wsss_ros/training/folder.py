@@ -1,0 +1,131 @@
+"""The folder of a training run: what it was asked, where it stands, what came out. Every file appears whole."""
+
+import fcntl
+import json
+import logging
+import subprocess
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+import yaml
+
+from wsss_ros import config
+from wsss_ros.config import TrainConfig
+from wsss_ros.files import replace
+from wsss_ros.types import BadInput
+
+log = logging.getLogger("wsss_ros")
+# What may change between two calls for one run: none of these changes a weight.
+_FREE = ("output", "export", "save_every_s", "data.workers", "data.cache")
+
+
+class RunFolder:
+    """``config.yaml git.json data.json state.pt curves.json log/ *.safetensors scores.json`` of one run."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.state_path = self.path / "state.pt"
+        self._lock = None
+
+    def scores(self, settings: TrainConfig) -> dict | None:
+        """The scores of a run that is finished, else None. Raises BadInput when the folder holds another run."""
+        if not (self.path / "config.yaml").is_file():
+            return None
+        keys = differing(_asked(self.path / "config.yaml"), settings.model_dump(mode="json"))
+        kept = ("scores.json", "state.pt", "image.safetensors", "cloud.safetensors")
+        if keys and any((self.path / name).exists() for name in kept):
+            told = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+            raise BadInput(f"{self.path} holds a run of another configuration: {told} differ; choose another output")
+        if keys or not (self.path / "scores.json").is_file():
+            return None
+        return json.loads((self.path / "scores.json").read_text())
+
+    def claim(self, settings: TrainConfig) -> None:
+        """Take the folder for this process and write down what it was asked. Raises BadInput when another has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115  held until the process ends
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadInput(f"{self.path}: another process trains into it; wait, or choose another output") from error
+        (self.path / "config.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+        git = git_state()
+        if self.state_path.exists() and (self.path / "git.json").is_file():
+            if json.loads((self.path / "git.json").read_text()) != git:
+                log.warning("%s goes on with other code than it began with (git.json)", self.path)
+        else:
+            self.write_json("git.json", git)
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def write_json(self, name: str, content: Any) -> None:
+        replace(self.path / name, lambda file: file.write(json.dumps(content, indent=1).encode()))
+
+    def save_state(self, state: dict) -> None:
+        """Raises ValueError, and leaves the last state as it is, when a weight is not finite."""
+        for kind, tensors in state["networks"].items():
+            for name, value in tensors.items():
+                if value.is_floating_point() and not torch.isfinite(value).all():
+                    raise ValueError(f"{name} of the {kind} network is not finite")
+        replace(self.state_path, lambda file: _save(state, file))
+
+    def load_state(self) -> dict | None:
+        """Tensors on the CPU; None where no state was saved. Raises BadInput when it is broken."""
+        if not self.state_path.is_file():
+            return None
+        try:
+            return torch.load(self.state_path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds
+            raise BadInput(f"{self.state_path}: cannot be read ({error}); remove it to start over") from error
+
+
+def _save(state: dict, file: BinaryIO) -> None:
+    """Raises OSError where the disk is full: torch makes an internal error of it."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+
+def _asked(path: Path) -> Any:
+    """What a run was asked; what has become an option since then is at its default."""
+    told = yaml.safe_load(path.read_text())
+    try:
+        return config.build(TrainConfig, told).model_dump(mode="json")
+    except BadInput:  # an option is gone: it differs
+        return told
+
+
+def differing(old: Any, new: Any) -> list[str]:
+    """The dotted keys in which two configurations differ, those aside that change no weight."""
+    old, new = _flat(old), _flat(new)
+    keys = [key for key in {**old, **new} if old.get(key, ...) != new.get(key, ...)]
+    return [key for key in keys if not any(key == free or key.startswith(f"{free}.") for free in _FREE)]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        parts = value.items()
+    elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        parts = enumerate(value)
+    else:
+        return {prefix: value}
+    return {k: v for name, part in parts for k, v in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()}
+
+
+def git_state() -> dict | None:
+    """Commit of this package's source and whether it was changed since; None outside of git."""
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
