@@ -242,7 +242,7 @@ def message_of(pixels: np.ndarray, encoding: str, padding: int = 0, big: bool = 
 def test_encodings():
     rgb = np.random.default_rng(0).integers(0, 256, (3, 5, 3), dtype=np.uint8)
     alpha = np.full((3, 5, 1), 9, np.uint8)
-    read = frames.read_color
+    read = bag_frames.read_color
     assert (read(image_message(header(0, "x"), rgb, "rgb8")) == rgb).all()
     assert (read(message_of(np.ascontiguousarray(rgb[..., ::-1]), "bgr8", padding=7)) == rgb).all()
     assert (read(message_of(np.concatenate([rgb[..., ::-1], alpha], 2), "bgra8")) == rgb).all()
@@ -254,16 +254,16 @@ def test_encodings():
     with pytest.raises(BadInput, match="44 bytes for 5x3 pixels"):
         read(short)
     millimetres = np.array([[0, 1500]], ">u2")
-    assert frames.read_depth(message_of(millimetres, "16UC1", big=True)).tolist() == [[0, 1.5]]
+    assert bag_frames.read_depth(message_of(millimetres, "16UC1", big=True)).tolist() == [[0, 1.5]]
     metres = np.array([[np.nan, 1.5, -1, np.inf]], "<f4")
-    assert frames.read_depth(message_of(metres, "32FC1")).tolist() == [[0, 1.5, 0, 0]]
+    assert bag_frames.read_depth(message_of(metres, "32FC1")).tolist() == [[0, 1.5, 0, 0]]
 
 
 def test_clouds_of_any_layout():
     rng = np.random.default_rng(0)
     xyz, rgb = rng.random((50, 3), np.float32), rng.integers(0, 256, (50, 3), dtype=np.uint8)
     xyz[7, 1] = np.nan
-    got = frames.read_cloud(cloud_message(header(5, "map"), Cloud(xyz, rgb)))
+    got = bag_frames.read_cloud(cloud_message(header(5, "map"), Cloud(xyz, rgb)))
     kept = np.arange(50) != 7
     assert (got.xyz == xyz[kept]).all() and (got.rgb == rgb[kept]).all() and got.stamp_ns == 5
 
@@ -278,10 +278,10 @@ def test_clouds_of_any_layout():
         header=SimpleNamespace(stamp=stamp), height=5, width=10, fields=fields, is_bigendian=True,
         point_step=rows.itemsize, row_step=10 * rows.itemsize, data=rows.view(np.uint8),
     )  # fmt: skip
-    got = frames.read_cloud(message)
+    got = bag_frames.read_cloud(message)
     assert (got.xyz == xyz[kept]).all() and (got.rgb == rgb[kept]).all() and got.stamp_ns == 1_000_000_002
     with pytest.raises(BadInput, match="lacks y"):
-        frames.read_cloud(SimpleNamespace(fields=fields[:2] + fields[3:]))
+        bag_frames.read_cloud(SimpleNamespace(fields=fields[:2] + fields[3:]))
 
 
 # --- command ---------------------------------------------------------------------------------------
