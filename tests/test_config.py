@@ -3,6 +3,7 @@ from pydantic import Field
 
 from wsss_ros import config
 from wsss_ros.config import TrainConfig
+from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.types import BadInput
 
 
@@ -84,7 +85,16 @@ def test_the_shipped_training_configurations_are_valid(path):
 def test_every_field_has_a_description():
     """They become ROS parameter descriptions and help texts."""
     nodes = (config.ImageSegmenterConfig, config.CloudSegmenterConfig, config.AccumulatorConfig, config.ReplayConfig)
-    for model in (*nodes, config.OnlineTrainerConfig, config.EvaluatorConfig, config.TagPageConfig):
+    for model in (*nodes, config.EvaluatorConfig, OnlineConfig):
+        assert all(field.description for field in model.model_fields.values()), model
+
+
+def test_every_parameter_of_the_learning_nodes_has_a_description():
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from wsss_ros.nodes.online_trainer import OnlineTrainerConfig
+    from wsss_ros.nodes.tag_page import TagPageConfig
+
+    for model in (OnlineTrainerConfig, TagPageConfig):
         assert all(field.description for field in model.model_fields.values()), model
 
 

@@ -172,57 +172,6 @@ class ReplayConfig(NodeConfig):
     set_name: str = Field("", description="Told on ground_truth/set, latched, for the evaluator; empty tells nothing.")
 
 
-class StoreConfig(Config):
-    """Which frames of a tagged scene are kept, when it ends by itself, and how much is kept on disk."""
-
-    min_shift_m: float = Field(0.25, ge=0, le=10, description="A frame is kept where no kept one is as near as this,")
-    min_turn_deg: float = Field(15.0, ge=0, le=180, description="or looks as much the same way as this.")
-    max_frames: int = Field(120, ge=1, le=10_000, description="Frames of one scene; more views are not kept.")
-    min_frames: int = Field(3, ge=1, le=1000, description="A scene with fewer is let go when it finishes.")
-    end_distance_m: float = Field(8.0, ge=0, le=1000, description="A view so far from the first ends it; 0 never.")
-    end_silence_s: float = Field(20.0, ge=0, le=3600, description="So long without a frame ends the scene; 0 never.")
-    end_duration_s: float = Field(600.0, ge=0, le=86_400, description="A scene ends after this long; 0 never.")
-    end_overlap: float = Field(
-        0.0, ge=0, le=1, description="A view of whose surfaces the scene saw less than this share ends it; 0 never."
-    )
-    tag_tolerance_s: float = Field(1.0, ge=0, le=60, description="An image tag counts for a frame no farther in time.")
-    voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel of a scene's cloud; one point each.")
-    max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels stay out of a scene's cloud.")
-    max_points: int = Field(500_000, ge=1000, le=20_000_000, description="Bound on a scene's cloud; more are left out.")
-    max_scenes: int = Field(200, ge=2, le=100_000, description="Scenes kept; those of common classes go first.")
-    max_gb: float = Field(20.0, gt=0, le=10_000, description="Disk that the scenes may take, GB.")
-
-
-class OnlineConfig(StoreConfig):
-    """Learning on the robot: what is collected, when a round starts, what it does, and what the gate lets pass."""
-
-    folder: str = Field("~/.wsss_ros/online", description="Scenes, rounds and weights; one learner at a time.")
-    recipe: str = Field("config/online.yaml", description="Networks, optimisers and losses of a round.")
-    image_weights: str = Field("", description="Image checkpoint to begin with; empty for the one that ships.")
-    cloud_weights: str = Field("", description="Cloud checkpoint to begin with; empty for the one that ships.")
-    round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train.")
-    held_out_every: int = Field(4, ge=2, le=100, description="Every n-th scene is never trained on, for the gate.")
-    steps: int = Field(150, ge=1, le=100_000, description="Steps of a round.")
-    replay: float = Field(1.0, ge=0, le=100, description="Replayed scenes of the memory for each new one in a round.")
-    base: float = Field(1.0, ge=0, le=100, description="Scenes of the recipe's base set for each new one in a round.")
-    tolerance: float = Field(0.03, ge=0, le=1, description="Held-out scores may fall by so much; twice in all.")
-    spike: float = Field(5.0, gt=1, le=1000, description="A loss so many times its median so far ends the round.")
-    keep_refused: bool = Field(False, description="Keep what refused rounds proposed, in rounds/NUMBER/run.")
-    keep_versions: int = Field(10, ge=2, le=1000, description="Weights kept for ~/rollback; older ones are deleted.")
-    round_device: str = Field("auto", description="Device of the training: auto, cpu, cuda or cuda:N.")
-    round_threads: int = Field(1, ge=0, le=256, description="CPU threads of the training; 0 leaves it to torch.")
-    seed: int = Field(0, ge=0, description="Seed of the rounds.")
-
-
-class OnlineTrainerConfig(NodeConfig, OnlineConfig):
-    latency_budget_ms: float = Field(
-        0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 of 10 s is above this; 0: never."
-    )
-    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
-    frame_id: str = Field("map", description="Frame of the poses.")
-    collect: bool = Field(True, description="Begin a scene by itself when views come; false waits for ~/start_scene.")
-
-
 class EvaluatorConfig(NodeConfig):
     output: str = Field("evaluation", description="Folder of the JSON, table and plot; those of before are replaced.")
     write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two writings; one more at the end.")
@@ -231,12 +180,6 @@ class EvaluatorConfig(NodeConfig):
     cloud_tolerance_s: float = Field(
         1.0, ge=0, le=60, description="Those of a cloud and its truth by this: one built here has its own stamps."
     )
-
-
-class TagPageConfig(NodeConfig):
-    host: str = Field("127.0.0.1", description="Address served on; another one lets other machines tag.")
-    port: int = Field(8080, ge=0, le=65_535, description="Port; 0 takes a free one.")
-    label_space: str = Field("config/labels/scannet20.yaml", description="Classes to tag with.")
 
 
 class RecorderConfig(NodeConfig):
@@ -462,28 +405,6 @@ class TrainConfig(Config):
     cloud: CloudNetworkConfig | None = None
     phases: tuple[Phase, ...]
     export: ExportConfig | None = None
-
-
-class OnlineRecipe(Config):
-    """How a round of online learning trains. ``joint.epochs`` and ``joint.warmup_epochs`` give way to ``steps``."""
-
-    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
-
-    labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
-    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
-    image: ImageNetworkConfig
-    cloud: CloudNetworkConfig
-    joint: JointPhase
-    base: SceneSetConfig | None = Field(None, description="Tagged scenes of old, mixed into every round.")
-    base_held_out: SceneSetConfig | None = Field(None, description="Tagged scenes of old that the gate scores on.")
-    frames_per_scene: int = Field(40, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
-    held_out_frames: int = Field(8, ge=1, description="Frames of each held-out scene that the gate scores.")
-    new_share: float = Field(
-        1.0, gt=0, le=1, description="Share of the trained weights in the candidate; the rest is as it was before."
-    )
-    held_out_scenes: int = Field(12, ge=1, description="Scenes of each held-out set that the gate scores at most.")
-    save_every_s: float = Field(20.0, ge=0, description="Time between two states of a round to go on from.")
-    visibility_m: float = Field(0.05, gt=0, le=1, description="A point is seen where depth differs by no more.")
 
 
 class PretrainConfig(Config):

@@ -12,10 +12,10 @@ import pytest
 from support import online_rounds
 from support.online_scenes import put, settings
 
-from wsss_ros.config import OnlineConfig
 from wsss_ros.online import records, round, versions
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.records import PLAN, Decision, Plan
+from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.online.talk import Talk, Told
 
 KILLS = 10

@@ -11,12 +11,12 @@ import torch
 from support import online_rounds
 from support.online_scenes import put, recipe, settings
 
-from wsss_ros.config import OnlineConfig
 from wsss_ros.inference import SHIPPED
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import learner, records, round
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.records import PLAN, Plan
+from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.online.talk import Talk, Told
 from wsss_ros.training import run as training
 from wsss_ros.training.log import Progress

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from wsss_ros import config
-from wsss_ros.config import OnlineConfig, OnlineRecipe, SceneSetConfig
+from wsss_ros.config import SceneSetConfig
 from wsss_ros.online import memory, plot, records
 from wsss_ros.online.records import Decision, Log, Plan
+from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.online.store import StoredScene
 from wsss_ros.types import BadInput
 
-RECIPE = memory.recipe_of(OnlineConfig())
+RECIPE = recipe_of(OnlineConfig())
 
 
 def stored(*tags: str, held_out: str = "", start: int = 0) -> list[StoredScene]:

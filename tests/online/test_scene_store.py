@@ -28,10 +28,11 @@ from wsss_ros import geometry
 from wsss_ros.bags import bag
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.cli.main import app
-from wsss_ros.config import CloudAugment, ImageAugment, StoreConfig
+from wsss_ros.config import CloudAugment, ImageAugment
 from wsss_ros.evaluation.offline import Comparison, Networks, evaluate_clouds, evaluate_images
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import scannet20
+from wsss_ros.online.settings import StoreConfig
 from wsss_ros.online.store import OpenScene, SceneStore, StoredScene, least_missed
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import PairSamples

@@ -6,9 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from wsss_ros.config import OnlineConfig
 from wsss_ros.online import records, versions
 from wsss_ros.online.records import DECISION, PLAN, Decision, Plan
+from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.online.talk import UNFINISHED, LearnerGone, Talk, Told
 
 

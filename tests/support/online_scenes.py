@@ -11,10 +11,10 @@ import yaml
 from support.striped_scenes import StripedScene, written
 
 from wsss_ros import config
-from wsss_ros.config import OnlineConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import NetworkConfig
+from wsss_ros.online.settings import OnlineConfig
 
 IMAGE = {"network": "resnet", "options": {"width": 0.125}, "long_side": 0}
 POINT = {"network": "pointnet2", "options": {"width": 0.125, "centres": [64, 32, 16, 8], "neighbours": [8, 8, 8, 8]}}

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from pydantic import Field
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from wsss_ros.config import OnlineTrainerConfig
+from wsss_ros.config import NodeConfig
 from wsss_ros.nodes.health import OK, WARN
 from wsss_ros.nodes.node import MAP, SMALL_SENSOR, Node, run
 from wsss_ros.nodes.views import Views
@@ -21,12 +22,22 @@ from wsss_ros.online.budget import Latencies, LatencyBudget
 from wsss_ros.online.collector import Collector
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.records import Decision
+from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.types import BadInput, Frame
 
 # A burst of tags is no reason to lose one.
 TAGS = QoSProfile(depth=5000, reliability=ReliabilityPolicy.RELIABLE)
 SEGMENTERS = ("image_segmenter", "cloud_segmenter")
 DECISIONS = 50  # the last of them are in the status
+
+
+class OnlineTrainerConfig(NodeConfig, OnlineConfig):
+    latency_budget_ms: float = Field(
+        0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 of 10 s is above this; 0: never."
+    )
+    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
+    frame_id: str = Field("map", description="Frame of the poses.")
+    collect: bool = Field(True, description="Begin a scene by itself when views come; false waits for ~/start_scene.")
 
 
 class OnlineTrainerNode(Node):

@@ -9,12 +9,13 @@ import threading
 import time
 from typing import Any
 
+from pydantic import Field
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from wsss_ros.config import TagPageConfig
+from wsss_ros.config import NodeConfig
 from wsss_ros.labels import named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.node import MAP, SENSOR, Node, run
@@ -28,6 +29,12 @@ COMMANDS = ("start_scene", "finish_scene", "train", "rollback", "reset")
 TAGS = QoSProfile(depth=100)  # none of a burst is lost
 ANSWER_S = 20.0  # a learner that does not answer for so long is given up
 WATCH_S = 0.25
+
+
+class TagPageConfig(NodeConfig):
+    host: str = Field("127.0.0.1", description="Address served on; another one lets other machines tag.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port; 0 takes a free one.")
+    label_space: str = Field("config/labels/scannet20.yaml", description="Classes to tag with.")
 
 
 class TagPageNode(Node):

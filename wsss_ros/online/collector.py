@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from wsss_ros.config import StoreConfig
+from wsss_ros.online.settings import StoreConfig
 from wsss_ros.online.store import OpenScene, SceneStore
 from wsss_ros.types import BadInput, Frame
 

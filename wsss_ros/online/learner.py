@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from wsss_ros.config import OnlineConfig
 from wsss_ros.files import replace
 from wsss_ros.inference import SHIPPED
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import memory, records
 from wsss_ros.online.records import DECISION, PLAN, Decision, Log, Plan
+from wsss_ros.online.settings import OnlineConfig, recipe_of
 from wsss_ros.online.store import SceneStore
 from wsss_ros.online.talk import UNFINISHED, Told
 from wsss_ros.online.versions import Versions
@@ -49,7 +49,7 @@ class Learner:
     def __init__(self, config: OnlineConfig, labels: LabelSpace | None = None):
         self.config, self.folder = config, Path(config.folder).expanduser()
         self.observe: Callable[[], dict] = dict
-        self.recipe = memory.recipe_of(config)
+        self.recipe = recipe_of(config)
         self.labels = named(self.recipe.labels)
         if labels is not None and labels.names != self.labels.names:
             told = f"{config.recipe}: label space '{self.labels.name}', wanted '{labels.name}'"

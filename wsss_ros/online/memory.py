@@ -6,18 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_ros.config import OnlineConfig, OnlineRecipe, SceneSetConfig, load, share
+from wsss_ros.config import SceneSetConfig
 from wsss_ros.online.records import Decision, Plan
+from wsss_ros.online.settings import OnlineConfig, OnlineRecipe
 from wsss_ros.online.store import StoredScene
 from wsss_ros.rooms.generator import scene_name
 from wsss_ros.types import BadInput
 
 _REJECTIONS = 2  # a scene that was new or replayed in so many rejected rounds, and in no promoted one, rests
-
-
-def recipe_of(config: OnlineConfig) -> OnlineRecipe:
-    path = Path(config.recipe)
-    return load(OnlineRecipe, path if path.exists() else share(config.recipe))
 
 
 def plan(

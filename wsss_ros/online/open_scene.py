@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from wsss_ros.config import AccumulatorConfig, StoreConfig
+from wsss_ros.config import AccumulatorConfig
 from wsss_ros.geometry import unproject
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.labels import LabelSpace
+from wsss_ros.online.settings import StoreConfig
 from wsss_ros.scenes.scannet_write import SceneWriter
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from wsss_ros.config import DataConfig, OnlineConfig, OnlineRecipe, SceneSetConfig, TrainConfig
+from wsss_ros.config import DataConfig, SceneSetConfig, TrainConfig
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace, named
 from wsss_ros.methods.method import tag_priors
@@ -28,6 +28,7 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.online import gate, memory, plot, records, versions
 from wsss_ros.online.records import DECISION, PLAN, RUN, SETS, Decision, Plan, candidate, given_up
 from wsss_ros.online.scores import Judge
+from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.online.talk import UNFINISHED, LearnerGone, Talk, Told
 from wsss_ros.online.versions import Version
 from wsss_ros.rooms import generator
@@ -108,7 +109,7 @@ def perform(config: OnlineConfig, folder: Path, talk: Talk) -> Decision:
 def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decision:
     """The round as it should go."""
     root = folder.parent.parent
-    recipe = memory.recipe_of(config)
+    recipe = recipe_of(config)
     labels, old = named(recipe.labels), versions.at(root / "weights", plan.begins_from)
     talk.doing("preparing scenes")
     _gather(plan, root, folder / "scenes", recipe)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from wsss_ros.config import StoreConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.open_scene import OpenScene
+from wsss_ros.online.settings import StoreConfig
 from wsss_ros.samples.prepared import LEAST_POINTS
 from wsss_ros.scenes.scannet_write import SceneWriter, sweep
 from wsss_ros.scenes.tags import TagFile
