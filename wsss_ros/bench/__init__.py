@@ -1,0 +1,1 @@
+"""Measurements: what a training step costs, and how fast networks, conversions and nodes are."""

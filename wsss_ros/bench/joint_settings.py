@@ -1,0 +1,78 @@
+"""Which networks, sizes and data the joint step is measured with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_ros.config import TrainConfig, build, load
+from wsss_ros.types import BadInput
+
+_ADAM = {"name": "adam", "lr": 0.001}
+# Pairs of networks to measure without a configuration, at the sizes they are trained at.
+PAIRS = {
+    "light": {
+        "image": {
+            "options": {"depth": 18, "width": 0.5, "stride": 16},
+            "augment": {"long_side": [144, 256], "crop": 128},
+        },
+        "cloud": {
+            "options": {"width": 0.5, "centres": [1024, 512, 256, 128], "neighbours": [32, 16, 16, 16]},
+            "inputs": ["color", "height"],
+            "augment": {"points": 8000},
+        },
+        "phases": [{"method": "joint", "epochs": 1, "batch": 8, "image": _ADAM, "cloud": _ADAM}],
+    },
+    "paper": {
+        "image": {"network": "resnet38", "options": {}},
+        "cloud": {"options": {}},
+        "phases": [{"method": "joint", "epochs": 1, "batch": 16, "image": _ADAM, "cloud": _ADAM}],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Values that replace those of a configuration; 0 and the empty text keep them."""
+
+    image_size: int = 0
+    points: int = 0
+    batch: int = 0
+    device: str = ""
+    precision: str = ""
+    checkpointing: bool = False
+
+
+def of_pair(name: str, changes: Changes) -> TrainConfig:
+    """A configuration for one of PAIRS, without a data set. Raises BadInput for another name."""
+    if name not in PAIRS:
+        raise BadInput(f"--network {name}: there are {', '.join(PAIRS)}")
+    values = {"output": "", "data": {"train": {"folder": ""}}, **PAIRS[name]}
+    return _joint_alone(values, changes, f"--network {name}")
+
+
+def of_file(path: Path, changes: Changes) -> TrainConfig:
+    """The last joint phase of a training configuration. Raises BadInput where it has none with both networks."""
+    return _joint_alone(load(TrainConfig, path).model_dump(), changes, str(path))
+
+
+def _joint_alone(values: dict, changes: Changes, source: str) -> TrainConfig:
+    phases = [phase for phase in values["phases"] if phase["method"] == "joint"][-1:]
+    if not phases or not values.get("image") or not values.get("cloud"):
+        raise BadInput(f"{source}: has no joint phase with both networks; give one that has, or --network light")
+    return build(TrainConfig, _changed({**values, "phases": phases}, changes), source)
+
+
+def _changed(values: dict, changes: Changes) -> dict:
+    """The values of a configuration with the changes written over them; ``values`` stays as it is."""
+    image, cloud = ({**values[kind], "augment": dict(values[kind].get("augment", {}))} for kind in ("image", "cloud"))
+    phase = dict(values["phases"][0])
+    if changes.image_size:
+        image["augment"] |= {"crop": changes.image_size, "long_side": (changes.image_size, 2 * changes.image_size)}
+    if changes.points:
+        cloud["augment"]["points"] = changes.points
+    if changes.batch:
+        phase["batch"] = changes.batch
+    if changes.checkpointing:
+        image["options"] = {**image["options"], "checkpointing": True}
+    run = {"device": changes.device, "precision": changes.precision}
+    run = {name: value for name, value in run.items() if value}
+    return {**values, "image": image, "cloud": cloud, "phases": [phase], **run}

@@ -1,0 +1,133 @@
+"""What a step of the joint phase costs: seconds by part, samples a second, links, and memory."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wsss_ros.bench.box_scene import BoxScene
+from wsss_ros.bench.clock import PartClock
+from wsss_ros.bench.memory import PeakMemory, peak_memory, resident_mb
+from wsss_ros.config import TrainConfig
+from wsss_ros.inference import device_named
+from wsss_ros.labels import LabelSpace, named
+from wsss_ros.samples.prepared import prepare
+from wsss_ros.samples.samples import Batch, PairSamples, collate
+from wsss_ros.scenes import open_scenes
+from wsss_ros.training import network_files, optimisers, processes
+from wsss_ros.training.run import METHODS
+
+PARTS = ("data", "image network", "cloud network", "losses", "backward and optimisers")
+_WARM_UP = 2  # steps that compile kernels and fill caches
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What was measured of ``steps`` steps; ``links`` is their mean number in a sample."""
+
+    scenes: str
+    processor: str
+    steps: int
+    batch: int
+    links: float
+    seconds: float
+    part_seconds: dict[str, float]
+    memory: PeakMemory
+
+    @property
+    def samples(self) -> int:
+        """Samples of all steps."""
+        return self.steps * self.batch
+
+    @property
+    def samples_per_second(self) -> float:
+        """The rate of training."""
+        return self.samples / self.seconds
+
+
+def measure(settings: TrainConfig, steps: int, made_up: bool = False) -> StepCost:
+    """Take ``steps`` steps of the joint phase, after two that warm up.
+
+    ``made_up`` scenes need no data set; they also stand in where the configuration's folder is missing.
+    """
+    labels, batch = named(settings.labels), settings.phases[0].batch
+    scenes, name = _scenes(settings, labels, made_up)
+    trainer = _Trainer(settings, scenes, labels)
+    before_mb = resident_mb()
+    for step in range(_WARM_UP):
+        trainer.step(step)
+    trainer.clock.start()
+    links = [trainer.step(step) / batch for step in range(_WARM_UP, _WARM_UP + steps)]
+    seconds = trainer.clock.elapsed()
+    device = device_named(settings.device)
+    memory = peak_memory(device.type, before_mb)
+    parts = {part: trainer.clock.seconds[part] for part in PARTS}
+    return StepCost(name, _processor(device), steps, batch, statistics.fmean(links), seconds, parts, memory)
+
+
+class _Trainer:
+    """Networks, optimisers and samples of the joint phase, and one step as training takes it."""
+
+    def __init__(self, settings: TrainConfig, scenes: list, labels: LabelSpace):
+        phase, device_type = settings.phases[0], device_named(settings.device).type
+        self.batch_size, self.clock = phase.batch, PartClock(device_type)
+        self.samples = PairSamples(
+            scenes,
+            settings.image.augment,
+            settings.cloud.augment,
+            settings.data.visibility_m,
+            phase.max_links,
+            images=phase.images_per_cloud,
+        )
+        self.scaler = torch.amp.GradScaler(device_type, enabled=settings.precision == "float16")
+        self.fabric = processes.start(settings, self.scaler)
+        self.optimisers, networks = [], {}
+        for kind in ("image", "cloud"):
+            network = network_files.begin(settings, kind, labels)
+            self.clock.watch(network, f"{kind} network")
+            networks[kind] = processes.wrap(self.fabric, network, getattr(phase, kind))
+            if getattr(phase, kind) is not None:
+                self.optimisers.append(optimisers.build(network, getattr(phase, kind)))
+        self.method = METHODS["joint"](networks, settings.cloud.inputs, phase)
+        self.method.prepare(scenes, phase.warmup_epochs)  # past the warm-up: all losses
+
+    def step(self, number: int) -> int:
+        """One step; returns the links of its samples."""
+        with self.clock.of("data"):
+            batch = self._batch(number)
+        with self.clock.of("losses"):
+            total = sum(self.method.losses(batch).values())
+        with self.clock.of("backward and optimisers"):
+            self._learn(total)
+        return sum(batch.links_count)
+
+    def _batch(self, number: int) -> Batch:
+        chosen = ((number * self.batch_size + k) % len(self.samples) for k in range(self.batch_size))
+        samples = [self.samples.sample(index, np.random.default_rng([number, index])) for index in chosen]
+        return collate(samples).to(self.fabric.device)
+
+    def _learn(self, loss: torch.Tensor) -> None:
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        for optimiser in self.optimisers:
+            self.scaler.step(optimiser)
+        self.scaler.update()
+        self.method.after_step()
+
+
+def _scenes(settings: TrainConfig, labels: LabelSpace, made_up: bool) -> tuple[list, str]:
+    """Prepared scenes and what they are called."""
+    data, long_side = settings.data, settings.image.augment.long_side[1]
+    if not made_up and Path(data.train.folder).is_dir():
+        scenes, name = open_scenes(data.train, labels)[0], data.train.folder
+    else:
+        scenes, name = [BoxScene(seed, long_side, settings.cloud.augment.points) for seed in range(4)], "made-up rooms"
+    ready = prepare(scenes, labels, data.cache, data.frames_per_scene, long_side, data.visibility_m)
+    return ready.scenes, name
+
+
+def _processor(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
