@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import geometry as reference
-from test_geometry import SMALL, kitchen_frame, random_depth, random_pose
+from support.random_views import SMALL, kitchen_frame, random_depth, random_pose
 
 from wsss_ros import geometry
 from wsss_ros.config import AccumulatorConfig

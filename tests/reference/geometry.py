@@ -26,12 +26,12 @@ def project(points_world, camera, world_from_camera):
     return np.array(uv).reshape(-1, 2), np.array(depth)
 
 
-def unproject(depth_m, camera, world_from_camera):
+def unproject(depth_m, camera, world_from_camera, stride=1, max_depth_m=math.inf):
     points, pixels = [], []
-    for v in range(camera.height):
-        for u in range(camera.width):
+    for v in range(0, camera.height, stride):
+        for u in range(0, camera.width, stride):
             z = float(depth_m[v, u])
-            if z > 0 and math.isfinite(z):
+            if 0 < z <= max_depth_m and math.isfinite(z):
                 in_camera = np.array([(u - camera.cx) * z / camera.fx, (v - camera.cy) * z / camera.fy, z, 1.0])
                 points.append((world_from_camera @ in_camera)[:3])
                 pixels.append(v * camera.width + u)

@@ -6,7 +6,9 @@ from collections import Counter
 import numpy as np
 
 from wsss_ros.config import AccumulatorConfig
-from wsss_ros.geometry import check_posed_depth, compiled, find_slot, readonly, table_size, voxel_key
+from wsss_ros.geometry.compiled import compiled, readonly
+from wsss_ros.geometry.projection import check_posed_depth
+from wsss_ros.geometry.voxels import find_slot, table_size, voxel_key
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 _log = logging.getLogger("wsss_ros")

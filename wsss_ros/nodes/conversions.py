@@ -12,7 +12,8 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from wsss_ros.geometry import compiled, quaternion_to_matrix, readonly
+from wsss_ros.geometry import quaternion_to_matrix
+from wsss_ros.geometry.compiled import compiled, readonly
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Camera, Cloud
 

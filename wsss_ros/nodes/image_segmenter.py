@@ -22,7 +22,7 @@ from wsss_ros.nodes.health import matching
 from wsss_ros.nodes.label_info import publish_label_info
 from wsss_ros.nodes.node import RESULT, SENSOR, SMALL_SENSOR, WARN, Node, run
 from wsss_ros.sync import Synchronizer
-from wsss_ros.types import BadInput, Camera, Cloud, Frame
+from wsss_ros.types import BadInput, Cloud, Frame
 
 
 @dataclass
@@ -167,17 +167,12 @@ class ImageSegmenterNode(Node):
                 f"image and depth size: color {view.rgb.shape[1::-1]}, depth {depth_m.shape[::-1]}, camera_info "
                 f"{(camera.width, camera.height)}; wanted depth registered to the color image"
             )
-        depth_m = np.where(depth_m <= self.config.max_depth_m, depth_m, 0)[::step, ::step]
-        height, width = depth_m.shape
-        thinned = Camera(camera.fx / step, camera.fy / step, camera.cx / step, camera.cy / step, width, height)
-        xyz, index = unproject(depth_m, thinned, pose)
+        xyz, pixel = unproject(depth_m, camera, pose, step, self.config.max_depth_m)
         if not len(xyz):
             raise BadInput(
                 f"depth all missing: no pixel within {self.config.max_depth_m} m; check the depth camera, its unit "
                 "(16UC1 is millimetres, 32FC1 metres) and max_depth_m"
             )
-        row, column = np.divmod(index, width)
-        pixel = row * step * camera.width + column * step
         rgb = view.rgb.reshape(-1, 3)[pixel]
         return Cloud(xyz.astype(np.float32), rgb), pixel
 

@@ -325,9 +325,5 @@ def fingerprint(frame: Frame) -> int:
 def _cells(frame: Frame, max_depth_m: float) -> set[tuple[int, ...]]:
     """The cells of space in which the view sees a surface, by about 80 x 60 of its pixels."""
     camera, step = frame.camera, max(1, frame.camera.width // 80)
-    depth_m = frame.depth_m[::step, ::step]
-    depth_m = np.where(depth_m <= max_depth_m, depth_m, 0)
-    height, width = depth_m.shape
-    thinned = Camera(camera.fx / step, camera.fy / step, camera.cx / step, camera.cy / step, width, height)
-    xyz, _ = unproject(depth_m, thinned, frame.world_from_camera)
+    xyz, _ = unproject(frame.depth_m, camera, frame.world_from_camera, step, max_depth_m)
     return set(map(tuple, np.unique(np.floor(xyz / _CELL_M).astype(np.int64), axis=0).tolist()))

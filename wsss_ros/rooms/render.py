@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
-from wsss_ros.geometry import compiled
+from wsss_ros.geometry.compiled import compiled
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.rooms.furniture import NOTHING
 from wsss_ros.rooms.layout import Room

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from wsss_ros.geometry import compiled
+from wsss_ros.geometry.compiled import compiled
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 

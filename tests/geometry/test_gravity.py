@@ -1,0 +1,164 @@
+"""Which way is up: by hand, in made rooms of any orientation, and in the real kitchen."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from support.random_views import kitchen_frame, random_pose
+
+from wsss_ros import geometry
+from wsss_ros.types import BadInput
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_upright_turns_up_to_z(seed):
+    up = np.random.default_rng(seed).normal(size=3)
+    rotation = geometry.upright(up)
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    assert np.isclose(np.linalg.det(rotation), 1)
+    assert np.allclose(rotation @ up, [0, 0, np.linalg.norm(up)], atol=1e-12)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 1e-9, 1e-7, 1e-4])
+def test_upright_of_straight_down(tilt):
+    up = np.array([np.sin(tilt), 0, -np.cos(tilt)])
+    rotation = geometry.upright(up)
+    assert np.allclose(rotation @ up, [0, 0, 1], atol=1e-9)
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+    assert np.allclose(geometry.upright(np.array([0, 0, 5.0])), np.eye(3))
+
+
+def test_parse_up():
+    assert np.allclose(geometry.parse_up(" 0, -2 ,0"), [0, -1, 0])
+    for bad in ("", "0,0,0", "0,1", "a,b,c", "nan,0,1", "inf,0,0", "auto", "0 0 1"):
+        with pytest.raises(BadInput, match="expected three numbers"):
+            geometry.parse_up(bad)
+
+
+def test_camera_up_is_the_mean_of_the_cameras():
+    poses = np.stack([np.eye(4), np.eye(4)])
+    poses[1, :3, :3] = Rotation.from_rotvec([np.pi / 2, 0, 0]).as_matrix()  # looks straight down, its up is forward
+    assert np.allclose(geometry.camera_up(poses), np.array([0, -1, -1]) / np.sqrt(2))
+    poses[1, :3, :3] = np.diag([-1, -1, 1])
+    with pytest.raises(BadInput, match="cancel out"):
+        geometry.camera_up(poses)
+
+
+def made_room(rng: np.random.Generator, ceiling: bool = False, noise_m: float = 0.005) -> np.ndarray:
+    """Points on floor, four walls and furniture of a z-up room, as a depth camera would leave them."""
+    width, length, height = rng.uniform(3, 6), rng.uniform(3, 6), 2.6
+    boxes = [(0.2, 0.2, 2, 1.5, 0, 0.5), (1.3, length - 1, 1.2, 0.7, 0.7, 0.75), (width - 0.5, 0.4, 0.5, 1.5, 0, 1.8)]
+    parts = [_rectangle(rng, (0, 0, 0), (width, 0, 0), (0, length, 0))]
+    parts += _sides(rng, 0, 0, width, length, 0, height)
+    for x, y, w, d, low, high in boxes:
+        parts += [*_sides(rng, x, y, w, d, low, high), _rectangle(rng, (x, y, high), (w, 0, 0), (0, d, 0))]
+    if ceiling:
+        parts.append(_rectangle(rng, (0, 0, height), (width, 0, 0), (0, length, 0)))
+    xyz = np.concatenate(parts)
+    return xyz + rng.normal(scale=noise_m, size=xyz.shape)
+
+
+def _sides(rng, x, y, w, d, low, high):
+    up, across, along = (0, 0, high - low), (w, 0, 0), (0, d, 0)
+    starts = [((x, y, low), across), ((x, y + d, low), across), ((x, y, low), along), ((x + w, y, low), along)]
+    return [_rectangle(rng, start, side, up) for start, side in starts]
+
+
+def _rectangle(rng, corner, a, b, per_m2=500):
+    a, b = np.array(a, float), np.array(b, float)
+    count = int(np.linalg.norm(np.cross(a, b)) * per_m2)
+    return np.array(corner, float) + rng.random((count, 1)) * a + rng.random((count, 1)) * b
+
+
+def tilted(up: np.ndarray, rng: np.random.Generator, most_deg: float) -> np.ndarray:
+    """``up`` turned by at most this many degrees."""
+    axis = np.cross(up, rng.normal(size=3))
+    turn = np.radians(rng.uniform(0, most_deg)) * axis / np.linalg.norm(axis)
+    return Rotation.from_rotvec(turn).apply(up)
+
+
+def walk(rng: np.random.Generator) -> np.ndarray:
+    """Camera centres of somebody walking about in the middle of the room."""
+    turn = np.linspace(0, rng.uniform(3, 6), 15)
+    return np.stack([1.5 + 0.5 * np.cos(turn), 1.5 + 0.5 * np.sin(turn), 1.5 + 0.05 * np.sin(3 * turn)], 1)
+
+
+@settings(max_examples=6, deadline=None)
+@given(SEEDS, st.booleans())
+def test_up_of_a_turned_room_is_found_from_a_hint(seed, ceiling):
+    rng = np.random.default_rng(seed)
+    world_from_room = random_pose(rng)
+    up = world_from_room[:3, 2]
+    xyz = geometry.transform(world_from_room, made_room(rng, ceiling))
+    assert angle_deg(geometry.find_up(xyz.astype(np.float32), hint=tilted(up, rng, 35)), up) < 1
+
+
+@settings(max_examples=6, deadline=None)
+@given(SEEDS, st.booleans())
+def test_up_of_a_turned_room_is_found_from_the_cameras(seed, ceiling):
+    rng = np.random.default_rng(seed)
+    world_from_room = random_pose(rng)
+    xyz = geometry.transform(world_from_room, made_room(rng, ceiling, noise_m=0.01))
+    viewpoints = geometry.transform(world_from_room, walk(rng))
+    assert angle_deg(geometry.find_up(xyz, viewpoints), world_from_room[:3, 2]) < 1
+
+
+@settings(max_examples=4, deadline=None)
+@given(SEEDS)
+def test_walls_alone_suffice_with_a_hint(seed):
+    rng = np.random.default_rng(seed)
+    room = made_room(rng)
+    room = room[(room[:, 2] > 0.9) & (room[:, 2] < 1.7)]  # neither floor nor table tops, two or more walls
+    world_from_room = random_pose(rng)
+    up = world_from_room[:3, 2]
+    found = geometry.find_up(geometry.transform(world_from_room, room), hint=tilted(up, rng, 30))
+    assert angle_deg(found, up) < 1
+
+
+def test_one_wall_keeps_the_hint_but_for_its_tilt_against_the_wall():
+    wall = _rectangle(np.random.default_rng(0), (0, 0, 0), (3, 0, 0), (0, 0, 2.5))
+    found = geometry.find_up(wall, hint=np.array([0.1, 0.4, 1.0]))  # leans into the wall by 22 degrees
+    assert angle_deg(found, np.array([0.1, 0, 1.0])) < 1
+
+
+def test_up_that_cannot_be_determined_is_refused():
+    rng = np.random.default_rng(0)
+    cube = np.concatenate(
+        [*_sides(rng, 0, 0, 3, 3, 0, 3), *(_rectangle(rng, (0, 0, z), (3, 0, 0), (0, 3, 0)) for z in (0, 3))]
+    )
+    with pytest.raises(BadInput, match="cannot be determined"):
+        geometry.find_up(cube)
+    with pytest.raises(BadInput, match="0 planar patches in 5 points"):
+        geometry.find_up(rng.random((5, 3)))
+    with pytest.raises(BadInput, match="0 planar patches in 0 points"):
+        geometry.find_up(np.full((40, 3), np.nan)[:0])
+    with pytest.raises(BadInput, match="not all 0"):
+        geometry.find_up(cube, hint=np.zeros(3))
+
+
+def test_up_of_the_kitchen(kitchen):
+    """Its world is tilted by about 27 degrees; upright, the floor is level and below everything."""
+    frames = [kitchen_frame(kitchen, number) for number in range(0, 600, 30)]
+    poses = np.stack([frame.world_from_camera for frame in frames])
+    xyz = np.concatenate([geometry.unproject(f.depth_m, f.camera, f.world_from_camera)[0][::16] for f in frames])
+    xyz = xyz[geometry.voxel_downsample(xyz, 0.02)[0]]
+    from_hint = geometry.find_up(xyz, hint=geometry.camera_up(poses))
+    from_cameras = geometry.find_up(xyz, viewpoints=poses[:, :3, 3])
+    for up in (from_hint, from_cameras):
+        assert abs(angle_deg(up, np.array([0, -1.0, 0])) - 27) < 1.5
+        height = (xyz @ geometry.upright(up).T)[:, 2]
+        floor = np.percentile(height, 2)
+        slab = np.abs(height - floor) < 0.1
+        assert slab.mean() > 0.05
+        assert 1.1 < (poses[:, :3, 3] @ up).min() - floor < 1.8  # eye height
+        sides = (xyz @ geometry.upright(up).T)[slab]
+        slope = np.linalg.lstsq(np.c_[sides[:, :2], np.ones(len(sides))], sides[:, 2], rcond=None)[0][:2]
+        assert np.degrees(np.abs(slope)).max() < 2

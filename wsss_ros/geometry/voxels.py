@@ -1,0 +1,77 @@
+"""Voxels: cubes of one size with a corner at the origin. A hash table finds the voxel of a point."""
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from wsss_ros.geometry.compiled import compiled, readonly
+from wsss_ros.types import BadInput
+
+VOXEL_RANGE = 1 << 20  # largest voxel coordinate; three of them are packed as 3 x 21 bits into one int64
+
+
+def voxel_downsample(
+    xyz: Float[np.ndarray, "N 3"], size: float
+) -> tuple[Int64[np.ndarray, "M"], Int64[np.ndarray, "N"]]:
+    """Assign each point to its voxel ``floor(xyz / size)``.
+
+    Args:
+        xyz: metres.
+        size: edge of a voxel, metres.
+
+    Returns:
+        The index of the first point of each occupied voxel, in the order of the points, and the number of the voxel
+        that each point is in.
+
+    Raises:
+        BadInput: a size that is not above 0, a point that is not finite or is beyond 2^20 voxels from the origin.
+    """
+    if not size > 0:
+        raise BadInput(f"voxel size {size}; expected metres above 0")
+    capacity = table_size(len(xyz))
+    keys, values = np.full(capacity, -1, np.int64), np.empty(capacity, np.int64)
+    first, voxel = np.empty(len(xyz), np.int64), np.empty(len(xyz), np.int64)
+    count = _assign_voxels(readonly(xyz), float(size), keys, values, first, voxel)
+    if count < 0:
+        bad = xyz[-count - 1].tolist()
+        raise BadInput(f"point {bad} is not finite or more than {VOXEL_RANGE} voxels of {size} m from the origin")
+    return first[:count].copy(), voxel
+
+
+def table_size(entries: int) -> int:
+    """Slots of a hash table for this many keys: a power of two, at most half full."""
+    return 1 << max(4, (2 * entries - 1).bit_length())
+
+
+@compiled
+def voxel_key(x, y, z, size):
+    """The voxel's coordinates packed into one int64 >= 0, or -1 where they are out of range."""
+    i, j, k = np.floor(x / size), np.floor(y / size), np.floor(z / size)
+    if not (abs(i) < VOXEL_RANGE and abs(j) < VOXEL_RANGE and abs(k) < VOXEL_RANGE):
+        return np.int64(-1)
+    return ((np.int64(i) + VOXEL_RANGE) << 42) | ((np.int64(j) + VOXEL_RANGE) << 21) | (np.int64(k) + VOXEL_RANGE)
+
+
+@compiled
+def find_slot(keys, key):
+    """The slot of ``key``, or the empty slot (-1) for it: linear probing; ``len(keys)`` is a power of two."""
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing; the high bits are the good ones
+    mask = len(keys) - 1
+    slot = np.int64(mixed >> np.uint64(32)) & mask
+    while keys[slot] != key and keys[slot] != -1:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@compiled
+def _assign_voxels(xyz, size, keys, values, first, voxel):
+    count = 0
+    for n in range(len(xyz)):
+        key = voxel_key(np.float64(xyz[n, 0]), np.float64(xyz[n, 1]), np.float64(xyz[n, 2]), size)
+        if key < 0:
+            return -n - 1
+        slot = find_slot(keys, key)
+        if keys[slot] < 0:
+            keys[slot], values[slot], first[count] = key, count, n
+            count += 1
+        voxel[n] = values[slot]
+    return count
