@@ -405,32 +405,3 @@ class TrainConfig(Config):
     cloud: CloudNetworkConfig | None = None
     phases: tuple[Phase, ...]
     export: ExportConfig | None = None
-
-
-class PretrainConfig(Config):
-    """Training before phase one, once for all seeds and rows: what ImageNet's weights are in the paper."""
-
-    seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
-    data: SceneSetConfig | None = Field(None, description="Other scenes to train on; without it those of data.train.")
-    phases: tuple[Phase, ...]
-
-
-class AblationConfig(Config):
-    """The rows of the paper's Table 2: one phase one a seed, from which every row's joint phase starts."""
-
-    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
-
-    output: str = Field(description="Folder of all runs, one below the other.")
-    results: str = Field("docs/results", description="Path of .json and .md and start of the names of their pictures.")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Of weights, order and augmentation.")
-    labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; one run at a time on cuda.")
-    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
-    save_every_s: float = Field(120.0, ge=0, description="Time between two states to resume from; 0 after each step.")
-    data: DataConfig
-    other: SceneSetConfig | None = Field(None, description="Scenes of another style, which are only scored.")
-    image: ImageNetworkConfig
-    cloud: CloudNetworkConfig
-    pretrain: PretrainConfig | None = None
-    classify: tuple[ClassifyPhase, ...] = Field(min_length=1, description="Phase one, shared by all rows of a seed.")
-    joint: JointPhase = Field(description="Phase two with both losses; rows leave parts of it out.")

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from wsss_ros.ablation.rows import ROWS, run_of
-from wsss_ros.config import AblationConfig
+from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation import pictures
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, named

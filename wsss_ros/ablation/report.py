@@ -6,7 +6,8 @@ from pathlib import Path
 
 from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
-from wsss_ros.config import KINDS, AblationConfig, JointPhase, PairedPhase, PhaseConfig, RecognisePhase, SceneSetConfig
+from wsss_ros.ablation.settings import AblationConfig
+from wsss_ros.config import KINDS, JointPhase, PairedPhase, PhaseConfig, RecognisePhase, SceneSetConfig
 
 MEANING = {
     "cls": "classification alone (eqs. 1-2), each network for itself",

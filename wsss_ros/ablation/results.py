@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wsss_ros.ablation.rows import ROWS, Run, run_of, scene_sets
 from wsss_ros.ablation.runs import finished
-from wsss_ros.config import AblationConfig
+from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.networks import checkpoint
 from wsss_ros.types import BadInput
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.config import (
     KINDS,
-    AblationConfig,
     JointPhase,
     PairedPhase,
     PhaseConfig,

@@ -24,7 +24,8 @@ import yaml
 
 from wsss_ros import config
 from wsss_ros.ablation.rows import PRETRAIN, ROWS, Run, runs, scene_sets, start_weights, training_of
-from wsss_ros.config import AblationConfig, SceneSetConfig
+from wsss_ros.ablation.settings import AblationConfig
+from wsss_ros.config import SceneSetConfig
 from wsss_ros.evaluation import offline
 from wsss_ros.files import replace
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named

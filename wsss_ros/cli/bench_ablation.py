@@ -27,7 +27,7 @@ def bench_ablation(
 
     from wsss_ros import config as configuration
     from wsss_ros.ablation import figures, report, results
-    from wsss_ros.config import AblationConfig
+    from wsss_ros.ablation.settings import AblationConfig
 
     path = configuration.share(str(config)) if config == _DEFAULT and not config.exists() else config
     settings, console = configuration.load(AblationConfig, path), Console()
