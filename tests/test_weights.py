@@ -10,7 +10,7 @@ from wsss_ros.config import TrainConfig
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter
 from wsss_ros.networks import checkpoint
-from wsss_ros.rooms import generator
+from wsss_ros.rooms.generator import generate_room
 from wsss_ros.scenes import scannet
 
 KINDS = ("image", "cloud")
@@ -50,7 +50,7 @@ def test_they_learned_and_the_joint_phase_did_not_harm(kind, loss):
 
 @pytest.fixture(scope="module")
 def unseen_room(tmp_path_factory, labels):
-    folder = generator.generate(tmp_path_factory.mktemp("rooms"), 424243, "bedroom", frames=8)
+    folder = generate_room(tmp_path_factory.mktemp("rooms"), 424243, "bedroom", frames=8)
     return scannet.ScanNetScene(folder, labels)
 
 

@@ -10,7 +10,7 @@ from wsss_ros.cli.demo_online import MOST_SEEDS, SEEDS, Plan
 from wsss_ros.cli.main import app
 from wsss_ros.cli.up import Children
 from wsss_ros.node_set import Process
-from wsss_ros.rooms import generator
+from wsss_ros.rooms.generator import generate_room
 from wsss_ros.types import BadInput
 
 TINY = Plan(rounds=1, rooms=3, tagged_frames=8, scored_rooms=2, scored_frames=6, base=6, steps=2)
@@ -51,7 +51,7 @@ def test_tagged_rooms_and_scored_rooms_share_none(out):
 
 
 def test_a_scene_without_truth_gives_pictures_of_every_version(out, tmp_path):
-    scene = generator.generate(tmp_path, 21_900, frames=24, style=demo_online.STYLE)
+    scene = generate_room(tmp_path, 21_900, frames=24, style=demo_online.STYLE)
     demo_online._tag(scene)
     demo_online.run(out, TINY, [0], scene)
     told = decision(out / "scene")

@@ -176,7 +176,7 @@ from wsss_ros.bags import messages  # noqa: E402
 from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
 from wsss_ros.nodes import conversions  # noqa: E402
-from wsss_ros.rooms import generator  # noqa: E402
+from wsss_ros.rooms.generator import generate_room  # noqa: E402
 from wsss_ros.scenes import open_scene  # noqa: E402
 
 SPACE = "/evaluated"
@@ -224,7 +224,7 @@ def scored(folder: Path, name: str) -> dict[str, int]:
 
 @pytest.mark.timeout(400)
 def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, processes, labels, tmp_path):
-    room = generator.generate(tmp_path / "rooms", 5, frames=12, size=(160, 120))
+    room = generate_room(tmp_path / "rooms", 5, frames=12, size=(160, 120))
     # The weights that ship know something, so that no number is trivial; then some that know nothing.
     files = {kind: [SHIPPED / f"{kind}.safetensors", tmp_path / "other" / kind] for kind in ("image", "cloud")}
     versions = {

@@ -14,6 +14,7 @@ from wsss_ros.cli.main import app
 from wsss_ros.geometry import link, project
 from wsss_ros.rooms import furniture, generator
 from wsss_ros.rooms.furniture import BUILDERS, build
+from wsss_ros.rooms.generator import generate_room, generate_rooms
 from wsss_ros.rooms.layout import KINDS, RECIPES, free_floor, plan
 from wsss_ros.rooms.render import Light, Sensor, World, exposure_gain, shade
 from wsss_ros.rooms.style import STYLES, Kit, style_named
@@ -39,7 +40,7 @@ def other_plans():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return generator.generate(tmp_path_factory.mktemp("rooms"), seed=3, kind="living_room", frames=24)
+    return generate_room(tmp_path_factory.mktemp("rooms"), seed=3, kind="living_room", frames=24)
 
 
 @pytest.fixture(scope="module")
@@ -184,16 +185,16 @@ def test_pupils_face_the_board(other_plans):
 
 def test_kinds_and_style_are_chosen_and_named(tmp_path):
     options = dict(frames=2, size=(64, 48))
-    scenes = generator.generate_set(tmp_path, 2, seed=0, style="other", **options)
-    scenes += generator.generate_set(tmp_path, 3, seed=0, kinds=("office", "studio"), **options)
+    scenes = generate_rooms(tmp_path, 2, seed=0, style="other", **options)
+    scenes += generate_rooms(tmp_path, 3, seed=0, kinds=("office", "studio"), **options)
     assert [f.name for f in scenes][:3] == ["other0000_00", "other0001_00", "room0000_00"]
     types = [next(x for x in (f / f"{f.name}.txt").read_text().splitlines() if "sceneType" in x) for f in scenes]
     assert all(t.endswith(" (style other)") for t in types[:2]) and not any("style" in t for t in types[2:])
     assert set(types[2:]) == {"sceneType = Office", "sceneType = Apartment"}
-    again = generator.generate(tmp_path / "again", 1, style="other", **options)
+    again = generate_room(tmp_path / "again", 1, style="other", **options)
     assert _bytes(again) == _bytes(scenes[1])
     with pytest.raises(BadInput, match="cellar.*studio"):
-        generator.generate(tmp_path, 9, kinds=("office", "cellar"))
+        generate_room(tmp_path, 9, kinds=("office", "cellar"))
 
 
 def test_plain_rooms_keep_a_class_to_few_colours(tmp_path):
@@ -202,7 +203,7 @@ def test_plain_rooms_keep_a_class_to_few_colours(tmp_path):
     for what in ("wall", "floor", "cabinet", "bedding", "chair", "sofa", "table", "desk", "door", "bookshelf"):
         few, many = (np.array([kit.material(what).color for _ in range(100)]) for kit in (plain, default))
         assert few.std(axis=0).sum() < 0.7 * many.std(axis=0).sum(), what
-    folder = generator.generate(tmp_path, 3, frames=2, size=(64, 48), style="plain")
+    folder = generate_room(tmp_path, 3, frames=2, size=(64, 48), style="plain")
     told = (folder / f"{folder.name}.txt").read_text()
     assert folder.name == "plain0003_00" and "(style plain)" in told
     assert any(f"sceneType = {generator.SCENE_TYPES[kind]}" in told for kind in ("bedroom", "living_room", "office"))
@@ -361,9 +362,9 @@ def test_cloud_depth_pose_and_labels_agree(scene):
 
 def test_same_seed_same_bytes_in_any_process(tmp_path):
     options = dict(frames=3, size=SMALL)
-    alone = [generator.generate(tmp_path / "a", seed, **options) for seed in (7, 8)]
+    alone = [generate_room(tmp_path / "a", seed, **options) for seed in (7, 8)]
     calls = []
-    pool = generator.generate_set(tmp_path / "b", 2, seed=7, workers=2, progress=lambda *c: calls.append(c), **options)
+    pool = generate_rooms(tmp_path / "b", 2, seed=7, workers=2, progress=lambda *c: calls.append(c), **options)
     assert [f.name for f in pool] == ["room0007_00", "room0008_00"] and calls == [(1, 2), (2, 2)]
     for a, b in zip(alone, pool, strict=True):
         assert _bytes(a) == _bytes(b)
@@ -373,13 +374,13 @@ def test_same_seed_same_bytes_in_any_process(tmp_path):
 
 def test_set_keeps_what_is_there(tmp_path):
     options = dict(frames=2, size=(64, 48))
-    (kept,) = generator.generate_set(tmp_path, 1, seed=5, **options)
+    (kept,) = generate_rooms(tmp_path, 1, seed=5, **options)
     before = kept.stat().st_mtime_ns
     calls = []
-    again = generator.generate_set(tmp_path, 1, seed=5, progress=lambda *c: calls.append(c), **options)
+    again = generate_rooms(tmp_path, 1, seed=5, progress=lambda *c: calls.append(c), **options)
     assert again == [kept] and kept.stat().st_mtime_ns == before and calls == [(1, 1)]
     with pytest.raises(BadInput, match="exists already"):
-        generator.generate(tmp_path, 5, **options)
+        generate_room(tmp_path, 5, **options)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,7 @@ def test_set_keeps_what_is_there(tmp_path):
 )
 def test_bad_wishes_are_named(tmp_path, options, message):
     with pytest.raises(BadInput, match=message):
-        generator.generate(tmp_path, **{"seed": 0} | options)
+        generate_room(tmp_path, **{"seed": 0} | options)
     assert not list(tmp_path.iterdir())
 
 
@@ -404,7 +405,7 @@ def test_a_further_style_is_a_further_table(tmp_path, monkeypatch):
     style = replace(DEFAULT, materials={**DEFAULT.materials, "wall": (("vivid", 1),), "wet wall": (("vivid", 1),)})
     monkeypatch.setitem(STYLES, "loud", style)
     options = dict(frames=2, size=(64, 48))
-    loud, plain = (generator.generate(tmp_path / name, 4, style=name, **options) for name in ("loud", "default"))
+    loud, plain = (generate_room(tmp_path / name, 4, style=name, **options) for name in ("loud", "default"))
     assert _bytes(loud)["color/0.jpg"] != _bytes(plain)["color/0.jpg"]
 
 

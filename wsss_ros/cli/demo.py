@@ -63,10 +63,10 @@ def _origin(weights: str, kind: str) -> dict:
 
 
 def _unseen_room(out: Path, seed: int) -> Path:
-    from wsss_ros.rooms import generator
+    from wsss_ros.rooms.generator import generate_room
 
     shutil.rmtree(out / "scene", ignore_errors=True)
-    return generator.generate(out / "scene", seed)
+    return generate_room(out / "scene", seed)
 
 
 def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console) -> tuple[Path, float]:

@@ -37,12 +37,12 @@ def ensure(part, workers: int) -> None:
 
 
 def generate_with_progress(out: Path, scenes: int, seed: int, workers: int = 1, **options) -> list[Path]:
-    """``rooms.generate_set`` under a progress bar."""
+    """``generate_rooms`` under a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from wsss_ros.rooms.generator import generate_set
+    from wsss_ros.rooms.generator import generate_rooms
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as bar:
         task = bar.add_task("rooms", total=scenes)
-        return generate_set(out, scenes, seed, workers, lambda done, _: bar.update(task, completed=done), **options)
+        return generate_rooms(out, scenes, seed, workers, lambda done, _: bar.update(task, completed=done), **options)

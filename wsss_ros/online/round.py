@@ -31,7 +31,7 @@ from wsss_ros.online.scores import Judge
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.online.talk import UNFINISHED, LearnerGone, Talk, Told
 from wsss_ros.online.versions import Version
-from wsss_ros.rooms import generator
+from wsss_ros.rooms.generator import generate_room
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.scenes import open_scene, open_scenes
 from wsss_ros.training import run as training
@@ -171,7 +171,7 @@ def _generate(scenes: SceneSetConfig | None, names: Sequence[str]) -> None:
     seeds, wanted = memory.room_seeds(scenes), scenes.rooms
     for name in names:
         if not (Path(scenes.folder) / name).exists():
-            generator.generate(scenes.folder, seeds[name], **wanted.options)
+            generate_room(scenes.folder, seeds[name], **wanted.options)
 
 
 def _prepared(folder: Path, recipe: OnlineRecipe, labels: LabelSpace, cache: Path, talk: Talk) -> Prepared:

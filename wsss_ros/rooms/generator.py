@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 from wsss_ros.labels import UNLABELLED, scannet20
-from wsss_ros.rooms.generated import make_missing
 from wsss_ros.rooms.layout import KINDS, Room, plan
+from wsss_ros.rooms.missing import generate_missing
 from wsss_ros.rooms.render import Light, Sensor, View, World, exposure_gain, shade
 from wsss_ros.rooms.style import Kit, Style, style_named
 from wsss_ros.rooms.walk import walk
@@ -50,7 +50,7 @@ def scene_name(seed: int, style: str = "default") -> str:
     return f"{'room' if style == 'default' else style}{seed:04d}_00"
 
 
-def generate(
+def generate_room(
     out_folder: str | Path,
     seed: int,
     kind: str | None = None,
@@ -99,7 +99,7 @@ def _drawn(seed: int, style: Style, kinds: Sequence[str]) -> tuple[str, int]:
     return kinds[rng.integers(len(kinds))] if kinds else kind, frames
 
 
-def generate_set(
+def generate_rooms(
     out_folder: str | Path,
     scenes: int,
     seed: int,
@@ -109,12 +109,12 @@ def generate_set(
 ) -> list[Path]:
     """Rooms of the seeds ``seed .. seed + scenes - 1``; those that exist already are kept.
 
-    ``progress(done, total)`` is called after every room; ``options`` go to ``generate``. With several ``workers``
+    ``progress(done, total)`` is called after every room; ``options`` go to ``generate_room``. With several ``workers``
     the rooms are made in processes of their own; what they make is the same.
     """
     style = options.get("style", "default")
     folders = {s: Path(out_folder) / scene_name(s, style) for s in range(seed, seed + scenes)}
-    return make_missing(generate, out_folder, folders, workers, progress, **options)
+    return generate_missing(generate_room, out_folder, folders, workers, progress, **options)
 
 
 def _check(seed: int, kinds: Sequence[str], frames: int | None, size: tuple[int, int]) -> None:

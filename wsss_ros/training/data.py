@@ -10,7 +10,8 @@ from lightning_fabric import Fabric
 
 from wsss_ros.config import JointPhase, PhaseConfig, RecognisePhase, SupervisedPhase, TrainConfig
 from wsss_ros.labels import LabelSpace
-from wsss_ros.samples import closeups
+from wsss_ros.rooms.closeups import closeup_files, generate_closeups
+from wsss_ros.samples.closeups import CloseupSamples
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.samples.samples import CloudSamples, ImageSamples, PairSamples
@@ -73,7 +74,7 @@ def load(settings: TrainConfig, labels: LabelSpace, fabric: Fabric, report: Call
 
 def _photograph(phase: RecognisePhase, report: Callable[[Progress], None]) -> None:
     wanted = phase.closeups
-    closeups.generate_set(
+    generate_closeups(
         wanted.folder,
         wanted.scenes,
         wanted.seed,
@@ -87,8 +88,8 @@ def _photograph(phase: RecognisePhase, report: Callable[[Progress], None]) -> No
 
 def samples(settings: TrainConfig, phase: PhaseConfig, data: Prepared, labels: LabelSpace) -> Samples:
     if isinstance(phase, RecognisePhase):
-        files = closeups.files(phase.closeups.folder, phase.closeups.scenes, phase.closeups.seed)
-        return closeups.CloseupSamples(files, labels, phase.augment)
+        files = closeup_files(phase.closeups.folder, phase.closeups.scenes, phase.closeups.seed)
+        return CloseupSamples(files, labels, phase.augment)
     if phase.networks == ("image",):
         return ImageSamples(data.scenes, settings.image.augment)
     if phase.networks == ("cloud",):

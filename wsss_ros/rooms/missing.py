@@ -1,4 +1,4 @@
-"""Making the missing parts of a generated data set, in several processes."""
+"""Generates the missing parts of a data set, in several processes."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -6,22 +6,24 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 
-def make_missing(
-    make: Callable[..., Path],
+def generate_missing(
+    generate: Callable[..., Path],
     out_folder: str | Path,
     targets: dict[int, Path],
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     **options,
 ) -> list[Path]:
-    """Call ``make(out_folder, seed, **options)`` for each seed of ``targets`` whose file or folder is not there.
+    """Call ``generate(out_folder, seed, **options)`` for each seed whose target, a file or folder, does not exist.
 
-    ``progress(done, total)`` is called after each. With several ``workers`` they run in processes of their own.
-    Returns all targets, in their order.
+    ``targets`` maps each seed to its target. ``progress(done, total)`` is called after each; ``total`` counts the
+    targets that exist already, too. With several ``workers`` the calls run in processes of their own.
+
+    Returns all targets in their order.
     """
     missing = [seed for seed, path in targets.items() if not path.exists()]
     done = len(targets) - len(missing)
-    for _ in _made(make, out_folder, missing, workers, options):
+    for _ in _generated(generate, out_folder, missing, workers, options):
         done += 1
         if progress:
             progress(done, len(targets))
@@ -30,15 +32,15 @@ def make_missing(
     return list(targets.values())
 
 
-def _made(
-    make: Callable[..., Path], out_folder: str | Path, seeds: Sequence[int], workers: int, options: dict
+def _generated(
+    generate: Callable[..., Path], out_folder: str | Path, seeds: Sequence[int], workers: int, options: dict
 ) -> Iterator[Path]:
     if workers <= 1 or len(seeds) <= 1:
-        yield from (make(out_folder, seed, **options) for seed in seeds)
+        yield from (generate(out_folder, seed, **options) for seed in seeds)
         return
     # spawned, not forked: the ray caster's threads do not survive a fork
     with ProcessPoolExecutor(min(workers, len(seeds)), multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(make, out_folder, seed, **options) for seed in seeds]
+        futures = [pool.submit(generate, out_folder, seed, **options) for seed in seeds]
         try:
             for future in as_completed(futures):
                 yield future.result()

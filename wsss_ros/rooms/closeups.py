@@ -1,0 +1,140 @@
+"""Close-ups of single things, each tagged with one class; they take the place of ImageNet on machines without it.
+
+The paper's image network starts from weights that learned to name the one thing a photograph shows. These pictures are
+such photographs of procedural rooms: a camera turns to a piece of furniture and steps back until it fills the view. The
+one tag is the class of that piece. The rooms have their own seeds, never those of a training set.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from wsss_ros.files import replace
+from wsss_ros.labels import LabelSpace, scannet20
+from wsss_ros.rooms.layout import Room, plan
+from wsss_ros.rooms.missing import generate_missing
+from wsss_ros.rooms.render import Light, Sensor, World, exposure_gain, shade
+from wsss_ros.rooms.style import Kit, style_named
+from wsss_ros.rooms.walk import pose
+from wsss_ros.types import BadInput, Camera
+
+FIELD_OF_VIEW = np.radians(55)
+LEAST_SHARE = 0.3  # of the picture shows the tagged class, and no other class of things shows more
+_TRIES = 8  # views of a thing before the next thing has its turn
+_BACKGROUND = ("wall", "floor")
+
+
+def photograph_room(
+    out_folder: str | Path, seed: int, views: int = 60, size: int = 96, style: str = "default"
+) -> Path:
+    """Photograph the things of one room ``views`` times; writes and returns ``out_folder/closeups{seed:05d}.npz``.
+
+    The file holds ``images`` uint8 [V size size 3] and ``tags`` uint8 [V]. Classes take turns, so rare classes get as
+    many pictures as common ones. V is less than ``views`` where things hide each other. The same seed gives the same
+    pictures.
+
+    Raises BadInput when no thing of the room can be photographed.
+    """
+    labels, rng = scannet20(), np.random.default_rng([seed, 100])
+    looks = style_named(style)
+    room = plan(str(rng.choice(looks.kinds)), np.random.default_rng([seed, 101]), looks)
+    world, things = World(room, labels), _things(room, labels)
+    kit = Kit(np.random.default_rng([seed, 102]), looks)
+    light, sensor = Light.draw(room, kit), Sensor.draw(kit)
+    focal = size / 2 / np.tan(FIELD_OF_VIEW / 2)
+    camera = Camera(focal, focal, (size - 1) / 2, (size - 1) / 2, size, size)
+    classes, images, tags = sorted({label for label, _ in things}), [], []
+    for view in range(views):
+        tag = classes[view % len(classes)]
+        boxes = [box for label, box in things if label == tag]
+        picture = _photograph(world, camera, light, sensor, tag, boxes[rng.integers(len(boxes))], rng)
+        if picture is not None:
+            images.append(picture)
+            tags.append(tag)
+    if not images:
+        raise BadInput(f"room {seed}: no thing in it could be photographed; take another seed")
+    return _store(closeup_files(out_folder, 1, seed)[0], np.stack(images), np.array(tags, np.uint8))
+
+
+def generate_closeups(
+    out_folder: str | Path,
+    scenes: int,
+    seed: int,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    **options,
+) -> list[Path]:
+    """Close-ups of the rooms ``seed .. seed + scenes - 1``; files that exist already are kept.
+
+    ``progress(done, total)`` is called after every room; ``options`` go to ``photograph_room``. Returns all files.
+    """
+    files = dict(zip(range(seed, seed + scenes), closeup_files(out_folder, scenes, seed), strict=True))
+    return generate_missing(photograph_room, out_folder, files, workers, progress, **options)
+
+
+def closeup_files(folder: str | Path, scenes: int, seed: int) -> list[Path]:
+    """The files into which ``generate_closeups`` writes the pictures of these rooms."""
+    return [Path(folder) / f"closeups{s:05d}.npz" for s in range(seed, seed + scenes)]
+
+
+def _things(room: Room, labels: LabelSpace) -> list[tuple[int, Float64[np.ndarray, "2 3"]]]:
+    """Every labelled thing in the room: its class and its bounding box (low corner, high corner)."""
+    found: dict[tuple[int, str], list[np.ndarray]] = {}
+    for number, spot in enumerate(room.placed):
+        for part in spot.piece.parts:
+            if part.label:
+                found.setdefault((number, part.label), []).append(spot.vertices(part))
+    boxes = {key: np.concatenate(vertices) for key, vertices in found.items()}
+    return [(labels.index(name), np.stack([v.min(0), v.max(0)])) for (_, name), v in boxes.items()]
+
+
+def _photograph(
+    world: World,
+    camera: Camera,
+    light: Light,
+    sensor: Sensor,
+    tag: int,
+    box: Float64[np.ndarray, "2 3"],
+    rng: np.random.Generator,
+) -> UInt8[np.ndarray, "S S 3"] | None:
+    """A picture that shows the class ``tag`` more than any other, or None after a few tries."""
+    for _ in range(_TRIES):
+        where = _viewpoint(world, box, rng)
+        if where is None:
+            continue
+        view = world.cast(camera, where)
+        seen = np.bincount(np.append(world.label, 255)[view.part], minlength=256) / view.part.size
+        others = np.delete(seen[: len(scannet20())], [tag, *range(len(_BACKGROUND))])
+        if seen[tag] >= LEAST_SHARE and seen[tag] > others.max(initial=0):
+            linear = shade(world, camera, view, light, where[:3, 3], rng)
+            return sensor.expose(linear, camera, exposure_gain(linear, sensor.exposure), rng)
+    return None
+
+
+def _viewpoint(world: World, box: np.ndarray, rng: np.random.Generator) -> Float64[np.ndarray, "4 4"] | None:
+    """A camera in the room that looks at some part of the box, about so far away that the box fills the view.
+
+    None when the drawn place is outside the room or too near a surface.
+    """
+    target = rng.uniform(*(box.mean(0) + side * 0.3 * np.ptp(box, 0) for side in (-1, 1)))
+    extent = np.clip(np.linalg.norm(np.ptp(box, 0)), 0.4, 2.4)
+    distance = extent / (2 * np.tan(FIELD_OF_VIEW / 2)) * rng.uniform(0.7, 1.3)
+    yaw, pitch = rng.uniform(-np.pi, np.pi), -np.radians(rng.uniform(-10, 50))
+    toward = pose(np.zeros(3), yaw, pitch, rng.normal(0, np.radians(4)))
+    eye = target - distance * toward[:3, 2]
+    room = np.array([world.room.width, world.room.depth, world.room.height])
+    inside = ((eye > 0.1) & (eye < room - 0.1)).all()
+    if not inside or world.clearance(eye[None])[0] < 0.1:
+        return None
+    toward[:3, 3] = eye
+    return toward
+
+
+def _store(file: Path, images: np.ndarray, tags: np.ndarray) -> Path:
+    try:
+        replace(file, lambda stream: np.savez(stream, images=images, tags=tags))
+    except OSError as error:
+        raise BadInput(f"{file}: could not be written; no part of it is left: {error}") from error
+    return file
