@@ -12,8 +12,7 @@ from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter
 from wsss_ros.networks import checkpoint
 from wsss_ros.rooms.generator import generate_room
 from wsss_ros.scenes import scannet
-
-KINDS = ("image", "cloud")
+from wsss_ros.types import KINDS
 
 
 def test_they_are_small_enough_to_ship():

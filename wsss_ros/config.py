@@ -14,11 +14,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from wsss_ros.types import BadInput
+from wsss_ros.types import KINDS, BadInput
 
 Model = TypeVar("Model", bound="Config")
 log = logging.getLogger("wsss_ros")
-KINDS = ("image", "cloud")  # of networks
 
 
 class Config(BaseModel):

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from wsss_ros import cam, geometry
+from wsss_ros.device import device_named, dtype_named, use_threads
 from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.networks import checkpoint
@@ -33,10 +34,9 @@ class _Segmenter:
     def __init__(
         self, weights: Checkpoint | str | Path, device: str, precision: str, threads: int, labels: LabelSpace | None
     ):
-        if threads > 0:
-            torch.set_num_threads(threads)
+        use_threads(threads)
         self.device = device_named(device)
-        self.dtype = _dtype(precision, self.device)
+        self.dtype = dtype_named(precision, self.device)
         if isinstance(weights, Checkpoint):
             weights = replace(weights, network=copy.deepcopy(weights.network))  # the caller's stays as it is
         else:
@@ -223,32 +223,3 @@ def _fit(images: Float[Tensor, "B 3 H W"], long_side: int) -> Float[Tensor, "B 3
     scale = long_side / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=scale < 1)
-
-
-def device_named(name: str) -> torch.device:
-    """"auto" is the GPU where torch sees one. Raises BadInput for an unknown or absent device."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BadInput(f"device '{name}' is unknown; use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadInput(f"device '{name}' was asked for, but this torch sees no CUDA GPU; use auto or cpu")
-    return device
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision == "float32" or (precision == "auto" and not _fast_bfloat16(device)):
-        return torch.float32
-    return torch.bfloat16
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags

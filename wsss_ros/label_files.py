@@ -22,8 +22,8 @@ from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace
-from wsss_ros.samples.prepared import spread
 from wsss_ros.scenes import open_scene, ply
+from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_rgb, write_rgb, write_uint16
 from wsss_ros.scenes.scannet import POINTS, ScanNetScene
 from wsss_ros.types import BadInput, Cloud, Frame, Scene

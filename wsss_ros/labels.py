@@ -13,6 +13,7 @@ from wsss_ros.config import share
 from wsss_ros.types import BadInput
 
 UNLABELLED = 255
+_SHIPPED = ("scannet20", "s3dis")  # label files that come with the package
 # Data sets name some classes differently: every name of a class and the one that stands for it in comparisons.
 _SAME_CLASS = {"bookcase": "bookshelf"}
 
@@ -127,16 +128,22 @@ class LabelSpace:
         return table.take(labels, axis=0)
 
 
-def named(path: str | Path) -> LabelSpace:
-    """The label file ``path``, or the one of that name which ships with the package. Raises BadInput for neither."""
-    return LabelSpace.load(path if Path(path).exists() else share(str(path)))
+def labels_named(name: str | Path) -> LabelSpace:
+    """The label space of the file ``name``, or of the file or the short name that ships with the package.
+
+    ``labels_named("config/labels/scannet20.yaml")`` and ``labels_named("scannet20")`` are the same. Raises BadInput
+    when there is neither.
+    """
+    if str(name) in _SHIPPED:
+        return LabelSpace.load(share(f"config/labels/{name}.yaml"))
+    return LabelSpace.load(name if Path(name).exists() else share(str(name)))
 
 
 def scannet20() -> LabelSpace:
     """ScanNet's 20 benchmark classes."""
-    return named("config/labels/scannet20.yaml")
+    return labels_named("scannet20")
 
 
 def s3dis() -> LabelSpace:
     """The 13 classes of S3DIS and 2D-3D-S."""
-    return named("config/labels/s3dis.yaml")
+    return labels_named("s3dis")

@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
+KINDS = ("image", "cloud")  # of networks
+
 
 class BadInput(ValueError):
     """Input that cannot be used. The message says what came, what was wanted and what to do."""

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsss_ros.samples import augment
-from wsss_ros.samples.prepared import spread
 
 
 @settings(max_examples=40, deadline=None)
@@ -75,8 +74,3 @@ def test_cloud_matrices_keep_distances_and_the_upright_axis(seed):
 def test_points_repeat_only_when_there_are_too_few(available, wanted):
     kept = augment.sample_points(np.random.default_rng(0), available, wanted)
     assert len(kept) == wanted and len(set(kept)) == min(available, wanted)
-
-
-def test_spread_is_even():
-    assert spread(100, 4) == [12, 37, 62, 87]
-    assert spread(5, 0) == spread(5, 9) == spread(5, 5) == [0, 1, 2, 3, 4]

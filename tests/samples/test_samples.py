@@ -141,11 +141,6 @@ def test_images_without_tags_are_left_out(tmp_path, labels):
     assert mixed.names == ["scene0"] and "no tagged image sees" in mixed.left_out[0][1]
 
 
-def test_spread_covers_evenly():
-    assert spread(10, 0) == list(range(10)) and spread(3, 17) == [0, 1, 2]
-    assert spread(100, 4) == [12, 37, 62, 87]
-
-
 def test_collate_of_images_alone(painted):
     source = ImageSamples(painted, ImageAugment(crop=32, long_side=(32, 64)))
     batch = samples.collate([source.sample(i, np.random.default_rng(i)) for i in range(3)])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import sens_files
 from support.sens_files import JPEG, PNG, RAW, ZLIB
 
-from wsss_ros.samples.prepared import spread
+from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.sens import SensReader
 from wsss_ros.types import BadInput, Camera
 

@@ -12,9 +12,9 @@ from wsss_ros.ablation.rows import ROWS, run_of
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation import pictures
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.labels import UNLABELLED, LabelSpace, named
-from wsss_ros.samples.prepared import spread
+from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
 from wsss_ros.scenes import open_scenes
+from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.types import Scene
 
 SHOWN = {"2d": ("cls", "3d_to_2d", "both"), "3d": ("cls", "2d_to_3d", "both")}
@@ -43,7 +43,7 @@ def _has_all(entries: Sequence[dict], seed: int) -> bool:
 
 def cams(settings: AblationConfig, seed: int) -> Image.Image:
     """Views and clouds of val, their truth, and what the networks make of them among the tagged classes (eq. 5)."""
-    labels = named(settings.labels)
+    labels = labels_named(settings.labels)
     scenes, _ = open_scenes(settings.data.val, labels)
     scenes = [scenes[index] for index in spread(len(scenes), _VIEWS)]
     shown: set[int] = set()

@@ -7,7 +7,8 @@ from pathlib import Path
 from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
-from wsss_ros.config import KINDS, JointPhase, PairedPhase, PhaseConfig, RecognisePhase, SceneSetConfig
+from wsss_ros.config import JointPhase, PairedPhase, PhaseConfig, RecognisePhase, SceneSetConfig
+from wsss_ros.types import KINDS
 
 MEANING = {
     "cls": "classification alone (eqs. 1-2), each network for itself",
@@ -182,7 +183,7 @@ def _phase(phase: PhaseConfig) -> str:
         parts.append(f"close-ups in {closeups.scenes} rooms of their own (seeds from {closeups.seed})")
     if isinstance(phase, PairedPhase):
         parts.append(f"{phase.images_per_cloud} image{'s' * (phase.images_per_cloud > 1)} a cloud")
-    for kind in ("image", "cloud"):
+    for kind in KINDS:
         if (optimiser := getattr(phase, kind)) is not None:
             head = f", head x{optimiser.head_lr:g}" * (optimiser.head_lr != 1)
             parts.append(f"{kind} network {optimiser.name} {optimiser.lr:g} ({optimiser.schedule}{head})")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.config import (
-    KINDS,
     JointPhase,
     PairedPhase,
     PhaseConfig,
@@ -14,7 +13,7 @@ from wsss_ros.config import (
     SupervisedPhase,
     TrainConfig,
 )
-from wsss_ros.types import BadInput
+from wsss_ros.types import KINDS, BadInput
 
 # Row by row how it differs from the full method, for the same steps on the same samples from the same weights.
 ROWS: dict[str, dict] = {

@@ -26,10 +26,11 @@ from wsss_ros import config
 from wsss_ros.ablation.rows import PRETRAIN, ROWS, Run, runs, scene_sets, start_weights, training_of
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.config import SceneSetConfig
+from wsss_ros.device import device_named
 from wsss_ros.evaluation import offline
 from wsss_ros.files import replace
-from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
-from wsss_ros.labels import named
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.labels import labels_named
 from wsss_ros.networks import checkpoint
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.scenes import open_scenes
@@ -61,7 +62,7 @@ Report = Callable[[Event], None]
 
 def prepare_scenes(settings: AblationConfig, truth: bool, progress: Callable[[int, int], None] | None = None) -> None:
     """Decode the training scenes into the cache once, as every run will ask for them."""
-    labels = named(settings.labels)
+    labels = labels_named(settings.labels)
     kinds = [False, True] if truth else [False]
     for dense in kinds:
         scenes, _ = open_scenes(settings.data.train, labels)
@@ -256,7 +257,7 @@ def _asked(chosen: SceneSetConfig, settings: AblationConfig) -> dict:
 
 
 def _score(folder: Path, chosen: SceneSetConfig, settings: AblationConfig) -> dict:
-    labels = named(settings.labels)
+    labels = labels_named(settings.labels)
     scenes, _ = open_scenes(chosen, labels)
     images = ImageSegmenter(folder / "image.safetensors", settings.device)
     clouds = CloudSegmenter(folder / "cloud.safetensors", settings.device, points=settings.cloud.augment.points)

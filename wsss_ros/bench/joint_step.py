@@ -11,8 +11,8 @@ from wsss_ros.bench.box_scene import BoxScene
 from wsss_ros.bench.clock import PartClock
 from wsss_ros.bench.memory import PeakMemory, peak_memory, resident_mb
 from wsss_ros.config import TrainConfig
-from wsss_ros.inference import device_named
-from wsss_ros.labels import LabelSpace, named
+from wsss_ros.device import device_named
+from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import Batch, PairSamples, collate
 from wsss_ros.scenes import open_scenes
@@ -52,7 +52,7 @@ def measure(settings: TrainConfig, steps: int, made_up: bool = False) -> StepCos
 
     ``made_up`` scenes need no data set; they also stand in where the configuration's folder is missing.
     """
-    labels, batch = named(settings.labels), settings.phases[0].batch
+    labels, batch = labels_named(settings.labels), settings.phases[0].batch
     scenes, name = _scenes(settings, labels, made_up)
     trainer = _Trainer(settings, scenes, labels)
     before_mb = resident_mb()

@@ -230,8 +230,8 @@ def _pictures(out: Path, path: Path) -> list[Path]:
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.labels import scannet20
     from wsss_ros.online.scores import fused
-    from wsss_ros.samples.prepared import spread
     from wsss_ros.scenes import open_scene
+    from wsss_ros.scenes.frame_choice import spread
     from wsss_ros.types import Cloud
 
     labels, scene = scannet20(), open_scene(path, scannet20())

@@ -56,10 +56,10 @@ def evaluate(
 
 def _space(labels: str, scenes: list[Path]):
     """The label space of the truth: the one named, else that of the layout."""
-    from wsss_ros.labels import named, s3dis, scannet20
+    from wsss_ros.labels import labels_named, s3dis, scannet20
 
     if labels:
-        return {"s3dis": s3dis, "scannet20": scannet20}.get(labels, lambda: named(labels))()
+        return labels_named(labels)
     rooms = (room for folder in scenes for room in (*folder.glob("Annotations"), *folder.glob("*/Annotations")))
     return s3dis() if any(rooms) else scannet20()
 

@@ -18,8 +18,8 @@ from wsss_ros.config import SceneSetConfig
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
-from wsss_ros.samples.prepared import spread
 from wsss_ros.scenes import open_scene, open_scenes, ply
+from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_uint16
 from wsss_ros.types import BadInput, Scene
 

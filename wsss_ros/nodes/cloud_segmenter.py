@@ -11,7 +11,7 @@ from sensor_msgs.msg import PointCloud2
 
 from wsss_ros.config import CloudSegmenterConfig
 from wsss_ros.geometry import find_up, parse_up
-from wsss_ros.labels import LabelSpace, named
+from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.hand_over import HandOver
 from wsss_ros.nodes.label_info import publish_label_info
@@ -34,7 +34,7 @@ class CloudSegmenterNode(Node):
     def configure(self) -> None:
         config = self.config
         self.up = None if config.up == "auto" else parse_up(config.up)
-        first = self._load(config.weights, named(config.label_space) if config.label_space else None)
+        first = self._load(config.weights, labels_named(config.label_space) if config.label_space else None)
         self.space = first.labels
         conversions.warm_up(self.space)
         # Compiles what is compiled at first use; more points than the network sees, for the interpolation.

@@ -15,7 +15,7 @@ from std_msgs.msg import String
 
 from wsss_ros.config import EvaluatorConfig
 from wsss_ros.evaluation.running_scores import DOMAINS, Key, RunningScores, Sayings, strangers
-from wsss_ros.labels import named
+from wsss_ros.labels import labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import Input, matching
 from wsss_ros.nodes.node import MAP, WARN, Node, run
@@ -50,7 +50,7 @@ class EvaluatorNode(Node):
         from wsss_ros.evaluation.played import label_points
 
         self._label_points = label_points
-        self.labels = named(self.config.label_space)
+        self.labels = labels_named(self.config.label_space)
         self.folder = Path(self.config.output).expanduser().absolute()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

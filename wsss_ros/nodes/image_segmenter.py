@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from wsss_ros.config import ImageSegmenterConfig
 from wsss_ros.geometry import unproject
-from wsss_ros.labels import LabelSpace, named
+from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.hand_over import HandOver
 from wsss_ros.nodes.health import matching
@@ -56,7 +56,7 @@ class ImageSegmenterNode(Node):
 
     def configure(self) -> None:
         config = self.config
-        first = self._load(config.weights, named(config.label_space) if config.label_space else None)
+        first = self._load(config.weights, labels_named(config.label_space) if config.label_space else None)
         self._dry_run(first)  # the first forward is slow
         self.space = first.labels
         conversions.warm_up(self.space)

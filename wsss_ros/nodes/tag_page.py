@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from wsss_ros.config import NodeConfig
-from wsss_ros.labels import named
+from wsss_ros.labels import labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.node import MAP, SENSOR, Node, run
 from wsss_ros.tag_page.live_view import LiveView
@@ -46,7 +46,7 @@ class TagPageNode(Node):
         self._asking: dict[str, Any] = {}
 
     def configure(self) -> None:
-        self.labels = named(self.config.label_space)
+        self.labels = labels_named(self.config.label_space)
         self.tags = {about: self.publisher(String, f"tags/{about}", TAGS) for about in ("image", "scene")}
         for name in COMMANDS:
             self._asking[name] = self.create_client(Trigger, f"{LEARNER}/{name}")

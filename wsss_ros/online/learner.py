@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wsss_ros.files import replace
 from wsss_ros.inference import SHIPPED
-from wsss_ros.labels import LabelSpace, named
+from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import memory, records
 from wsss_ros.online.records import DECISION, PLAN, Decision, Log, Plan
@@ -50,7 +50,7 @@ class Learner:
         self.config, self.folder = config, Path(config.folder).expanduser()
         self.observe: Callable[[], dict] = dict
         self.recipe = recipe_of(config)
-        self.labels = named(self.recipe.labels)
+        self.labels = labels_named(self.recipe.labels)
         if labels is not None and labels.names != self.labels.names:
             told = f"{config.recipe}: label space '{self.labels.name}', wanted '{labels.name}'"
             raise BadInput(f"{told}; change 'labels'")

@@ -21,8 +21,9 @@ from pathlib import Path
 import torch
 
 from wsss_ros.config import DataConfig, SceneSetConfig, TrainConfig
+from wsss_ros.device import use_threads
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.labels import LabelSpace, named
+from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.methods.method import tag_priors
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import gate, memory, plot, records, versions
@@ -78,8 +79,7 @@ def _settle_in(config: OnlineConfig) -> None:
     if parent is not None and os.getppid() != parent.pid:  # it died before the line above
         raise SystemExit(UNFINISHED)
     os.nice(_NICE)
-    if config.round_threads:
-        torch.set_num_threads(config.round_threads)
+    use_threads(config.round_threads)
 
 
 def perform(config: OnlineConfig, folder: Path, talk: Talk) -> Decision:
@@ -110,7 +110,7 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
     """The round as it should go."""
     root = folder.parent.parent
     recipe = recipe_of(config)
-    labels, old = named(recipe.labels), versions.at(root / "weights", plan.begins_from)
+    labels, old = labels_named(recipe.labels), versions.at(root / "weights", plan.begins_from)
     talk.doing("preparing scenes")
     _gather(plan, root, folder / "scenes", recipe)
     prepared = _prepared(folder / "scenes", recipe, labels, root / "cache", talk)

@@ -24,7 +24,7 @@ from wsss_ros.cam import seed_labels
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
-from wsss_ros.samples.prepared import spread
+from wsss_ros.scenes.frame_choice import tagged_frames
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -104,11 +104,10 @@ class Judge:
         tags = self.labels.multi_hot(scene.tags or ())
         if tags.any():
             tally.clouds.append(tag_precision((point_scores.mean(dim=0) + self.priors[1]).numpy(), tags))
-        tagged = [index for index in range(len(scene)) if scene.image_tags(index)]
-        for position in spread(len(tagged), self.frames):
+        for index in tagged_frames(scene, self.frames):
             self.rest()
-            tags = self.labels.multi_hot(scene.image_tags(tagged[position]))
-            self._score_image(scene.frame(tagged[position]), tags, cloud, point_scores, tally)
+            tags = self.labels.multi_hot(scene.image_tags(index))
+            self._score_image(scene.frame(index), tags, cloud, point_scores, tally)
         return tally
 
     def _score_image(

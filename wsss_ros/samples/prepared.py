@@ -23,6 +23,7 @@ from torch import Tensor
 from wsss_ros import geometry
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes.frame_choice import training_frames
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -108,13 +109,6 @@ def prepare(
     return Prepared(ready, left_out)
 
 
-def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` indices spread evenly over ``count``; all of them where 0 or fewer are there."""
-    if wanted in (0, count) or wanted > count:
-        return list(range(count))
-    return [round((i + 0.5) * count / wanted - 0.5) for i in range(wanted)]
-
-
 def _one(scene: Scene, labels: LabelSpace, cache: Path, settings: tuple) -> PreparedScene:
     folder = getattr(scene, "folder", None)
     if folder is None:
@@ -159,7 +153,7 @@ def _arrays(
         raise BadInput("it has no tags; give tags.csv or tags.json")
     if not len(scene):
         raise BadInput("it has no usable frame")
-    frames = dict(_readable(scene, _chosen(scene, frames_per_scene)))
+    frames = dict(_readable(scene, training_frames(scene, frames_per_scene)))
     cloud = _cloud(scene)
     seen = {index: len(geometry.link(cloud, frame, tolerance_m)) for index, frame in frames.items()}
     if not any(seen.values()):
@@ -182,13 +176,6 @@ def _arrays(
     if truth:
         arrays |= _truth(scene, list(frames), len(cloud))
     return arrays
-
-
-def _chosen(scene: Scene, count: int) -> list[int]:
-    """``count`` frames spread evenly; where a person tagged some, of those: no other can be learned from."""
-    given = getattr(scene, "tag_file", None)
-    tagged = [index for index in range(len(scene)) if given and scene.image_tags(index)] or range(len(scene))
-    return [tagged[position] for position in spread(len(tagged), count)]
 
 
 def _readable(scene: Scene, indices: Sequence[int]) -> Iterable[tuple[int, Frame]]:

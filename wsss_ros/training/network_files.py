@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from wsss_ros import networks
-from wsss_ros.config import KINDS, TrainConfig
+from wsss_ros.config import TrainConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint, pretrained
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
 from wsss_ros.training.folder import RunFolder
-from wsss_ros.types import BadInput
+from wsss_ros.types import KINDS, BadInput
 
 
 def begin(settings: TrainConfig, kind: str, labels: LabelSpace) -> nn.Module:

@@ -13,7 +13,7 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
 from wsss_ros.config import OptimiserConfig, TrainConfig
-from wsss_ros.inference import device_named
+from wsss_ros.device import device_named
 from wsss_ros.types import BadInput
 
 _PATIENCE = timedelta(hours=12)  # rank 0 decodes a whole data set while the others wait

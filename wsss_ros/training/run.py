@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from wsss_ros.config import KINDS, PhaseConfig, TaggedPhase, TrainConfig
+from wsss_ros.config import PhaseConfig, TaggedPhase, TrainConfig
+from wsss_ros.device import device_named
 from wsss_ros.evaluation import offline
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
-from wsss_ros.inference import CloudSegmenter, ImageSegmenter, device_named
-from wsss_ros.labels import LabelSpace, named
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.methods.classify import Classify
 from wsss_ros.methods.joint import Joint
 from wsss_ros.methods.method import Method, tag_priors
@@ -31,7 +32,7 @@ from wsss_ros.training.data import RunData
 from wsss_ros.training.folder import RunFolder
 from wsss_ros.training.interruption import Interrupted, Stop, noted
 from wsss_ros.training.log import EVERY, Progress, TrainingLog, fixed_batches
-from wsss_ros.types import BadInput
+from wsss_ros.types import KINDS, BadInput
 
 log = logging.getLogger("wsss_ros")
 
@@ -78,7 +79,7 @@ def _trained(settings: TrainConfig, folder: RunFolder, command: str, report: Rep
     else:  # one voice is enough
         report = lambda progress: None  # noqa: E731
         log.setLevel(logging.ERROR)
-    labels = named(settings.labels)
+    labels = labels_named(settings.labels)
     run = _Run(settings, folder, fabric, scaler, labels, run_data.load(settings, labels, fabric, report), report)
     try:
         run.restore(fabric.broadcast(folder.load_state() if first else None))
