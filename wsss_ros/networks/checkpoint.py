@@ -114,6 +114,13 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     return Checkpoint(network.eval(), config, own_labels, training, version)
 
 
+def file_of(folder: Path, kind: str, prefix: str = "") -> Path:
+    """Where the checkpoint of a network kind is in ``folder``; under the previous name of the kind, if only that exists."""
+    current = folder / f"{prefix}{kind}.safetensors"
+    previous = [folder / f"{prefix}{old}.safetensors" for old, new in PREVIOUS_KINDS.items() if new == kind]
+    return next((path for path in (current, *previous) if path.is_file()), current)
+
+
 def _description(path: Path, metadata: dict) -> dict:
     try:
         description = json.loads(metadata["wsss_ros"])

@@ -250,7 +250,7 @@ class Learner:
         decision.more.update(self.observe())
         self._log.append(decision)
         refused = decision.judged and not decision.promoted
-        records.tidy(self._folder(number), records.CANDIDATE if refused and self.config.keep_refused else ())
+        records.tidy(self._folder(number), records.CANDIDATE_FILES if refused and self.config.keep_refused else ())
         if self._round == number:
             self._set_round(0)
         log.info("round %d %s: %s", number, "promoted" if decision.promoted else "not promoted", decision.why)

@@ -18,6 +18,7 @@ Record = TypeVar("Record")
 
 PLAN, DECISION, RUN = "plan.json", "decision.json", "run"
 CANDIDATE = "candidate_image.safetensors", "candidate_cloud.safetensors"  # in RUN
+CANDIDATE_FILES = (*CANDIDATE, "candidate_point.safetensors")  # also the name of the second one in earlier rounds
 SETS = ("new", "memory", "base")  # of held-out scenes
 
 
@@ -106,7 +107,7 @@ def candidate(folder: Path) -> tuple[Path, Path]:
 
 
 def tidy(folder: Path, but: Sequence[str] = ()) -> None:
-    """Of a round's training only the small files stay: configuration, list of data, losses; and those named."""
+    """Keep only the small files of a round's training: configuration, list of data, losses; and the files in ``but``."""
     for entry in (folder / RUN).glob("*"):
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)

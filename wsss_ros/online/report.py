@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from wsss_ros import files
 from wsss_ros.networks import checkpoint
-from wsss_ros.types import BadInput
+from wsss_ros.types import KINDS, BadInput
 
 DOMAINS = {"miou_2d": ("2d", "image"), "miou_3d": ("3d", "cloud")}  # here: in the evaluation, file of the weights
 TITLES = {"miou_2d": "2D (images)", "miou_3d": "3D (clouds)"}
@@ -34,7 +34,7 @@ def read(folder: str | Path, seed: int) -> list[dict]:
     entries = []
     for decision in rounds:
         weights = folder / "online" / "weights" / decision["version"]
-        versions = {kind: checkpoint.load(weights / f"{kind}.safetensors").version for kind in ("image", "cloud")}
+        versions = {kind: checkpoint.load(checkpoint.file_of(weights, kind)).version for kind in KINDS}
         for name in LOOKS:
             found = {key: scores.get((name, versions[kind], domain)) for key, (domain, kind) in DOMAINS.items()}
             if None in found.values():

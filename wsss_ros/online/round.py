@@ -38,7 +38,7 @@ from wsss_ros.scenes import open_scene, open_scenes
 from wsss_ros.training import run as training
 from wsss_ros.training.interruption import Interrupted
 from wsss_ros.training.log import Progress
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.types import KINDS, BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
 
@@ -269,7 +269,7 @@ def _average(folder: Path, old: Version, share: float) -> None:
     The average of two networks of which one was fine-tuned from the other keeps more of what the first one knew
     (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
     """
-    trained = folder / RUN / "image.safetensors", folder / RUN / "cloud.safetensors"
+    trained = tuple(checkpoint.file_of(folder / RUN, kind) for kind in KINDS)
     for before, after, target in zip((old.image, old.cloud), trained, candidate(folder), strict=True):
         made, began = checkpoint.load(after), checkpoint.load(before)
         known = began.network.state_dict()

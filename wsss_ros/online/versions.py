@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_ros.files import replace, sync
-from wsss_ros.types import BadInput
+from wsss_ros.networks.checkpoint import file_of
+from wsss_ros.types import KINDS, BadInput
 
 log = logging.getLogger("wsss_ros")
 
@@ -54,7 +55,7 @@ def at(folder: Path, name: str) -> Version:
         raise BadInput(f"{own}: no whole version of weights ({error!r}); take another one") from error
     if broken:
         raise BadInput(f"{own}: {', '.join(broken)} changed since it was written; take another version")
-    return Version(name, *(own / file for file in _FILES), about)
+    return Version(name, *(file_of(own, kind) for kind in KINDS), about)
 
 
 class Versions:
