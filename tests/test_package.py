@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from support.paths import ROOT
 
 import wsss_ros
-from wsss_ros import config, node_set
+from wsss_ros import node_set
 from wsss_ros.node_set import environment
 
 # Where the name of the import is not the name of the distribution.
@@ -90,28 +90,6 @@ def test_every_requirement_is_pinned_once_and_within_its_range(python):
     for requirement in requirements() + extras:
         assert requirement.specifier.contains(pins[requirement.name]), f"{requirement} against {pins[requirement.name]}"
     assert pins["torch"] == "2.13.0"
-
-
-def test_parameter_file_has_the_defaults_of_the_configuration():
-    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from wsss_ros.nodes.online_trainer import OnlineTrainerConfig
-    from wsss_ros.nodes.tag_page import TagPageConfig
-
-    models = {
-        "image_segmenter": config.ImageSegmenterConfig,
-        "cloud_segmenter": config.CloudSegmenterConfig,
-        "cloud_accumulator": config.AccumulatorConfig,
-        "replay": config.ReplayConfig,
-        "online_trainer": OnlineTrainerConfig,
-        "evaluator": config.EvaluatorConfig,
-        "tag_page": TagPageConfig,
-    }
-    text = (ROOT / "config/segment.yaml").read_text()
-    written = yaml.safe_load(text)
-    assert text.count("\n/**/") == len(written), "a node has two sections, of which YAML takes the last"
-    assert {key.removeprefix("/**/"): value["ros__parameters"] for key, value in written.items()} == {
-        name: model().model_dump() for name, model in models.items()
-    }
 
 
 def test_rviz_shows_what_the_nodes_publish():

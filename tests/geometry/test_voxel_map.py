@@ -11,9 +11,8 @@ from reference import geometry as reference
 from support.random_views import SMALL, kitchen_frame, random_depth, random_pose
 
 from wsss_ros import geometry
-from wsss_ros.config import AccumulatorConfig
 from wsss_ros.geometry import voxel_map
-from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
 from wsss_ros.types import BadInput, Camera, Frame
 
 
@@ -39,7 +38,7 @@ def flat_frame(depth_m: float = 1.0, color: int = 100, camera: Camera = SMALL, *
 def test_it_matches_its_twin(seed, frames, size, min_hits, filled):
     """Small voxels and large; also where the bound of 1,000 voxels is reached within the frames."""
     rng = np.random.default_rng(seed)
-    config = AccumulatorConfig(voxel_size_m=size, max_points=1_000, min_hits=min_hits)
+    config = VoxelMapConfig(voxel_size_m=size, max_points=1_000, min_hits=min_hits)
     fast, slow = VoxelMap(config), reference.VoxelMap(config)
     wide = Camera(40.0, 40.0, 30.0, 7.5, filled // 16, 16)
     shown = [random_frame(rng, wide)] if filled else []
@@ -62,7 +61,7 @@ def test_a_map_that_outgrows_its_table_keeps_every_voxel():
     rng = np.random.default_rng(0)
     frames = [flat_frame(camera=camera, depth_m=1.0)] * 2
     frames = [dataclasses.replace(f, depth_m=rng.uniform(1, 4, (240, 320)).astype(np.float32)) for f in frames]
-    grid = VoxelMap(AccumulatorConfig(voxel_size_m=0.01, min_hits=1))
+    grid = VoxelMap(VoxelMapConfig(voxel_size_m=0.01, min_hits=1))
     for frame in frames + frames:
         grid.add(frame)
     points = np.concatenate([geometry.unproject(f.depth_m, f.camera)[0] for f in frames])
@@ -79,7 +78,7 @@ def test_by_hand():
     pose = np.eye(4)
     pose[:3, 3] = 0.125, 0.25, -1
     frame = Frame(rgb, camera, np.array([[1.25, 1.25, 0]], np.float32), pose, stamp_ns=7)
-    grid = VoxelMap(AccumulatorConfig(voxel_size_m=1.0, min_hits=1))
+    grid = VoxelMap(VoxelMapConfig(voxel_size_m=1.0, min_hits=1))
     assert grid.add(frame) == 2
     assert grid.add(dataclasses.replace(frame, rgb=rgb + 1)) == 0
     cloud = grid.cloud()
@@ -89,7 +88,7 @@ def test_by_hand():
 
 
 def test_min_hits_hides_what_was_seen_once():
-    grid = VoxelMap(AccumulatorConfig(voxel_size_m=0.005, min_hits=2))
+    grid = VoxelMap(VoxelMapConfig(voxel_size_m=0.005, min_hits=2))
     grid.add(flat_frame())
     assert (len(grid), len(grid.cloud())) == (48, 0)
     grid.add(flat_frame())
@@ -97,14 +96,14 @@ def test_min_hits_hides_what_was_seen_once():
 
 
 def test_depth_range_is_kept_and_frames_without_depth_are_counted():
-    grid = VoxelMap(AccumulatorConfig(min_depth_m=0.5, max_depth_m=2.0, min_hits=1))
+    grid = VoxelMap(VoxelMapConfig(min_depth_m=0.5, max_depth_m=2.0, min_hits=1))
     for missing in (0.0, np.nan, np.inf, -1.0, 0.4, 2.1):
         assert grid.add(flat_frame(missing)) == 0
     assert (grid.frames, len(grid), grid.refused["frames_without_depth"]) == (0, 0, 6)
     assert grid.add(flat_frame(0.5)) > 0
     assert grid.add(flat_frame(2.0)) > 0
     assert (grid.frames, grid.refused["frames_without_depth"]) == (2, 6)
-    assert len(VoxelMap(AccumulatorConfig()).cloud()) == 0
+    assert len(VoxelMap(VoxelMapConfig()).cloud()) == 0
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_depth_range_is_kept_and_frames_without_depth_are_counted():
     ],
 )
 def test_frames_that_cannot_be_fused_are_refused_and_change_nothing(changes, why):
-    grid = VoxelMap(AccumulatorConfig(min_hits=1))
+    grid = VoxelMap(VoxelMapConfig(min_hits=1))
     grid.add(flat_frame())
     before = grid.cloud()
     with pytest.raises(BadInput, match=why):
@@ -139,7 +138,7 @@ def broken_frame(changes: dict) -> Frame:
 
 
 def test_a_full_map_says_so_once_and_goes_on_refining(caplog):
-    grid = VoxelMap(AccumulatorConfig(voxel_size_m=0.005, max_points=1_000, min_hits=1))
+    grid = VoxelMap(VoxelMapConfig(voxel_size_m=0.005, max_points=1_000, min_hits=1))
     camera = Camera(60.0, 60.0, 31.5, 23.5, 64, 48)
     with caplog.at_level(logging.WARNING, "wsss_ros"):
         assert grid.add(flat_frame(color=100, camera=camera)) == 1_000
@@ -157,7 +156,7 @@ def test_a_full_map_says_so_once_and_goes_on_refining(caplog):
 def test_a_runaway_pose_is_counted_and_not_mapped():
     far = np.eye(4)
     far[0, 3] = 1e9
-    grid = VoxelMap(AccumulatorConfig(min_hits=1))
+    grid = VoxelMap(VoxelMapConfig(min_hits=1))
     assert grid.add(flat_frame(world_from_camera=far)) == 0
     assert grid.refused["pixels_out_of_range"] == 48
 
@@ -166,7 +165,7 @@ def test_read_only_and_strided_frames_are_taken():
     frame = flat_frame()
     rgb = np.frombuffer(frame.rgb.tobytes(), np.uint8).reshape(6, 8, 3)[..., ::-1]
     depth_m = np.frombuffer(frame.depth_m.T.tobytes(), np.float32).reshape(8, 6).T
-    grid, plain = VoxelMap(AccumulatorConfig(min_hits=1)), VoxelMap(AccumulatorConfig(min_hits=1))
+    grid, plain = VoxelMap(VoxelMapConfig(min_hits=1)), VoxelMap(VoxelMapConfig(min_hits=1))
     grid.add(dataclasses.replace(frame, rgb=rgb, depth_m=depth_m))
     plain.add(frame)
     assert len(voxel_map._fuse_rows.signatures) == 1  # compiled at construction, never at a frame
@@ -175,7 +174,7 @@ def test_read_only_and_strided_frames_are_taken():
 
 def test_the_kitchen_fits_its_frames(kitchen):
     """What was accumulated is seen again where the frames saw it, in their colours."""
-    grid = VoxelMap(AccumulatorConfig())
+    grid = VoxelMap(VoxelMapConfig())
     frames = [kitchen_frame(kitchen, number) for number in range(0, 600, 60)]
     for frame in frames:
         grid.add(frame)

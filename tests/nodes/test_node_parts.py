@@ -1,4 +1,4 @@
-"""The parts of the node base that need no ROS graph: the queue of one, the figures, silence, unknown parameters."""
+"""The parts of the node base that need no ROS graph: the queue of one, the figures, silence."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from wsss_ros.nodes import label_info, parameters  # noqa: E402
+from wsss_ros.nodes import label_info  # noqa: E402
 from wsss_ros.nodes.health import ERROR, MOST_CAUSES, Health, Input, cause_of  # noqa: E402
 from wsss_ros.nodes.worker import Worker  # noqa: E402
 from wsss_ros.types import BadInput  # noqa: E402
@@ -137,11 +137,6 @@ def test_silence_says_what_was_received_and_what_to_do():
     assert heard.heard(sent_at_ns=77)
     assert heard.silence(5, 1) == "" and heard.received == 1
     assert not heard.heard(sent_at_ns=77) and heard.heard(sent_at_ns=78) and heard.received == 2
-
-
-def test_unknown_parameters_are_told_with_the_nearest():
-    (told,) = parameters.unknown(["overlay_alfa", "weights"], ["overlay_alpha", "weights", "device"])
-    assert told == "unknown parameter 'overlay_alfa' is ignored; the nearest is 'overlay_alpha'"
 
 
 @pytest.mark.skipif(label_info.LabelInfo is not None, reason="vision_msgs is installed")

@@ -21,12 +21,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # n
 from std_msgs.msg import Header  # noqa: E402
 from support.ros_probe import ROOT, NodeProcess, Probe, wait  # noqa: E402
 
-from wsss_ros.config import AccumulatorConfig  # noqa: E402
 from wsss_ros.geometry.voxel_map import VoxelMap  # noqa: E402
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter  # noqa: E402
 from wsss_ros.labels import LabelSpace  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
 from wsss_ros.nodes import conversions  # noqa: E402
+from wsss_ros.nodes.cloud_accumulator import AccumulatorConfig  # noqa: E402
 from wsss_ros.types import Camera, Cloud, Frame  # noqa: E402
 
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)

@@ -19,7 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from wsss_ros import geometry
-from wsss_ros.config import AccumulatorConfig, Config
+from wsss_ros.config import Config
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
@@ -337,7 +337,7 @@ class _FusedCloud:
     """Voxels fused from the frames, for a scene without a cloud of its own."""
 
     def __init__(self) -> None:
-        self.voxels = VoxelMap(AccumulatorConfig())
+        self.voxels = VoxelMap()
 
     def add(self, frame: Frame) -> None:
         if frame.depth_m is not None and frame.camera is not None:

@@ -4,8 +4,9 @@ import logging
 from collections import Counter
 
 import numpy as np
+from pydantic import Field
 
-from wsss_ros.config import AccumulatorConfig
+from wsss_ros.config import Config
 from wsss_ros.geometry.compiled import compiled, readonly
 from wsss_ros.geometry.projection import check_posed_depth
 from wsss_ros.geometry.voxels import find_slot, table_size, voxel_key
@@ -13,6 +14,18 @@ from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 _log = logging.getLogger("wsss_ros")
 _FIRST_TABLE = 1 << 16
+
+
+class VoxelMapConfig(Config):
+    """Size of the voxels, range of the depth, and the bounds of a map."""
+
+    voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel; one point each.")
+    max_points: int = Field(
+        1_000_000, ge=1_000, le=20_000_000, description="Bound on the map; full, it takes no new voxels."
+    )
+    min_depth_m: float = Field(0.2, ge=0, le=10, description="Nearer pixels are ignored.")
+    max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels are ignored.")
+    min_hits: int = Field(2, ge=1, le=100, description="Observations before a voxel is published.")
 
 
 class VoxelMap:
@@ -25,8 +38,8 @@ class VoxelMap:
     range), ``pixels_map_full`` and ``pixels_out_of_range`` (beyond 2^20 voxels from the origin).
     """
 
-    def __init__(self, config: AccumulatorConfig | None = None) -> None:
-        self.config = config or AccumulatorConfig()
+    def __init__(self, config: VoxelMapConfig | None = None) -> None:
+        self.config = config or VoxelMapConfig()
         self.clear()
         self._warm_up()
 

@@ -3,16 +3,22 @@
 import sys
 
 from builtin_interfaces.msg import Time
+from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from wsss_ros.config import AccumulatorConfig
-from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.node import MAP, WARN, Node, run
+from wsss_ros.nodes.node import MAP, WARN, Node, NodeConfig, run
 from wsss_ros.nodes.views import Views
 from wsss_ros.types import Frame
+
+
+class AccumulatorConfig(NodeConfig, VoxelMapConfig):
+    publish_period_s: float = Field(1.0, ge=0.05, le=60, description="Time between two clouds.")
+    frame_id: str = Field("map", description="Frame of the cloud.")
+    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
 
 
 class CloudAccumulatorNode(Node):

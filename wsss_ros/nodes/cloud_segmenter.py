@@ -7,19 +7,27 @@ import sys
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 
-from wsss_ros.config import CloudSegmenterConfig
 from wsss_ros.geometry import find_up, parse_up
-from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.hand_over import HandOver
-from wsss_ros.nodes.label_info import publish_label_info
-from wsss_ros.nodes.node import MAP, Node, run
+from wsss_ros.nodes.node import MAP, run
+from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode
 from wsss_ros.types import BadInput, Cloud
 
 
-class CloudSegmenterNode(Node):
+class CloudSegmenterConfig(SegmenterConfig):
+    points: int = Field(
+        40_000, ge=1_000, le=2_000_000, description="Points the network sees; the rest is interpolated."
+    )
+    up: str = Field(
+        "0,0,1", description="Direction against gravity in the cloud's frame: 'x,y,z', or 'auto' to find it."
+    )
+
+
+class CloudSegmenterNode(SegmenterNode):
     """``semantic_cloud`` has the points of ``cloud`` in their order and organisation, with the same header.
 
     Points that are not finite stay, with label 255 and confidence 0. An empty cloud is warned of and answered
@@ -28,38 +36,17 @@ class CloudSegmenterNode(Node):
 
     name = "cloud_segmenter"
     model = CloudSegmenterConfig
-    main_job = "cloud"
-    networks: HandOver | None = None
+    kind = main_job = "cloud"
 
     def configure(self) -> None:
-        config = self.config
-        self.up = None if config.up == "auto" else parse_up(config.up)
-        first = self._load(config.weights, labels_named(config.label_space) if config.label_space else None)
-        self.space = first.labels
-        conversions.warm_up(self.space)
-        # Compiles what is compiled at first use; more points than the network sees, for the interpolation.
-        self._dry_run(first, config.points + 100)
+        self.up = None if self.config.up == "auto" else parse_up(self.config.up)
+        super().configure()
         self.output = self.publisher(PointCloud2, "semantic_cloud", MAP)
-        self.label_info = publish_label_info(self, self.space)
-        self.networks = HandOver(self, "weights/cloud", first, config.weights, self._load, self._dry_run)
         self.left_out = 0
 
     def activate(self) -> None:
         self.listen(PointCloud2, "cloud", lambda message: self.submit("cloud", self.segment, message), MAP, "result")
         self.networks.start()
-
-    def deactivate(self) -> None:
-        if self.networks is not None:
-            self.networks.stop()
-
-    def release(self) -> None:
-        if self.networks is not None:
-            self.networks.release()
-        self.networks = self.label_info = None
-
-    def summary(self) -> str:
-        made = self.networks.current.segmenter
-        return f"weights {made.version} of {made.labels.name} on {made.device}"
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
@@ -81,15 +68,19 @@ class CloudSegmenterNode(Node):
 
     # --- weights ---
 
-    def _load(self, weights: str, labels: LabelSpace | None) -> Any:
+    def load(self, weights: str, labels: LabelSpace | None) -> Any:
         from wsss_ros.inference import CloudSegmenter
 
         config = self.config
         return CloudSegmenter(weights, config.device, config.precision, config.points, config.threads, labels)
 
-    def _dry_run(self, segmenter: Any, count: int = 2048) -> tuple[np.ndarray, np.ndarray]:
+    def dry_run(self, segmenter: Any, count: int = 2048) -> tuple[np.ndarray, np.ndarray]:
         random = np.random.default_rng(0)
         return segmenter(Cloud(random.random((count, 3), np.float32) * 4, np.zeros((count, 3), np.uint8)))
+
+    def warm_up(self, segmenter: Any) -> None:
+        """Compiles the kernels. More points than the network takes in, so that the interpolation runs, too."""
+        self.dry_run(segmenter, self.config.points + 100)
 
 
 def main(args: list[str] | None = None) -> int:

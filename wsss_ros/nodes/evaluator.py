@@ -9,16 +9,16 @@ from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import Field
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String
 
-from wsss_ros.config import EvaluatorConfig
 from wsss_ros.evaluation.running_scores import DOMAINS, Key, RunningScores, Sayings, strangers
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import Input, matching
-from wsss_ros.nodes.node import MAP, WARN, Node, run
+from wsss_ros.nodes.node import MAP, WARN, Node, NodeConfig, run
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput
 
@@ -27,6 +27,16 @@ IMAGES = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
 CLOUDS = QoSProfile(depth=3, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 WAITING = {"2d": 120, "3d": 6}  # of each stream, and of pairs: images are small, clouds are not
 UNKNOWN = "unknown"
+
+
+class EvaluatorConfig(NodeConfig):
+    output: str = Field("evaluation", description="Folder of the JSON, table and plot; those of before are replaced.")
+    write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two writings; one more at the end.")
+    label_space: str = Field("config/labels/scannet20.yaml", description="Classes of predictions and truth.")
+    sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Stamps of the two may differ by this.")
+    cloud_tolerance_s: float = Field(
+        1.0, ge=0, le=60, description="Those of a cloud and its truth by this: one built here has its own stamps."
+    )
 
 
 class Heard(NamedTuple):

@@ -6,23 +6,30 @@ Weights announced on ``weights/image`` take the place of those at work between t
 import sys
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
+from pydantic import Field
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from wsss_ros.config import ImageSegmenterConfig
 from wsss_ros.geometry import unproject
-from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.hand_over import HandOver
 from wsss_ros.nodes.health import matching
-from wsss_ros.nodes.label_info import publish_label_info
-from wsss_ros.nodes.node import RESULT, SENSOR, SMALL_SENSOR, WARN, Node, run
+from wsss_ros.nodes.node import RESULT, SENSOR, SMALL_SENSOR, WARN, run
+from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Cloud, Frame
+
+
+class ImageSegmenterConfig(SegmenterConfig):
+    transport: Literal["raw", "compressed"] = Field("raw", description="Which colour topic to take.")
+    overlay_alpha: float = Field(0.5, ge=0, le=1, description="Share of the class colour in the overlay.")
+    points_stride: int = Field(2, ge=1, le=32, description="Every n-th pixel of a row and column in semantic/points.")
+    max_depth_m: float = Field(8.0, gt=0, le=100, description="Farther pixels are left out of semantic/points.")
+    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
 
 
 @dataclass
@@ -46,27 +53,20 @@ class View:
             return complete
 
 
-class ImageSegmenterNode(Node):
+class ImageSegmenterNode(SegmenterNode):
     """Colour never waits: depth, camera_info and pose are matched by stamp and only ``semantic/points`` needs them."""
 
     name = "image_segmenter"
     model = ImageSegmenterConfig
-    main_job = "image"
-    networks: HandOver | None = None
+    kind = main_job = "image"
 
     def configure(self) -> None:
-        config = self.config
-        first = self._load(config.weights, labels_named(config.label_space) if config.label_space else None)
-        self._dry_run(first)  # the first forward is slow
-        self.space = first.labels
-        conversions.warm_up(self.space)
+        super().configure()
         self.labels = self.publisher(Image, "semantic/image_raw", RESULT)
         self.confidence = self.publisher(Image, "semantic/confidence", RESULT)
         self.colors = self.publisher(Image, "semantic_color/image_raw", RESULT)
         self.overlay = self.publisher(Image, "semantic_overlay/image_raw", RESULT)
         self.points = self.publisher(PointCloud2, "semantic/points", RESULT)
-        self.label_info = publish_label_info(self, self.space)
-        self.networks = HandOver(self, "weights/image", first, config.weights, self._load, self._dry_run)
 
     def activate(self) -> None:
         self.sync = Synchronizer(
@@ -85,19 +85,6 @@ class ImageSegmenterNode(Node):
             self._listen_companion(PoseStamped, "pose", self.on_pose, SMALL_SENSOR),
         ]
         self.networks.start()
-
-    def deactivate(self) -> None:
-        if self.networks is not None:
-            self.networks.stop()
-
-    def release(self) -> None:
-        if self.networks is not None:
-            self.networks.release()
-        self.networks = self.label_info = None
-
-    def summary(self) -> str:
-        made = self.networks.current.segmenter
-        return f"weights {made.version} of {made.labels.name} on {made.device}"
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
         if not self.active:
@@ -178,12 +165,12 @@ class ImageSegmenterNode(Node):
 
     # --- weights ---
 
-    def _load(self, weights: str, labels: LabelSpace | None) -> Any:
+    def load(self, weights: str, labels: LabelSpace | None) -> Any:
         from wsss_ros.inference import ImageSegmenter
 
         return ImageSegmenter(weights, self.config.device, self.config.precision, self.config.threads, labels)
 
-    def _dry_run(self, segmenter: Any) -> tuple[np.ndarray, np.ndarray]:
+    def dry_run(self, segmenter: Any) -> tuple[np.ndarray, np.ndarray]:
         return segmenter(Frame(np.zeros((48, 64, 3), np.uint8)))
 
     # --- matching ---

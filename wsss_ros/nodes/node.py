@@ -15,13 +15,14 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from pydantic import Field
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 
-from wsss_ros.config import Config, NodeConfig
+from wsss_ros.config import Config
 from wsss_ros.nodes import parameters
 from wsss_ros.nodes.health import ERROR, OK, WARN, Health, Input, cause_of
 from wsss_ros.nodes.worker import Worker
@@ -36,6 +37,17 @@ RESULT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 MAP = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class NodeConfig(Config):
+    """Parameters that all nodes have."""
+
+    autostart: bool = Field(
+        True, description="Configure and activate at start; false waits for the lifecycle services."
+    )
+    sensor_timeout_s: float = Field(
+        5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn."
+    )
 
 
 class Node(LifecycleNode):

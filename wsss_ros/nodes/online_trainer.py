@@ -14,9 +14,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from wsss_ros.config import NodeConfig
 from wsss_ros.nodes.health import OK, WARN
-from wsss_ros.nodes.node import MAP, SMALL_SENSOR, Node, run
+from wsss_ros.nodes.node import MAP, SMALL_SENSOR, Node, NodeConfig, run
 from wsss_ros.nodes.views import Views
 from wsss_ros.online.budget import Latencies, LatencyBudget
 from wsss_ros.online.collector import Collector

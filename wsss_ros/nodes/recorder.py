@@ -8,13 +8,13 @@ import importlib
 import time
 from typing import Any
 
+from pydantic import Field
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 
 from wsss_ros.bags.messages import Topic
 from wsss_ros.bags.recorder import Recorder as Bag
-from wsss_ros.config import RecorderConfig
-from wsss_ros.nodes.node import Node, run
+from wsss_ros.nodes.node import Node, NodeConfig, run
 
 _IMAGE, _CLOUD = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"
 # A reliable subscriber would not match best-effort publishers: only what our nodes publish reliably is asked for so.
@@ -28,6 +28,10 @@ TOPICS = (
     Topic("semantic_cloud", _CLOUD, latched=True),
     Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"),
 )
+
+
+class RecorderConfig(NodeConfig):
+    output: str = Field("recording", description="Folder of the bag; it must not exist yet.")
 
 
 class RecorderNode(Node):

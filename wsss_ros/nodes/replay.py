@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any
 
+from pydantic import Field
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -19,15 +20,26 @@ from std_srvs.srv import Trigger
 
 from wsss_ros.bags.messages import IMAGE, JPEG, Raw, Topic
 from wsss_ros.bags.playback import Playback, open_recording
-from wsss_ros.config import ReplayConfig
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes.health import ERROR, OK, WARN
-from wsss_ros.nodes.node import MAP, Node, run
+from wsss_ros.nodes.node import MAP, Node, NodeConfig, run
 from wsss_ros.types import BadInput
 
 CLOCK_PERIOD_S = 0.02
 SETTLE_S = 0.3  # a subscriber knows of us a little later than we know of it
 LINGER_S = 1.0  # the last messages are on their way when the last one has been sent
+
+
+class ReplayConfig(NodeConfig):
+    source: str = Field("", description="A bag (.mcap, .db3 or its folder) or a scene folder.")
+    rate: float = Field(1.0, gt=0, le=100, description="Speed against the recording.")
+    loop: bool = Field(False, description="Start over at the end.")
+    start_paused: bool = Field(False, description="Wait for ~/resume.")
+    wait_for_subscribers_s: float = Field(
+        0.0, ge=0, le=300, description="Wait at most this long for subscribers first."
+    )
+    subscribers: int = Field(1, ge=1, le=100, description="So many of each image topic are waited for.")
+    set_name: str = Field("", description="Told on ground_truth/set, latched, for the evaluator; empty tells nothing.")
 
 
 class Replay(Node):

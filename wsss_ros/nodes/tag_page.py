@@ -15,10 +15,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from wsss_ros.config import NodeConfig
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.node import MAP, SENSOR, Node, run
+from wsss_ros.nodes.node import MAP, SENSOR, Node, NodeConfig, run
 from wsss_ros.tag_page.live_view import LiveView
 from wsss_ros.tag_page.server import PageServer, Robot
 from wsss_ros.types import BadInput

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from wsss_ros.config import AccumulatorConfig
 from wsss_ros.geometry import unproject
-from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.settings import StoreConfig
 from wsss_ros.scenes.scannet_write import SceneWriter
@@ -113,7 +112,7 @@ class OpenScene:
         self.writer, self.lock = writer, threading.RLock()
         self.began_ns = self.ended_ns = 0
         self._voxels = VoxelMap(
-            AccumulatorConfig(
+            VoxelMapConfig(
                 voxel_size_m=config.voxel_size_m,
                 max_points=config.max_points,
                 max_depth_m=config.max_depth_m,

@@ -1,0 +1,69 @@
+"""What both segmenter nodes share: their parameters, and a network whose weights change while it runs."""
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.nodes import conversions
+from wsss_ros.nodes.hand_over import HandOver
+from wsss_ros.nodes.label_info import publish_label_info
+from wsss_ros.nodes.node import Node, NodeConfig
+
+
+class SegmenterConfig(NodeConfig):
+    weights: str = Field("", description="Checkpoint file; empty for the weights that ship with the package.")
+    label_space: str = Field(
+        "config/labels/scannet20.yaml",
+        description="Label file the weights must agree with; empty takes whatever the weights know.",
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the network.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the network; 0 leaves the choice to torch.")
+
+
+class SegmenterNode(Node):
+    """Loads a network at configure. Weights announced on ``weights/KIND`` replace it between two messages."""
+
+    model = SegmenterConfig
+    kind: str  # image or cloud
+    networks: HandOver | None = None
+
+    # --- what a segmenter defines ---
+
+    def load(self, weights: str, labels: LabelSpace | None) -> Any:
+        """A segmenter of the core with these weights. With ``labels``, weights of another label space are refused."""
+        raise NotImplementedError
+
+    def dry_run(self, segmenter: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and confidence of a plain input."""
+        raise NotImplementedError
+
+    def warm_up(self, segmenter: Any) -> None:
+        """The first forward pass is slow: it is made at configure."""
+        self.dry_run(segmenter)
+
+    # --- lifecycle ---
+
+    def configure(self) -> None:
+        config = self.config
+        first = self.load(config.weights, labels_named(config.label_space) if config.label_space else None)
+        self.space = first.labels
+        conversions.warm_up(self.space)
+        self.warm_up(first)
+        self.label_info = publish_label_info(self, self.space)
+        self.networks = HandOver(self, f"weights/{self.kind}", first, config.weights, self.load, self.dry_run)
+
+    def deactivate(self) -> None:
+        if self.networks is not None:
+            self.networks.stop()
+
+    def release(self) -> None:
+        if self.networks is not None:
+            self.networks.release()
+        self.networks = self.label_info = None
+
+    def summary(self) -> str:
+        segmenter = self.networks.current.segmenter
+        return f"weights {segmenter.version} of {segmenter.labels.name} on {segmenter.device}"
