@@ -313,7 +313,7 @@ def test_the_command_writes_for_the_benchmark(scene, tmp_path):
     [
         (["{tmp}/none"], "none"),
         (["{tmp}/empty"], "nor is it a folder of scenes"),
-        (["{scene}", "--color", "/a"], "is no bag; --color and --cloud"),
+        (["{scene}", "--color", "/a"], "is not a bag; --color and --cloud"),
         (["{scene}", "--benchmark", "--frames", "2"], "--benchmark takes neither"),
         (["{scene}/scene0.txt"], "no rosbag2"),
         (["{tmp}/empty", "--benchmark"], "names no scan"),

@@ -315,9 +315,10 @@ def test_a_list_chooses_scenes(folder, tmp_path):
     [
         (["{empty}"], "nor is it a folder of scenes"),
         (["{folder}/scene2", "--only", "3d"], "no clouds of 1 scenes can be scored"),
-        (["{folder}", "--predictions", "{empty}/none"], "no such folder; wanted predictions"),
+        (["{folder}", "--predictions", "{empty}/none"], "no such folder; expected predictions"),
         (["{folder}", "--predictions", "{empty}"], "label-filt/0.png: no such prediction"),
         (["{folder}", "--image", "{folder}/scene0/scene0.txt"], "scene0.txt"),
+        (["{folder}", "--image-weights", "{folder}/scene0/scene0.txt"], "scene0.txt"),
         (["{folder}", "--labels", "{fruit}"], "share no class"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``wsss evaluate``: networks or their written predictions against the truth of labelled scenes."""
+"""``wsss evaluate``: score networks, or predictions in files, against the truth of labelled scenes."""
 
 import json
 import shlex
@@ -11,9 +11,13 @@ import typer
 
 def evaluate(
     scenes: Annotated[list[Path], typer.Argument(help="Scene folders, or folders of them, in any supported layout.")],
-    image: Annotated[str, typer.Option(help="Checkpoint of the image network; empty for the one that ships.")] = "",
-    point: Annotated[str, typer.Option(help="Checkpoint of the cloud network; empty for the one that ships.")] = "",
-    only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score images or clouds alone.")] = None,
+    image_weights: Annotated[
+        str, typer.Option("--image-weights", "--image", help="Checkpoint of the image network; empty: the shipped one.")
+    ] = "",
+    cloud_weights: Annotated[
+        str, typer.Option("--cloud-weights", "--point", help="Checkpoint of the cloud network; empty: the shipped one.")
+    ] = "",
+    only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score only images (2d) or only clouds (3d).")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score what 'wsss segment' wrote into this folder, instead of networks.")
     ] = None,
@@ -45,7 +49,8 @@ def evaluate(
     report |= {"truth": space.name, "not_opened": dict(left_out)}
     results = {}
     for domain in domains:
-        source, predicted, described = _source(domain, image, point, predictions, space, device)
+        weights = {"2d": image_weights, "3d": cloud_weights}[domain]
+        source, predicted, described = _source(domain, weights, predictions, space, device)
         comparison = offline.Comparison.between(space, predicted, among)
         if predictions is None:
             source.present = comparison.present
@@ -64,25 +69,25 @@ def _space(labels: str, scenes: list[Path]):
     return s3dis() if any(rooms) else scannet20()
 
 
-def _source(domain: str, image: str, point: str, predictions: Path | None, space, device: str):
-    """(what predicts, its label space, its description for the report)"""
+def _source(domain: str, weights: str, predictions: Path | None, space, device: str):
+    """What predicts, its label space, and its description for the report."""
     from wsss_ros.evaluation import offline
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.types import BadInput
 
     if predictions is not None:
         if not predictions.is_dir():
-            raise BadInput(f"{predictions}: no such folder; wanted predictions as 'wsss segment' writes them")
+            raise BadInput(f"{predictions}: no such folder; expected predictions as 'wsss segment' writes them")
         written = offline.written_space(predictions) or space
         return offline.Files(predictions, written), written, {"folder": str(predictions), "labels": written.name}
     if domain == "2d":
-        segmenter = ImageSegmenter(image, device)
+        segmenter = ImageSegmenter(weights, device)
         source = offline.Networks(images=segmenter)
     else:
-        segmenter = CloudSegmenter(point, device)
+        segmenter = CloudSegmenter(weights, device)
         source = offline.Networks(clouds=segmenter)
-    given = {"2d": image, "3d": point}[domain] or "shipped"
-    return source, segmenter.labels, {"weights": given, "version": segmenter.version, "labels": segmenter.labels.name}
+    described = {"weights": weights or "shipped", "version": segmenter.version, "labels": segmenter.labels.name}
+    return source, segmenter.labels, described
 
 
 def _run(console, domain: str, source, opened: list, comparison, frames: int, alone: bool):
@@ -132,14 +137,10 @@ def _finish(console, results: dict, report: dict, left_out: list, out: Path) -> 
 
 
 def _print(console, scored: dict, report: dict) -> None:
-    from rich.table import Table
+    from wsss_ros.cli.tables import iou_table, percent
 
-    table = Table("class", *(f"{domain.upper()} IoU %" for domain in scored))
-    names = dict.fromkeys(name for domain in scored for name in report[domain]["iou"])
-    for name in names:
-        table.add_row(name, *(_percent(report[domain]["iou"].get(name)) for domain in scored))
-    table.add_row("mean", *(_percent(report[domain]["miou"]) for domain in scored), style="bold")
-    table.add_row("accuracy", *(_percent(report[domain]["accuracy"]) for domain in scored))
+    table = iou_table({f"{domain.upper()} IoU %": report[domain] for domain in scored})
+    table.add_row("accuracy", *(percent(report[domain]["accuracy"]) for domain in scored))
     table.add_row("scored", *(f"{report[domain]['count']:,}" for domain in scored))
     console.print(table)
     for domain, result in scored.items():
@@ -159,10 +160,6 @@ def _name_left_out(console, scored: dict, left_out: list[tuple[str, str]]) -> No
             console.print(f"[yellow]{part}: {_scenes(len(entries))} left out")
         for name, reason in entries:
             console.print(f"  {name}: {reason}", markup=False)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
 
 
 def _scenes(count: int) -> str:

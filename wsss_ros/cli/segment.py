@@ -8,26 +8,30 @@ import typer
 
 def segment(
     source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, or a bag.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
-    image: Annotated[str, typer.Option(help="Checkpoint of the image network; empty for the one that ships.")] = "",
-    point: Annotated[str, typer.Option(help="Checkpoint of the cloud network; empty for the one that ships.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder to write, which must not exist yet.")],
+    image_weights: Annotated[
+        str, typer.Option("--image-weights", "--image", help="Checkpoint of the image network; empty: the shipped one.")
+    ] = "",
+    cloud_weights: Annotated[
+        str, typer.Option("--cloud-weights", "--point", help="Checkpoint of the cloud network; empty: the shipped one.")
+    ] = "",
     only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Segment images or clouds alone.")] = None,
     listed: Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")] = None,
     frames: Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")] = 0,
     pseudo_labels: Annotated[
-        bool, typer.Option("--pseudo-labels", help="Labels to train on: only classes that are tagged can win.")
+        bool, typer.Option("--pseudo-labels", help="Labels to train on: only tagged classes can win.")
     ] = False,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pseudo-labels with less confidence are written as unlabelled.")
     ] = 0.5,
     benchmark: Annotated[
-        bool, typer.Option("--benchmark", help="What the ScanNet benchmark takes: 3d/SCAN.txt, 2d/SCAN_NNNNNN.png.")
+        bool, typer.Option("--benchmark", help="Files of the ScanNet benchmark: 3d/SCAN.txt, 2d/SCAN_NNNNNN.png.")
     ] = False,
     color: Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")] = "",
     cloud: Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Segment a scene, a set of scenes or a bag into PLY and PNG files."""
+    """Write the labels of a scene, a set of scenes or a bag as PLY and PNG files."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -38,8 +42,8 @@ def segment(
     if benchmark and (pseudo_labels or frames):
         raise BadInput("--benchmark takes neither --pseudo-labels nor --frames: every image has to be labelled")
     console = Console(soft_wrap=True)
-    images = None if only == "3d" else ImageSegmenter(image, device)
-    clouds = None if only == "2d" else CloudSegmenter(point, device)
+    images = None if only == "3d" else ImageSegmenter(image_weights, device)
+    clouds = None if only == "2d" else CloudSegmenter(cloud_weights, device)
     segmenter = label_files.Segmenter(images, clouds, threshold if pseudo_labels else None)
     opened, left_out = ([], []) if benchmark else _sources(source, listed, frames, segmenter.labels, color, cloud)
     with Progress(console=console, transient=True) as bar:
@@ -55,20 +59,20 @@ def segment(
             written = label_files.benchmark(_scans(source, listed), out, images, clouds, progress)
         else:
             written = label_files.segment(opened, out, segmenter, progress)
-    _tell(console, written, left_out, out)
+    _print(console, written, left_out, out)
 
 
 def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
-    from wsss_ros.bags import frames as bag_frames
+    from wsss_ros.bags.frames import BagFrames, is_bag
     from wsss_ros.evaluation import offline
     from wsss_ros.label_files import Source
     from wsss_ros.types import BadInput
 
-    if bag_frames.is_bag(path):
-        return [Source.of_bag(bag_frames.BagFrames(path, color, cloud), frames)], []
+    if is_bag(path):
+        return [Source.of_bag(BagFrames(path, color, cloud), frames)], []
     if color or cloud:
-        raise BadInput(f"{path} is no bag; --color and --cloud name topics of a bag")
+        raise BadInput(f"{path} is not a bag; --color and --cloud name topics of a bag")
     scenes, left_out = offline.open_all([path], labels, listed)
     return [Source.of_scene(scene, frames) for scene in scenes], left_out
 
@@ -78,21 +82,21 @@ def _scans(path: Path, listed: Path | None) -> list[Path]:
     from wsss_ros.types import BadInput
 
     if not path.is_dir():
-        raise BadInput(f"{path}: no such folder; wanted a scan of the benchmark or a folder of them")
+        raise BadInput(f"{path}: no such folder; expected a scan of the benchmark or a folder of scans")
     if listed is not None:
         if not listed.is_file():
-            raise BadInput(f"{listed}: no such file; wanted a scan's name a line")
+            raise BadInput(f"{listed}: no such file; expected one scan name a line")
         scans = [path / name for name in listed.read_text().split()]
     elif (path / "color").is_dir() or any(path.glob("*_vh_clean_2.ply")):
         scans = [path]
     else:
         scans = sorted(entry for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
     if not scans:
-        raise BadInput(f"{listed or path}: names no scan; wanted a scan of the benchmark or a folder of them")
+        raise BadInput(f"{listed or path}: names no scan; expected a scan of the benchmark or a folder of scans")
     return scans
 
 
-def _tell(console, written, left_out: list[tuple[str, str]], out: Path) -> None:
+def _print(console, written, left_out: list[tuple[str, str]], out: Path) -> None:
     console.print(f"scenes: {len(written.scenes)}; {written.images} images and {written.points:,} points labelled")
     for cause, count in written.left_out.items():
         console.print(f"[yellow]left out: {count} {cause}")

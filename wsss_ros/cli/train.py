@@ -1,6 +1,7 @@
 """``wsss train``: from a configuration file to trained weights."""
 
 import contextlib
+import logging
 import shlex
 import sys
 import time
@@ -9,19 +10,21 @@ from typing import Annotated
 
 import typer
 
+log = logging.getLogger("wsss_ros")
+
 
 def train(
     config: Annotated[Path, typer.Argument(help="A training configuration, such as config/joint_rooms.yaml.")],
-    output: Annotated[str, typer.Option(help="Folder of the run, instead of the configuration's.")] = "",
-    seed: Annotated[int, typer.Option(help="Seed, instead of the configuration's; -1 keeps that.")] = -1,
+    output: Annotated[str, typer.Option(help="Folder of the run; empty: the configuration's.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed; -1: the configuration's.")] = -1,
     only: Annotated[
-        str, typer.Option(help="image or cloud: only the classify phases of this network, into OUTPUT/image or /cloud.")
+        str, typer.Option(help="image or cloud: only the classify phases of this network, into OUTPUT/image or OUTPUT/cloud.")
     ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that generate missing rooms.")] = 2,
 ) -> None:
-    """Train networks from class tags; scenes that are missing are generated first.
+    """Train networks from class tags. Missing rooms are generated first.
 
-    A run that was interrupted, by Ctrl-C or otherwise, goes on where it stood when the same command is given again.
+    The same command continues an interrupted run where it stopped.
     """
     from rich.console import Console
 
@@ -33,7 +36,7 @@ def train(
 
     settings = configuration.load(TrainConfig, config)
     if only:
-        settings = _alone(settings, only)
+        settings = _only(settings, only)
     settings = settings.model_copy(
         update={"output": output or settings.output, "seed": settings.seed if seed < 0 else seed}
     )
@@ -52,18 +55,21 @@ def train(
         Console(stderr=True, quiet=not first).print(f"wsss: {diverged}", style="red", soft_wrap=True, markup=False)
         raise typer.Exit(int(first)) from diverged
     if any(scores.values()):
-        _print(console, {kind: score for kind, score in scores.items() if score})
+        _print_scores(console, {kind: score for kind, score in scores.items() if score})
     console.print(f"weights, configuration, curves and scores: {settings.output}")
     if settings.export is not None:
         console.print(f"weights that ship: {settings.export.folder}")
 
 
-def _alone(settings, kind: str):
-    """The classify phases of one network, in a folder of its own."""
+def _only(settings, kind: str):
+    """The configuration with the classify phases of one network alone, and a folder of its own."""
     from wsss_ros.types import BadInput
 
+    if kind == "point":
+        log.warning("--only point: this network is now called 'cloud'; the previous name is still read")
+        kind = "cloud"
     if kind not in ("image", "cloud"):
-        raise BadInput(f"--only {kind}: wanted image or point")
+        raise BadInput(f"--only {kind}: expected image or cloud")
     other = "cloud" if kind == "image" else "image"
     phases = tuple(
         phase.model_copy(update={other: None})
@@ -81,7 +87,7 @@ def _progress(console):
 
 @contextlib.contextmanager
 def _bars(console):
-    """A bar for each phase, with the losses and the time left."""
+    """Show a bar for each phase, with the losses and the time left."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
@@ -97,24 +103,24 @@ def _bars(console):
 
 
 class _Lines:
-    """A plain line about every ``seconds``, for logs."""
+    """A line of text about every ``seconds``, for logs."""
 
     def __init__(self, console, seconds: float = 15.0):
         self.console, self.seconds = console, seconds
-        self.phase, self.began_at, self.first, self.told_at = "", 0.0, 0, 0.0
+        self.phase, self.started_at, self.first, self.printed_at = "", 0.0, 0, 0.0
 
     def __call__(self, done) -> None:
         now = time.monotonic()
         if done.phase != self.phase:
-            self.phase, self.began_at, self.first = done.phase, now, done.step
-        elif done.step < done.steps and now - self.told_at < self.seconds:
+            self.phase, self.started_at, self.first = done.phase, now, done.step
+        elif done.step < done.steps and now - self.printed_at < self.seconds:
             return
-        self.told_at = now
+        self.printed_at = now
         epoch = f", epoch {done.epoch} of {done.epochs}" if done.epochs else ""
-        rate = (done.step - self.first) / (now - self.began_at) if now > self.began_at else 0.0
+        rate = (done.step - self.first) / (now - self.started_at) if now > self.started_at else 0.0
         left = f", {_clock((done.steps - done.step) / rate)} left" if rate else ""
-        told = f"{done.phase}: step {done.step} of {done.steps}{epoch}{left} {_terms(done)}".rstrip()
-        self.console.print(told, soft_wrap=True, highlight=False)
+        line = f"{done.phase}: step {done.step} of {done.steps}{epoch}{left} {_terms(done)}".rstrip()
+        self.console.print(line, soft_wrap=True, highlight=False)
 
 
 def _clock(seconds: float) -> str:
@@ -127,16 +133,7 @@ def _terms(done) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in done.terms.items())
 
 
-def _print(console, scores: dict) -> None:
-    from rich.table import Table
+def _print_scores(console, scores: dict) -> None:
+    from wsss_ros.cli.tables import iou_table
 
-    table = Table("class", *(f"{kind} IoU %" for kind in scores))
-    names = next(iter(scores.values()))["iou"]
-    for name in names:
-        table.add_row(name, *(_number(score["iou"][name]) for score in scores.values()))
-    table.add_row("mean", *(_number(score["miou"]) for score in scores.values()), style="bold")
-    console.print(table)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+    console.print(iou_table({f"{kind} IoU %": score for kind, score in scores.items()}))
