@@ -137,14 +137,14 @@ def broken_frame(changes: dict) -> Frame:
     return frame
 
 
-def test_a_full_map_says_so_once_and_goes_on_refining(caplog):
+def test_a_full_map_reports_it_once_and_keeps_refining(caplog):
     grid = VoxelMap(VoxelMapConfig(voxel_size_m=0.005, max_points=1_000, min_hits=1))
     camera = Camera(60.0, 60.0, 31.5, 23.5, 64, 48)
     with caplog.at_level(logging.WARNING, "wsss_ros"):
         assert grid.add(flat_frame(color=100, camera=camera)) == 1_000
         assert grid.add(flat_frame(color=200, camera=camera)) == 0
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ["the map is full at 1000 points; new surfaces are left out"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["the map is full at 1000 points; new surfaces are ignored"]
     assert grid.full
     assert set(grid.cloud().rgb.ravel().tolist()) == {150}
     assert grid.refused["pixels_map_full"] == 2 * (64 * 48 - 1_000)

@@ -29,13 +29,16 @@ class VoxelMapConfig(Config):
 
 
 class VoxelMap:
-    """Fuses frames into voxels, each with the mean position and mean colour of the pixels that fell into it.
+    """Fuses frames into voxels. Each voxel has the mean position and mean colour of the pixels that are in it.
 
-    The first ``max_points`` voxels are kept; when ``full`` the map takes no new ones and goes on refining
-    those it has. That is at most about 120 bytes for each of ``max_points``. Not for concurrent use.
+    A map with ``max_points`` voxels is ``full``: it takes no new voxels and keeps refining those it has. It needs at
+    most about 120 bytes for each of ``max_points``. Not for use from several threads.
 
-    ``frames`` counts the fused frames; ``refused`` counts ``frames_without_depth`` (no pixel within the depth
-    range), ``pixels_map_full`` and ``pixels_out_of_range`` (beyond 2^20 voxels from the origin).
+    Attributes:
+        frames: number of fused frames.
+        stamp_ns: stamp of the last of them.
+        refused: counts of ``frames_without_depth`` (no pixel within the depth range), ``pixels_map_full`` and
+            ``pixels_out_of_range`` (beyond 2^20 voxels from the origin).
     """
 
     def __init__(self, config: VoxelMapConfig | None = None) -> None:
@@ -44,34 +47,42 @@ class VoxelMap:
         self._warm_up()
 
     def clear(self) -> None:
-        """Forget everything, the counts too, and give the memory back."""
+        """Remove all voxels, reset the counts and free the memory."""
         self.frames = 0
         self.stamp_ns = 0
         self.refused: Counter[str] = Counter()
         self._count = 0
         self._keys, self._voxels = _table(_FIRST_TABLE)
-        # x y z r g b summed, and hits; pages that are never written take no memory
+        # Sums of x y z r g b, and hits. Memory pages that are never written take no memory.
         self._sums = np.zeros((self.config.max_points, 7))
 
     def __len__(self) -> int:
-        """Voxels in the map, whatever their hits."""
+        """Number of voxels in the map, those below ``min_hits`` included."""
         return self._count
 
     @property
     def full(self) -> bool:
+        """Whether the map has ``max_points`` voxels and takes no new ones."""
         return self._count >= self.config.max_points
 
     def add(self, frame: Frame) -> int:
-        """Fuse one frame; returns how many new voxels it opened.
+        """Fuse one frame.
 
-        Raises BadInput, and leaves the map as it was, when the frame lacks depth, camera or pose, when
-        their sizes differ or when the pose is not a rigid motion.
+        Args:
+            frame: with depth, camera and pose.
+
+        Returns:
+            The number of new voxels.
+
+        Raises:
+            BadInput: depth, camera or pose is missing, their sizes differ, or the pose is not a rigid motion. The map
+                is then unchanged.
         """
         check_posed_depth(frame)
         if frame.rgb.shape[:2] != frame.depth_m.shape:
             raise BadInput(
                 f"frame '{frame.name}': colour of {frame.rgb.shape[1]}x{frame.rgb.shape[0]} and depth of "
-                f"{frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}; wanted depth registered to the colour image"
+                f"{frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}; expected depth registered to the colour image"
             )
         before, was_full = self._count, self.full
         used = self._fuse(frame)
@@ -81,11 +92,11 @@ class VoxelMap:
         self.frames += 1
         self.stamp_ns = frame.stamp_ns
         if self.full and not was_full:
-            _log.warning("the map is full at %d points; new surfaces are left out", self._count)
+            _log.warning("the map is full at %d points; new surfaces are ignored", self._count)
         return self._count - before
 
     def cloud(self) -> Cloud:
-        """The voxels with at least ``min_hits`` hits, in the order they were opened, stamped like the last frame."""
+        """One point for each voxel with ``min_hits`` or more, oldest voxel first; stamped like the last frame."""
         sums = self._sums[: self._count]
         sums = sums[sums[:, 6] >= self.config.min_hits]
         mean = sums[:, :6] / sums[:, 6:]
@@ -93,7 +104,7 @@ class VoxelMap:
         return Cloud(xyz=mean[:, :3].astype(np.float32), rgb=rgb, stamp_ns=self.stamp_ns)
 
     def _fuse(self, frame: Frame) -> int:
-        """Run the kernel over all pixels, enlarging the table when it asks; returns how many pixels had depth."""
+        """Run the kernel over all pixels and enlarge the table as needed; returns how many pixels had depth."""
         config, camera = self.config, frame.camera
         intrinsics = (float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy))
         limits = (config.voxel_size_m, config.min_depth_m, config.max_depth_m)
@@ -117,7 +128,7 @@ class VoxelMap:
         _rehash(keys, voxels, self._keys, self._voxels)
 
     def _warm_up(self) -> None:
-        """Compile the kernels now (seconds the first time, milliseconds from numba's cache), not at the first frame."""
+        """Compile the kernels now, not at the first frame: seconds the first time, then milliseconds from the cache."""
         camera, depth_m = Camera(1.0, 1.0, 0.0, 0.0, 1, 1), np.zeros((1, 1), np.float32)
         self._fuse(Frame(np.zeros((1, 1, 3), np.uint8), camera, depth_m, np.eye(4)))
         _rehash(*_table(1), *_table(1))
@@ -129,7 +140,7 @@ def _table(slots: int) -> tuple[np.ndarray, np.ndarray]:
 
 @compiled
 def _fuse_rows(depth, rgb, intrinsics, pose, limits, keys, voxels, sums, count, row):
-    """Fuse from ``row`` on; stops early at a row that might fill more than half of the table."""
+    """Fuse the rows from ``row`` on, up to the first row that might fill more than half of the hash table."""
     fx, fy, cx, cy = intrinsics
     size, near, far = limits
     height, width = depth.shape
