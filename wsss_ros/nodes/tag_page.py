@@ -18,8 +18,9 @@ from std_srvs.srv import SetBool, Trigger
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.node import MAP, SENSOR, Node, NodeConfig, run
+from wsss_ros.tag_page.handler import Page, Robot
 from wsss_ros.tag_page.live_view import LiveView
-from wsss_ros.tag_page.server import PageServer, Robot
+from wsss_ros.tag_page.server import PageServer
 from wsss_ros.types import BadInput
 
 TOPICS = {"overlay": "semantic_overlay/image_raw", "color": "color/image_raw"}
@@ -54,14 +55,14 @@ class TagPageNode(Node):
     def activate(self) -> None:
         self.view, self._subscribed = LiveView(), {}
         self._learner: tuple[dict, float] | None = None
-        robot = Robot(self.page_status, self.send_tags, self.command)
-        self.server = PageServer(self.config.host, self.config.port, self.labels, self.view, robot)
+        page = Page(self.labels, self.view, Robot(self.page_status, self.send_tags, self.command))
+        self.server = PageServer(self.config.host, self.config.port, page)
         self._closables += [self._unsubscribe_all, self.server.close]
         self._status = self.listen(String, f"{LEARNER}/status", self.on_learner, MAP, "learning", self._missed)
         self.every(WATCH_S, self._subscribe_to_what_is_looked_at)
         self.server.start()
-        if self.server.is_open:
-            text = f"whoever reaches {self.server.url} may look and tag; host: 127.0.0.1 keeps it on this machine"
+        if self.server.address.is_open:
+            text = f"whoever reaches {self.server.address.url} may look and tag; host: 127.0.0.1 keeps it on this machine"
             self.get_logger().warning(text)
 
     def release(self) -> None:
@@ -69,10 +70,10 @@ class TagPageNode(Node):
             self.destroy_client(self._asking.popitem()[1])
 
     def summary(self) -> str:
-        return self.server.url
+        return self.server.address.url
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
-        return [], {"url": self.server.url, "looked at": ", ".join(sorted(self._subscribed))} if self.active else {}
+        return [], {"url": self.server.address.url, "looked at": ", ".join(sorted(self._subscribed))} if self.active else {}
 
     # --- what comes in ---
 
@@ -94,10 +95,10 @@ class TagPageNode(Node):
         return self._learner is not None
 
     def _subscribe_to_what_is_looked_at(self) -> None:
-        wanted = self.view.wanted()
-        for source in set(self._subscribed) - wanted:
+        needed = self.view.needed()
+        for source in set(self._subscribed) - needed:
             self.destroy_subscription(self._subscribed.pop(source))
-        for source in wanted - set(self._subscribed):
+        for source in needed - set(self._subscribed):
             self._subscribed[source] = self._subscribe_image(source)
 
     def _subscribe_image(self, source: str) -> Any:
