@@ -278,12 +278,8 @@ def _overlay(rgb: np.ndarray, labels: np.ndarray, space: LabelSpace) -> UInt8[np
 
 
 def _sheet_row(rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, space: LabelSpace) -> list[np.ndarray]:
-    return [_narrow(picture) for picture in (rgb, space.colorize(labels), pictures.heat(confidence))]
-
-
-def _narrow(picture: np.ndarray) -> np.ndarray:
-    height = max(1, round(picture.shape[0] * _SHEET_WIDTH / picture.shape[1]))
-    return np.asarray(Image.fromarray(picture).resize((_SHEET_WIDTH, height), Image.Resampling.NEAREST))
+    shown = (rgb, space.colorize(labels), pictures.heat(confidence))
+    return [pictures.scaled(picture, _SHEET_WIDTH) for picture in shown]
 
 
 def _save_sheet(path: Path, titles: list[str], rows: list, space: LabelSpace, present: Iterable[str]) -> None:

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 SETTLE_S = 6.0  # after the replay: the last accumulated cloud is still to be published and segmented
-SHEET_ROWS = 6
 
 
 def demo(
@@ -27,7 +26,9 @@ def demo(
     """Run the whole chain on one scene: bag, nodes as separate processes, replay, scores and pictures."""
     from rich.console import Console
 
-    from wsss_ros.evaluation import played as scoring
+    from wsss_ros.evaluation import played_pictures
+    from wsss_ros.evaluation.played import read_played, read_published
+    from wsss_ros.evaluation.played import report as scores_of
     from wsss_ros.labels import scannet20
 
     console, labels, began = Console(), scannet20(), time.monotonic()
@@ -38,12 +39,12 @@ def demo(
     bag, rate = _write_bag(scene, out / "scene.mcap", labels, frames, hz, console)
     recording = _run_nodes(bag, out, rate, device, image_weights, cloud_weights)
     console.print("scoring what was published")
-    played, published = scoring.read_played(bag), scoring.read_published(recording)
+    played, published = read_played(bag), read_published(recording)
     report = {"scene": scene.name, "seconds": round(time.monotonic() - began, 1), "replay_rate": rate}
-    report |= scoring.report(played, published, labels)
+    report |= scores_of(played, published, labels)
     report["weights"] = {"image": _origin(image_weights, "image"), "cloud": _origin(cloud_weights, "cloud")}
     (out / "report.json").write_text(json.dumps(report, indent=1))
-    pictures = _draw(played, published, labels, out)
+    pictures = played_pictures.write(played, published, labels, out)
     _print(console, report, pictures, out)
     if not report["images_answered"] or not report["cloud_points"]:
         console.print("[red]the nodes did not answer; their output above and report.json say why")
@@ -111,98 +112,17 @@ def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: st
     return recording
 
 
-def _draw(played, published, labels, out: Path) -> list[Path]:
-    from wsss_ros.evaluation import pictures
-    from wsss_ros.scenes import ply
-
-    drawn = []
-    stamps = sorted(stamp for stamp in published.labels if stamp in played.images and stamp in published.confidence)
-    if stamps:
-        drawn.append(pictures.save(_sheet(stamps, played, published, labels), out / "frames.png"))
-    if published.cloud is not None and len(published.cloud.xyz):
-        drawn.append(pictures.save(_clouds(played, published, labels), out / "cloud.png"))
-        ply.write(out / "cloud.ply", _vertices(published.cloud, labels))
-        drawn.append(out / "cloud.ply")
-    return drawn
-
-
-def _sheet(stamps: list[int], played, published, labels):
-    """RGB, prediction, truth (where there is any) and confidence of frames spread over the stream."""
-    import numpy as np
-
-    from wsss_ros.evaluation import pictures
-
-    truth_known = bool(played.truth)
-    chosen = [stamps[round(i)] for i in np.linspace(0, len(stamps) - 1, min(SHEET_ROWS, len(stamps)))]
-    rows, seen = [], set()
-    for stamp in chosen:
-        rgb, predicted = played.images[stamp], published.labels[stamp]
-        row = [rgb, pictures.blend(rgb, labels.colorize(predicted), 0.65)]
-        if truth_known:
-            row.append(labels.colorize(played.truth[stamp]))
-            seen |= set(labels.present(played.truth[stamp]))
-        row.append(pictures.heat(published.confidence[stamp]))
-        seen |= set(labels.present(predicted))
-        rows.append([shrunk(picture, 320) for picture in row])
-    truth = ["truth"] if truth_known else []
-    titles = ["RGB", "prediction (from the image alone)", *truth, "confidence, 0 black to 1 white"]
-    width = len(titles) * 326
-    return pictures.sheet(titles, rows, pictures.legend(labels, sorted(seen), width))
-
-
-def _clouds(played, published, labels):
-    """The published cloud in its colours and in its classes, beside the truth where there is any."""
-    from wsss_ros.evaluation import pictures
-
-    cloud, source, truth = published.cloud, published.input_cloud, played.cloud_truth
-    like = (truth or cloud).xyz
-    views = [(cloud.xyz, labels.colorize(cloud.labels), "prediction (from the points alone)")]
-    if source is not None:
-        views.insert(0, (source.xyz, source.rgb, "accumulated cloud"))
-    seen = set(labels.present(cloud.labels))
-    if truth is not None:
-        views.append((truth.xyz, labels.colorize(truth.labels), "truth"))
-        seen |= set(labels.present(truth.labels))
-    row = [pictures.render_cloud(xyz, rgb, like) for xyz, rgb, _ in views]
-    width = len(row) * 646
-    return pictures.sheet([title for *_, title in views], [row], pictures.legend(labels, sorted(seen), width))
-
-
-def shrunk(picture, width: int):
-    import numpy as np
-    from PIL import Image
-
-    height = round(picture.shape[0] * width / picture.shape[1])
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
-
-
-def _vertices(cloud, labels):
-    """The cloud with its colours, its class and its class colours, as PLY vertices."""
-    import numpy as np
-
-    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("label", "u1")]
-    rows = np.zeros(len(cloud.xyz), fields)
-    for index, axis in enumerate("xyz"):
-        rows[axis] = cloud.xyz[:, index]
-    for index, channel in enumerate(("red", "green", "blue")):
-        rows[channel] = labels.colorize(cloud.labels)[:, index]
-    rows["label"] = cloud.labels
-    return rows
-
-
 def _print(console, report: dict, pictures: list[Path], out: Path) -> None:
     from rich.table import Table
+
+    from wsss_ros.cli.tables import iou_table
 
     scores = {"2D IoU %": report["score_2d"], "3D IoU %": report["score_3d"]}
     scores = {title: score for title, score in scores.items() if score}
     if scores:
-        table = Table("class", *scores)
-        for name in next(iter(scores.values()))["iou"]:
-            values = [score["iou"][name] for score in scores.values()]
-            if any(value is not None for value in values):
-                table.add_row(name, *map(_percent, values))
-        table.add_row("mean", *(_percent(score["miou"]) for score in scores.values()), style="bold")
-        console.print(table)
+        names = next(iter(scores.values()))["iou"]
+        known = [name for name in names if any(score["iou"][name] is not None for score in scores.values())]
+        console.print(iou_table(scores, known))
     else:
         console.print("this scene has no ground truth: nothing to score, look at the pictures")
     speed = Table("node", "median ms", "p95 ms", "answers", title="latency, message in to message out")
@@ -226,14 +146,12 @@ def _print_origins(console, weights: dict[str, dict]) -> None:
     """Val mIoU after phase one, each network alone, and after the joint phase."""
     from rich.table import Table
 
+    from wsss_ros.cli.tables import percent
+
     if not any(origin["val_miou_before"] for origin in weights.values()):
         return
     table = Table("network", "phase one, alone", "joint 2D-3D", title="mIoU % of these weights on the val rooms")
     for kind, origin in weights.items():
         before = list(origin["val_miou_before"].values())
-        table.add_row(kind, _percent(before[0] if before else None), _percent(origin["val_miou"]))
+        table.add_row(kind, percent(before[0] if before else None), percent(origin["val_miou"]))
     console.print(table)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"

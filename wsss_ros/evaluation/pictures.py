@@ -24,6 +24,12 @@ def blend(
     return (rgb * (1 - alpha) + color * alpha).astype(np.uint8)
 
 
+def scaled(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the picture in this width and its own proportions, without new colours."""
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
+
+
 def sheet(
     titles: Sequence[str], rows: Sequence[Sequence[UInt8[np.ndarray, "H W 3"]]], legend: Image.Image | None = None
 ) -> Image.Image:
