@@ -10,17 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
-from numba.core.caching import CacheImpl
 from reference import neighbors as reference
 from support.paths import ROOT
 
-from wsss_ros.geometry import neighbors
+from wsss_ros.geometry import neighbor_torch, neighbors
 from wsss_ros.types import BadInput
 
-SAMPLERS = [neighbors.farthest_point_sample, neighbors._torch_farthest_point_sample]
-BALLS = [neighbors.ball_query, neighbors._torch_ball_query]
-NEAREST = [neighbors.knn, neighbors._torch_knn]
+SAMPLERS = [neighbors.farthest_point_sample, neighbor_torch.farthest_point_sample]
+BALLS = [neighbors.ball_query, neighbor_torch.ball_query]
+NEAREST = [neighbors.knn, neighbor_torch.knn]
 both = pytest.mark.parametrize("path", [0, 1], ids=["numba", "torch"])
 
 
@@ -96,9 +94,9 @@ def test_a_room_in_the_sizes_of_the_network(path):
 def test_torch_path_in_many_slices(monkeypatch):
     """Slices of one query each give what one slice gives, and an empty set of queries gives empty answers."""
     xyz = torch.from_numpy(room(50))
-    whole = neighbors._torch_ball_query(xyz, xyz, 1.0, 8), *neighbors._torch_knn(xyz, xyz, 4)
-    monkeypatch.setattr(neighbors, "SLICE", 60)
-    sliced = neighbors._torch_ball_query(xyz, xyz, 1.0, 8), *neighbors._torch_knn(xyz, xyz, 4)
+    whole = neighbor_torch.ball_query(xyz, xyz, 1.0, 8), *neighbor_torch.knn(xyz, xyz, 4)
+    monkeypatch.setattr(neighbor_torch, "SLICE", 60)
+    sliced = neighbor_torch.ball_query(xyz, xyz, 1.0, 8), *neighbor_torch.knn(xyz, xyz, 4)
     for a, b in zip(whole, sliced, strict=True):
         assert torch.equal(a, b)
 
@@ -200,14 +198,6 @@ def test_many_callers_at_once(monkeypatch):
             assert torch.equal(index, expected)
 
 
-def test_kernels_without_a_folder_for_their_cache(monkeypatch):
-    """A read-only installation and no home must not keep the package from being imported."""
-    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    with pytest.raises(RuntimeError, match="cannot cache"):
-        njit(cache=True)(lambda x: x + 1)
-    assert neighbors._kernel(lambda x: x + 1)(1) == 2
-
-
 def test_use_after_fork():
     """Data-loading workers are forked from a process that has used its threads: they need threads of their own."""
     program = """
@@ -222,5 +212,4 @@ if not child:
     os._exit(0 if torch.equal(neighbors.knn(xyz, xyz, 3)[0], expected) else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    root = ROOT
-    subprocess.run([sys.executable, "-c", program, str(root)], check=True, timeout=60, env=dict(os.environ))
+    subprocess.run([sys.executable, "-c", program, str(ROOT)], check=True, timeout=60, env=dict(os.environ))

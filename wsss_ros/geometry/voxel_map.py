@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from typing import no_type_check
 
 import numpy as np
 from pydantic import Field
@@ -139,6 +140,7 @@ def _table(slots: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
+@no_type_check
 def _fuse_rows(depth, rgb, intrinsics, pose, limits, keys, voxels, sums, count, row):
     """Fuse the rows from ``row`` on, up to the first row that might fill more than half of the hash table."""
     fx, fy, cx, cy = intrinsics
@@ -185,6 +187,7 @@ def _fuse_rows(depth, rgb, intrinsics, pose, limits, keys, voxels, sums, count, 
 
 
 @compiled
+@no_type_check
 def _rehash(keys, voxels, new_keys, new_voxels):
     for slot in range(len(keys)):
         if keys[slot] >= 0:

@@ -1,5 +1,7 @@
 """Voxels: cubes of one size with a corner at the origin. A hash table finds the voxel of a point."""
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Float, Int64
 
@@ -43,6 +45,7 @@ def table_size(entries: int) -> int:
 
 
 @compiled
+@no_type_check
 def voxel_key(x, y, z, size):
     """The voxel's coordinates packed into one int64 >= 0, or -1 where they are out of range."""
     i, j, k = np.floor(x / size), np.floor(y / size), np.floor(z / size)
@@ -52,6 +55,7 @@ def voxel_key(x, y, z, size):
 
 
 @compiled
+@no_type_check
 def find_slot(keys, key):
     """The slot of ``key``, or the empty slot (-1) for it: linear probing; ``len(keys)`` is a power of two."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing; the high bits are the good ones
@@ -63,6 +67,7 @@ def find_slot(keys, key):
 
 
 @compiled
+@no_type_check
 def _assign_voxels(xyz, size, keys, values, first, voxel):
     count = 0
     for n in range(len(xyz)):
