@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wsss_ros.rooms.layout import Placed, Room
+from wsss_ros.rooms.layout.room import Placed, Room
 from wsss_ros.types import Camera
 
 

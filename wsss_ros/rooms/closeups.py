@@ -13,10 +13,14 @@ from jaxtyping import Float64, UInt8
 
 from wsss_ros.files import replace
 from wsss_ros.labels import LabelSpace, scannet20
-from wsss_ros.rooms.layout import Room, plan
+from wsss_ros.rooms.kit import Kit
+from wsss_ros.rooms.layout.plan import plan
+from wsss_ros.rooms.layout.room import Room
 from wsss_ros.rooms.missing import generate_missing
-from wsss_ros.rooms.render import Light, Sensor, World, exposure_gain, shade
-from wsss_ros.rooms.style import Kit, style_named
+from wsss_ros.rooms.render.light import Light, shade
+from wsss_ros.rooms.render.sensor import Sensor, exposure_gain
+from wsss_ros.rooms.render.surfaces import World
+from wsss_ros.rooms.styles import style_named
 from wsss_ros.rooms.walk import pose
 from wsss_ros.types import BadInput, Camera
 

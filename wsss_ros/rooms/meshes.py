@@ -9,11 +9,14 @@ from jaxtyping import Float64, Int64
 
 @dataclass(frozen=True)
 class Mesh:
+    """Vertices in metres, and triangles as indices of them."""
+
     vertices: Float64[np.ndarray, "N 3"]
     triangles: Int64[np.ndarray, "M 3"]
 
 
 def turn(yaw: float) -> Float64[np.ndarray, "3 3"]:
+    """The rotation by ``yaw`` about z."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
@@ -52,6 +55,7 @@ def loft(rings: Iterable[tuple], power: float = 2.0, sides: int = 14) -> Mesh:
 
 
 def cylinder(x: float, y: float, z: float, radius: float, h: float, top: float | None = None) -> Mesh:
+    """An upright cylinder, its bottom's middle at (x, y, z); a cone with another radius at its ``top``."""
     return loft([(x, y, z, radius, radius), (x, y, z + h, top or radius, top or radius)])
 
 

@@ -6,7 +6,8 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from wsss_ros.rooms.layout import Room, free_floor
+from wsss_ros.rooms.layout.plan import free_floor
+from wsss_ros.rooms.layout.room import Room
 
 NEAR, FAR = 0.7, 2.6  # metres between the camera and what it looks at
 LOOK_DOWN, LOOK_UP = np.radians(58), np.radians(14)
@@ -55,7 +56,7 @@ def _wander(frames: int, smooth: float, deviation: float, rng: np.random.Generat
 
 def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
     """Points to look at: every piece in turn, some points of walls and floor between."""
-    pieces = [p for p in room.placed if p.piece.kind not in ("wall", "floor", "") and 0.05 < p.piece.size[2]]
+    pieces = [p for p in room.placed if p.piece.kind not in ("wall", "floor", "") and p.piece.size[2] > 0.05]
     order = rng.permutation(len(pieces))
     points = []
     for k in range(count):

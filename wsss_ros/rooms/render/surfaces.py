@@ -1,0 +1,168 @@
+"""The surfaces of a room, and what the rays of a camera meet."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from wsss_ros.geometry.compiled import compiled
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.rooms.furniture.piece import NOTHING
+from wsss_ros.rooms.layout.room import Room
+from wsss_ros.rooms.render.textures import TEXTURES
+from wsss_ros.types import Camera
+
+CREASE = np.cos(np.radians(50))  # edges sharper than this stay sharp in shading
+
+
+@dataclass(frozen=True)
+class View:
+    """What the rays of one camera met; flat arrays over the H*W pixels. Part -1: nothing."""
+
+    part: Int64[np.ndarray, "P"]
+    depth_m: Float32[np.ndarray, "P"]
+    point: Float32[np.ndarray, "P 3"]
+    normal: Float32[np.ndarray, "P 3"]
+    flat_normal: Float32[np.ndarray, "P 3"]
+
+
+class World:
+    """A room's surfaces, ready for ray casting. Parts carry labels, instances and materials.
+
+    ``label[part]`` is an index of the label space or 255, ``instance[part]`` numbers the labelled objects (-1: none).
+    """
+
+    def __init__(self, room: Room, labels: LabelSpace) -> None:
+        self.room = room
+        vertices, triangles, owner, normals, parts, spots = [], [], [], [], [], []
+        count = 0
+        for spot in room.placed:
+            for part in spot.piece.parts:
+                v, t = spot.vertices(part), part.mesh.triangles
+                vertices.append(v)
+                triangles.append(t + count)
+                normals.append(_corner_normals(v, t))
+                owner.append(np.full(len(t), len(parts)))
+                parts.append(part)
+                spots.append(spot)
+                count += len(v)
+        self.part_of_triangle = np.concatenate(owner)
+        self.corner_normals = np.concatenate(normals).astype(np.float32)
+        self.label = np.array([labels.index(p.label) if p.label else UNLABELLED for p in parts], np.uint8)
+        self.instance = _instances(parts, spots)
+        self.room_part = np.array([p.label in ("wall", "floor") for p in parts])
+        self.grain = np.array([p.grain for p in parts])
+        self.origin = np.array([(s.x, s.y, s.z) for s in spots], np.float32)
+        self.turn = np.array([(np.cos(s.yaw), np.sin(s.yaw)) for s in spots], np.float32)
+        materials = [p.material for p in parts]
+        self.color = np.array([m.color for m in materials], np.float32) ** 2.2
+        self.accent = np.array([m.accent for m in materials], np.float32) ** 2.2
+        self.texture = np.array([TEXTURES.index(m.texture) for m in materials])
+        self.looks = np.array([(m.scale, m.gloss, m.emission, m.dropout) for m in materials], np.float32)
+        self.seed = np.array([m.seed for m in materials], np.int64)
+        self.caster = _caster(np.concatenate(vertices), np.concatenate(triangles))
+
+    def cast(self, camera: Camera, world_from_camera: Float64[np.ndarray, "4 4"]) -> View:
+        """Depth along the optical axis, surface points and normals (towards the camera) of all pixels."""
+        rays = _rays(camera, world_from_camera)
+        hit = self.caster.cast_rays(_tensor(rays), nthreads=1)
+        return View(
+            *_surface(
+                rays,
+                hit["t_hit"].numpy(),
+                hit["primitive_ids"].numpy(),
+                hit["primitive_uvs"].numpy(),
+                hit["primitive_normals"].numpy(),
+                self.part_of_triangle,
+                self.corner_normals,
+            )
+        )
+
+    def blocked(self, points: Float32[np.ndarray, "P 3"], lights: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+        """Whether a surface is between each point and its light."""
+        rays = np.concatenate([points, lights - points], 1).astype(np.float32)
+        return self.caster.test_occlusions(_tensor(rays), tnear=0.0, tfar=0.97, nthreads=1).numpy()
+
+    def clearance(self, points: Float64[np.ndarray, "N 3"]) -> Float32[np.ndarray, "N"]:
+        """Metres from each point to the nearest surface."""
+        return self.caster.compute_distance(_tensor(points.astype(np.float32)), nthreads=1).numpy()
+
+
+def _tensor(array: np.ndarray):
+    import open3d
+
+    return open3d.core.Tensor.from_numpy(np.ascontiguousarray(array))
+
+
+def _caster(vertices: np.ndarray, triangles: np.ndarray):
+    import open3d
+
+    caster = open3d.t.geometry.RaycastingScene(nthreads=1)
+    caster.add_triangles(_tensor(vertices.astype(np.float32)), _tensor(triangles.astype(np.uint32)))
+    return caster
+
+
+def _instances(parts: list, spots: list) -> Int64[np.ndarray, "parts"]:
+    """One number for each (piece, label), doors, windows, walls and floor included, as ScanNet annotates."""
+    known: dict[tuple[int, str], int] = {}
+    keys = [(id(s), p.label) for p, s in zip(parts, spots, strict=True)]
+    return np.array([-1 if k[1] == NOTHING else known.setdefault(k, len(known)) for k in keys], np.int64)
+
+
+def _corner_normals(v: Float64[np.ndarray, "N 3"], t: Int64[np.ndarray, "M 3"]) -> Float64[np.ndarray, "M 3 3"]:
+    """Normals at the corners of each triangle, smooth across blunt edges only."""
+    face = np.cross(v[t[:, 1]] - v[t[:, 0]], v[t[:, 2]] - v[t[:, 0]])
+    smooth = np.zeros_like(v)
+    for k in range(3):
+        np.add.at(smooth, t[:, k], face)
+    unit = lambda a: a / (np.linalg.norm(a, axis=-1, keepdims=True) + 1e-12)  # noqa: E731
+    face, corner = unit(face)[:, None], unit(smooth)[t]
+    return np.where((face * corner).sum(-1, keepdims=True) > CREASE, corner, face)
+
+
+def _rays(camera: Camera, pose: Float64[np.ndarray, "4 4"]) -> Float32[np.ndarray, "P 6"]:
+    """Rays through the pixels' centres; a direction has length 1 along the optical axis, so distance is depth."""
+    rays = np.empty((camera.height * camera.width, 6), np.float32)
+    _fill_rays(rays, camera.width, camera.fx, camera.fy, camera.cx, camera.cy, np.ascontiguousarray(pose))
+    return rays
+
+
+@compiled
+def _fill_rays(rays, width, fx, fy, cx, cy, pose):
+    for k in range(len(rays)):
+        x, y = (k % width - cx) / fx, (k // width - cy) / fy
+        for i in range(3):
+            rays[k, i] = pose[i, 3]
+            rays[k, 3 + i] = pose[i, 0] * x + pose[i, 1] * y + pose[i, 2]
+
+
+@compiled
+def _surface(rays, distance, triangle, uv, face, part_of_triangle, corner_normals):
+    """The fields of a View from what the ray caster reports. Both normals are turned towards the camera."""
+    count = len(rays)
+    part = np.full(count, -1, np.int64)
+    depth = np.zeros(count, np.float32)
+    point = np.zeros((count, 3), np.float32)
+    normal = np.zeros((count, 3), np.float32)
+    flat = np.zeros((count, 3), np.float32)
+    for k in range(count):
+        if not np.isfinite(distance[k]):
+            continue
+        part[k], depth[k] = part_of_triangle[triangle[k]], distance[k]
+        a, b = uv[k, 0], uv[k, 1]
+        corners = corner_normals[triangle[k]]
+        towards, same, length = 0.0, 0.0, 1e-12
+        for i in range(3):
+            point[k, i] = rays[k, i] + distance[k] * rays[k, 3 + i]
+            normal[k, i] = (1 - a - b) * corners[0, i] + a * corners[1, i] + b * corners[2, i]
+            towards += face[k, i] * rays[k, 3 + i]
+            length += normal[k, i] ** 2
+        sign = -1.0 if towards > 0 else 1.0
+        for i in range(3):
+            flat[k, i] = sign * face[k, i]
+            same += flat[k, i] * normal[k, i]
+        length = math.sqrt(length) * (1.0 if same > 0 else -1.0)
+        for i in range(3):
+            normal[k, i] /= length
+    return part, depth, point, normal, flat

@@ -1,0 +1,77 @@
+"""Which views of a room are taken: the camera, a walk that keeps clear of surfaces, and the choice of a few views."""
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from wsss_ros.rooms.render.surfaces import World
+from wsss_ros.rooms.walk import walk
+from wsss_ros.scenes.scannet import EXCERPT_CAMERA
+from wsss_ros.types import Camera
+
+FEW, WALK = 40, 240  # fewer views than FEW are chosen from a walk of WALK views
+MIN_CLEARANCE_M = 0.1  # between the camera and any surface
+CLOUD_RANGE_M = 4.5  # farther surfaces do not get into the cloud
+
+
+def room_camera(size: tuple[int, int]) -> Camera:
+    """ScanNet's depth camera at another (width, height), by the rule of its 320x240 excerpt (FACTS 3)."""
+    full, (width, height) = EXCERPT_CAMERA, size
+    return Camera(
+        full.fx * width / full.width,
+        full.fy * height / full.height,
+        full.cx * (width - 1) / (full.width - 1),
+        full.cy * (height - 1) / (full.height - 1),
+        width,
+        height,
+    )
+
+
+def choose_views(
+    world: World, frames: int, seed: int
+) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
+    """Poses of the views and the step of the walk at which each is taken. Few views still see the whole room."""
+    if frames >= FEW:
+        return safe_walk(world, frames, seed), np.arange(frames)
+    poses = safe_walk(world, WALK, seed, floor=0.3)
+    steps = most_telling(cells_seen(world, poses), frames)
+    return poses[steps], steps
+
+
+def safe_walk(world: World, frames: int, seed: int, **options) -> Float64[np.ndarray, "F 4 4"]:
+    """The first of a few walks that keeps clear of every surface; else the walk that is clearest."""
+    walks = []
+    for attempt in range(8):
+        poses = walk(world.room, frames, np.random.default_rng([seed, 2, attempt]), **options)
+        clear = float(world.clearance(poses[:, :3, 3]).min())
+        if clear >= MIN_CLEARANCE_M:
+            return poses
+        walks.append((clear, attempt, poses))
+    return max(walks, key=lambda w: w[:2])[2]
+
+
+def cells_seen(world: World, poses: Float64[np.ndarray, "F 4 4"], cell: float = 0.15) -> Bool[np.ndarray, "F K"]:
+    """Which of K cells of surface each pose has in view, by a few rays."""
+    camera, frame, cells = room_camera((32, 24)), [], []
+    for k, pose in enumerate(poses):
+        view = world.cast(camera, pose)
+        near = (view.depth_m > 0) & (view.depth_m < CLOUD_RANGE_M)
+        cells.append(np.floor(view.point[near] / cell).astype(np.int64))
+        frame.append(np.full(len(cells[-1]), k))
+    number = np.unique(np.concatenate(cells), axis=0, return_inverse=True)[1].ravel()
+    seen = np.zeros((len(poses), number.max() + 1), bool)
+    seen[np.concatenate(frame), number] = True
+    return seen
+
+
+def most_telling(seen: Bool[np.ndarray, "F K"], count: int) -> Int64[np.ndarray, "V"]:
+    """Choose ``count`` views, each time the view that adds most; their indices in the order of the walk.
+
+    A cell counts 1 when it is new, 0.3 on its second view, and less on further ones.
+    """
+    worth, hits, left = np.array([1, 0.3, 0.1, 0.03]), np.zeros(seen.shape[1], np.int64), np.ones(len(seen), bool)
+    for _ in range(count):
+        gain = seen @ worth[np.minimum(hits, 3)]
+        best = int(np.argmax(np.where(left, gain, -1)))
+        left[best] = False
+        hits += seen[best]
+    return np.flatnonzero(~left)
