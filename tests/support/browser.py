@@ -4,11 +4,12 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from support.waiting import HANG_S, until
 
 NAMES = {"browser": ("chromium", "chromium-browser", "google-chrome"), "driver": ("chromedriver",)}
 FLAGS = (
@@ -20,13 +21,13 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 def missing() -> str:
-    """Which of the programs this machine lacks, and how to get them; empty where both are there."""
+    """Name the programs that this machine lacks, and how to install them; empty where it has both."""
     lacking = [kind for kind, names in NAMES.items() if not any(map(shutil.which, names))]
     return f"no chromium {' and '.join(lacking)} here: apt-get install chromium chromium-driver" if lacking else ""
 
 
 class Browser:
-    """One window. Use it in a ``with``: that ends both processes."""
+    """One window. Use it in a ``with`` statement, which ends both processes."""
 
     def __init__(self, folder: Path) -> None:
         browser, driver = (next(filter(None, map(shutil.which, names))) for names in NAMES.values())
@@ -36,9 +37,9 @@ class Browser:
         self._url = f"http://127.0.0.1:{_port(log)}/session"
         flags = [*FLAGS.split(), f"--user-data-dir={folder / 'profile'}"]
         options = {"binary": browser, "args": flags, "prefs": {"translate": {"enabled": False}}}
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         try:
-            made = self._ask("POST", "", {"capabilities": {"alwaysMatch": wanted}})
+            made = self._ask("POST", "", {"capabilities": {"alwaysMatch": capabilities}})
         except BaseException:
             self._end_driver()
             raise
@@ -56,7 +57,7 @@ class Browser:
     def _end_driver(self) -> None:
         self.driver.terminate()
         try:
-            self.driver.wait(10)
+            self.driver.wait(HANG_S)
         except subprocess.TimeoutExpired:
             self.driver.kill()
             self.driver.wait()
@@ -66,14 +67,14 @@ class Browser:
         self._ask("POST", "/url", {"url": url})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What the script returns, in the page."""
+        """Run a script in the page and return its result."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def text(self, css: str) -> str:
         return self.run("return document.querySelector(arguments[0]).innerText", css)
 
     def click(self, css: str) -> None:
-        """As a person does: what is hidden or covered cannot be clicked."""
+        """Click as a person does: a hidden or covered element cannot be clicked."""
         found = self._ask("POST", "/element", {"using": "css selector", "value": css})[_ELEMENT]
         self._ask("POST", f"/element/{found}/click", {})
 
@@ -97,18 +98,13 @@ class Browser:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def errors(self) -> list[str]:
-        """What the page's console tells since the last call: exceptions, and what its policy refused."""
+        """Return the errors of the page's console since the last call: exceptions, and what its policy refused."""
         entries = self._ask("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 
-    def wait(self, script: str, *arguments: Any, timeout_s: float = 15) -> Any:
-        """Until the script returns what is true."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            if got := self.run(script, *arguments):
-                return got
-            time.sleep(0.05)
-        raise AssertionError(f"never true: {script} {arguments}")
+    def wait(self, script: str, *arguments: Any) -> Any:
+        """Run the script until it returns something true, and return that."""
+        return until(lambda: self.run(script, *arguments), f"never true: {script} {arguments}")
 
     def _cdp(self, command: str, parameters: dict) -> dict:
         return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
@@ -117,17 +113,17 @@ class Browser:
         body = None if value is None else json.dumps(value).encode()
         request = urllib.request.Request(self._url + path, body, {"Content-Type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=HANG_S) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.read().decode(errors='replace')[:500]}") from error
 
 
-def _port(log: Path, timeout_s: float = 30) -> int:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        _, sign, rest = log.read_text(errors="replace").partition("started successfully on port ")
-        if sign and "." in rest:
-            return int(rest.partition(".")[0])
-        time.sleep(0.02)
-    raise AssertionError(f"chromedriver did not start: {log.read_text(errors='replace')}")
+def _port(log: Path) -> int:
+    """Return the port that chromedriver reports in its log."""
+
+    def port() -> int | None:
+        _, found, rest = log.read_text(errors="replace").partition("started successfully on port ")
+        return int(rest.partition(".")[0]) if found and "." in rest else None
+
+    return until(port, lambda: f"chromedriver did not start: {log.read_text(errors='replace')}")

@@ -42,8 +42,9 @@ def test_the_page_needs_nothing_from_outside_and_has_no_inline_script():
     for name, text in texts.items():
         outside = set(re.findall(r"https?://[^\s\"'<>)]+", text)) - {"http://www.w3.org/2000/svg"}
         assert not outside, name
+        if name.endswith(".js"):
+            assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", text), name
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=", texts["page.html"])
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", texts["page.js"])
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,28 @@
-// The page to tag with. It asks for pictures and the status again and again, so it finds the robot again by itself.
+// The tag page. It asks for pictures and the status all the time, so it reconnects without help after a break.
+// scores.js draws the held-out scores of the rounds.
 "use strict";
 
 const PICTURE_MS = 150, STATUS_MS = 1000, ANSWER_MS = 5000, COMMAND_MS = 25000;
-const OLD_S = 2, SILENT_S = 5, ROUNDS_SHOWN = 6;
-// Keys of actions; what they leave of digits and letters goes to the classes, in order.
+const OLD_S = 2, SILENT_S = 5;
+// Keys of actions; the other digits and letters are keys of the classes, in order.
 const ACTIONS = {
   o: () => toggleOverlay(), s: () => aim(about === "image" ? "scene" : "image"), n: () => command("start_scene"),
   f: () => command("finish_scene"), p: () => command(pauseCommand()), t: () => command("train"),
   " ": () => hold(!held), enter: () => send(), escape: () => clear(),
 };
 const KEYS = [..."1234567890abcdefghijklmnopqrstuvwxyz"].filter((key) => !(key in ACTIONS));
-const SERIES = { images: ["image_tags", "images"], clouds: ["cloud_tags", "clouds"], agreement: ["agreement", "agree"] };
 const STATES = { collecting: "collecting", training: "training", idle: "idle", paused: "paused" };
 
 let classes = [], about = "image", held = false, overlay = true, sending = false;
-let learner = null, present = false, scoredSet = "", sceneName = "";
+let learner = null, present = false, sceneName = "";
 const chosen = { image: new Set(), scene: new Set() };
-const shown = { mark: "", stamp: "", at: 0, url: "", trouble: "" };  // the picture on the screen; `at`: when it was new, by our clock
-const drawn = {};  // what each part was drawn from, to draw it again only when that has changed
+const shown = { mark: "", stamp: "", at: 0, url: "", trouble: "" };  // the picture on the screen; `at`: when it was taken, by the clock of this browser
+const drawn = {};  // the values that each part was drawn from; it is drawn again only when they change
 
 const $ = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// Everything from outside becomes text by this function, never markup.
+// All text from outside passes this function, so none of it becomes markup.
 function make(tag, text = "", kind = "") {
   const made = document.createElement(tag);
   if (text !== "") made.textContent = text;
@@ -42,14 +42,14 @@ function write(id, text, kind) {
   if (kind !== undefined) $(id).className = kind;
 }
 
-// --- talking to the robot ---
+// --- requests to the robot ---
 
 async function fetchPicture() {
   const headers = shown.mark ? { "If-None-Match": shown.mark } : {};
   const source = overlay ? "overlay" : "color";
   const answer = await fetch(`/image.jpg?source=${source}`, { headers, cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
-  const told = (name) => answer.headers.get(name) || "";
-  if (answer.status === 304) shown.at = performance.now() - 1000 * told("X-Age");
+  const header = (name) => answer.headers.get(name) || "";
+  if (answer.status === 304) shown.at = performance.now() - 1000 * header("X-Age");
   shown.trouble = answer.status >= 400 ? (await answer.json()).message : "";
   if (answer.status !== 200) return;
   const url = URL.createObjectURL(await answer.blob());
@@ -59,8 +59,8 @@ async function fetchPicture() {
   if (held) return URL.revokeObjectURL(url);
   $("picture").src = url;
   URL.revokeObjectURL(shown.url);
-  Object.assign(shown, { url, mark: told("ETag"), stamp: told("X-Stamp"), at: performance.now() - 1000 * told("X-Age") });
-  write("source", overlay && told("X-Source") === "color" ? "no overlay: camera" : "");
+  Object.assign(shown, { url, mark: header("ETag"), stamp: header("X-Stamp"), at: performance.now() - 1000 * header("X-Age") });
+  write("source", overlay && header("X-Source") === "color" ? "no overlay: camera" : "");
   $("picture").hidden = false;
   $("nothing").hidden = true;
   drawAge();
@@ -109,7 +109,7 @@ function aim(at) {
 function choose(name) {
   const set = chosen[about];
   set.has(name) ? set.delete(name) : set.add(name);
-  // The tags are about the picture that was seen: it stays until they are sent.
+  // The tags belong to the picture that the person saw: it stays until they are sent.
   if (about === "image") hold(set.size > 0);
   drawChosen();
 }
@@ -157,9 +157,9 @@ const pauseCommand = () => (learner && learner.paused ? "resume" : "pause");
 
 let before = Promise.resolve();
 async function command(name) {
-  if (!present) return toast("There is no learner to tell.", false);
-  if (name === "reset" && !(await sure())) return;
-  // One after the other: services keep no order among themselves, and "finish, then train" is meant in this order.
+  if (!present) return toast("There is no learner.", false);
+  if (name === "reset" && !(await confirmReset())) return;
+  // One after the other: ROS services keep no order among themselves, and "finish, then train" needs this order.
   const asked = before.then(() => post("/command", { command: name }));
   before = asked;
   const answer = await asked;
@@ -169,7 +169,7 @@ async function command(name) {
   fetchStatus();
 }
 
-function sure() {
+function confirmReset() {
   $("ask").returnValue = "";
   $("ask").showModal();
   $("keep").focus();
@@ -234,7 +234,7 @@ function drawLearner({ learner_age_s: age, listeners }) {
   write("state", silent ? `silent for ${span(age)}` : state, `pill ${present && !silent ? STATES[learner.state] || "" : "none"}`);
   document.title = `Tag · ${$("state").textContent}`;
   write("version", present && learner.version ? `weights ${learner.version}` : "");
-  const alone = listeners.image ? "Tags are heard, but no learner tells how it is." : "No learner is running. Start it: wsss up online:=true";
+  const alone = listeners.image ? "Tags are received, but no learner reports a status." : "No learner is running. Start it: wsss up online:=true";
   write("message", present ? learner.message || "" : alone);
   const round = present ? learner.round : null;
   $("round").hidden = !round;
@@ -258,7 +258,7 @@ function roundText({ round, step, steps, loss, left_s: left, waiting }) {
 
 function drawScene(scene) {
   if (scene && sceneName && scene.name !== sceneName && chosen.scene.size) {
-    chosen.scene.clear();  // they were chosen for the scene before
+    chosen.scene.clear();  // they were chosen for the previous scene
     drawChosen();
   }
   sceneName = scene ? scene.name : sceneName;
@@ -285,95 +285,7 @@ function drawFacts(id, facts) {
   $(id).replaceChildren(...parts.flatMap(([name, value]) => [make("dt", name), make("dd", String(value))]));
 }
 
-// --- the rounds: held-out scores before and after ---
-
-function drawScores(rounds) {
-  $("scores").hidden = !present;
-  const last = rounds[rounds.length - 1];
-  write("decision", last ? `Round ${last.round} ${last.promoted ? "was taken" : "was refused"}: ${last.why}` : "No round yet.");
-  const sets = [...new Set(rounds.flatMap((each) => Object.keys(each.after || {})))];
-  if (!sets.includes(scoredSet)) scoredSet = sets[0] || "";
-  $("sets").replaceChildren(...(sets.length > 1 ? sets.map(setButton) : []));
-  $("chart").replaceChildren(...(last && scoredSet ? [chart(rounds), legend(last)] : []));
-  $("rounds").replaceChildren(...(last ? table(rounds.slice(-ROUNDS_SHOWN).reverse()) : []));
-}
-
-function setButton(name) {
-  const button = make("button", { new: "New scenes", memory: "Memory", base: "Base set" }[name] || name);
-  button.setAttribute("aria-pressed", name === scoredSet);
-  button.addEventListener("click", () => {
-    scoredSet = name;
-    drawScores(learner.rounds);
-  });
-  return button;
-}
-
-const score = (decision, when, key) => ((decision[when] || {})[scoredSet] || {})[key];
-
-function shape(tag, facts, text = "") {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  Object.entries(facts).forEach(([name, value]) => made.setAttribute(name, value));
-  if (text) made.textContent = text;
-  return made;
-}
-
-// A line through what is in use after each round; a hollow point is a candidate that was turned down.
-function chart(rounds) {
-  const wide = 330, high = 150, left = 30, low = 128;
-  const x = (place) => left + 12 + (place * (wide - left - 24)) / Math.max(rounds.length - 1, 1);
-  const y = (value) => low - value * 116;
-  const svg = shape("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": "Held-out scores by round" });
-  for (const value of [0, 0.5, 1]) {
-    svg.append(shape("line", { class: "grid", x1: left, x2: wide, y1: y(value), y2: y(value) }));
-    svg.append(shape("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, `${100 * value}`));
-  }
-  const every = Math.ceil(rounds.length / 8);
-  rounds.forEach((each, place) => {
-    if (place % every === 0) svg.append(shape("text", { x: x(place), y: high - 6, "text-anchor": "middle" }, String(each.round)));
-  });
-  for (const [kind, [key]] of Object.entries(SERIES)) {
-    const used = rounds.map((each, place) => [x(place), score(each, each.promoted ? "after" : "before", key)]);
-    const points = used.filter(([, value]) => Number.isFinite(value)).map(([at, value]) => `${at},${y(value)}`);
-    svg.append(shape("polyline", { class: `line ${kind}`, points: points.join(" ") }));
-    rounds.forEach((each, place) => {
-      const value = score(each, "after", key);
-      if (!Number.isFinite(value)) return;
-      const point = shape("circle", { class: `${kind}${each.promoted ? "" : " hollow"}`, cx: x(place), cy: y(value), r: 3.5 });
-      point.append(shape("title", {}, `round ${each.round}: ${percent(value)} %`));
-      svg.append(point);
-    });
-  }
-  return svg;
-}
-
-function legend(last) {
-  const made = make("div", "", "legend");
-  for (const [kind, [key, name]] of Object.entries(SERIES)) {
-    const entry = make("span");
-    entry.append(make("i", "", kind), `${name} ${percent(score(last, last.promoted ? "after" : "before", key))} %`);
-    made.append(entry);
-  }
-  return made;
-}
-
-function table(rounds) {
-  const cells = (tag, values) => values.map((value) => make(tag, value));
-  const row = (parts) => {
-    const made = make("tr");
-    made.append(...parts);
-    return made;
-  };
-  const head = row(cells("th", ["Round", ...Object.values(SERIES).map(([, name]) => name), ""]));
-  return [head, ...rounds.flatMap((each) => {
-    const scores = Object.values(SERIES).map(([key]) => `${percent(score(each, "before", key))} → ${percent(score(each, "after", key))}`);
-    const why = make("td", String(each.why || ""), "why");
-    why.colSpan = 5;
-    const verdict = make("td", each.promoted ? "taken" : "refused", each.promoted ? "taken" : "refused");
-    return [row([...cells("td", [String(each.round), ...scores]), verdict]), row([why])];
-  })];
-}
-
-const percent = (value) => (Number.isFinite(value) ? (100 * value).toFixed(0) : "–");
+// --- times ---
 
 function span(seconds) {
   if (seconds < 1.95) return `${Math.max(seconds, 0).toFixed(1)} s`;
@@ -392,7 +304,7 @@ function drawAge() {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || $("ask").open) return;
   const key = event.key.toLowerCase(), place = KEYS.indexOf(key);
-  // Who walks through the buttons by Tab presses them by Enter and Space.
+  // With the focus on a button (Tab), Enter and Space press that button.
   if (["enter", " "].includes(key) && document.activeElement.matches("button")) return;
   const act = ACTIONS[key] || (place >= 0 && place < classes.length && (() => choose(classes[place].name)));
   if (!act) return;
@@ -409,7 +321,7 @@ Object.entries(CLICKS).forEach(([id, act]) => $(id).addEventListener("click", ac
 document.querySelectorAll("[data-command]").forEach((button) => {
   button.addEventListener("click", () => command(button.dataset.command));
 });
-// A button that was clicked by mouse or finger gives the keys back to the page.
+// A button that was clicked by mouse or finger loses the focus, so that keys work on the page again.
 document.addEventListener("click", (event) => { if (event.detail > 0 && !$("ask").open) document.activeElement.blur(); });
 document.addEventListener("keydown", onKey);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) fetchStatus(); });

@@ -1,0 +1,43 @@
+"""One tag page for all tests of a file: its node, the tags it sends, a learner for one test."""
+
+import pytest
+from support.waiting import until
+
+
+@pytest.fixture(scope="module")
+def setting(shared_ros_environment, tmp_path_factory):
+    from support.tag_page_node import RELIABLE, String, running  # needs ROS, which not all tests here do
+
+    with running(shared_ros_environment, tmp_path_factory.mktemp("page"), sensor_timeout_s=0.5) as (page, probe):
+        received = {name: probe.collect(String, page.node.topic(f"tags/{name}"), RELIABLE) for name in ("image", "scene")}
+        until(lambda: page.status()["listeners"] == {"image": 1, "scene": 1})
+        yield page, probe, received
+
+
+@pytest.fixture
+def page(setting):
+    return setting[0]
+
+
+@pytest.fixture
+def probe(setting):
+    return setting[1]
+
+
+@pytest.fixture
+def received(setting):
+    """The tags that arrive in this test."""
+    for messages in setting[2].values():
+        messages.clear()
+    return setting[2]
+
+
+@pytest.fixture
+def learner(setting):
+    from support.tag_page_node import Learner
+
+    made = Learner(setting[1], setting[0])
+    until(lambda: setting[0].status()["learner_there"], "the learner was never seen")
+    yield made
+    made.close()
+    until(lambda: not setting[0].status()["learner_there"], "the learner never left")
