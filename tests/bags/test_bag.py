@@ -24,15 +24,18 @@ from support.paths import ROOT
 from support.tiny_scene import SECOND, TinyScene, write_scene_folder
 
 from wsss_ros import geometry
-from wsss_ros.bags import bag
-from wsss_ros.bags.messages import BagConfig, SceneRecording, depth_message, header, leveling, typestore
+from wsss_ros.bags.bag import Bag, read_bag
+from wsss_ros.bags.cdr import depth_message, header, typestore
+from wsss_ros.bags.messages import leveling
+from wsss_ros.bags.recording import BagConfig, SceneRecording
+from wsss_ros.bags.writing import write_bag
 from wsss_ros.scenes import open_scene
 from wsss_ros.types import BadInput, Frame
 
 
 def by_topic(path: Path) -> dict[str, list]:
     messages: dict[str, list] = {}
-    for topic, stamp_ns, message in bag.read(path):
+    for topic, stamp_ns, message in read_bag(path):
         messages.setdefault(topic, []).append((stamp_ns, message))
     return messages
 
@@ -61,14 +64,14 @@ def columns(message: object) -> dict[str, np.ndarray]:
 )
 def test_every_message_comes_back(tmp_path, name, storage):
     scene = TinyScene()
-    path = bag.write(scene, tmp_path / name, storage=storage)
+    path = write_bag(scene, tmp_path / name, storage=storage)
     assert os.listdir(tmp_path) == [name]
     assert path.is_file() == (path.suffix in (".mcap", ".db3"))
-    wanted, got = list(SceneRecording(scene).raw()), list(bag.Bag(path).raw())
+    wanted, got = list(SceneRecording(scene).raw()), list(Bag(path).raw())
     assert len(wanted) == 5 * 6 + 2
     assert [raw[:3] for raw in got] == [raw[:3] for raw in wanted]
     assert all(bytes(a.data) == bytes(b.data) for a, b in zip(got, wanted, strict=True))
-    opened = bag.Bag(path)
+    opened = Bag(path)
     assert opened.message_count == len(wanted) and not opened.broken
     assert opened.topics == SceneRecording(scene).topics
     assert (opened.start_ns, opened.end_ns) == (scene.frame(0).stamp_ns, scene.frame(4).stamp_ns)
@@ -76,7 +79,7 @@ def test_every_message_comes_back(tmp_path, name, storage):
 
 def test_messages_hold_the_scene(tmp_path):
     scene = TinyScene()
-    got = by_topic(bag.write(scene, tmp_path / "a.mcap", BagConfig(up="none")))
+    got = by_topic(write_bag(scene, tmp_path / "a.mcap", BagConfig(up="none")))
     for index in range(len(scene)):
         frame = scene.frame(index)
         color, depth, info, pose, tf, truth = (
@@ -118,7 +121,7 @@ def check_pose(position: object, orientation: object, pose: np.ndarray) -> None:
 
 def test_the_cloud_grows_with_what_was_seen(tmp_path):
     scene = TinyScene()
-    got = by_topic(bag.write(scene, tmp_path / "a.mcap", BagConfig(up="none", cloud_every=2)))
+    got = by_topic(write_bag(scene, tmp_path / "a.mcap", BagConfig(up="none", cloud_every=2)))
     assert [at for at, _ in got["/cloud"]] == [scene.frame(i).stamp_ns for i in (1, 3, 4)]
     seen = np.zeros(len(scene.cloud), bool)
     sent = iter(zip(got["/cloud"], got["/ground_truth/cloud"], strict=True))
@@ -139,7 +142,7 @@ def test_the_cloud_grows_with_what_was_seen(tmp_path):
 
 def test_without_a_cloud_of_its_own_the_frames_are_fused(tmp_path):
     scene = TinyScene(has_cloud=False, scale=8)
-    got = by_topic(bag.write(scene, tmp_path / "a.mcap", BagConfig(up="none", cloud_every=5)))
+    got = by_topic(write_bag(scene, tmp_path / "a.mcap", BagConfig(up="none", cloud_every=5)))
     assert "/ground_truth/cloud" not in got
     ((_, cloud),) = got["/cloud"]
     z = columns(cloud)["z"]
@@ -148,14 +151,14 @@ def test_without_a_cloud_of_its_own_the_frames_are_fused(tmp_path):
 
 def test_without_depth_there_is_no_depth_topic_and_the_whole_cloud(tmp_path):
     scene = TinyScene(has_depth=False)
-    got = by_topic(bag.write(scene, tmp_path / "a.mcap"))
+    got = by_topic(write_bag(scene, tmp_path / "a.mcap"))
     assert "/depth/image_rect" not in got and got["/cloud"][-1][1].width == len(scene.cloud)
-    assert "/cloud" not in by_topic(bag.write(TinyScene(has_depth=False, has_cloud=False), tmp_path / "b.mcap"))
+    assert "/cloud" not in by_topic(write_bag(TinyScene(has_depth=False, has_cloud=False), tmp_path / "b.mcap"))
 
 
 def test_compressed_colour_namespace_frames_and_float_depth(tmp_path):
     config = BagConfig(compressed=True, namespace="/robot1", frames=2, every=2, depth="32FC1", up="none", rate_hz=10)
-    got = by_topic(bag.write(TinyScene(), tmp_path / "a.mcap", config))
+    got = by_topic(write_bag(TinyScene(), tmp_path / "a.mcap", config))
     assert set(got) == {
         "/tf",
         *(
@@ -195,7 +198,7 @@ def test_depth_is_rounded_to_millimetres_or_missing(depths):
 def test_the_world_is_turned_upright(tmp_path):
     tilted = TinyScene(world_up=(0.0, -np.sin(1.1), -np.cos(1.1)))
     assert np.allclose(leveling(tilted) @ tilted.world_up, [0, 0, 1])
-    got = by_topic(bag.write(tilted, tmp_path / "a.mcap"))
+    got = by_topic(write_bag(tilted, tmp_path / "a.mcap"))
     turned = np.eye(4)
     turned[:3, :3] = leveling(tilted)
     pose = got["/pose"][3][1].pose
@@ -210,7 +213,7 @@ def test_the_world_is_turned_upright(tmp_path):
 
 def test_the_kitchen_becomes_level(tmp_path, kitchen, labels):
     scene = open_scene(kitchen, labels)
-    path = bag.write(scene, tmp_path / "kitchen.mcap", BagConfig(every=10, cloud_every=10))
+    path = write_bag(scene, tmp_path / "kitchen.mcap", BagConfig(every=10, cloud_every=10))
     cloud = by_topic(path)["/cloud"][-1][1]
     xyz = cloud.data.view("<f4").reshape(cloud.width, -1)[:, :3]
     assert np.all(np.ptp(xyz, axis=0)[:2] > 2) and 1.5 < np.ptp(xyz[:, 2]) < 2.6
@@ -221,7 +224,7 @@ def test_the_kitchen_becomes_level(tmp_path, kitchen, labels):
 
 def test_a_scene_folder_round_trip(tmp_path, labels, scene_folder):
     scene = open_scene(scene_folder, labels)
-    got = by_topic(bag.write(scene, tmp_path / "a.mcap"))
+    got = by_topic(write_bag(scene, tmp_path / "a.mcap"))
     assert np.array_equal(got["/color/image_raw"][1][1].data.reshape(24, 32, 3), scene.frame(1).rgb)
     assert len(got["/pose"]) == len(scene) and got["/ground_truth/cloud"]
 
@@ -256,7 +259,7 @@ def test_ros_reads_the_messages_as_they_were_meant(tmp_path):
 
 
 def test_metadata_is_what_rosbag2_wants(tmp_path):
-    path = bag.write(TinyScene(), tmp_path / "out")
+    path = write_bag(TinyScene(), tmp_path / "out")
     assert sorted(os.listdir(path)) == ["metadata.yaml", "out.mcap"]
     told = yaml.safe_load((path / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert (told["version"], told["storage_identifier"], told["relative_file_paths"]) == (9, "mcap", ["out.mcap"])
@@ -270,7 +273,7 @@ def test_metadata_is_what_rosbag2_wants(tmp_path):
     assert (color["durability"], color["reliability"]) == ("volatile", "best_effort")
     assert offered["/pose"]["reliability"] == "reliable"
     # one file alone is played too: it carries the same description
-    alone = bag.write(TinyScene(), tmp_path / "alone.mcap").read_bytes()
+    alone = write_bag(TinyScene(), tmp_path / "alone.mcap").read_bytes()
     assert b"topics_with_message_count" in alone
     assert alone[:8] == alone[-8:] == b"\x89MCAP0\r\n"
 
@@ -281,46 +284,46 @@ def test_metadata_is_what_rosbag2_wants(tmp_path):
 def test_stamps_must_increase_unless_made_afresh(tmp_path, caplog):
     standing = TinyScene(step_ns=0)
     with pytest.raises(BadInput, match="frame 'frame 1' is stamped .* --rate"):
-        bag.write(standing, tmp_path / "a.mcap")
-    assert os.listdir(tmp_path) == ["a.mcap.partial"] and "not whole" in caplog.text
-    bag.write(standing, tmp_path / "a.mcap", BagConfig(rate_hz=30))
+        write_bag(standing, tmp_path / "a.mcap")
+    assert os.listdir(tmp_path) == ["a.mcap.partial"] and "not complete" in caplog.text
+    write_bag(standing, tmp_path / "a.mcap", BagConfig(rate_hz=30))
     assert os.listdir(tmp_path) == ["a.mcap"]
 
 
 def test_scenes_one_after_the_other(tmp_path):
     scenes = [TinyScene(), TinyScene(frames=3, has_cloud=False)]
     config = BagConfig(rate_hz=2, gap_s=4)
-    written = bag.write(scenes, tmp_path / "two.mcap", config)
-    stamps = [stamp for topic, stamp, _ in bag.read(written) if topic == "/pose"]
+    written = write_bag(scenes, tmp_path / "two.mcap", config)
+    stamps = [stamp for topic, stamp, _ in read_bag(written) if topic == "/pose"]
     assert np.diff(stamps).tolist() == [SECOND // 2] * 4 + [SECOND // 2 + 4 * SECOND] + [SECOND // 2] * 2
     with pytest.raises(BadInput, match="2 scenes at 0.0 images a second"):
-        bag.write(scenes, tmp_path / "no_rate.mcap")
+        write_bag(scenes, tmp_path / "no_rate.mcap")
 
 
 def test_an_empty_scene_is_refused(tmp_path):
     with pytest.raises(BadInput, match="no frame with a usable pose"):
-        bag.write(TinyScene(frames=0), tmp_path / "a.mcap")
+        write_bag(TinyScene(frames=0), tmp_path / "a.mcap")
     assert os.listdir(tmp_path) == []
 
 
 def test_what_exists_is_kept_unless_told(tmp_path):
-    path = bag.write(TinyScene(), tmp_path / "a.mcap")
+    path = write_bag(TinyScene(), tmp_path / "a.mcap")
     before = path.read_bytes()
     with pytest.raises(BadInput, match="exists already"):
-        bag.write(TinyScene(frames=2), path)
+        write_bag(TinyScene(frames=2), path)
     assert path.read_bytes() == before
-    assert bag.Bag(bag.write(TinyScene(frames=2), path, overwrite=True)).message_count == 14
+    assert Bag(write_bag(TinyScene(frames=2), path, overwrite=True)).message_count == 14
     folder = tmp_path / "precious"
     folder.mkdir()
-    with pytest.raises(BadInput, match="no bag; it is not overwritten"):
-        bag.write(TinyScene(), folder, overwrite=True)
+    with pytest.raises(BadInput, match="not a bag; it is not overwritten"):
+        write_bag(TinyScene(), folder, overwrite=True)
     with pytest.raises(BadInput, match="named as mcap, but sqlite3"):
-        bag.write(TinyScene(), tmp_path / "b.mcap", storage="sqlite3")
+        write_bag(TinyScene(), tmp_path / "b.mcap", storage="sqlite3")
 
 
 def test_progress_counts_views(tmp_path):
     told = []
-    bag.write(TinyScene(), tmp_path / "a.mcap", progress=lambda done, total: told.append((done, total)))
+    write_bag(TinyScene(), tmp_path / "a.mcap", progress=lambda done, total: told.append((done, total)))
     assert told == [(i, 5) for i in range(6)]
 
 
@@ -328,14 +331,16 @@ FULL_DISK = """
 import resource, sys
 sys.path[:0] = sys.argv[2:]
 from support.tiny_scene import TinyScene
-from wsss_ros.bags import bag
+from wsss_ros.bags.bag import Bag, read_bag
+from wsss_ros.bags.recording import SceneRecording
+from wsss_ros.bags.writing import write_bag
 from wsss_ros.types import BadInput
 scene = TinyScene(frames=20, scale=8)
-list(bag.SceneRecording(scene).raw())  # caches are written before the disk fills up
+list(SceneRecording(scene).raw())  # caches are written before the disk fills up
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))
 for name in ("a.mcap", "b.db3", "c"):
     try:
-        bag.write(scene, f"{sys.argv[1]}/{name}")
+        write_bag(scene, f"{sys.argv[1]}/{name}")
     except BadInput as error:
         print(error)
 """
@@ -348,15 +353,15 @@ def test_a_full_disk_leaves_a_marked_partial(tmp_path):
     assert len(lines) == 3, told.stderr
     assert sorted(os.listdir(tmp_path)) == ["a.mcap.partial", "b.db3.partial", "c.partial"]
     for name, line in zip(("a.mcap", "b.db3", "c"), lines, strict=True):
-        assert "could not be written whole" in line and f"{name}.partial" in line and "make room" in line
+        assert "could not be written completely" in line and f"{name}.partial" in line and "make room" in line
         with pytest.raises(BadInput, match="no such bag"):
-            bag.Bag(tmp_path / name)
+            Bag(tmp_path / name)
     for name in ("a.mcap.partial", "c.partial"):
-        salvaged = bag.Bag(tmp_path / name)
+        salvaged = Bag(tmp_path / name)
         assert "breaks off" in salvaged.broken and 20 < salvaged.message_count < 124
         assert len(list(salvaged.raw())) == salvaged.message_count
     with pytest.raises(BadInput):  # SQLite keeps nothing of what was not committed
-        bag.Bag(tmp_path / "b.db3.partial")
+        Bag(tmp_path / "b.db3.partial")
 
 
 # --- what cannot be read, or only in part ----------------------------------------------------------
@@ -364,8 +369,8 @@ def test_a_full_disk_leaves_a_marked_partial(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> tuple[bytes, list]:
-    path = bag.write(TinyScene(frames=3), tmp_path_factory.mktemp("whole") / "a.mcap")
-    return path.read_bytes(), list(bag.Bag(path).raw())
+    path = write_bag(TinyScene(frames=3), tmp_path_factory.mktemp("whole") / "a.mcap")
+    return path.read_bytes(), list(Bag(path).raw())
 
 
 @given(share=st.floats(0, 1))
@@ -375,7 +380,7 @@ def test_a_bag_cut_anywhere_gives_its_whole_messages(tmp_path_factory, whole, sh
     path = tmp_path_factory.mktemp("cut") / "a.mcap"
     path.write_bytes(data[: int(share * (len(data) - 1))])
     try:
-        opened = bag.Bag(path)
+        opened = Bag(path)
     except BadInput:
         first = data.index(bytes(messages[0].data)) + len(messages[0].data)
         assert path.stat().st_size < first
@@ -392,18 +397,18 @@ def test_a_broken_bag_is_told_once_and_keeps_its_qos(tmp_path, whole, caplog):
     data, messages = whole
     (tmp_path / "a.mcap").write_bytes(data[: len(data) // 2])
     with caplog.at_level(logging.WARNING, "wsss_ros"):
-        read = list(bag.read(tmp_path / "a.mcap"))
+        read = list(read_bag(tmp_path / "a.mcap"))
     assert 0 < len(read) < len(messages)
-    assert [record.getMessage() for record in caplog.records].count(bag.Bag(tmp_path / "a.mcap").broken) == 1
-    assert bag.Bag(tmp_path / "a.mcap").topics == SceneRecording(TinyScene()).topics
+    assert [record.getMessage() for record in caplog.records].count(Bag(tmp_path / "a.mcap").broken) == 1
+    assert Bag(tmp_path / "a.mcap").topics == SceneRecording(TinyScene()).topics
     assert read[1][2].header.frame_id == "map"
 
 
 def test_a_broken_folder_is_read_file_by_file(tmp_path, whole):
-    path = bag.write(TinyScene(frames=3), tmp_path / "a")
+    path = write_bag(TinyScene(frames=3), tmp_path / "a")
     file = path / "a.mcap"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    opened = bag.Bag(path)
+    opened = Bag(path)
     assert 0 < opened.message_count < len(whole[1]) and "breaks off" in opened.broken
 
 
@@ -421,9 +426,9 @@ def compressed(path: Path, raws: list) -> Path:
 def test_a_cut_zstd_bag(tmp_path):
     raws = list(SceneRecording(TinyScene(frames=20, scale=8)).raw())
     file = compressed(tmp_path / "z", raws)
-    assert bag.Bag(tmp_path / "z").message_count == len(raws)
+    assert Bag(tmp_path / "z").message_count == len(raws)
     file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
-    got = list(bag.Bag(file).raw())
+    got = list(Bag(file).raw())
     assert len(raws) // 3 < len(got) < len(raws)
     assert all(bytes(a.data) == bytes(b.data) and a[:3] == b[:3] for a, b in zip(got, raws, strict=False))
 
@@ -452,48 +457,48 @@ def handmade(profile: str = "ros2", compression: str = "lz4") -> bytes:
 @pytest.mark.parametrize("compression", ["lz4", ""])
 def test_a_handmade_mcap_without_an_end(tmp_path, compression):
     (tmp_path / "a.mcap").write_bytes(handmade(compression=compression))
-    got = [(topic, at, message.data) for topic, at, message in bag.read(tmp_path / "a.mcap")]
+    got = [(topic, at, message.data) for topic, at, message in read_bag(tmp_path / "a.mcap")]
     assert got == [("/said", 10, "soon"), ("/said", 30, "late")]
 
 
 @pytest.mark.parametrize(
     "content, told",
     [
-        (b"", "no rosbag2"),
-        (b"x, y, z\n1, 2, 3\n", "no rosbag2 .it begins with b'x, y, z"),
+        (b"", "not a rosbag2"),
+        (b"x, y, z\n1, 2, 3\n", "not a rosbag2 .it starts with b'x, y, z"),
         (b"#ROSBAG V2.0\nmore", "ROS 1 bag, convert it with rosbags-convert"),
         (b"SQLite format 3\0" + b"\0" * 100, "broken and cannot be read"),
         (handmade(profile="protobuf"), "profile 'protobuf'; wanted one of 'ros2'"),
-        (handmade(compression="own"), "no whole message"),
-        (b"\x89MCAP0\r\n", "no whole message"),
+        (handmade(compression="own"), "no complete message"),
+        (b"\x89MCAP0\r\n", "no complete message"),
     ],
 )
 def test_foreign_files(tmp_path, content, told):
     (tmp_path / "a.mcap").write_bytes(content)
     with pytest.raises(BadInput, match=told):
-        bag.Bag(tmp_path / "a.mcap")
+        Bag(tmp_path / "a.mcap")
 
 
 def test_foreign_places(tmp_path):
     with pytest.raises(BadInput, match="no such bag"):
-        bag.read(tmp_path / "nothing.mcap")
-    with pytest.raises(BadInput, match="no bag; looked for metadata.yaml"):
-        bag.read(tmp_path)
+        read_bag(tmp_path / "nothing.mcap")
+    with pytest.raises(BadInput, match="not a bag; looked for metadata.yaml"):
+        read_bag(tmp_path)
     with contextlib.closing(sqlite3.connect(tmp_path / "o.db3")) as other:
         other.execute("create table t(a)")
     with pytest.raises(BadInput, match="cannot be read"):
-        bag.read(tmp_path / "o.db3")
+        read_bag(tmp_path / "o.db3")
 
 
 def test_damage_in_the_middle_is_told_with_how_far_it_got(tmp_path):
-    path = bag.write(TinyScene(frames=20, scale=8), tmp_path / "a.mcap")
+    path = write_bag(TinyScene(frames=20, scale=8), tmp_path / "a.mcap")
     data = bytearray(path.read_bytes())
     place = len(data) // 2
     data[place : place + 400_000] = b"\xff" * 400_000  # more than one view: a record's length is hit
     path.write_bytes(data)
     got = 0
     with pytest.raises(BadInput, match=r"damaged after \d+ of 124 messages"):
-        for _ in bag.Bag(path).raw():
+        for _ in Bag(path).raw():
             got += 1
     assert 40 < got < 80
 
@@ -505,7 +510,7 @@ def test_types_of_others(tmp_path):
         thing = writer.add_connection("/thing", "other_msgs/msg/Thing", typestore=store)
         message = store.types["other_msgs/msg/Thing"](count=7, name="seven")
         writer.write(thing, 5, store.serialize_cdr(message, "other_msgs/msg/Thing"))
-    ((topic, at, message),) = bag.read(tmp_path / "a")
+    ((topic, at, message),) = read_bag(tmp_path / "a")
     assert (topic, at, message.count, message.name) == ("/thing", 5, 7, "seven")
     assert "other_msgs/msg/Thing" not in typestore().types
 
@@ -516,7 +521,7 @@ def test_a_frame_without_pose_is_named(tmp_path):
             return replace(super().frame(index), world_from_camera=None)
 
     with pytest.raises(BadInput, match="frame 'frame 0' has no pose"):
-        bag.write(Lost(), tmp_path / "a.mcap")
+        write_bag(Lost(), tmp_path / "a.mcap")
 
 
 def test_the_command(tmp_path, scene_folder):
@@ -531,7 +536,7 @@ def test_the_command(tmp_path, scene_folder):
     out = tmp_path / "out.mcap"
     status, told = wsss(scene_folder, out, "--every", 2, "--namespace", "robot1", "--compressed")
     assert status == 0 and "ros2 bag play" in told, told
-    assert "/robot1/color/image_raw/compressed" in {topic.name for topic in bag.Bag(out).topics}
+    assert "/robot1/color/image_raw/compressed" in {topic.name for topic in Bag(out).topics}
     assert len(by_topic(out)["/robot1/pose"]) == 3
     status, told = wsss(scene_folder, out)
     assert status == 2 and "exists already" in told and "--overwrite" in told
@@ -566,9 +571,9 @@ def test_a_tag_file_is_spoken_beside_its_images(scene_folder, labels, tmp_path):
         (stamps[3], "/robot1/tags/image", f"{at[3]} wall, chair"),
         (stamps[4], "/robot1/tags/scene", "wall, chair"),
     ]
-    path = bag.write(scene, tmp_path / "a.mcap", BagConfig(rate_hz=10, every=3))
+    path = write_bag(scene, tmp_path / "a.mcap", BagConfig(rate_hz=10, every=3))
     assert [m.data for _, m in by_topic(path)["/tags/image"]] == ["@1.100000000 wall, chair"]
-    (topic,) = [topic for topic in bag.Bag(path).topics if topic.name == "/tags/image"]
+    (topic,) = [topic for topic in Bag(path).topics if topic.name == "/tags/image"]
     assert (topic.reliable, topic.latched) == (True, False)
 
 

@@ -2,20 +2,19 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.striped_scenes import StripedScene, written
+from support.striped_scenes import written
 from test_inference import tiny
 from typer.testing import CliRunner
 
-from wsss_ros.bags import bag
-from wsss_ros.bags import frames as bag_frames
+from wsss_ros.bags.bag import is_bag
 from wsss_ros.bags.frames import BagFrames
-from wsss_ros.bags.messages import BagConfig, cloud_message, header, image_message
+from wsss_ros.bags.recording import BagConfig
+from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
 from wsss_ros.evaluation.offline import Comparison, Files, Networks, evaluate_clouds, evaluate_images, written_space
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
@@ -23,7 +22,7 @@ from wsss_ros.label_files import Segmenter, Source, benchmark, segment
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.images import read_uint16
-from wsss_ros.types import BadInput, Cloud
+from wsss_ros.types import BadInput
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +188,8 @@ def test_the_benchmark_wants_scans_and_its_own_classes(labels, images, clouds, t
 
 @pytest.mark.parametrize("name, compressed", [("room.mcap", False), ("room", True)])
 def test_a_bag_is_segmented_like_its_scene(scene, images, clouds, labels, tmp_path, name, compressed):
-    path = bag.write(scene, tmp_path / name, BagConfig(compressed=compressed, namespace="robot"))
-    assert bag_frames.is_bag(path) and not bag_frames.is_bag(scene.folder)
+    path = write_bag(scene, tmp_path / name, BagConfig(compressed=compressed, namespace="robot"))
+    assert is_bag(path) and not is_bag(scene.folder)
     frames = BagFrames(path)
     assert len(frames) == 4 and frames.name == "room"
     assert len(frames.cloud()) > 100 and frames.cloud().rgb is not None
@@ -205,83 +204,6 @@ def test_a_bag_is_segmented_like_its_scene(scene, images, clouds, labels, tmp_pa
         difference = np.abs(frame.rgb.astype(int) - scene.frame(int(image.stem)).rgb)
         assert difference.mean() < 4 if compressed else not difference.any()
     assert len(ply.read(tmp_path / "out" / "room.labels.ply")) == result.points
-
-
-def test_a_bag_without_a_cloud_is_fused(labels, tmp_path):
-    class NoCloud(StripedScene):
-        cloud = None
-
-        def cloud_truth(self):
-            return None
-
-    path = bag.write(NoCloud(0, labels), tmp_path / "room.mcap", BagConfig(cloud_every=1000, frames=3))
-    whole = BagFrames(path)
-    sent = whole.cloud()  # the writer fused it
-    whole.cloud_topic = ""
-    fused = whole.cloud()
-    assert len(fused) == len(sent) > 50
-    np.testing.assert_allclose(fused.xyz[np.lexsort(fused.xyz.T)], sent.xyz[np.lexsort(sent.xyz.T)], atol=1e-3)
-
-
-def test_topics_are_named_where_they_are_not_found(scene, tmp_path):
-    path = bag.write(scene, tmp_path / "room.mcap")
-    with pytest.raises(BadInput, match="no topic '/kinect'.*there are .*/color/image_raw"):
-        BagFrames(path, color="/kinect")
-    assert BagFrames(path, color="/color/image_raw", cloud_topic="/ground_truth/cloud").cloud_topic.endswith("th/cloud")
-
-
-def message_of(pixels: np.ndarray, encoding: str, padding: int = 0, big: bool = False):
-    height, width = pixels.shape[:2]
-    rows = pixels.reshape(height, -1).view(np.uint8)
-    data = np.pad(rows, ((0, 0), (0, padding))).reshape(-1)
-    return SimpleNamespace(
-        height=height, width=width, encoding=encoding, step=rows.shape[1] + padding, data=data, is_bigendian=big
-    )
-
-
-def test_encodings():
-    rgb = np.random.default_rng(0).integers(0, 256, (3, 5, 3), dtype=np.uint8)
-    alpha = np.full((3, 5, 1), 9, np.uint8)
-    read = bag_frames.read_color
-    assert (read(image_message(header(0, "x"), rgb, "rgb8")) == rgb).all()
-    assert (read(message_of(np.ascontiguousarray(rgb[..., ::-1]), "bgr8", padding=7)) == rgb).all()
-    assert (read(message_of(np.concatenate([rgb[..., ::-1], alpha], 2), "bgra8")) == rgb).all()
-    assert (read(message_of(np.ascontiguousarray(rgb[..., 0]), "mono8")) == rgb[..., :1]).all()
-    with pytest.raises(BadInput, match="encoding 'yuv422'; wanted one of rgb8"):
-        read(message_of(rgb, "yuv422"))
-    short = message_of(rgb, "rgb8")
-    short.data = short.data[:-1]
-    with pytest.raises(BadInput, match="44 bytes for 5x3 pixels"):
-        read(short)
-    millimetres = np.array([[0, 1500]], ">u2")
-    assert bag_frames.read_depth(message_of(millimetres, "16UC1", big=True)).tolist() == [[0, 1.5]]
-    metres = np.array([[np.nan, 1.5, -1, np.inf]], "<f4")
-    assert bag_frames.read_depth(message_of(metres, "32FC1")).tolist() == [[0, 1.5, 0, 0]]
-
-
-def test_clouds_of_any_layout():
-    rng = np.random.default_rng(0)
-    xyz, rgb = rng.random((50, 3), np.float32), rng.integers(0, 256, (50, 3), dtype=np.uint8)
-    xyz[7, 1] = np.nan
-    got = bag_frames.read_cloud(cloud_message(header(5, "map"), Cloud(xyz, rgb)))
-    kept = np.arange(50) != 7
-    assert (got.xyz == xyz[kept]).all() and (got.rgb == rgb[kept]).all() and got.stamp_ns == 5
-
-    rows = np.zeros(50, [("rgba", ">u4"), ("gap", "V6"), ("z", ">f8"), ("x", ">f8"), ("y", ">f8")])
-    for axis, name in enumerate("xyz"):
-        rows[name] = xyz[:, axis]
-    rows["rgba"] = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32) + (255 << 24)
-    kinds = {"rgba": 6, "x": 8, "y": 8, "z": 8}
-    fields = [SimpleNamespace(name=n, offset=rows.dtype.fields[n][1], datatype=k) for n, k in kinds.items()]
-    stamp = SimpleNamespace(sec=1, nanosec=2)
-    message = SimpleNamespace(
-        header=SimpleNamespace(stamp=stamp), height=5, width=10, fields=fields, is_bigendian=True,
-        point_step=rows.itemsize, row_step=10 * rows.itemsize, data=rows.view(np.uint8),
-    )  # fmt: skip
-    got = bag_frames.read_cloud(message)
-    assert (got.xyz == xyz[kept]).all() and (got.rgb == rgb[kept]).all() and got.stamp_ns == 1_000_000_002
-    with pytest.raises(BadInput, match="lacks y"):
-        bag_frames.read_cloud(SimpleNamespace(fields=fields[:2] + fields[3:]))
 
 
 # --- command ---------------------------------------------------------------------------------------
@@ -315,7 +237,7 @@ def test_the_command_writes_for_the_benchmark(scene, tmp_path):
         (["{tmp}/empty"], "nor is it a folder of scenes"),
         (["{scene}", "--color", "/a"], "is not a bag; --color and --cloud"),
         (["{scene}", "--benchmark", "--frames", "2"], "--benchmark takes neither"),
-        (["{scene}/scene0.txt"], "no rosbag2"),
+        (["{scene}/scene0.txt"], "not a rosbag2"),
         (["{tmp}/empty", "--benchmark"], "names no scan"),
     ],
 )

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsss_ros.bags import messages
-from wsss_ros.bags.messages import Topic
+from wsss_ros.bags import cdr
 from wsss_ros.bags.recorder import Recorder
+from wsss_ros.bags.recording import Topic
 from wsss_ros.evaluation import played as scoring
 from wsss_ros.types import BadInput, Cloud
 
-IMAGE, CLOUD = messages.IMAGE, messages.CLOUD
+IMAGE, CLOUD = cdr.IMAGE, cdr.CLOUD
 TRUTH = np.array([[0, 0, 1], [1, 255, 2]], np.uint8)
 XYZ = np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]], np.float32)
 RGB = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7]], np.uint8)
@@ -21,19 +21,19 @@ def record(path: Path, entries: list[tuple[str, str, int, object]]) -> Path:
     topics = {topic: Topic(topic, kind) for topic, kind, *_ in entries}
     recorder = Recorder(path, topics.values())
     for topic, kind, received_ns, message in entries:
-        recorder.write(topic, received_ns, bytes(messages.typestore().serialize_cdr(message, kind)))
+        recorder.write(topic, received_ns, bytes(cdr.typestore().serialize_cdr(message, kind)))
     recorder.close()
     return path
 
 
 def image(topic: str, stamp_ns: int, received_ns: int, pixels: np.ndarray, encoding: str):
-    head = messages.header(stamp_ns, "camera")
-    return topic, IMAGE, received_ns, messages.image_message(head, pixels, encoding)
+    head = cdr.header(stamp_ns, "camera")
+    return topic, IMAGE, received_ns, cdr.image_message(head, pixels, encoding)
 
 
 def cloud(topic: str, stamp_ns: int, received_ns: int, xyz: np.ndarray, labels: np.ndarray | None):
-    head = messages.header(stamp_ns, "map")
-    return topic, CLOUD, received_ns, messages.cloud_message(head, Cloud(xyz, RGB[: len(xyz)]), labels)
+    head = cdr.header(stamp_ns, "map")
+    return topic, CLOUD, received_ns, cdr.cloud_message(head, Cloud(xyz, RGB[: len(xyz)]), labels)
 
 
 @pytest.fixture

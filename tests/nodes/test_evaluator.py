@@ -172,7 +172,8 @@ from support.ros_probe import NodeProcess, Probe, wait  # noqa: E402
 from test_hand_over import save  # noqa: E402
 from test_nodes import CLOCK, LATCHED, RELIABLE, header  # noqa: E402
 
-from wsss_ros.bags import messages  # noqa: E402
+from wsss_ros.bags import cloud_codec, codec  # noqa: E402
+from wsss_ros.bags.recording import SceneRecording  # noqa: E402
 from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
 from wsss_ros.nodes import conversions  # noqa: E402
@@ -264,16 +265,16 @@ def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, proc
         assert len(kept[name, "2d"]) > 6 and kept[name, "3d"], "too few answers to tell anything"
         matrix, segmenter = ConfusionMatrix(labels), ImageSegmenter(files["image"][number], "cpu", "float32", 1)
         for message in kept[name, "2d"]:
-            index = by_stamp[conversions.stamp_ns(message.header)]
+            index = by_stamp[codec.stamp_ns(message.header)]
             found = segmenter(scene.frame(index))[0]
-            assert np.array_equal(conversions.image_to_labels(message), found), f"{name}, frame {index}"
+            assert np.array_equal(codec.image_to_labels(message), found), f"{name}, frame {index}"
             matrix.update(found, scene.frame_truth(index))
         assert_scored(told[name, versions["image"][number], "2d"], matrix, len(kept[name, "2d"]))
         matrix, segmenter = ConfusionMatrix(labels), CloudSegmenter(files["cloud"][number], "cpu", "float32", 2000, 1)
         true_clouds = true_clouds_of(scene)
         for message in kept[name, "3d"]:
-            cloud = conversions.read_cloud(message).cloud
-            truth = true_clouds[conversions.stamp_ns(message.header)]
+            cloud = cloud_codec.read_cloud(message).cloud
+            truth = true_clouds[codec.stamp_ns(message.header)]
             assert np.array_equal(truth.xyz, cloud.xyz)
             found = segmenter(type(cloud)(truth.xyz, truth.rgb))[0]
             matrix.update(found, truth.labels)
@@ -283,7 +284,7 @@ def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, proc
 
 def true_clouds_of(scene) -> dict[int, scoring.Points]:
     found = {}
-    for stamp, topic, message in messages.SceneRecording(scene).messages():
+    for stamp, topic, message in SceneRecording(scene).messages():
         if topic == "ground_truth/cloud":
             found[stamp] = scoring._points(message)
     return found

@@ -19,6 +19,7 @@ from std_msgs.msg import String  # noqa: E402
 from support.ros_probe import NodeProcess, Probe, wait  # noqa: E402
 from test_nodes import BEST_EFFORT, CLOCK, LATCHED, RELIABLE, answered, cloud, header, room  # noqa: E402
 
+from wsss_ros.bags import cloud_codec, codec  # noqa: E402
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter  # noqa: E402
 from wsss_ros.labels import LabelSpace  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
@@ -138,7 +139,7 @@ class Stream:
         """Of all answers, or of those sent so near to some moments."""
         found = []
         for at, message in list(self.answers):
-            sent_at, _ = self.sent[conversions.stamp_ns(message.header)]
+            sent_at, _ = self.sent[codec.stamp_ns(message.header)]
             if around is None or any(abs(sent_at - moment) <= within_s for moment in around):
                 found.append(1e3 * (at - sent_at))
         return np.array(found)
@@ -146,7 +147,7 @@ class Stream:
 
     def unanswered(self, around: list[float], within_s: float = 1.0) -> tuple[float, float]:
         """Shares of the frames sent so near to some moments, and of the others."""
-        answered = {conversions.stamp_ns(message.header) for _, message in self.answers}
+        answered = {codec.stamp_ns(message.header) for _, message in self.answers}
         lost: dict[bool, list[bool]] = {True: [], False: []}
         for stamp, (at, _) in self.sent.items():
             lost[any(abs(at - moment) <= within_s for moment in around)].append(stamp not in answered)
@@ -156,8 +157,8 @@ class Stream:
 def versions_of(stream: Stream, results: dict[str, list[bytes]]) -> list[str]:
     """By which version each answer was made, in the order of the frames; each must be exactly that of one."""
     told = []
-    for _, message in sorted(stream.answers, key=lambda answer: conversions.stamp_ns(answer[1].header)):
-        index = stream.sent[conversions.stamp_ns(message.header)][1]
+    for _, message in sorted(stream.answers, key=lambda answer: codec.stamp_ns(answer[1].header)):
+        index = stream.sent[codec.stamp_ns(message.header)][1]
         makers = [version for version, labels in results.items() if labels[index] == bytes(message.data)]
         assert len(makers) == 1, f"picture {index} was labelled by {makers}; wanted one version"
         told += makers
@@ -327,7 +328,7 @@ def test_clouds_are_labelled_by_one_version_each(probe, start, versions):
             in_use(probe, node, version)
         stamp = CLOCK.next()
         probe.send(node.topic("cloud"), cloud(stamp), LATCHED)
-        table = np.frombuffer(answered(got, stamp).data, conversions.SEMANTIC_POINT)
+        table = np.frombuffer(answered(got, stamp).data, cloud_codec.SEMANTIC_POINT)
         wanted = CloudSegmenter(file, "cpu", "float32", 1000, 1)(room())[0]
         np.testing.assert_array_equal(table["label"], wanted)
         seen.add(wanted.tobytes())

@@ -21,6 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # n
 from std_msgs.msg import Header  # noqa: E402
 from support.ros_probe import ROOT, NodeProcess, Probe, wait  # noqa: E402
 
+from wsss_ros.bags import cloud_codec, codec  # noqa: E402
 from wsss_ros.geometry.voxel_map import VoxelMap  # noqa: E402
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter  # noqa: E402
 from wsss_ros.labels import LabelSpace  # noqa: E402
@@ -157,7 +158,7 @@ def answered(got: list, stamp: int):
     """The message with this stamp, once it is there."""
 
     def found():
-        return next((message for message in got if conversions.stamp_ns(message.header) == stamp), None)
+        return next((message for message in got if codec.stamp_ns(message.header) == stamp), None)
 
     return wait(found, 10, f"no answer to stamp {stamp}")
 
@@ -273,7 +274,7 @@ def test_color_does_not_wait_and_late_companions_still_make_points(probe, segmen
     messages = view(stamp)
     send(probe, segmenter, {"color/image_raw": messages.pop("color/image_raw")})
     answered(images["semantic/image_raw"], stamp)
-    assert not any(conversions.stamp_ns(m.header) == stamp for m in images["semantic/points"])
+    assert not any(codec.stamp_ns(m.header) == stamp for m in images["semantic/points"])
     send(probe, segmenter, messages)
     answered(images["semantic/points"], stamp)
 
@@ -317,7 +318,7 @@ def test_image_segmenter_tells_bad_input_and_goes_on(probe, segmenter, images, c
     assert status.level == b"\x01"
     if topic != "color/image_raw":
         answered(images["semantic/image_raw"], stamp)  # the image does not suffer
-    assert not any(conversions.stamp_ns(m.header) == stamp for m in images["semantic/points"])
+    assert not any(codec.stamp_ns(m.header) == stamp for m in images["semantic/points"])
     stamp = CLOCK.next()
     send(probe, segmenter, view(stamp))
     answered(images["semantic/points"], stamp)
@@ -460,7 +461,7 @@ def test_cloud_results(probe, nodes, clouds, expected_cloud, labels):
     assert answer.header == header(stamp, "world") and (answer.height, answer.width) == (1, 3000)
     names = [(field.name, field.datatype) for field in answer.fields]
     assert names == [("x", 7), ("y", 7), ("z", 7), ("rgb", 7), ("label", 6), ("confidence", 7)]
-    table = np.frombuffer(answer.data, conversions.SEMANTIC_POINT)
+    table = np.frombuffer(answer.data, cloud_codec.SEMANTIC_POINT)
     np.testing.assert_array_equal(np.stack([table["x"], table["y"], table["z"]], 1), room().xyz)
     np.testing.assert_array_equal(table["label"], expected_cloud[0])
     np.testing.assert_allclose(table["confidence"], expected_cloud[1], rtol=1e-4)
@@ -481,7 +482,7 @@ def test_a_late_segmenter_gets_the_last_cloud(probe, nodes, clouds):
     assert probe.transition(node, "deactivate")
     probe.publish_without_waiting(node.topic("cloud"), cloud(stamp), LATCHED)
     time.sleep(0.3)
-    assert not any(conversions.stamp_ns(m.header) == stamp for m in clouds)
+    assert not any(codec.stamp_ns(m.header) == stamp for m in clouds)
     assert probe.transition(node, "activate")
     answered(clouds, stamp)
 
@@ -512,7 +513,7 @@ def test_an_odd_organised_cloud_keeps_its_order(probe, nodes, clouds):
     probe.send(node.topic("cloud"), organised(stamp), LATCHED)
     answer = answered(clouds, stamp)
     assert (answer.height, answer.width, answer.is_dense) == (30, 100, False)
-    table = np.frombuffer(answer.data, conversions.SEMANTIC_POINT).reshape(30, 100)
+    table = np.frombuffer(answer.data, cloud_codec.SEMANTIC_POINT).reshape(30, 100)
     bad = np.zeros((30, 100), bool)
     bad[::7, ::5] = True
     assert (table["label"][bad] == 255).all() and (table["confidence"][bad] == 0).all()
@@ -579,7 +580,7 @@ def as_map(*frames: Frame) -> Cloud:
 
 
 def assert_is(message: PointCloud2, wanted: Cloud) -> None:
-    got = conversions.read_cloud(message).cloud
+    got = cloud_codec.read_cloud(message).cloud
     np.testing.assert_allclose(got.xyz, wanted.xyz, atol=2e-3)
     np.testing.assert_array_equal(got.rgb, wanted.rgb)
 
@@ -656,7 +657,7 @@ def test_stamps_that_jump_back_start_the_map_over(probe, nodes, maps):
         time.sleep(0.1)
     answer = answered(maps, 4 * 10**8)
     probe.told(node, "the map starts over")
-    assert len(conversions.read_cloud(answer).cloud) == len(as_map(frame(elsewhere)))
+    assert len(cloud_codec.read_cloud(answer).cloud) == len(as_map(frame(elsewhere)))
     for _ in range(4):
         last = CLOCK.next()
         send(probe, node, view(last))
@@ -670,7 +671,7 @@ def test_a_full_map_says_so(probe, nodes, maps):
         stamp = CLOCK.next()
         send(probe, node, view(stamp) | {"pose": pose(stamp, (10.0 * step, 0.0, 0.0))})
         answer = answered(maps, stamp)
-    assert len(conversions.read_cloud(answer).cloud) == ACCUMULATOR["max_points"]
+    assert len(cloud_codec.read_cloud(answer).cloud) == ACCUMULATOR["max_points"]
     assert probe.told(node, "the map is full at 4000 points").level == b"\x01"
 
 

@@ -14,9 +14,10 @@ import pytest
 from support.paths import ROOT
 from support.tiny_scene import TinyScene, write_scene_folder
 
-from wsss_ros.bags import bag
-from wsss_ros.bags.messages import Raw, SceneRecording, Topic
-from wsss_ros.bags.playback import Playback, is_bag, open_recording
+from wsss_ros.bags.bag import is_bag
+from wsss_ros.bags.playback import Playback, open_recording
+from wsss_ros.bags.recording import Raw, SceneRecording, Topic
+from wsss_ros.bags.writing import write_bag
 from wsss_ros.config import share
 from wsss_ros.types import BadInput
 
@@ -128,7 +129,7 @@ def test_slow_messages_slow_the_replay_and_are_told():
 
 def test_what_is_a_bag_and_what_a_scene(tmp_path, labels):
     folder = write_scene_folder(tmp_path / "scene", labels)
-    file, of_rosbag2 = bag.write(TinyScene(), tmp_path / "a.mcap"), bag.write(TinyScene(), tmp_path / "a")
+    file, of_rosbag2 = write_bag(TinyScene(), tmp_path / "a.mcap"), write_bag(TinyScene(), tmp_path / "a")
     (tmp_path / "a.mcap.partial").mkdir()
     told = {path.name: is_bag(path) for path in (folder, file, of_rosbag2, tmp_path / "a.mcap.partial")}
     assert told == {"scene": False, "a.mcap": True, "a": True, "a.mcap.partial": True}
@@ -267,7 +268,7 @@ def heard(listener: subprocess.Popen) -> tuple[dict[str, list], dict]:
 
 def test_a_bag_arrives_whole_and_as_recorded(tmp_path, processes):
     scene = TinyScene(frames=12, scale=8, world_up=(0, 0, 1))
-    path = bag.write(scene, tmp_path / "a.mcap")
+    path = write_bag(scene, tmp_path / "a.mcap")
     listener = listen(processes)
     player = replay(processes, path, "-p", "rate:=0.5", "-p", "wait_for_subscribers_s:=20.0")
     topics, offers = heard(listener)
@@ -319,9 +320,9 @@ def test_a_scene_folder_loops_pauses_and_moves_with_its_namespace(tmp_path, proc
 
 def test_sources_that_cannot_be_played_and_bags_that_break_off(tmp_path, processes):
     (tmp_path / "foreign.mcap").write_text("not a bag\n")
-    path = bag.write(TinyScene(), tmp_path / "a.mcap")
+    path = write_bag(TinyScene(), tmp_path / "a.mcap")
     (tmp_path / "cut.mcap").write_bytes(path.read_bytes()[:-4000])
-    data = bytearray(bag.write(TinyScene(frames=9, scale=8), tmp_path / "b.mcap").read_bytes())
+    data = bytearray(write_bag(TinyScene(frames=9, scale=8), tmp_path / "b.mcap").read_bytes())
     data[len(data) // 2 : len(data) // 2 + 400_000] = b"\xff" * 400_000
     (tmp_path / "b.mcap").write_bytes(data)
     damaged = replay(processes, tmp_path / "b.mcap")

@@ -25,8 +25,8 @@ from test_inference import tiny
 from typer.testing import CliRunner
 
 from wsss_ros import geometry
-from wsss_ros.bags import bag
 from wsss_ros.bags.frames import BagFrames
+from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
 from wsss_ros.config import CloudAugment, ImageAugment
 from wsss_ros.evaluation.offline import Comparison, Networks, evaluate_clouds, evaluate_images
@@ -681,7 +681,7 @@ def test_a_scene_without_truth_goes_through_every_command(tmp_path):
         with pytest.raises(BadInput, match=reason):
             evaluate(networks, [scene], Comparison.between(LABELS, LABELS))
 
-    written = bag.write(scene, tmp_path / "scene.mcap")
+    written = write_bag(scene, tmp_path / "scene.mcap")
     assert len(BagFrames(written)) == 5
 
 

@@ -1,139 +1,28 @@
-"""rosbag2 files without ROS: write a scene as a bag that `ros2 bag play` plays, and read any bag.
-
-A name that ends in .mcap or .db3 is one file; any other is rosbag2's folder with metadata.yaml. A bag
-is written beside its name, in `NAME.partial`, and takes its name only when it is whole.
-"""
+"""rosbag2 files without ROS: any bag read, complete or broken off."""
 
 import logging
-import os
-import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.interfaces import Qos, QosDurability, QosReliability
+from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.metadata import parse_qos
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from wsss_ros.bags.messages import BagConfig, Raw, SceneRecording, Topic, typestore
+from wsss_ros.bags.recording import Raw, Topic
 from wsss_ros.bags.salvage import MAGIC, Salvage, salvage
-from wsss_ros.bags.scene_sequence import SceneSequence
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
 
 SUFFIXES = {".mcap": "mcap", ".db3": "sqlite3"}
 SQLITE_MAGIC = b"SQLite format 3\0"
-FOREVER = QosTime(9223372036, 854775807)
 
 
-def write(
-    scene: Scene | list[Scene],
-    path: str | Path,
-    config: BagConfig | None = None,
-    storage: Literal["mcap", "sqlite3"] | None = None,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Write ``scene`` as the bag ``path`` and return its path; several are played one after the other.
-
-    ``progress(views written, views)`` is called after each view. Raises BadInput when the target
-    exists (without ``overwrite``), the scene cannot be recorded or the disk is full; what was
-    written until then stays under `NAME.partial`, which is never mistaken for a whole bag.
-    """
-    path = Path(path)
-    storage = _storage(path, storage)
-    _check_target(path, overwrite)
-    make = SceneSequence if isinstance(scene, list) else SceneRecording
-    recording = make(scene, config or BagConfig())
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
-    try:
-        _write_messages(recording, folder, storage, progress)
-        _take_name(folder, path)
-    except (OSError, sqlite3.Error) as error:
-        raise BadInput(
-            f"{path}: the bag could not be written whole ({error}); what there is stays in {partial}, marked as "
-            f"partial; make room or give another place, then write it again"
-        ) from error
-    except BaseException:
-        log.warning("%s is not whole; what was written until now stays in %s", path, partial)
-        raise
-    shutil.rmtree(partial)
-    return path
-
-
-def _write_messages(
-    recording: SceneRecording | SceneSequence, folder: Path, storage: str, progress: Callable[[int, int], None] | None
-) -> None:
-    with Writer(folder, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
-        connections = {topic.name: connect(writer, topic) for topic in recording.topics}
-        views, before = 0, None
-        for raw in recording.raw():
-            if progress and raw.stamp_ns != before:
-                progress(views, len(recording))
-                views, before = views + 1, raw.stamp_ns
-            writer.write(connections[raw.topic], raw.stamp_ns, raw.data)
-        if progress:
-            progress(views, len(recording))
-
-
-def connect(writer: Writer, topic: Topic) -> Connection:
-    return writer.add_connection(
-        topic.name, topic.msgtype, typestore=typestore(), offered_qos_profiles=[_offered_qos(topic)]
-    )
-
-
-def _offered_qos(topic: Topic) -> Qos:
-    return Qos(
-        QosHistory.KEEP_LAST,
-        topic.depth,
-        QosReliability.RELIABLE if topic.reliable else QosReliability.BEST_EFFORT,
-        QosDurability.TRANSIENT_LOCAL if topic.latched else QosDurability.VOLATILE,
-        FOREVER,
-        FOREVER,
-        QosLiveliness.AUTOMATIC,
-        FOREVER,
-        False,
-    )
-
-
-def _storage(path: Path, storage: str | None) -> str:
-    by_name = SUFFIXES.get(path.suffix)
-    if storage and by_name and storage != by_name:
-        suffix = next(suffix for suffix, kind in SUFFIXES.items() if kind == storage)
-        raise BadInput(f"{path} is named as {by_name}, but {storage} was asked for; name it *{suffix} or give a folder")
-    return storage or by_name or "mcap"
-
-
-def _check_target(path: Path, overwrite: bool) -> None:
-    if not path.exists():
-        return
-    if not overwrite:
-        raise BadInput(f"{path} exists already; give another name or ask to overwrite it (wsss bag --overwrite)")
-    if path.is_dir() and not (path / "metadata.yaml").exists():
-        raise BadInput(f"{path} is a folder but no bag; it is not overwritten, give another name")
-
-
-def _take_name(folder: Path, path: Path) -> None:
-    """The last step: the whole bag, safely on the disk, gets its name."""
-    single = path.suffix in SUFFIXES
-    whole = folder / f"{folder.name}{path.suffix}" if single else folder
-    for file in folder.iterdir():
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
-    if path.is_dir():
-        shutil.rmtree(path)
-    os.replace(whole, path)
-
-
-def read(path: str | Path) -> Iterator[tuple[str, int, object]]:
-    """(topic, stamp_ns, message) of the bag ``path`` in time order, decoded as they are asked for.
+def read_bag(path: str | Path) -> Iterator[tuple[str, int, object]]:
+    """(topic, stamp_ns, message) of the bag ``path`` in time order; each is decoded when it is asked for.
 
     Messages of a type that is neither of ROS 2 Jazzy nor defined in the bag are left out with a
     warning. Raises BadInput as `Bag` does.
@@ -151,13 +40,20 @@ def _decoded(bag: "Bag") -> Iterator[tuple[str, int, object]]:
             yield raw.topic, raw.stamp_ns, types.deserialize_cdr(raw.data, raw.msgtype)
 
 
+def is_bag(path: Path) -> bool:
+    """Whether to read this as a bag: any file; a folder with metadata.yaml or storage files, or one left partial."""
+    if not path.is_dir():
+        return path.is_file()
+    files = any(any(path.glob(f"*{suffix}")) for suffix in SUFFIXES)
+    return files or (path / "metadata.yaml").exists() or path.name.endswith(".partial")
+
+
 @dataclass
 class Bag:
     """A bag to read: a .mcap or .db3 file, or a rosbag2 folder.
 
-    A bag that breaks off is read as far as it is whole; `broken` then says how far that is, and is
-    logged once after the last message. Raises BadInput for a file or folder that is no bag, or holds
-    no message.
+    A bag that breaks off is read as far as it is complete; `broken` then tells how far that is, and is logged once
+    after the last message. Raises BadInput for a file or folder that is not a bag, or holds no message.
     """
 
     path: Path
@@ -168,24 +64,26 @@ class Bag:
     broken: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
+        """Open every file and collect topics and times; no message is decoded."""
         self.path = Path(self.path)
         self._parts = [_open(file) for file in _files(self.path)]
         counts = [part.message_count for part in self._parts]
         self.message_count = sum(counts)
         if not self.message_count:
-            raise BadInput(f"{self.path}: the bag holds no whole message; record it again")
+            raise BadInput(f"{self.path}: the bag holds no complete message; record it again")
         filled = [part for part in self._parts if part.message_count]
         self.start_ns = min(part.start_ns for part in filled)
         self.end_ns = max(part.end_ns for part in filled)
         self.topics = tuple({topic.name: topic for part in self._parts for topic in part.topics}.values())
         if any(part.broken for part in self._parts):
             self.broken = (
-                f"{self.path}: the bag breaks off; {self.message_count} messages, {self.seconds:.1f} s, are whole and "
-                f"are used, the rest is lost; record or write it again to have all"
+                f"{self.path}: the bag breaks off; {self.message_count} messages, {self.seconds:.1f} s, are complete "
+                f"and are used, the rest is lost; record or write it again to have all"
             )
 
     @property
     def seconds(self) -> float:
+        """Time between the first and the last message."""
         return (self.end_ns - self.start_ns) / 1e9
 
     def raw(self) -> Iterator[Raw]:
@@ -196,7 +94,7 @@ class Bag:
             log.warning(self.broken)
 
     def types(self) -> Typestore:
-        """Jazzy's message types and those that the bag brings along."""
+        """The message types of Jazzy and those that the bag defines."""
         store = get_typestore(Stores.ROS2_JAZZY)
         for part in self._parts:
             for msgtype, (definition, encoding) in part.definitions.items():
@@ -208,7 +106,7 @@ class Bag:
         return store
 
 
-class _Whole:
+class _Complete:
     """A bag, or one file of it, that rosbags reads."""
 
     broken = False
@@ -228,7 +126,7 @@ class _Whole:
                 for connection, stamp_ns, data in reader.messages():
                     yield Raw(connection.topic, connection.msgtype, stamp_ns, data)
                     count += 1
-        except Exception as error:  # rosbags lets errors of sqlite, struct and the codecs through
+        except Exception as error:  # rosbags does not catch errors of sqlite, struct and the codecs
             raise BadInput(
                 f"{self.path}: damaged after {count} of {self.message_count} messages ({error}); record it again"
             ) from error
@@ -262,7 +160,7 @@ def _topic(name: str, msgtype: str, offered: list[Qos]) -> Topic:
 
 
 def _files(path: Path) -> list[Path]:
-    """What to open: the folder where its metadata.yaml leads to whole files, else the files one by one."""
+    """What to open: the folder where its metadata.yaml leads to complete files, else the files one by one."""
     if not path.exists():
         raise BadInput(f"{path}: there is no such bag; give a .mcap or .db3 file or a rosbag2 folder")
     if not path.is_dir():
@@ -272,25 +170,25 @@ def _files(path: Path) -> list[Path]:
             with Reader(path):
                 return [path]
         except Exception as error:  # a missing or broken file: take what there is
-            log.debug("%s: not whole (%s)", path, error)
+            log.debug("%s: not complete (%s)", path, error)
     files = sorted(file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}") if file.is_file())
     if not files:
-        raise BadInput(f"{path}: no bag; looked for metadata.yaml, *.mcap and *.db3 in it")
+        raise BadInput(f"{path}: not a bag; looked for metadata.yaml, *.mcap and *.db3 in it")
     return files
 
 
-def _open(path: Path) -> _Whole | _Broken:
+def _open(path: Path) -> _Complete | _Broken:
     if path.is_dir():
-        return _Whole(path)
+        return _Complete(path)
     try:
         with open(path, "rb") as file:
             magic = file.read(16)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error})") from error
     if not magic.startswith(MAGIC) and magic != SQLITE_MAGIC:
-        raise BadInput(f"{path}: no rosbag2 (it begins with {magic[:8]!r}); wanted MCAP or SQLite{_hint(magic)}")
+        raise BadInput(f"{path}: not a rosbag2 (it starts with {magic[:8]!r}); expected MCAP or SQLite{_hint(magic)}")
     try:
-        return _Whole(path)
+        return _Complete(path)
     except Exception as error:
         if magic == SQLITE_MAGIC:
             raise BadInput(f"{path}: the bag is broken and cannot be read ({error}); record it again") from error
@@ -299,6 +197,3 @@ def _open(path: Path) -> _Whole | _Broken:
 
 def _hint(magic: bytes) -> str:
     return "; this is a ROS 1 bag, convert it with rosbags-convert" if magic.startswith(b"#ROSBAG V2") else ""
-
-
-__all__ = ["Bag", "BagConfig", "Raw", "SceneRecording", "Topic", "read", "write"]

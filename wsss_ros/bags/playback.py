@@ -1,20 +1,21 @@
-"""What replays, at which moment: a recording against the wall clock, with rate, pause and loop. No ROS."""
+"""Playing a recording: which message is due when, by the wall clock, with rate, pause and loop. No ROS."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wsss_ros.bags.bag import SUFFIXES, Bag
-from wsss_ros.bags.messages import BagConfig, Raw, Recording, SceneRecording
+from wsss_ros.bags.bag import Bag, is_bag
+from wsss_ros.bags.recording import BagConfig, Raw, Recording, SceneRecording
 from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes import open_scene
 from wsss_ros.types import BadInput
 
 LATE_NS = 50_000_000  # later than this, the replay slows down instead of catching up in a burst
 
 
 def open_recording(source: str | Path, labels: LabelSpace, config: BagConfig | None = None) -> Bag | SceneRecording:
-    """A bag as it is, or a scene folder turned into messages while it plays. Raises BadInput for neither."""
+    """A bag as it is, or a scene folder turned into messages while it plays. Raises BadInput for anything else."""
     if not str(source):
         raise BadInput("nothing to replay; give 'source', a bag (.mcap, .db3 or its folder) or a scene folder")
     path = Path(source).expanduser()
@@ -22,25 +23,15 @@ def open_recording(source: str | Path, labels: LabelSpace, config: BagConfig | N
         raise BadInput(f"{path}: no such bag or scene; give a .mcap or .db3 file, its folder, or a scene folder")
     if is_bag(path):
         return Bag(path)
-    from wsss_ros.scenes import open_scene
-
     return SceneRecording(open_scene(path, labels), config or BagConfig())
 
 
-def is_bag(path: Path) -> bool:
-    """Any file; a folder with metadata.yaml or storage files in it, or one left partial."""
-    if not path.is_dir():
-        return True
-    files = [file for suffix in SUFFIXES for file in path.glob(f"*{suffix}")]
-    return bool(files) or (path / "metadata.yaml").exists() or path.name.endswith(".partial")
-
-
 class Playback:
-    """Hands out a recording's messages when they are due. All methods may be called from any thread.
+    """Sends a recording's messages when they are due. All methods may be called from any thread.
 
-    The time of the replay (``now_ns``, for /clock) runs at ``rate`` against the wall, never goes past
-    a message that has not been sent, and never back, except where a loop starts over. Where messages
-    cannot be made or sent fast enough the replay slows down; ``behind_s`` sums up by how much.
+    The time of the replay (``now_ns``, for /clock) runs at ``rate`` times the wall clock. It never goes past a message
+    that has not been sent, and never back, except where a loop starts over. Where messages cannot be made or sent fast
+    enough, the replay slows down; ``behind_s`` is the sum of these delays.
     """
 
     def __init__(self, recording: Recording, rate: float = 1.0, loop: bool = False, paused: bool = False) -> None:
@@ -102,6 +93,7 @@ class Playback:
             return None if self._anchor is None else min(self._wall_ns(), self._limit)
 
     def pause(self) -> None:
+        """Send nothing until ``resume``; the time of the replay stands still."""
         with self._changed:
             if not self.paused and self._anchor is not None:
                 self._anchor = (time.monotonic(), min(self._wall_ns(), self._limit))
@@ -109,6 +101,7 @@ class Playback:
             self._changed.notify_all()
 
     def resume(self) -> None:
+        """Go on where ``pause`` stopped."""
         with self._changed:
             if self.paused and self._anchor is not None:
                 self._anchor = (time.monotonic(), self._anchor[1])
@@ -116,6 +109,7 @@ class Playback:
             self._changed.notify_all()
 
     def stop(self) -> None:
+        """End ``play`` soon."""
         with self._changed:
             self.stopped = True
             self._changed.notify_all()

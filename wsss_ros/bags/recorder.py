@@ -1,4 +1,4 @@
-"""Record a running system into a bag, message by message, as they come. No ROS."""
+"""Record a running system into a bag, message by message as they arrive. No ROS."""
 
 import shutil
 from collections.abc import Iterable
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from wsss_ros.bags.bag import connect
-from wsss_ros.bags.messages import Topic
+from wsss_ros.bags.recording import Topic
+from wsss_ros.bags.writing import connect
 from wsss_ros.types import BadInput
 
 
@@ -18,7 +18,7 @@ class Recorder:
     before stays under the partial name.
     """
 
-    def __init__(self, path: str | Path, topics: Iterable[Topic]):
+    def __init__(self, path: str | Path, topics: Iterable[Topic]) -> None:
         self.path = Path(path)
         if self.path.exists():
             raise BadInput(f"{self.path} exists; remove it or record under another name")
@@ -33,5 +33,6 @@ class Recorder:
         self._writer.write(self._connections[topic], received_ns, data)
 
     def close(self) -> None:
+        """Finish the bag and give it its name."""
         self._writer.close()
         self.partial.rename(self.path)

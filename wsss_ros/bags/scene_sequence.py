@@ -1,4 +1,4 @@
-"""Scenes one after the other as one recording: what a robot sees that goes from room to room."""
+"""Scenes one after the other as one recording, as if a robot went from room to room."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss_ros.bags.messages import BagConfig, Raw, SceneRecording
+from wsss_ros.bags.recording import BagConfig, Raw, SceneRecording
 from wsss_ros.types import BadInput, Frame, Scene
 
 
@@ -19,7 +19,7 @@ class SceneSequence:
 
     def __init__(self, scenes: Sequence[Scene], config: BagConfig) -> None:
         if not scenes or not config.rate_hz:
-            raise BadInput(f"{len(scenes)} scenes at {config.rate_hz} images a second; wanted at least one of each")
+            raise BadInput(f"{len(scenes)} scenes at {config.rate_hz} images a second; expected at least one of each")
         period_ns, start_ns, own = round(1e9 / config.rate_hz), 10**9, config.model_copy(update={"rate_hz": 0.0})
         self.parts = []
         for scene in scenes:
@@ -34,37 +34,13 @@ class SceneSequence:
         return sum(len(part) for part in self.parts)
 
     def raw(self) -> Iterator[Raw]:
+        """Serialised messages in time order."""
         for part in self.parts:
             yield from part.raw()
 
 
-class Stretch:
-    """Some frames of a scene in a row, as a scene of their own."""
-
-    def __init__(self, scene: Scene, first: int, count: int) -> None:
-        self._scene, self._first, self._count = scene, first, min(count, len(scene) - first)
-        self.name = f"{scene.name}_{first}"
-
-    def __getattr__(self, name: str):
-        return getattr(self._scene, name)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def frame(self, index: int) -> Frame:
-        return self._scene.frame(self._first + index)
-
-    def image_tags(self, index: int) -> tuple[str, ...] | None:
-        return self._scene.image_tags(self._first + index)
-
-    def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
-        return self._scene.frame_truth(self._first + index)
-
-
-class Untagged:
-    """A scene of which nobody says what is in it."""
-
-    tag_file = tags = None
+class _Wrapped:
+    """A scene of which a subclass changes something."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -73,23 +49,50 @@ class Untagged:
         return getattr(self._scene, name)
 
     def __len__(self) -> int:
+        """Number of frames with a usable pose."""
         return len(self._scene)
 
+
+class Stretch(_Wrapped):
+    """``count`` consecutive frames of a scene, from ``first`` on, as a scene of their own."""
+
+    def __init__(self, scene: Scene, first: int, count: int) -> None:
+        super().__init__(scene)
+        self._first, self._count = first, min(count, len(scene) - first)
+        self.name = f"{scene.name}_{first}"
+
+    def __len__(self) -> int:
+        """Number of frames with a usable pose."""
+        return self._count
+
+    def frame(self, index: int) -> Frame:
+        """The frame of that number within the stretch."""
+        return self._scene.frame(self._first + index)
+
+    def image_tags(self, index: int) -> tuple[str, ...] | None:
+        """The tags of that frame."""
+        return self._scene.image_tags(self._first + index)
+
+    def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
+        """The true labels of that frame."""
+        return self._scene.frame_truth(self._first + index)
+
+
+class Untagged(_Wrapped):
+    """A scene without its tags."""
+
+    tag_file = tags = None
+
     def image_tags(self, index: int) -> None:
-        return None
+        """No tags."""
 
 
-class _Shifted:
+class _Shifted(_Wrapped):
     """A scene whose frames are stamped evenly from a given time on."""
 
     def __init__(self, scene: Scene, start_ns: int, period_ns: int) -> None:
-        self._scene, self._start_ns, self._period_ns = scene, start_ns, period_ns
-
-    def __getattr__(self, name: str):
-        return getattr(self._scene, name)
-
-    def __len__(self) -> int:
-        return len(self._scene)
+        super().__init__(scene)
+        self._start_ns, self._period_ns = start_ns, period_ns
 
     def frame(self, index: int) -> Frame:
         return replace(self._scene.frame(index), stamp_ns=self._start_ns + index * self._period_ns)

@@ -24,7 +24,9 @@ def bag(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from wsss_ros.bags.bag import Bag, BagConfig, write
+    from wsss_ros.bags.bag import Bag
+    from wsss_ros.bags.recording import BagConfig
+    from wsss_ros.bags.writing import write_bag
     from wsss_ros.config import build
     from wsss_ros.labels import scannet20
     from wsss_ros.scenes import open_scene
@@ -35,7 +37,7 @@ def bag(
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("views", total=None)
-        path = write(
+        path = write_bag(
             opened,
             out,
             config,

@@ -74,8 +74,9 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
     """The bag, and the replay rate that gives ``hz`` images a second."""
     from rich.progress import Progress
 
-    from wsss_ros.bags import bag
-    from wsss_ros.bags.messages import BagConfig
+    from wsss_ros.bags.bag import Bag
+    from wsss_ros.bags.recording import BagConfig
+    from wsss_ros.bags.writing import write_bag
     from wsss_ros.scenes import open_scene
 
     opened = open_scene(scene, labels)
@@ -83,8 +84,8 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
         task = bar.add_task(f"writing {path}", total=None)
         config = BagConfig(frames=frames)
         shown = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
-        bag.write(opened, path, config, overwrite=True, progress=shown)
-    written = bag.Bag(path)
+        write_bag(opened, path, config, overwrite=True, progress=shown)
+    written = Bag(path)
     views = min(frames or len(opened), len(opened))
     native_hz = (views - 1) / max(written.seconds, 1e-3)
     return path, round(min(100.0, max(0.01, hz / native_hz)), 3) if views > 1 else 1.0

@@ -183,8 +183,8 @@ def _play(bags: dict[str, Path], names: Sequence[str]) -> None:
 
 
 def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], console) -> dict[str, Path]:
-    from wsss_ros.bags import bag
-    from wsss_ros.bags.messages import BagConfig
+    from wsss_ros.bags.recording import BagConfig
+    from wsss_ros.bags.writing import write_bag
     from wsss_ros.labels import scannet20
     from wsss_ros.scenes import open_scene
 
@@ -196,15 +196,16 @@ def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], cons
         console.print(f"writing {name}.mcap: {len(rooms)} rooms")
         scenes = [open_scene(room, labels) for room in rooms]
         own = config.model_copy(update={"gap_s": 0.5}) if name in SETS else config
-        bags[name] = bag.write(scenes, out / f"{name}.mcap", own, overwrite=True)
+        bags[name] = write_bag(scenes, out / f"{name}.mcap", own, overwrite=True)
     return bags
 
 
 def _bags_of(path: Path, out: Path, plan: Plan, console) -> dict[str, Path]:
     """A real scene: stretches with its tags for each round, and the whole without tags, played while rounds run."""
-    from wsss_ros.bags import bag
-    from wsss_ros.bags.messages import BagConfig, leveling
+    from wsss_ros.bags.messages import leveling
+    from wsss_ros.bags.recording import BagConfig
     from wsss_ros.bags.scene_sequence import Stretch, Untagged
+    from wsss_ros.bags.writing import write_bag
     from wsss_ros.labels import scannet20
     from wsss_ros.scenes import open_scene
 
@@ -217,7 +218,7 @@ def _bags_of(path: Path, out: Path, plan: Plan, console) -> dict[str, Path]:
         stretches[f"tagged{number + 1}"] = [Stretch(scene, start, length) for start in starts]
     stretches["new"] = [Untagged(scene)]
     console.print(f"{path}: {len(scene)} frames in stretches of {length}")
-    return {name: bag.write(scenes, out / f"{name}.mcap", config, overwrite=True) for name, scenes in stretches.items()}
+    return {name: write_bag(scenes, out / f"{name}.mcap", config, overwrite=True) for name, scenes in stretches.items()}
 
 
 def _pictures(out: Path, path: Path) -> list[Path]:

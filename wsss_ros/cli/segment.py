@@ -64,7 +64,8 @@ def segment(
 
 def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
-    from wsss_ros.bags.frames import BagFrames, is_bag
+    from wsss_ros.bags.bag import is_bag
+    from wsss_ros.bags.frames import BagFrames
     from wsss_ros.evaluation import offline
     from wsss_ros.label_files import Source
     from wsss_ros.types import BadInput

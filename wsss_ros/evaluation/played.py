@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from wsss_ros.bags import bag
+from wsss_ros.bags.bag import read_bag
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
@@ -51,9 +51,9 @@ class Published:
 
 
 def read_played(path: str | Path) -> Played:
-    """Raises BadInput as ``bag.read`` does."""
+    """Raises BadInput as ``read_bag`` does."""
     played = Played()
-    for topic, _, message in bag.read(path):
+    for topic, _, message in read_bag(path):
         if topic.endswith("ground_truth/semantic/image_raw"):
             played.truth[_stamp(message)] = _image(message)
         elif topic.endswith("color/image_raw"):
@@ -67,7 +67,7 @@ def read_published(path: str | Path) -> Published:
     """A bag of the recorder. Latency is from the arrival of an input to that of its answer, at the recorder."""
     published = Published()
     arrived: dict[tuple[str, int], int] = {}
-    for topic, received_ns, message in bag.read(path):
+    for topic, received_ns, message in read_bag(path):
         name = topic.lstrip("/")
         if name == "diagnostics":
             for status in message.status:

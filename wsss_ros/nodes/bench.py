@@ -20,6 +20,7 @@ import rclpy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
+from wsss_ros.bags import cloud_codec
 from wsss_ros.config import share
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
@@ -77,11 +78,11 @@ def conversions_ms() -> dict[str, float]:
     """A coloured cloud of 300,000 points read, written and answered, beside a plain copy of its bytes."""
     cloud = _cloud()
     message = conversions.cloud_message(Header(), cloud.xyz, cloud.rgb)
-    read, octets = conversions.read_cloud(message), np.frombuffer(message.data, np.uint8)
+    read, octets = cloud_codec.read_cloud(message), np.frombuffer(message.data, np.uint8)
     labels, confidence, space = np.zeros(POINTS, np.uint8), np.ones(POINTS, np.float32), scannet20()
     return {
         "copy_of_the_bytes": median_ms(octets.copy),
-        "message_to_numpy": median_ms(lambda: conversions.read_cloud(message)),
+        "message_to_numpy": median_ms(lambda: cloud_codec.read_cloud(message)),
         "numpy_to_message": median_ms(lambda: conversions.cloud_message(Header(), cloud.xyz, cloud.rgb)),
         "numpy_to_semantic_message": median_ms(
             lambda: conversions.semantic_cloud_message(Header(), read, labels, confidence, space)

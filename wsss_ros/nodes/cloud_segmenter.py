@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 
+from wsss_ros.bags import cloud_codec
 from wsss_ros.geometry import find_up, parse_up
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
@@ -55,7 +56,7 @@ class CloudSegmenterNode(SegmenterNode):
         return problems, values | {"points_not_finite": str(self.left_out)}
 
     def segment(self, message: PointCloud2) -> None:
-        read = conversions.read_cloud(message)
+        read = cloud_codec.read_cloud(message)
         self.left_out += read.dropped
         if not len(read.cloud):
             raise BadInput(

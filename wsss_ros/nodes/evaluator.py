@@ -14,9 +14,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String
 
+from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.evaluation.running_scores import DOMAINS, Key, RunningScores, Sayings, strangers
 from wsss_ros.labels import labels_named
-from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import Input, matching
 from wsss_ros.nodes.node import MAP, WARN, Node, NodeConfig, run
 from wsss_ros.sync import Synchronizer
@@ -140,7 +140,7 @@ class EvaluatorNode(Node):
     def _offer(self, domain: str, stream: str, message: Any, sent_ns: int) -> None:
         now_ns = time.time_ns()
         heard = Heard(message, sent_ns or now_ns, now_ns)
-        pair = self.sync[domain].add(stream, conversions.stamp_ns(message.header), heard)
+        pair = self.sync[domain].add(stream, codec.stamp_ns(message.header), heard)
         if pair is None:
             return
         self._pairs[domain].append(pair)
@@ -161,7 +161,7 @@ class EvaluatorNode(Node):
                 self._guarded(score, pair["prediction"], pair["truth"])
 
     def score_image(self, prediction: Heard, truth: Heard) -> None:
-        found, true = (conversions.image_to_labels(heard.message) for heard in (prediction, truth))
+        found, true = (codec.image_to_labels(heard.message) for heard in (prediction, truth))
         if found.shape != true.shape:
             raise BadInput(
                 f"label image size: {found.shape[1]} x {found.shape[0]} predicted, {true.shape[1]} x {true.shape[0]} "
@@ -204,7 +204,7 @@ class EvaluatorNode(Node):
 
 def _labelled(message: PointCloud2) -> tuple[Any, Any]:
     """Finite points (N x 3) and their labels (N)."""
-    read, labels = conversions.read_cloud(message), conversions.cloud_to_labels(message)
+    read, labels = cloud_codec.read_cloud(message), cloud_codec.cloud_to_labels(message)
     if not len(read.cloud):
         raise BadInput(f"empty labelled cloud: {read.dropped} points, none of them finite; there is nothing to score")
     return read.cloud.xyz, labels if read.kept is None else labels[read.kept]

@@ -14,6 +14,7 @@ from pydantic import Field
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
+from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.geometry import unproject
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
@@ -76,9 +77,9 @@ class ImageSegmenterNode(SegmenterNode):
         self._size: tuple[int, int] | None = None
         self._distortion_told = False
         if self.config.transport == "compressed":
-            self._listen_color(CompressedImage, "color/image_raw/compressed", conversions.compressed_to_rgb)
+            self._listen_color(CompressedImage, "color/image_raw/compressed", codec.compressed_to_rgb)
         else:
-            self._listen_color(Image, "color/image_raw", conversions.image_to_rgb)
+            self._listen_color(Image, "color/image_raw", codec.image_to_rgb)
         self.companions = [
             self._listen_companion(Image, "depth/image_rect", self.on_depth, SENSOR),
             self._listen_companion(CameraInfo, "color/camera_info", self.on_camera_info, SMALL_SENSOR),
@@ -96,20 +97,20 @@ class ImageSegmenterNode(SegmenterNode):
     # --- messages ---
 
     def on_depth(self, message: Image) -> None:
-        conversions.check_depth_encoding(message.encoding)
+        codec.check_depth_encoding(message.encoding)
         self._check_size("depth", message.height, message.width)
         self._offer("depth", message.header, message)
 
     def on_camera_info(self, message: CameraInfo) -> None:
-        camera = conversions.camera_from_info(message)
+        camera = codec.camera_from_info(message)
         self._check_size("camera_info", message.height, message.width)
-        if conversions.is_distorted(message) and not self._distortion_told:
+        if codec.is_distorted(message) and not self._distortion_told:
             self._distortion_told = True
             self.complain("distortion", "camera_info states lens distortion, which is left out: feed rectified images")
         self._offer("camera", message.header, camera)
 
     def on_pose(self, message: PoseStamped) -> None:
-        self._offer("pose", message.header, (message.header.frame_id, conversions.pose_to_matrix(message)))
+        self._offer("pose", message.header, (message.header.frame_id, codec.stamped_pose_to_matrix(message)))
 
     # --- work ---
 
@@ -117,18 +118,18 @@ class ImageSegmenterNode(SegmenterNode):
         view = View(message.header, convert(message))
         self._size = view.rgb.shape[:2]
         self._offer("color", message.header, view)
-        result = self.networks.current.segmenter(Frame(view.rgb, stamp_ns=conversions.stamp_ns(message.header)))
+        result = self.networks.current.segmenter(Frame(view.rgb, stamp_ns=codec.stamp_ns(message.header)))
         self._publish_images(view, *result)
         if view.completed(result=result):
             self.submit("points", self.publish_points, view)
 
     def publish_points(self, view: View) -> None:
         frame_id, pose = view.companions["pose"]
-        depth_m = conversions.image_to_depth_m(view.companions["depth"])
+        depth_m = codec.image_to_depth_m(view.companions["depth"])
         cloud, pixel = self._unproject(view, depth_m, pose)
         labels, confidence = (values.reshape(-1)[pixel] for values in view.result)
         header = Header(stamp=view.header.stamp, frame_id=frame_id)
-        read = conversions.ReadCloud(cloud, None, 1, len(cloud))
+        read = cloud_codec.ReadCloud(cloud, None, 1, len(cloud))
         self.points.publish(conversions.semantic_cloud_message(header, read, labels, confidence, self.space))
 
     def _publish_images(self, view: View, labels: np.ndarray, confidence: np.ndarray) -> None:
@@ -187,7 +188,7 @@ class ImageSegmenterNode(SegmenterNode):
     def _offer(self, stream: str, header: Header, item: Any) -> None:
         if not self.wanted(self.points):
             return
-        matched = self.sync.add(stream, conversions.stamp_ns(header), item)
+        matched = self.sync.add(stream, codec.stamp_ns(header), item)
         if self.sync.resets != self._resets:
             self._resets = self.sync.resets
             self.complain("clock", "the stamps jumped back (a looped bag?); matching started over", WARN)

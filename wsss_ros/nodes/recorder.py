@@ -12,8 +12,8 @@ from pydantic import Field
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 
-from wsss_ros.bags.messages import Topic
 from wsss_ros.bags.recorder import Recorder as Bag
+from wsss_ros.bags.recording import Topic
 from wsss_ros.nodes.node import Node, NodeConfig, run
 
 _IMAGE, _CLOUD = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"

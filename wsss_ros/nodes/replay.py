@@ -18,8 +18,9 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from wsss_ros.bags.messages import IMAGE, JPEG, Raw, Topic
+from wsss_ros.bags.cdr import IMAGE, JPEG
 from wsss_ros.bags.playback import Playback, open_recording
+from wsss_ros.bags.recording import Raw, Topic
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes.health import ERROR, OK, WARN
 from wsss_ros.nodes.node import MAP, Node, NodeConfig, run

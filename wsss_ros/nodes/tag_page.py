@@ -15,8 +15,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
+from wsss_ros.bags import codec
 from wsss_ros.labels import labels_named
-from wsss_ros.nodes import conversions
 from wsss_ros.nodes.node import MAP, SENSOR, Node, NodeConfig, run
 from wsss_ros.tag_page.handler import Page, Robot
 from wsss_ros.tag_page.live_view import LiveView
@@ -103,7 +103,7 @@ class TagPageNode(Node):
 
     def _subscribe_image(self, source: str) -> Any:
         def put(message: Image) -> None:
-            self.view.put(source, conversions.stamp_ns(message.header), lambda: conversions.image_to_rgb(message))
+            self.view.put(source, codec.stamp_ns(message.header), lambda: codec.image_to_rgb(message))
 
         return self.create_subscription(Image, TOPICS[source], put, SENSOR)
 

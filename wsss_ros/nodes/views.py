@@ -7,7 +7,7 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from wsss_ros.nodes import conversions
+from wsss_ros.bags import codec
 from wsss_ros.nodes.health import matching
 from wsss_ros.nodes.node import SENSOR, SMALL_SENSOR, Node
 from wsss_ros.sync import Synchronizer
@@ -55,24 +55,24 @@ class Views:
         self._offer("color", message.header, message)
 
     def on_depth(self, message: Image) -> None:
-        conversions.check_depth_encoding(message.encoding)
+        codec.check_depth_encoding(message.encoding)
         self._offer("depth", message.header, message)
 
     def on_camera_info(self, message: CameraInfo) -> None:
-        camera = conversions.camera_from_info(message)
-        if conversions.is_distorted(message) and not self._distortion_told:
+        camera = codec.camera_from_info(message)
+        if codec.is_distorted(message) and not self._distortion_told:
             self._distortion_told = True
             text = "camera_info states lens distortion, which is left out: feed rectified images"
             self._node.complain("distortion", text)
         self._offer("camera", message.header, camera)
 
     def on_pose(self, message: PoseStamped) -> None:
-        self._offer("pose", message.header, conversions.pose_to_matrix(message, self._frame_id))
+        self._offer("pose", message.header, codec.stamped_pose_to_matrix(message, self._frame_id))
 
     # --- matching ---
 
     def _offer(self, stream: str, header: Header, item: Any) -> None:
-        matched = self.sync.add(stream, conversions.stamp_ns(header), item)
+        matched = self.sync.add(stream, codec.stamp_ns(header), item)
         if matched is not None:
             self._node.submit("frame", self._take, matched, self.sync.resets)
 
@@ -90,8 +90,8 @@ class Views:
 def _frame(matched: dict[str, Any]) -> Frame:
     """Raises BadInput for images that cannot be read or differ in size, and for depth that is missing throughout."""
     color, camera = matched["color"], matched["camera"]
-    rgb = conversions.image_to_rgb(color)
-    depth_m = conversions.image_to_depth_m(matched["depth"])
+    rgb = codec.image_to_rgb(color)
+    depth_m = codec.image_to_depth_m(matched["depth"])
     if not (color.height, color.width) == depth_m.shape == (camera.height, camera.width):
         raise BadInput(
             f"image and depth size: color {(color.width, color.height)}, depth {depth_m.shape[::-1]}, camera_info "
@@ -99,4 +99,4 @@ def _frame(matched: dict[str, Any]) -> Frame:
         )
     if not depth_m.any():
         raise BadInput("depth all missing: no pixel has depth; check the depth camera and its topic")
-    return Frame(rgb, camera, depth_m, matched["pose"], conversions.stamp_ns(color.header))
+    return Frame(rgb, camera, depth_m, matched["pose"], codec.stamp_ns(color.header))

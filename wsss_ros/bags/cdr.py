@@ -1,0 +1,129 @@
+"""Messages of ROS 2 Jazzy without ROS: made from arrays, as rosbags' dataclasses, which it serialises (CDR)."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
+
+from wsss_ros.bags.cloud_codec import all_finite, point_dtype, point_fields, write_points
+from wsss_ros.bags.codec import JPEG_FORMAT, depth_to_pixels
+from wsss_ros.geometry import matrix_to_quaternion
+from wsss_ros.scenes.images import encode_jpeg
+from wsss_ros.types import Camera, Cloud
+
+IMAGE, JPEG, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo"
+POSE, CLOUD, TF = "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
+STRING = "std_msgs/msg/String"
+
+
+@lru_cache(maxsize=1)
+def typestore() -> Typestore:
+    """The message definitions of ROS 2 Jazzy. Shared: copy before registering more."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+def make(msgtype: str, **fields: object) -> object:
+    """A message of this type; every field has to be given."""
+    return typestore().types[msgtype](**fields)
+
+
+def header(stamp_ns: int, frame_id: str) -> object:
+    """A std_msgs/Header."""
+    stamp = make("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    return make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
+
+
+def image_message(head: object, image: np.ndarray, encoding: str) -> object:
+    """An Image; ``image`` is H x W or H x W x C, of the encoding's type, little-endian."""
+    image = np.ascontiguousarray(image)
+    height, width = image.shape[:2]
+    data = image.reshape(-1).view(np.uint8)
+    step = len(data) // height
+    return make(IMAGE, header=head, height=height, width=width, encoding=encoding, is_bigendian=0, step=step, data=data)
+
+
+def jpeg_message(head: object, rgb: UInt8[np.ndarray, "H W 3"], quality: int) -> object:
+    """A CompressedImage."""
+    return make(JPEG, header=head, format=JPEG_FORMAT, data=np.frombuffer(encode_jpeg(rgb, quality), np.uint8))
+
+
+def depth_message(head: object, depth_m: Float32[np.ndarray, "H W"], encoding: str) -> object:
+    """16UC1: millimetres, 0 where missing or beyond 65.5 m. 32FC1: metres, NaN where missing."""
+    return image_message(head, depth_to_pixels(depth_m, encoding), encoding)
+
+
+def info_message(head: object, camera: Camera) -> object:
+    """A CameraInfo without distortion."""
+    k = camera.matrix()
+    roi = make("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+    return make(
+        INFO,
+        header=head,
+        height=camera.height,
+        width=camera.width,
+        distortion_model="plumb_bob",
+        d=np.zeros(5),
+        k=k.reshape(-1),
+        r=np.eye(3).reshape(-1),
+        p=np.hstack([k, np.zeros((3, 1))]).reshape(-1),
+        binning_x=0,
+        binning_y=0,
+        roi=roi,
+    )
+
+
+def pose_message(head: object, world_from_camera: Float64[np.ndarray, "4 4"]) -> object:
+    """A PoseStamped."""
+    x, y, z = map(float, world_from_camera[:3, 3])
+    pose = make(
+        "geometry_msgs/msg/Pose",
+        position=make("geometry_msgs/msg/Point", x=x, y=y, z=z),
+        orientation=_quaternion(world_from_camera),
+    )
+    return make(POSE, header=head, pose=pose)
+
+
+def tf_message(head: object, child: str, world_from_camera: Float64[np.ndarray, "4 4"]) -> object:
+    """A TFMessage with one transform, from the frame ``child`` to that of the header."""
+    x, y, z = map(float, world_from_camera[:3, 3])
+    transform = make(
+        "geometry_msgs/msg/Transform",
+        translation=make("geometry_msgs/msg/Vector3", x=x, y=y, z=z),
+        rotation=_quaternion(world_from_camera),
+    )
+    stamped = make("geometry_msgs/msg/TransformStamped", header=head, child_frame_id=child, transform=transform)
+    return make(TF, transforms=[stamped])
+
+
+def _quaternion(world_from_camera: Float64[np.ndarray, "4 4"]) -> object:
+    x, y, z, w = map(float, matrix_to_quaternion(world_from_camera[:3, :3]))
+    return make("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)
+
+
+def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | None = None) -> object:
+    """A PointCloud2 with x y z, `rgb` where the cloud has colours, and `label` where given."""
+    names = ["x", "y", "z"] + ["rgb"] * (cloud.rgb is not None) + ["label"] * (labels is not None)
+    points = np.empty(len(cloud), point_dtype(names))
+    write_points(points, cloud.xyz, cloud.rgb, labels)
+    step = points.dtype.itemsize
+    return make(
+        CLOUD,
+        header=head,
+        height=1,
+        width=len(cloud),
+        fields=[make("sensor_msgs/msg/PointField", **field._asdict(), count=1) for field in point_fields(points.dtype)],
+        is_bigendian=False,
+        point_step=step,
+        row_step=step * len(cloud),
+        data=points.view(np.uint8),
+        is_dense=all_finite(cloud.xyz),
+    )
+
+
+def tags_message(names: Sequence[str], stamp_ns: int | None = None) -> object:
+    """A String: ``chair, table``; with the stamp of an image, its tags: ``@SECONDS.NANOS chair, table``."""
+    about = "" if stamp_ns is None else f"@{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} "
+    return make(STRING, data=about + ", ".join(names))

@@ -1,0 +1,128 @@
+"""rosbag2 files without ROS: a scene written as a bag that `ros2 bag play` plays.
+
+A name that ends in .mcap or .db3 is one file; any other is rosbag2's folder with metadata.yaml. A bag is written
+next to its name, in `NAME.partial`, and takes its name only when it is complete.
+"""
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from wsss_ros.bags.bag import SUFFIXES
+from wsss_ros.bags.cdr import typestore
+from wsss_ros.bags.recording import BagConfig, SceneRecording, Topic
+from wsss_ros.bags.scene_sequence import SceneSequence
+from wsss_ros.types import BadInput, Scene
+
+log = logging.getLogger("wsss_ros")
+
+FOREVER = QosTime(9223372036, 854775807)
+
+
+def write_bag(
+    scene: Scene | list[Scene],
+    path: str | Path,
+    config: BagConfig | None = None,
+    storage: Literal["mcap", "sqlite3"] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write ``scene`` as the bag ``path`` and return its path; several scenes are played one after the other.
+
+    ``progress(views written, views)`` is called after each view. Raises BadInput when the target exists (without
+    ``overwrite``), the scene cannot be recorded or the disk is full; what was written until then stays under
+    `NAME.partial`, which is never taken for a complete bag.
+    """
+    path = Path(path)
+    storage = _storage(path, storage)
+    _check_target(path, overwrite)
+    make = SceneSequence if isinstance(scene, list) else SceneRecording
+    recording = make(scene, config or BagConfig())
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
+    try:
+        _write_messages(recording, folder, storage, progress)
+        _take_name(folder, path)
+    except (OSError, sqlite3.Error) as error:
+        raise BadInput(
+            f"{path}: the bag could not be written completely ({error}); what there is stays in {partial}, marked as "
+            f"partial; make room or give another place, then write it again"
+        ) from error
+    except BaseException:
+        log.warning("%s is not complete; what was written until now stays in %s", path, partial)
+        raise
+    shutil.rmtree(partial)
+    return path
+
+
+def _write_messages(
+    recording: SceneRecording | SceneSequence, folder: Path, storage: str, progress: Callable[[int, int], None] | None
+) -> None:
+    with Writer(folder, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+        connections = {topic.name: connect(writer, topic) for topic in recording.topics}
+        views, before = 0, None
+        for raw in recording.raw():
+            if progress and raw.stamp_ns != before:
+                progress(views, len(recording))
+                views, before = views + 1, raw.stamp_ns
+            writer.write(connections[raw.topic], raw.stamp_ns, raw.data)
+        if progress:
+            progress(views, len(recording))
+
+
+def connect(writer: Writer, topic: Topic) -> Connection:
+    """Add a topic with its offered quality of service to a bag under construction."""
+    return writer.add_connection(
+        topic.name, topic.msgtype, typestore=typestore(), offered_qos_profiles=[_offered_qos(topic)]
+    )
+
+
+def _offered_qos(topic: Topic) -> Qos:
+    return Qos(
+        QosHistory.KEEP_LAST,
+        topic.depth,
+        QosReliability.RELIABLE if topic.reliable else QosReliability.BEST_EFFORT,
+        QosDurability.TRANSIENT_LOCAL if topic.latched else QosDurability.VOLATILE,
+        FOREVER,
+        FOREVER,
+        QosLiveliness.AUTOMATIC,
+        FOREVER,
+        False,
+    )
+
+
+def _storage(path: Path, storage: str | None) -> str:
+    by_name = SUFFIXES.get(path.suffix)
+    if storage and by_name and storage != by_name:
+        suffix = next(suffix for suffix, kind in SUFFIXES.items() if kind == storage)
+        raise BadInput(f"{path} is named as {by_name}, but {storage} was asked for; name it *{suffix} or give a folder")
+    return storage or by_name or "mcap"
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not overwrite:
+        raise BadInput(f"{path} exists already; give another name or ask to overwrite it (wsss bag --overwrite)")
+    if path.is_dir() and not (path / "metadata.yaml").exists():
+        raise BadInput(f"{path} is a folder but not a bag; it is not overwritten, give another name")
+
+
+def _take_name(folder: Path, path: Path) -> None:
+    """The last step: the complete bag, safely on the disk, gets its name."""
+    single = path.suffix in SUFFIXES
+    complete = folder / f"{folder.name}{path.suffix}" if single else folder
+    for file in folder.iterdir():
+        with open(file, "rb") as opened:
+            os.fsync(opened.fileno())
+    if path.is_dir():
+        shutil.rmtree(path)
+    os.replace(complete, path)
