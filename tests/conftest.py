@@ -1,7 +1,6 @@
 """Shared fixtures. Shapes and types are checked at every call while the tests run (jaxtyping + beartype)."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from support.paths import SHARED  # noqa: E402
 
+from wsss_ros.files import lock  # noqa: E402
 from wsss_ros.labels import LabelSpace, scannet20  # noqa: E402
 
 # The same examples each time, and no deadline: a busy machine is no failure.
@@ -43,13 +43,11 @@ def ros_domain() -> Iterator[dict[str, str]]:
     The domain stays claimed by a file lock until the end, so tests of other runs keep clear of it.
     """
     for domain in range(1, 101):
-        lock = open(f"/tmp/wsss_ros_domain_{domain}.lock", "w")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claimed = lock(Path(f"/tmp/wsss_ros_domain_{domain}.lock"))
         except BlockingIOError:
-            lock.close()
             continue
-        with lock:
+        with claimed:
             yield {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
         return
     pytest.fail("no free DDS domain among 1..100; are other test runs hanging?")

@@ -1,16 +1,23 @@
-"""Files that appear under their name only when they are whole and on disk."""
+"""Files and folders that appear under their name only when they are complete; JSON; locks between processes."""
 
+import fcntl
+import json
+import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
+
+_PARTIAL = ".partial-"  # stands in the names of hidden folders that are not complete
 
 
 def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Give ``write`` a hidden file beside ``path``, which takes that name once it is written; 0644, whoever writes.
+    """Give ``write`` a hidden file next to ``path``, which takes that name once it is complete and on disk; mode 0644.
 
-    What ``write`` raises, and OSError of a full disk, leave the old file as it was and no new one.
+    When ``write`` raises or the disk is full (OSError), the old file stays as it was and nothing is left of the new.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
@@ -26,10 +33,108 @@ def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by UTF-8 text, as ``replace`` does."""
+    replace(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
+    """Replace ``path`` by JSON, as ``replace`` does."""
+    write_text(path, json.dumps(content, indent=indent))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises OSError, and ValueError where it is not JSON."""
+    return json.loads(path.read_text())
+
+
+def finite(value: Any) -> Any:
+    """``value`` with None for each NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class PartialFolder:
+    """A hidden folder next to ``path``, to be filled in ``inner`` and then to take the name ``path``.
+
+    Until ``publish`` nothing is at ``path``. As a context it removes what was not published. Raises OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._outer = Path(tempfile.mkdtemp(prefix=f".{path.name}{_PARTIAL}", dir=path.parent))
+        self.inner = self._outer / path.name  # a folder in a folder: mkdtemp's own is closed to other users
+        try:
+            self.inner.mkdir()
+        except OSError:
+            self.remove()
+            raise
+
+    def __enter__(self) -> "PartialFolder":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.remove()
+
+    def publish(self, on_disk: bool = False) -> None:
+        """Give the folder its name; ``on_disk``: only when every file of it is on the disk, so that no power cut
+        leaves half of it. Raises OSError, also where ``path`` is a folder with content.
+        """
+        if on_disk:
+            sync_all(self.inner)
+        os.replace(self.inner, self.path)
+        if on_disk:
+            sync(self.path.parent)
+        self.remove()
+
+    def remove(self) -> None:
+        """Delete what was not published."""
+        shutil.rmtree(self._outer, ignore_errors=True)
+
+
+def remove_partial_folders(folder: Path) -> list[str]:
+    """Delete the partial folders that killed processes left in ``folder``; returns the names they were to have.
+
+    Only safe where no other process writes there.
+    """
+    left = sorted(folder.glob(f".*{_PARTIAL}*"))
+    for partial in left:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [partial.name[1:].partition(_PARTIAL)[0] for partial in left]
+
+
 def sync(path: Path) -> None:
-    """A file's content, or a folder's names, down to the disk."""
+    """Bring a file's content, or a folder's names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_all(folder: Path) -> None:
+    """Bring a folder and everything below it to the disk; several files at a time, which the disk takes together."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sync, [*folder.rglob("*"), folder]))
+
+
+def lock(path: Path, wait: bool = False, shared_by_forks: bool = True) -> TextIO:
+    """Lock the file ``path``, which is created where it is missing, until the returned file is closed.
+
+    ``wait``: until the other one lets it go; else OSError is raised while another has it. A process that ends, however
+    it ends, unlocks. With ``shared_by_forks`` the lock belongs to the opened file: forked processes hold it, too, and
+    no two parts of one process can have it. Without, it belongs to this process alone: workers that it forked and that
+    outlive it by a moment do not hold it.
+    """
+    file = open(path, "w")  # noqa: SIM115  the caller closes it
+    take = fcntl.flock if shared_by_forks else fcntl.lockf
+    try:
+        take(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BaseException:
+        file.close()
+        raise
+    return file

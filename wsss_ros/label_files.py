@@ -1,9 +1,7 @@
 """Scenes and bags segmented into files: labels, pictures, pseudo-labels to train on, the ScanNet benchmark's files."""
 
 import json
-import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.messages import leveling
 from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
+from wsss_ros.files import PartialFolder
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace
@@ -153,7 +152,7 @@ def segment(
     one source when that is broken; of several a broken one is left out, with its reason in ``failed``.
     """
     written = Written()
-    with whole_folder(out) as folder:
+    with _output_folder(out) as folder:
         for source in sources:
             target = folder if len(sources) == 1 else folder / source.name
             try:
@@ -172,25 +171,21 @@ def segment(
 
 
 @contextmanager
-def whole_folder(out: str | Path) -> Iterator[Path]:
+def _output_folder(out: str | Path) -> Iterator[Path]:
     """A hidden folder beside ``out`` that takes its name at the end; after an error nothing is left of it."""
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists already; remove it or choose another --out")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+        partial = PartialFolder(out)
     except OSError as error:
         raise BadInput(f"{out}: cannot be made ({error}); choose another --out") from error
-    try:
-        inner = partial / out.name
-        inner.mkdir()
-        yield inner
-        os.replace(inner, out)
-    except OSError as error:
-        raise BadInput(f"{out}: could not be written, and nothing of it is left: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with partial:
+        try:
+            yield partial.inner
+            partial.publish()
+        except OSError as error:
+            raise BadInput(f"{out}: could not be written, and nothing of it is left: {error}") from error
 
 
 def _segment_one(
@@ -368,7 +363,7 @@ def benchmark(
         if network.labels.name != "scannet20":
             raise BadInput(f"weights for '{network.labels.name}'; the benchmark wants ScanNet's 20 classes (scannet20)")
     written = Written()
-    with whole_folder(out) as folder:
+    with _output_folder(out) as folder:
         for number, scan in enumerate(scans):
             pictures_of, meshes = _color_files(scan) if images else [], list(scan.glob(f"*{POINTS}")) if clouds else []
             if not pictures_of and not meshes:

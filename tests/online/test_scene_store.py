@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 from test_inference import tiny
 from typer.testing import CliRunner
 
-from wsss_ros import geometry
+from wsss_ros import files, geometry
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
@@ -36,7 +36,7 @@ from wsss_ros.online.settings import StoreConfig
 from wsss_ros.online.store import OpenScene, SceneStore, StoredScene, least_missed
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import PairSamples
-from wsss_ros.scenes import open_scene, scannet_write
+from wsss_ros.scenes import open_scene
 from wsss_ros.types import BadInput, Camera, Frame
 
 LABELS = scannet20()
@@ -373,7 +373,7 @@ def test_a_burst_of_a_thousand_tags_among_more_views_than_are_remembered(tmp_pat
 
 
 def test_everything_is_on_the_disk_before_the_scene_takes_its_name(tmp_path, monkeypatch):
-    synced, renamed, sync, rename = set(), [], scannet_write.sync, os.replace
+    synced, renamed, sync, rename = set(), [], files.sync, os.replace
 
     def replaced(source, target):
         if Path(target).parent.name == "scenes":
@@ -382,7 +382,7 @@ def test_everything_is_on_the_disk_before_the_scene_takes_its_name(tmp_path, mon
             synced.clear()
         rename(source, target)
 
-    monkeypatch.setattr(scannet_write, "sync", lambda path: (synced.add(path), sync(path)))
+    monkeypatch.setattr(files, "sync", lambda path: (synced.add(path), sync(path)))
     monkeypatch.setattr(os, "replace", replaced)
     stored = collect(store_in(tmp_path))
     assert renamed == [(stored.folder, [])] and synced == {tmp_path / "scenes"}

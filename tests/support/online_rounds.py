@@ -1,11 +1,10 @@
 """Rounds that end as a test wants, without any training; the learner runs them in processes like real ones."""
 
-import contextlib
-import fcntl
 import os
 import time
 from pathlib import Path
 
+from wsss_ros.files import lock
 from wsss_ros.online import records, versions
 from wsss_ros.online.records import DECISION, PLAN, Decision, Plan
 from wsss_ros.online.settings import OnlineConfig
@@ -57,9 +56,9 @@ def live(config: OnlineConfig, rounds: int) -> None:
 def held(folder: Path) -> bool:
     """Whether a learner or a round has the folder's lock."""
     for path in (folder / ".lock", folder / "rounds" / ".lock"):
-        with contextlib.suppress(FileNotFoundError), open(path) as lock:
+        if path.exists():
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(path).close()
             except OSError:
                 return True
     return False

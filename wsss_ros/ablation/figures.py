@@ -1,6 +1,5 @@
 """Pictures of an ablation: class activation maps of some rows side by side, and the curves of their losses."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 from wsss_ros.ablation.rows import ROWS, run_of
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation import pictures
+from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
 from wsss_ros.scenes import open_scenes
@@ -161,7 +161,7 @@ def _losses(entries: Sequence[dict], settings: AblationConfig) -> Iterator[tuple
     for row in ROWS:
         seeds = sorted({entry["seed"] for entry in entries if entry["row"] == row})
         folders = [Path(settings.output) / run_of(row, seed, settings).name for seed in seeds]
-        runs = [json.loads((folder / "curves.json").read_text())[-1]["epochs"] for folder in folders]
+        runs = [read_json(folder / "curves.json")[-1]["epochs"] for folder in folders]
         if runs:
             terms = dict.fromkeys(term for run in runs for epoch in run for term in epoch)
             yield row, {t: np.array([[epoch.get(t, np.nan) for epoch in run] for run in runs]) for t in terms}

@@ -1,6 +1,5 @@
 """The results of an ablation: one entry a run and set, what they say together, and what the paper says."""
 
-import json
 import logging
 import statistics
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from wsss_ros.ablation.rows import ROWS, Run, run_of, scene_sets
 from wsss_ros.ablation.runs import finished
 from wsss_ros.ablation.settings import AblationConfig
+from wsss_ros.files import read_json
 from wsss_ros.networks import checkpoint
 from wsss_ros.types import BadInput
 
@@ -53,7 +53,7 @@ def _seeds(settings: AblationConfig) -> list[int]:
 
 
 def _entry(run: Run, name: str, folder: Path) -> dict:
-    told, scores = (json.loads((folder / file).read_text()) for file in ("run.json", f"scores_{name}.json"))
+    told, scores = (read_json(folder / file) for file in ("run.json", f"scores_{name}.json"))
     trained = {kind: checkpoint.load(folder / f"{kind}.safetensors", kind) for kind in DOMAINS.values()}
     phase, provenance = trained["image"].training["config"]["phases"][-1], trained["image"].training
     per_epoch = provenance["samples"][-1] // min(phase["batch"], provenance["samples"][-1])

@@ -28,7 +28,7 @@ from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.config import SceneSetConfig
 from wsss_ros.device import device_named
 from wsss_ros.evaluation import offline
-from wsss_ros.files import replace
+from wsss_ros.files import read_json, write_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import labels_named
 from wsss_ros.networks import checkpoint
@@ -224,7 +224,7 @@ def run_one(run: Run, settings: AblationConfig, command: str, report: training.R
     for name, chosen in _sets(run, settings).items():
         if not _scored(folder, name, run, settings):
             report(training.Progress(f"score {name}", 0, 1, {}))
-            _write_json(folder / f"scores_{name}.json", _score(folder, chosen, settings))
+            write_json(folder / f"scores_{name}.json", _score(folder, chosen, settings))
             report(training.Progress(f"score {name}", 1, 1, {}))
 
 
@@ -233,8 +233,8 @@ def _same_start(run: Run, settings: AblationConfig, folder: Path) -> None:
     paths, note = start_weights(run, settings), folder / "start.json"
     now = {kind: checkpoint.load(path, kind).version for kind, path in paths.items()}
     if not note.is_file():
-        _write_json(note, now)
-    for kind, version in json.loads(note.read_text()).items():
+        write_json(note, now)
+    for kind, version in read_json(note).items():
         if now.get(kind) != version:
             raise BadInput(f"{folder} started from other weights than {paths.get(kind)}; remove it to train it anew")
 
@@ -248,7 +248,7 @@ def _sets(run: Run, settings: AblationConfig) -> dict[str, SceneSetConfig]:
 
 def _scored(folder: Path, name: str, run: Run, settings: AblationConfig) -> bool:
     file = folder / f"scores_{name}.json"
-    return file.is_file() and json.loads(file.read_text())["asked"] == _asked(_sets(run, settings)[name], settings)
+    return file.is_file() and read_json(file)["asked"] == _asked(_sets(run, settings)[name], settings)
 
 
 def _asked(chosen: SceneSetConfig, settings: AblationConfig) -> dict:
@@ -281,7 +281,7 @@ class _Clock:
     @classmethod
     @contextmanager
     def running(cls, path: Path, command: str) -> Iterator["_Clock"]:
-        before = json.loads(path.read_text())["seconds"] if path.is_file() else 0.0
+        before = read_json(path)["seconds"] if path.is_file() else 0.0
         clock = cls(path, {"command": command, "machine": machine()}, before)
         try:
             yield clock
@@ -294,7 +294,7 @@ class _Clock:
 
     def keep(self) -> None:
         self.kept = time.monotonic()
-        _write_json(self.path, {**self.told, "seconds": round(self.before + self.kept - self.began, 1)})
+        write_json(self.path, {**self.told, "seconds": round(self.before + self.kept - self.began, 1)})
 
 
 def machine() -> str:
@@ -302,10 +302,6 @@ def machine() -> str:
     cores = f"{len(os.sched_getaffinity(0))} CPU cores ({platform.machine()})"
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{cores}{gpu}, torch {torch.__version__}"
-
-
-def _write_json(path: Path, content: dict) -> None:
-    replace(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
 
 # --- a process of its own ---

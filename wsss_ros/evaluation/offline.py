@@ -4,7 +4,6 @@ One confusion matrix over all scenes; truth outside the classes is skipped; ever
 invalid prediction is a miss. IoU = hits / (hits + misses + false alarms), false alarms only where truth is scored.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from jaxtyping import Float32, UInt8
 
 from wsss_ros.config import SceneSetConfig
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene, open_scenes, ply
@@ -183,7 +183,7 @@ def written_space(folder: Path) -> LabelSpace | None:
     if path is None:
         return None
     try:
-        return LabelSpace.from_dict(json.loads(path.read_text())["labels"])
+        return LabelSpace.from_dict(read_json(path)["labels"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: {error!r}; wanted the note that 'wsss segment' leaves, with 'labels'") from error
 

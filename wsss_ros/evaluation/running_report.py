@@ -1,6 +1,5 @@
 """Running scores as files: JSON, a table in Markdown, and a plot with the versions of the weights on the time axis."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from wsss_ros import files
 from wsss_ros.evaluation.running_scores import DOMAINS, Course, RunningScores
+from wsss_ros.files import replace, write_json, write_text
 from wsss_ros.labels import LabelSpace
 
 JSON, TABLE, PLOT = "evaluation.json", "evaluation.md", "evaluation.png"
@@ -21,11 +20,11 @@ _COLORS = ("#1f77b4", "#d95f02", "#2ca02c", "#9467bd", "#8c564b", "#e377c2")
 def write(scores: RunningScores, folder: str | Path) -> None:
     """Each file appears whole, in place of the one before. Raises OSError."""
     entries, folder = scores.entries(), Path(folder)
-    files.replace(folder / JSON, lambda file: file.write(json.dumps(entries, indent=1).encode()))
-    files.replace(folder / TABLE, lambda file: file.write(table(entries, scores.labels).encode()))
+    write_json(folder / JSON, entries)
+    write_text(folder / TABLE, table(entries, scores.labels))
     if entries:
         picture = plot(scores)
-        files.replace(folder / PLOT, lambda file: picture.save(file, "PNG"))
+        replace(folder / PLOT, lambda file: picture.save(file, "PNG"))
 
 
 # --- table -----------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """The learner: what a node calls. It keeps scenes and weights, starts rounds and brings their decisions into force."""
 
 import dataclasses
-import fcntl
-import json
 import logging
 import multiprocessing
 import shutil
@@ -12,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from wsss_ros.files import replace
+from wsss_ros.files import lock, read_json, write_json
 from wsss_ros.inference import SHIPPED
 from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.networks import checkpoint
@@ -67,17 +65,13 @@ class Learner:
             raise
 
     def _claim(self):
-        lock = open(self.folder / ".lock", "w")  # noqa: SIM115  held until the end
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock(self.folder / ".lock")
         except OSError as error:
-            lock.close()
             raise BadInput(f"{self.folder}: another learner has it; stop that one or choose another folder") from error
-        return lock
 
     def _open(self) -> None:
-        with open(self.rounds / ".lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the round of a learner that was killed may take a moment to die
+        lock(self.rounds / ".lock", wait=True).close()  # the round of a killed learner may take a moment to end
         self.store = SceneStore(self.folder, self.config, self.labels, self.config.held_out_every)
         self.versions = Versions(self.folder / "weights", self.config.keep_versions, *self._first_weights())
         self._log = Log(self.folder / "rounds.jsonl")
@@ -331,7 +325,7 @@ class Learner:
 
     def _read_state(self) -> dict:
         try:
-            return {"paused": json.loads((self.folder / "state.json").read_text())["paused"] is True}
+            return {"paused": read_json(self.folder / "state.json")["paused"] is True}
         except FileNotFoundError:
             return {"paused": False}
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -339,8 +333,7 @@ class Learner:
             return {"paused": True}
 
     def _write_state(self, state: dict) -> None:
-        content = json.dumps(state).encode()
         try:
-            replace(self.folder / "state.json", lambda file: file.write(content))
+            write_json(self.folder / "state.json", state, indent=None)
         except OSError as error:
             raise BadInput(f"{self.folder}/state.json cannot be written ({error}); nothing was changed") from error

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
-from wsss_ros.files import replace
+from wsss_ros.files import finite, read_json, write_json
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -77,14 +76,13 @@ def given_up(plan: Plan, why: str) -> Decision:
 
 def write(folder: Path, name: str, record: Plan | Decision) -> None:
     """Numbers that are not finite become null: a page must be able to read them."""
-    content = json.dumps(_plain(asdict(record)), indent=1).encode()
-    replace(folder / name, lambda file: file.write(content))
+    write_json(folder / name, finite(asdict(record)))
 
 
 def read(folder: Path, name: str, kind: type[Record]) -> Record | None:
     """None where there is no such file. Raises BadInput when it is broken."""
     try:
-        return built(kind, json.loads((folder / name).read_text()))
+        return built(kind, read_json(folder / name))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -93,12 +91,6 @@ def read(folder: Path, name: str, kind: type[Record]) -> Record | None:
 
 def built(kind: type[Record], values: dict) -> Record:
     return kind(**{part.name: values[part.name] for part in fields(kind) if part.name in values})
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def candidate(folder: Path) -> tuple[Path, Path]:
@@ -136,7 +128,7 @@ class Log:
 
     def append(self, decision: Decision) -> None:
         """Raises OSError, with the file as it was, when the disk does not take it."""
-        line = json.dumps(_plain(asdict(decision))).encode() + b"\n"
+        line = json.dumps(finite(asdict(decision))).encode() + b"\n"
         with open(self.path, "ab", buffering=0) as file:
             size = file.tell()
             try:

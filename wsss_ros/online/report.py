@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from wsss_ros import files
+from wsss_ros.files import read_json, replace, write_json, write_text
 from wsss_ros.networks import checkpoint
 from wsss_ros.types import KINDS, BadInput
 
@@ -27,7 +27,7 @@ def read(folder: str | Path, seed: int) -> list[dict]:
     folder = Path(folder)
     scores = {
         (entry["set"], entry["version"], entry["domain"]): entry["miou"]
-        for entry in json.loads((folder / "evaluation" / "evaluation.json").read_text())
+        for entry in read_json(folder / "evaluation" / "evaluation.json")
     }
     decisions = [json.loads(line) for line in (folder / "online" / "rounds.jsonl").read_text().splitlines()]
     rounds = [{"round": 0, "version": "0000", "promoted": None, "why": "the weights that ship"}, *decisions]
@@ -48,11 +48,10 @@ def read(folder: str | Path, seed: int) -> list[dict]:
 def write(runs: Sequence[list[dict]], folder: str | Path, command: str) -> None:
     """``online.json``, ``online.md`` and ``online.png`` in ``folder``."""
     folder, entries = Path(folder), [entry for run in runs for entry in run]
-    content = json.dumps({"command": command, "entries": entries}, indent=1).encode()
-    files.replace(folder / "online.json", lambda file: file.write(content))
-    files.replace(folder / "online.md", lambda file: file.write(page(runs, command).encode()))
+    write_json(folder / "online.json", {"command": command, "entries": entries})
+    write_text(folder / "online.md", page(runs, command))
     figure = plot(runs)
-    files.replace(folder / "online.png", lambda file: figure.savefig(file, format="png", dpi=110))
+    replace(folder / "online.png", lambda file: figure.savefig(file, format="png", dpi=110))
 
 
 def gains(runs: Sequence[list[dict]], name: str, key: str) -> np.ndarray:

@@ -5,8 +5,6 @@ Killed at any moment and started again it goes on where it stood, and comes to t
 
 import bisect
 import ctypes
-import fcntl
-import json
 import logging
 import multiprocessing
 import os
@@ -22,6 +20,7 @@ import torch
 
 from wsss_ros.config import DataConfig, SceneSetConfig, TrainConfig
 from wsss_ros.device import use_threads
+from wsss_ros.files import lock, read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.methods.method import tag_priors
@@ -55,8 +54,7 @@ def run(config: OnlineConfig, number: int, learner: Connection, told: Told) -> N
     """Carry a planned round to its decision; the whole life of its process, which ends with its parent's."""
     _settle_in(config)
     folder = Path(config.folder).expanduser() / "rounds" / f"{number:04d}"
-    with open(folder.parent / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one that outlives its learner by a moment ends first
+    with lock(folder.parent / ".lock", wait=True):  # a round that outlives its learner by a moment ends first
         if (folder / DECISION).exists():
             return
         try:
@@ -223,7 +221,7 @@ def _train(
     settings = _settings(config, recipe, folder, old, plan, prepared)
     try:
         training.train(settings, "online round", _Watch(config.spike, talk))
-        return json.loads((folder / RUN / "curves.json").read_text())[-1]["epochs"][-1]
+        return read_json(folder / RUN / "curves.json")[-1]["epochs"][-1]
     except torch.OutOfMemoryError:
         batch = settings.phases[0].batch
         if plan.halved or batch < 2:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from wsss_ros.files import read_json, remove_partial_folders
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.open_scene import OpenScene
 from wsss_ros.online.settings import StoreConfig
 from wsss_ros.samples.prepared import LEAST_POINTS
-from wsss_ros.scenes.scannet_write import SceneWriter, sweep
+from wsss_ros.scenes.scannet_write import SceneWriter
 from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput
 
@@ -273,7 +274,7 @@ class SceneStore:
 
     def _sweep(self) -> None:
         """Finish what a crash interrupted: scenes that were not whole, and scenes on their way out."""
-        for name in sweep(self._place):
+        for name in remove_partial_folders(self._place):
             _log.warning("%s: removed scene %s, which a crash had left unfinished", self.folder, name)
         for leaving in self._place.glob(f".*{_LEAVING}"):
             name = leaving.name[1:].removesuffix(_LEAVING)
@@ -304,7 +305,7 @@ def least_missed(candidates: Iterable[StoredScene], scenes: Sequence[StoredScene
 
 
 def _read(folder: Path, name: str, labels: LabelSpace) -> StoredScene:
-    about = json.loads((folder / ABOUT).read_text())
+    about = read_json(folder / ABOUT)
     tags, numbers = TagFile.of(folder, labels), range(about["frames"])
     size = sum(-(-path.stat().st_size // _BLOCK) * _BLOCK for path in folder.rglob("*") if path.is_file())
     return StoredScene(

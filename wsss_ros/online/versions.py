@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros.files import replace, sync
+from wsss_ros.files import read_json, sync, write_json
 from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.types import KINDS, BadInput
 
@@ -49,7 +49,7 @@ def at(folder: Path, name: str) -> Version:
     """The version of that name. Raises BadInput when it is not there or not whole."""
     own = folder / name
     try:
-        about = json.loads((own / _ABOUT).read_text())
+        about = read_json(own / _ABOUT)
         broken = [file for file, digest in about["files"].items() if _digest(own / file) != digest]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{own}: no whole version of weights ({error!r}); take another one") from error
@@ -137,7 +137,7 @@ class Versions:
 
     def _read(self) -> dict:
         try:
-            state = json.loads((self.folder / "current.json").read_text())
+            state = read_json(self.folder / "current.json")
             return {"history": [str(name) for name in state["history"]], "settled": int(state["settled"])}
         except FileNotFoundError:
             return {"history": self._names(), "settled": 0}
@@ -147,8 +147,7 @@ class Versions:
 
     def _write(self, history: list[str], settled: int) -> None:
         state = {"version": history[-1], "history": history, "settled": settled}
-        content = json.dumps(state).encode()
-        replace(self.folder / "current.json", lambda file: file.write(content))
+        write_json(self.folder / "current.json", state, indent=None)
         self._state = state  # last: what the disk refuses is not so
 
     def _prune(self) -> None:

@@ -7,8 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -21,6 +19,7 @@ from jaxtyping import Float32, Float64, Int64, UInt8, UInt16
 from torch import Tensor
 
 from wsss_ros import geometry
+from wsss_ros.files import PartialFolder
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.frame_choice import training_frames
@@ -132,18 +131,15 @@ def _key(scene: Scene, labels: LabelSpace, settings: tuple) -> str:
 
 def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
     """Under its name only when whole; another process that was quicker is welcome."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.partial-", dir=place.parent))
     try:
-        for name, array in arrays.items():
-            np.save(partial / f"{name}.npy", array)
-        if not place.is_dir():
-            os.rename(partial, place)
+        with PartialFolder(place) as partial:
+            for name, array in arrays.items():
+                np.save(partial.inner / f"{name}.npy", array)
+            if not place.is_dir():
+                partial.publish()
     except OSError as error:
         if not place.is_dir():
             raise BadInput(f"{place}: the decoded scene cannot be stored: {error}; change data.cache") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _arrays(

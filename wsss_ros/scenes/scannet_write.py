@@ -1,18 +1,14 @@
 """Writing scenes in ScanNet's own layout; ``scannet.py`` reads them and says what the layout is."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
-from wsss_ros.files import sync
+from wsss_ros.files import PartialFolder
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import write_depth, write_rgb, write_uint16
@@ -23,7 +19,6 @@ POINT_LABELS = "_vh_clean_2.labels.ply"
 AGGREGATION = ".aggregation.json"
 SEGMENTS = "_vh_clean_2.0.010000.segs.json"
 TIMESTAMPS = "timestamps.txt"
-_PARTIAL = ".partial-"  # stands in the names of hidden folders of scenes that are not whole
 
 _VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("alpha", "u1")]
 
@@ -43,12 +38,11 @@ class SceneWriter:
         self.folder, self.labels = Path(folder), labels
         self.camera: Camera | None = None
         self._stamps_ns: list[int] = []
-        self._partial: Path | None = None
+        self._partial: PartialFolder | None = None
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise BadInput(f"{folder} exists already; remove it or choose another name for the scene")
         with self._all_or_nothing():
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._partial = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}{_PARTIAL}", dir=self.folder.parent))
+            self._partial = PartialFolder(self.folder)
             for name in ("color", "depth", "pose", "intrinsic", *(["label-filt"] if labels else [])):
                 (self._scene / name).mkdir(parents=True)
 
@@ -113,23 +107,21 @@ class SceneWriter:
             self._write_about(Path(f"{stem}.txt"), axis_alignment, scene_type)
             for name, text in (texts or {}).items():
                 (self._scene / name).write_text(text)
-            _sync_all(self._scene)
-            os.replace(self._scene, self.folder)
-            sync(self.folder.parent)
+            self._partial.publish(on_disk=True)
         self.drop()
         return self.folder
 
     def drop(self) -> None:
         """Take away what was not finished."""
         if self._partial is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial.remove()
             self._partial = None
 
     @property
     def _scene(self) -> Path:
         if self._partial is None:
             raise BadInput(f"{self.folder}: the scene was finished or given up; begin another")
-        return self._partial / self.folder.name
+        return self._partial.inner
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -184,23 +176,6 @@ def write_scene(
         for frame, truth in frames:
             writer.add(frame, truth)
         writer.finish(xyz, rgb, point_labels, instances, axis_alignment, scene_type)
-
-
-def sweep(folder: str | Path) -> list[str]:
-    """Remove what writers that were killed left below ``folder``; returns the names of those scenes.
-
-    Only for who knows that nobody writes there now.
-    """
-    left = sorted(Path(folder).glob(f".*{_PARTIAL}*"))
-    for partial in left:
-        shutil.rmtree(partial, ignore_errors=True)
-    return [partial.name[1:].partition(_PARTIAL)[0] for partial in left]
-
-
-def _sync_all(folder: Path) -> None:
-    """Everything below and the folder itself; several at a time, for the disk takes them together."""
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(sync, [*folder.rglob("*"), folder]))
 
 
 def _write_points(stem: Path, xyz: np.ndarray, rgb: np.ndarray) -> None:

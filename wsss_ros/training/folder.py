@@ -1,7 +1,5 @@
 """The folder of a training run: what it was asked, where it stands, what came out. Every file appears whole."""
 
-import fcntl
-import json
 import logging
 import subprocess
 from pathlib import Path
@@ -12,7 +10,7 @@ import yaml
 
 from wsss_ros import config
 from wsss_ros.config import TrainConfig
-from wsss_ros.files import replace
+from wsss_ros.files import lock, read_json, replace, write_json
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -39,20 +37,19 @@ class RunFolder:
             raise BadInput(f"{self.path} holds a run of another configuration: {told} differ; choose another output")
         if keys or not (self.path / "scores.json").is_file():
             return None
-        return json.loads((self.path / "scores.json").read_text())
+        return read_json(self.path / "scores.json")
 
     def claim(self, settings: TrainConfig) -> None:
         """Take the folder for this process and write down what it was asked. Raises BadInput when another has it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115  held until the process ends
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock(self.path / ".lock", shared_by_forks=False)  # not by workers that load samples
         except OSError as error:
             raise BadInput(f"{self.path}: another process trains into it; wait, or choose another output") from error
         (self.path / "config.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
         git = git_state()
         if self.state_path.exists() and (self.path / "git.json").is_file():
-            if json.loads((self.path / "git.json").read_text()) != git:
+            if read_json(self.path / "git.json") != git:
                 log.warning("%s goes on with other code than it began with (git.json)", self.path)
         else:
             self.write_json("git.json", git)
@@ -62,7 +59,7 @@ class RunFolder:
             self._lock.close()
 
     def write_json(self, name: str, content: Any) -> None:
-        replace(self.path / name, lambda file: file.write(json.dumps(content, indent=1).encode()))
+        write_json(self.path / name, content)
 
     def save_state(self, state: dict) -> None:
         """Raises ValueError, and leaves the last state as it is, when a weight is not finite."""
