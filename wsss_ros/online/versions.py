@@ -34,6 +34,7 @@ def make(folder: Path, name: str, image: Path, cloud: Path, about: dict) -> Vers
     """Copies of two checkpoints as ``folder/name``, there when they are whole and on disk; what is there is kept."""
     if not (folder / name).is_dir():
         folder.mkdir(parents=True, exist_ok=True)
+        # Not a files.PartialFolder: a read-only folder cannot leave the folder that it is in, only change its name.
         partial = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=folder))
         try:
             _fill(partial, image, cloud, {"version": name, **about})
