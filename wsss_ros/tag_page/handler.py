@@ -5,7 +5,6 @@ GET / and its files · GET /image.jpg?source=overlay|color · GET /status · POS
 
 import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from wsss_ros.config import build
+from wsss_ros.files import finite
 from wsss_ros.labels import LabelSpace
 from wsss_ros.tag_page.addresses import ServedAddress
 from wsss_ros.tag_page.live_view import LiveView
@@ -163,7 +163,7 @@ class PageHandler(BaseHTTPRequestHandler):
         self._send_json(status, {"ok": ok, "message": short})
 
     def _send_json(self, status: HTTPStatus, value: dict) -> None:
-        body = json.dumps(_finite(value), allow_nan=False).encode()
+        body = json.dumps(finite(value), allow_nan=False).encode()
         self._send(status, body, "application/json; charset=utf-8")
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str, more: dict[str, str] | None = None) -> None:
@@ -188,12 +188,3 @@ def stamp_text(stamp_ns: int) -> str:
     """Write a stamp as SECONDS.NANOS with all nine digits: a float cannot hold them."""
     seconds, nanos = divmod(stamp_ns, 10**9)
     return f"{seconds}.{nanos:09d}"
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinity by null: JSON has neither."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
