@@ -39,7 +39,7 @@ def fuse(
     xyz = np.concatenate([s.points for s in shots])
     rgb = np.concatenate([s.colors for s in shots])
     owner = np.concatenate([s.instances for s in shots]) + 1
-    # a grid turned against the walls, so that no wall lies along a border of voxels
+    # a grid that is turned against the walls, so that no wall runs along a border of voxels
     turned = move(scan_frame(np.random.default_rng(7)), xyz)
     cell = np.floor((turned - turned.min(0)) / SPACING_M).astype(np.int64)
     extent = cell.max(0) + 1

@@ -22,7 +22,7 @@ from wsss_ros.rooms.views import choose_views, room_camera
 from wsss_ros.scenes.scannet import write_scene
 from wsss_ros.types import BadInput, Frame
 
-FRAMES = (60, 120)  # of a scene, unless the caller says
+FRAMES = (60, 120)  # range of a scene's views, from which the seed chooses
 # The names of kinds of rooms in ScanNet's own .txt files.
 SCENE_TYPES = {
     "bedroom": "Bedroom / Hotel", "living_room": "Living room / Lounge", "kitchen": "Kitchen", "office": "Office",

@@ -16,8 +16,8 @@ LOOK_DOWN, LOOK_UP = np.radians(58), np.radians(14)
 def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) -> Float64[np.ndarray, "F 4 4"]:
     """Poses (world_from_camera, optical axes) of a smooth walk past the furniture.
 
-    The camera stays over the free floor at 1.3 to 1.8 m, turns towards one target after another, mostly downwards as
-    people do who scan a room, and shakes and rolls a little. The share ``floor`` of the targets lies on the floor.
+    The camera stays above the free floor at 1.3 to 1.8 m and turns towards one target after another, mostly downwards,
+    as people do when they scan a room. It shakes and rolls a little. The share ``floor`` of targets is on the floor.
     """
     free, cell = free_floor(room)
     stops, targets = _stops(room, free, cell, max(4, round(frames / 8)), floor, rng)
@@ -25,10 +25,10 @@ def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) 
     height = np.clip(rng.uniform(1.38, 1.7) + _wander(frames, 12, 0.06, rng), 1.31, 1.79)
     yaw, pitch = _directions(path[at_stop], targets, float(height.mean()))
     when = _schedule(at_stop, yaw, frames, rng)
-    eased = lambda values, smooth: _eased(when, values, frames, smooth)  # noqa: E731
-    place = eased(at_stop, 1.0)
+    place = _eased(when, at_stop, frames, 1.0)
     xy = np.stack([np.interp(place, np.arange(len(path)), path[:, k]) for k in (0, 1)], 1)
-    eye, yaw, pitch = np.column_stack([xy, height]), eased(yaw, 1.5), eased(pitch, 1.5)
+    eye = np.column_stack([xy, height])
+    yaw, pitch = _eased(when, yaw, frames, 1.5), _eased(when, pitch, frames, 1.5)
     yaw += _wander(frames, 2, np.radians(1.5), rng)
     pitch = np.clip(pitch + _wander(frames, 2, np.radians(1.5), rng), -LOOK_DOWN, LOOK_UP)
     roll = _wander(frames, 4, np.radians(3), rng)
@@ -55,7 +55,7 @@ def _wander(frames: int, smooth: float, deviation: float, rng: np.random.Generat
 
 
 def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
-    """Points to look at: every piece in turn, some points of walls and floor between."""
+    """Points to look at: every piece in turn, and between them some points of walls and floor."""
     pieces = [p for p in room.placed if p.piece.kind not in ("wall", "floor", "") and p.piece.size[2] > 0.05]
     order = rng.permutation(len(pieces))
     points = []
@@ -76,7 +76,7 @@ def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> 
 def _stops(
     room: Room, free: Bool[np.ndarray, "Y X"], cell: float, count: int, floor: float, rng: np.random.Generator
 ) -> tuple[list[tuple[int, int]], Float64[np.ndarray, "K 3"]]:
-    """For each target a free cell from which to look at it, chained so that the way between is short."""
+    """For each target a free cell from which to look at it; the order keeps the way between them short."""
     cells = np.argwhere(free)
     xy = (cells[:, ::-1] + 0.5) * cell
     targets = _targets(room, count, floor, rng)
@@ -86,8 +86,8 @@ def _stops(
         near = min(left, key=lambda k: np.hypot(*(targets[k, :2] - here)) * rng.uniform(0.5, 1.5))
         left.remove(near)
         away = np.hypot(*(xy - targets[near, :2]).T)
-        wanted = rng.uniform(NEAR, FAR)
-        cost = np.abs(away - wanted) + 0.35 * np.hypot(*(xy - here).T) + rng.uniform(0, 0.4, len(xy))
+        distance = rng.uniform(NEAR, FAR)
+        cost = np.abs(away - distance) + 0.35 * np.hypot(*(xy - here).T) + rng.uniform(0, 0.4, len(xy))
         best = int(np.argmin(cost))
         stops.append((int(cells[best, 0]), int(cells[best, 1])))
         ordered.append(targets[near])
@@ -98,7 +98,7 @@ def _stops(
 def _path(
     free: Bool[np.ndarray, "Y X"], cell: float, stops: list[tuple[int, int]]
 ) -> tuple[Float64[np.ndarray, "P 2"], Int64[np.ndarray, "K"]]:
-    """A smoothed way in metres over free cells through all stops, and the index of each stop in it."""
+    """A smooth way in metres over free cells through all stops, and the index of each stop in it."""
     number = np.full(free.shape, -1)
     number[free] = np.arange(free.sum())
     graph = _neighbours(number)
@@ -153,7 +153,7 @@ def _directions(
 def _schedule(
     at_stop: Int64[np.ndarray, "K"], yaw: Float64[np.ndarray, "K"], frames: int, rng: np.random.Generator
 ) -> Float64[np.ndarray, "K"]:
-    """At which frame each stop is reached: walking and turning take time, and so does looking."""
+    """The frame at which each stop is reached: walking, turning and looking take time."""
     cost = np.maximum(np.diff(at_stop) * 0.5, np.abs(np.diff(yaw)) * 4) + rng.uniform(2, 5, len(at_stop) - 1)
     clock = np.concatenate([[0], np.cumsum(cost)])
     return clock * ((frames - 1) / clock[-1])

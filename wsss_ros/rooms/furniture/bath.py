@@ -106,7 +106,7 @@ def _basin(kit: Kit, piece: Piece, x: float, y: float, top: float, w: float, d: 
 
 
 def _vanity(kit: Kit, kind: str) -> Piece:
-    """A top with a basin let in, on a cabinet or on two side walls."""
+    """A top with a basin in it, on a cabinet or on two side walls."""
     w, d, h = kit.size("vanity.w"), kit.size("basin.d") + 0.08, kit.size("basin.h")
     bw, bd = min(w - 0.12, kit.size("basin.w")), d - 0.16
     body, top = kit.material("cabinet"), kit.material("counter")

@@ -12,7 +12,8 @@ LOUNGES = ("living_room", "bedroom", "studio", "meeting_room")  # kinds with a t
 
 
 def wall_piece(what: str, front: float = 0.35) -> Callable[[Room], None]:
-    """Returns how a piece of a class is placed at a wall, with ``front`` metres free before it."""
+    """Return a function that places a piece of a class at a wall, with ``front`` metres free before it."""
+
     def place(room: Room) -> None:
         piece = build(room.kit, what)
         spot = room.against_wall(piece, front=front, corner=0.3)
@@ -24,11 +25,12 @@ def wall_piece(what: str, front: float = 0.35) -> Callable[[Room], None]:
     return place
 
 
-def wall_hanging(make: Callable[[Kit], Piece], low: float) -> Callable[[Room], None]:
-    """Returns how a piece is hung on a wall: at the height ``low``, or by the style where that is 0."""
+def wall_hanging(make: Callable[[Kit], Piece], height: float | None = None) -> Callable[[Room], None]:
+    """Return a function that hangs a piece on a wall at a height, without one at a height of the style."""
+
     def place(room: Room) -> None:
         piece = make(room.kit)
-        z = low if low else room.kit.size("picture.z")
+        z = room.kit.size("picture.z") if height is None else height
         if z + piece.size[2] < room.height - 0.1:
             room.against_wall(piece, z=z, gap=(0.0, 0.005), tries=12)
 

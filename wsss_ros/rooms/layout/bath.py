@@ -6,8 +6,8 @@ from wsss_ros.rooms.furniture import build
 from wsss_ros.rooms.furniture.bath import shower_curtain
 from wsss_ros.rooms.furniture.piece import NOTHING, Piece
 from wsss_ros.rooms.furniture.wall_things import mirror
-from wsss_ros.rooms.layout.room import Placed, Room
-from wsss_ros.rooms.meshes import box, turn
+from wsss_ros.rooms.layout.room import WALL_YAW, Placed, Room
+from wsss_ros.rooms.meshes import box
 
 
 def place_vanity(room: Room) -> None:
@@ -34,26 +34,21 @@ def place_tub(room: Room) -> None:
     if kit.chance(0.75):
         w, d, _ = spot.piece.size
         cloth = shower_curtain(kit, w, min(kit.between(1.9, 2.1), room.height - 0.1))
-        px, py = turn(spot.yaw)[:2, :2] @ (0, -d / 2 - 0.07) + (spot.x, spot.y)
-        room.placed.append(Placed(cloth, float(px), float(py), 0.0, spot.yaw))
+        room.placed.append(Placed(cloth, *spot.point(0, -d / 2 - 0.07), 0.0, spot.yaw))
 
 
 def place_shower(room: Room) -> None:
-    """A flat tray in a corner behind a curtain; the tray has no class of the 20."""
+    """A flat tray in a corner behind a curtain; the tray has no label."""
     kit, s = room.kit, room.kit.size("stall.w")
     tray = Piece(NOTHING, (s, s, 2.0)).add(box(0, 0, 0, s, s, 0.06), kit.material("ceramic"))
     spot = room.against_wall(tray, front=0.4, gap=(0.0, 0.01), corner=1.0, tries=60)
     if spot is None:
         return
     cloth = shower_curtain(kit, s, min(kit.between(1.85, 2.1), room.height - 0.1))
-    px, py = turn(spot.yaw)[:2, :2] @ (0, -s / 2 - 0.06) + (spot.x, spot.y)
-    room.placed.append(Placed(cloth, float(px), float(py), 0.0, spot.yaw))
+    room.placed.append(Placed(cloth, *spot.point(0, -s / 2 - 0.06), 0.0, spot.yaw))
 
 
 def _hang_at(room: Room, piece: Piece, below: Placed, z: float) -> None:
     """Hang a piece on the wall behind another piece."""
-    wall = int(np.argmin([abs(np.angle(np.exp(1j * (below.yaw - a)))) for a in (np.pi, -np.pi / 2, 0.0, np.pi / 2)]))
-    u = (below.x, below.y, room.width - below.x, room.depth - below.y)[wall]
-    spot = room.at_wall(piece, wall, u, 0.0, z)
-    if room.fits(spot, 0.0) and not room.covers_opening(spot, wall, u):
-        room.place(spot)
+    wall = int(np.argmin([abs(np.angle(np.exp(1j * (below.yaw - a)))) for a in WALL_YAW]))
+    room.hang(piece, wall, room.along(below, wall), z)

@@ -1,4 +1,4 @@
-"""Kitchen counters with what stands next to them and hangs above."""
+"""Kitchen counters, with refrigerators next to them and cabinets above."""
 
 from wsss_ros.rooms.furniture import build
 from wsss_ros.rooms.furniture.cabinets import upper_cabinet
@@ -49,12 +49,10 @@ def _uppers(room: Room, base: Placed, wall: int) -> None:
     kit, z = room.kit, room.kit.size("upper.z")
     body = base.piece.parts[1].material if kit.chance(0.7) else kit.material("cabinet")
     length = room.wall_length(wall)
-    u = (base.x, base.y, room.width - base.x, room.depth - base.y)[wall]
+    u = room.along(base, wall)
     half = base.piece.size[0] / 2
     for part in ((-half, -0.1), (0.1, half)) if kit.chance(0.5) else ((-half, half),):
         a, b = max(u + part[0], 0.02), min(u + part[1], length - 0.02)
         if b - a < 0.35 or kit.chance(0.2):
             continue
-        spot = room.at_wall(upper_cabinet(kit, b - a, body), wall, (a + b) / 2, 0.0, z)
-        if room.fits(spot, 0.0) and not room.covers_opening(spot, wall, (a + b) / 2):
-            room.place(spot)
+        room.hang(upper_cabinet(kit, b - a, body), wall, (a + b) / 2, z)

@@ -10,6 +10,7 @@ from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.meshes import turn
 
 REACH = 0.04  # metres that pieces keep apart at least
+WALL_YAW = (np.pi, -np.pi / 2, 0.0, np.pi / 2)  # of a piece with its back at wall 0..3
 WET = ("bathroom", "washroom")  # kinds with tiles, small windows and little floor
 
 
@@ -29,6 +30,11 @@ class Placed:
         a, b = self.piece.size[0] / 2 + margin, self.piece.size[1] / 2 + margin
         local = np.array([[-a, -b], [a, -b], [a, b], [-a, b]])
         return local @ turn(self.yaw)[:2, :2].T + (self.x, self.y)
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """The point (x, y) of the piece's frame in the room's frame."""
+        px, py = turn(self.yaw)[:2, :2] @ (x, y) + (self.x, self.y)
+        return float(px), float(py)
 
     def radius(self) -> float:
         """Half the diagonal of its rectangle on the floor."""
@@ -95,13 +101,16 @@ class Room:
         """The piece with its back ``gap`` from the wall and its middle at ``u`` along it."""
         v = piece.size[1] / 2 + gap
         x, y = ((u, v), (self.width - v, u), (self.width - u, self.depth - v), (v, self.depth - u))[wall]
-        return Placed(piece, x, y, z, (np.pi, -np.pi / 2, 0.0, np.pi / 2)[wall])
+        return Placed(piece, x, y, z, WALL_YAW[wall])
+
+    def along(self, spot: Placed, wall: int) -> float:
+        """How far along a wall a piece is, metres."""
+        return (spot.x, spot.y, self.width - spot.x, self.depth - spot.y)[wall]
 
     def in_front(self, of: Placed, deep: float, margin: float = 0.0) -> Placed:
         """The space of depth ``deep`` in front of a piece, as an invisible block."""
         block = Piece(NOTHING, (of.piece.size[0] + 2 * margin, deep, 1.9))
-        x, y = turn(of.yaw)[:2, :2] @ (0, -(of.piece.size[1] + deep) / 2) + (of.x, of.y)
-        return Placed(block, x, y, 0.0, of.yaw)
+        return Placed(block, *of.point(0, -(of.piece.size[1] + deep) / 2), 0.0, of.yaw)
 
     def inside(self, spot: Placed, margin: float = 0.0) -> bool:
         """Whether the piece stays ``margin`` away from the walls."""
@@ -142,9 +151,15 @@ class Room:
                 u = rng.choice([half, length - half])
             spot = self.at_wall(piece, k, float(u), float(rng.uniform(*gap)), z)
             clear = not front or self._front_clear(spot, front)
-            if clear and self.fits(spot) and not self.covers_opening(spot, k, u):
+            if clear and self.fits(spot) and not self._covers_opening(spot, k, u):
                 return self.place(spot, front if reserve else 0.0)
         return None
+
+    def hang(self, piece: Piece, wall: int, u: float, z: float) -> None:
+        """Hang a piece on a wall at ``u`` along it and at the height z, when it fits there."""
+        spot = self.at_wall(piece, wall, u, 0.0, z)
+        if self.fits(spot, 0.0) and not self._covers_opening(spot, wall, u):
+            self.place(spot)
 
     def _front_clear(self, spot: Placed, front: float) -> bool:
         block = self.in_front(spot, front)
@@ -152,8 +167,7 @@ class Room:
             overlap(block, other) for other in self.placed if other.solid and other.z < 1.0
         )
 
-    def covers_opening(self, spot: Placed, wall: int, u: float) -> bool:
-        """Whether a piece at ``u`` along a wall hides a part of a door or window."""
+    def _covers_opening(self, spot: Placed, wall: int, u: float) -> bool:
         low, high = spot.span()
         a, b = u - spot.piece.size[0] / 2, u + spot.piece.size[0] / 2
         return any(a < o.u1 and b > o.u0 and low < o.z1 and high > o.z0 + 0.05 for o in self.openings[wall])
@@ -177,8 +191,7 @@ class Room:
         self, piece: Piece, of: Placed, x: float, y: float, yaw: float = 0.0, margin: float = 0.01
     ) -> Placed | None:
         """Place a piece at (x, y) and ``yaw`` in another piece's frame when it fits there; else None."""
-        px, py = turn(of.yaw)[:2, :2] @ (x, y) + (of.x, of.y)
-        spot = Placed(piece, float(px), float(py), 0.0, of.yaw + yaw)
+        spot = Placed(piece, *of.point(x, y), 0.0, of.yaw + yaw)
         return self.place(spot) if self.fits(spot, margin) else None
 
     def lay_on(self, piece: Piece, of: Placed) -> None:

@@ -106,7 +106,7 @@ def _near(d):
 
 @compiled
 def _corner_shade(x, y, z, size):
-    """Corners are darker, being lit from fewer sides: 1 in the open, less where a second wall is near."""
+    """Corners are darker, as light reaches them from fewer sides: 1 in the open, less near a second wall."""
     total, largest = 0.0, 0.0
     for at, most in ((x, size[0]), (y, size[1]), (z, size[2])):
         low, high = _near(abs(at)), _near(abs(most - at))

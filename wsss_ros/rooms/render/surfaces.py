@@ -116,9 +116,12 @@ def _corner_normals(v: Float64[np.ndarray, "N 3"], t: Int64[np.ndarray, "M 3"]) 
     smooth = np.zeros_like(v)
     for k in range(3):
         np.add.at(smooth, t[:, k], face)
-    unit = lambda a: a / (np.linalg.norm(a, axis=-1, keepdims=True) + 1e-12)  # noqa: E731
-    face, corner = unit(face)[:, None], unit(smooth)[t]
+    face, corner = _unit(face)[:, None], _unit(smooth)[t]
     return np.where((face * corner).sum(-1, keepdims=True) > CREASE, corner, face)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-12)
 
 
 def _rays(camera: Camera, pose: Float64[np.ndarray, "4 4"]) -> Float32[np.ndarray, "P 6"]:

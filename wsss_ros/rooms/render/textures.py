@@ -14,7 +14,7 @@ _PLAIN, _WOOD, _PLANKS, _TILE, _BRICK, _FABRIC, _STRIPES, _PATTERN, _STONE, _BOO
 
 @compiled
 def _hash(a, b, c):
-    """A random but fixed number in 0..1 for integer coordinates."""
+    """A fixed pseudo-random number in 0..1 for integer coordinates."""
     h = 0x9E3779B9
     for k in (int(a), int(b), int(c)):
         h = ((h ^ (k & 0xFFFFFFFF)) * 0x5BD1E995) & 0xFFFFFFFF
