@@ -340,7 +340,7 @@ def test_bad_input_is_counted_and_never_ends_it(probe, processes, tmp_path):
     probe.told(node, "label image size: 4 x 4 predicted, 3 x 2 true")
     at = stamp()
     images(labels_image(at, truth, "rgb8"), labels_image(at, truth))
-    probe.told(node, "label encoding: got 'rgb8', wanted mono8")
+    probe.told(node, "label encoding: got 'rgb8', expected mono8")
     at = stamp()
     images(labels_image(at, np.full_like(truth, 77)), labels_image(at, truth))
     probe.told(node, "predicted labels outside of 'scannet20': 6 in one of the images")

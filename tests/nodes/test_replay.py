@@ -329,7 +329,7 @@ def test_sources_that_cannot_be_played_and_bags_that_break_off(tmp_path, process
     foreign = replay(processes, tmp_path / "foreign.mcap")
     cut = replay(processes, tmp_path / "cut.mcap")
     out, told = foreign.communicate(timeout=60)
-    assert foreign.returncode == 1 and "no rosbag2" in out + told and "Traceback" not in told
+    assert foreign.returncode == 1 and "not a rosbag2" in out + told and "Traceback" not in told
     out, told = cut.communicate(timeout=60)
     assert cut.returncode == 0 and "breaks off" in out + told and "the replay has ended" in out + told
     out, told = damaged.communicate(timeout=60)

@@ -69,12 +69,10 @@ class BagFrames:
 
         Raises BadInput naming bag and topic for an image that cannot be read.
         """
-        index = 0
-        for topic, message in self._messages(self.color):
+        for index, (topic, message) in enumerate(self._messages(self.color)):
             if chosen is None or index in chosen:
                 rgb = self._read(topic, _color, message)
                 yield Frame(rgb, stamp_ns=stamp_ns(message.header), name=str(index))
-            index += 1
 
     def cloud(self) -> Cloud | None:
         """The last cloud of the bag, else one fused from depth with poses and intrinsics; None without those."""

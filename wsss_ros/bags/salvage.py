@@ -1,7 +1,7 @@
-"""Salvage of an MCAP file that breaks off: every whole message is found without the index at its end.
+"""Salvage of an MCAP file that breaks off: every complete message is found without the index at its end.
 
-Layout after the MCAP specification: 8 bytes of magic, then records of u8 opcode, u64 length, content;
-all little-endian; strings and maps carry a u32 length in bytes.
+Layout by the MCAP specification: 8 bytes of magic, then records of u8 opcode, u64 length, content; all little-endian;
+a string or map starts with its length in bytes (u32).
 """
 
 import mmap
@@ -23,10 +23,12 @@ from wsss_ros.types import BadInput
 
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
-FILE_LEVEL = -1  # the chunk number of messages that stand outside any chunk
+FILE_LEVEL = -1  # the chunk number of messages outside any chunk
 
 
 class Channel(NamedTuple):
+    """A topic of the file, with the definition of its message type."""
+
     topic: str
     msgtype: str
     definition: str  # of the message type, in `encoding` ('ros2msg' or 'ros2idl')
@@ -35,7 +37,7 @@ class Channel(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """Where one message's bytes stand. Sorts by time, then by place in the file."""
+    """Where one message's bytes are. Sorts by time, then by place in the file."""
 
     stamp_ns: int
     chunk: int
@@ -45,6 +47,8 @@ class Entry(NamedTuple):
 
 
 class Chunk(NamedTuple):
+    """Where a chunk's compressed records are in the file."""
+
     compression: str
     start: int
     stop: int
@@ -52,7 +56,7 @@ class Chunk(NamedTuple):
 
 @dataclass
 class Salvage:
-    """The whole messages of a file, and `broken_at`: the byte where it stops making sense, or None."""
+    """The complete messages of a file, and `broken_at`: the first byte that cannot be read as a record, or None."""
 
     path: Path
     channels: dict[int, Channel] = field(default_factory=dict)
@@ -61,7 +65,7 @@ class Salvage:
     broken_at: int | None = None
 
     def messages(self) -> Iterator[tuple[Channel, int, bytes]]:
-        """(channel, stamp_ns, serialised message) in time order, read as they are asked for."""
+        """(channel, stamp_ns, serialised message) in time order; each is read when it is asked for."""
         with _mapped(self.path) as buffer:
             load = lru_cache(maxsize=4)(lambda number: self._chunk(buffer, number))
             for entry in self.entries:
@@ -76,20 +80,20 @@ class Salvage:
 
 
 def salvage(path: Path) -> Salvage:
-    """Find every whole message. Raises BadInput when the file is no MCAP of ROS 2."""
+    """Find every complete message. Raises BadInput when the file is not an MCAP of ROS 2."""
     found = Salvage(path)
     schemas: dict[int, tuple[str, str, str]] = {}
     with _mapped(path) as buffer:
         if buffer[: len(MAGIC)] != MAGIC:
-            raise BadInput(f"{path}: no MCAP file (it begins with {bytes(buffer[:8])!r}); give a rosbag2")
+            raise BadInput(f"{path}: not an MCAP file (it starts with {bytes(buffer[:8])!r}); give a rosbag2")
         end = _scan(buffer, len(MAGIC), FILE_LEVEL, found, schemas)
-        found.broken_at = None if end is None else end
+        found.broken_at = end
     found.entries.sort()
     return found
 
 
 def _scan(buffer: bytes | mmap.mmap, place: int, chunk: int, found: Salvage, schemas: dict) -> int | None:
-    """Read records from ``place`` on. Returns None at a proper end, else where it breaks off."""
+    """Read records from ``place`` on. Returns None at a proper end, else the place where the file breaks off."""
     while place < len(buffer):
         try:
             code, length = struct.unpack_from("<BQ", buffer, place)
@@ -108,7 +112,7 @@ def _scan(buffer: bytes | mmap.mmap, place: int, chunk: int, found: Salvage, sch
 
 
 def _scan_chunk(buffer: mmap.mmap, start: int, stop: int, found: Salvage, schemas: dict) -> None:
-    """A chunk that was cut is decompressed as far as it goes."""
+    """Read the records of a chunk; one that was cut is decompressed as far as possible."""
     compression, place = _string(buffer, start + 28)
     found.chunks.append(Chunk(compression, place + 8, stop))
     _scan(_decompress(compression, buffer[place + 8 : stop]), 0, len(found.chunks) - 1, found, schemas)
@@ -120,7 +124,7 @@ def _read_record(
     if code == HEADER:
         profile, _ = _string(buffer, start)
         if profile != "ros2":
-            raise BadInput(f"{found.path}: an MCAP file of profile '{profile}'; wanted one of 'ros2', a rosbag2")
+            raise BadInput(f"{found.path}: an MCAP file of profile '{profile}'; expected one of 'ros2', a rosbag2")
     elif code == SCHEMA:
         (number,) = struct.unpack_from("<H", buffer, start)
         name, place = _string(buffer, start + 2)
@@ -157,7 +161,7 @@ def _string(buffer: bytes | mmap.mmap, place: int) -> tuple[str, int]:
 
 
 def _decompress(compression: str, data: bytes) -> bytes:
-    """As much as there is; a broken or unknown compression gives nothing."""
+    """As much as can be decompressed; a broken or unknown compression gives nothing."""
     if compression == "":
         return data
     streams = {"zstd": zstd.ZstdDecompressor, "lz4": lz4.frame.LZ4FrameDecompressor}

@@ -55,7 +55,7 @@ def semantic_cloud_message(
     confidence: Float32[np.ndarray, "N"],
     space: LabelSpace,
 ) -> PointCloud2:
-    """x y z, rgb of the class, label and confidence, for every point of the message that was read, in its order.
+    """Give every point of the message that was read, in its order: x y z, rgb of the class, label and confidence.
 
     Points that were not finite stay at NaN with label 255 and confidence 0.
     """
