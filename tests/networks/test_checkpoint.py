@@ -1,9 +1,13 @@
+"""Checkpoints: round trip, versions, files of earlier releases, and files that are refused."""
+
 import dataclasses
+import json
 import os
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint
@@ -60,6 +64,51 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(saved, labe
         checkpoint.save(path, network, CONFIG, labels)
     assert checkpoint.load(path).version == version
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def rewritten(path, **changes) -> None:
+    """Replace fields of the file's description of the network; None removes a field."""
+    with safe_open(path, framework="pt") as file:
+        description = json.loads(file.metadata()["wsss_ros"])
+    fields = description["network"] | changes
+    description["network"] = {name: value for name, value in fields.items() if value is not None}
+    save_file(load_file(path), path, {"wsss_ros": json.dumps(description)})
+
+
+def test_the_previous_name_of_a_kind_is_read(tmp_path, labels):
+    config = NetworkConfig("cloud", "pointnet2", {"width": 0.0625}, ("color",))
+    path, network = tmp_path / "cloud.safetensors", config.build(labels)
+    version = checkpoint.save(path, network, config, labels)
+    rewritten(path, kind="point")
+    loaded = checkpoint.load(path, "cloud", labels)
+    assert (loaded.config, loaded.version) == (config, version)
+    assert torch.equal(loaded.network.head.weight, network.head.weight)
+    with pytest.raises(BadInput, match="a network for 'cloud', expected one for 'image'"):
+        checkpoint.load(path, "image")
+
+
+def test_a_file_under_the_previous_name_of_its_kind_is_found(tmp_path):
+    assert checkpoint.file_of(tmp_path, "cloud").name == "cloud.safetensors"
+    (tmp_path / "point.safetensors").touch()
+    assert checkpoint.file_of(tmp_path, "cloud").name == "point.safetensors"
+    assert checkpoint.file_of(tmp_path, "image").name == "image.safetensors"
+    (tmp_path / "cloud.safetensors").touch()
+    assert checkpoint.file_of(tmp_path, "cloud").name == "cloud.safetensors"
+
+
+def test_files_without_the_later_fields_are_read(saved):
+    path, *_ = saved
+    rewritten(path, presence_floor=None, tag_log_odds=None)
+    config = checkpoint.load(path).config
+    assert config == dataclasses.replace(CONFIG, presence_floor=0.0, tag_log_odds=())
+
+
+def test_an_unknown_or_missing_field_is_refused(saved):
+    path, *_ = saved
+    for changes in ({"depth": 3}, {"name": None}):
+        rewritten(path, **changes)
+        with pytest.raises(BadInput, match="description of the network is incomplete"):
+            checkpoint.load(path)
 
 
 def test_truncated(saved):

@@ -1,3 +1,5 @@
+"""The image backbones, activation checkpointing, the classifier's head and its inputs."""
+
 import pytest
 import torch
 import torch.nn.functional as F

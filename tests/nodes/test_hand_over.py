@@ -225,7 +225,7 @@ def bad_files(folder: Path, labels: LabelSpace, sound: Path, point: Path) -> dic
         "empty": ("", "wanted the absolute path"),
         "half written": (folder / "half", "not a readable checkpoint"),
         "foreign": (folder / "foreign", "not a readable checkpoint"),
-        "of points": (point, "a network for 'cloud', wanted one for 'image'"),
+        "of points": (point, "a network for 'cloud', expected one for 'image'"),
         "other labels": (folder / "turned", "label space 'turned' of 20 classes, wanted 'scannet20'"),
         "not finite": (folder / "nan", "weights that are not finite"),
         "not finite at work": (folder / "huge", "its scores are not finite"),
@@ -334,7 +334,7 @@ def test_clouds_are_labelled_by_one_version_each(probe, start, versions):
         seen.add(wanted.tobytes())
     assert len(seen) == 3, "the versions cannot be told apart"
     announce(probe, node, next(iter(versions["image"].values())))
-    status = probe.told(node, "new weights refused", "wanted one for 'cloud'", f"{later[-1][0]} stays", timeout_s=20)
+    status = probe.told(node, "new weights refused", "expected one for 'cloud'", f"{later[-1][0]} stays", timeout_s=20)
     assert status.level == b"\x01"
     assert probe.values(node)["hand_overs"] == "2"
 

@@ -157,7 +157,7 @@ def test_a_second_learner_is_refused(start, config):
 
 def test_weights_and_recipes_that_do_not_fit_are_refused_at_once(start, config, tmp_path, labels):
     swapped = {"image_weights": config.cloud_weights}
-    with pytest.raises(BadInput, match="a network for 'cloud', wanted one for 'image'"):
+    with pytest.raises(BadInput, match="a network for 'cloud', expected one for 'image'"):
         start(config.model_copy(update=swapped))
     with pytest.raises(BadInput, match="unknown key 'jiont'"):
         start(config.model_copy(update={"recipe": recipe(tmp_path, jiont={})}))

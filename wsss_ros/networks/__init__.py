@@ -1,4 +1,7 @@
-"""Networks by name. A backbone promises image -> feature map or cloud -> per-point features."""
+"""Networks by name. A backbone turns an image into a feature map, or a cloud into one feature vector for each point.
+
+A new network is a file in this folder and a row in ``IMAGE`` or ``CLOUD``.
+"""
 
 from torch import nn
 
@@ -11,13 +14,21 @@ from wsss_ros.types import BadInput
 IMAGE = {"resnet38": ResNet38, "resnet": ResNet}
 CLOUD = {"pointnet2": PointNet2}
 
-CLOUD_INPUTS = {"color": 3, "height": 1}
+CLOUD_INPUTS = {"color": 3, "height": 1}  # input of a cloud network -> its channels
 
 
 def build(kind: str, name: str, classes: int, options: dict | None = None, inputs: tuple[str, ...] = ()) -> nn.Module:
-    """A classifier of the given ``kind`` ("image" or "cloud") with the backbone ``name``.
+    """Build a classifier: a backbone and a linear head.
 
-    Raises BadInput on an unknown kind, name, point input or option.
+    Args:
+        kind: "image" or "cloud".
+        name: of the backbone, a key of ``IMAGE`` or ``CLOUD``.
+        classes: number of classes.
+        options: keyword arguments of the backbone.
+        inputs: what a cloud network takes in addition to xyz, keys of ``CLOUD_INPUTS``.
+
+    Raises:
+        BadInput: unknown kind, name, input or option.
     """
     options = dict(options or {})
     family = {"image": IMAGE, "cloud": CLOUD}.get(kind, {})

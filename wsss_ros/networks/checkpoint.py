@@ -1,6 +1,6 @@
-"""One network per file: weights, how to build the network, label space, provenance (safetensors).
+"""One network in one safetensors file: weights, how to build the network, label space, provenance.
 
-A checkpoint carries everything inference needs; nothing is pickled, so a foreign file can do no harm.
+A checkpoint has everything that inference needs. Nothing in it is pickled, so a foreign file cannot run code.
 """
 
 import hashlib
@@ -25,12 +25,17 @@ PREVIOUS_KINDS = {"point": "cloud"}  # name of a kind in older files -> its name
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What ``networks.build`` needs and how the input is prepared.
+    """How to build the network, how to prepare its input, and how to read its output.
 
-    ``inputs`` are what a cloud network takes beside xyz; ``long_side`` is the size in pixels that an
-    image is brought to before an image network sees it (0: left as it is). A class that the network gives less than
-    ``presence_floor`` in a whole image, by the mean of its map and ``tag_log_odds`` (what training added to it),
-    wins no pixel of it.
+    Attributes:
+        kind: "image" or "cloud".
+        name: of the backbone.
+        options: of the backbone.
+        inputs: what a cloud network takes in addition to xyz.
+        long_side: pixels to which the long side of an image is resized for an image network; 0 keeps the size.
+        presence_floor: a class wins no pixel of an image in which its probability is below this. The probability is
+            the sigmoid of the mean of its map plus its ``tag_log_odds``.
+        tag_log_odds: for each class, what training added to the mean score; empty for 0.
     """
 
     kind: str
@@ -42,11 +47,26 @@ class NetworkConfig:
     tag_log_odds: tuple[float, ...] = ()
 
     def build(self, labels: LabelSpace) -> nn.Module:
+        """The network, with random weights.
+
+        Raises:
+            BadInput: unknown kind, name, input or option.
+        """
         return networks.build(self.kind, self.name, len(labels), self.options, self.inputs)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """A network with all that its file says about it.
+
+    Attributes:
+        network: on the CPU, in evaluation mode.
+        config: how it was built.
+        labels: its classes.
+        training: where it comes from: command, seeds, scores.
+        version: a hash of the weights.
+    """
+
     network: nn.Module
     config: NetworkConfig
     labels: LabelSpace
@@ -62,10 +82,18 @@ def save(
     training: dict | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """Write atomically and return the version, a hash of the weights.
+    """Write a checkpoint. The file appears under its name only when it is complete and on disk.
 
-    The file appears under its name only when it is whole and on disk. ``training`` is kept as it is
-    (command, seeds, scores). ``dtype`` float16 halves the file; weights are float32 again when loaded.
+    Args:
+        path: of the file; a previous one is replaced.
+        network: of ``config.build(labels)``.
+        config: how it was built.
+        labels: its classes.
+        training: where it comes from, as JSON.
+        dtype: of the weights in the file. Float16 halves the file; ``load`` converts it back to float32.
+
+    Returns:
+        The version, a hash of the weights.
     """
     tensors = {
         name: (value.detach().cpu().to(dtype) if value.is_floating_point() else value.detach().cpu()).contiguous()
@@ -85,29 +113,26 @@ def save(
 
 
 def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = None) -> Checkpoint:
-    """Read a checkpoint onto the CPU, in eval mode.
+    """Read a checkpoint onto the CPU, in evaluation mode.
 
-    Raises BadInput on a missing, truncated or foreign file, on a network of another ``kind`` and on
-    another label space than ``labels`` (where given), naming what differs.
+    Args:
+        path: of the file.
+        kind: what the network must be for, "image" or "cloud"; None for either.
+        labels: the label space that the network must have; None for any.
+
+    Raises:
+        BadInput: a missing, truncated or foreign file, a network of another kind, or another label space. The message
+            names what differs.
     """
     path = Path(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path}: not a readable checkpoint ({error}); wanted .safetensors of wsss_ros") from error
+    metadata, tensors = _read(path)
     description = _description(path, metadata)
     try:
-        network_fields = description["network"]
-        odds = tuple(network_fields.get("tag_log_odds", ()))  # weights of before had none
-        network_kind = PREVIOUS_KINDS.get(network_fields["kind"], network_fields["kind"])
-        inputs = tuple(network_fields["inputs"])
-        config = NetworkConfig(**{**network_fields, "kind": network_kind, "inputs": inputs, "tag_log_odds": odds})
+        config = _network_config(description["network"])
         own_labels = LabelSpace.from_dict(description["labels"])
         training, version = description["training"], description["version"]
     except (KeyError, TypeError) as error:
-        raise BadInput(f"{path}: its description of the network is incomplete ({error!r}); write it anew") from error
+        raise BadInput(f"{path}: its description of the network is incomplete ({error!r}); write it again") from error
     _check(path, config, own_labels, kind, labels)
     network = config.build(own_labels)
     _fill(path, network, tensors)
@@ -115,39 +140,60 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
 
 
 def file_of(folder: Path, kind: str, prefix: str = "") -> Path:
-    """Where the checkpoint of a network kind is in ``folder``; under the previous name of the kind, if only that exists."""
+    """The path of the checkpoint of one kind in a folder; the path under the kind's previous name if only that exists.
+
+    Args:
+        folder: where to look.
+        kind: "image" or "cloud".
+        prefix: start of the file's name, before the kind.
+    """
     current = folder / f"{prefix}{kind}.safetensors"
     previous = [folder / f"{prefix}{old}.safetensors" for old, new in PREVIOUS_KINDS.items() if new == kind]
     return next((path for path in (current, *previous) if path.is_file()), current)
 
 
-def _description(path: Path, metadata: dict) -> dict:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{path}: not a readable checkpoint ({error}); expected .safetensors of wsss_ros") from error
+
+
+def _description(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
         description = json.loads(metadata["wsss_ros"])
     except (KeyError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path}: a safetensors file, but not of wsss_ros; wanted one of 'wsss train'") from error
+        raise BadInput(f"{path}: a safetensors file, but not of wsss_ros; expected one of 'wsss train'") from error
     if description.get("format") != FORMAT:
-        raise BadInput(f"{path}: format '{description.get('format')}', wanted '{FORMAT}'; train or convert it anew")
+        raise BadInput(f"{path}: format '{description.get('format')}', expected '{FORMAT}'; train or convert it again")
     return description
 
 
-def _check(path: Path, config: NetworkConfig, own: LabelSpace, kind: str | None, wanted: LabelSpace | None) -> None:
+def _network_config(fields: dict[str, Any]) -> NetworkConfig:
+    """The description of a network, also of a file with a previous name of its kind or without ``tag_log_odds``."""
+    kind = PREVIOUS_KINDS.get(fields["kind"], fields["kind"])
+    inputs, odds = tuple(fields["inputs"]), tuple(fields.get("tag_log_odds", ()))
+    return NetworkConfig(**{**fields, "kind": kind, "inputs": inputs, "tag_log_odds": odds})
+
+
+def _check(path: Path, config: NetworkConfig, own: LabelSpace, kind: str | None, expected: LabelSpace | None) -> None:
     if kind is not None and config.kind != kind:
-        raise BadInput(f"{path}: a network for '{config.kind}', wanted one for '{kind}'; are the two files swapped?")
+        raise BadInput(f"{path}: a network for '{config.kind}', expected one for '{kind}'; are the two files swapped?")
     if config.tag_log_odds and len(config.tag_log_odds) != len(own):
-        raise BadInput(f"{path}: {len(config.tag_log_odds)} tag_log_odds for {len(own)} classes; write it anew")
-    if wanted is not None and own.names != wanted.names:
-        differing = sorted(set(own.names) ^ set(wanted.names)) or "only their order"
+        raise BadInput(f"{path}: {len(config.tag_log_odds)} tag_log_odds for {len(own)} classes; write it again")
+    if expected is not None and own.names != expected.names:
+        differing = sorted(set(own.names) ^ set(expected.names)) or "only their order"
         raise BadInput(
-            f"{path}: label space '{own.name}' of {len(own)} classes, wanted '{wanted.name}' of {len(wanted)}; "
+            f"{path}: label space '{own.name}' of {len(own)} classes, expected '{expected.name}' of {len(expected)}; "
             f"they differ in {differing}"
         )
 
 
 def _fill(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    wanted = network.state_dict()
-    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
-    shapes = [name for name in wanted.keys() & tensors.keys() if wanted[name].shape != tensors[name].shape]
+    own = network.state_dict()
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    shapes = [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
     if missing or extra or shapes:
         raise BadInput(
             f"{path}: its weights do not fit its network: missing {missing[:5]}, unknown {extra[:5]}, "
@@ -156,7 +202,7 @@ def _fill(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> N
     broken = [n for n, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if broken:
         raise BadInput(f"{path}: weights that are not finite in {broken[:5]}; training diverged, use an earlier file")
-    network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()})
+    network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
 
 
 def _version(tensors: dict[str, torch.Tensor]) -> str:

@@ -1,4 +1,7 @@
-"""A backbone and a linear head. The head applied to every pixel or point is the class activation map."""
+"""A classifier is a backbone and a linear head. The head at every pixel or point gives the class activation map (CAM).
+
+Also here: what the networks take as input, and how their maps are averaged and read.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ImageClassifier(nn.Module):
-    """Images to features ``Z`` and class scores ``A`` on the backbone's grid."""
+    """From images to features ``Z`` and class scores ``A`` (logits), both on the grid of the backbone."""
 
     def __init__(self, backbone: nn.Module, classes: int):
         super().__init__()
@@ -21,7 +24,7 @@ class ImageClassifier(nn.Module):
 
 
 class CloudClassifier(nn.Module):
-    """Points to features ``Z`` and class scores ``A``, one row a point."""
+    """From clouds to features ``Z`` and class scores ``A`` (logits), one row for each point."""
 
     def __init__(self, backbone: nn.Module, classes: int):
         super().__init__()
@@ -36,12 +39,12 @@ class CloudClassifier(nn.Module):
 
 
 def image_mean(scores: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C"]:
-    """Global average pooling over pixels, eq. 1."""
+    """Global average pooling over the pixels of each image (joint paper, eq. 1)."""
     return scores.mean(dim=(2, 3))
 
 
 def point_mean(scores: Float[Tensor, "B N C"]) -> Float[Tensor, "B C"]:
-    """Global average pooling over points, eq. 1."""
+    """Global average pooling over the points of each cloud (joint paper, eq. 1)."""
     return scores.mean(dim=1)
 
 
@@ -50,7 +53,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalise_images(rgb: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """RGB in 0..1 to the statistics both image backbones expect."""
+    """Subtract ImageNet's mean from RGB in 0..1 and divide by its deviation, as both image backbones expect."""
     mean, std = (torch.tensor(value, device=rgb.device).view(1, 3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_STD))
     return (rgb - mean) / std
 
@@ -58,10 +61,13 @@ def normalise_images(rgb: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
 def point_features(
     xyz: Float[Tensor, "B N 3"], rgb: Float[Tensor, "B N 3"] | None, inputs: tuple[str, ...] | list[str]
 ) -> Float[Tensor, "B N F"]:
-    """The inputs of a cloud network beside its coordinates.
+    """The input features of a cloud network, in addition to the coordinates.
 
-    ``inputs`` names them: ``color`` (RGB in 0..1, centred) and ``height`` (metres above the floor, the
-    0.99-percentile-robust lowest point). The cloud stands upright, z against gravity.
+    Args:
+        xyz: metres; z points up.
+        rgb: in 0..1; None only where ``inputs`` has no color.
+        inputs: ``color`` (RGB minus 0.5) and ``height`` (metres above the floor: the 1 % quantile of z), or one of
+            them, or none.
     """
     parts = []
     if "color" in inputs:
@@ -73,10 +79,12 @@ def point_features(
 
 
 def read(cells: Float[Tensor, "D h w"], uv: Float[Tensor, "M 2"], size: int) -> Float[Tensor, "M D"]:
-    """A square image's map at sub-pixel positions of the image, bilinear, beyond the outer cells' centres constant.
+    """Read the map of a square image at sub-pixel positions, bilinear; constant beyond the centres of the outer cells.
 
-    ``uv`` are pixels with centres at whole numbers, ``size`` is the image's edge. A cell stands for its share of the
-    image, as in ``upsample``.
+    Args:
+        cells: feature or score map. Each cell covers an equal part of the image, as in ``upsample``.
+        uv: positions in the image, pixels; the centre of the first pixel is at (0, 0).
+        size: edge of the image, pixels.
     """
     grid = (2 * uv + 1) / size - 1
     found = F.grid_sample(cells[None], grid[None, None].to(cells.dtype), padding_mode="border", align_corners=False)
@@ -84,5 +92,5 @@ def read(cells: Float[Tensor, "D h w"], uv: Float[Tensor, "M 2"], size: int) -> 
 
 
 def upsample(cells: Float[Tensor, "B D h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "B D H W"]:
-    """A map at the size (rows, columns) of its image, bilinear: what ``read`` reads at every pixel centre."""
+    """A map at the size (rows, columns) of its image, bilinear: what ``read`` gives at every pixel centre."""
     return F.interpolate(cells, tuple(size), mode="bilinear", align_corners=False)

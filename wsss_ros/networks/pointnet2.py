@@ -1,10 +1,10 @@
 """PointNet++ for per-point features (Qi et al. 2017, single-scale grouping), in the configuration the paper uses.
 
 Every layer works on rows [points, channels] of all clouds of a batch together. A linear layer on a group,
-W [x_j - c, f_j], is applied before the group is gathered, as (W_x x_j + W_f f_j) - W_x c: on N rows instead
-of M K. Likewise a linear layer on interpolated features is applied before the interpolation. Both are exact,
-since batch normalisation follows the linear layer. In evaluation without gradients batch normalisation is
-folded into the linear layers and groups are worked off in slices that stay in the cache.
+W [x_j - c, f_j], is applied before the group is gathered, as (W_x x_j + W_f f_j) - W_x c: on N rows and not on
+M K rows. In the same way a linear layer on interpolated features is applied before the interpolation. Both are exact,
+because nothing nonlinear is in between. In evaluation without gradients, batch normalisation is folded into the linear
+layers, and the groups are computed in slices that fit into the CPU's cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,17 +24,22 @@ CENTRES = (2048, 1024, 512, 256)
 RADII_M = (0.2, 0.4, 0.8, 1.2)
 NEIGHBOURS = (64, 32, 16, 16)
 ABSTRACTION = ((64, 64, 128), (128, 128, 256), (128, 128, 256), (128, 128, 256))
-PROPAGATION = ((256, 256), (256, 256), (256, 256), (256, 256))  # from the coarsest level to the points
+PROPAGATION = ((256, 256), (256, 256), (256, 256), (256, 256))  # from the coarsest level down to the points
 LIGHT = {"width": 0.5, "centres": (1024, 512, 256, 128), "neighbours": (32, 16, 16, 16)}  # options for CPU training
 SLICE = 1 << 20  # elements of one activation in the sliced evaluation: 4 MB, about the caches of two cores
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a batch of clouds: M centres, the first M points of the level below.
+    """One level of a batch of clouds: M centres, chosen among the N points of the level below.
 
-    ``group``: the K points of the level below around each centre; ``near`` and ``weight``: the centres from
-    which each of the N points below interpolates, T = min(3, M). All indices count within one cloud.
+    All indices count within one cloud.
+
+    Attributes:
+        centres: indices of the centres among the points of the level below.
+        group: the K points of the level below around each centre.
+        near: the T = min(3, M) centres from which each point of the level below interpolates.
+        weight: the weights of the interpolation.
     """
 
     centres: Int64[Tensor, "B M"]
@@ -45,16 +50,17 @@ class Level:
 
 @dataclass(frozen=True)
 class Structure:
-    """Which points of a batch of clouds are neighbours, level by level: all of PointNet2 that is not learnt."""
+    """Which points of a batch of clouds are neighbours, level by level: the part of PointNet2 without weights."""
 
     levels: tuple[Level, ...]
 
     def to(self, device: torch.device | str) -> "Structure":
+        """A copy on the device. The call does not wait for the copy."""
         return self._map(lambda parts: parts[0].to(device, non_blocking=True), [self])
 
     @staticmethod
     def cat(structures: Sequence["Structure"]) -> "Structure":
-        """The structure of a batch from those of its clouds (all of one number of points)."""
+        """The structure of a batch from the structures of its clouds, which all have the same number of points."""
         return Structure._map(lambda parts: torch.cat(parts), structures)
 
     @staticmethod
@@ -69,13 +75,18 @@ class Structure:
 
 
 class PointNet2(nn.Module):
-    """Cloud -> features per point. 941,056 parameters at full width with 7 input features.
+    """From clouds to features per point. 941,056 parameters at full width with 7 input features.
 
     Args:
-        in_features: input features per point beside xyz (3 for rgb).
-        width: factor on all channel numbers; 1 is the paper's.
-        centres, radii_m, neighbours: per level, finest first; clouds with fewer points have fewer centres.
-        checkpointing: keep only what goes between the levels for the backward pass (recompute.py).
+        in_features: number F of input features per point, in addition to xyz (3 for rgb).
+        width: factor on all numbers of channels; 1 is the paper's.
+        centres: number of centres of each level, finest first. A cloud with fewer points has fewer centres.
+        radii_m: radius of the groups of each level.
+        neighbours: points in a group of each level.
+        checkpointing: keep only what is passed between the levels for the backward pass (recompute.py).
+
+    Raises:
+        BadInput: another number of levels than 4, or centres that increase from level to level.
     """
 
     def __init__(
@@ -89,9 +100,9 @@ class PointNet2(nn.Module):
     ):
         super().__init__()
         if not len(centres) == len(radii_m) == len(neighbours) == len(ABSTRACTION):
-            raise BadInput(f"centres {centres}, radii_m {radii_m}, neighbours {neighbours}: 4 of each are wanted.")
+            raise BadInput(f"centres {centres}, radii_m {radii_m}, neighbours {neighbours}; expected 4 of each")
         if sorted(centres, reverse=True) != list(centres):
-            raise BadInput(f"centres are {tuple(centres)}: each level needs at most as many as the one before.")
+            raise BadInput(f"centres are {tuple(centres)}; expected in each level at most as many as in the one before")
         self.in_features, self.centres, self.radii_m = in_features, tuple(centres), tuple(radii_m)
         self.neighbours, self.checkpointing = tuple(neighbours), checkpointing
         down = [[max(1, round(width * c)) for c in widths] for widths in ABSTRACTION]
@@ -107,7 +118,10 @@ class PointNet2(nn.Module):
 
     @torch.no_grad()
     def structure(self, xyz: Float32[Tensor, "B N 3"]) -> Structure:
-        """Centres, groups and interpolation of a batch; may be computed beforehand, by data-loading workers.
+        """Find centres, groups and weights of interpolation. Data-loading workers may call this in advance.
+
+        Args:
+            xyz: metres.
 
         Raises:
             BadInput: a cloud without points or with coordinates that are not finite.
@@ -119,7 +133,7 @@ class PointNet2(nn.Module):
         chosen = neighbors.farthest_point_sample(xyz, min(self.centres[0], len(xyz)), tree=tree)
         levels = []
         for count, radius, k in zip(self.centres, self.radii_m, self.neighbours, strict=True):
-            # Farthest points of farthest points are the first of them, so one sampling serves all levels.
+            # The farthest points among farthest points are the first of them, so one sampling is enough for all levels.
             chosen = chosen[:count] if not levels else torch.arange(min(count, len(xyz)), device=xyz.device)
             centres = xyz[chosen]
             centre_tree = neighbors.grow(centres)
@@ -133,11 +147,16 @@ class PointNet2(nn.Module):
     def forward(
         self, xyz: Float32[Tensor, "B N 3"], features: Float[Tensor, "B N F"], structure: Structure | None = None
     ) -> Float[Tensor, "B N D"]:
-        """Features of every point; ``structure`` is that of ``xyz`` where it was computed before.
+        """Features of every point.
+
+        Args:
+            xyz: metres.
+            features: input features.
+            structure: that of ``xyz``, if the caller has it.
 
         Raises:
-            BadInput: no points, coordinates that are not finite, another number of features than the network
-                was built for, or one single point in training.
+            BadInput: no points, coordinates that are not finite, another number of features than the network was built
+                for, or one single point in training.
         """
         self._check(features)
         structure = structure or self.structure(xyz)
@@ -146,7 +165,7 @@ class PointNet2(nn.Module):
         if self.checkpointing:
             abstract, propagate = partial(recomputed, abstract), partial(recomputed, propagate)
         batch, points = xyz.shape[:2]
-        # Only differences count, and small numbers keep their digits. Positions are never rounded to 16 bits.
+        # Only differences of positions matter, and small numbers have more digits. No rounding to 16 bits here.
         places = xyz.to(torch.promote_types(features.dtype, torch.float32))
         places = (places - places.mean(1, keepdim=True)).flatten(0, 1)
         rows, below = features.flatten(0, 1), []
@@ -164,17 +183,17 @@ class PointNet2(nn.Module):
         batch, points, channels = features.shape
         if channels != self.in_features:
             raise BadInput(
-                f"{channels} features per point came, but this network was built for {self.in_features}: "
-                "give it the features it was trained with."
+                f"{channels} features per point, but this network was built for {self.in_features}; "
+                "give it the features it was trained with"
             )
         if not batch * points:
-            raise BadInput(f"{batch} clouds of {points} points: no points or no clouds, one or more wanted.")
+            raise BadInput(f"{batch} clouds of {points} points: no points or no clouds; expected one or more of each")
         if self.training and batch * points < 2:
-            raise BadInput("training on one single point: batch normalisation needs 2 or more.")
+            raise BadInput("training on one single point; batch normalisation needs 2 or more")
 
 
 class Layers(nn.Module):
-    """Linear, batch normalisation, ReLU, repeated; no biases."""
+    """Linear layer, batch normalisation and ReLU, repeated; without biases."""
 
     def __init__(self, in_channels: int, widths: Sequence[int]):
         super().__init__()
@@ -185,16 +204,16 @@ class Layers(nn.Module):
             nn.init.kaiming_normal_(linear.weight)
 
     def rest(self, rows: Tensor, group: int = 1) -> Tensor:
-        """All that follows the first linear layer, and the maximum over each ``group`` rows."""
+        """Apply all layers after the first linear layer, and take the maximum over each ``group`` rows."""
         rows = self.norm[0](rows)
         for linear, norm in zip(self.linear[1:], self.norm[1:], strict=True):
             rows = norm(linear(relu(rows)))
-        if group > 1:  # before the last ReLU, which keeps the order: fewer rows for it and its gradient
+        if group > 1:  # before the last ReLU, which keeps the order and then has fewer rows
             rows = rows.unflatten(0, (-1, group)).max(1).values
         return relu(rows)
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:
-        """(weight, bias) of each layer with the normalisation's running statistics folded in."""
+        """Weight and bias of each layer with the running statistics of batch normalisation folded in."""
         pairs = []
         for linear, norm in zip(self.linear, self.norm, strict=True):
             scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -203,7 +222,7 @@ class Layers(nn.Module):
 
 
 def _packed(level: Level) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The level's indices into the rows of all clouds together, without the batch dimension."""
+    """The level with indices into the rows of all clouds together: no batch dimension."""
     batch, points = level.near.shape[:2]
     cloud = torch.arange(batch, device=level.near.device)[:, None]
     centres = level.centres + cloud * points
@@ -213,14 +232,14 @@ def _packed(level: Level) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _abstract(layers: Layers, places: Tensor, rows: Tensor, centres: Tensor, group: Tensor, radius: float) -> Tensor:
-    """Set abstraction: what each centre makes of its group, relative positions in units of the radius."""
+    """Set abstraction: one feature vector for each centre from its group; positions relative to it, in radii."""
     points, offset = _first_of_group(layers.linear[0].weight, places, rows, centres, radius)
     grouped = embedding(group, points) - offset[:, None]
     return layers.rest(grouped.flatten(0, 1), group.shape[1])
 
 
 def _propagate(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, weight: Tensor) -> Tensor:
-    """Feature propagation: interpolated from the level above, joined with the level's own features."""
+    """Feature propagation: interpolate from the level above, and combine with the level's own features."""
     from_above, from_skip = layers.linear[0].weight.split([rows.shape[1], skip.shape[1]], 1)
     return layers.rest(neighbors.interpolate(rows @ from_above.T, near, weight) + skip @ from_skip.T)
 
@@ -228,9 +247,9 @@ def _propagate(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, weight:
 def _first_of_group(
     matrix: Tensor, places: Tensor, rows: Tensor, centres: Tensor, radius: float
 ) -> tuple[Tensor, Tensor]:
-    """The first linear layer of a group as (term of each point, term of each centre to subtract).
+    """The first linear layer of the groups: a term of each point, and a term of each centre, to be subtracted.
 
-    The two terms nearly cancel, so neither may be rounded to 16 bits, whatever autocast says.
+    The two terms nearly cancel each other, so neither may be rounded to 16 bits. Autocast is off here.
     """
     with torch.autocast(places.device.type, enabled=False):
         by_place, by_feature = matrix.to(places.dtype).split([3, rows.shape[1]], 1)
@@ -244,7 +263,7 @@ def _abstract_folded(
     (first, bias), *rest = layers.folded()
     points, offset = _first_of_group(first, places, rows, centres, radius)
     offset -= bias
-    fill = 1 + (group[:, 1:] != group[:, :1]).sum(1)  # beyond it a row only repeats its first point
+    fill = 1 + (group[:, 1:] != group[:, :1]).sum(1)  # points of each group before the row repeats its first point
     order = fill.argsort()
     dtype = _working_dtype(rows)
     rest = [(weight.T.to(dtype), bias.to(dtype)) for weight, bias in rest]
@@ -256,7 +275,7 @@ def _abstract_folded(
         with torch.autocast(rows.device.type, enabled=False):
             for weight, bias in rest[:-1]:
                 grouped = torch.mm(grouped, weight).add_(bias).relu_()
-            # bias and ReLU keep the order, so they may follow the maximum
+            # Bias and ReLU keep the order, so they may come after the maximum.
             best = torch.mm(grouped, rest[-1][0]).view(*index.shape, -1).amax(1)
         out[chosen] = best.add_(rest[-1][1]).relu_()
     return out

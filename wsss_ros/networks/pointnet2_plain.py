@@ -1,7 +1,7 @@
 """PointNet++ as it is usually written in plain PyTorch, with the weights of a given ``PointNet2``.
 
-Loop sampling, full distance matrices, sorts, 1x1 convolutions on gathered groups: the slow, obvious twin.
-It lives in the package, not in the tests, because ``wsss bench`` measures the fast network against it.
+The slow, obvious twin: sampling in a loop, full distance matrices, sorts, 1x1 convolutions on gathered groups.
+It is in the package, not in the tests, because ``wsss bench`` compares the fast network with it.
 """
 
 import torch
@@ -15,10 +15,14 @@ from wsss_ros.networks.pointnet2 import Layers, PointNet2
 def plain_forward(
     net: PointNet2, xyz: Float32[Tensor, "B N 3"], features: Float[Tensor, "B N F"], dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "B N D"]:
-    """What ``net(xyz, features)`` gives, without its short cuts; running statistics stay as they are.
+    """Compute ``net(xyz, features)`` in the plain way. Running statistics are not updated.
 
-    ``dtype`` is that of the distances: float64 chooses exactly the neighbours of the fast network, float32 is
-    what such code uses otherwise (the fairer baseline for time).
+    Args:
+        net: gives the weights.
+        xyz: metres.
+        features: input features.
+        dtype: of the distances. Float64 chooses exactly the neighbours of the fast network; float32 is usual in such
+            code and the fairer baseline for time.
     """
     places, rows = [xyz.to(dtype)], [features]
     for layers, count, radius, k in zip(net.abstraction, net.centres, net.radii_m, net.neighbours, strict=True):

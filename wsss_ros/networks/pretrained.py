@@ -1,8 +1,8 @@
-"""Weights of others for the image backbones, as they lie on disk.
+"""Pretrained weights for the image backbones, read from the files that their authors publish.
 
 ResNet38: the ImageNet file of "Wider or Deeper", an MXNet NDArray list, read with numpy alone.
-The light ResNet: a torchvision-style state dict, written by torch.save or as safetensors.
-Both expect the images that ``classifier.normalise_images`` makes.
+ResNet: a state dict with torchvision's names, written by torch.save or as safetensors.
+Both expect images as ``classifier.normalise_images`` makes them.
 """
 
 import struct
@@ -30,22 +30,26 @@ MXNET_VALUES = {
 }
 CLASSIFIERS = {"arg:linear1000_weight", "arg:linear1000_bias", "fc.weight", "fc.bias"}
 OPTIONAL = "num_batches_tracked"
-MOST_ARRAYS, MOST_DIMENSIONS, LONGEST_NAME = 10_000, 8, 1_000  # beyond these a header is broken, not large
+MOST_ARRAYS, MOST_DIMENSIONS, LONGEST_NAME = 10_000, 8, 1_000  # a header with more is broken
 
 
 def load(backbone: nn.Module, path: str | Path) -> None:
-    """Fill ``backbone`` from ``path``; what kind of file it is, is read off its content. A ResNet38 is frozen then.
+    """Fill a backbone with pretrained weights. A ResNet38 is frozen afterwards.
 
-    The classifier in the file is left out. Values are converted to the backbone's precision.
+    The classifier in the file is ignored. Values are converted to the backbone's precision.
+
+    Args:
+        backbone: a ResNet38 or a ResNet.
+        path: of the file. Its format is recognised from its content.
 
     Raises:
-        BadInput: no such file, another or a broken format, weights that are missing, unknown, of another shape or
-            not finite (a few of each are named). The backbone is then as it was.
+        BadInput: no such file, another or a broken format, weights that are missing, unknown, of another shape or not
+            finite (the message names a few of each). The backbone is then unchanged.
     """
     path = Path(path)
     read = _reader(path)
     if read is _read_mxnet and not isinstance(backbone, ResNet38):
-        raise BadInput(f"{path}: an MXNet file, which fills a ResNet38, not a {type(backbone).__name__}; take that")
+        raise BadInput(f"{path}: an MXNet file, which fills a ResNet38, not a {type(backbone).__name__}")
     left_out = CLASSIFIERS | {"_extra_state"}
     tensors = {name: value for name, value in read(path).items() if name not in left_out}
     own = {name: value for name, value in backbone.state_dict().items() if name not in left_out}
@@ -61,7 +65,7 @@ def load(backbone: nn.Module, path: str | Path) -> None:
 
 
 def mxnet_name(own: str) -> str:
-    """What the MXNet file calls a weight of ResNet38: blocks.b2_1.conv_2a.weight -> arg:res2b1_branch2a_weight."""
+    """The MXNet file's name of a weight of ResNet38: blocks.b2_1.conv_2a.weight -> arg:res2b1_branch2a_weight."""
     *path, module, value = own.split(".")
     kind, _, branch = module.partition("_")
     if path:
@@ -85,8 +89,8 @@ def _reader(path: Path) -> Callable[[Path], dict[str, Tensor]]:
     if head[8:] == b"{" and first <= size - 8:
         return _read_safetensors
     raise BadInput(
-        f"{path}: neither an MXNet .params file nor a state dict of torch or safetensors, or cut off ({size} bytes); "
-        "download it anew"
+        f"{path}: neither an MXNet .params file nor a state dict of torch or safetensors, or truncated ({size} bytes); "
+        "download it again"
     )
 
 
@@ -95,16 +99,16 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         zipped = file.read(2) == b"PK"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # whatever an unpickler makes of foreign bytes
+    except Exception as error:  # an unpickler may raise anything for foreign bytes
         first = (str(error).splitlines() or [""])[0][:200]
         raise BadInput(
-            f"{path}: not a readable state dict of torch ({type(error).__name__}: {first}); download it anew"
+            f"{path}: not a readable state dict of torch ({type(error).__name__}: {first}); download it again"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise BadInput(f"{path}: holds a {type(content).__name__}, wanted a state dict: tensors by name")
+        raise BadInput(f"{path}: contains a {type(content).__name__}; expected a state dict: tensors by name")
     foreign = [name for name, value in content.items() if not isinstance(value, Tensor)]
     if foreign:
-        raise BadInput(f"{path}: {_few(foreign)} are no tensors; wanted a plain state dict, so save that part alone")
+        raise BadInput(f"{path}: {_few(foreign)} are not tensors; expected a plain state dict, so save that part alone")
     return content
 
 
@@ -112,11 +116,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{path}: not a readable safetensors file ({error}); download it anew") from error
+        raise BadInput(f"{path}: not a readable safetensors file ({error}); download it again") from error
 
 
 def _read_mxnet(path: Path) -> dict[str, Tensor]:
-    """Tensors over the memory-mapped file: nothing but the headers is read here."""
+    """Tensors in the memory-mapped file: only the headers are read here."""
     file = _Bytes(path)
     file.take("<QQ")
     count = file.count("<Q", MOST_ARRAYS, "arrays")
@@ -138,7 +142,7 @@ def _read_array(file: "_Bytes") -> np.ndarray:
         raise file.broken("a sparse array")
     long = word in (MXNET_V1, MXNET_V2)
     dimensions = file.count("<I", MOST_DIMENSIONS, "dimensions") if long else word
-    if not 0 < dimensions <= MOST_DIMENSIONS:  # without dimensions an array has no header either
+    if not 0 < dimensions <= MOST_DIMENSIONS:  # an array without dimensions has no header either
         raise file.broken(f"an array of {dimensions} dimensions")
     shape = file.take(f"<{dimensions}{'q' if long else 'I'}")
     _device, _device_id, dtype = file.take("<iii")
@@ -156,24 +160,24 @@ def _read_name(file: "_Bytes") -> str:
 
 
 class _Bytes:
-    """A file read front to back through a memory map. What is asked beyond its end is refused before it is fetched."""
+    """A file read from front to back through a memory map. A read beyond its end is refused before memory is taken."""
 
     def __init__(self, path: Path):
         self._path, self._at = path, 0
-        self._raw = np.memmap(path, np.uint8, mode="c")  # torch wants memory that may be written; the file never is
+        self._raw = np.memmap(path, np.uint8, mode="c")  # torch needs writable memory; the file is never written
 
     @property
     def left(self) -> int:
         return len(self._raw) - self._at
 
     def broken(self, what: str) -> BadInput:
-        return BadInput(f"{self._path}: a broken MXNet file: {what} before byte {self._at}; download it anew")
+        return BadInput(f"{self._path}: a broken MXNet file: {what} before byte {self._at}; download it again")
 
     def bytes(self, count: int) -> np.ndarray:
         if count > self.left:
             raise BadInput(
-                f"{self._path}: cut off or broken: {count} bytes wanted at byte {self._at}, {self.left} left; "
-                "download it anew"
+                f"{self._path}: truncated or broken: {count} bytes expected at byte {self._at}, {self.left} left; "
+                "download it again"
             )
         self._at += count
         return self._raw[self._at - count : self._at]
@@ -210,8 +214,8 @@ def _check_names(path: Path, network: str, own: dict[str, Tensor], tensors: dict
     ]
     faults = {"missing": missing, "unknown": unknown, "of another shape": shapes, "of another type": kinds}
     if any(faults.values()):
-        told = "; ".join(f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names)
-        raise BadInput(f"{path}: its weights are not those of this {network}: {told}. Wanted: a file of this network")
+        text = "; ".join(f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names)
+        raise BadInput(f"{path}: its weights are not those of this {network}: {text}. Expected: a file of this network")
 
 
 def _fits(value: Tensor, own: Tensor) -> bool:
@@ -229,6 +233,6 @@ def _check_values(path: Path, own: dict[str, Tensor], tensors: dict[str, Tensor]
 
 
 def _few(names: list[str], most: int = 4) -> str:
-    """Some of the names, safe to print in one line."""
-    told = ", ".join(name[:120].encode("unicode_escape").decode() for name in names[:most])
-    return told + (", ..." if len(names) > most else "")
+    """The first names, safe to print in one line."""
+    text = ", ".join(name[:120].encode("unicode_escape").decode() for name in names[:most])
+    return text + (", ..." if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""Activation checkpointing: memory for time. Parts of a network run again in the backward pass."""
+"""Activation checkpointing: parts of a network run again in the backward pass. This saves memory and costs time."""
 
 import contextlib
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(function: Callable[..., Tensor], *inputs: nn.Module | Tensor | float) -> Tensor:
-    """``function(*inputs)``; of what it computes on the way nothing is kept for the backward pass, which runs it again.
+    """Call ``function(*inputs)`` without keeping its intermediate results; the backward pass calls it again.
 
-    Values and gradients are those of the plain call. Dropout draws the same numbers again, and the batch
-    normalisation in ``function`` or ``inputs`` counts each batch once.
+    Values and gradients are those of the plain call. Dropout draws the same numbers both times, and batch normalisation
+    in ``function`` or ``inputs`` updates its statistics once.
     """
     if not torch.is_grad_enabled():
         return function(*inputs)
@@ -23,7 +23,7 @@ def recomputed(function: Callable[..., Tensor], *inputs: nn.Module | Tensor | fl
 
 
 class _StatisticsKept:
-    """A context, entered any number of times, in which batch normalisation leaves its running statistics alone."""
+    """A context in which batch normalisation keeps its running statistics. It may be entered several times."""
 
     def __init__(self, modules: list[nn.Module]):
         self._norms = [part for module in modules for part in module.modules() if isinstance(part, _BatchNorm)]

@@ -34,10 +34,16 @@ class _Block(nn.Module):
 class ResNet(nn.Module):
     """Images ``B 3 H W`` (normalised) to features ``B D h w``; basic blocks, depth 18 or 34.
 
-    ``width`` scales all channels (0.5: 2.8 M parameters, D = 256; 1.0 at depth 18 takes torchvision's
-    state dict). ``stride`` 8, 16 or 32 is reached by dilating the later stages instead of striding
-    them: the weights are the same, so a network may be trained at 16 and used at 8. ``checkpointing``
-    keeps only what goes between the blocks for the backward pass (recompute.py).
+    Args:
+        depth: 18 or 34.
+        width: factor on all numbers of channels. 0.5 has 2.8 M parameters and D = 256; 1.0 at depth 18 or 34 takes
+            torchvision's state dict.
+        stride: of the output: 8, 16 or 32. Below 32 the later stages are dilated and not strided. The weights are the
+            same, so a network may be trained at 16 and used at 8.
+        checkpointing: keep only what is passed between the blocks for the backward pass (recompute.py).
+
+    Raises:
+        ValueError: another depth or stride.
     """
 
     def __init__(self, depth: int = 18, width: float = 0.5, stride: int = 8, checkpointing: bool = False):
@@ -50,9 +56,9 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels[0])
         reached, dilation, cin = 4, 1, channels[0]
         for index, (out, count) in enumerate(zip(channels, _BLOCKS[depth], strict=True), start=1):
-            wanted, before = (1 if index == 1 else 2), dilation
-            step = wanted if reached * wanted <= stride else 1
-            reached, dilation = reached * step, dilation * wanted // step
+            usual, before = (1 if index == 1 else 2), dilation
+            step = usual if reached * usual <= stride else 1
+            reached, dilation = reached * step, dilation * usual // step
             first = _Block(cin, out, step, before, dilation)
             rest = [_Block(out, out, 1, dilation, dilation) for _ in range(count - 1)]
             self.add_module(f"layer{index}", nn.Sequential(first, *rest))
@@ -68,7 +74,7 @@ class ResNet(nn.Module):
                 nn.init.zeros_(module.bn2.weight)
 
     def fused(self) -> "ResNet":
-        """A copy for inference, its batch normalisation folded into the convolutions."""
+        """A copy for inference with batch normalisation folded into the convolutions."""
         twin = copy.deepcopy(self).eval()
         for module in twin.modules():
             for conv, norm in (("conv1", "bn1"), ("conv2", "bn2")):
@@ -80,6 +86,7 @@ class ResNet(nn.Module):
         return twin
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        """Features on a grid of ``1 / stride`` of the image's size, rounded up."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, padding=1)
         for block in chain(self.layer1, self.layer2, self.layer3, self.layer4):
             x = recomputed(block, x) if self.checkpointing else block(x)

@@ -35,7 +35,7 @@ _FROZEN = ("conv1a", "blocks.b2", "blocks.b2_1", "blocks.b2_2")
 
 
 class _Basic(nn.Module):
-    """BN-ReLU-conv3x3 twice; the projection shortcut, where there is one, starts after the first ReLU."""
+    """BN-ReLU-conv3x3 twice. The projection shortcut of the first block of a level starts after the first ReLU."""
 
     def __init__(self, cin: int, mid: int, out: int, stride: int, dilation1: int, dilation2: int, project: bool):
         super().__init__()
@@ -77,14 +77,17 @@ class _Bottleneck(nn.Module):
 class ResNet38(nn.Module):
     """Images ``B 3 H W`` (normalised) to features ``B D H/8 W/8``; D = 4096 at full width.
 
-    Once ``freeze`` was called, as ``pretrained.load`` does, batch normalisation always uses its running
-    statistics, its affine part takes no gradient, and the stem and the first stage take none: as is usual in
-    weakly supervised work. Untrained it learns all of itself, since the statistics it would keep say nothing.
-    Which of the two it is goes with the weights, in the state dict.
+    A frozen network (``freeze``; ``pretrained.load`` calls it) keeps the running statistics of its batch normalisation,
+    and the normalisation's affine part, the stem and the first stage take no gradient. This is usual in weakly
+    supervised work. A network without pretrained weights is not frozen and learns all its weights. The state dict
+    contains whether the network is frozen.
 
     Args:
-        width: factor on all channel numbers; 1 is the published network.
-        checkpointing: keep only what goes between the blocks for the backward pass (recompute.py).
+        width: factor on all numbers of channels; 1 is the published network.
+        checkpointing: keep only what is passed between the blocks for the backward pass (recompute.py).
+
+    Raises:
+        ValueError: a width that is not above 0 and at most 4.
     """
 
     stride = 8
@@ -110,7 +113,7 @@ class ResNet38(nn.Module):
         self.bn7 = nn.BatchNorm2d(self.out_channels)
 
     def freeze(self, frozen: bool = True) -> None:
-        """Keep (or no longer keep) the statistics, their affine part, the stem and the first stage as they are."""
+        """Stop (or start again) the training of batch normalisation, the stem and the first stage."""
         self.frozen = frozen
         parts = [self.get_submodule(name) for name in _FROZEN]
         for part in parts + [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]:
@@ -118,6 +121,7 @@ class ResNet38(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "ResNet38":
+        """Set training or evaluation mode. Batch normalisation of a frozen network stays in evaluation mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d) and self.frozen:
@@ -125,12 +129,15 @@ class ResNet38(nn.Module):
         return self
 
     def get_extra_state(self) -> Tensor:
+        """Whether the network is frozen, for the state dict."""
         return torch.tensor(self.frozen)
 
     def set_extra_state(self, frozen: Tensor) -> None:
+        """Freeze the network or not, as the state dict says."""
         self.freeze(bool(frozen))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        """Features on a grid of an eighth of the image's size, rounded up."""
         features = self.conv1a(images)
         for block in self.blocks:
             features = recomputed(block, features) if self.checkpointing else block(features)
