@@ -172,6 +172,28 @@ def test_weights_of_another_label_space_are_refused(labels, tmp_path):
         ImageSegmenter(tmp_path / "own", "cpu", labels=other)
 
 
+def test_other_weights_in_a_segmenter_of_the_same_settings(labels, tmp_path):
+    first, other = tiny(labels, "cloud", inputs=("color",)), tiny(labels, "cloud", inputs=("height",))
+    segmenter = CloudSegmenter(first, "cpu", "bfloat16", points=600, threads=torch.get_num_threads())
+    checkpoint.save(tmp_path / "other.safetensors", other.network, other.config, labels)
+    swapped = segmenter.with_weights(tmp_path / "other.safetensors")
+    assert (swapped.device, swapped.dtype, swapped.points) == (segmenter.device, segmenter.dtype, 600)
+    assert swapped.file == str(tmp_path / "other.safetensors") and segmenter.file == ""
+    assert segmenter.needs_color and not swapped.needs_color
+    expected = CloudSegmenter(tmp_path / "other.safetensors", "cpu", "bfloat16", points=600)
+    for got, wanted in zip(swapped(cloud_of(900)), expected(cloud_of(900)), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    foreign = LabelSpace("two", ("cup", "pan"), ((1, 2, 3), (4, 5, 6)), (1, 2))
+    with pytest.raises(BadInput, match="label space 'two'"):
+        segmenter.with_weights(checkpoint_of(foreign, tmp_path))
+
+
+def checkpoint_of(labels, folder):
+    made = tiny(labels, "cloud")
+    checkpoint.save(folder / "foreign.safetensors", made.network, made.config, labels)
+    return folder / "foreign.safetensors"
+
+
 def test_an_empty_image_is_refused(image_segmenter):
     with pytest.raises(BadInput, match="nothing to segment"):
         image_segmenter(Frame(np.zeros((0, 5, 3), np.uint8)))

@@ -8,7 +8,7 @@ import pytest
 from wsss_ros import config
 from wsss_ros.config import TrainConfig
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
-from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter, shipped_weights
 from wsss_ros.networks import checkpoint
 from wsss_ros.rooms.generator import generate_room
 from wsss_ros.scenes import scannet
@@ -16,12 +16,12 @@ from wsss_ros.types import KINDS
 
 
 def test_they_are_small_enough_to_ship():
-    assert sum((SHIPPED / f"{kind}.safetensors").stat().st_size for kind in KINDS) <= 8_000_000
+    assert sum(shipped_weights(kind).stat().st_size for kind in KINDS) <= 8_000_000
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_they_say_how_they_were_made(kind, labels):
-    shipped = checkpoint.load(SHIPPED / f"{kind}.safetensors", kind, labels)
+    shipped = checkpoint.load(shipped_weights(kind), kind, labels)
     training = shipped.training
     assert training["command"].startswith("wsss train config/refine_rooms.yaml")
     seeds = {part: training["config"]["data"][part]["rooms"] for part in ("train", "val")}
@@ -39,7 +39,7 @@ def test_they_say_how_they_were_made(kind, labels):
 @pytest.mark.parametrize("kind, loss", [("image", "classification_2d"), ("cloud", "image_to_point")])
 def test_they_learned_and_the_joint_phase_did_not_harm(kind, loss):
     """The cloud network was next to nothing after phase one, as in the paper."""
-    training = checkpoint.load(SHIPPED / f"{kind}.safetensors", kind).training
+    training = checkpoint.load(shipped_weights(kind), kind).training
     curve = [epoch[loss] for epoch in training["losses"] if loss in epoch]
     assert curve[-1] < curve[0]
     before, *_ = [val["miou"] for val in training["val_by_phase"].values() if val]

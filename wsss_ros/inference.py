@@ -1,11 +1,12 @@
-"""Trained networks at work: an image or a cloud in, a label and a confidence for each pixel or point out.
+"""Inference: an image or a cloud in, a label and a confidence for each pixel or point out.
 
-The two are independent: neither needs the other's input. This is what nodes, commands and scripts call.
+The two networks are independent: neither needs the other's input. Nodes, commands and scripts call this.
 """
 
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,25 +23,30 @@ from wsss_ros.networks.checkpoint import Checkpoint
 from wsss_ros.networks.classifier import image_mean, normalise_images, point_features
 from wsss_ros.types import BadInput, Cloud, Frame
 
-SHIPPED = Path(__file__).parent / "weights"
+SHIPPED = Path(__file__).parent / "weights"  # folder of the checkpoints that come with the package
 _NEIGHBOUR_CHUNK = 250_000
 
 
-class _Segmenter:
-    """What both segmenters share: a checkpoint on a device in some precision."""
+class Segmenter:
+    """The base of both segmenters: the network of a checkpoint on a device, in some precision.
 
-    kind: str
+    ``file`` is where the checkpoint was read from, empty for one that was given in memory.
+    """
+
+    kind: str  # of the network: one of KINDS
 
     def __init__(
         self, weights: Checkpoint | str | Path, device: str, precision: str, threads: int, labels: LabelSpace | None
     ):
+        self._options: dict[str, Any] = {"device": device, "precision": precision, "threads": threads}
+        self.file = "" if isinstance(weights, Checkpoint) else str(weights or shipped_weights(self.kind))
         use_threads(threads)
         self.device = device_named(device)
         self.dtype = dtype_named(precision, self.device)
         if isinstance(weights, Checkpoint):
             weights = replace(weights, network=copy.deepcopy(weights.network))  # the caller's stays as it is
         else:
-            weights = checkpoint.load(weights or SHIPPED / f"{self.kind}.safetensors", self.kind, labels)
+            weights = checkpoint.load(self.file, self.kind, labels)
         self.labels: LabelSpace = weights.labels
         self.version: str = weights.version
         self.config = weights.config
@@ -50,16 +56,24 @@ class _Segmenter:
             network.backbone = network.backbone.fused()
         self.network = network.to(self.device)
 
+    def with_weights(self, weights: Checkpoint | str | Path) -> "Segmenter":
+        """A new segmenter like this one with other weights; this one stays as it is.
+
+        Raises BadInput when the weights cannot be used or are for another label space.
+        """
+        return type(self)(weights, labels=self.labels, **self._options)
+
     def autocast(self) -> torch.autocast:
+        """The context in which the network computes."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 
-class ImageSegmenter(_Segmenter):
+class ImageSegmenter(Segmenter):
     """Per-pixel classes of one RGB image.
 
     ``weights`` is a checkpoint or its file; empty for the weights that ship. ``precision`` "auto" takes
-    bfloat16 where the hardware has it. With ``labels``, a file of another label space is refused. Raises
-    BadInput when the weights or the device cannot be used.
+    bfloat16 where the hardware has it. ``threads`` are CPU threads, 0 leaves their number to torch. With ``labels``,
+    a file of another label space is refused. Raises BadInput when the weights or the device cannot be used.
     """
 
     kind = "image"
@@ -92,7 +106,7 @@ class ImageSegmenter(_Segmenter):
         return labels.reshape(shape), confidence.reshape(shape)
 
     def _found(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"]:
-        """Multi-hot: the classes that the averaged scores (eq. 1) say are in the image, at least the likeliest."""
+        """Multi-hot: the classes that are in the image by the averaged scores (eq. 1), at least the likeliest."""
         log_odds = scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
         likely = torch.sigmoid(image_mean(scores)[0] + log_odds)
         found = likely >= self.config.presence_floor
@@ -100,7 +114,10 @@ class ImageSegmenter(_Segmenter):
         return found.float().cpu().numpy()
 
     def scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C H W"]:
-        """Class scores (logits) of every pixel: the 2D class activation map, bilinear to image size."""
+        """Class scores (logits) of every pixel: the 2D class activation map, bilinear to image size.
+
+        Raises BadInput on an image without pixels.
+        """
         if rgb.shape[0] == 0 or rgb.shape[1] == 0:
             raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
         height, width = rgb.shape[:2]
@@ -112,11 +129,11 @@ class ImageSegmenter(_Segmenter):
         return F.interpolate(scores, (height, width), mode="bilinear", align_corners=False)
 
 
-class CloudSegmenter(_Segmenter):
+class CloudSegmenter(Segmenter):
     """Per-point classes of one cloud of any size.
 
-    The network sees at most ``points`` of them, drawn evenly at random; every other point takes the
-    class scores of its three nearest, weighted by inverse distance.
+    The network sees at most ``points`` points, drawn evenly at random; every other point takes the class scores of
+    its three nearest, weighted by inverse distance. The other arguments are those of ``ImageSegmenter``.
     """
 
     kind = "cloud"
@@ -131,10 +148,11 @@ class CloudSegmenter(_Segmenter):
         labels: LabelSpace | None = None,
     ):
         super().__init__(weights, device, precision, threads, labels)
-        self.points = points
+        self.points = self._options["points"] = points
 
     @property
     def needs_color(self) -> bool:
+        """Whether the network's input has the colours of the points."""
         return "color" in self.config.inputs
 
     @torch.inference_mode()
@@ -144,7 +162,7 @@ class CloudSegmenter(_Segmenter):
         up: tuple[float, float, float] = (0.0, 0.0, 1.0),
         present: Float32[np.ndarray, "C"] | None = None,
     ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
-        """Labels and confidence (0..1), one a point; a point that is not finite gets 255 and 0.
+        """Labels and confidence (0..1) of each point; a point that is not finite gets 255 and 0.
 
         ``up`` points against gravity in the cloud's frame. With ``present``, a multi-hot vector, only its classes
         can win (eq. 5). Raises BadInput on an empty cloud and on a cloud without the colours this network needs.
@@ -165,7 +183,7 @@ class CloudSegmenter(_Segmenter):
 
     @staticmethod
     def _upright(xyz: Float32[np.ndarray, "N 3"], up: tuple[float, float, float]) -> Float32[np.ndarray, "N 3"]:
-        """z against gravity and the centroid at the origin, where float32 is finest."""
+        """Points with z against gravity and the centroid at the origin, where float32 is most precise."""
         centred = xyz - xyz.mean(axis=0, dtype=np.float64)
         return (centred @ geometry.upright(np.asarray(up, np.float64)).T).astype(np.float32)
 
@@ -192,22 +210,30 @@ class CloudSegmenter(_Segmenter):
     def scores(
         self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None
     ) -> Float[Tensor, "N C"]:
-        """Class scores (logits) of an upright cloud, all of it through the network: the 3D class activation map."""
+        """Class scores (logits) of every point of an upright cloud: the 3D class activation map.
+
+        All points go through the network, however many there are.
+        """
         points = torch.from_numpy(np.ascontiguousarray(xyz)).to(self.device)[None]
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)[None].float() / 255
         with self.autocast():
             return self.network(points, point_features(points, colors, self.config.inputs))[1][0].float()
 
 
-def _sample(count: int, wanted: int) -> np.ndarray:
-    """The same evenly random choice each time, so that equal clouds get equal labels."""
-    return np.sort(np.random.default_rng(0).choice(count, wanted, replace=False))
+def shipped_weights(kind: str) -> Path:
+    """The checkpoint of the network ``kind`` that comes with the package."""
+    return checkpoint.file_of(SHIPPED, kind)
+
+
+def _sample(count: int, size: int) -> np.ndarray:
+    """An even random choice, the same each time, so that equal clouds get equal labels."""
+    return np.sort(np.random.default_rng(0).choice(count, size, replace=False))
 
 
 def _decide(
     scores: Float[Tensor, "N C"], present: Float32[np.ndarray, "C"] | None
 ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
-    """The best class and the sigmoid of its logit; with ``present``, the best of those."""
+    """The best class, of those that are ``present``, and the sigmoid of its logit."""
     if present is None:
         best, label = scores.max(dim=1)
     else:

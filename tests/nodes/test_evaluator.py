@@ -174,7 +174,7 @@ from test_nodes import CLOCK, LATCHED, RELIABLE, header  # noqa: E402
 
 from wsss_ros.bags import cloud_codec, codec  # noqa: E402
 from wsss_ros.bags.recording import SceneRecording  # noqa: E402
-from wsss_ros.inference import SHIPPED, CloudSegmenter, ImageSegmenter  # noqa: E402
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter, shipped_weights  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
 from wsss_ros.nodes import conversions  # noqa: E402
 from wsss_ros.rooms.generator import generate_room  # noqa: E402
@@ -227,7 +227,7 @@ def scored(folder: Path, name: str) -> dict[str, int]:
 def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, processes, labels, tmp_path):
     room = generate_room(tmp_path / "rooms", 5, frames=12, size=(160, 120))
     # The weights that ship know something, so that no number is trivial; then some that know nothing.
-    files = {kind: [SHIPPED / f"{kind}.safetensors", tmp_path / "other" / kind] for kind in ("image", "cloud")}
+    files = {kind: [shipped_weights(kind), tmp_path / "other" / kind] for kind in ("image", "cloud")}
     versions = {
         kind: [checkpoint.load(shipped).version, save(other, kind, labels, 1)]
         for kind, (shipped, other) in files.items()

@@ -375,8 +375,10 @@ class FakeNode:
 class FakeNetwork:
     kind, device, labels = "image", torch.device("cpu"), None
 
-    def __init__(self, version: str) -> None:
-        self.version = version
+    file = "shipped"
+
+    def __init__(self, version: str, load=None) -> None:
+        self.version, self.with_weights = version, load
 
 
 @pytest.fixture
@@ -386,13 +388,13 @@ def gated(tmp_path):
     for name in "abcd":
         (tmp_path / name).write_text("whole")
 
-    def load(path: str, labels) -> FakeNetwork:
+    def load(path: str) -> FakeNetwork:
         started.append(Path(path).name)
         assert gates[Path(path).name].wait(10)
-        return FakeNetwork(Path(path).name)
+        return FakeNetwork(Path(path).name, load)
 
     started: list[str] = []
-    made = HandOver(node, "weights/image", FakeNetwork("old"), "", load, lambda _: (None, np.ones(3)))
+    made = HandOver(node, "weights/image", FakeNetwork("old", load), lambda _: (None, np.ones(3)))
     made.start()
     say = lambda name: made.on_announced(String(data=str(tmp_path / name)))  # noqa: E731
     yield SimpleNamespace(node=node, made=made, gates=gates, say=say, started=started)
@@ -445,15 +447,16 @@ def test_a_stop_in_the_middle_of_a_load_lets_it_come_to_nothing(gated):
 
 
 def test_a_failure_that_may_pass_is_tried_again(gated, monkeypatch):
-    load = gated.made._load
-    monkeypatch.setattr(gated.made, "_load", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
+    old = gated.made.current.segmenter
+    load = old.with_weights
+    monkeypatch.setattr(old, "with_weights", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
     gated.say("a")
     wait(lambda: gated.made.trouble)
     assert "a: OutOfMemoryError: CUDA; old stays, it is tried again every 5 s" in gated.made.trouble
     assert not gated.node.jobs and gated.node.health.dropped == {"new weights not loaded": 1}
     gated.node.again()
     wait(lambda: gated.node.health.dropped == {"new weights not loaded": 2})
-    gated.made._load = load
+    old.with_weights = load
     gated.gates["a"].set()
     gated.node.again()
     wait(lambda: gated.node.jobs)
@@ -464,7 +467,8 @@ def test_a_failure_that_may_pass_is_tried_again(gated, monkeypatch):
 
 
 def test_a_refused_file_is_not_tried_again(gated, monkeypatch):
-    monkeypatch.setattr(gated.made, "_load", lambda *_: (_ for _ in ()).throw(BadInput("no checkpoint")))
+    old = gated.made.current.segmenter
+    monkeypatch.setattr(old, "with_weights", lambda *_: (_ for _ in ()).throw(BadInput("no checkpoint")))
     gated.say("a")
     wait(lambda: gated.made.trouble)
     gated.node.again()

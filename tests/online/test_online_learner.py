@@ -11,7 +11,7 @@ import torch
 from support import online_rounds
 from support.online_scenes import put, recipe, settings
 
-from wsss_ros.inference import SHIPPED
+from wsss_ros.inference import shipped_weights
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import learner, records, round
 from wsss_ros.online.learner import Learner
@@ -311,8 +311,8 @@ def test_other_weights_than_it_began_with_are_told(start, config, caplog):
     start().close()
     start().close()
     assert "other weights" not in caplog.text
-    learning = start(config.model_copy(update={"image_weights": str(SHIPPED / "image.safetensors")}))
-    assert f"began with other weights than {SHIPPED / 'image.safetensors'} and " in caplog.text
+    learning = start(config.model_copy(update={"image_weights": str(shipped_weights("image"))}))
+    assert f"began with other weights than {shipped_weights('image')} and " in caplog.text
     learning.close()
     Path(config.image_weights).unlink()
     learning = start()  # it needs them no longer

@@ -53,10 +53,10 @@ def demo(
 
 def _origin(weights: str, kind: str) -> dict:
     """What a checkpoint says of its training: version, command, and val mIoU after each phase that was scored."""
-    from wsss_ros.inference import SHIPPED
+    from wsss_ros.inference import shipped_weights
     from wsss_ros.networks import checkpoint
 
-    loaded = checkpoint.load(weights or SHIPPED / f"{kind}.safetensors", kind)
+    loaded = checkpoint.load(weights or shipped_weights(kind), kind)
     known = loaded.training
     phases = {name: val["miou"] for name, val in (known.get("val_by_phase") or {}).items() if val}
     last = (known.get("val") or {}).get("miou")

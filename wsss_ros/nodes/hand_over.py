@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import String
 
-from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes.health import WARN
 from wsss_ros.nodes.node import MAP
 from wsss_ros.nodes.worker import Worker
@@ -29,9 +28,8 @@ class InUse:
 class HandOver:
     """Follows a latched topic of paths of immutable checkpoints; ``current`` is what the next frame is labelled with.
 
-    The newest announcement wins. It is loaded on a thread of its own by ``load(path, labels)``, with the running
-    label space as the wanted one, and tried by ``dry_run(segmenter)``; both raise for what cannot be used. The swap is
-    a job of the node's worker, and so between two frames. A refused file leaves the old network at work, and the
+    The newest announcement wins. It is loaded on a thread of its own (``Segmenter.with_weights``, which refuses
+    another label space) and tried by ``dry_run(segmenter)``; both raise for what cannot be used. The swap is a job of the node's worker, and so between two frames. A refused file leaves the old network at work, and the
     diagnostics say so until another announcement; what failed for another reason is tried again. The version in
     use is published on ``~/weights``, latched: after the last frame of the version before it and ahead of its own
     first one.
@@ -42,17 +40,13 @@ class HandOver:
         node: Any,
         topic: str,
         first: Any,
-        weights: str,
-        load: Callable[[str, LabelSpace], Any],
         dry_run: Callable[[Any], tuple[np.ndarray, np.ndarray]],
     ) -> None:
-        from wsss_ros.inference import SHIPPED
-
         self.node, self.topic = node, topic
-        self.current = InUse(first, weights or str(SHIPPED / f"{first.kind}.safetensors"))
+        self.current = InUse(first, first.file)
         self.taken = 0
         self.trouble = ""
-        self._load, self._dry_run = load, dry_run
+        self._dry_run = dry_run
         self._wanted = self._failed = ""
         self._loader = Worker(lambda _, function, arguments, __: function(*arguments), lambda _: None)
         # Not a lifecycle publisher: the version holds from configure on.
@@ -109,7 +103,7 @@ class HandOver:
         if not Path(path).is_absolute() or not Path(path).is_file():
             raise BadInput(f"'{path}' is no file here; wanted the absolute path of a checkpoint")
         _read_through(path)
-        made = self._load(path, self.current.segmenter.labels)
+        made = self.current.segmenter.with_weights(path)
         _, confidence = self._dry_run(made)
         if not np.isfinite(confidence).all():
             raise BadInput(f"{path}: its scores are not finite on a plain input; training diverged, use an earlier one")

@@ -53,7 +53,7 @@ class SegmenterNode(Node):
         conversions.warm_up(self.space)
         self.warm_up(first)
         self.label_info = publish_label_info(self, self.space)
-        self.networks = HandOver(self, f"weights/{self.kind}", first, config.weights, self.load, self.dry_run)
+        self.networks = HandOver(self, f"weights/{self.kind}", first, self.dry_run)
 
     def deactivate(self) -> None:
         if self.networks is not None:

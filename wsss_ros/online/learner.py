@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from wsss_ros.files import lock, read_json, write_json
-from wsss_ros.inference import SHIPPED
+from wsss_ros.inference import shipped_weights
 from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import memory, records
@@ -86,7 +86,7 @@ class Learner:
     def _first_weights(self) -> tuple[Path, Path]:
         """Checked here: a wrong file shows at the start, not in a round."""
         given = {"image": self.config.image_weights, "cloud": self.config.cloud_weights}
-        paths = {kind: Path(path or SHIPPED / f"{kind}.safetensors") for kind, path in given.items()}
+        paths = {kind: Path(path or shipped_weights(kind)) for kind, path in given.items()}
         if not any((self.folder / "weights").glob("[0-9]*")):
             for kind, path in paths.items():
                 checkpoint.load(path, kind, self.labels)
