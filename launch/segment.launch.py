@@ -14,7 +14,7 @@ from wsss_ros import node_set
 def generate_launch_description() -> LaunchDescription:
     fields = node_set.Arguments.model_fields
     declared = [
-        DeclareLaunchArgument(name, default_value=_text(field.default), description=field.description)
+        DeclareLaunchArgument(name, default_value=node_set.as_text(field.default), description=field.description)
         for name, field in fields.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=start)])
@@ -43,7 +43,3 @@ def node(process: node_set.Process) -> Node:
         sigkill_timeout=str(node_set.PATIENCE_S[1]),
         on_exit=ending if process.ends_the_set else None,
     )
-
-
-def _text(default: object) -> str:
-    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)

@@ -142,6 +142,11 @@ def processes(given: Arguments) -> list[Process]:
     return chosen
 
 
+def as_text(default: object) -> str:
+    """A default as it is written on the command line; nothing for None."""
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
 def environment(current: Mapping[str, str]) -> dict[str, str]:
     """Variables to add to ``current``: the Fast DDS profile for large messages, unless the user has chosen one."""
     return {} if current.get(_PROFILE) else {_PROFILE: str(share("config/fastdds.xml"))}

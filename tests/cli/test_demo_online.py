@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from wsss_ros.cli import demo_online
 from wsss_ros.cli.demo_online import MOST_SEEDS, SEEDS, Plan
 from wsss_ros.cli.main import app
-from wsss_ros.cli.up import Children
+from wsss_ros.node_processes import NodeProcesses
 from wsss_ros.node_set import Process
 from wsss_ros.rooms.generator import generate_room
 from wsss_ros.types import BadInput
@@ -71,8 +71,8 @@ def test_seeds_whose_tagged_rooms_would_be_the_scored_ones_are_refused():
 
 
 def test_a_node_that_has_ended_ends_the_run():
-    children = Children()
+    children = NodeProcesses()
     children.start(Process("trainer", module="wsss_ros.no_such_module"))
     with pytest.raises(BadInput, match="trainer has ended"):
         while True:
-            children.all_well()
+            children.check()

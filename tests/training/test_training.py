@@ -31,7 +31,7 @@ from wsss_ros.samples import loading
 from wsss_ros.scenes import open_scene
 from wsss_ros.training import optimisers
 from wsss_ros.training import run as training
-from wsss_ros.training.interruption import Interrupted
+from wsss_ros.processes.signals import Interrupted
 from wsss_ros.training.log import Progress
 from wsss_ros.training.run import TrainingDiverged
 from wsss_ros.types import BadInput

@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from wsss_ros.files import read_json, write_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import labels_named
 from wsss_ros.networks import checkpoint
+from wsss_ros.processes import children
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.scenes import open_scenes
 from wsss_ros.training import run as training
@@ -94,7 +96,7 @@ def run_all(
     (output / "logs").mkdir(parents=True, exist_ok=True)
     file = _written(settings, output)
     events: queue.Queue[Event] = queue.Queue()
-    children: dict[str, subprocess.Popen] = {}
+    running: dict[str, subprocess.Popen] = {}
     waiting, over, failures = list(chosen), set(), []
 
     def settle(event: Event) -> None:
@@ -108,24 +110,24 @@ def run_all(
                 settle(Event(run, "failed", message=f"not started, for {event.run.name} failed"))
 
     try:
-        while waiting or children:
+        while waiting or running:
             needed = {run.name for run in waiting}
-            ready = [run for run in waiting if run.needs in over or run.needs not in needed | set(children)]
-            if ready and len(children) < jobs:
+            ready = [run for run in waiting if run.needs in over or run.needs not in needed | set(running)]
+            if ready and len(running) < jobs:
                 run = ready[0]
                 waiting.remove(run)
                 if (known := _known(run, settings)) is not None:
                     settle(known)
                     continue
-                children[run.name] = _start(run, settings, file, command, events)
+                running[run.name] = _start(run, settings, file, command, events)
                 settle(Event(run, "started"))
                 continue
             event = events.get()
             if event.what != "step":
-                del children[event.run.name]
+                del running[event.run.name]
             settle(event)
     finally:
-        _end(children.values())
+        children.end(running.values(), [(signal.SIGTERM, _PATIENCE_S)])  # they save and end
         file.unlink(missing_ok=True)
     return failures
 
@@ -160,8 +162,8 @@ def _start(
     threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"} if on_cpu else {}
     with open(log, "ab") as told:
         at = told.tell()
-        child = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=told, text=True, env={**os.environ, **threads}, start_new_session=True
+        child = children.start(
+            words, stdout=subprocess.PIPE, stderr=told, text=True, env={**os.environ, **threads}
         )
     threading.Thread(target=_listen, args=(run, child, log, at, events), daemon=True).start()
     return child
@@ -182,20 +184,6 @@ def _listen(run: Run, child: subprocess.Popen, log: Path, at: int, events: queue
         lines = told.read().decode(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
     events.put(Event(run, "failed", seconds=seconds, message=f"{last.strip()} ({log})"))
-
-
-def _end(children) -> None:
-    """Ask the children to save and end; after a while insist."""
-    children = [child for child in children if child.poll() is None]
-    for child in children:
-        child.terminate()
-    until = time.monotonic() + _PATIENCE_S
-    for child in children:
-        try:
-            child.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
 
 
 # --- one run ---

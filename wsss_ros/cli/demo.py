@@ -94,7 +94,7 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
 def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: str, cloud_weights: str) -> Path:
     """Start the set that `wsss up` starts, and a recorder beside it. Returns the recording."""
     from wsss_ros import node_set
-    from wsss_ros.cli.up import running
+    from wsss_ros.node_processes import running
     from wsss_ros.node_set import Process
 
     recording = (out / "published").absolute()

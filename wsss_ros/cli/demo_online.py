@@ -124,7 +124,7 @@ def _tag(folder: Path) -> None:
 
 def _run(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], scene: Path | None, console) -> None:
     """One run with its own memory of scenes and weights, from the shipped weights on."""
-    from wsss_ros.cli.up import running
+    from wsss_ros.node_processes import running
 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -134,7 +134,7 @@ def _run(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], scene
     with running() as children:
         for process in _nodes(_parameters(out, seed, plan, folders)):
             children.start(process)
-        _stream(out, plan, bags, children.all_well, console)
+        _stream(out, plan, bags, children.check, console)
 
 
 def _stream(out: Path, plan: Plan, bags: dict[str, Path], all_well: Callable[[], None], console) -> None:
@@ -168,7 +168,7 @@ def _decisions(rounds: Path, number: int) -> list[dict]:
 
 
 def _play(bags: dict[str, Path], names: Sequence[str]) -> None:
-    from wsss_ros.cli.up import running
+    from wsss_ros.node_processes import running
     from wsss_ros.node_set import Process
 
     for name in names:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.up import run
+from wsss_ros.node_processes import run
 from wsss_ros.node_set import Process
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import multiprocessing
 import shutil
+import signal
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from wsss_ros.online.settings import OnlineConfig, recipe_of
 from wsss_ros.online.store import SceneStore
 from wsss_ros.online.talk import UNFINISHED, Told
 from wsss_ros.online.versions import Versions
+from wsss_ros.processes import children
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -277,10 +279,7 @@ class Learner:
         if self._process is None:
             return
         self._send(False)
-        self._process.terminate()
-        self._process.join(_STOP_S)
-        self._process.kill()
-        self._process.join()
+        children.end([self._process], [(signal.SIGTERM, _STOP_S)])
         self._forget_process()
 
     def _forget_process(self) -> None:

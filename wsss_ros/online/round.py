@@ -4,7 +4,6 @@ Killed at any moment and started again it goes on where it stood, and comes to t
 """
 
 import bisect
-import ctypes
 import logging
 import multiprocessing
 import os
@@ -31,17 +30,17 @@ from wsss_ros.online.scores import Judge
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.online.talk import UNFINISHED, LearnerGone, Talk, Told
 from wsss_ros.online.versions import Version
+from wsss_ros.processes.parent import end_with_parent
+from wsss_ros.processes.signals import Interrupted
 from wsss_ros.rooms.generator import generate_room
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.scenes import open_scene, open_scenes
 from wsss_ros.training import run as training
-from wsss_ros.training.interruption import Interrupted
 from wsss_ros.training.log import Progress
 from wsss_ros.types import KINDS, BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
 
-_PR_SET_PDEATHSIG = 1
 _NICE = 10
 _CALM_STEPS = 10  # before the loss can spike
 
@@ -70,9 +69,7 @@ def run(config: OnlineConfig, number: int, learner: Connection, told: Told) -> N
 def _settle_in(config: OnlineConfig) -> None:
     """Behind everything else on this machine, on its own threads, and never without its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it, too; the learner decides when it ends
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux; elsewhere it sees the closed pipe at its next step
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()  # where this does nothing, the closed pipe is seen at the next step
     parent = multiprocessing.parent_process()
     if parent is not None and os.getppid() != parent.pid:  # it died before the line above
         raise SystemExit(UNFINISHED)

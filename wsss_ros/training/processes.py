@@ -1,8 +1,6 @@
 """Where training runs: the device, its arithmetic, and the processes that share a batch (lightning-fabric)."""
 
-import ctypes
 import os
-import signal
 import sys
 from datetime import timedelta
 
@@ -14,10 +12,10 @@ from torch import nn
 
 from wsss_ros.config import OptimiserConfig, TrainConfig
 from wsss_ros.device import device_named
+from wsss_ros.processes.parent import end_with_parent
 from wsss_ros.types import BadInput
 
 _PATIENCE = timedelta(hours=12)  # rank 0 decodes a whole data set while the others wait
-_PR_SET_PDEATHSIG = 1
 
 
 class _Autocast(MixedPrecision):
@@ -62,7 +60,7 @@ def is_first(settings: TrainConfig) -> bool:
 def _end_with_parent(settings: TrainConfig) -> None:
     """On Linux, a process that the first one started dies with it, instead of waiting for it in vain."""
     if not is_first(settings) and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
 
 
 def finish(fabric: Fabric) -> None:

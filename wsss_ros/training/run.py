@@ -24,13 +24,13 @@ from wsss_ros.methods.recognise import Recognise
 from wsss_ros.methods.supervised import Supervised
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
+from wsss_ros.processes.signals import Interrupted, StopRequest, stop_requests
 from wsss_ros.samples.loading import Samples, Step, load, plan
 from wsss_ros.samples.samples import Batch
 from wsss_ros.training import data as run_data
 from wsss_ros.training import network_files, optimisers, processes
 from wsss_ros.training.data import RunData
 from wsss_ros.training.folder import RunFolder
-from wsss_ros.training.interruption import Interrupted, Stop, noted
 from wsss_ros.training.log import EVERY, Progress, TrainingLog, fixed_batches
 from wsss_ros.types import KINDS, BadInput
 
@@ -83,7 +83,7 @@ def _trained(settings: TrainConfig, folder: RunFolder, command: str, report: Rep
     run = _Run(settings, folder, fabric, scaler, labels, run_data.load(settings, labels, fabric, report), report)
     try:
         run.restore(fabric.broadcast(folder.load_state() if first else None))
-        with noted() as stop:
+        with stop_requests() as stop:
             while run.place.phase < len(settings.phases):
                 run.train_phase(stop)
         processes.finish(fabric)
@@ -200,7 +200,7 @@ class _Run:
             raise TrainingDiverged(f"{error} after step {self.place.total}; {self._last_good()}") from error
         self.folder.write_json("curves.json", self.place.curves)
 
-    def train_phase(self, stop: Stop) -> None:
+    def train_phase(self, stop: StopRequest) -> None:
         """The phase it stands in, to its end."""
         at, settings, place = self.place.phase, self.settings, self.place
         phase, samples, size = settings.phases[at], self.samples[at], self.batches[at]
@@ -264,7 +264,7 @@ class _Run:
         weights = self.settings.image.weights
         return (checkpoint.load(weights).config.tag_log_odds or None) if weights else None
 
-    def _step(self, method: Method, batch: Batch, stop: Stop) -> tuple[dict[str, float], str, bool]:
+    def _step(self, method: Method, batch: Batch, stop: StopRequest) -> tuple[dict[str, float], str, bool]:
         """One step of all optimisers: the losses, what is not finite, and whether a signal came to any process."""
         losses = method.losses(batch.to(self.fabric.device))
         for optimiser in self.optimisers.values():
@@ -315,7 +315,7 @@ class _Run:
             networks = {kind: self.networks[kind] for kind in phase.networks}
             self.board.add_pictures(networks, self._point_inputs, shown, self.place.total)
 
-    def _interrupt(self, stop: Stop, where: str) -> None:
+    def _interrupt(self, stop: StopRequest, where: str) -> None:
         self.fabric.barrier()  # the first process has saved
         number = stop.number or signal.SIGTERM
         told = f"stopped by {signal.Signals(number).name} after {where}; the same command goes on from there"

@@ -1,0 +1,1 @@
+"""Processes: starting, waiting for and ending children; signals; ending with the parent."""

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM: as a request that a run grants between two steps, or handled in another way for a while."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Interrupted(RuntimeError):
+    """A signal stopped the run; its state is saved."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.signal = number
+
+
+@dataclass
+class StopRequest:
+    """The first SIGINT or SIGTERM, or None."""
+
+    number: int | None = field(default=None)
+
+
+@contextlib.contextmanager
+def handled(numbers: Iterable[int], handler: Callable[[int, Any], Any] | signal.Handlers) -> Iterator[dict]:
+    """Inside, ``handler`` receives these signals. Gives the handlers of before, which are back afterwards."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield before
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Inside, the first SIGINT or SIGTERM is only noted, so that a step can end; the second acts as usual.
+
+    Outside of the main thread, which alone receives signals, none is ever noted.
+    """
+    stop, before = StopRequest(), {}
+
+    def note(number: int, _: Any) -> None:
+        stop.number = number
+        for each, previous in before.items():
+            signal.signal(each, previous)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    with handled((signal.SIGINT, signal.SIGTERM), note) as previous:
+        before |= previous
+        yield stop
