@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,13 @@ from PIL import Image
 
 from wsss_ros import geometry
 from wsss_ros.bags.frames import BagFrames
-from wsss_ros.bags.messages import leveling
 from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
 from wsss_ros.files import PartialFolder
-from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes import open_scene, ply
+from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_rgb, write_rgb, write_uint16
 from wsss_ros.scenes.scannet import POINTS, ScanNetScene
@@ -57,10 +57,8 @@ class Source:
             for index in chosen:
                 yield scene.frame(index), scene.image_tags(index)
 
-        def cloud() -> Cloud | None:
-            return scene.cloud or _fused(scene)
-
-        return cls(scene.name, len(chosen), views, cloud, lambda: _up(scene), scene.tags, scene)
+        cloud, up = partial(cloud_of, scene), partial(up_of, scene)
+        return cls(scene.name, len(chosen), views, cloud, up, scene.tags, scene)
 
     @classmethod
     def of_bag(cls, bag: BagFrames, frames: int = 0) -> "Source":
@@ -68,19 +66,6 @@ class Source:
         chosen = spread(len(bag), frames)
         views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
         return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0))
-
-
-def _up(scene: Scene) -> tuple[float, float, float]:
-    return tuple(map(float, leveling(scene)[2]))
-
-
-def _fused(scene: Scene) -> Cloud | None:
-    voxels = VoxelMap()
-    for index in range(len(scene)):
-        frame = scene.frame(index)
-        if frame.depth_m is not None and frame.camera is not None:
-            voxels.add(frame)
-    return voxels.cloud() if len(voxels) else None
 
 
 @dataclass

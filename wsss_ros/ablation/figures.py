@@ -14,6 +14,7 @@ from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
 from wsss_ros.scenes import open_scenes
+from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.types import Scene
 
@@ -79,7 +80,7 @@ def _cloud_rows(
     rows = []
     for scene in scenes:
         cloud, present = scene.cloud, labels.multi_hot(scene.tags)
-        up = (0.0, 0.0, 1.0) if scene.world_up is None else tuple(map(float, scene.world_up))
+        up = up_of(scene)
         maps = [scene.cloud_truth(), *(segmenter(cloud, up, present)[0] for segmenter in segmenters)]
         shown |= _classes(maps)
         colors = [np.full(cloud.xyz.shape, 160, np.uint8) if cloud.rgb is None else cloud.rgb]

@@ -12,7 +12,7 @@ from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, POSE
 from wsss_ros.bags.cloud_codec import read_cloud
 from wsss_ros.bags.codec import camera_from_info, color_to_rgb, image_to_depth_m, pose_to_matrix, stamp_ns
-from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.scenes.derived import fused
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Cloud, Frame
 
@@ -94,13 +94,17 @@ class BagFrames:
         }
         if not all(topics.values()):
             return None
+        cloud = fused(self._views(topics))
+        return cloud if len(cloud) else None
+
+    def _views(self, topics: dict[str, str]) -> Iterator[Frame]:
+        """Frames with depth, camera and pose, from the topics of these parts."""
         parts = {topic: part for part, topic in topics.items()}
-        voxels, sync = VoxelMap(), Synchronizer(tuple(topics), _TOLERANCE_NS)
+        sync = Synchronizer(tuple(topics), _TOLERANCE_NS)
         for topic, message in self._messages(*parts):
             if (view := sync.add(parts[topic], stamp_ns(message.header), message)) is not None:
                 read = {part: self._read(topics[part], _READERS[part], found) for part, found in view.items()}
-                voxels.add(Frame(**read, stamp_ns=stamp_ns(view["rgb"].header)))
-        return voxels.cloud() if len(voxels) else None
+                yield Frame(**read, stamp_ns=stamp_ns(view["rgb"].header))
 
     def _read(self, topic: str, read: Callable[[Any], Any], message: object) -> Any:
         try:

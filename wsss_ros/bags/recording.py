@@ -32,9 +32,9 @@ from wsss_ros.bags.cdr import (
     tf_message,
     typestore,
 )
-from wsss_ros.bags.messages import leveling
 from wsss_ros.config import Config
 from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.scenes.derived import fuse, upright_rotation
 from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
@@ -111,7 +111,7 @@ class SceneRecording:
         first = self.scene.frame(self.indices[0])
         self._truth = self.scene.cloud_truth() if self.scene.cloud is not None else None
         self._tags: TagFile | None = getattr(self.scene, "tag_file", None)
-        self._level = leveling(self.scene, self.config.up)
+        self._level = upright_rotation(self.scene, self.config.up)
         self.topics = tuple(self._offered(first))
 
     def __len__(self) -> int:
@@ -231,8 +231,7 @@ class _FusedCloud:
         self.voxels = VoxelMap()
 
     def add(self, frame: Frame) -> None:
-        if frame.depth_m is not None and frame.camera is not None:
-            self.voxels.add(frame)
+        fuse(self.voxels, frame)
 
     def so_far(self, truth: None) -> tuple[Cloud, None]:
         return self.voxels.cloud(), None

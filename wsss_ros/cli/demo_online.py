@@ -202,15 +202,15 @@ def _bags(out: Path, seed: int, plan: Plan, folders: dict[str, list[Path]], cons
 
 def _bags_of(path: Path, out: Path, plan: Plan, console) -> dict[str, Path]:
     """A real scene: stretches with its tags for each round, and the whole without tags, played while rounds run."""
-    from wsss_ros.bags.messages import leveling
     from wsss_ros.bags.recording import BagConfig
     from wsss_ros.bags.scene_sequence import Stretch, Untagged
     from wsss_ros.bags.writing import write_bag
     from wsss_ros.labels import scannet20
     from wsss_ros.scenes import open_scene
+    from wsss_ros.scenes.derived import up_of
 
     scene = open_scene(path, scannet20())
-    up = ",".join(f"{value:.6f}" for value in leveling(scene)[2])  # found once, for a stretch may see no floor
+    up = ",".join(f"{value:.6f}" for value in up_of(scene))  # found once, for a stretch may see no floor
     config = BagConfig(rate_hz=plan.hz, gap_s=GAP_S, cloud_every=1000, up=up)
     length, stretches = len(scene) // (plan.rounds * plan.rooms), {}
     for number in range(plan.rounds):
@@ -225,13 +225,12 @@ def _pictures(out: Path, path: Path) -> list[Path]:
     """Frames and the cloud of the scene, by the weights before the first round and by what each round proposed."""
     import numpy as np
 
-    from wsss_ros.bags.messages import leveling
     from wsss_ros.cli.demo import shrunk
     from wsss_ros.evaluation import pictures
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.labels import scannet20
-    from wsss_ros.online.scores import fused
     from wsss_ros.scenes import open_scene
+    from wsss_ros.scenes.derived import cloud_of, upright_rotation
     from wsss_ros.scenes.frame_choice import spread
     from wsss_ros.types import Cloud
 
@@ -248,8 +247,8 @@ def _pictures(out: Path, path: Path) -> list[Path]:
         rows.append([shrunk(picture, 320) for picture in (rgb, *painted)])
     width = 326 * len(rows[0])
     frames = pictures.sheet(["RGB", *titles], rows, pictures.legend(labels, sorted(seen), width))
-    cloud = scene.cloud or fused(scene)
-    cloud = Cloud((cloud.xyz @ leveling(scene).T).astype(np.float32), cloud.rgb)
+    cloud = cloud_of(scene)
+    cloud = Cloud((cloud.xyz @ upright_rotation(scene).T).astype(np.float32), cloud.rgb)
     found = [segmenter(cloud)[0] for segmenter in clouds]
     row = [pictures.render_cloud(cloud.xyz, rgb) for rgb in (cloud.rgb, *map(labels.colorize, found))]
     shown = {name for each in found for name in labels.present(each)}

@@ -19,6 +19,7 @@ from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene, open_scenes, ply
+from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_uint16
 from wsss_ros.types import BadInput, Scene
@@ -126,8 +127,7 @@ class Networks:
         return self.images(scene.frame(index), present=self.present)[0]
 
     def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
-        up = (0.0, 0.0, 1.0) if scene.world_up is None else tuple(map(float, scene.world_up))
-        return self.clouds(scene.cloud, up, self.present)[0]
+        return self.clouds(scene.cloud, up_of(scene), self.present)[0]
 
 
 @dataclass(frozen=True)

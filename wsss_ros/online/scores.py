@@ -19,11 +19,10 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from wsss_ros import geometry
-from wsss_ros.bags.messages import leveling
 from wsss_ros.cam import seed_labels
-from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.frame_choice import tagged_frames
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
@@ -96,10 +95,10 @@ class Judge:
 
     def _scored(self, scene: Scene) -> _Tally:
         tally = _Tally()
-        cloud = _thinned(scene.cloud or fused(scene), self.clouds.points)
+        cloud = _thinned(cloud_of(scene), self.clouds.points)
         if self.clouds.needs_color and cloud.rgb is None:
             raise BadInput("its cloud has no colours, and this cloud network needs them")
-        upright = (cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64)) @ leveling(scene).T
+        upright = (cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64)) @ upright_rotation(scene).T
         point_scores = self.clouds.scores(upright.astype(np.float32), cloud.rgb).cpu()
         tags = self.labels.multi_hot(scene.tags or ())
         if tags.any():
@@ -147,11 +146,3 @@ def _thinned(cloud: Cloud, points: int) -> Cloud:
     if len(kept) > points:
         kept = np.sort(np.random.default_rng(0).choice(kept, points, replace=False))
     return Cloud(cloud.xyz[kept], None if cloud.rgb is None else cloud.rgb[kept])
-
-
-def fused(scene: Scene) -> Cloud:
-    """The cloud of a scene that has none of its own, from all its frames."""
-    voxels = VoxelMap()
-    for index in range(len(scene)):
-        voxels.add(scene.frame(index))
-    return voxels.cloud()

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from wsss_ros import geometry
 from wsss_ros.files import PartialFolder
-from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes.derived import cloud_of, upright_from_world
 from wsss_ros.scenes.frame_choice import training_frames
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
@@ -156,18 +156,18 @@ def _arrays(
         told = f"no point of its cloud is visible in any of {len(frames)} frames"
         raise BadInput(f"{told}; are poses and cloud one scan's?")
     given = [scene.image_tags(index) or () for index in frames]
-    upright = _upright(scene, cloud, np.stack([frame.world_from_camera for frame in frames.values()]))
+    poses = np.stack([frame.world_from_camera for frame in frames.values()])
     arrays = {
         "tags": labels.multi_hot(scene.tags),
         "image_tags": np.stack([labels.multi_hot(names) for names in given]),
         "images": np.stack([_at_most(frame.rgb, long_side).numpy() for frame in frames.values()]),
         "depth_mm": np.stack([_millimetres(frame.depth_m) for frame in frames.values()]),
         "cameras": np.array([astuple(frame.camera) for frame in frames.values()], np.float64),
-        "poses": np.stack([frame.world_from_camera for frame in frames.values()]),
+        "poses": poses,
         "links": np.array(list(seen.values()), np.int64),
         "xyz": cloud.xyz,
         "rgb": np.zeros((0, 3), np.uint8) if cloud.rgb is None else cloud.rgb,
-        "upright_from_world": upright,
+        "upright_from_world": upright_from_world(scene, cloud.xyz, poses),
     }
     if truth:
         arrays |= _truth(scene, list(frames), len(cloud))
@@ -197,30 +197,13 @@ def _readable(scene: Scene, indices: Sequence[int]) -> Iterable[tuple[int, Frame
 
 def _cloud(scene: Scene) -> Cloud:
     """The scene's own cloud, else one accumulated from all its frames; without points that are not finite."""
-    cloud = scene.cloud
-    if cloud is None:
-        voxels = VoxelMap()
-        for _, frame in _readable(scene, range(len(scene))):
-            voxels.add(frame)
-        cloud = voxels.cloud()
+    cloud = cloud_of(scene, (frame for _, frame in _readable(scene, range(len(scene)))))
     finite = np.isfinite(cloud.xyz).all(axis=1)
     if finite.sum() < LEAST_POINTS:
         raise BadInput(f"its cloud has {int(finite.sum())} finite points; wanted at least {LEAST_POINTS}")
     if finite.all():
         return cloud
     return Cloud(cloud.xyz[finite], None if cloud.rgb is None else cloud.rgb[finite])
-
-
-def _upright(scene: Scene, cloud: Cloud, poses: np.ndarray) -> Float64[np.ndarray, "4 4"]:
-    aligned = getattr(scene, "axis_alignment", None)
-    if aligned is not None:
-        return np.asarray(aligned, np.float64)
-    up = scene.world_up
-    if up is None:
-        up = geometry.find_up(cloud.xyz, poses[:, :3, 3], geometry.camera_up(poses))
-    transform = np.eye(4)
-    transform[:3, :3] = geometry.upright(np.asarray(up, np.float64))
-    return transform
 
 
 def _truth(scene: Scene, indices: list[int], points: int) -> dict[str, np.ndarray]:

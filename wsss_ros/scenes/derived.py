@@ -1,0 +1,126 @@
+"""What a scene does not give, derived from what it gives: which way is up, and the cloud."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from wsss_ros.geometry import camera_up, find_up, parse_up, unproject, upright
+from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.types import BadInput, Cloud, Frame, Scene
+
+_VIEWS = 12  # frames from which up is found
+_MOST_POINTS = 300_000  # about this many of their points are used
+_log = logging.getLogger("wsss_ros")
+
+Seen = tuple[Float[np.ndarray, "N 3"], Float64[np.ndarray, "V 4 4"]]  # points and the poses they were seen from
+
+
+# --- which way is up -------------------------------------------------------------------------------
+
+
+def up_of(scene: Scene) -> tuple[float, float, float]:
+    """The unit vector against gravity in the scene's world: what the scene knows, else found from some of its views.
+
+    Raises BadInput when it has to be found and there is neither a cloud nor depth, or no floor is in view.
+    """
+    up = _up(scene, lambda: _sampled(scene))
+    x, y, z = map(float, up / np.linalg.norm(up))
+    return x, y, z
+
+
+def upright_rotation(scene: Scene, up: str = "auto") -> Float64[np.ndarray, "3 3"]:
+    """The rotation of the scene's world that makes z point up, as REP-105 asks of the frame ``map``.
+
+    ``up`` is 'x,y,z', 'none' (the identity), or 'auto', which takes the direction of ``up_of``.
+    Raises BadInput as ``up_of`` and ``geometry.parse_up`` do.
+    """
+    if up == "none":
+        return np.eye(3)
+    return upright(parse_up(up) if up != "auto" else _up(scene, lambda: _sampled(scene)))
+
+
+def upright_from_world(
+    scene: Scene, points: Float[np.ndarray, "N 3"], poses: Float64[np.ndarray, "V 4 4"]
+) -> Float64[np.ndarray, "4 4"]:
+    """The motion after which z points up: the scene's axis alignment, which also aligns its walls, else a rotation.
+
+    ``points`` of the world and ``poses`` (world_from_camera) are what up is found from, where the scene does not know
+    it. Raises BadInput when no floor is in view.
+    """
+    aligned = getattr(scene, "axis_alignment", None)
+    if aligned is not None:
+        return np.asarray(aligned, np.float64)
+    motion = np.eye(4)
+    motion[:3, :3] = upright(_up(scene, lambda: (points, poses)))
+    return motion
+
+
+def _up(scene: Scene, seen: Callable[[], Seen]) -> Float64[np.ndarray, "3"]:
+    if scene.world_up is not None:
+        return np.asarray(scene.world_up, np.float64)
+    points, poses = seen()
+    found = find_up(points, poses[:, :3, 3], camera_up(poses))
+    _log.info("scene '%s': up found as %s", scene.name, np.round(found, 3))
+    return found
+
+
+def _sampled(scene: Scene) -> Seen:
+    """Points of some frames spread over the scene, or of its cloud where no frame has depth, and all their poses."""
+    chosen = np.unique(np.linspace(0, len(scene) - 1, _VIEWS).astype(int))
+    frames = [scene.frame(int(index)) for index in chosen]
+    poses = np.stack([_pose(frame) for frame in frames])
+    seen = [
+        unproject(frame.depth_m, frame.camera, pose)[0]
+        for frame, pose in zip(frames, poses, strict=True)
+        if frame.depth_m is not None and frame.camera is not None
+    ]
+    points = np.concatenate(seen) if seen else _own_points(scene)
+    return points[:: 1 + len(points) // _MOST_POINTS], poses
+
+
+def _pose(frame: Frame) -> Float64[np.ndarray, "4 4"]:
+    if frame.world_from_camera is None:
+        raise BadInput(f"frame '{frame.name}' has no pose; to find which way is up, every frame needs one")
+    return frame.world_from_camera
+
+
+def _own_points(scene: Scene) -> Float64[np.ndarray, "N 3"]:
+    cloud = scene.cloud
+    if cloud is None:
+        raise BadInput(
+            f"scene '{scene.name}': which way is up is unknown, and without depth it cannot be found; "
+            f"give it (wsss bag --up 0,0,1) or keep the world as it is (--up none)"
+        )
+    return cloud.xyz.astype(np.float64)
+
+
+# --- the cloud -------------------------------------------------------------------------------------
+
+
+def cloud_of(scene: Scene, frames: Iterable[Frame] | None = None) -> Cloud:
+    """The scene's own cloud; where it has none or an empty one, the cloud ``fused`` from its frames.
+
+    ``frames`` are read in place of all frames of the scene, and only when they are fused. Without depth the cloud has
+    no points. Raises BadInput when the cloud or a frame cannot be read.
+    """
+    every = (scene.frame(index) for index in range(len(scene)))
+    return scene.cloud or fused(every if frames is None else frames)
+
+
+def fused(frames: Iterable[Frame]) -> Cloud:
+    """One point for each voxel of 2 cm that the frames see at least twice; frames without depth add nothing.
+
+    Raises BadInput for a frame with depth and camera, but without a usable pose.
+    """
+    voxels = VoxelMap()
+    for frame in frames:
+        fuse(voxels, frame)
+    return voxels.cloud()
+
+
+def fuse(voxels: VoxelMap, frame: Frame) -> None:
+    """Add a frame to the map, where it has depth and a camera. Raises BadInput as ``VoxelMap.add`` does."""
+    if frame.depth_m is not None and frame.camera is not None:
+        voxels.add(frame)
