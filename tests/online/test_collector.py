@@ -36,7 +36,7 @@ def test_tags_are_read(text, names, stamp_ns):
 
 @pytest.mark.parametrize("text", ["", " , ", "@12.5", "@ chair", "@1.2.3 chair", "@-1 chair", "x" * 1001])
 def test_what_is_not_a_tag_is_refused(text):
-    with pytest.raises(BadInput, match="wanted"):
+    with pytest.raises(BadInput, match="expected"):
         read_tag(text)
 
 
@@ -46,24 +46,24 @@ def test_what_is_not_a_tag_is_refused(text):
 class Stream:
     """A collector on a store in ``folder``, shown rooms at ten views a second; ``now`` is the wall clock."""
 
-    def __init__(self, folder: Path, labels, by_itself: bool = True, **changes) -> None:
+    def __init__(self, folder: Path, labels, automatic: bool = True, **changes) -> None:
         self.config = build(OnlineConfig, settings(folder, labels) | {"min_frames": 2} | changes)
         self.store = SceneStore(folder / "online", self.config, labels, 2)
-        self.told: list[str] = []
-        self.collector = Collector(self.store, self.config, by_itself, self.told.append)
+        self.reports: list[str] = []
+        self.collector = Collector(self.store, self.config, automatic, self.reports.append)
         self.now, self.stamp_ns = 100.0, 1000 * S
 
     def show(self, room: int, *views: int) -> str:
-        """What is said meanwhile."""
-        self.told.clear()
+        """Show these views and return what is reported meanwhile."""
+        self.reports.clear()
         for view in views:
             self.now += 0.1
             self.stamp_ns += S // 10
             self.collector.view(Room(room).frame(view, self.stamp_ns), self.now)
-        return "; ".join(self.told)
+        return "; ".join(self.reports)
 
     def tag(self, about: str, text: str) -> list[str]:
-        """Says it, and returns what is refused by the time nothing waits any longer."""
+        """Tag, and return what is refused by the time nothing waits any longer."""
         try:
             self.collector.tag(about, text, self.now)
         except BadInput as error:
@@ -74,20 +74,20 @@ class Stream:
         return {stored.name: json.loads((stored.folder / "tags.json").read_text()) for stored in self.store.scenes()}
 
 
-def test_the_first_view_begins_a_scene_and_a_far_one_the_next(tmp_path, labels):
+def test_the_first_view_starts_a_scene_and_a_far_one_the_next(tmp_path, labels):
     stream = Stream(tmp_path, labels)
-    assert "begins" in stream.show(0, 0, 1, 2)
+    assert "starts" in stream.show(0, 0, 1, 2)
     first = stream.collector.scene.name
     stream.tag("scene", "wall, Floor")
-    told = stream.show(1, 0)
-    assert f"scene {first} is stored" in told and "3 frames, wall, floor" in told and told.endswith("begins")
+    report = stream.show(1, 0)
+    assert f"scene {first} is stored" in report and "3 frames, wall, floor" in report and report.endswith("starts")
     assert stream.collector.scene.name != first and stream.stored()[first]["scene"] == ["wall", "floor"]
     (scene,), _ = open_scenes(SceneSetConfig(folder=str(tmp_path / "online/scenes")), labels)
     assert (scene.name, scene.tags, len(scene)) == (first, ("wall", "floor"), 3), "offline commands read it"
 
 
-def test_without_by_itself_only_start_begins_a_scene(tmp_path, labels):
-    stream = Stream(tmp_path, labels, by_itself=False)
+def test_without_automatic_only_start_starts_a_scene(tmp_path, labels):
+    stream = Stream(tmp_path, labels, automatic=False)
     assert stream.show(0, 0, 1) == "" and stream.collector.scene is None
     stream.collector.start()
     stream.show(0, 0, 1, 2)
@@ -97,10 +97,10 @@ def test_without_by_itself_only_start_begins_a_scene(tmp_path, labels):
     assert stream.show(0, 3) == "" and stream.collector.scene is None
 
 
-def test_a_scene_without_tags_is_let_go_and_said_so(tmp_path, labels):
+def test_a_scene_without_tags_is_discarded_and_reported(tmp_path, labels):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0, 1, 2)
-    assert "is let go (asked for): nobody said what is in it" in stream.collector.finish("asked for")
+    assert "is discarded (asked for): it has no tags" in stream.collector.finish("asked for")
     assert not stream.store.scenes()
     with pytest.raises(BadInput, match="no scene is open"):
         stream.collector.finish("asked for")
@@ -110,22 +110,22 @@ def test_a_second_start_ends_the_scene_before(tmp_path, labels):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0, 1, 2)
     stream.tag("scene", "wall")
-    assert "is stored (another one begins)" in stream.collector.start()
+    assert "is stored (another one starts)" in stream.collector.start()
 
 
-def test_silence_ends_a_scene_and_a_pause_is_no_silence(tmp_path, labels):
+def test_silence_ends_a_scene_and_a_pause_does_not_count_as_silence(tmp_path, labels):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0, 1, 2)
     stream.tag("scene", "wall")
-    stream.told.clear()
-    stream.collector.quiet(stream.now + 19)
-    stream.collector.rest(stream.now + 100)
-    stream.collector.quiet(stream.now + 119)
-    assert not stream.told
+    stream.reports.clear()
+    stream.collector.check_silence(stream.now + 19)
+    stream.collector.pause(stream.now + 100)
+    stream.collector.check_silence(stream.now + 119)
+    assert not stream.reports
     for later in (121, 500):
-        stream.collector.quiet(stream.now + later)
-    (told,) = stream.told
-    assert "is stored (no view for 21 s)" in told
+        stream.collector.check_silence(stream.now + later)
+    (report,) = stream.reports
+    assert "is stored (no view for 21 s)" in report
 
 
 def test_an_image_tag_goes_to_the_view_of_its_time(tmp_path, labels):
@@ -208,15 +208,15 @@ def test_after_a_jump_back_tags_of_the_new_time_are_not_too_late(tmp_path, label
     assert not stream.tag("image", "@1.1 wall")
 
 
-def test_a_pause_is_no_silence_between_two_stamps_either(tmp_path, labels):
+def test_a_pause_does_not_count_as_silence_between_two_stamps_either(tmp_path, labels):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0, 1)
     name = stream.collector.scene.name
-    stream.collector.rest(stream.now)
+    stream.collector.pause(stream.now)
     stream.stamp_ns += 3600 * S
     assert stream.show(0, 2, 3) == "" and stream.collector.scene.name == name
     stream.stamp_ns += 3600 * S
-    assert f"scene {name} is let go (no view for 3600" in stream.show(0, 4), "that was no pause"
+    assert f"scene {name} is discarded (no view for 3600" in stream.show(0, 4), "that was no pause"
 
 
 def text_at(stamp_ns: int, name: str) -> str:
@@ -253,7 +253,7 @@ def test_after_a_jump_back_a_tag_waits_for_its_view(tmp_path, labels):
     assert stream.stored()[name]["frames"] == {"3": ["floor"]}, "not that of the time before"
 
 
-def test_a_full_disk_ends_the_scene_and_the_next_begins_later(tmp_path, labels, monkeypatch):
+def test_a_full_disk_ends_the_scene_and_the_next_starts_later(tmp_path, labels, monkeypatch):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0)
 
@@ -264,11 +264,11 @@ def test_a_full_disk_ends_the_scene_and_the_next_begins_later(tmp_path, labels, 
         patch.setattr("wsss_ros.scenes.scannet_write.write_depth", full)
         with pytest.raises(BadInput, match="No space left"):
             stream.show(0, 4)
-    assert stream.collector.scene is None and "No space left" in stream.store.last_let_go
+    assert stream.collector.scene is None and "No space left" in stream.store.last_discard
     assert not list((stream.store.folder / "scenes").iterdir()), "nothing half is left"
     assert stream.show(0, 0, 1, 2) == "", "not at once"
     stream.now += RETRY_S
-    assert "begins" in stream.show(0, 0, 1, 2)
+    assert "starts" in stream.show(0, 0, 1, 2)
 
 
 def test_tags_that_wait_are_bounded(tmp_path, labels):

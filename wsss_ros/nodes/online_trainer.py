@@ -173,8 +173,8 @@ class OnlineTrainerNode(Node):
             for error in self.collector.settle(now):
                 self._refuse_tag(error)
             if self.learner.paused:
-                self.collector.rest(now)
-            self.collector.quiet(now)
+                self.collector.pause(now)
+            self.collector.check_silence(now)
         if self._changed:
             self.publish_status()
 
@@ -210,7 +210,7 @@ class OnlineTrainerNode(Node):
     def start_scene(self) -> str:
         if self.learner.paused:
             raise BadInput("collecting is paused; ~/pause with false goes on")
-        self.collector.rest(time.monotonic())
+        self.collector.pause(time.monotonic())
         return self.collector.start()
 
     def pause(self, on: bool) -> str:

@@ -1,24 +1,25 @@
-"""Which views make a scene and which tags belong to it: a stream in, tagged scenes in the store out."""
+"""From a stream of views and tags to tagged scenes: when a scene starts and ends, and which tags belong to it."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from wsss_ros.online.open_scene import OpenScene
 from wsss_ros.online.settings import StoreConfig
-from wsss_ros.online.store import OpenScene, SceneStore
+from wsss_ros.online.store import SceneStore
 from wsss_ros.types import BadInput, Frame
 
 _STAMPED = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?\s+(.*)", re.DOTALL)
-_LONGEST = 1000  # characters of one message; all classes of a label space fit in
-_MOST_WAITING = 5000  # tags
-_GRACE_S = 1.0  # a view may be so long on its way, or in the worker's hands
+_MAX_LETTERS = 1000  # of one message; all classes of a label space fit in
+_MAX_WAITING = 5000  # tags
+_GRACE_S = 1.0  # a view may take this long to arrive and to pass the worker
 RETRY_S = 10.0  # after a full disk
 
 
 @dataclass(frozen=True)
 class Tag:
-    """What somebody said is in an image or in a scene; ``until`` is when it no longer waits for a view of its time."""
+    """The classes in an image or in a scene. After the time ``until`` it no longer waits for a view."""
 
     about: Literal["image", "scene"]
     names: tuple[str, ...]
@@ -27,82 +28,93 @@ class Tag:
 
 
 def read_tag(text: str) -> tuple[tuple[str, ...], int | None]:
-    """Names and stamp of ``chair, table`` or ``@SECONDS.FRACTION chair, table``. Raises BadInput for anything else."""
-    if len(text) > _LONGEST:
-        raise BadInput(f"{len(text)} characters; wanted class names, at most {_LONGEST} characters in all")
+    """Read names and stamp of ``chair, table`` or ``@SECONDS.FRACTION chair, table``.
+
+    Raises BadInput for any other text.
+    """
+    if len(text) > _MAX_LETTERS:
+        raise BadInput(f"{len(text)} characters; expected class names, at most {_MAX_LETTERS} characters in all")
     stamped = _STAMPED.fullmatch(text.strip())
     names = tuple(filter(None, map(str.strip, (stamped[3] if stamped else text).split(","))))
     if not names or names[0].startswith("@"):
-        raise BadInput(f"'{text}'; wanted 'chair, table' or '@12.500000000 chair, table'")
+        raise BadInput(f"'{text}'; expected 'chair, table' or '@12.500000000 chair, table'")
     return names, int(stamped[1]) * 10**9 + int((stamped[2] or "").ljust(9, "0")) if stamped else None
 
 
 class Collector:
-    """Feeds views and tags to the open scene of ``store`` and says when one begins and ends. Not for concurrent use.
+    """Passes views and tags to the open scene of ``store`` and decides when a scene starts and ends.
 
-    With ``by_itself`` the first view begins a scene; else only ``start`` does. A scene ends by the rules of its
+    With ``automatic`` the first view starts a scene, otherwise only ``start`` does. A scene ends by the rules of its
     config (distance, duration, silence, overlap) and by ``finish``. Stamps that jump back (a looped bag) do not end
-    it: views of the same places are known to it already. After a full disk the next scene begins a little later.
-    A tag waits a little for a view of its time. ``now`` is seconds of a clock that never jumps; ``say`` is told when
-    a scene begins or ends by itself.
+    it: the scene knows the views of the same places already. After a full disk the next scene starts a little later.
+    A tag waits a little for a view of its time.
+
+    ``now`` is seconds of a clock that never jumps. ``report`` receives a sentence when a scene starts or ends
+    automatically. Not for use from several threads.
+
+    Attributes:
+        scene: The open scene, if there is one.
+        waiting: Tags that wait for a view.
+        taken: Number of tags attached so far.
+        jumps: Number of times the stamps jumped back.
     """
 
     def __init__(
-        self, store: SceneStore, config: StoreConfig, by_itself: bool, say: Callable[[str], None]
+        self, store: SceneStore, config: StoreConfig, automatic: bool, report: Callable[[str], None]
     ) -> None:
-        self.store, self.config, self.by_itself, self._say = store, config, by_itself, say
+        self.store, self.config, self.automatic, self._report = store, config, automatic, report
         self.scene: OpenScene | None = None
         self.waiting: list[Tag] = []
         self.taken = 0
         self.jumps = 0
         self._first_ns = self._last_ns = 0  # stamps of the views of the open scene
-        self._newest_ns: int | None = None  # the last one since the stamps jumped; None: none yet
-        self._before_ns: int | None = None  # of the scene before
+        self._newest_ns: int | None = None  # latest stamp since the stamps jumped; None: no view yet
+        self._before_ns: int | None = None  # latest stamp of the previous scene
         self._last_view = self._retry_at = 0.0
 
     # --- views ---
 
     def view(self, frame: Frame, now: float) -> None:
         """Take one view. Raises BadInput for one that cannot be used, and for a full disk."""
-        if self.scene is not None and (why := self.scene.over(frame)):
-            self._say(self.finish(why, frame.stamp_ns))
-        if self.scene is None and not (self.by_itself and now >= self._retry_at):
+        if self.scene is not None and (why := self.scene.end_reason(frame)):
+            self._report(self.finish(why, frame.stamp_ns))
+        if self.scene is None and not (self.automatic and now >= self._retry_at):
             return
-        self._retry_at = now + RETRY_S  # should the disk be full
+        self._retry_at = now + RETRY_S  # in case the disk is full
         if self.scene is None:
-            self._say(self.start())
+            self._report(self.start())
         self._last_view = now
         self._add(frame)
         self._retry_at = 0.0
 
     def jumped(self) -> None:
-        """The stamps jumped back: tags are about views to come, which may have stamps of views that were there."""
+        """Note that the stamps jumped back: new tags are about views to come, whose stamps may repeat earlier ones."""
         self.jumps += 1
         self._before_ns = self._newest_ns = None
 
-    def quiet(self, now: float) -> None:
-        """End the scene where no view has come for ``end_silence_s``. Raises BadInput for a full disk."""
+    def check_silence(self, now: float) -> None:
+        """End the scene if no view has come for ``end_silence_s``. Raises BadInput for a full disk."""
         silence_s = now - self._last_view
         if self.scene is not None and 0 < self.config.end_silence_s < silence_s:
-            self._say(self.finish(f"no view for {silence_s:.0f} s"))
+            self._report(self.finish(f"no view for {silence_s:.0f} s"))
 
-    def rest(self, now: float) -> None:
-        """Until now nobody looked: that was no silence."""
+    def pause(self, now: float) -> None:
+        """Do not count the time without views until now as silence."""
         self._last_view = now
         if self.scene is not None:
-            self.scene.rest()
+            self.scene.pause()
 
     # --- scenes ---
 
     def start(self) -> str:
-        """Begin a scene, after the end of the one that is open; returns what was done. Raises BadInput: disk full."""
-        told = [self.finish("another one begins")] if self.scene is not None else []
-        self.scene = self.store.begin()
+        """Start a scene, after the end of an open one; return what was done. Raises BadInput for a full disk."""
+        done = [self.finish("another one starts")] if self.scene is not None else []
+        self.scene = self.store.create()
         self._newest_ns = None
-        return "; ".join([*told, f"scene {self.scene.name} begins"])
+        return "; ".join([*done, f"scene {self.scene.name} starts"])
 
     def finish(self, why: str, next_ns: int | None = None) -> str:
-        """End the open scene; returns what became of it. ``next_ns`` is the stamp of the first view after it.
+        """End the open scene; return what happened to it. ``next_ns`` is the stamp of the first view after it.
 
         Raises BadInput without an open scene, and for a full disk.
         """
@@ -113,16 +125,16 @@ class Collector:
         self._before_ns = self._newest_ns
         stored = self.store.finish(scene, why)
         if stored is None:
-            return f"scene {scene.name} is let go ({why}): {self.store.last_let_go}"
+            return f"scene {scene.name} is discarded ({why}): {self.store.last_discard}"
         part = "held out" if stored.held_out else "for training"
         return f"scene {stored.name} is stored ({why}): {stored.frames} frames, {', '.join(stored.tags)}, {part}"
 
     # --- tags ---
 
     def tag(self, about: Literal["image", "scene"], text: str, now: float) -> None:
-        """Take what somebody said; it is attached now or, where its view has not come yet, by ``settle``.
+        """Take a tag; it is attached now or, if its view has not come yet, by ``settle``.
 
-        Raises BadInput for a text that is no tag, an unknown class, a time without a view, and too many that wait.
+        Raises BadInput for a text that is not a tag, an unknown class, a time without a view, and too many that wait.
         """
         names, stamp_ns = read_tag(text)
         for name in names:
@@ -130,13 +142,13 @@ class Collector:
         tag = Tag(about, names, stamp_ns, now + self.config.tag_tolerance_s + _GRACE_S)
         if self._ready(tag):
             self._attach(tag)
-        elif len(self.waiting) < _MOST_WAITING:
+        elif len(self.waiting) < _MAX_WAITING:
             self.waiting.append(tag)
         else:
-            raise BadInput(f"{_MOST_WAITING} tags wait for views already; let views come first")
+            raise BadInput(f"{_MAX_WAITING} tags wait for views already; let views come first")
 
     def settle(self, now: float) -> list[BadInput]:
-        """Attach the tags whose views have come; returns why the others no longer wait."""
+        """Attach the tags whose views have come; return an error for each tag that no longer waits."""
         waiting, self.waiting, faults = self.waiting, [], []
         for tag in waiting:
             if tag.until > now and not self._ready(tag):
@@ -149,7 +161,7 @@ class Collector:
         return faults
 
     def _attach_last(self, next_ns: int | None) -> None:
-        """Tags that still wait and are about a view of the scene that ends, and not rather about the next one."""
+        """Attach the waiting tags that belong to the scene that ends and not to the next one."""
         waiting, self.waiting = self.waiting, []
         for tag in waiting:
             try:
@@ -157,7 +169,7 @@ class Collector:
                     self.waiting.append(tag)
                 else:
                     self._attach(tag)
-            except BadInput:  # ``settle`` says why
+            except BadInput:  # ``settle`` reports it
                 self.waiting.append(tag)
 
     def _is_about_last(self, tag: Tag, next_ns: int | None) -> bool:
@@ -168,12 +180,12 @@ class Collector:
         return ahead_ns <= self.config.tag_tolerance_s * 1e9 and not next_is_nearer
 
     def _add(self, frame: Frame) -> None:
-        """Raises BadInput for a view that cannot be used, and for a full disk, which ends the scene."""
+        """Add a view to the scene. Raises BadInput for an unusable view, and for a full disk, which ends the scene."""
         try:
             self.scene.add(frame)
         except BadInput:
             if self.scene.lost:
-                self._say(self.finish("it is lost"))
+                self._report(self.finish("it is lost"))
             raise
         stamp_ns = frame.stamp_ns
         self._newest_ns = stamp_ns if self._newest_ns is None else max(stamp_ns, self._newest_ns)
@@ -182,7 +194,7 @@ class Collector:
         self._first_ns, self._last_ns = min(stamp_ns, self._first_ns), max(stamp_ns, self._last_ns)
 
     def _ready(self, tag: Tag) -> bool:
-        """Whether no better view for it can come."""
+        """Whether no better view for the tag can come."""
         if self.scene is None or self._newest_ns is None:
             return False
         return tag.stamp_ns is None or tag.stamp_ns <= self._newest_ns
@@ -190,7 +202,7 @@ class Collector:
     def _attach(self, tag: Tag) -> None:
         names = ", ".join(tag.names)
         if tag.stamp_ns is not None and tag.stamp_ns <= (self._before_ns or 0):
-            raise BadInput(f"'{names}' comes too late, the scene of its time has ended; tag sooner")
+            raise BadInput(f"'{names}' comes too late: the scene of its time has ended; tag sooner")
         if self.scene is None or self._newest_ns is None:
             raise BadInput(f"no scene is open for '{names}'; tag while views come, or start a scene")
         if tag.about == "image":
@@ -208,5 +220,5 @@ class Collector:
             return
         raise BadInput(
             f"'{', '.join(tag.names)}' is for {tag.stamp_ns / 1e9:.3f} s, the scene has views from "
-            f"{self._first_ns / 1e9:.3f} to {self._last_ns / 1e9:.3f} s; stamp tags by the clock of the images"
+            f"{self._first_ns / 1e9:.3f} to {self._last_ns / 1e9:.3f} s; use the clock of the images for the stamps of tags"
         )

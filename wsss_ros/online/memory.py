@@ -9,7 +9,7 @@ import numpy as np
 from wsss_ros.config import SceneSetConfig
 from wsss_ros.online.records import Decision, Plan
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe
-from wsss_ros.online.store import StoredScene
+from wsss_ros.online.stored_scene import StoredScene
 from wsss_ros.rooms.generator import scene_name
 from wsss_ros.types import BadInput
 

@@ -1,134 +1,86 @@
-"""A scene while it is being collected: which views are kept, which tags belong to which of them, when it is over.
+"""A scene while it is being collected: which views are kept, which tags belong to them, when the scene ends.
 
-Poses are those of a map whose z points up (REP-105), as ScanNet's are. Kept frames go to disk at once; in memory stay
-their poses, the cloud's voxels and the times of the views received, all of them bounded.
+Poses are those of a map whose z axis points up (REP-105), as in ScanNet. Kept frames go to disk at once. In memory
+stay their poses, the voxels of the cloud and the times of the received views; each has a bound.
 """
 
 import threading
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64
 
-from wsss_ros.geometry import unproject
 from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
 from wsss_ros.labels import LabelSpace
+from wsss_ros.online.scene_views import (
+    MAX_REMEMBERED,
+    NO_FRAME,
+    KeptViews,
+    ReceivedViews,
+    SeenSurfaces,
+    fingerprint,
+)
 from wsss_ros.online.settings import StoreConfig
 from wsss_ros.scenes.scannet_write import SceneWriter
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
-REMEMBERED = 1 << 14  # views that tags can still be about: nine minutes at 30 Hz
-_CELL_M, _MOST_CELLS = 0.2, 200_000  # of the surfaces seen, for ``end_overlap``
-_NONE = -1  # number of no frame
 _NEARLY_AS_NEAR = 0.2  # of the bounds: 5 cm or 3 degrees, about what a robot that stands still seems to move
 
 
-class Views:
-    """Poses of the kept frames, by number. How far off another view is counts in bounds: at most 1 is too near."""
-
-    def __init__(self, min_shift_m: float, min_turn_deg: float) -> None:
-        self._bounds = np.maximum([min_shift_m, np.radians(min_turn_deg)], 1e-9)
-        self._poses = np.empty((16, 3, 4))
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, world_from_camera: Float[np.ndarray, "4 4"]) -> None:
-        if self._count == len(self._poses):
-            self._poses = np.concatenate([self._poses, np.empty_like(self._poses)])
-        self._poses[self._count] = world_from_camera[:3]
-        self._count += 1
-
-    def nearest(self, world_from_camera: Float[np.ndarray, "4 4"]) -> tuple[int, float]:
-        """Number of the kept view most like this one, and how far off it is; (-1, infinity) where there is none."""
-        if not self._count:
-            return _NONE, float("inf")
-        off = self._poses[: self._count] - world_from_camera[:3]
-        shift_m = np.linalg.norm(off[:, :, 3], axis=1)
-        # the chord between two rotations: exactly 0 for equal ones, where the arc cosine of a trace is not
-        chord = np.linalg.norm(off[:, :, :3], axis=(1, 2)) / np.sqrt(8)
-        turn = 2 * np.arcsin(np.minimum(chord, 1))
-        far = np.maximum(shift_m / self._bounds[0], turn / self._bounds[1])
-        number = int(np.argmin(far))
-        return number, float(far[number])
-
-
-class Received:
-    """When the last ``REMEMBERED`` views came, and which kept frame stands for each, how far off (see ``Views``)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._stamp_ns: Int64[np.ndarray, "R"] = np.zeros(REMEMBERED, np.int64)
-        self._number: Int64[np.ndarray, "R"] = np.zeros(REMEMBERED, np.int64)
-        self._far: Float64[np.ndarray, "R"] = np.zeros(REMEMBERED)
-
-    def add(self, stamp_ns: int, number: int, far: float) -> None:
-        slot = self.count % REMEMBERED
-        self._stamp_ns[slot], self._number[slot], self._far[slot] = stamp_ns, number, far
-        self.count += 1
-
-    def nearest(self, stamp_ns: int | None) -> tuple[int, int, float]:
-        """(stamp, number, far) of the view nearest in time; of views equally near, and for None, the last.
-
-        There has to be one. Of a loop's equal stamps the last one is meant: that is what a person sees.
-        """
-        if stamp_ns is None:
-            slot = (self.count - 1) % REMEMBERED
-        else:
-            off_ns = np.abs(self._stamp_ns[: self.count] - max(-(2**61), min(stamp_ns, 2**61)))  # no overflow
-            equal = np.flatnonzero(off_ns == off_ns.min())
-            slot = equal[np.argmax((equal - self.count) % REMEMBERED)]
-        return int(self._stamp_ns[slot]), int(self._number[slot]), float(self._far[slot])
-
-
 @dataclass
-class Said:
-    """The tags of one kept frame, and how far off the nearest view was that any were said about."""
+class FrameTags:
+    """The tags of one kept frame, and the distance of the nearest view that was tagged for it (see ``KeptViews``).
+
+    ``elsewhere`` are tags of views farther away: these classes are in the scene, but perhaps not in the frame.
+    """
 
     tags: tuple[str, ...] = ()
     nearest: float = float("inf")
     elsewhere: set[str] = field(default_factory=set)
 
-    def hear(self, tags: tuple[str, ...], far: float) -> None:
-        """The last word counts, unless it is about a view farther off: what that names is somewhere in the scene."""
-        if far <= self.nearest + _NEARLY_AS_NEAR:
-            self.tags, self.nearest = tags, min(far, self.nearest)
+    def add(self, tags: tuple[str, ...], distance: float) -> None:
+        """Replace the tags, unless the tagged view is clearly farther away than the one that gave them."""
+        if distance <= self.nearest + _NEARLY_AS_NEAR:
+            self.tags, self.nearest = tags, min(distance, self.nearest)
         else:
             self.elsewhere.update(tags)
 
 
 class OpenScene:
-    """One scene that views and tags are added to, until ``SceneStore.finish``. May be used from several threads.
+    """One scene that takes views and tags until ``SceneStore.finish``. May be used from several threads.
 
-    ``lost`` says why the scene had to be given up (a full disk), "" as long as it goes on. ``lock`` is held by every
-    method, and by the store while it finishes the scene.
+    Attributes:
+        lost: Why the scene ended early (a full disk); "" while it goes on.
+        lock: Held by every method, and by the store while it finishes the scene.
+        started_ns: Stamp of the first view.
+        ended_ns: Latest stamp so far.
+        fingerprints: Of the kept frames.
+        seen: Fingerprints of the received views, kept or not, of the first MAX_REMEMBERED ones.
     """
 
     def __init__(self, writer: SceneWriter, config: StoreConfig, labels: LabelSpace) -> None:
         self.name, self.config, self.labels, self.lost = writer.folder.name, config, labels, ""
         self.writer, self.lock = writer, threading.RLock()
-        self.began_ns = self.ended_ns = 0
+        self.started_ns = self.ended_ns = 0
         self._voxels = VoxelMap(
             VoxelMapConfig(
                 voxel_size_m=config.voxel_size_m,
                 max_points=config.max_points,
                 max_depth_m=config.max_depth_m,
-                min_hits=1,  # of few or small pictures most points are seen once; of the kitchen's 6 %
+                min_hits=1,  # with few or small pictures most points are seen once; in the kitchen scene 6 % are
             )
         )
-        self._views = Views(config.min_shift_m, config.min_turn_deg)
-        self._received = Received()
+        self._views = KeptViews(config.min_shift_m, config.min_turn_deg)
+        self._received = ReceivedViews()
+        self._surfaces = SeenSurfaces(config.max_depth_m)
         self._camera: Camera | None = None
         self._first: Float64[np.ndarray, "3"] = np.zeros(3)
-        self._cells: set[tuple[int, ...]] = set()
         self._last_ns = 0
-        self._rested, self._rested_ns = False, 0  # whether nobody looked since the last view; how long in all before
-        self.fingerprints: list[int] = []  # of the kept frames
-        self.seen: set[int] = set()  # of the views received, the first REMEMBERED of them
-        self._said: dict[int, Said] = {}
+        self._paused, self._paused_ns = False, 0  # since the last view; before it, in all
+        self.fingerprints: list[int] = []
+        self.seen: set[int] = set()
+        self._tags_of: dict[int, FrameTags] = {}
         self._scene_tags: tuple[str, ...] = ()
 
     # --- views ---
@@ -140,56 +92,57 @@ class OpenScene:
 
     @property
     def received(self) -> int:
+        """Views received so far."""
         return self._received.count
 
     @property
     def cloud(self) -> Cloud:
-        """The surfaces of all views received, kept or not."""
+        """The surfaces of all received views, kept or not."""
         with self.lock:
             return self._voxels.cloud()
 
     def add(self, frame: Frame) -> bool:
-        """Take one view; returns whether it is kept: no kept one is as near, and it has depth within the range.
+        """Take one view; return whether it is kept: it has depth within the range, and no kept view is too near.
 
-        Raises BadInput, and goes on as if it had not come, for a view without depth, camera or pose and for one of
-        another camera; and when the disk is full: then the scene is ``lost``.
+        Raises BadInput for a view without depth, camera or pose and for one of another camera; the scene goes on
+        without it. Raises BadInput when the disk is full; then the scene is ``lost``.
         """
         with self.lock:
             self._check(frame)
             fused = self._voxels.frames
             self._voxels.add(frame)
-            number, far = self._views.nearest(frame.world_from_camera)
+            number, distance = self._views.nearest(frame.world_from_camera)
             mark = fingerprint(frame)
-            kept = far > 1 and self._voxels.frames > fused and self.frames < self.config.max_frames
+            kept = distance > 1 and self._voxels.frames > fused and self.frames < self.config.max_frames
             if kept:
-                number, far = self._keep(frame, mark), 0.0
-            self._note(frame, number if far <= 1 else _NONE, far)
-            if len(self.seen) < REMEMBERED:
+                number, distance = self._keep(frame, mark), 0.0
+            self._note(frame, number if distance <= 1 else NO_FRAME, distance)
+            if len(self.seen) < MAX_REMEMBERED:
                 self.seen.add(mark)
             return kept
 
-    def rest(self) -> None:
-        """Until the next view nobody looks: that is no silence, and not part of how long the scene lasts."""
+    def pause(self) -> None:
+        """Do not count the time until the next view, neither as silence nor as duration of the scene."""
         with self.lock:
-            self._rested = self.received > 0
+            self._paused = self.received > 0
 
-    def over(self, frame: Frame) -> str:
-        """Why a view no longer belongs to the scene, "" where it does: ask before ``add``."""
+    def end_reason(self, frame: Frame) -> str:
+        """Return why a view does not belong to the scene any more, "" where it does. Call it before ``add``."""
         with self.lock:
             if not self.received:
                 return ""
             if frame.camera is not None and frame.camera != self._camera:
                 return f"another camera: {frame.camera}"
-            return self._late(frame) or self._elsewhere(frame)
+            return self._reason_of_time(frame) or self._reason_of_place(frame)
 
     def _check(self, frame: Frame) -> None:
         self._check_open()
         if self._camera not in (None, frame.camera):
-            raise BadInput(f"{self.name}: {frame.camera} after {self._camera}; wanted one camera: finish the scene")
+            raise BadInput(f"{self.name}: {frame.camera} after {self._camera}; expected one camera: finish the scene")
 
     def _check_open(self) -> None:
         if not self.writer.open:
-            raise BadInput(f"{self.name}: {self.lost or 'the scene is finished'}; begin another")
+            raise BadInput(f"{self.name}: {self.lost or 'the scene is finished'}; start another")
 
     def _keep(self, frame: Frame, mark: int) -> int:
         try:
@@ -201,87 +154,86 @@ class OpenScene:
         self.fingerprints.append(mark)
         return number
 
-    def _note(self, frame: Frame, number: int, far: float) -> None:
+    def _note(self, frame: Frame, number: int, distance: float) -> None:
         """Remember when the view came and what it showed."""
         if not self.received:
             self._camera, self._first = frame.camera, frame.world_from_camera[:3, 3].copy()
-            self.began_ns = self.ended_ns = frame.stamp_ns
-        self._rested_ns += self._rest_before(frame)
-        self._rested = False
+            self.started_ns = self.ended_ns = frame.stamp_ns
+        self._paused_ns += self._pause_before(frame)
+        self._paused = False
         self._last_ns, self.ended_ns = frame.stamp_ns, max(self.ended_ns, frame.stamp_ns)
-        self._received.add(frame.stamp_ns, number, far)
-        if self.config.end_overlap and len(self._cells) < _MOST_CELLS:
-            self._cells.update(_cells(frame, self.config.max_depth_m))
+        self._received.add(frame.stamp_ns, number, distance)
+        if self.config.end_overlap:
+            self._surfaces.add(frame)
 
-    def _late(self, frame: Frame) -> str:
-        rest_ns = self._rest_before(frame)
-        silent_s = (frame.stamp_ns - self._last_ns - rest_ns) / 1e9
-        lasted_ns = max(frame.stamp_ns, self.ended_ns) - self.began_ns  # what a loop repeats counts once
-        lasted_s = (lasted_ns - self._rested_ns - rest_ns) / 1e9
+    def _reason_of_time(self, frame: Frame) -> str:
+        pause_ns = self._pause_before(frame)
+        silent_s = (frame.stamp_ns - self._last_ns - pause_ns) / 1e9
+        lasted_ns = max(frame.stamp_ns, self.ended_ns) - self.started_ns  # views that a loop repeats count once
+        lasted_s = (lasted_ns - self._paused_ns - pause_ns) / 1e9
         if 0 < self.config.end_silence_s < silent_s:
             return f"no view for {silent_s:.1f} s"
         if 0 < self.config.end_duration_s < lasted_s:
             return f"it lasted {lasted_s:.0f} s"
         return ""
 
-    def _rest_before(self, frame: Frame) -> int:
-        return max(0, frame.stamp_ns - self._last_ns) if self._rested else 0
+    def _pause_before(self, frame: Frame) -> int:
+        return max(0, frame.stamp_ns - self._last_ns) if self._paused else 0
 
-    def _elsewhere(self, frame: Frame) -> str:
+    def _reason_of_place(self, frame: Frame) -> str:
         if frame.world_from_camera is None:
             return ""
         distance_m = np.linalg.norm(frame.world_from_camera[:3, 3] - self._first)
         if 0 < self.config.end_distance_m < distance_m:
             return f"a view {distance_m:.1f} m from the first one"
-        share = self._overlap(frame)
+        share = self._surfaces.share(frame) if self.config.end_overlap else 1.0
         if share < self.config.end_overlap:
             return f"a view of which the scene saw {100 * share:.0f} %"
         return ""
-
-    def _overlap(self, frame: Frame) -> float:
-        """Share of the view's surfaces that the scene has seen; 1 where nobody asks, or the view shows none."""
-        wanted = self.config.end_overlap and frame.depth_m is not None and frame.camera is not None
-        cells = _cells(frame, self.config.max_depth_m) if wanted else []
-        return sum(cell in self._cells for cell in cells) / len(cells) if cells else 1.0
 
     # --- tags ---
 
     @property
     def image_tags(self) -> int:
-        """Frames with tags of their own."""
-        return sum(bool(said.tags) for said in self._said.values())
+        """Number of frames with tags of their own."""
+        return sum(bool(each.tags) for each in self._tags_of.values())
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Those of the scene; where nobody gave any, those of its images together. In the order of the label space."""
+        """Tags of the scene, in the order of the label space; without any, the tags of all its images."""
         with self.lock:
-            heard = set().union(*(said.elsewhere.union(said.tags) for said in self._said.values()))
-        return self._scene_tags or tuple(name for name in self.labels.names if name in heard)
+            of_images = set().union(*(each.elsewhere.union(each.tags) for each in self._tags_of.values()))
+        return self._scene_tags or tuple(name for name in self.labels.names if name in of_images)
 
     def tags_by_frame(self) -> dict[str, list[str]]:
-        """As ``tags.json`` has them."""
+        """Return the tags of the frames, as ``tags.json`` has them."""
         with self.lock:
-            return {str(number): list(said.tags) for number, said in sorted(self._said.items()) if said.tags}
+            return {str(number): list(each.tags) for number, each in sorted(self._tags_of.items()) if each.tags}
 
     def tag_scene(self, names: Iterable[str]) -> None:
-        """All that is in the scene; the last word counts, and none takes it back. Raises BadInput: unknown class."""
+        """Set all classes in the scene; the last call counts, and no names remove the tags.
+
+        Raises BadInput for an unknown class.
+        """
         tags = self._classes(names)
         with self.lock:
             self._check_open()
             self._scene_tags = tags
 
     def tag_image(self, names: Iterable[str], stamp_ns: int | None = None) -> int:
-        """All that is in the view received nearest to that time; None is the last one. Returns the number of a frame.
+        """Set all classes in the view nearest to ``stamp_ns`` (None: the last view); return a frame number.
 
-        That is the kept frame that stands for the view. Of what is said about several views that it stands for the
-        last word counts, unless another was about a view clearly nearer to it. Raises BadInput for an unknown class,
-        for a time without a view within ``tag_tolerance_s``, and for a view that no kept frame stands for.
+        That is the number of the kept frame that represents the view. A frame may represent several tagged views: the
+        last call counts, unless an earlier one was about a view clearly nearer to the frame.
+
+        Raises BadInput for an unknown class, for a time without a view within ``tag_tolerance_s``, and for a view
+        that no kept frame represents.
         """
         tags = self._classes(names)
         with self.lock:
             self._check_open()
-            number, far = self._view_at(stamp_ns)
-            self._said.setdefault(number, Said()).hear(tags, far)
+            number, distance = self._view_at(stamp_ns)
+            self._tags_of.setdefault(number, FrameTags()).add(tags, distance)
             return number
 
     def _classes(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -289,22 +241,24 @@ class OpenScene:
 
     def _view_at(self, stamp_ns: int | None) -> tuple[int, float]:
         if not self.received:
-            raise BadInput(f"{self.name} has no view yet that a tag could be about; let views come first")
-        at_ns, number, far = self._received.nearest(stamp_ns)
-        off_s = 0.0 if stamp_ns is None else abs(at_ns - stamp_ns) / 1e9
-        if off_s > self.config.tag_tolerance_s:
+            raise BadInput(f"{self.name} has no view yet, so nothing can be tagged; let views come first")
+        at_ns, number, distance = self._received.nearest(stamp_ns)
+        difference_s = 0.0 if stamp_ns is None else abs(at_ns - stamp_ns) / 1e9
+        if difference_s > self.config.tag_tolerance_s:
             raise BadInput(
-                f"a tag for {stamp_ns / 1e9:.3f} s, and the nearest view of {self.name} is {off_s:.3f} s away, at "
-                f"{at_ns / 1e9:.3f} s; wanted at most {self.config.tag_tolerance_s} s: stamp tags by the images' clock"
+                f"a tag for {stamp_ns / 1e9:.3f} s, and the nearest view of {self.name} is {difference_s:.3f} s away, "
+                f"at {at_ns / 1e9:.3f} s; expected at most {self.config.tag_tolerance_s} s: "
+                "use the clock of the images for the stamps of tags"
             )
-        if number == _NONE:
+        if number == NO_FRAME:
             why = "it holds its most frames" if self.frames >= self.config.max_frames else "it had no depth"
             raise BadInput(f"the view of {at_ns / 1e9:.3f} s is not kept in {self.name}: {why}; tag the whole scene")
-        return number, far
+        return number, distance
 
-    # --- for the store and the status ---
+    # --- status ---
 
     def summary(self) -> dict:
+        """Return the values for the status of the node."""
         return {
             "name": self.name,
             "frames": self.frames,
@@ -313,16 +267,3 @@ class OpenScene:
             "tags": list(self.tags),
             "image_tags": self.image_tags,
         }
-
-
-def fingerprint(frame: Frame) -> int:
-    """Equal for a view that a bag shows once more: no camera takes the same picture from the same pose twice."""
-    some_rows = np.ascontiguousarray(frame.rgb[::4])
-    return zlib.crc32(np.ascontiguousarray(frame.world_from_camera), zlib.crc32(some_rows))
-
-
-def _cells(frame: Frame, max_depth_m: float) -> set[tuple[int, ...]]:
-    """The cells of space in which the view sees a surface, by about 80 x 60 of its pixels."""
-    camera, step = frame.camera, max(1, frame.camera.width // 80)
-    xyz, _ = unproject(frame.depth_m, camera, frame.world_from_camera, step, max_depth_m)
-    return set(map(tuple, np.unique(np.floor(xyz / _CELL_M).astype(np.int64), axis=0).tolist()))

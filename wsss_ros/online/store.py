@@ -1,7 +1,7 @@
-"""The replay memory: whole tagged scenes in ScanNet's layout, bounded, with the classes kept even.
+"""The replay memory: complete tagged scenes in ScanNet's layout, bounded, with the classes kept even.
 
-A scene is a folder with ``tags.json`` and ``scene.json`` below ``scenes/``, so every offline command works on it.
-One process at a time may hold a store: whoever opens it removes what a crash left unfinished.
+A scene is a folder below ``scenes/`` with ``tags.json`` and ``scene.json``, so every offline command works on it. One
+process at a time may hold a store: opening it removes what a crash left unfinished.
 """
 
 import json
@@ -10,59 +10,33 @@ import os
 import re
 import shutil
 import threading
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from wsss_ros.files import read_json, remove_partial_folders
+from wsss_ros.files import remove_partial_folders
 from wsss_ros.labels import LabelSpace
+from wsss_ros.online.discarded import Discard, DiscardedScenes, discard_of
 from wsss_ros.online.open_scene import OpenScene
 from wsss_ros.online.settings import StoreConfig
+from wsss_ros.online.stored_scene import ABOUT, TAGS, StoredScene, least_needed, read
 from wsss_ros.samples.prepared import LEAST_POINTS
 from wsss_ros.scenes.scannet_write import SceneWriter
-from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput
 
-__all__ = ["OpenScene", "SceneStore", "StoredScene", "least_missed"]
-
-ABOUT, TAGS = "scene.json", "tags.json"
 _LEAVING = ".let-go"  # ends the names of hidden folders of scenes that are being deleted
-_SAME_VIEWS = 2  # make a replay; one alone may be a simulated robot that begins at its dock again
-_BLOCK = 4096  # bytes; a small file takes as much on most disks
-_log = logging.getLogger("wsss_ros")
-
-
-@dataclass(frozen=True)
-class StoredScene:
-    """One whole scene. ``tagged_frames`` are those with tags of their own, without which it teaches images nothing.
-
-    ``number`` counts the scenes ever stored, from 1 on. ``held_out`` scenes are for the gate alone. ``again_of`` names
-    stored scenes of which it shows views again (a bag that was played once more), by the ``fingerprints`` of theirs.
-    """
-
-    name: str
-    folder: Path
-    tags: tuple[str, ...]
-    held_out: bool
-    frames: int
-    bytes: int
-    began_ns: int
-    number: int
-    tagged_frames: int
-    fingerprints: frozenset[int] = frozenset()
-    again_of: tuple[str, ...] = ()
+_SAME_VIEWS = 2  # make a replay; a single one may be a simulated robot that starts at its dock again
+log = logging.getLogger("wsss_ros")
 
 
 class SceneStore:
-    """The scenes below ``folder/scenes``. Every ``held_out_every``-th is held out, for good, when it is stored.
+    """The scenes below ``folder/scenes``. Every ``held_out_every``-th one is held out for good when it is stored.
 
-    A scene that shows views of a stored one again, as a bag played once more does, is held out if that one is, and let
-    go where it shows views of both sides: else the gate would judge by what was trained on.
+    A scene that shows views of a stored scene again, as a bag does that is played once more, is held out if that scene
+    is. If it shows views of both sides it is discarded: otherwise the gate would judge by what was trained on.
 
-    What goes is noted in ``folder/let_go.jsonl``, with the reason; ``last_let_go`` is the last one. Names in ``pinned``
-    are not let go to make room (scenes a round reads just now). Raises BadInput when the folder cannot be written.
+    Discarded scenes are noted with the reason in ``folder/let_go.jsonl``. Scenes whose names are in ``pinned`` stay
+    when room is made: a round reads them. Raises BadInput when the folder cannot be written.
     """
 
     def __init__(
@@ -71,44 +45,51 @@ class SceneStore:
         self.folder, self.config, self.labels = Path(folder).expanduser(), config, labels
         self.held_out_every = held_out_every
         self.pinned: set[str] = set()
-        self.last_let_go = ""
         self._open: list[OpenScene] = []
-        self._lock = threading.Lock()  # between who lists the scenes and who moves one
+        self._lock = threading.Lock()  # held while scenes are listed or moved
         self._known: dict[str, tuple[tuple[int, int], StoredScene | None]] = {}
         try:
             self._place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"{folder}: no place for scenes ({error}); choose another folder") from error
-        self._gone = self._read_let_go()
+        self._discarded = DiscardedScenes(self.folder / "let_go.jsonl")
         self._sweep()
 
     @property
     def _place(self) -> Path:
         return self.folder / "scenes"
 
+    @property
+    def last_discard(self) -> str:
+        """Why the last scene was discarded."""
+        return self._discarded.last_reason
+
     # --- scenes in and out ---
 
-    def begin(self, name: str = "") -> OpenScene:
-        """A new scene; its name is made unique, and safe as a file name. Raises BadInput when the disk is full."""
+    def create(self, name: str = "") -> OpenScene:
+        """Start a new scene; its name is made unique and safe as a file name. Raises BadInput when the disk is full."""
         scene = OpenScene(SceneWriter(self._place / self._free_name(name)), self.config, self.labels)
         self._open.append(scene)
         return scene
 
     def scenes(self) -> list[StoredScene]:
-        """The whole ones, oldest first, tags as the files say now; those that cannot be read are warned about."""
+        """Return the complete scenes, oldest first, with the tags now in their files.
+
+        Logs a warning for a scene that cannot be read.
+        """
         with self._lock:
             names = (name for name in os.listdir(self._place) if name[0] != ".")
             self._known = {name: self._read_if_new(name) for name in names}
             return sorted((scene for _, scene in self._known.values() if scene), key=lambda scene: scene.number)
 
     def finish(self, scene: OpenScene, why: str) -> StoredScene | None:
-        """Give the scene its place and make room for it; ``why`` it ended. None where it is let go: ``last_let_go``.
+        """Store the scene and make room for it; ``why`` is the reason of its end. None if it is discarded.
 
-        Raises BadInput for a scene that is finished already, and for a full disk: then it is let go, too, and those
-        that were stored before stay whole.
+        Raises BadInput for a scene that is finished already, and for a full disk: then the scene is discarded and all
+        stored ones stay complete.
         """
         if scene not in self._open:
-            raise BadInput(f"{scene.name} is finished already; begin another")
+            raise BadInput(f"{scene.name} is finished already; start another")
         self._open.remove(scene)
         with scene.lock:
             again_of = self._again_of(scene)
@@ -125,9 +106,9 @@ class SceneStore:
         return stored if stored.folder.is_dir() else None
 
     def reset(self) -> Path:
-        """Empty the memory: all scenes move to a folder below ``archive/``, which is returned; open ones are dropped.
+        """Move all scenes to a folder below ``archive/`` and return it; open scenes are discarded.
 
-        Raises BadInput, and moves nothing, when the disk refuses.
+        Raises BadInput when the disk refuses; then no scene is moved.
         """
         for scene in self._open:
             self._drop(scene, "the memory was reset")
@@ -141,30 +122,31 @@ class SceneStore:
         except OSError as error:
             raise BadInput(f"{self.folder}: the memory could not be moved to {archive} ({error})") from error
         for scene in scenes:
-            self._note(_line(scene, f"the memory was reset; kept in {archive.relative_to(self.folder)}"))
+            reason = f"the memory was reset; kept in {archive.relative_to(self.folder)}"
+            self._discarded.add(discard_of(scene, reason))
         return archive
 
     def _unusable(self, scene: OpenScene) -> str:
         if scene.lost:
             return scene.lost
         if scene.frames < self.config.min_frames:
-            return f"{scene.frames} frames of {scene.received} views; wanted {self.config.min_frames} or more"
+            return f"{scene.frames} frames of {scene.received} views; expected {self.config.min_frames} or more"
         if not scene.tags:
-            return "nobody said what is in it"
+            return "it has no tags"
         if (points := len(scene.cloud)) < LEAST_POINTS:
-            return f"its cloud has {points} points; wanted {LEAST_POINTS} or more"
+            return f"its cloud has {points} points; expected {LEAST_POINTS} or more"
         return ""
 
     def _again_of(self, scene: OpenScene) -> list[StoredScene]:
-        """Of all views received, for another replay may keep other ones."""
+        """Compare all received views: another replay may keep other ones."""
         return [stored for stored in self.scenes() if len(stored.fingerprints & scene.seen) >= _SAME_VIEWS]
 
     def _save(self, scene: OpenScene, why: str, again_of: Sequence[StoredScene]) -> None:
-        number = 1 + max([*(each.number for each in self.scenes()), *self._gone.values()], default=0)
+        number = 1 + max([*(each.number for each in self.scenes()), *self._discarded.numbers.values()], default=0)
         about = {
             "number": number,
             "held_out": again_of[0].held_out if again_of else number % self.held_out_every == 0,
-            "began_ns": scene.began_ns,
+            "began_ns": scene.started_ns,
             "ended_ns": scene.ended_ns,
             "why_ended": why,
             "frames": scene.frames,
@@ -178,32 +160,36 @@ class SceneStore:
         scene.writer.finish(cloud.xyz, cloud.rgb, texts=texts)
 
     def _drop(self, scene: OpenScene, reason: str) -> None:
+        """Discard a scene that was never stored."""
         scene.writer.drop()
-        self._note(
-            {
-                "scene": scene.name,
-                "tags": list(scene.tags),
-                "bytes": 0,
-                "reason": reason,
-                "number": None,
-                "frames": scene.frames,
-            }
+        self._discarded.add(
+            Discard(
+                scene=scene.name,
+                tags=list(scene.tags),
+                bytes=0,
+                reason=reason,
+                number=None,
+                frames=scene.frames,
+            )
         )
 
     # --- room ---
 
     def _make_room(self, newest: StoredScene) -> None:
-        """Let scenes go until the rest is within the bounds; the newest only where it is too large by itself."""
+        """Discard scenes until the rest is within the bounds; the newest one only if it is too large by itself."""
         if newest.bytes > self.config.max_gb * 1e9:
-            self._let_go(newest, f"it takes {newest.bytes / 1e9:.3f} GB, and all may take {self.config.max_gb} GB")
+            size = f"it takes {newest.bytes / 1e9:.3f} GB, and all may take {self.config.max_gb} GB"
+            self._discard(newest, size)
             return
         while reason := self._too_much(scenes := self.scenes()):
             kept = self.pinned | {newest.name}
             candidates = [scene for scene in scenes if scene.name not in kept]
             if not candidates:
-                _log.warning("%s: %s, but a round reads them all", self.folder, reason)
+                log.warning("%s: %s, but a round reads them all", self.folder, reason)
                 return
-            self._let_go(least_missed(candidates, scenes, self.held_out_every), reason)
+            scene = least_needed(candidates, scenes, self.held_out_every)
+            self._discard(scene, reason)
+            log.info("scene %s is discarded: %s", scene.name, reason)
 
     def _too_much(self, scenes: Sequence[StoredScene]) -> str:
         taken_gb = sum(scene.bytes for scene in scenes) / 1e9
@@ -213,34 +199,20 @@ class SceneStore:
             return f"{taken_gb:.3f} GB, {self.config.max_gb} may stay; the others cover its classes best"
         return ""
 
-    def _let_go(self, scene: StoredScene, reason: str) -> None:
-        """It leaves in one step, then it is noted, then deleted: after a crash in between ``_sweep`` does the rest."""
+    def _discard(self, scene: StoredScene, reason: str) -> None:
+        """Rename the folder, note the scene, then delete it: after a crash in between ``_sweep`` does the rest."""
         leaving = scene.folder.with_name(f".{scene.name}{_LEAVING}")
         with self._lock:
             os.replace(scene.folder, leaving)
-        self._note(_line(scene, reason))
+        self._discarded.add(discard_of(scene, reason))
         shutil.rmtree(leaving, ignore_errors=True)
-
-    def _note(self, line: dict) -> None:
-        """Append to ``let_go.jsonl``. A disk too full for a line is told to the log only."""
-        self.last_let_go = line["reason"]
-        self._gone[line["scene"]] = line["number"] or 0
-        line = {"utc": _utc().isoformat(timespec="seconds")} | line
-        _log.info("scene %s is let go: %s", line["scene"], line["reason"])
-        try:
-            with open(self.folder / "let_go.jsonl", "a") as file:  # from a new line on, where the last was cut short
-                file.write("\n" * _cut_short(file.name) + json.dumps(line) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            _log.warning("%s: let_go.jsonl lacks scene %s: %s", self.folder, line["scene"], error)
 
     # --- names and files ---
 
-    def _free_name(self, wanted: str) -> str:
-        """Never one that the store had before: rounds and the log refer to scenes by name."""
-        taken = {*self._gone, *(scene.name for scene in self._open), *os.listdir(self._place)}
-        base = re.sub(r"[^A-Za-z0-9_-]+", "_", wanted).strip("_-")[:64]
+    def _free_name(self, preferred: str) -> str:
+        """Return a name that the store never had: rounds and the log refer to scenes by name."""
+        taken = {*self._discarded.numbers, *(scene.name for scene in self._open), *os.listdir(self._place)}
+        base = re.sub(r"[^A-Za-z0-9_-]+", "_", preferred).strip("_-")[:64]
         names = [base] if base else []
         stem = base or f"scene_{_utc():%Y%m%d_%H%M%S}"
         return next(name for name in (*names, *(f"{stem}_{n}" for n in range(1, len(taken) + 2))) if name not in taken)
@@ -256,71 +228,24 @@ class SceneStore:
         if name in self._known and self._known[name][0] == version:
             return self._known[name]
         try:
-            return version, _read(folder, name, self.labels) if version[0] else None
+            return version, read(folder, name, self.labels) if version[0] else None
         except (BadInput, OSError, ValueError, KeyError, TypeError) as error:
-            _log.warning("%s is left out: %s", folder, error)
+            log.warning("%s is left out: %s", folder, error)
             return version, None
 
-    def _read_let_go(self) -> dict[str, int]:
-        """Names of the scenes that are gone, with their numbers (0: never stored). Half a line is passed over."""
-        gone, path = {}, self.folder / "let_go.jsonl"
-        for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
-            try:
-                entry = json.loads(line)
-                gone[entry["scene"]] = int(entry["number"] or 0)
-            except (ValueError, KeyError, TypeError):
-                _log.warning("%s: passed over a broken line: %.80s", path, line)
-        return gone
-
     def _sweep(self) -> None:
-        """Finish what a crash interrupted: scenes that were not whole, and scenes on their way out."""
+        """Finish what a crash interrupted: remove incomplete scenes and scenes that were being deleted."""
         for name in remove_partial_folders(self._place):
-            _log.warning("%s: removed scene %s, which a crash had left unfinished", self.folder, name)
+            log.warning("%s: removed scene %s, which a crash had left unfinished", self.folder, name)
         for leaving in self._place.glob(f".*{_LEAVING}"):
             name = leaving.name[1:].removesuffix(_LEAVING)
-            if name not in self._gone:
+            if name not in self._discarded.numbers:
                 _, scene = self._read_if_new(leaving.name)
-                why = "room was made when the store was interrupted"
-                line = _line(scene, why) if scene else {"tags": [], "bytes": 0, "reason": why, "number": None}
-                self._note(line | {"scene": name})
+                reason = "room was made when the store was interrupted"
+                line = discard_of(scene, reason) if scene else Discard(tags=[], bytes=0, reason=reason, number=None)
+                self._discarded.add({**line, "scene": name})
+                log.info("scene %s is discarded: %s", name, reason)
             shutil.rmtree(leaving, ignore_errors=True)
-
-
-def least_missed(candidates: Iterable[StoredScene], scenes: Sequence[StoredScene], every: int) -> StoredScene:
-    """The candidate whose loss leaves the classes of ``scenes`` best covered; of equal ones the first.
-
-    No class loses its last scene while another choice exists. Then held-out scenes go where they are more than one in
-    ``every``, else scenes for training. Among those it is the one after whose loss the rarest class there has the most
-    scenes, then the next rarest, and so on.
-    """
-    counts = {side: Counter(tag for s in scenes if s.held_out == side for tag in s.tags) for side in (True, False)}
-    surplus = sum(scene.held_out for scene in scenes) * every > len(scenes)
-
-    def remains(scene: StoredScene) -> tuple[bool, bool, list[int]]:
-        here, there = counts[scene.held_out], counts[not scene.held_out]
-        no_last = all(here[tag] + there[tag] > 1 for tag in scene.tags)
-        return no_last, scene.held_out == surplus, sorted(here[tag] - (tag in scene.tags) for tag in here)
-
-    return max(candidates, key=remains)
-
-
-def _read(folder: Path, name: str, labels: LabelSpace) -> StoredScene:
-    about = read_json(folder / ABOUT)
-    tags, numbers = TagFile.of(folder, labels), range(about["frames"])
-    size = sum(-(-path.stat().st_size // _BLOCK) * _BLOCK for path in folder.rglob("*") if path.is_file())
-    return StoredScene(
-        name=name,
-        folder=folder,
-        tags=tags.scene if tags else (),
-        held_out=about["held_out"],
-        frames=about["frames"],
-        bytes=size,
-        began_ns=about["began_ns"],
-        number=about["number"],
-        tagged_frames=sum(bool(tags.image(str(number))) for number in numbers) if tags else 0,
-        fingerprints=frozenset(about.get("fingerprints", ())),
-        again_of=tuple(about.get("again_of", ())),
-    )
 
 
 def _on_both_sides(scenes: Sequence[StoredScene]) -> str:
@@ -330,25 +255,12 @@ def _on_both_sides(scenes: Sequence[StoredScene]) -> str:
     return f"it shows views of '{sides[False]}', for training, and of '{sides[True]}', held out: a bag played again?"
 
 
-def _line(scene: StoredScene, reason: str) -> dict:
-    kept = {"number": scene.number, "frames": scene.frames, "held_out": scene.held_out}
-    return {"scene": scene.name, "tags": list(scene.tags), "bytes": scene.bytes, "reason": reason} | kept
-
-
 def _changed_ns(path: str) -> int:
-    """0 where there is no such file."""
+    """Return when the file changed; 0 where there is no such file."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
         return 0
-
-
-def _cut_short(path: str) -> bool:
-    """Whether the file's last line has no end, as a power cut leaves it."""
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        return file.read() not in (b"", b"\n")
 
 
 def _utc() -> datetime:
