@@ -63,7 +63,8 @@ SEMANTIC_POINT = point_dtype(tuple(_WRITTEN))
 class ReadCloud:
     """The finite points of a message, their places in it, and its organisation.
 
-    ``kept`` is None where every point is finite. ``spread`` brings per-point results back to the message's points.
+    ``kept`` is None where every point is finite. ``gather`` and ``spread`` go from the message's points to the kept
+    ones and back.
     """
 
     cloud: Cloud
@@ -75,6 +76,10 @@ class ReadCloud:
     def dropped(self) -> int:
         """Number of points that are not finite."""
         return self.height * self.width - len(self.cloud)
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """The rows of the kept points, of ``values`` with a row for each point of the message."""
+        return values if self.kept is None else values[self.kept]
 
     def spread(self, values: np.ndarray, fill: Any) -> np.ndarray:
         """``values`` of the kept points at their places, ``fill`` at those of the others."""

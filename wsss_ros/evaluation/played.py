@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from wsss_ros.bags.bag import read_bag
+from wsss_ros.bags.cloud_codec import cloud_to_labels, read_cloud
+from wsss_ros.bags.codec import image_to_array, image_to_labels, image_to_rgb, stamp_ns
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
-from wsss_ros.types import BadInput
 
 # A true point takes the label of the nearest published one; farther than this it counts as missed.
 REACH_M = 0.05
@@ -51,13 +52,13 @@ class Published:
 
 
 def read_played(path: str | Path) -> Played:
-    """Raises BadInput as ``read_bag`` does."""
+    """Read the bag that was played. Raises BadInput as ``read_bag`` does, and for messages that cannot be read."""
     played = Played()
     for topic, _, message in read_bag(path):
         if topic.endswith("ground_truth/semantic/image_raw"):
-            played.truth[_stamp(message)] = _image(message)
+            played.truth[stamp_ns(message.header)] = image_to_labels(message)
         elif topic.endswith("color/image_raw"):
-            played.images[_stamp(message)] = _image(message)
+            played.images[stamp_ns(message.header)] = image_to_rgb(message)
         elif topic.endswith("ground_truth/cloud"):
             played.cloud_truth = _points(message)
     return played
@@ -74,14 +75,14 @@ def read_published(path: str | Path) -> Published:
                 values = {value.key: value.value for value in status.values}
                 published.diagnostics[status.name.strip("/")] = {"message": status.message, **values}
             continue
-        stamp = _stamp(message)
+        stamp = stamp_ns(message.header)
         arrived.setdefault((name, stamp), received_ns)
         if name == "semantic/image_raw":
-            published.labels[stamp] = _image(message)
+            published.labels[stamp] = image_to_labels(message)
             published.image_arrivals.append(received_ns)
             _note(published.image_latency, arrived.get(("color/image_raw", stamp)), received_ns)
         elif name == "semantic/confidence":
-            published.confidence[stamp] = _image(message)
+            published.confidence[stamp] = image_to_array(message)[..., 0]
         elif name == "cloud":
             published.input_cloud = _points(message)
         elif name == "semantic_cloud":
@@ -158,31 +159,10 @@ def _drops(values: dict[str, str]) -> dict[str, int]:
     return {key.removeprefix("dropped "): int(value) for key, value in values.items() if key.startswith("dropped ")}
 
 
-def _stamp(message) -> int:
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-
-
-def _image(message) -> np.ndarray:
-    """An image as our nodes and bags write it: unpadded, little-endian."""
-    kinds = {"mono8": ("u1", ()), "rgb8": ("u1", (3,)), "32FC1": ("<f4", ())}
-    if message.encoding not in kinds:
-        raise BadInput(f"image encoding '{message.encoding}' in a recording; wanted one of {', '.join(kinds)}")
-    dtype, channels = kinds[message.encoding]
-    return np.frombuffer(message.data, dtype).reshape(message.height, message.width, *channels)
-
-
 def _points(message) -> Points:
-    """A cloud as our nodes and bags write it: x y z rgb float32, label uint32 where it has labels."""
-    kinds = {6: "<u4", 7: "<f4"}
-    fields = {"names": [], "formats": [], "offsets": [], "itemsize": message.point_step}
-    for item in message.fields:
-        fields["names"].append(item.name)
-        fields["formats"].append(kinds[item.datatype])
-        fields["offsets"].append(item.offset)
-    rows = np.frombuffer(message.data, np.dtype(fields))
-    packed = np.ascontiguousarray(rows["rgb"]).view("<u4")
-    rgb = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
-    xyz = np.stack([rows["x"], rows["y"], rows["z"]], axis=1)
-    finite = np.isfinite(xyz).all(axis=1)
-    labels = rows["label"].astype(np.uint8) if "label" in rows.dtype.names else np.full(len(rows), UNLABELLED, np.uint8)
-    return Points(xyz[finite], rgb[finite], labels[finite])
+    """The finite points of a cloud, black where it has no colours."""
+    read = read_cloud(message)
+    rgb = read.cloud.rgb if read.cloud.rgb is not None else np.zeros(read.cloud.xyz.shape, np.uint8)
+    if any(field.name == "label" for field in message.fields):
+        return Points(read.cloud.xyz, rgb, read.gather(cloud_to_labels(message)))
+    return Points(read.cloud.xyz, rgb, np.full(len(rgb), UNLABELLED, np.uint8))

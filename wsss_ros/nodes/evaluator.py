@@ -207,7 +207,7 @@ def _labelled(message: PointCloud2) -> tuple[Any, Any]:
     read, labels = cloud_codec.read_cloud(message), cloud_codec.cloud_to_labels(message)
     if not len(read.cloud):
         raise BadInput(f"empty labelled cloud: {read.dropped} points, none of them finite; there is nothing to score")
-    return read.cloud.xyz, labels if read.kept is None else labels[read.kept]
+    return read.cloud.xyz, read.gather(labels)
 
 
 def main(args: list[str] | None = None) -> int:
