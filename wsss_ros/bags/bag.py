@@ -18,6 +18,7 @@ from wsss_ros.types import BadInput
 log = logging.getLogger("wsss_ros")
 
 SUFFIXES = {".mcap": "mcap", ".db3": "sqlite3"}
+PARTIAL = ".partial"  # ends the name of a folder that holds an incomplete bag
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
@@ -45,7 +46,7 @@ def is_bag(path: Path) -> bool:
     if not path.is_dir():
         return path.is_file()
     files = any(any(path.glob(f"*{suffix}")) for suffix in SUFFIXES)
-    return files or (path / "metadata.yaml").exists() or path.name.endswith(".partial")
+    return files or (path / "metadata.yaml").exists() or path.name.endswith(PARTIAL)
 
 
 @dataclass

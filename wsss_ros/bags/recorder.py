@@ -1,13 +1,12 @@
 """Record a running system into a bag, message by message as they arrive. No ROS."""
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from wsss_ros.bags.recording import Topic
-from wsss_ros.bags.writing import connect
+from wsss_ros.bags.writing import clear_partial, connect
 from wsss_ros.types import BadInput
 
 
@@ -22,8 +21,7 @@ class Recorder:
         self.path = Path(path)
         if self.path.exists():
             raise BadInput(f"{self.path} exists; remove it or record under another name")
-        self.partial = self.path.with_name(self.path.name + ".partial")
-        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial = clear_partial(self.path)
         self._writer = Writer(self.partial, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections = {topic.name: connect(self._writer, topic) for topic in topics}

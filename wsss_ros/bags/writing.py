@@ -15,10 +15,11 @@ from typing import Literal
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from wsss_ros.bags.bag import SUFFIXES
+from wsss_ros.bags.bag import PARTIAL, SUFFIXES
 from wsss_ros.bags.cdr import typestore
 from wsss_ros.bags.recording import BagConfig, SceneRecording, Topic
 from wsss_ros.bags.scene_sequence import SceneSequence
+from wsss_ros.files import sync_all
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -45,8 +46,7 @@ def write_bag(
     _check_target(path, overwrite)
     make = SceneSequence if isinstance(scene, list) else SceneRecording
     recording = make(scene, config or BagConfig())
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = clear_partial(path)
     folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
     try:
         _write_messages(recording, folder, storage, progress)
@@ -61,6 +61,13 @@ def write_bag(
         raise
     shutil.rmtree(partial)
     return path
+
+
+def clear_partial(path: Path) -> Path:
+    """The folder in which the bag ``path`` is written until it is complete; what an earlier try left is deleted."""
+    partial = path.with_name(path.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    return partial
 
 
 def _write_messages(
@@ -120,9 +127,7 @@ def _take_name(folder: Path, path: Path) -> None:
     """The last step: the complete bag, safely on the disk, gets its name."""
     single = path.suffix in SUFFIXES
     complete = folder / f"{folder.name}{path.suffix}" if single else folder
-    for file in folder.iterdir():
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
+    sync_all(folder)
     if path.is_dir():
         shutil.rmtree(path)
     os.replace(complete, path)
