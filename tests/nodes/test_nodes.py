@@ -283,7 +283,7 @@ BAD_VIEWS = {
     "unknown encoding": (
         "color/image_raw",
         lambda s: set_to(image(s), encoding="yuv422"),
-        "got 'yuv422', wanted one of",
+        "got 'yuv422', expected one of",
     ),
     "image cut off": ("color/image_raw", lambda s: set_to(image(s), height=HEIGHT + 9), "image size: "),
     "no pixels": ("color/image_raw", lambda s: Image(header=header(s, "c"), encoding="rgb8"), "empty image: 0 x 0"),
@@ -292,7 +292,7 @@ BAD_VIEWS = {
     "depth encoding": (
         "depth/image_rect",
         lambda s: set_to(depth_image(s), encoding="64FC1"),
-        "got '64FC1', wanted 16UC1",
+        "got '64FC1', expected 16UC1",
     ),
     "camera not calibrated": ("color/camera_info", lambda s: camera_info(s, k=[0.0] * 9), "camera_info uncalibrated"),
     "camera of another size": ("color/camera_info", lambda s: camera_info(s, width=640), "camera_info size: 640 x 48"),
@@ -624,7 +624,7 @@ def test_accumulator_tells_bad_input_and_goes_on(probe, nodes, maps, case):
 def test_views_that_do_not_fit_together_are_told(probe, nodes, maps, change):
     node, stamp = nodes["cloud_accumulator"], CLOCK.next()
     send(probe, node, view(stamp) | {topic: spoil(stamp) for topic, spoil in change.items()})
-    probe.told(node, "got 'odom', wanted 'map'" if "pose" in change else "image and depth size: color (64, 48)")
+    probe.told(node, "got 'odom', expected 'map'" if "pose" in change else "image and depth size: color (64, 48)")
     stamp = CLOCK.next()
     send(probe, node, view(stamp))
     answered(maps, stamp)
