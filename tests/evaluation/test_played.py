@@ -107,3 +107,11 @@ def test_a_recording_never_replaces_another(tmp_path):
 def test_an_unfinished_recording_keeps_its_partial_name(tmp_path):
     Recorder(tmp_path / "bag", [Topic("/cloud", CLOUD)])
     assert not (tmp_path / "bag").exists() and (tmp_path / "bag.partial").is_dir()
+
+
+def test_equal_clouds_are_matched_by_order_and_others_by_the_nearest():
+    xyz = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0]], np.float32)
+    labels = np.array([4, 5, 6], np.uint8)
+    assert scoring.label_points(xyz, labels, xyz.copy()).tolist() == [4, 5, 6], "two points at one place keep theirs"
+    near = np.array([[1.04, 0, 0], [1.06, 0, 0]], np.float32)
+    assert scoring.label_points(xyz, labels, near).tolist() == [6, 255]

@@ -1,4 +1,4 @@
-"""Running scores by hand and against a confusion matrix of all frames, and the node between real processes."""
+"""The evaluator node between real processes; what it counts is tested in tests/evaluation."""
 
 import json
 import signal
@@ -7,162 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wsss_ros.evaluation import played as scoring
-from wsss_ros.evaluation import running_report, running_scores
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
-from wsss_ros.evaluation.running_scores import Key, RunningScores, Sayings, strangers
-from wsss_ros.labels import LabelSpace
-from wsss_ros.types import BadInput
 
 SECOND = 10**9
-THREE = LabelSpace("three", ("wall", "floor", "chair"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), (1, 2, 5))
-
-
-def row(*labels: int) -> np.ndarray:
-    return np.array([labels], np.uint8)
-
-
-# --- counting --------------------------------------------------------------------------------------
-
-
-def test_what_can_be_computed_by_hand():
-    scores = RunningScores(THREE)
-    key, other = Key("new", "v1", "2d"), Key("new", "v2", "2d")
-    scores.add(key, row(0, 0, 1, 255), row(0, 1, 1, 255), 10 * SECOND)
-    scores.add(key, row(0, 9, 1, 1), row(0, 0, 1, 255), 12 * SECOND)
-    scores.add(other, row(2, 2), row(2, 2), 13 * SECOND)
-    first, second = scores.entries()
-    assert {name: first[name] for name in ("set", "version", "domain", "frames")} == {**key._asdict(), "frames": 2}
-    assert (first["first_ns"], first["last_ns"]) == (10 * SECOND, 12 * SECOND)
-    # wall: 2 hits, 1 missed, 1 false alarm; floor: 2 hits, 1 missed; chair: nowhere
-    assert first["iou"] == {"wall": 50.0, "floor": pytest.approx(200 / 3), "chair": None}
-    assert first["miou"] == pytest.approx((50 + 200 / 3) / 2)
-    assert (second["version"], second["miou"], second["frames"]) == ("v2", 100.0, 1)
-    assert scores.entries(newest=1) == [second]
-    course = scores.course("new", "2d")
-    assert course.versions == ("v1", "v1", "v2") and course.at_s.tolist() == [0.5, 2.5, 3.5]
-    np.testing.assert_allclose(course.iou, [[50, 50, np.nan], [50, 200 / 3, np.nan], [np.nan, np.nan, 100]])
-    np.testing.assert_allclose(course.miou(), [50, (50 + 200 / 3) / 2, 100])
-    assert scores.changes == {"2d": [(10 * SECOND, "v1"), (13 * SECOND, "v2")], "3d": []}
-
-
-def test_shapes_must_agree_and_nothing_is_counted_where_they_do_not():
-    scores = RunningScores(THREE)
-    with pytest.raises(BadInput, match="must be equal"):
-        scores.add(Key("", "v", "2d"), row(0, 1), row(0, 1, 2), SECOND)
-    assert scores.entries() == []
-
-
-FRAME = st.tuples(st.sampled_from("ab"), st.integers(0, 10**6), st.integers(0, 99))  # version, seconds, seed
-
-
-@given(frames=st.lists(FRAME, min_size=1, max_size=60))
-def test_at_any_time_the_bins_are_few_and_add_up(frames):
-    scores, whole = RunningScores(THREE), {"a": ConfusionMatrix(THREE), "b": ConfusionMatrix(THREE)}
-    for version, at_s, seed in frames:
-        pred, truth = np.random.default_rng(seed).integers(0, 4, (2, 3, 5)).astype(np.uint8)
-        scores.add(Key("", version, "3d"), pred, truth, at_s * SECOND)
-        whole[version].update(pred, truth)
-    for key, tally in scores.tallies.items():
-        assert 0 <= min(tally.bins) and max(tally.bins) < running_scores.MOST_BINS
-        np.testing.assert_array_equal(sum(tally.bins.values()), whole[key.version].counts)
-        np.testing.assert_array_equal(tally.matrix.counts, whole[key.version].counts)
-    course = scores.course("", "3d")
-    for version, iou in dict(zip(course.versions, course.iou, strict=True)).items():  # the last of each
-        np.testing.assert_allclose(iou, 100 * whole[version].iou())
-
-
-def test_memory_is_bounded_whatever_comes(monkeypatch):
-    monkeypatch.setattr(running_scores, "MOST_KEYS", 10)
-    monkeypatch.setattr(running_scores, "MOST_CHANGES", 7)
-    scores = RunningScores(THREE)
-    for number in range(300):
-        scores.add(Key("s", f"v{number}", "2d"), row(0, 1), row(0, 0), number * 3600 * SECOND)
-    assert len(scores.tallies) == 11 and scores.tallies[Key("other", "other", "2d")].frames == 290
-    assert sum(len(tally.bins) for tally in scores.tallies.values()) <= running_scores.MOST_BINS + 10
-    assert [version for _, version in scores.changes["2d"]] == [f"v{number}" for number in range(293, 300)]
-    said = Sayings("", most=5)
-    for number in range(100):
-        said.say(number, str(number))
-    assert len(said._what) == 5 and said.at(99) == "99"
-
-
-def test_what_was_said_at_a_time():
-    said = Sayings("nothing yet")
-    assert said.at(5) == "nothing yet"
-    said.say(20, "second")
-    said.say(10, "first")  # came later, was said before
-    assert [said.at(at) for at in (9, 10, 19, 20, 99)] == ["nothing yet", "first", "first", "second", "second"]
-
-
-def test_strangers_are_neither_class_nor_unlabelled():
-    assert strangers(row(0, 2, 3, 254, 255, 255), 3) == 2
-
-
-def test_equal_clouds_are_matched_by_order_and_others_by_the_nearest():
-    xyz = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0]], np.float32)
-    labels = np.array([4, 5, 6], np.uint8)
-    assert scoring.label_points(xyz, labels, xyz.copy()).tolist() == [4, 5, 6], "two points at one place keep theirs"
-    near = np.array([[1.04, 0, 0], [1.06, 0, 0]], np.float32)
-    assert scoring.label_points(xyz, labels, near).tolist() == [6, 255]
-
-
-# --- files -----------------------------------------------------------------------------------------
-
-
-def filled(labels: LabelSpace, versions: int = 3) -> RunningScores:
-    scores, random = RunningScores(labels), np.random.default_rng(0)
-    for number in range(versions * 20):
-        truth = random.choice(np.array([0, 1, 4, 255], np.uint8), (20, 30))
-        right = random.random(truth.shape) < 0.3 + 0.1 * (number // 20)
-        pred = np.where(right, truth, random.integers(0, 6, truth.shape)).astype(np.uint8)
-        key = Key("old" if number % 20 < 8 else "new", f"version{number // 20}", "3d" if number % 5 == 4 else "2d")
-        scores.add(key, pred, truth, (100 + number) * SECOND)
-    return scores
-
-
-def test_files_appear_whole_and_say_the_same(tmp_path, labels):
-    scores = filled(labels)
-    running_report.write(scores, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "evaluation.json", "evaluation.md", "evaluation.png"]  # fmt: skip
-    told = json.loads((tmp_path / "out/evaluation.json").read_text())
-    assert told == scores.entries() and len(told) == 12
-    text = (tmp_path / "out/evaluation.md").read_text()
-    assert text.count("\n## ") == 4 and "## Clouds of 'old': IoU, percent" in text
-    (mean,) = [line for line in text.split("## Images of 'new'")[1].split("##")[0].splitlines() if "mean" in line]
-    wanted = [entry["miou"] for entry in told if (entry["set"], entry["domain"]) == ("new", "2d")]
-    assert mean == f"| **mean** | {' | '.join(f'**{value:.1f}**' for value in wanted)} |"
-    from PIL import Image
-
-    picture = Image.open(tmp_path / "out/evaluation.png")
-    assert picture.width > 800 and len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 50
-
-
-def test_of_many_versions_the_table_has_the_newest(labels):
-    entries = filled(labels, versions=11).entries()
-    text = running_report.table(entries, labels)
-    assert "3 older versions are in evaluation.json" in text and "version10" in text and "version2 " not in text
-
-
-def test_nothing_scored_is_told_as_that(tmp_path, labels):
-    running_report.write(RunningScores(labels), tmp_path)
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == []
-    assert "Nothing was scored" in (tmp_path / "evaluation.md").read_text()
-    assert not (tmp_path / "evaluation.png").exists()
-
-
-def test_a_frame_without_truth_is_drawn_too(tmp_path, labels):
-    scores = RunningScores(labels)
-    scores.add(Key("", "v", "2d"), row(1, 2), row(255, 255), SECOND)
-    running_report.write(scores, tmp_path)
-    assert json.loads((tmp_path / "evaluation.json").read_text())[0]["miou"] is None
-
-
-# --- the node --------------------------------------------------------------------------------------
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 

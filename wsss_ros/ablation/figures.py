@@ -132,14 +132,13 @@ def _smaller(page: Image.Image) -> Image.Image:
 
 def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
     """Every loss of the joint phase against the epoch, a line a row: mean over seeds, the band their range."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     by_row = dict(_losses(entries, settings))
     terms = list(dict.fromkeys(term for runs in by_row.values() for term in runs))
     figure = Figure(figsize=(10, 3.1 * -(-len(terms) // 2)), dpi=80, layout="constrained")
-    canvas, axes = FigureCanvasAgg(figure), figure.subplots(-(-len(terms) // 2), 2, squeeze=False).ravel()
+    axes = figure.subplots(-(-len(terms) // 2), 2, squeeze=False).ravel()
     for axis, term in zip(axes, terms, strict=False):
         for row, runs in by_row.items():
             if term in runs:
@@ -153,8 +152,7 @@ def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
         axis.legend(fontsize=7)
     for axis in axes[len(terms) :]:
         axis.set_axis_off()
-    canvas.draw()
-    return _smaller(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    return _smaller(pictures.drawn(figure))
 
 
 def _losses(entries: Sequence[dict], settings: AblationConfig) -> Iterator[tuple[str, dict[str, np.ndarray]]]:

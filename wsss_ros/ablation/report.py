@@ -8,6 +8,7 @@ from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.config import JointPhase, PairedPhase, PhaseConfig, RecognisePhase, SceneSetConfig
+from wsss_ros.evaluation.tables import markdown_table, percent
 from wsss_ros.types import KINDS
 
 MEANING = {
@@ -63,8 +64,8 @@ def _set_text(chosen: str) -> list[str]:
 
 
 def _tables(entries: Sequence[dict], chosen: str) -> list[str]:
-    lines = [f"| domain | row | what is trained | mIoU % | gain over cls | paper, {_paper_set(chosen)} |"]
-    lines += ["|---|---|---|---:|---:|---:|"]
+    head = ["domain", "row", "what is trained", "mIoU %", "gain over cls", f"paper, {_paper_set(chosen)}"]
+    rows = []
     for domain, title in _TITLES.items():
         paper = PAPER[chosen][domain]
         base = figure(entries, "cls", chosen, domain)
@@ -72,9 +73,9 @@ def _tables(entries: Sequence[dict], chosen: str) -> list[str]:
             found = figure(entries, row, chosen, domain)
             gain = "" if None in (found, base) or row == "cls" else f"{found.mean - base.mean:+.1f}"
             told = f"{paper[row]:.1f}" if row in paper else ""
-            lines.append(f"| {title} | `{row}` | {MEANING[row]} | {_told(found)} | {gain} | {told} |")
+            rows.append([title, f"`{row}`", MEANING[row], _told(found), gain, told])
             title = ""
-    return lines
+    return markdown_table(head, rows, text_columns=3)
 
 
 def _paper_set(chosen: str) -> str:
@@ -83,36 +84,31 @@ def _paper_set(chosen: str) -> str:
 
 def _all_rows(entries: Sequence[dict], scored: Sequence[str]) -> list[str]:
     columns = [(chosen, domain) for chosen in scored for domain in DOMAINS]
-    lines = ["| row | seeds | " + " | ".join(f"{chosen} {domain.upper()}" for chosen, domain in columns) + " |"]
-    lines += ["|---|---|" + "---:|" * len(columns)]
+    rows = []
     for row in ROWS:
         if seeds := sorted({entry["seed"] for entry in entries if entry["row"] == row}):
             cells = [_told(figure(entries, row, *column)) for column in columns]
-            lines.append(f"| `{row}` | {' '.join(map(str, seeds))} | {' | '.join(cells)} |")
-    return lines
+            rows.append([f"`{row}`", " ".join(map(str, seeds)), *cells])
+    head = ["row", "seeds", *(f"{chosen} {domain.upper()}" for chosen, domain in columns)]
+    return markdown_table(head, rows, text_columns=2)
 
 
 def _told(found) -> str:
-    if found is None:
-        return "-"
-    return f"{found.mean:.1f}" if found.spread is None else f"{found.mean:.1f} ± {found.spread:.1f}"
+    return "-" if found is None else str(found)
 
 
 def _classes(entries: Sequence[dict]) -> list[str]:
     rows = [row for row in ("cls", "both", "supervised") if any(entry["row"] == row for entry in entries)]
     columns = [(domain, row) for domain in DOMAINS for row in rows]
     names = list(dict.fromkeys(name for entry in entries for domain in DOMAINS for name in entry[f"iou_{domain}"]))
-    lines = ["| class | " + " | ".join(f"{domain.upper()} `{row}`" for domain, row in columns) + " |"]
-    lines += ["|---|" + "---:|" * len(columns)]
-    for name in names:
-        lines.append(f"| {name} | {' | '.join(_of_class(entries, name, *column) for column in columns)} |")
-    return lines
+    head = ["class", *(f"{domain.upper()} `{row}`" for domain, row in columns)]
+    return markdown_table(head, [[name, *(_of_class(entries, name, *column) for column in columns)] for name in names])
 
 
 def _of_class(entries: Sequence[dict], name: str, domain: str, row: str) -> str:
     wanted = [entry[f"iou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, "val")]
     values = [iou[name] for iou in wanted if name in iou]
-    return f"{sum(values) / len(values):.1f}" if values else "-"
+    return percent(sum(values) / len(values) if values else None)
 
 
 def _missing(entries: Sequence[dict], scored: Sequence[str]) -> list[str]:

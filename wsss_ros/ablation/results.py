@@ -1,7 +1,6 @@
 """The results of an ablation: one entry a run and set, what they say together, and what the paper says."""
 
 import logging
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from wsss_ros.ablation.rows import ROWS, Run, run_of, scene_sets
 from wsss_ros.ablation.runs import finished
 from wsss_ros.ablation.settings import AblationConfig
+from wsss_ros.evaluation.tables import RunStatistics
 from wsss_ros.files import read_json
 from wsss_ros.networks import checkpoint
 from wsss_ros.types import BadInput
@@ -80,26 +80,11 @@ def _present(iou: dict[str, float | None]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in iou.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Figure:
-    """mIoU in percent of one row, set and domain over seeds; ``spread`` is their standard deviation (n - 1)."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return statistics.fmean(self.values)
-
-    @property
-    def spread(self) -> float | None:
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
-
-
-def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> Figure | None:
-    """None where no run of the row was scored."""
+def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> RunStatistics | None:
+    """mIoU in percent over seeds; None where no run of the row was scored."""
     values = [entry[f"miou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
     values = tuple(value for value in values if value is not None)
-    return Figure(values) if values else None
+    return RunStatistics(values) if values else None
 
 
 @dataclass(frozen=True)
@@ -135,7 +120,7 @@ def compare(entries: Sequence[dict], worse: str, better: str, chosen: str, domai
     spreads = [of.spread for of in figures if of.spread is not None]
     by_seed = [_by_seed(entries, row, chosen, domain) for row in (worse, better)]
     both = by_seed[0].keys() & by_seed[1].keys()
-    gains = Figure(tuple(by_seed[1][seed] - by_seed[0][seed] for seed in sorted(both)))
+    gains = RunStatistics(tuple(by_seed[1][seed] - by_seed[0][seed] for seed in sorted(both)))
     spread, wins = max(spreads) if len(spreads) == 2 else None, sum(gain > 0 for gain in gains.values)
     margin = figures[1].mean - figures[0].mean
     return Comparison(worse, better, margin, spread, gains.spread, wins, len(both))

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from wsss_ros.evaluation.tables import percent
+
 
 def table(title: str, *columns: str) -> Table:
     """Return a table with the first column to the left and the others, which hold numbers, to the right."""
@@ -23,8 +25,3 @@ def iou_table(scores: dict[str, dict], classes: Iterable[str] | None = None) -> 
         made.add_row(name, *(percent(score["iou"].get(name)) for score in scores.values()))
     made.add_row("mean", *(percent(score["miou"]) for score in scores.values()), style="bold")
     return made
-
-
-def percent(value: float | None) -> str:
-    """Return one digit after the point, or a dash for None."""
-    return "-" if value is None else f"{value:.1f}"

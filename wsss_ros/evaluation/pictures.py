@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from wsss_ros.files import replace
 from wsss_ros.labels import LabelSpace
 
 _PAD, _TITLE, _INK = 6, 20, (30, 30, 30)
@@ -71,13 +73,12 @@ def confusion(
 
     The last column holds predictions outside the classes. Rows without truth are grey.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     classes, total = len(names), counts.sum(axis=1)
     share = np.divide(100 * counts, total[:, None], out=np.full(counts.shape, np.nan), where=total[:, None] > 0)
     figure = Figure(figsize=(3.4 + 0.46 * (classes + 1), 2.2 + 0.4 * classes), dpi=100, layout="constrained")
-    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    axes = figure.subplots()
     axes.set_facecolor("0.88")
     image = axes.imshow(np.ma.masked_invalid(share), cmap="Blues", vmin=0, vmax=100, aspect="auto")
     rows = [f"{name}  {count:,}" for name, count in zip(names, total, strict=True)]
@@ -90,8 +91,21 @@ def confusion(
     axes.set_ylabel(f"true class and its {unit}")
     axes.set_title(title)
     figure.colorbar(image, label="percent of the true class", shrink=0.7, pad=0.01)
+    return drawn(figure)
+
+
+def drawn(figure: Any) -> Image.Image:
+    """The picture of a Matplotlib figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Replace the PNG file ``path`` by a Matplotlib figure. Raises OSError."""
+    replace(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
 
 def render_cloud(

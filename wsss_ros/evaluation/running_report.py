@@ -1,4 +1,4 @@
-"""Running scores as files: JSON, a table in Markdown, and a plot with the versions of the weights on the time axis."""
+"""Running scores as files: JSON, a table in Markdown, and a plot over time with the versions of the weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +7,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from wsss_ros.evaluation.running_scores import DOMAINS, Course, RunningScores
+from wsss_ros.evaluation import pictures
+from wsss_ros.evaluation.running_scores import DOMAINS, RunningScores, ScoreHistory
+from wsss_ros.evaluation.tables import markdown_table, percent
 from wsss_ros.files import replace, write_json, write_text
 from wsss_ros.labels import LabelSpace
 
 JSON, TABLE, PLOT = "evaluation.json", "evaluation.md", "evaluation.png"
-MOST_COLUMNS = 8  # of a table, and versions named in the plot; the JSON has all
-_HOLD = 0.03  # of the whole time: so long a value is shown where nothing newer is known
+MAX_COLUMNS = 8  # of a table, and versions named in the plot; the JSON has all
+_HOLD = 0.03  # share of the plotted time for which a value is shown where nothing newer is known
 _COLORS = ("#1f77b4", "#d95f02", "#2ca02c", "#9467bd", "#8c564b", "#e377c2")
 
 
 def write(scores: RunningScores, folder: str | Path) -> None:
-    """Each file appears whole, in place of the one before. Raises OSError."""
+    """Write ``evaluation.json``, ``.md`` and, where anything was scored, ``.png``; each file is replaced as a whole.
+
+    Raises OSError.
+    """
     entries, folder = scores.entries(), Path(folder)
     write_json(folder / JSON, entries)
     write_text(folder / TABLE, table(entries, scores.labels))
@@ -31,7 +36,7 @@ def write(scores: RunningScores, folder: str | Path) -> None:
 
 
 def table(entries: Sequence[dict], labels: LabelSpace) -> str:
-    """A table for each set and domain: classes that occur down, versions across, the newest last."""
+    """A table for each set and domain: a row for each class that occurs, a column for each version, the newest last."""
     parts = ["# Evaluation\n"]
     for domain, what in DOMAINS.items():
         for name in _sets(entries, domain):
@@ -41,26 +46,19 @@ def table(entries: Sequence[dict], labels: LabelSpace) -> str:
 
 
 def _table(title: str, entries: Sequence[dict], what: str, labels: LabelSpace) -> str:
-    shown = entries[-MOST_COLUMNS:]
+    shown = entries[-MAX_COLUMNS:]
     older = len(entries) - len(shown)
     lines = [f"## {title}", ""] + [f"{older} older versions are in {JSON}.", ""] * (older > 0)
-    lines.append(_row("class", [entry["version"] for entry in shown]))
-    lines.append(_row("---", ["---:"] * len(shown)))
-    for name in labels.names:
-        values = [entry["iou"][name] for entry in shown]
-        if any(value is not None for value in values):
-            lines.append(_row(name, map(_percent, values)))
-    lines.append(_row("**mean**", [f"**{_percent(entry['miou'])}**" for entry in shown]))
-    lines.append(_row(what, [str(entry["frames"]) for entry in shown]))
+    by_class = {name: [entry["iou"][name] for entry in shown] for name in labels.names}
+    rows = [[name, *map(_percent, iou)] for name, iou in by_class.items() if any(value is not None for value in iou)]
+    rows.append(["**mean**", *(f"**{_percent(entry['miou'])}**" for entry in shown)])
+    rows.append([what, *(entry["frames"] for entry in shown)])
+    lines += markdown_table(["class", *(entry["version"] for entry in shown)], rows, rule_pad=" ")
     return "\n".join(lines) + "\n"
 
 
-def _row(head: str, cells: Any) -> str:
-    return f"| {' | '.join([head, *cells])} |"
-
-
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+    return percent(value, missing="–")
 
 
 def _of(name: str) -> str:
@@ -75,22 +73,20 @@ def _sets(entries: Sequence[dict], domain: str) -> list[str]:
 
 
 def plot(scores: RunningScores) -> Image.Image:
-    """A column a domain: the running mean IoU of each set above, below it each set's IoU by class."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """A column for each domain: above the running mean IoU of each set, below each set's IoU by class."""
     from matplotlib.figure import Figure
 
     entries = scores.entries()
-    courses = {(name, d): scores.course(name, d) for d in DOMAINS for name in _sets(entries, d)}
-    domains = [domain for domain in DOMAINS if any(d == domain for _, d in courses)]
-    names = list(dict.fromkeys(name for name, _ in courses))
-    classes = _occurring(courses.values())
+    histories = {(name, d): scores.history(name, d) for d in DOMAINS for name in _sets(entries, d)}
+    domains = [domain for domain in DOMAINS if any(d == domain for _, d in histories)]
+    names = list(dict.fromkeys(name for name, _ in histories))
+    classes = _occurring(histories.values())
     heights = [2.6, *[0.5 + 0.17 * len(classes)] * len(names)]
     figure = Figure(figsize=(6.5 * len(domains), 0.8 + sum(heights)), dpi=90, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(1 + len(names), len(domains), squeeze=False, sharex=True, height_ratios=heights)
-    unit_s, unit = _unit(max((course.at_s[-1] for course in courses.values()), default=0))
+    unit_s, unit = _unit(max((history.at_s[-1] for history in histories.values()), default=0))
     for column, domain in zip(axes.T, domains, strict=True):
-        own = {name: courses[name, domain] for name in names if (name, domain) in courses}
+        own = {name: histories[name, domain] for name in names if (name, domain) in histories}
         _draw_means(column[0], own, names, unit_s)
         _mark_versions(column[0], scores, domain, unit_s)
         title = f"{DOMAINS[domain]}: running mean since each version began"
@@ -100,24 +96,23 @@ def plot(scores: RunningScores) -> Image.Image:
             axis.set_title(f"IoU by class, {DOMAINS[domain]}{_of(name)}", fontsize=9, loc="left")
         column[-1].set_xlabel(f"time since the first answer, {unit}")
     figure.colorbar(mesh, ax=axes[1:, -1], label="IoU, percent", shrink=0.8)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    return pictures.drawn(figure)
 
 
 def _unit(span_s: float) -> tuple[float, str]:
-    """Seconds of the unit that suits a plot of so long a time, and its name."""
+    """The unit of time that suits a plot of this length: its seconds and its name."""
     return (1, "s") if span_s <= 180 else (60, "min") if span_s <= 10_800 else (3600, "h")
 
 
-def _occurring(courses: Any) -> list[int]:
-    known = np.concatenate([np.isfinite(course.iou) for course in courses]).any(axis=0)
+def _occurring(histories: Any) -> list[int]:
+    known = np.concatenate([np.isfinite(history.iou) for history in histories]).any(axis=0)
     return [int(index) for index in np.flatnonzero(known)]
 
 
-def _draw_means(axis: Any, courses: dict[str, Course], names: Sequence[str], unit_s: float) -> None:
-    for name, course in courses.items():
-        color, at, mean = _COLORS[names.index(name) % len(_COLORS)], course.at_s / unit_s, course.miou()
-        ends = _ends(course)
+def _draw_means(axis: Any, histories: dict[str, ScoreHistory], names: Sequence[str], unit_s: float) -> None:
+    for name, history in histories.items():
+        color, at, mean = _COLORS[names.index(name) % len(_COLORS)], history.at_s / unit_s, history.miou()
+        ends = _ends(history)
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
             label = (name or "all") if start == 0 else None
             axis.plot(at[start:end], mean[start:end], color=color, linewidth=1.6, label=label)
@@ -125,20 +120,20 @@ def _draw_means(axis: Any, courses: dict[str, Course], names: Sequence[str], uni
             axis.annotate(f"{mean[end - 1]:.1f}", (at[end - 1], mean[end - 1]), (0, 5), textcoords="offset points",
                           ha="center", fontsize=7, color=color)  # fmt: skip
     axis.set_ylabel("mean IoU, percent")
-    axis.set_ylim(0, max(10.0, 1.25 * max(np.nanmax(course.miou(), initial=0) for course in courses.values())))
+    axis.set_ylim(0, max(10.0, 1.25 * max(np.nanmax(history.miou(), initial=0) for history in histories.values())))
     axis.grid(alpha=0.25)
     axis.legend(fontsize=8, loc="lower right")
 
 
-def _ends(course: Course) -> list[int]:
+def _ends(history: ScoreHistory) -> list[int]:
     """Where each stretch of one version ends, exclusive."""
-    versions = course.versions
+    versions = history.versions
     return [index for index in range(1, len(versions)) if versions[index] != versions[index - 1]] + [len(versions)]
 
 
 def _mark_versions(axis: Any, scores: RunningScores, domain: str, unit_s: float) -> None:
-    """A line where another version answers from then on, with its name above where there is room."""
-    named_at, room = -np.inf, (_last_bin(scores) + 1) * scores.bin_ns / 1e9 / MOST_COLUMNS
+    """A line at each change of the version, with the new version's name above it where there is room."""
+    named_at, room = -np.inf, (scores.last_bin() + 1) * scores.bin_ns / 1e9 / MAX_COLUMNS
     for at_ns, version in scores.changes[domain]:
         at_s = (at_ns - scores.origin_ns) / 1e9
         axis.axvline(at_s / unit_s, color="0.35", linewidth=0.9, linestyle=":")
@@ -147,24 +142,22 @@ def _mark_versions(axis: Any, scores: RunningScores, domain: str, unit_s: float)
             axis.annotate(version[:8], place, xycoords=("data", "axes fraction"), fontsize=7, color="0.3")
 
 
-def _draw_classes(axis: Any, course: Course | None, classes: list[int], scores: RunningScores, unit_s: float) -> Any:
-    """Classes down, time to the right. A value holds until the next, but not for long; grey: nothing known."""
-    bins, width_s = _last_bin(scores) + 1, scores.bin_ns / 1e9
+def _draw_classes(
+    axis: Any, history: ScoreHistory | None, classes: list[int], scores: RunningScores, unit_s: float
+) -> Any:
+    """Classes down, time to the right. A value is shown until the next one, for a while at most; grey: no value."""
+    bins, width_s = scores.last_bin() + 1, scores.bin_ns / 1e9
     shown = np.full((len(classes), bins), np.nan)
-    if course is not None:
-        starts = np.round(course.at_s / width_s - 0.5).astype(int)
-        for start, end, values in zip(starts, [*starts[1:], bins], course.iou[:, classes], strict=True):
+    if history is not None:
+        starts = np.round(history.at_s / width_s - 0.5).astype(int)
+        for start, end, values in zip(starts, [*starts[1:], bins], history.iou[:, classes], strict=True):
             shown[:, start : max(start + 1, min(end, start + 1 + round(_HOLD * bins)))] = values[:, None]
     axis.set_facecolor("0.88")
     edges = np.arange(bins + 1) * width_s / unit_s
     mesh = axis.pcolormesh(edges, np.arange(len(classes) + 1), np.ma.masked_invalid(shown), vmin=0, vmax=100)
     axis.set_yticks(np.arange(len(classes)) + 0.5, [scores.labels.names[index] for index in classes], fontsize=7)
     axis.invert_yaxis()
-    if course is not None:
-        for end in _ends(course)[:-1]:
-            axis.axvline(course.at_s[end] / unit_s, color="white", linewidth=0.9, linestyle=":")
+    if history is not None:
+        for end in _ends(history)[:-1]:
+            axis.axvline(history.at_s[end] / unit_s, color="white", linewidth=0.9, linestyle=":")
     return mesh
-
-
-def _last_bin(scores: RunningScores) -> int:
-    return max(max(tally.bins) for tally in scores.tallies.values())

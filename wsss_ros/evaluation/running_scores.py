@@ -1,6 +1,6 @@
-"""How good predictions are while they come: IoU of each class by set and version of the weights, and its course.
+"""Scores of predictions while they arrive: IoU of each class by set and version of the weights, and its history.
 
-No ROS, and bounded however long it runs: time is cut into at most MOST_BINS bins, which grow with it.
+Memory is bounded however long it runs: time is divided into at most MAX_BINS bins, which become longer with it.
 """
 
 import bisect
@@ -14,14 +14,14 @@ from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.labels import UNLABELLED, LabelSpace
 
 DOMAINS = {"2d": "images", "3d": "clouds"}
-MOST_BINS = 240
-MOST_KEYS = 400  # sets x versions x domains; what comes after is counted together
-MOST_CHANGES = 1000  # of the version; the newest are kept
+MAX_BINS = 240
+MAX_KEYS = 400  # sets x versions x domains; those after that are counted together
+MAX_CHANGES = 1000  # of the version; the newest are kept
 OTHER = "other"
 
 
-class Key(NamedTuple):
-    """What is counted apart."""
+class ScoreKey(NamedTuple):
+    """What has scores of its own."""
 
     set: str
     version: str
@@ -29,8 +29,8 @@ class Key(NamedTuple):
 
 
 @dataclass
-class Tally:
-    """The counts of one key: of all its time, and of each bin of it."""
+class ScoreCounts:
+    """The counts of one key: of its whole time, and of each time bin."""
 
     matrix: ConfusionMatrix
     first_ns: int
@@ -40,115 +40,130 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Course:
-    """Per time bin with frames: its middle in seconds since the first frame, the version that answered, and the IoU
-    (percent, nan where a class has not occurred) of all frames of that version until then."""
+class ScoreHistory:
+    """The scores of one set in one domain over time, a row for each time bin with frames.
+
+    ``at_s`` is the middle of the bin in seconds since the first frame, ``versions`` the version that predicted, ``iou``
+    (percent, nan where a class has not occurred) that of all frames of this version until then.
+    """
 
     at_s: Float64[np.ndarray, "T"]
     versions: tuple[str, ...]
     iou: Float64[np.ndarray, "T C"]
 
     def miou(self) -> Float64[np.ndarray, "T"]:
+        """Mean IoU over the classes that have occurred."""
         known = np.isfinite(self.iou)
         total, count = np.where(known, self.iou, 0).sum(axis=1), known.sum(axis=1)
         return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
-class Sayings:
-    """What a latched topic said when: which text was in force at a time. The newest are kept."""
+class LatchedHistory:
+    """The values of a latched text topic over time; the newest ``max_values`` are kept."""
 
-    def __init__(self, default: str, most: int = 1000) -> None:
-        self.default, self.most = default, most
-        self._when: list[int] = []
-        self._what: list[str] = []
+    def __init__(self, default: str, max_values: int = 1000) -> None:
+        self.default, self.max_values = default, max_values
+        self._times_ns: list[int] = []
+        self._values: list[str] = []
 
-    def say(self, at_ns: int, text: str) -> None:
-        place = bisect.bisect_right(self._when, at_ns)
-        self._when.insert(place, at_ns)
-        self._what.insert(place, text)
-        del self._when[: -self.most], self._what[: -self.most]
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, at_ns: int, value: str) -> None:
+        """Add a value that was published at ``at_ns``; values may arrive in any order."""
+        place = bisect.bisect_right(self._times_ns, at_ns)
+        self._times_ns.insert(place, at_ns)
+        self._values.insert(place, value)
+        del self._times_ns[: -self.max_values], self._values[: -self.max_values]
 
     def at(self, at_ns: int) -> str:
-        place = bisect.bisect_right(self._when, at_ns)
-        return self._what[place - 1] if place else self.default
+        """The value that was latched at ``at_ns``; the default before the first one."""
+        place = bisect.bisect_right(self._times_ns, at_ns)
+        return self._values[place - 1] if place else self.default
 
 
 class RunningScores:
-    """Confusion matrices by (set, version, domain), with their course over time. Not for concurrent use."""
+    """Confusion matrices by set, version and domain, with their history over time. Not for concurrent use."""
 
     def __init__(self, labels: LabelSpace, bin_s: float = 1.0) -> None:
         self.labels = labels
-        self.tallies: dict[Key, Tally] = {}
+        self.counts: dict[ScoreKey, ScoreCounts] = {}
         self.changes: dict[str, list[tuple[int, str]]] = {domain: [] for domain in DOMAINS}  # (at_ns, new version)
         self.origin_ns: int | None = None
         self.bin_ns = round(bin_s * 1e9)
 
-    def add(self, key: Key, pred: UInt8[np.ndarray, "..."], truth: UInt8[np.ndarray, "..."], at_ns: int) -> None:
-        """One image or cloud that was answered at ``at_ns``. Raises BadInput when the shapes differ."""
-        counts = ConfusionMatrix(self.labels).update(pred, truth).counts
-        tally = self._tally(key, at_ns)
-        tally.matrix.counts += counts
-        tally.frames += 1
-        tally.last_ns = max(tally.last_ns, at_ns)
-        bin = self._bin(at_ns)
-        tally.bins[bin] = tally.bins.get(bin, 0) + counts
+    def add(self, key: ScoreKey, pred: UInt8[np.ndarray, "..."], truth: UInt8[np.ndarray, "..."], at_ns: int) -> None:
+        """Count one image or cloud that was predicted at ``at_ns``. Raises BadInput when the shapes differ."""
+        added = ConfusionMatrix(self.labels).update(pred, truth).counts
+        counts = self._counts_of(key, at_ns)
+        counts.matrix.counts += added
+        counts.frames += 1
+        counts.last_ns = max(counts.last_ns, at_ns)
+        index = self._bin(at_ns)
+        counts.bins[index] = counts.bins.get(index, 0) + added
         self._note_version(key, at_ns)
 
     def entries(self, newest: int = 0) -> list[dict]:
-        """One for each key, or for the newest few, in the order in which they came up; scores in percent, None where
-        nothing was scored."""
-        return [self._entry(key, tally) for key, tally in list(self.tallies.items())[-newest:]]
+        """The scores of each key, or of the ``newest`` ones, in the order of their first frames, ready for JSON.
 
-    def course(self, set_name: str, domain: str) -> "Course":
-        """How one set ran in one domain."""
-        keys = [key for key in self.tallies if (key.set, key.domain) == (set_name, domain)]
-        parts = [(bin, self.tallies[key].first_ns, key) for key in keys for bin in self.tallies[key].bins]
+        Scores are in percent, None where nothing was scored.
+        """
+        return [self._entry(key, counts) for key, counts in list(self.counts.items())[-newest:]]
+
+    def history(self, set_name: str, domain: str) -> ScoreHistory:
+        """The scores of one set in one domain over time."""
+        keys = [key for key in self.counts if (key.set, key.domain) == (set_name, domain)]
+        parts = [(index, self.counts[key].first_ns, key) for key in keys for index in self.counts[key].bins]
         so_far = {key: ConfusionMatrix(self.labels) for key in keys}
         bins, versions, iou = [], [], []
-        for bin, _, key in sorted(parts):
-            so_far[key].counts += self.tallies[key].bins[bin]
-            bins.append(bin)
+        for index, _, key in sorted(parts):
+            so_far[key].counts += self.counts[key].bins[index]
+            bins.append(index)
             versions.append(key.version)
             iou.append(100 * so_far[key].iou())
         at_s = (np.array(bins, np.float64) + 0.5) * self.bin_ns / 1e9
-        return Course(at_s, tuple(versions), np.array(iou, np.float64).reshape(len(bins), len(self.labels)))
+        return ScoreHistory(at_s, tuple(versions), np.array(iou, np.float64).reshape(len(bins), len(self.labels)))
 
-    def _entry(self, key: Key, tally: Tally) -> dict:
-        scores = tally.matrix.compute()
-        told = {"frames": tally.frames, "miou": scores["miou"], "iou": scores["iou"]}
-        return {**key._asdict(), **told, "first_ns": tally.first_ns, "last_ns": tally.last_ns}
+    def last_bin(self) -> int:
+        """Index of the last time bin with frames."""
+        return max(max(counts.bins) for counts in self.counts.values())
 
-    def _note_version(self, key: Key, at_ns: int) -> None:
+    def _entry(self, key: ScoreKey, counts: ScoreCounts) -> dict:
+        scores = counts.matrix.compute()
+        values = {"frames": counts.frames, "miou": scores["miou"], "iou": scores["iou"]}
+        return {**key._asdict(), **values, "first_ns": counts.first_ns, "last_ns": counts.last_ns}
+
+    def _note_version(self, key: ScoreKey, at_ns: int) -> None:
         changes = self.changes[key.domain]
         if not changes or changes[-1][1] != key.version:
             changes.append((at_ns, key.version))
-            del changes[:-MOST_CHANGES]
+            del changes[:-MAX_CHANGES]
 
-    def _tally(self, key: Key, at_ns: int) -> Tally:
-        if key not in self.tallies and len(self.tallies) >= MOST_KEYS:
-            key = Key(OTHER, OTHER, key.domain)
-        if key not in self.tallies:
-            self.tallies[key] = Tally(ConfusionMatrix(self.labels), at_ns, at_ns)
-        return self.tallies[key]
+    def _counts_of(self, key: ScoreKey, at_ns: int) -> ScoreCounts:
+        if key not in self.counts and len(self.counts) >= MAX_KEYS:
+            key = ScoreKey(OTHER, OTHER, key.domain)
+        if key not in self.counts:
+            self.counts[key] = ScoreCounts(ConfusionMatrix(self.labels), at_ns, at_ns)
+        return self.counts[key]
 
     def _bin(self, at_ns: int) -> int:
-        """The bin of a time; where it lies beyond the last one, two and two become one until it does not."""
+        """The bin of a time. While it is after the last possible bin, each two bins become one."""
         self.origin_ns = at_ns if self.origin_ns is None else self.origin_ns
         since_ns = max(0, at_ns - self.origin_ns)
-        while since_ns // self.bin_ns >= MOST_BINS:
+        while since_ns // self.bin_ns >= MAX_BINS:
             self.bin_ns *= 2
-            for tally in self.tallies.values():
-                tally.bins = _halved(tally.bins)
+            for counts in self.counts.values():
+                counts.bins = _halved(counts.bins)
         return since_ns // self.bin_ns
 
 
 def _halved(bins: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     merged: dict[int, np.ndarray] = {}
-    for bin, counts in bins.items():
-        merged[bin // 2] = merged.get(bin // 2, 0) + counts
+    for index, counts in bins.items():
+        merged[index // 2] = merged.get(index // 2, 0) + counts
     return merged
 
 
-def strangers(labels: UInt8[np.ndarray, "..."], classes: int) -> int:
+def count_invalid_labels(labels: UInt8[np.ndarray, "..."], classes: int) -> int:
     """How many labels are neither a class nor 255."""
     return int(np.count_nonzero((labels >= classes) & (labels != UNLABELLED)))

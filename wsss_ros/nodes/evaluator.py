@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String
 
 from wsss_ros.bags import cloud_codec, codec
-from wsss_ros.evaluation.running_scores import DOMAINS, Key, RunningScores, Sayings, strangers
+from wsss_ros.evaluation.running_scores import DOMAINS, LatchedHistory, RunningScores, ScoreKey, count_invalid_labels
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes.health import Input, matching
 from wsss_ros.nodes.node import MAP, WARN, Node, NodeConfig, run
@@ -67,8 +67,8 @@ class EvaluatorNode(Node):
         except OSError as error:
             raise BadInput(f"output '{self.folder}': cannot be made ({error}); give a folder to write to") from error
         self.scores = RunningScores(self.labels)
-        self.versions = {domain: Sayings(UNKNOWN) for domain in DOMAINS}
-        self.sets = Sayings("")
+        self.versions = {domain: LatchedHistory(UNKNOWN) for domain in DOMAINS}
+        self.sets = LatchedHistory("")
         self._pairs: dict[str, deque] = {domain: deque() for domain in DOMAINS}
         self._scored = self._written = 0
 
@@ -117,9 +117,9 @@ class EvaluatorNode(Node):
 
     # --- messages ---
 
-    def _follow(self, topic: str, sayings: Sayings) -> None:
+    def _follow(self, topic: str, values: LatchedHistory) -> None:
         def heard(message: String) -> None:
-            sayings.say(record.sent_ns or time.time_ns(), message.data)
+            values.add(record.sent_ns or time.time_ns(), message.data)
 
         record = self.listen(String, topic, heard, MAP, "name", missed=lambda: False)
 
@@ -178,11 +178,11 @@ class EvaluatorNode(Node):
         self._count("3d", self._label_points(xyz, labels, true_xyz), true, prediction, truth)
 
     def _count(self, domain: str, found: Any, true: Any, prediction: Heard, truth: Heard) -> None:
-        key = Key(self.sets.at(truth.sent_ns), self.versions[domain].at(prediction.sent_ns), domain)
+        key = ScoreKey(self.sets.at(truth.sent_ns), self.versions[domain].at(prediction.sent_ns), domain)
         self.scores.add(key, found, true, prediction.at_ns)
         self._scored += 1
         for what, labels in (("predicted", found), ("true", true)):
-            if count := strangers(labels, len(self.labels)):
+            if count := count_invalid_labels(labels, len(self.labels)):
                 cause = f"{what} labels outside of '{self.labels.name}'"
                 self.health.drop(cause, count)
                 text = f"{cause}: {count} in one of the {DOMAINS[domain]}, which count as "

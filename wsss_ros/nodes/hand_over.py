@@ -29,8 +29,9 @@ class HandOver:
     """Follows a latched topic of paths of immutable checkpoints; ``current`` is what the next frame is labelled with.
 
     The newest announcement wins. It is loaded on a thread of its own (``Segmenter.with_weights``, which refuses
-    another label space) and tried by ``dry_run(segmenter)``; both raise for what cannot be used. The swap is a job of the node's worker, and so between two frames. A refused file leaves the old network at work, and the
-    diagnostics say so until another announcement; what failed for another reason is tried again. The version in
+    another label space) and tried by ``dry_run(segmenter)``; both raise for what cannot be used. The swap is a job
+    of the node's worker, and so between two frames. A refused file leaves the old network at work, and the diagnostics
+    say so until another announcement; what failed for another reason is tried again. The version in
     use is published on ``~/weights``, latched: after the last frame of the version before it and ahead of its own
     first one.
     """

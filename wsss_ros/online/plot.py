@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from wsss_ros.files import replace
+from wsss_ros.evaluation.pictures import save_figure
 from wsss_ros.online.gate import MEASURES
 from wsss_ros.online.records import SETS, Decision
 
@@ -31,7 +31,7 @@ def draw(decisions: Sequence[Decision], path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("on held-out scenes")
     _legend(figure, decisions)
-    replace(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    save_figure(figure, path)
 
 
 def _draw_set(axes: Axes, decisions: Sequence[Decision], name: str, measure: str) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from wsss_ros.files import read_json, replace, write_json, write_text
+from wsss_ros.evaluation.pictures import save_figure
+from wsss_ros.evaluation.tables import RunStatistics, markdown_table
+from wsss_ros.files import read_json, write_json, write_text
 from wsss_ros.networks import checkpoint
 from wsss_ros.types import KINDS, BadInput
 
@@ -50,8 +52,7 @@ def write(runs: Sequence[list[dict]], folder: str | Path, command: str) -> None:
     folder, entries = Path(folder), [entry for run in runs for entry in run]
     write_json(folder / "online.json", {"command": command, "entries": entries})
     write_text(folder / "online.md", page(runs, command))
-    figure = plot(runs)
-    replace(folder / "online.png", lambda file: figure.savefig(file, format="png", dpi=110))
+    save_figure(plot(runs), folder / "online.png")
 
 
 def gains(runs: Sequence[list[dict]], name: str, key: str) -> np.ndarray:
@@ -88,16 +89,16 @@ def latencies(runs: Sequence[list[dict]]) -> list[str]:
 def table(runs: Sequence[list[dict]]) -> str:
     """Markdown: a row for each round, the mean over runs with their spread."""
     heads = [f"{title}, {name}" for name in LOOKS for title in TITLES.values()]
-    lines = ["| after round | promoted | " + " | ".join(heads) + " |", "|---|---|" + "---:|" * len(heads)]
+    rows = []
     for number in range(max(entry["round"] for run in runs for entry in run) + 1):
         cells, promoted = [], [e["promoted"] for run in runs for e in run if e["round"] == number and e["set"] == "new"]
         for name in LOOKS:
             for key in TITLES:
-                values = np.array([e[key] for run in runs for e in run if e["round"] == number and e["set"] == name])
-                cells.append(f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""))
+                values = (e[key] for run in runs for e in run if e["round"] == number and e["set"] == name)
+                cells.append(RunStatistics(tuple(values)))
         share = "" if number == 0 else f"{sum(promoted)} of {len(promoted)}"
-        lines.append(f"| {number} | {share} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([number, share, *cells])
+    return "\n".join(markdown_table(["after round", "promoted", *heads], rows, text_columns=2))
 
 
 def page(runs: Sequence[list[dict]], command: str) -> str:
