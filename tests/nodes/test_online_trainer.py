@@ -40,12 +40,12 @@ def trained(robot) -> dict:
     for number in range(4):
         robot.tagged_scene(number)
     answer = robot.ask("train")
-    assert answer.success and answer.message == "round 1 begins"
+    assert answer.success and answer.message == "round 1 starts"
     robot.until(lambda status: status["state"] == "training" and status["round"]["step"] > 0)
     return robot.until(lambda status: status["rounds"])
 
 
-def test_the_weights_it_begins_with_are_announced(robot, labels):
+def test_the_weights_it_starts_with_are_announced(robot, labels):
     status = robot.status
     assert (status["state"], status["version"], status["scenes"], status["rounds"]) == ("idle", "0000", 0, [])
     assert status["classes"] == list(labels.names) and status["scene"] is None and not status["paused"]
@@ -85,7 +85,7 @@ def test_a_round_hands_over_new_weights(robot, trained):
     assert {path.parent.name for path in paths.values()} == {"0001"}
 
 
-def test_rollback_goes_back_and_then_says_that_there_is_nothing_before(robot, trained):
+def test_rollback_goes_back_and_then_reports_that_there_is_nothing_before(robot, trained):
     answer = robot.ask("rollback")
     assert answer.success and "0000" in answer.message
     robot.until(lambda status: status["version"] == "0000")
@@ -115,10 +115,10 @@ def test_pause_freezes_collecting_and_learning(robot, trained):
     robot.ask("finish_scene")
 
 
-def test_a_scene_without_tags_is_let_go_by_the_service_too(robot, trained):
+def test_a_scene_without_tags_is_discarded_by_the_service_too(robot, trained):
     robot.visit(Room(11))
     answer = robot.ask("finish_scene")
-    assert "is let go (asked for)" in answer.message
+    assert "is discarded (asked for)" in answer.message
     answer = robot.ask("finish_scene")
     assert not answer.success and "no scene is open" in answer.message
 
@@ -153,7 +153,7 @@ def test_the_training_waits_while_a_segmenter_is_too_slow(robot, trained):
     robot.until(lambda status: len(status["rounds"]) > rounds)
 
 
-def test_diagnostics_tell_what_the_learner_does(robot, trained):
+def test_diagnostics_report_what_the_learner_does(robot, trained):
     values = robot.probe.values(robot.trainer)
     assert values["learner"] in ("idle", "collecting") and values["weights_version"] == robot.status["version"]
     assert int(values["tags taken"]) >= 4 and int(values["processed"]) > 4
@@ -168,7 +168,7 @@ def test_reset_empties_the_memory_and_keeps_a_copy(robot, trained):
     assert status["new_scenes"] == 0 and len([path for path in archive.rglob("tags.json")]) == scenes
 
 
-def test_a_node_that_is_not_active_says_so_and_can_be_activated_again(robot, trained):
+def test_a_node_that_is_not_active_reports_it_and_can_be_activated_again(robot, trained):
     robot.visit(Room(30))
     robot.tag("scene", "bed")
     robot.until(lambda status: status["scene"] is not None and status["scene"]["tags"])

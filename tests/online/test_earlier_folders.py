@@ -2,20 +2,20 @@
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from support import online_rounds
 from support.earlier_files import write_earlier_checkpoint, write_earlier_version
+from support.online_rounds import act
 from support.online_scenes import put, settings
+from support.waiting import until
 
 from wsss_ros.networks import checkpoint
-from wsss_ros.online import learner, round, versions
+from wsss_ros.online import round, versions
 from wsss_ros.online.learner import Learner
+from wsss_ros.online.progress import LearnerLink, RoundProgress
 from wsss_ros.online.records import RUN, candidate
-from wsss_ros.online.talk import Talk, Told
 from wsss_ros.online.versions import Versions
 from wsss_ros.types import BadInput
 
@@ -60,23 +60,21 @@ def test_a_round_starts_from_it_and_promotes_a_version_of_the_present_name(confi
     learning._plan()
     learning.close()
     folder = learning.folder / "rounds/0001"
-    decision = round.perform(config.model_copy(update={"tolerance": 1.0}), folder, Talk(Told()))
+    decision = round.perform(config.model_copy(update={"tolerance": 1.0}), folder, LearnerLink(RoundProgress()))
     assert decision.judged and decision.promoted, decision.why
     made = versions.at(learning.folder / "weights", "0001")
     assert made.cloud.name == "cloud.safetensors" and checkpoint.load(made.cloud, "cloud", labels)
 
 
-def test_an_unfinished_round_goes_on(config, monkeypatch):
-    monkeypatch.setattr(learner, "_run", online_rounds.acted)
-    monkeypatch.setattr(learner, "START", "fork")
+@pytest.mark.usefixtures("acted_rounds")
+def test_an_unfinished_round_goes_on(config):
     first = Learner(config)
     assert first.due() and first.start_round() == 1
     first.close()
     again = Learner(config)
-    (again.folder / "act").write_text("promote")
+    act(again, "promote")
     assert again.start_round() == 1
-    while (decision := again.poll()) is None:
-        time.sleep(0.01)
+    decision = until(again.poll)
     assert decision.version == again.versions.current().name == "0001"
     assert again.rollback().startswith("Weights are back from version 0001 to 0000")
     again.close()

@@ -1,4 +1,4 @@
-"""A learner and its round killed at any moment: what is on disk stays whole, and the round is finished by the next."""
+"""A learner and its round, killed at any moment: all files stay complete, and the next learner finishes the round."""
 
 import contextlib
 import json
@@ -11,24 +11,25 @@ from pathlib import Path
 import pytest
 from support import online_rounds
 from support.online_scenes import put, settings
+from support.waiting import until
 
 from wsss_ros.online import records, round, versions
 from wsss_ros.online.learner import Learner
+from wsss_ros.online.progress import LearnerLink, RoundProgress
 from wsss_ros.online.records import PLAN, Decision, Plan
 from wsss_ros.online.settings import OnlineConfig
-from wsss_ros.online.talk import Talk, Told
 
 KILLS = 10
 
 
 @pytest.fixture
 def launch():
-    """Starts learners in processes of their own, without loading torch each time; none outlives the test."""
+    """A function that starts a learner in a process of its own, without loading torch again; none outlives the test."""
     context, started = multiprocessing.get_context("forkserver"), []
     context.set_forkserver_preload(["support.online_rounds", "wsss_ros.online.learner", "wsss_ros.online.round"])
 
     def one(config: OnlineConfig, rounds: int):
-        process = context.Process(target=online_rounds.live, args=(config, rounds))
+        process = context.Process(target=online_rounds.run_learner, args=(config, rounds))
         process.start()
         started.append(process)
         return process
@@ -40,17 +41,16 @@ def launch():
 
 
 def run_for(process, cpu_s: float) -> None:
-    """Until it and its round have worked so long. On a busy machine moments by the clock would all be early ones."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and worked_s(process.pid) < cpu_s:
+    """Wait until the process and its round have used this much CPU time, or nothing is left to do."""
+    idle_since, before = time.monotonic(), 0.0
+    while (now := worked_s(process.pid)) < cpu_s and time.monotonic() - idle_since < 5:
+        if now > before:
+            idle_since, before = time.monotonic(), now
         time.sleep(0.02)
 
 
 def run_until_saved(root: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not any(root.glob("rounds/*/run/state.pt")):
-        assert time.monotonic() < deadline, "no state of a training was saved"
-        time.sleep(0.005)
+    until(lambda: any(root.glob("rounds/*/run/state.pt")), "no state of a training was saved")
 
 
 def worked_s(pid: int) -> float:
@@ -68,8 +68,8 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def check_whole(root: Path, scenes: dict[str, bytes]) -> None:
-    """Everything that has its name is whole: scenes as they were stored, weights, the log but for half a last line."""
+def check_complete(root: Path, scenes: dict[str, bytes]) -> None:
+    """Read every file: scenes as they were stored, weights, all lines of the log except a last one cut short."""
     assert content(root / "scenes") == scenes
     names = [path.name for path in (root / "weights").glob("[0-9]*")]
     assert all(versions.at(root / "weights", name) for name in names)
@@ -77,8 +77,8 @@ def check_whole(root: Path, scenes: dict[str, bytes]) -> None:
         state = json.loads((root / "weights/current.json").read_text())
         assert state["version"] == state["history"][-1] and set(state["history"]) <= set(names)
     if (root / "rounds.jsonl").exists():
-        whole = (root / "rounds.jsonl").read_bytes().split(b"\n")[:-1]
-        rounds = [json.loads(line)["round"] for line in whole]
+        complete = (root / "rounds.jsonl").read_bytes().split(b"\n")[:-1]
+        rounds = [json.loads(line)["round"] for line in complete]
         assert rounds == list(range(1, len(rounds) + 1))
     for name in ("plan.json", "decision.json"):
         assert all(json.loads(path.read_text()) for path in (root / "rounds").glob(f"*/{name}"))
@@ -96,15 +96,12 @@ def test_killed_at_ten_moments_nothing_is_lost(launch, tmp_path, labels):
         process = launch(config, 10**6)
         if kill <= KILLS:
             run_for(process, rng.uniform(0.02, 2.5))
-        else:  # once for certain between two steps, however fast this machine is
+        else:  # this kill is between two steps on any machine
             run_until_saved(root)
         process.kill()
         process.join()
-        dead = time.monotonic()
-        while online_rounds.held(root):
-            assert time.monotonic() - dead < 20, "the round outlives its learner"
-            time.sleep(0.01)
-        check_whole(root, scenes)
+        until(lambda: not online_rounds.is_locked(root), "the round outlives its learner")
+        check_complete(root, scenes)
     planned = len(list((root / "rounds").glob("*/plan.json")))
     last = launch(config, planned)
     last.join(600)
@@ -127,7 +124,7 @@ def check_finished(root: Path, config: OnlineConfig, planned: int) -> None:
 
 
 def check_same_without_kills(root: Path, config: OnlineConfig, again: Path, labels) -> None:
-    """The first round in one go, from the same plan, comes to the same scores, digit by digit."""
+    """Repeat the first round from the same plan, without kills: it reaches the same scores, digit by digit."""
     plan = records.read(root / "rounds/0001", PLAN, Plan)
     fresh = settings(again, labels, {"held_out_frames": 2}, **{k: getattr(config, k) for k in ("steps", "tolerance")})
     folder = Path(fresh.folder)
@@ -135,6 +132,6 @@ def check_same_without_kills(root: Path, config: OnlineConfig, again: Path, labe
     for number, name in enumerate((*plan.new, *plan.held_out["new"])):
         put(folder, labels, int(name.removeprefix("scene")), number)
     records.write(folder / "rounds/0001", PLAN, plan)
-    decision = round.perform(fresh, folder / "rounds/0001", Talk(Told()))
+    decision = round.perform(fresh, folder / "rounds/0001", LearnerLink(RoundProgress()))
     logged = json.loads((root / "rounds.jsonl").read_text().splitlines()[0])
     assert records.built(Decision, logged).after == decision.after and decision.promoted

@@ -62,7 +62,7 @@ def test_a_scene_held_back_is_held_back_where_it_is_seen_again():
     # nothing that was trained on is held out because of a scene that links the two sides
     link = replace(desk, again_of=("s0", "s3"))
     assert "s3" not in memory.held_out_names([bed, sofa, link], [ended(first)])
-    with pytest.raises(BadInput, match="'s0' is the only tagged scene, played again; wanted two"):
+    with pytest.raises(BadInput, match="'s0' is the only tagged scene, played again; expected two"):
         planned([bed, again])
 
 
@@ -117,7 +117,7 @@ def test_where_nothing_is_held_out_the_oldest_new_scene_is_for_good():
     "scenes, told",
     [
         ([], "no new tagged scene"),
-        (stored("bed"), "'s0' is the only tagged scene; wanted two"),
+        (stored("bed"), "'s0' is the only tagged scene; expected two"),
         (stored("bed", "bed", held_out="hh"), "no new tagged scene"),
         (stored("", "bed", held_out=" h"), "no new tagged scene"),
     ],

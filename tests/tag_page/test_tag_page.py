@@ -80,7 +80,7 @@ def test_a_missing_learner_is_reported(page):
 def test_tags_are_not_sent_without_a_subscriber(shared_ros_environment, tmp_path):
     with running(shared_ros_environment, tmp_path, space="/alone") as (page, _):
         done, why = page.post("/tags", {"about": "image", "names": ["bed"]})
-        assert not done and "nobody listens to" in why
+        assert not done and "nobody subscribes to" in why
 
 
 def test_the_learners_status_and_services(page, probe, learner):

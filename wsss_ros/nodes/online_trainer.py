@@ -1,4 +1,4 @@
-"""Views and tags in, better weights out: collects tagged scenes, trains on them beside the segmenters, hands over."""
+"""``online_trainer``: collects tagged scenes, trains on them next to the segmenters, and publishes new weights."""
 
 import json
 import sys
@@ -24,25 +24,27 @@ from wsss_ros.online.records import Decision
 from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.types import BadInput, Frame
 
-# A burst of tags is no reason to lose one.
+# No tag of a burst is lost.
 TAGS = QoSProfile(depth=5000, reliability=ReliabilityPolicy.RELIABLE)
 SEGMENTERS = ("image_segmenter", "cloud_segmenter")
-DECISIONS = 50  # the last of them are in the status
+DECISIONS = 50  # of the last rounds, in the status
 
 
 class OnlineTrainerConfig(NodeConfig, OnlineConfig):
+    """Parameters of the node."""
+
     latency_budget_ms: float = Field(
         0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 of 10 s is above this; 0: never."
     )
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
     frame_id: str = Field("map", description="Frame of the poses.")
-    collect: bool = Field(True, description="Begin a scene by itself when views come; false waits for ~/start_scene.")
+    collect: bool = Field(True, description="Start a scene when views come; false waits for ~/start_scene.")
 
 
 class OnlineTrainerNode(Node):
-    """The learner and its store are called under one lock: views come on the worker, all else on the executor's thread.
+    """Calls the learner and its store under one lock: views come on the worker's thread, all else on the executor's.
 
-    A pause freezes collecting and learning, also over a restart; scenes, weights and the open scene stay as they are.
+    A pause stops collecting and learning, also over a restart; scenes, weights and the open scene stay as they are.
     """
 
     name = "online_trainer"
@@ -62,12 +64,13 @@ class OnlineTrainerNode(Node):
             "reset": self.reset,
         }.items():
             self.create_service(Trigger, f"~/{name}", lambda _, answer, do=do: self._answer(answer, do))
-        self.create_service(SetBool, "~/pause", lambda wish, answer: self._answer(answer, self.pause, wish.data))
+        self.create_service(SetBool, "~/pause", lambda request, answer: self._answer(answer, self.pause, request.data))
 
     def configure(self) -> None:
+        """Open the learner's folder."""
         config = self.config
         self.learner = Learner(config)
-        self.collector = Collector(self.learner.store, config, config.collect, self.say)
+        self.collector = Collector(self.learner.store, config, config.collect, self.log_message)
         self.budget, self.latencies = LatencyBudget(config.latency_budget_ms), Latencies()
         self.learner.observe = lambda: {"segmenters_p95_ms": self.latencies.take()}
         self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id)
@@ -75,36 +78,41 @@ class OnlineTrainerNode(Node):
         self.status_topic = self.publisher(String, "~/status", MAP)
 
     def activate(self) -> None:
+        """Listen to views, tags and the segmenters' latencies."""
         self.views.listen(self.collects)
         for about in ("image", "scene"):
-            self._listen_quietly(String, f"tags/{about}", lambda said, about=about: self.tag(about, said.data), TAGS)
+            on_tag = lambda message, about=about: self.tag(about, message.data)  # noqa: E731
+            self._listen_quietly(String, f"tags/{about}", on_tag, TAGS)
         self._listen_quietly(DiagnosticArray, "/diagnostics", self.on_diagnostics, SMALL_SENSOR)
-        self.announce()
-        self.every(0.2, self.look_after_scenes)
-        self.every(0.5, self.look_after_learning)
+        self.publish_weights()
+        self.every(0.2, self.check_scenes)
+        self.every(0.5, self.check_learning)
         self.every(1.0, self.publish_status)
 
     def deactivate(self) -> None:
-        """The open scene is stored, the training waits."""
+        """Store the open scene and let the training wait."""
         if self.learner is None:
             return
         with self.lock:
             self.learner.yield_to(True)
             if self.collector.scene is not None:
-                self.say(self.collector.finish("the node was stopped"))
+                self.log_message(self.collector.finish("the node was stopped"))
 
     def release(self) -> None:
+        """Close the learner; a running round ends after its step."""
         if self.learner is not None:
             self.learner.close()
         self.learner = None
 
     def summary(self) -> str:
+        """Weights, scenes and folder."""
         learner = self.learner
         scenes = len(learner.store.scenes())
         paused = "; paused, ~/pause with false goes on" if learner.paused else ""
         return f"weights {learner.versions.current().name}, {scenes} scenes in {learner.folder}{paused}"
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+        """Problems and values for the diagnostics."""
         if not self.active:
             return [], {}
         problems, values = self.views.report()
@@ -112,10 +120,10 @@ class OnlineTrainerNode(Node):
         values |= {"learner": self.state(), "weights_version": self.learner.versions.current().name}
         values |= {"tags taken": str(collector.taken), "tags waiting": str(len(collector.waiting))}
         values |= {"clock jumps": str(collector.jumps), "last": self.message}
-        return (problems if self.collects() else []) + self._freezes(), values
+        return (problems if self.collects() else []) + self._waiting(), values
 
-    def _freezes(self) -> list[tuple[int, str]]:
-        """What somebody asked to wait, and for how long a round may wait because of it: for ever."""
+    def _waiting(self) -> list[tuple[int, str]]:
+        """Report what waits because a person asked for it or because of the latency budget; that has no time limit."""
         if self.learner.paused:
             return [(OK, "collecting and learning are paused; ~/pause with false goes on")]
         worst, running = self.budget.worst(time.monotonic()), self.learner.progress()
@@ -126,6 +134,7 @@ class OnlineTrainerNode(Node):
         return [(WARN, f"{text}; if that lasts, raise latency_budget_ms, or train on another device (round_device)")]
 
     def state(self) -> str:
+        """``paused``, ``training``, ``collecting`` or ``idle``."""
         if self.learner.paused:
             return "paused"
         if self.learner.progress() is not None:
@@ -133,21 +142,25 @@ class OnlineTrainerNode(Node):
         return "collecting" if self.collector.scene is not None else "idle"
 
     def collects(self) -> bool:
+        """Whether views are used now."""
         return not self.learner.paused and (self.config.collect or self.collector.scene is not None)
 
     # --- views and tags ---
 
     def take(self, frame: Frame) -> None:
+        """Take one view."""
         with self.lock:
             if not self.learner.paused:
                 self.collector.view(frame, time.monotonic())
 
     def clock_jumped(self) -> None:
+        """Note that the stamps of the views jumped back."""
         with self.lock:
             self.collector.jumped()
         self.complain("clock", "the stamps jumped back (a looped bag?); the scene goes on with the views it knows")
 
     def tag(self, about: str, text: str) -> None:
+        """Take a tag message for the image or the scene."""
         with self.lock:
             try:
                 if self.learner.paused:
@@ -157,6 +170,7 @@ class OnlineTrainerNode(Node):
                 self._refuse_tag(error)
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Take the latencies that the segmenters of this namespace report."""
         now = time.monotonic()
         for status in message.status:
             if status.name in self._segmenters():
@@ -165,9 +179,10 @@ class OnlineTrainerNode(Node):
                     self.budget.report(status.name, float(latency_ms), now)
                     self.latencies.report(status.name.rpartition("/")[2], float(latency_ms), now)
 
-    # --- care, on the executor's thread ---
+    # --- timers, on the executor's thread ---
 
-    def look_after_scenes(self) -> None:
+    def check_scenes(self) -> None:
+        """Attach waiting tags and end a silent scene."""
         with self.lock:
             now = time.monotonic()
             for error in self.collector.settle(now):
@@ -178,7 +193,8 @@ class OnlineTrainerNode(Node):
         if self._changed:
             self.publish_status()
 
-    def look_after_learning(self) -> None:
+    def check_learning(self) -> None:
+        """Let the round wait for slow segmenters, take its decision, start the next one."""
         with self.lock:
             now = time.monotonic()
             self.learner.yield_to(self.budget.busy(now))
@@ -189,45 +205,51 @@ class OnlineTrainerNode(Node):
             except OSError as error:
                 raise BadInput(f"decision of a round: not stored ({error}); make room on the disk") from error
             if decision is not None:
-                self.decided(decision)
+                self.on_decision(decision)
             elif self.learner.due():
-                self.say(self.train())
+                self.log_message(self.train())
 
-    def decided(self, decision: Decision) -> None:
+    def on_decision(self, decision: Decision) -> None:
+        """Report a round that has ended; publish its weights if they are promoted."""
         what = f"promoted, weights {decision.version}" if decision.promoted else "not promoted"
-        self.tell(f"round {decision.round} {what}: {decision.why}")
+        self.set_message(f"round {decision.round} {what}: {decision.why}")
         if decision.promoted:
-            self.announce()
+            self.publish_weights()
 
-    def announce(self) -> None:
-        """The weights in use, for segmenters of now and of later: also those of the beginning."""
+    def publish_weights(self) -> None:
+        """Publish the paths of the weights in use, latched for segmenters that start later; also the first weights."""
         version = self.learner.versions.current()
         self.weights["image"].publish(String(data=str(version.image)))
         self.weights["cloud"].publish(String(data=str(version.cloud)))
 
-    # --- services; each returns what it did, or raises BadInput with why not ---
+    # --- services: each returns what it did, or raises BadInput with the reason ---
 
     def start_scene(self) -> str:
+        """Start a scene, after the end of an open one."""
         if self.learner.paused:
             raise BadInput("collecting is paused; ~/pause with false goes on")
         self.collector.pause(time.monotonic())
         return self.collector.start()
 
     def pause(self, on: bool) -> str:
-        told = self.learner.pause(on)
-        return f"{told} Collecting {'is paused' if on else 'goes on'}, too."
+        """Stop collecting and learning, or go on."""
+        text = self.learner.pause(on)
+        return f"{text} Collecting {'is paused' if on else 'goes on'}, too."
 
     def train(self) -> str:
-        return f"round {self.learner.start_round()} begins"
+        """Start a round."""
+        return f"round {self.learner.start_round()} starts"
 
     def rollback(self) -> str:
-        told = self.learner.rollback()
-        self.announce()
-        return told
+        """Return to the previous weights."""
+        text = self.learner.rollback()
+        self.publish_weights()
+        return text
 
     def reset(self) -> str:
-        told = [self.collector.finish("the memory is reset")] if self.collector.scene is not None else []
-        return "; ".join([*told, self.learner.reset()])
+        """Empty the memory of scenes."""
+        texts = [self.collector.finish("the memory is reset")] if self.collector.scene is not None else []
+        return "; ".join([*texts, self.learner.reset()])
 
     def _answer(self, answer: Any, do: Callable[..., str], *arguments: Any) -> Any:
         try:
@@ -240,26 +262,28 @@ class OnlineTrainerNode(Node):
             answer.success, answer.message = False, str(error)
         except Exception as error:
             answer.success, answer.message = False, f"internal error: {type(error).__name__}: {error}"
-        self.say(answer.message)
+        self.log_message(answer.message)
         return answer
 
     # --- status ---
 
-    def tell(self, text: str) -> None:
-        """The last thing that happened, for the status and the diagnostics."""
+    def set_message(self, text: str) -> None:
+        """Show the last event in the status and the diagnostics."""
         self.message, self._changed = text, True
 
-    def say(self, text: str) -> None:
-        """The same, and for the log."""
-        self.tell(text)
+    def log_message(self, text: str) -> None:
+        """Show the last event in the status and the diagnostics, and log it."""
+        self.set_message(text)
         self.get_logger().info(text)
 
     def publish_status(self) -> None:
+        """Publish the status as JSON."""
         self._changed = False
         with self.lock:
             self.status_topic.publish(String(data=json.dumps(self.status_now())))
 
     def status_now(self) -> dict[str, Any]:
+        """Values of the status."""
         learner, scene, scenes = self.learner, self.collector.scene, self.learner.store.scenes()
         return {
             "state": self.state(),
@@ -275,28 +299,29 @@ class OnlineTrainerNode(Node):
             "message": self.message,
         }
 
-    # --- small ones ---
+    # --- helpers ---
 
     def _segmenters(self) -> list[str]:
         return [f"{self.get_namespace().rstrip('/')}/{name}" for name in SEGMENTERS]
 
     def _refuse_tag(self, error: BadInput) -> None:
-        """A thousand of them make one line of the log and count as a thousand."""
-        self.tell(f"tag refused: {error}")
+        """Count each refused tag; many of them make one line of the log."""
+        self.set_message(f"tag refused: {error}")
         self.health.drop("tag refused")
         self.complain("tag refused", self.message, WARN)
 
     def _listen_quietly(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-        """Its silence is no fault."""
+        """Listen to a topic whose silence is not a problem."""
         self.listen(kind, topic, callback, qos, "", lambda: False)
 
 
 def _short(decision: Decision) -> dict[str, Any]:
-    """Without what is for the log only."""
+    """The fields of a decision without those for the log only."""
     return {key: value for key, value in asdict(decision).items() if key != "more"}
 
 
 def main(args: list[str] | None = None) -> int:
+    """Run the node."""
     return run(OnlineTrainerNode, args)
 
 

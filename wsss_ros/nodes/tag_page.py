@@ -1,6 +1,6 @@
 """``tag_page``: a web page that shows the live image and the learner, and sends tags and commands to it.
 
-Images are subscribed to while somebody looks, and only then: an overlay nobody wants is not even made.
+It subscribes to images only while a page is open, so that no overlay is computed for nobody.
 """
 
 import json
@@ -26,75 +26,85 @@ from wsss_ros.types import BadInput
 TOPICS = {"overlay": "semantic_overlay/image_raw", "color": "color/image_raw"}
 LEARNER = "online_trainer"
 COMMANDS = ("start_scene", "finish_scene", "train", "rollback", "reset")
-TAGS = QoSProfile(depth=100)  # none of a burst is lost
-ANSWER_S = 20.0  # a learner that does not answer for so long is given up
+TAGS = QoSProfile(depth=100)  # no tag of a burst is lost
+ANSWER_S = 20.0  # after this time without an answer a command fails
 WATCH_S = 0.25
 
 
 class TagPageConfig(NodeConfig):
+    """Parameters of the node."""
+
     host: str = Field("127.0.0.1", description="Address served on; another one lets other machines tag.")
     port: int = Field(8080, ge=0, le=65_535, description="Port; 0 takes a free one.")
     label_space: str = Field("config/labels/scannet20.yaml", description="Classes to tag with.")
 
 
 class TagPageNode(Node):
+    """Serves the page and connects it to topics and services."""
+
     name = "tag_page"
     model = TagPageConfig
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._asking: dict[str, Any] = {}
+        self._learner_clients: dict[str, Any] = {}
 
     def configure(self) -> None:
+        """Create the tag topics and the clients of the learner's services."""
         self.labels = labels_named(self.config.label_space)
         self.tags = {about: self.publisher(String, f"tags/{about}", TAGS) for about in ("image", "scene")}
         for name in COMMANDS:
-            self._asking[name] = self.create_client(Trigger, f"{LEARNER}/{name}")
-        self._asking["pause"] = self.create_client(SetBool, f"{LEARNER}/pause")
+            self._learner_clients[name] = self.create_client(Trigger, f"{LEARNER}/{name}")
+        self._learner_clients["pause"] = self.create_client(SetBool, f"{LEARNER}/pause")
 
     def activate(self) -> None:
+        """Serve the page."""
         self.view, self._subscribed = LiveView(), {}
         self._learner: tuple[dict, float] | None = None
         page = Page(self.labels, self.view, Robot(self.page_status, self.send_tags, self.command))
         self.server = PageServer(self.config.host, self.config.port, page)
         self._closables += [self._unsubscribe_all, self.server.close]
-        self._status = self.listen(String, f"{LEARNER}/status", self.on_learner, MAP, "learning", self._missed)
-        self.every(WATCH_S, self._subscribe_to_what_is_looked_at)
+        self._status = self.listen(String, f"{LEARNER}/status", self.on_learner, MAP, "learning", self._had_a_learner)
+        self.every(WATCH_S, self._subscribe_to_needed_images)
         self.server.start()
         if self.server.address.is_open:
-            text = f"whoever reaches {self.server.address.url} may look and tag; host: 127.0.0.1 keeps it on this machine"
+            text = f"whoever reaches {self.summary()} may look and tag; host 127.0.0.1 keeps it on this machine"
             self.get_logger().warning(text)
 
     def release(self) -> None:
-        while self._asking:
-            self.destroy_client(self._asking.popitem()[1])
+        """Remove the clients."""
+        while self._learner_clients:
+            self.destroy_client(self._learner_clients.popitem()[1])
 
     def summary(self) -> str:
+        """Address of the page."""
         return self.server.address.url
 
     def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
-        return [], {"url": self.server.address.url, "looked at": ", ".join(sorted(self._subscribed))} if self.active else {}
+        """Values for the diagnostics."""
+        return [], {"url": self.summary(), "looked at": ", ".join(sorted(self._subscribed))} if self.active else {}
 
-    # --- what comes in ---
+    # --- subscriptions ---
 
     def on_learner(self, message: String) -> None:
+        """Take the learner's status."""
         try:
             learner = json.loads(message.data)
         except (ValueError, RecursionError) as error:
             raise BadInput(f"learner status: not JSON ({error})") from error
         if not isinstance(learner, dict):
-            raise BadInput(f"learner status: wanted a JSON object, got a {type(learner).__name__}")
+            raise BadInput(f"learner status: expected a JSON object, got a {type(learner).__name__}")
         self._learner = learner, time.monotonic()
         classes = learner.get("classes", list(self.labels.names))
         if classes != list(self.labels.names):
             text = f"other classes: the learner's are not those of label_space {self.labels.name}; give both the same"
             self.complain("other classes", text)
 
-    def _missed(self) -> bool:
-        """The page works without a learner; one that has been there and went silent is told."""
+    def _had_a_learner(self) -> bool:
+        """Whether the silence of the learner is a problem: the page also works if there never was one."""
         return self._learner is not None
 
-    def _subscribe_to_what_is_looked_at(self) -> None:
+    def _subscribe_to_needed_images(self) -> None:
         needed = self.view.needed()
         for source in set(self._subscribed) - needed:
             self.destroy_subscription(self._subscribed.pop(source))
@@ -111,9 +121,10 @@ class TagPageNode(Node):
         while self._subscribed:
             self.destroy_subscription(self._subscribed.popitem()[1])
 
-    # --- what the page asks for, on its threads ---
+    # --- requests of the page, on its threads ---
 
     def page_status(self) -> dict:
+        """Values that the page shows."""
         learner, at = self._learner or (None, None)
         classes = zip(self.labels.names, self.labels.colors, strict=True)
         return {
@@ -127,31 +138,32 @@ class TagPageNode(Node):
         }
 
     def send_tags(self, about: str, names: tuple[str, ...], stamp: str) -> tuple[bool, str]:
-        """``stamp``: SECONDS.NANOS of the picture the tags are about, or empty for the newest."""
+        """Publish tags; ``stamp`` is SECONDS.NANOS of the tagged picture, or empty for the newest."""
         publisher = self.tags[about]
         if not publisher.get_subscription_count():
-            raise BadInput(f"nobody listens to {publisher.topic_name}: start the learner (wsss up online:=true)")
+            raise BadInput(f"nobody subscribes to {publisher.topic_name}: start the learner (wsss up online:=true)")
         text = ", ".join(names)
         publisher.publish(String(data=f"@{stamp} {text}" if stamp and about == "image" else text))
         return True, f"sent for the {about}: {text}"
 
     def command(self, name: str) -> tuple[bool, str]:
-        """Call a service of the learner, and wait for what it says."""
-        client = self._asking["pause" if name == "resume" else name]
+        """Call a service of the learner and return its answer."""
+        client = self._learner_clients["pause" if name == "resume" else name]
         if not client.service_is_ready():
-            raise BadInput(f"no learner: nobody offers {client.srv_name}; start it (wsss up online:=true)")
+            raise BadInput(f"no learner: no node has the service {client.srv_name}; start it (wsss up online:=true)")
         pausing = name in ("pause", "resume")
         future = client.call_async(SetBool.Request(data=name == "pause") if pausing else Trigger.Request())
         answered = threading.Event()
         future.add_done_callback(lambda _: answered.set())
         if not answered.wait(ANSWER_S):
             client.remove_pending_request(future)
-            raise BadInput(f"no answer of {client.srv_name} within {ANSWER_S:.0f} s; does the learner still run?")
+            raise BadInput(f"no answer of {client.srv_name} within {ANSWER_S:.0f} s; is the learner still running?")
         answer = future.result()
         return answer.success, answer.message
 
 
 def main(args: list[str] | None = None) -> int:
+    """Run the node."""
     return run(TagPageNode, args)
 
 

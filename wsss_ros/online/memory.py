@@ -73,7 +73,7 @@ def parted(
 def _nothing(tagged: Sequence[StoredScene]) -> str:
     if tagged:
         only = f"'{tagged[0].name}' is the only tagged scene{', played again' * (len(tagged) > 1)}"
-        return f"{only}; wanted two, one to learn from and one to judge by"
+        return f"{only}; expected two, one to learn from and one to judge by"
     return "no new tagged scene to learn from; finish a scene with image tags first"
 
 

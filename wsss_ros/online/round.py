@@ -25,10 +25,12 @@ from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.methods.method import tag_priors
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import gate, memory, plot, records, versions
+from wsss_ros.online.progress import UNFINISHED, LearnerGone  # noqa: I001
+from wsss_ros.online.progress import LearnerLink as Talk
+from wsss_ros.online.progress import RoundProgress as Told
 from wsss_ros.online.records import DECISION, PLAN, RUN, SETS, Decision, Plan, candidate, given_up
 from wsss_ros.online.scores import Judge
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
-from wsss_ros.online.talk import UNFINISHED, LearnerGone, Talk, Told
 from wsss_ros.online.versions import Version
 from wsss_ros.processes.parent import end_with_parent
 from wsss_ros.processes.signals import Interrupted
