@@ -75,7 +75,7 @@ class BagFrames:
                 yield Frame(rgb, stamp_ns=stamp_ns(message.header), name=str(index))
 
     def cloud(self) -> Cloud | None:
-        """The last cloud of the bag, else one fused from depth, poses and intrinsics; None where neither gives points."""
+        """The last cloud of the bag, else one fused from depth, poses and intrinsics; None where there is neither."""
         if not self.cloud_topic:
             return self._fused()
         last = None
