@@ -140,7 +140,7 @@ def test_what_is_a_bag_and_what_a_scene(tmp_path, labels):
         open_recording("", labels)
     with pytest.raises(BadInput, match="no such bag or scene"):
         open_recording(tmp_path / "b.mcap", labels)
-    with pytest.raises(BadInput, match="wanted one scene folder"):
+    with pytest.raises(BadInput, match="expected one scene folder"):
         open_recording(tmp_path / "scene" / "color", labels)
 
 

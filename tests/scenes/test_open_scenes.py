@@ -7,7 +7,7 @@ import pytest
 
 from wsss_ros.config import SceneSetConfig
 from wsss_ros.scenes import images, open_scenes
-from wsss_ros.scenes.scannet import write_scene
+from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.types import BadInput
 
 
@@ -42,7 +42,7 @@ def _set(folder: Path, names: str | None = None) -> SceneSetConfig:
 def test_all_of_a_folder_in_order(scans, labels):
     scenes, left_out = open_scenes(_set(scans), labels)
     assert [scene.name for scene in scenes] == ["kitchen", "scene0000_00", "scene0001_00"]
-    assert [name for name, _ in left_out] == ["nothing"] and "is empty; wanted" in left_out[0][1]
+    assert [name for name, _ in left_out] == ["nothing"] and "is empty; expected" in left_out[0][1]
 
 
 def test_a_list_says_which_and_in_what_order(scans, labels):
@@ -77,7 +77,7 @@ def test_a_list_of_nothing_usable(scans, labels, names, reason):
 def test_folders_and_lists_that_are_not_there(scans, labels, tmp_path):
     with pytest.raises(BadInput, match="nowhere: no such folder"):
         open_scenes(_set(tmp_path / "nowhere"), labels)
-    with pytest.raises(BadInput, match=r"hidden: holds no scene folder; generate some with 'wsss rooms"):
+    with pytest.raises(BadInput, match=r"hidden: has no scene folder; generate some with 'wsss rooms"):
         open_scenes(_set(scans / ".hidden"), labels)
     with pytest.raises(BadInput, match="train.txt: cannot be read"):
         open_scenes(SceneSetConfig(folder=str(scans), scenes=str(tmp_path / "train.txt")), labels)

@@ -7,7 +7,7 @@ import pytest
 
 from wsss_ros.scenes import images, open_scene
 from wsss_ros.scenes.rgbd_folder import RgbdFolder
-from wsss_ros.scenes.scannet import write_scene
+from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.types import BadInput, Camera, Scene
 
 CAMERA = Camera(20.0, 21.0, 9.5, 7.5, 20, 16)
@@ -101,12 +101,12 @@ def test_broken_poses_are_named(folder, labels):
 
 def test_missing_intrinsics(folder, labels):
     (folder / "camera-intrinsics.txt").unlink()
-    with pytest.raises(BadInput, match="no intrinsics; wanted one of camera-intrinsics.txt"):
+    with pytest.raises(BadInput, match="no intrinsics; expected one of camera-intrinsics.txt"):
         open_scene(folder, labels)
 
 
 @pytest.mark.parametrize(
-    "text, reason", [("0 0 0 0 0 0 0 0 0", "no camera"), ("5 0 90 0 5 3 0 0 1", "outside"), ("5 5", "9 or 16")]
+    "text, reason", [("0 0 0 0 0 0 0 0 0", "not a camera"), ("5 0 90 0 5 3 0 0 1", "outside"), ("5 5", "9 or 16")]
 )
 def test_broken_intrinsics_are_named(folder, labels, text, reason):
     (folder / "camera-intrinsics.txt").write_text(text)

@@ -120,7 +120,7 @@ def test_files_that_are_no_annotation_and_unknown_classes(tmp_path, caplog):
     (room / "Annotations" / "Icon").write_bytes(b"")
     scene = S3disRoom(room, SPACE)
     assert scene.cloud.xyz[:, 0].tolist() == [0, 9] and scene.cloud_truth().tolist() == [8, UNLABELLED]
-    assert "chair_1 (1).txt left out" in caplog.text and "'spaceship' is no class of S3DIS" in caplog.text
+    assert "chair_1 (1).txt left out" in caplog.text and "'spaceship' is not a class of S3DIS" in caplog.text
 
 
 def test_an_area_lists_its_rooms(office):
@@ -328,9 +328,9 @@ def test_an_image_without_semantics_has_no_truth(office):
     ("content", "words"),
     [
         (None, "need 'semantic_labels.json'.*comes with 2D-3D-S"),
-        (json.dumps(ENTRIES)[:50], "semantic_labels.json: .*wanted a JSON list"),
-        ('{"a": 1}', "semantic_labels.json: no JSON list"),
-        ("[]", "semantic_labels.json: no JSON list"),
+        (json.dumps(ENTRIES)[:50], "semantic_labels.json: .*expected a JSON list"),
+        ('{"a": 1}', "semantic_labels.json: not a JSON list"),
+        ("[]", "semantic_labels.json: not a JSON list"),
     ],
 )
 def test_broken_label_lists(office, content, words):

@@ -12,8 +12,9 @@ from PIL import Image
 from reference.scannet import labels_on_depth as labels_on_depth_twin
 
 from wsss_ros.scenes import images, open_scene, ply, scannet, scannet_write
-from wsss_ros.scenes.posed_frames import color_on_depth, labels_on_depth
-from wsss_ros.scenes.scannet import EXCERPT_CAMERA, ScanNetScene, write_scene
+from wsss_ros.scenes.rig import color_on_depth, labels_on_depth
+from wsss_ros.scenes.scannet import EXCERPT_CAMERA, ScanNetScene
+from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.types import BadInput, Camera, Frame, Scene
 
 CAMERA = Camera(30.0, 31.0, 15.5, 11.5, 32, 24)
@@ -467,7 +468,7 @@ def test_scenes_are_not_overwritten(folder, labels):
     "changes, rows, reason",
     [
         ({"depth_m": None}, 24, "frame 1 lacks depth"),
-        ({"camera": dataclasses.replace(CAMERA, fx=29.0)}, 24, "wanted one camera"),
+        ({"camera": dataclasses.replace(CAMERA, fx=29.0)}, 24, "expected one camera"),
         ({}, 12, "frame 1: colour, depth, labels are"),
     ],
 )

@@ -21,7 +21,9 @@ from wsss_ros.samples.prepared import prepare
 from wsss_ros.scenes import images, open_scene, open_scenes, ply
 from wsss_ros.scenes.posed_frames import PosedFrames
 from wsss_ros.scenes.rgbd_folder import RgbdFolder
-from wsss_ros.scenes.scannet import LABEL_TABLE, ScanNetScene, write_scene
+from wsss_ros.scenes.scannet import ScanNetScene
+from wsss_ros.scenes.scannet_labels import LABEL_TABLE
+from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.scenes.scannet_labels import LabelTable, ids_by_segment
 from wsss_ros.scenes.sens import SensReader
 from wsss_ros.types import BadInput, Camera, Cloud, Scene
@@ -367,7 +369,7 @@ def test_points_by_segment_and_raw_category(tmp_path, labels, caplog):
     np.testing.assert_array_equal(truth[:120], np.repeat(expected, 10))
     assert (truth[120:] == 255).all()
     assert [record.getMessage() for record in caplog.records] == [
-        f"{folder / NAME}.aggregation.json: left unlabelled, for they are not in the table: unheard of"
+        f"{folder / NAME}.aggregation.json: left unlabelled, because not in the table: unheard of"
     ]
 
 
@@ -410,7 +412,7 @@ def test_labels_of_another_size_than_the_mesh(tmp_path, labels, source):
     [
         (".aggregation.json", "{", "aggregation.json: JSONDecodeError"),
         (".aggregation.json", "{}", "aggregation.json: KeyError"),
-        (".aggregation.json", '{"segGroups": {}}', "aggregation.json: 'segGroups' is a dict; wanted a list"),
+        (".aggregation.json", '{"segGroups": {}}', "aggregation.json: 'segGroups' is a dict; expected a list"),
         (".aggregation.json", '{"segGroups": [{"segments": [1]}]}', "aggregation.json .*KeyError"),
         ("_vh_clean_2.0.010000.segs.json", '{"segIndices": ["a"]}', "segs.json: ValueError"),
         ("_vh_clean_2.0.010000.segs.json", "\xff", "segs.json: "),

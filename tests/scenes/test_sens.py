@@ -155,7 +155,7 @@ def test_a_file_cut_anywhere_gives_its_whole_frames(tmp_path, caplog):
     for length in sorted(lengths):
         path = _write(tmp_path / "cut.sens", data[:length])
         if length < ends[0]:
-            with pytest.raises(BadInput, match="cut.sens: (cut off within its head|starts with)"):
+            with pytest.raises(BadInput, match="cut.sens: (cut off within its header|starts with)"):
                 SensReader(path)
             continue
         caplog.clear()
@@ -195,16 +195,16 @@ def test_sizes_of_frames_that_are_nonsense_end_the_file(five):
     [
         ({"version": 3}, r"starts with b'\\x03.*version 4"),
         ({"sensor": b"x" * 5000}, "version 4"),
-        ({"color_type": -1}, r"colour is unknown \(-1\); wanted raw \(0\), png \(1\) or jpeg \(2\)"),
+        ({"color_type": -1}, r"colour is unknown \(-1\); expected raw \(0\), png \(1\) or jpeg \(2\)"),
         ({"color_type": 7}, r"colour is of no known type \(7\)"),
-        ({"depth_type": 2}, r"depth is occi u16 \(2\); wanted raw u16.*export it"),
+        ({"depth_type": 2}, r"depth is occi u16 \(2\); expected raw u16.*export it"),
         ({"depth_type": -1}, r"depth is unknown \(-1\)"),
         ({"shift": 0.0}, "depth shift 0"),
         ({"shift": float("nan")}, "depth shift nan"),
-        ({"depth": dataclasses.replace(CAMERA, fx=0.0)}, "fx 0, .* is no depth camera"),
-        ({"color": dataclasses.replace(CAMERA, cx=320.0)}, "cx 320, .*32x24 is no colour camera"),
-        ({"color": dataclasses.replace(CAMERA, fx=float("inf"))}, "is no colour camera"),
-        ({"depth": dataclasses.replace(CAMERA, width=2**31)}, "is no depth camera"),
+        ({"depth": dataclasses.replace(CAMERA, fx=0.0)}, "fx 0, .* is not a depth camera"),
+        ({"color": dataclasses.replace(CAMERA, cx=320.0)}, "cx 320, .*32x24 is not a colour camera"),
+        ({"color": dataclasses.replace(CAMERA, fx=float("inf"))}, "is not a colour camera"),
+        ({"depth": dataclasses.replace(CAMERA, width=2**31)}, "is not a depth camera"),
     ],
 )
 def test_heads_that_cannot_be_used(tmp_path, changes, reason):
@@ -227,7 +227,7 @@ def test_files_that_are_none(tmp_path):
     [
         (JPEG, ZLIB, b"", None, "frame 0, colour: cannot be decoded"),
         (JPEG, ZLIB, b"\xff\xd8\xff rubbish", None, "frame 0, colour: cannot be decoded"),
-        (PNG, ZLIB, "small", None, "frame 0: colour is 16x20; the head of the file says 32x24"),
+        (PNG, ZLIB, "small", None, "frame 0: colour is 16x20; the header of the file says 32x24"),
         (RAW, ZLIB, bytes(100), None, "frame 0: colour of 100 bytes; the 32x24 .* take 2304"),
         (PNG, ZLIB, None, b"rubbish", "frame 0: depth cannot be unpacked"),
         (PNG, ZLIB, None, sens_files.encode_depth(np.zeros(99), ZLIB), "frame 0: depth of 198 bytes; .*take 1536"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wsss_ros.scenes import scannet
+from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.types import Camera, Cloud, Frame
 
 SIZE = 32
@@ -67,7 +67,7 @@ def written(folder, labels, seeds, spoil_truth: bool = False) -> None:
         points = scene.cloud_truth()
         if spoil_truth:
             truths, points = [np.full_like(t, 7) for t in truths], np.full_like(points, 7)
-        scannet.write_scene(
+        write_scene(
             folder / scene.name,
             labels=labels,
             xyz=scene.cloud.xyz,

@@ -60,7 +60,7 @@ class TinyScene:
 
 def write_scene_folder(folder: Path, labels) -> Path:
     """TinyScene in ScanNet's layout."""
-    from wsss_ros.scenes.scannet import write_scene
+    from wsss_ros.scenes.scannet_write import write_scene
 
     scene = TinyScene(world_up=(0, 0, 1))
     cloud = scene.cloud

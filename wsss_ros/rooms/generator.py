@@ -19,7 +19,7 @@ from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.shots import take_shots
 from wsss_ros.rooms.styles import Style, style_named
 from wsss_ros.rooms.views import choose_views, room_camera
-from wsss_ros.scenes.scannet import write_scene
+from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.types import BadInput, Frame
 
 FRAMES = (60, 120)  # range of a scene's views, from which the seed chooses

@@ -1,4 +1,7 @@
-"""Scenes on disk. ``open_scene`` finds the reader of one, ``open_scenes`` those of a set; see ``types.Scene``."""
+"""Scenes on disk, one reader for each data set: ``open_scene`` opens one scene, ``open_scenes`` a folder of scenes.
+
+Readers follow ``types.Scene``.
+"""
 
 from pathlib import Path
 
@@ -6,21 +9,22 @@ from wsss_ros.config import SceneSetConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.rgbd_folder import RgbdFolder, has_frames
 from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom
-from wsss_ros.scenes.scannet import POINTS, ScanNetScene, is_scan
+from wsss_ros.scenes.scannet import ScanNetScene, is_scan
+from wsss_ros.scenes.scannet_write import POINTS
 from wsss_ros.types import BadInput, Scene
 
-_WANTED = (
+_LAYOUTS = (
     f"'*{POINTS}' (ScanNet), 'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames), "
     f"or '{ANNOTATIONS}' (a room of S3DIS)"
 )
 
 
 def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
-    """The scene in a folder, whatever its layout. Raises BadInput that lists what was looked for."""
+    """Open the scene in a folder, in any of the layouts. Raises BadInput that lists the layouts when it has none."""
     path = Path(path)
     if not path.is_dir():
         what = "a file" if path.exists() else "no such folder"
-        raise BadInput(f"{path}: {what}; wanted a scene folder with {_WANTED}")
+        raise BadInput(f"{path}: {what}; expected a scene folder with {_LAYOUTS}")
     if is_scan(path):
         return ScanNetScene(path, labels)
     if has_frames(path):
@@ -28,8 +32,8 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
     if (path / ANNOTATIONS).is_dir():
         return S3disRoom(path, labels)
     inside = sorted(entry.name for entry in path.iterdir())
-    held = f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
-    raise BadInput(f"{path} {held}; wanted one scene folder with {_WANTED}")
+    content = f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
+    raise BadInput(f"{path} {content}; expected one scene folder with {_LAYOUTS}")
 
 
 def open_scenes(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
@@ -54,22 +58,22 @@ def open_scenes(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene]
 
 def _names(folder: Path, listed: str) -> list[str]:
     if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; wanted one of scene folders, as 'wsss rooms {folder}' makes")
+        raise BadInput(f"{folder}: no such folder; expected a folder of scene folders, as 'wsss rooms {folder}' makes")
     if listed:
         return _read_list(Path(listed))
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if not names:
-        raise BadInput(f"{folder}: holds no scene folder; generate some with 'wsss rooms {folder} --scenes 100'")
+        raise BadInput(f"{folder}: has no scene folder; generate some with 'wsss rooms {folder} --scenes 100'")
     return names
 
 
 def _read_list(path: Path) -> list[str]:
-    """The names in a text file, one a line; a name that stands twice counts once."""
+    """Read the names in a text file, one per line; a name that appears twice counts once."""
     try:
         lines = [line.strip() for line in path.read_text().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); wanted a text file with a scene name a line") from error
+        raise BadInput(f"{path}: cannot be read ({error}); expected a text file with a scene name per line") from error
     names = [name for name in dict.fromkeys(lines) if name and not name.startswith("#")]
     if not names:
-        raise BadInput(f"{path}: names no scene; wanted a scene name a line")
+        raise BadInput(f"{path}: names no scene; expected a scene name per line")
     return names

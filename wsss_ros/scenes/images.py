@@ -1,4 +1,4 @@
-"""Image files: JPEG and PNG colour, 16-bit PNG for depth in millimetres and label ids."""
+"""Image files: JPEG and PNG for colour, 16-bit PNG for depth in millimetres and for class ids."""
 
 import io
 import zlib
@@ -19,26 +19,26 @@ _DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError
 
 
 def read_rgb(path: str | Path, at_least: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """Decode a colour image. Raises BadInput naming the file when it is missing, truncated or no image.
+    """Read a colour image. Raises BadInput naming the file when it is missing, cut short or not an image.
 
-    ``at_least`` = (width, height): a JPEG may come back reduced by a whole factor, averaged over pixel
-    areas, to no less than this size; that costs a fraction of the full decoding.
+    With ``at_least`` = (width, height) a JPEG may be reduced by 2, 4 or 8, averaged over pixel areas, but not below
+    this size. That takes a fraction of the time of full decoding.
     """
     return decode_rgb(read_bytes(path, "a colour image"), str(path), at_least)
 
 
 def decode_rgb(data: bytes, source: str, at_least: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """``read_rgb`` for an image in memory; ``source`` is what messages call it."""
+    """Decode a colour image in memory, as ``read_rgb`` does; ``source`` names it in messages."""
     try:
         if simplejpeg is not None and simplejpeg.is_jpeg(data):
             return simplejpeg.decode_jpeg(data, **_reduction(data, at_least))
         return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
     except _DECODE_ERRORS as error:
-        raise BadInput(f"{source}: cannot be decoded ({error}); wanted a whole JPEG or PNG image") from error
+        raise BadInput(f"{source}: cannot be decoded ({error}); expected a complete JPEG or PNG image") from error
 
 
 def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
-    """libjpeg's reduced decoding, for the factors 2, 4 and 8 that divide both sides (so pixel areas stay aligned)."""
+    """Arguments of simplejpeg for the largest factor that divides both sides, so that pixel areas stay aligned."""
     if at_least is None:
         return {}
     height, width = simplejpeg.decode_jpeg_header(data)[:2]
@@ -49,32 +49,49 @@ def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
 
 
 def read_uint16(path: str | Path, what: str = "image of 16-bit numbers") -> UInt16[np.ndarray, "H W"]:
-    """Decode a one-channel 8- or 16-bit PNG to uint16. Raises BadInput naming the file."""
+    """Read a PNG with one channel of 8 or 16 bits as uint16. Raises BadInput naming the file; ``what`` is expected."""
     return decode_grey(read_bytes(path, f"an {what}"), str(path), what).astype(np.uint16)
 
 
 def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"]:
-    """The one channel of a PNG in memory, uint8, uint16 or (some 16-bit files) int32. Raises BadInput naming it."""
+    """Decode a PNG with one channel in memory: uint8, uint16 or, for some 16-bit files, int32.
+
+    Raises BadInput naming the ``source``, and ``what`` was expected.
+    """
     try:
         image = Image.open(io.BytesIO(data))
         pixels = np.asarray(image)
     except _DECODE_ERRORS as error:
-        raise BadInput(f"{source}: cannot be decoded ({error}); wanted an {what}, a whole one-channel PNG") from error
+        raise BadInput(
+            f"{source}: cannot be decoded ({error}); expected an {what}, a complete PNG with one channel"
+        ) from error
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16, np.int32):
-        raise BadInput(f"{source}: {image.mode} image of shape {pixels.shape}; wanted one 16-bit channel, an {what}")
+        raise BadInput(f"{source}: {image.mode} image of shape {pixels.shape}; expected one 16-bit channel, an {what}")
     return pixels
 
 
 def read_depth(path: str | Path) -> Float32[np.ndarray, "H W"]:
-    """Depth in metres from a 16-bit PNG in millimetres; 0 and 65535 (missing) become 0."""
+    """Read depth in metres from a 16-bit PNG in millimetres; 0 and 65535 (missing) become 0.
+
+    Raises BadInput naming the file when it cannot be decoded or has 8 bits.
+    """
     what = "image of depth in millimetres"
     millimetres = decode_grey(read_bytes(path, f"an {what}"), str(path), what)
     if millimetres.dtype == np.uint8:
-        raise BadInput(f"{path}: 8-bit image; wanted depth in millimetres, which takes 16 bits a pixel")
+        raise BadInput(f"{path}: 8-bit image; expected depth in millimetres, which takes 16 bits a pixel")
     depth_m = millimetres.astype(np.float32)
     depth_m[millimetres == 65535] = 0
     depth_m /= np.float32(1000)
     return depth_m
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image file, from its header alone. Raises BadInput naming the file."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError) as error:
+        raise BadInput(f"{path}: cannot be decoded ({error}); expected a JPEG or PNG image") from error
 
 
 def write_rgb(path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92) -> None:
@@ -83,28 +100,34 @@ def write_rgb(path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], quality: int = 
 
 
 def encode_jpeg(rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92, subsampling: str = "444") -> bytes:
-    """A JPEG in memory; ``subsampling`` of the colours is 444 (none), 422 or 420."""
+    """Encode a JPEG; ``subsampling`` of the chroma is 444 (none), 422 or 420."""
     if simplejpeg is not None:
         return simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality, colorsubsampling=subsampling)
-    made = io.BytesIO()
-    Image.fromarray(rgb).save(made, "JPEG", quality=quality, subsampling=("444", "422", "420").index(subsampling))
-    return made.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality, subsampling=("444", "422", "420").index(subsampling))
+    return file.getvalue()
 
 
 def write_uint16(path: str | Path, pixels: UInt16[np.ndarray, "H W"]) -> None:
-    """Write a PNG with one 16-bit channel. Run lengths: on noisy depth smaller than deflate, in half the time."""
+    """Write a PNG with one 16-bit channel.
+
+    It is compressed by run lengths: on noisy depth that is smaller than deflate, and takes half the time.
+    """
     Image.fromarray(pixels).save(path, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def write_depth(path: str | Path, depth_m: Float32[np.ndarray, "H W"]) -> None:
-    """Depth in metres to a 16-bit PNG in millimetres; not finite, not positive or 65.535 m and more becomes 0."""
+    """Write depth in metres as a 16-bit PNG in millimetres.
+
+    Depth that is not finite, not positive, or 65.535 m and more becomes 0.
+    """
     usable = np.isfinite(depth_m) & (depth_m > 0) & (depth_m < 65.5345)
     write_uint16(path, np.where(usable, np.rint(np.where(usable, depth_m, 0) * 1000.0), 0).astype(np.uint16))
 
 
-def read_bytes(path: str | Path, wanted: str) -> bytes:
-    """The bytes of a file; BadInput when there are none to be had."""
+def read_bytes(path: str | Path, expected: str) -> bytes:
+    """Read a file. Raises BadInput that says what was ``expected`` when it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); wanted {wanted}") from error
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected {expected}") from error

@@ -1,4 +1,4 @@
-"""PLY files as numpy structured arrays: one record per vertex, one field per property."""
+"""PLY files as structured arrays of numpy: one record per vertex, one field per property."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,24 +24,25 @@ class _Element:
     name: str
     count: int
     fields: list[tuple[str, str]]
-    list_bytes: int = 0  # the least its list properties take; 0: it has none
+    list_bytes: int = 0  # least size of its list properties; 0 where it has none
 
     def least_bytes(self) -> int:
+        """Size of all rows; of a list only the least."""
         return self.count * (np.dtype(self.fields).itemsize + self.list_bytes)
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The vertices of a PLY file (ascii or binary), with its own property names and types in its own order.
+    """Read the vertices of an ascii or binary PLY file, with the names, types and order of its properties.
 
-    Other elements (faces) are not returned. Raises BadInput naming the file when it is no PLY, has
-    no vertices, or is cut short (within the vertices or, in a binary mesh of triangles, anywhere).
+    Other elements (faces) are not returned. Raises BadInput naming the file when it is not a PLY file, has no
+    vertices, or is cut short: within the vertices or, in a binary mesh of triangles, anywhere.
     """
     path = Path(path)
     data = _bytes_of(path)
     style, elements, start = _read_header(path, data)
     names = [element.name for element in elements]
     if "vertex" not in names:
-        raise BadInput(f"{path}: this PLY has elements {names}; wanted 'vertex'")
+        raise BadInput(f"{path}: this PLY has elements {names}; expected 'vertex'")
     before, vertex = elements[: names.index("vertex")], elements[names.index("vertex")]
     if vertex.list_bytes or any(element.list_bytes for element in before):
         raise BadInput(f"{path}: a list property in or before the vertices; store faces after plain vertices")
@@ -52,25 +53,26 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def count(path: str | Path) -> int:
-    """Number of vertices, from the header alone. Raises BadInput naming the file when it is no PLY."""
+    """Number of vertices, from the header alone. Raises BadInput naming the file when it is not a PLY file."""
     try:
         with open(path, "rb") as file:
             head = file.read(1 << 16)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); wanted a PLY file") from error
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a PLY file") from error
     return sum(element.count for element in _read_header(Path(path), head)[1] if element.name == "vertex")
 
 
 def write(
     path: str | Path, vertices: np.ndarray, faces: Int32[np.ndarray, "F 3"] | None = None, ascii: bool = False
 ) -> None:
-    """Write a structured array [N] as the vertices of a PLY file, with (possibly no) triangles after them.
+    """Write a structured array [N] as the vertices of a PLY file, followed by the triangles, if any.
 
-    Raises BadInput when a field has no PLY type (64-bit integers, booleans, sub-arrays).
+    Raises BadInput when a field has a type that PLY does not have (64-bit integers, booleans, sub-arrays).
     """
     faces = np.zeros((0, 3), np.int32) if faces is None else faces
+    names = vertices.dtype.names or ()
     header = ["ply", f"format {'ascii' if ascii else 'binary_little_endian'} 1.0", f"element vertex {len(vertices)}"]
-    header += [f"property {_ply_type(name, vertices.dtype[name])} {name}" for name in vertices.dtype.names]
+    header += [f"property {_ply_type(name, vertices.dtype[name])} {name}" for name in names]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
     with open(path, "wb") as file:
         file.write(("\n".join(header) + "\n").encode("ascii"))
@@ -78,7 +80,7 @@ def write(
             file.write("".join(" ".join(map(repr, row)) + "\n" for row in vertices.tolist()).encode("ascii"))
             file.write("".join(f"3 {a} {b} {c}\n" for a, b, c in faces).encode("ascii"))
         else:
-            packed = [(name, vertices.dtype[name].newbyteorder("<")) for name in vertices.dtype.names]
+            packed = [(name, vertices.dtype[name].newbyteorder("<")) for name in names]
             file.write(vertices.astype(packed).tobytes())
             records = np.empty(len(faces), _FACE)
             records["count"], records["vertices"] = 3, faces
@@ -88,7 +90,7 @@ def write(
 def _ply_type(name: str, dtype: np.dtype) -> str:
     known = _NAMES.get(dtype.newbyteorder("="))
     if known is None:
-        raise BadInput(f"PLY property '{name}' is {dtype}; wanted one of {', '.join(map(str, _NAMES))}")
+        raise BadInput(f"PLY property '{name}' is {dtype}; expected one of {', '.join(map(str, _NAMES))}")
     return known
 
 
@@ -96,25 +98,25 @@ def _bytes_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); wanted a PLY file") from error
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a PLY file") from error
 
 
 def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
-    """(format, elements, offset of the first byte behind the header)"""
+    """Format, elements, and the offset of the first byte after the header."""
     if not data.startswith((b"ply\n", b"ply\r")):
-        raise BadInput(f"{path}: no PLY file, it starts with {data[:8]!r}; wanted 'ply'")
+        raise BadInput(f"{path}: not a PLY file, it starts with {data[:8]!r}; expected 'ply'")
     mark = data.find(b"\nend_header")
     newline = data.find(b"\n", mark + 1)
     if mark < 0 or newline < 0:
         raise BadInput(f"{path}: cut short within the header ({len(data)} bytes, no 'end_header'); get the file again")
-    style, elements = "", []
+    style, elements = "", list[_Element]()
     for line in data[:mark].decode("latin-1").splitlines()[1:]:
         try:
             style = _header_line(line.split(), elements) or style
         except (ValueError, KeyError, IndexError) as error:
-            raise BadInput(f"{path}: cannot make sense of the PLY header line '{line}'") from error
+            raise BadInput(f"{path}: the PLY header line '{line}' is not understood") from error
     if style not in _BYTE_ORDERS:
-        raise BadInput(f"{path}: PLY format '{style}'; wanted one of {', '.join(_BYTE_ORDERS)}")
+        raise BadInput(f"{path}: PLY format '{style}'; expected one of {', '.join(_BYTE_ORDERS)}")
     return style, elements, newline + 1
 
 
@@ -140,24 +142,24 @@ def _header_line(words: list[str], elements: list[_Element]) -> str | None:
 def _read_binary(
     path: Path, data: bytes, start: int, elements: list[_Element], vertex: _Element, dtype: np.dtype
 ) -> np.ndarray:
-    wanted = start + sum(element.least_bytes() for element in elements)
-    if len(data) < wanted:
-        raise BadInput(f"{path}: cut short, {len(data)} bytes of at least {wanted}; get the file again")
+    least = start + sum(element.least_bytes() for element in elements)
+    if len(data) < least:
+        raise BadInput(f"{path}: cut short, {len(data)} bytes of at least {least}; get the file again")
     skipped = sum(element.least_bytes() for element in elements[: elements.index(vertex)])
     vertices = np.frombuffer(data, dtype, vertex.count, start + skipped)
     return vertices.astype(dtype.newbyteorder("="))
 
 
 def _read_ascii(path: Path, data: bytes, before: list[_Element], count: int, dtype: np.dtype) -> np.ndarray:
-    skipped, width = sum(element.count * len(element.fields) for element in before), len(dtype)
+    skipped, width = sum(element.count * len(element.fields) for element in before), len(dtype.names or ())
     words = data.split()[skipped : skipped + count * width]
     if len(words) < count * width:
         raise BadInput(f"{path}: cut short, {len(words)} numbers of {count * width}; get the file again")
     try:
         table = np.array(words, np.float64).reshape(count, width)
     except ValueError as error:
-        raise BadInput(f"{path}: a vertex that is no number ({error})") from error
+        raise BadInput(f"{path}: a vertex that is not a number ({error})") from error
     vertices = np.empty(count, dtype)
-    for column, name in zip(table.T, dtype.names, strict=True):
+    for column, name in zip(table.T, dtype.names or (), strict=True):
         vertices[name] = column
     return vertices

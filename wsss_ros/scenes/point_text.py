@@ -1,4 +1,4 @@
-"""Point clouds as text: rows ``x y z r g b``, millions of them, with the odd broken line."""
+"""Point clouds as text: millions of rows ``x y z r g b``, some of them broken."""
 
 import logging
 import re
@@ -12,18 +12,18 @@ from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 
 _COLUMNS = 6
-_MOST_BROKEN = 1000  # lines of one file; with more it is something else than points
+_MOST_BROKEN = 1000  # lines of one file; a file with more is not a point cloud
 _POWERS = 10.0 ** np.arange(16)
 _NOT_TEXT = re.compile(rb"[^\t\r -~]")
 _log = logging.getLogger("wsss_ros")
 
 
 def read_points(path: str | Path) -> tuple[Float32[np.ndarray, "N 3"], UInt8[np.ndarray, "N 3"]]:
-    """The positions (metres) and colours of a file with rows ``x y z r g b``, colours from 0 to 255.
+    """Read positions (metres) and colours from rows ``x y z r g b``, colours from 0 to 255.
 
-    A stray byte in a line that makes six sound numbers once it is taken for a space, or else left out, is
-    repaired so; other lines without six sound numbers are dropped. A warning names the file and the lines of either.
-    Raises BadInput naming a file that cannot be read, has more than 1000 broken lines, or nothing else.
+    A line with stray bytes is repaired where it has six valid numbers once these bytes are replaced by spaces, or else
+    removed. Other lines without six valid numbers are dropped. A warning names the file and the lines.
+    Raises BadInput naming the file when it cannot be read, has more than 1000 broken lines, or only broken lines.
     """
     data = read_bytes(path, "rows 'x y z r g b'")
     text = np.frombuffer(data, np.uint8)
@@ -33,16 +33,17 @@ def read_points(path: str | Path) -> tuple[Float32[np.ndarray, "N 3"], UInt8[np.
     if broken_count > _MOST_BROKEN:
         number, _, start, end = broken[0].tolist()
         raise BadInput(
-            f"{path}: over {_MOST_BROKEN} lines are no row of six numbers, the first is line {number}, "
-            f"{data[start:end][:60]!r}; wanted 'x y z r g b', colours from 0 to 255"
+            f"{path}: over {_MOST_BROKEN} lines are not a row of six numbers, the first is line {number}, "
+            f"{data[start:end][:60]!r}; expected 'x y z r g b', colours from 0 to 255"
         )
-    rows = _mend(path, data, rows[:count], broken[:broken_count].tolist())
+    rows = _repaired(path, data, rows[:count], broken[:broken_count].tolist())
     return np.ascontiguousarray(rows[:, :3]), np.rint(rows[:, 3:]).astype(np.uint8)
 
 
-def _mend(path: str | Path, data: bytes, rows: np.ndarray, broken: list[list[int]]) -> np.ndarray:
-    """Fill in the broken lines that can be repaired and drop the others."""
-    keep, lines = np.ones(len(rows), bool), {"repaired": [], "dropped": []}
+def _repaired(path: str | Path, data: bytes, rows: np.ndarray, broken: list[list[int]]) -> np.ndarray:
+    """The rows with the broken lines filled in that can be repaired, and without the others."""
+    keep = np.ones(len(rows), bool)
+    lines: dict[str, list[int]] = {"repaired": [], "dropped": []}
     for number, row, start, end in broken:
         values = _repair(data[start:end])
         keep[row] = values is not None
@@ -53,14 +54,14 @@ def _mend(path: str | Path, data: bytes, rows: np.ndarray, broken: list[list[int
         if numbers:
             more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
             which = f"line {', '.join(map(str, numbers[:5]))}{more}"
-            _log.warning("%s: %s %s: no row of six numbers 'x y z r g b'", path, which, what)
+            _log.warning("%s: %s %s: not a row of six numbers 'x y z r g b'", path, which, what)
     if len(rows) and not keep.any():
-        raise BadInput(f"{path}: none of its {len(rows)} lines is a row of six numbers; wanted 'x y z r g b'")
+        raise BadInput(f"{path}: none of its {len(rows)} lines is a row of six numbers; expected 'x y z r g b'")
     return rows if keep.all() else rows[keep]
 
 
 def _repair(line: bytes) -> list[float] | None:
-    """The six numbers of a line that the fast parser refused, or None."""
+    """The six numbers of a line that the fast parser did not accept, or None."""
     for text in (line, _NOT_TEXT.sub(b" ", line), _NOT_TEXT.sub(b"", line)):
         words = text.split()
         try:
@@ -75,15 +76,15 @@ def _repair(line: bytes) -> list[float] | None:
 
 @compiled
 def _parse(text, powers, rows, broken):
-    """Fill ``rows`` from the lines that are not blank; of others note (line from 1, row, start, end) in ``broken``.
+    """Fill ``rows`` from the lines that are not blank; note (line from 1, row, start, end) of others in ``broken``.
 
-    Returns how many there are of either; reading ends with the first broken line beyond ``broken``.
-    Plain decimal numbers of up to 15 digits only, which a double holds exactly before the division.
+    Returns the number of rows and of broken lines; stops at the first broken line that ``broken`` has no room for.
+    Accepts plain decimal numbers of up to 15 digits: a double holds these digits exactly before the division.
     """
     at, line, row, bad = 0, 0, 0, 0
     while at < len(text):
         line += 1
-        start, column, sound = at, 0, True
+        start, column, valid = at, 0, True
         while at < len(text) and text[at] != 10:
             if text[at] == 32 or text[at] == 9 or text[at] == 13:
                 at += 1
@@ -103,16 +104,16 @@ def _parse(text, powers, rows, broken):
                 at += 1
             ended = at == len(text) or text[at] == 32 or text[at] == 10 or text[at] == 9 or text[at] == 13
             if not ended or digits == 0 or digits > 15 or column == 6:
-                sound = False
+                valid = False
                 while at < len(text) and text[at] != 10:
                     at += 1
                 break
             value = mantissa / powers[decimals]
-            sound = sound and (column < 3 or (value <= 255 and not (negative and value > 0)))
+            valid = valid and (column < 3 or (value <= 255 and not (negative and value > 0)))
             rows[row, column] = -value if negative else value
             column += 1
-        if column or not sound:
-            if column != 6 or not sound:
+        if column or not valid:
+            if column != 6 or not valid:
                 if bad == len(broken):
                     return row, bad + 1
                 broken[bad, 0], broken[bad, 1], broken[bad, 2], broken[bad, 3] = line, row, start, at

@@ -1,7 +1,7 @@
-"""Scenes in ScanNet's own layout: a reader for ScanNet's files and exports and for what ``write_scene`` makes.
+"""Reader of scenes in ScanNet's layout: ScanNet's own files and exports, and what ``scannet_write`` writes.
 
-Format: FACTS of the ScanNet repository (SensReader, BenchmarkScripts). Point cloud and poses share the
-unaligned, z-up scan frame; the axis alignment is stored beside them and applied to neither.
+Format: the ScanNet repository (SensReader, BenchmarkScripts). Point cloud and poses share the unaligned frame of the
+scan, in which z is up. The axis alignment is stored, but applied to neither.
 """
 
 import re
@@ -14,26 +14,25 @@ from jaxtyping import Float64, Shaped, UInt8
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
-from wsss_ros.scenes.images import read_bytes
-from wsss_ros.scenes.posed_frames import PosedFrames, Rig, image_size, labels_on_depth, list_frames, read_intrinsics
+from wsss_ros.scenes.images import image_size, read_bytes
+from wsss_ros.scenes.posed_frames import PosedFrames, list_frames, read_intrinsics
+from wsss_ros.scenes.rig import Rig, labels_on_depth
 from wsss_ros.scenes.scannet_labels import LABEL_TABLE, ImageLabels, LabelTable, ids_by_segment
-from wsss_ros.scenes.scannet_write import AGGREGATION, POINT_LABELS, POINTS, SEGMENTS, TIMESTAMPS, write_scene
+from wsss_ros.scenes.scannet_write import AGGREGATION, POINT_LABELS, POINTS, SEGMENTS, TIMESTAMPS
 from wsss_ros.scenes.sens import SensReader
 from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
-__all__ = ["EXCERPT_CAMERA", "LABEL_TABLE", "POINTS", "ScanNetScene", "is_scan", "write_scene"]
-
 NATIVE_SIZE = {"color": (1296, 968), "depth": (640, 480)}
-# The intrinsics everybody uses with the 320x240 excerpt of ScanNet, which comes without any.
+# The usual intrinsics for the 320x240 excerpt of ScanNet, which has none.
 EXCERPT_CAMERA = Camera(577.870605, 577.870605, 319.5, 239.5, 640, 480)
 EXPORTS = ("color", "depth", "pose")
-# Folders of scans, and of ScanNet's own excerpts of their frames, that lie side by side.
+# Folders of scans, and of ScanNet's own excerpts of their frames, in one parent folder.
 SCANS = ("scans", "scans_test")
 EXCERPTS = ("scannet_frames_25k", "scannet_frames_test")
 _SCAN_NAME = re.compile(r"scene\d{4}_\d\d")
 
-# A class smaller than this is not a tag: a few stray pixels or points are nothing a person would name.
+# A smaller class is not a tag: a person would not name a few stray pixels or points.
 IMAGE_TAG_SHARE = 0.005  # of all pixels
 SCENE_TAG_SHARE = 0.0005  # of all points
 
@@ -41,24 +40,23 @@ SCENE_TAG_SHARE = 0.0005  # of all points
 class ScanNetScene:
     """One scan: ScanNet's own or one of ``write_scene``. Follows ``types.Scene``.
 
-    The folder is that of the scan, with ``*_vh_clean_2.ply``, or its folder in ``scannet_frames_25k``; the points of
-    that are looked for in ``scans`` (or ``scans_test``) beside it, and without them the scene has no cloud.
+    The folder is that of the scan, with ``*_vh_clean_2.ply``, or the scan's folder in ``scannet_frames_25k``. The
+    points of the latter are in ``scans`` or ``scans_test`` next to it; without them the scene has no cloud.
     Frames are those exported to ``color depth pose``, else those in ``<scan>.sens``, else those of the scan in
-    ``scannet_frames_25k`` beside ``scans``, else none.
+    ``scannet_frames_25k`` next to ``scans``, else none.
 
-    Frames come on the depth camera's pixels: colour of another size is averaged onto them, and depth outside
-    the colour image counts as missing. Intrinsics come from the ``.sens`` file, ``intrinsic/``, ``intrinsics_*.txt``,
-    or the scene's ``.txt``, else they are those of the 320x240 excerpt. Without times frame numbers count at 30 Hz
+    Frames are on the depth camera's pixels: colour of another size is averaged onto them, and depth outside the colour
+    image counts as missing. Intrinsics come from the ``.sens`` file, ``intrinsic/``, ``intrinsics_*.txt``, or the
+    scene's ``.txt``, else they are those of the 320x240 excerpt. Stamps without times are the frame numbers at 30 Hz,
     from 1 s on.
     Point labels come from ``*_vh_clean_2.labels.ply``, else from segments and aggregation; image labels from
-    ``label-filt/``, ``label/`` or the zips of these. What holds raw ids or names needs ScanNet's tsv table.
-    Tags come from ``tags.csv`` or ``tags.json``, where there is one, else from the truth: classes on at least 0.5 % of
-    an image's pixels, or 0.05 % of the scene's points (without point labels: the union of the images' tags).
-    Frames are listed at the first question about them, images and points read anew at every call; ``skipped`` counts
-    the frames left out, by cause.
+    ``label-filt/``, ``label/`` or the zips of these. Raw ids and names need ScanNet's tsv table.
+    Tags come from ``tags.csv`` or ``tags.json``, else from the truth: classes on at least 0.5 % of an image's pixels,
+    or on 0.05 % of the scene's points; without point labels, the tags of all images.
+    Frames are listed at the first access; images and points are read again at every call.
 
-    Raises BadInput, naming the file: here for a folder that is no scan; later for broken poses or intrinsics, and for
-    files that are missing, cut short, or do not belong together.
+    Raises BadInput, naming the file: here for a folder that is not a scan; later for broken poses or intrinsics, and
+    for files that are missing, cut short, or do not belong together.
     """
 
     def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
@@ -75,50 +73,55 @@ class ScanNetScene:
         if exported is None and sens.is_file():
             return SensReader(sens)
         files, incomplete = list_frames(*((exported / kind).glob("*.*") for kind in EXPORTS)) if exported else ([], 0)
-        rig = _read_rig(exported, self._info, files[0].color, files[0].depth) if files else None
+        rig = _read_rig(exported, self._info, files[0].color, files[0].depth) if exported and files else None
         return PosedFrames(str(self.folder), files, incomplete, rig, _read_stamps(self.folder / TIMESTAMPS))
 
     @cached_property
     def _exported(self) -> Path | None:
-        """The folder with exported frames."""
+        """The folder with exported frames, or None."""
         own = [self.folder] if (self.folder / f"{self.name}.sens").is_file() else []
-        for folder in own or (self.folder, *_beside(self.folder, EXCERPTS)):
+        for folder in own or (self.folder, *_siblings(self.folder, EXCERPTS)):
             if all((folder / kind).is_dir() for kind in EXPORTS):
                 return folder
         return None
 
     def _folders(self) -> list[Path]:
-        """All that the scene is made of, once each."""
+        """The folders that the scene is read from, each once."""
         return list(dict.fromkeys((self.folder, self._stem.parent, self._exported or self.folder)))
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The folders and files outside them that the scene's content depends on."""
+        """The folders that the scene's content depends on, and the files outside of them."""
         tables = [place / LABEL_TABLE for folder in self._folders() for place in (folder, *folder.resolve().parents)]
         return (*self._folders(), *(path for path in dict.fromkeys(tables) if path.is_file()))
 
     def __len__(self) -> int:
+        """Number of frames with a usable pose."""
         return len(self._frames)
 
     @property
-    def skipped(self) -> Counter:
+    def skipped(self) -> Counter[str]:
+        """Number of frames left out, by cause."""
         return self._frames.skipped
 
     @property
     def world_up(self) -> tuple[float, float, float]:
+        """The z axis: scans are level."""
         return (0.0, 0.0, 1.0)
 
     @property
     def axis_alignment(self) -> Float64[np.ndarray, "4 4"]:
-        """aligned_from_world, a turn about z and a shift; identity where the scene has none (test scans)."""
+        """aligned_from_world, a rotation about z and a shift; the identity where the scene has none (test scans)."""
         values = self._info.numbers("axisAlignment", 16)
         return np.eye(4) if values is None else values.reshape(4, 4)
 
     def frame(self, index: int) -> Frame:
+        """One view. Raises BadInput naming the file that is missing, broken or of the wrong size."""
         return self._frames.frame(index)
 
     @property
     def cloud(self) -> Cloud | None:
+        """The vertices of the scan's mesh, or None without a mesh. Raises BadInput naming the broken file."""
         path = Path(f"{self._stem}{POINTS}")
         if not path.is_file():
             return None
@@ -131,7 +134,8 @@ class ScanNetScene:
     def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
         """Labels of the cloud's points, or None where the scan has none (test scans).
 
-        Raises BadInput when they are not as many as the points, and when they need ScanNet's table and it is nowhere.
+        Raises BadInput when there are more or fewer labels than points, and when the labels need ScanNet's table and
+        it is not found.
         """
         labelled, groups, segments = (Path(f"{self._stem}{end}") for end in (POINT_LABELS, AGGREGATION, SEGMENTS))
         if labelled.is_file():
@@ -143,19 +147,20 @@ class ScanNetScene:
         if len(ids) != (points := ply.count(f"{self._stem}{POINTS}")):
             raise BadInput(
                 f"{source}: labels for {len(ids)} points, and {self.name}{POINTS} has {points}; "
-                "wanted both from one scan and of one resolution"
+                "expected both from one scan and of one resolution"
             )
         return self.labels.from_ids(ids)
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         """Labels on the frame's pixels, or None where the scene has none.
 
-        Raises BadInput when they are raw ids, which need ScanNet's table, and it is nowhere to be found.
+        Raises BadInput when they are raw ids, which need ScanNet's table, and it is not found.
         """
         if self._frames.number(index) not in self._image_labels:
             return None
-        depth = self._frames.rig.depth.resized(*self._frames.depth_size(index))
-        return labels_on_depth(self._read_labels(index), self._frames.rig.color, depth)
+        rig = self._frames.rig
+        depth = rig.depth.resized(*self._frames.depth_size(index))
+        return labels_on_depth(self._read_labels(index), rig.color or rig.depth, depth)
 
     def _read_labels(self, index: int) -> UInt8[np.ndarray, "H W"]:
         ids = self._image_labels.read(self._frames.number(index))
@@ -163,7 +168,7 @@ class ScanNetScene:
 
     @property
     def _nyu40_ids(self) -> bool:
-        """Whether the scene is one of ``write_scene``, which has nyu40 ids in place of raw ones."""
+        """Whether the scene was written by ``write_scene``, with nyu40 ids in place of raw ids."""
         return self._info.values.get("labelIds") == "nyu40"
 
     @cached_property
@@ -174,10 +179,11 @@ class ScanNetScene:
 
     @cached_property
     def tag_file(self) -> TagFile | None:
-        """Of the folder that was asked for, else of the scan's or its frames'."""
+        """The tags that a person gave, or None. Those in the folder that was opened come first."""
         return next((tags for folder in self._folders() if (tags := TagFile.of(folder, self.labels))), None)
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
+        """Tags of a frame: those of the tag file, else the classes on enough of its pixels; None where it has none."""
         if self.tag_file is not None:
             return self.tag_file.image(self._frames.name(index))
         if index not in self._image_tags:
@@ -191,6 +197,7 @@ class ScanNetScene:
 
     @cached_property
     def tags(self) -> tuple[str, ...] | None:
+        """Tags of the scene: those of the tag file, else the classes of enough points, else those of all images."""
         if self.tag_file is not None:
             return self.tag_file.scene
         if (truth := self.cloud_truth()) is not None:
@@ -204,11 +211,11 @@ def _tags_of(labels: LabelSpace, truth: Shaped[np.ndarray, "..."], share: float)
     return labels.present(truth, at_least=max(1, int(np.ceil(share * truth.size))))
 
 
-# --- which folder holds what -----------------------------------------------------------------------
+# --- the folders of a scan -------------------------------------------------------------------------
 
 
 def is_scan(folder: Path) -> bool:
-    """Whether the folder is a scan's, or one of frames excerpted from a scan by ScanNet."""
+    """Whether the folder is that of a scan or of ScanNet's excerpt of a scan's frames."""
     return any(folder.glob(f"*{POINTS}")) or _is_excerpt(folder)
 
 
@@ -218,36 +225,37 @@ def _is_excerpt(folder: Path) -> bool:
     return (folder / "label").is_dir() or _SCAN_NAME.fullmatch(folder.absolute().name) is not None
 
 
-def _beside(folder: Path, kinds: tuple[str, ...]) -> list[Path]:
-    """The folders of the same name in folders of these kinds, beside the one that the folder is in."""
+def _siblings(folder: Path, kinds: tuple[str, ...]) -> list[Path]:
+    """The folders with the same name in ``kinds``, which are next to the parent of the folder."""
     folder = folder.absolute()
     paths = [folder.parent.parent / kind / folder.name for kind in kinds]
     return [path for path in paths if path.is_dir()]
 
 
 def _find_stem(folder: Path) -> Path:
-    """The scan's folder and name, with which its files begin."""
+    """The scan's folder and name: the start of the paths of its files."""
     if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; wanted a scene in ScanNet's layout")
+        raise BadInput(f"{folder}: no such folder; expected a scene in ScanNet's layout")
     found = sorted(folder.glob(f"*{POINTS}"))
     if not found and _is_excerpt(folder):
         name = folder.absolute().name
-        scans = [path for path in _beside(folder, SCANS) if (path / f"{name}{POINTS}").is_file()]
+        scans = [path for path in _siblings(folder, SCANS) if (path / f"{name}{POINTS}").is_file()]
         return (scans[0] if scans else folder) / name
     if len(found) != 1:
         names = [path.name for path in found] or "none"
-        raise BadInput(f"{folder}: wanted one file '*{POINTS}', found {names}; name the folder of one scan")
+        raise BadInput(f"{folder}: expected one file '*{POINTS}', found {names}; name the folder of one scan")
     return Path(str(found[0]).removesuffix(POINTS))
 
 
 def _columns(path: Path, vertices: np.ndarray, names: tuple[str, ...], dtype: type) -> np.ndarray:
-    if missing := [name for name in names if name not in vertices.dtype.names]:
-        raise BadInput(f"{path}: no vertex property {missing}; it has {', '.join(vertices.dtype.names)}")
+    properties = vertices.dtype.names or ()
+    if missing := [name for name in names if name not in properties]:
+        raise BadInput(f"{path}: no vertex property {missing}; it has {', '.join(properties)}")
     return np.stack([vertices[name] for name in names], axis=1).astype(dtype)
 
 
 class _Info:
-    """The ``key = value`` lines of a scene's .txt; empty where there is none."""
+    """The ``key = value`` lines of a scene's .txt; empty without that file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -256,16 +264,16 @@ class _Info:
         self.values = {key.strip(): value.strip() for key, _, value in rows}
 
     def numbers(self, key: str, count: int) -> Float64[np.ndarray, "K"] | None:
-        """Raises BadInput naming the file when the key's value is anything else."""
+        """The numbers of a key, or None without the key. Raises BadInput naming the file for any other value."""
         if key not in self.values:
             return None
         try:
             return np.array(self.values[key].split(), np.float64).reshape(count)
         except ValueError as error:
-            raise BadInput(f"{self.path}: '{key} = {self.values[key]}'; wanted {count} numbers") from error
+            raise BadInput(f"{self.path}: '{key} = {self.values[key]}'; expected {count} numbers") from error
 
     def number(self, key: str) -> float:
-        """NaN where there is no such key."""
+        """The number of a key, NaN without the key."""
         value = self.numbers(key, 1)
         return float("nan") if value is None else float(value[0])
 
@@ -276,7 +284,7 @@ def _read_rig(folder: Path, info: _Info, color: Path, depth: Path) -> Rig:
 
 
 def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) -> Camera | None:
-    """The camera at the size its numbers are for; None where neither a file of its own nor the .txt holds it."""
+    """The camera at the size that its numbers are for; None where neither a file of its own nor the .txt has it."""
     files = (folder / "intrinsic" / f"intrinsic_{kind}.txt", folder / f"intrinsics_{kind}.txt")
     path = next((path for path in files if path.is_file()), None)
     if path is not None:
@@ -288,21 +296,21 @@ def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) 
             return None
     noted = (info.number(f"{kind}Width"), info.number(f"{kind}Height"))
     for width, height in (actual, noted, NATIVE_SIZE[kind]):
-        # Exports are often shrunk and keep the full-size numbers: believe the size of which cx, cy is about the middle.
+        # Exports are often shrunk but keep the full-size numbers. The right size has cx, cy near its middle.
         if 0.3 * width < cx < 0.7 * width and 0.3 * height < cy < 0.7 * height:
             return Camera(fx, fy, cx, cy, int(width), int(height))
     raise BadInput(
-        f"{path}: centre ({cx:g}, {cy:g}) is not about the middle of the {kind} images, {actual[0]}x{actual[1]}, "
+        f"{path}: centre ({cx:g}, {cy:g}) is not near the middle of the {kind} images, {actual[0]}x{actual[1]}, "
         f"nor of ScanNet's {NATIVE_SIZE[kind]}; check the file"
     )
 
 
 def _read_stamps(path: Path) -> dict[int, int]:
-    """Nanoseconds by frame number from lines ``number stamp``; empty where there is no such file."""
+    """Nanoseconds by frame number from lines ``number stamp``; empty without that file."""
     if not path.is_file():
         return {}
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
     try:
         return {int(number): int(stamp) for number, stamp in rows}
     except ValueError as error:
-        raise BadInput(f"{path}: {error}; wanted lines 'frame-number nanoseconds'") from error
+        raise BadInput(f"{path}: {error}; expected lines 'frame-number nanoseconds'") from error

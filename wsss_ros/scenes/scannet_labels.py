@@ -1,4 +1,4 @@
-"""ScanNet's labels: the table of its classes, images of ids in folders and zips, points by segments and objects."""
+"""ScanNet's labels: the table of classes, images of class ids in folders and zips, points by segments and objects."""
 
 import csv
 import json
@@ -24,11 +24,11 @@ _log = logging.getLogger("wsss_ros")
 
 
 class LabelTable:
-    """``scannetv2-labels.combined.tsv``: nyu40 ids (0: none) of the raw ids in images and of the names of objects.
+    """``scannetv2-labels.combined.tsv``: the nyu40 ids of raw ids (``of_id``) and of object names (``of_name``).
 
-    Both go by the column ``nyu40id``, not by the names of classes beside it: a shelf is 15 and no bookshelf, blinds
-    are 13, which the benchmark ignores, a couch is 6, a doorframe 8, a monitor 40, a trash can or radiator 39.
-    Raises BadInput naming the file when these columns are not in it.
+    Id 0 is no class. Both follow the column ``nyu40id``, not the columns with names of classes: a shelf is 15 and not
+    a bookshelf, blinds are 13, which the benchmark ignores, a couch is 6, a doorframe 8, a monitor 40, a trash can or
+    radiator 39. Raises BadInput naming the file when a column is missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,12 +43,13 @@ class LabelTable:
                 self.of_id[int(row["id"])] = nyu40
                 self.of_name[row["raw_category"]] = nyu40
         except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
-            wanted = "wanted tab-separated columns with 'id', 'raw_category' and 'nyu40id'"
-            raise BadInput(f"{path}: {error!r}; {wanted}") from error
+            raise BadInput(
+                f"{path}: {error!r}; expected tab-separated columns with 'id', 'raw_category' and 'nyu40id'"
+            ) from error
 
     @classmethod
     def find(cls, folders: Iterable[Path]) -> "LabelTable":
-        """The table in one of these folders or above them. Raises BadInput where there is none."""
+        """Read the table in one of these folders or above them. Raises BadInput where there is none."""
         folders = list(folders)
         for folder in folders:
             for place in (folder, *folder.resolve().parents):
@@ -56,25 +57,26 @@ class LabelTable:
                     return cls(place / LABEL_TABLE)
         raise BadInput(
             f"{folders[0]}: has labels with ScanNet's raw ids or names, and '{LABEL_TABLE}' is neither here nor in a "
-            "folder above; put it beside the scenes (it comes with ScanNet)"
+            "folder above; put it next to the scenes (it comes with ScanNet)"
         )
 
 
 class ImageLabels:
-    """The images of class ids of one scan, by frame number: a folder of them or ScanNet's zip, read without unpacking.
+    """The images of class ids of one scan, by frame number: in a folder or in ScanNet's zip, which is not unpacked.
 
-    The first of ``label-filt/``, ``label/``, ``*_2d-label-filt.zip`` and ``*_2d-label.zip`` in one of the folders that
-    holds any image. Raises BadInput naming the file when it is broken.
+    Of ``label-filt/``, ``label/``, ``*_2d-label-filt.zip`` and ``*_2d-label.zip`` in the folders, the first that holds
+    an image is read. Raises BadInput naming the file when it is broken.
     """
 
     def __init__(self, folders: Iterable[Path], name: str) -> None:
         self._places = [folder / kind for folder in folders for kind in (*_FOLDERS, *(name + end for end in _ZIPS))]
 
     def __contains__(self, number: int) -> bool:
+        """Whether the frame has a label image."""
         return number in self._images[1]
 
     def read(self, number: int) -> Shaped[np.ndarray, "H W"]:
-        """Ids as they are stored; uint8 are nyu40 ids."""
+        """Ids of a frame as they are stored; uint8 are nyu40 ids. Raises BadInput naming the broken file."""
         place, images = self._images
         name, what = images[number], "image of class ids"
         if place.is_dir():
@@ -88,7 +90,7 @@ class ImageLabels:
 
     @cached_property
     def _images(self) -> tuple[Path, dict[int, str]]:
-        """Where the images are, and their file names by number."""
+        """The folder or zip of the images, and their file names by number."""
         for place in self._places:
             images = {int(stem): name for name in _list(place) if (stem := _stem(name)).isdecimal()}
             if images:
@@ -105,34 +107,34 @@ def _list(place: Path) -> list[str]:
         with zipfile.ZipFile(place) as archive:
             return archive.namelist()
     except _ZIP_FAULTS as error:
-        raise BadInput(f"{place}: cannot be opened ({error}); wanted a whole zip file, get it again") from error
+        raise BadInput(f"{place}: cannot be opened ({error}); expected a complete zip file, get it again") from error
 
 
 def _stem(name: str) -> str:
-    """The number in 'label-filt/12.png'; nothing for other files."""
+    """The number in 'label-filt/12.png' as text; empty for other files."""
     stem, dot, suffix = name.rpartition("/")[2].partition(".")
     return stem if dot and suffix.lower() == "png" else ""
 
 
 def ids_by_segment(aggregation: Path, segments: Path, nyu40_of_name: Mapping[str, int]) -> Int64[np.ndarray, "N"]:
-    """nyu40 ids of a scan's points: each is in a segment, and groups of segments are objects with a name.
+    """The nyu40 ids of a scan's points. Each point is in a segment; groups of segments are objects with a name.
 
-    Points of no object, or of one with a name that is not in the table (told in a warning), are 0.
-    Raises BadInput naming the file that is no such JSON.
+    A point without an object has id 0, and so has one of an object whose name is not in the table; a warning lists
+    these names. Raises BadInput naming the file whose JSON has another form.
     """
     groups, indices = _json(aggregation, "segGroups"), _json(segments, "segIndices")
     try:
         segment_of_point = np.array(indices, np.int64).reshape(-1)
         named = [(str(group["label"]), np.array(group["segments"], np.int64)) for group in groups]
     except (KeyError, ValueError, TypeError, OverflowError) as error:
-        wanted = "wanted groups with 'label' and 'segments', and the segment of every point"
-        raise BadInput(f"{aggregation} with {segments.name}: {error!r}; {wanted}") from error
+        expected = "expected groups with 'label' and 'segments', and the segment of every point"
+        raise BadInput(f"{aggregation} with {segments.name}: {error!r}; {expected}") from error
     kinds, kind_of_point = np.unique(segment_of_point, return_inverse=True)
     ids = np.zeros(len(kinds), np.int64)
     for name, members in named:
         ids[np.isin(kinds, members)] = nyu40_of_name.get(name.strip(), 0)
     if unknown := sorted({name for name, _ in named if name.strip() not in nyu40_of_name}):
-        _log.warning("%s: left unlabelled, for they are not in the table: %s", aggregation, ", ".join(unknown))
+        _log.warning("%s: left unlabelled, because not in the table: %s", aggregation, ", ".join(unknown))
     return ids[kind_of_point.reshape(-1)]
 
 
@@ -140,7 +142,7 @@ def _json(path: Path, key: str) -> list:
     try:
         values = json.loads(read_bytes(path, f"JSON with '{key}'"))[key]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadInput(f"{path}: {error!r}; wanted JSON with '{key}'") from error
+        raise BadInput(f"{path}: {error!r}; expected JSON with '{key}'") from error
     if not isinstance(values, list):
-        raise BadInput(f"{path}: '{key}' is a {type(values).__name__}; wanted a list")
+        raise BadInput(f"{path}: '{key}' is a {type(values).__name__}; expected a list")
     return values

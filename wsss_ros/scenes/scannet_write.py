@@ -1,4 +1,4 @@
-"""Writing scenes in ScanNet's own layout; ``scannet.py`` reads them and says what the layout is."""
+"""Writer of scenes in ScanNet's layout, which ``scannet.py`` describes and reads."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,14 +24,14 @@ _VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u
 
 
 class SceneWriter:
-    """A scene on its way to the disk, frame by frame, so that none of them has to stay in memory.
+    """Writes a scene frame by frame, so that no frame has to stay in memory.
 
-    Everything lies in a hidden folder beside ``folder``, which takes that name in ``finish``, when every file of it is
-    on the disk: a crash, a power cut or a full disk never leaves half a scene. ``labels`` are the classes of the truth;
-    without them the scene has none. As a context it drops what was not finished.
+    All files are in a hidden folder next to ``folder``. In ``finish`` it takes that name, when every file of it is on
+    the disk, so that a crash, a power cut or a full disk never leaves half a scene. ``labels`` are the classes of the
+    truth; without them the scene has no truth. As a context manager the writer removes what was not finished.
 
-    Raises BadInput when the folder exists and holds anything, and, from each method, when the disk does not take what
-    is written: then nothing of it is left, and ``open`` says so.
+    Raises BadInput when the folder exists and is not empty. Each method raises it when the disk does not take what is
+    written: then nothing of the scene is left, and ``open`` is False.
     """
 
     def __init__(self, folder: str | Path, labels: LabelSpace | None = None) -> None:
@@ -47,32 +47,35 @@ class SceneWriter:
                 (self._scene / name).mkdir(parents=True)
 
     def __enter__(self) -> "SceneWriter":
+        """The writer itself."""
         return self
 
     def __exit__(self, *_) -> None:
+        """Remove what was not finished."""
         self.drop()
 
     def __len__(self) -> int:
+        """Number of frames written."""
         return len(self._stamps_ns)
 
     @property
     def open(self) -> bool:
-        """Whether it still takes frames: neither finished nor dropped."""
+        """Whether the scene still takes frames: it is neither finished nor dropped."""
         return self._partial is not None
 
     def add(self, frame: Frame, truth: UInt8[np.ndarray, "H W"] | None = None) -> int:
         """Write one view with depth, and its labels where the scene has truth; returns its number, from 0 on.
 
-        A view without a pose is written as lost (-inf), as ScanNet does. Raises BadInput, and goes on as if it had
-        not come, for a view that lacks depth or camera, or has another camera than the first.
+        A view without a pose is written with a lost pose (-inf), as ScanNet does. Raises BadInput, without any effect
+        on the scene, for a view that lacks depth or camera, or has another camera than the first one.
         """
-        self._check_frame(frame, truth)
+        depth_m = self._checked_depth(frame, truth)
         number = len(self)
         pose = np.full((4, 4), -np.inf) if frame.world_from_camera is None else frame.world_from_camera
         with self._all_or_nothing():
             write_rgb(self._scene / "color" / f"{number}.jpg", frame.rgb)
-            write_depth(self._scene / "depth" / f"{number}.png", frame.depth_m)
-            if truth is not None:
+            write_depth(self._scene / "depth" / f"{number}.png", depth_m)
+            if truth is not None and self.labels is not None:
                 write_uint16(self._scene / "label-filt" / f"{number}.png", self.labels.to_ids(truth).astype(np.uint16))
             _write_matrix(self._scene / "pose" / f"{number}.txt", pose)
         self.camera = frame.camera
@@ -89,39 +92,44 @@ class SceneWriter:
         scene_type: str = "",
         texts: Mapping[str, str] | None = None,
     ) -> Path:
-        """Write the cloud and give the folder its name; returns it.
+        """Write the cloud and give the folder its name; returns the folder.
 
-        ``instances`` are object numbers, -1 for none; they and ``point_labels`` are wanted where the scene has truth.
-        ``axis_alignment`` [4 4] is only noted down: points and poses stay unaligned. ``texts`` are further files.
+        ``instances`` are object numbers, -1 for none. They and ``point_labels`` are needed where the scene has truth.
+        ``axis_alignment`` [4 4] is stored, but not applied to points and poses. ``texts`` are the contents of further
+        files by name. Raises BadInput when colours, labels or instances are not one per point.
         """
         truth = (point_labels, instances) if self.labels else ()
         if any(part is None or len(part) != len(xyz) for part in (rgb, *truth)):
             sizes = ", ".join("none" if part is None else str(len(part)) for part in (rgb, point_labels, instances))
-            raise BadInput(f"{self.folder}: {len(xyz)} points, colours, labels, instances {sizes}; wanted one a point")
+            raise BadInput(f"{self.folder}: {len(xyz)} points, colours, labels, instances {sizes}; expected one each")
         with self._all_or_nothing():
             stem = self._scene / self.folder.name
             _write_points(stem, xyz, rgb)
-            if self.labels:
+            if self.labels is not None and point_labels is not None and instances is not None:
                 _write_point_labels(stem, self.labels, xyz, point_labels)
                 _write_instances(stem, self.labels, point_labels, instances)
             self._write_about(Path(f"{stem}.txt"), axis_alignment, scene_type)
             for name, text in (texts or {}).items():
                 (self._scene / name).write_text(text)
-            self._partial.publish(on_disk=True)
+            self._open_folder.publish(on_disk=True)
         self.drop()
         return self.folder
 
     def drop(self) -> None:
-        """Take away what was not finished."""
+        """Remove what was not finished."""
         if self._partial is not None:
             self._partial.remove()
             self._partial = None
 
     @property
     def _scene(self) -> Path:
+        return self._open_folder.inner
+
+    @property
+    def _open_folder(self) -> PartialFolder:
         if self._partial is None:
-            raise BadInput(f"{self.folder}: the scene was finished or given up; begin another")
-        return self._partial.inner
+            raise BadInput(f"{self.folder}: the scene was finished or given up; start another")
+        return self._partial
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -131,13 +139,13 @@ class SceneWriter:
             self.drop()
             raise BadInput(f"{self.folder}: could not be written, and nothing of it is left: {error}") from error
 
-    def _check_frame(self, frame: Frame, truth: np.ndarray | None) -> None:
+    def _checked_depth(self, frame: Frame, truth: np.ndarray | None) -> Float32[np.ndarray, "H W"]:
         index = len(self)
         if frame.depth_m is None or frame.camera is None:
             raise BadInput(f"frame {index} lacks depth or a camera; a scene in ScanNet's layout needs both")
         if self.camera not in (None, frame.camera):
             raise BadInput(
-                f"frame {index} has {frame.camera}, those before {self.camera}; wanted one camera for the scene"
+                f"frame {index} has {frame.camera}, those before {self.camera}; expected one camera for the scene"
             )
         if (truth is None) != (self.labels is None):
             raise BadInput(f"frame {index} {'has no labels' if truth is None else 'has labels'}, unlike its scene")
@@ -146,6 +154,7 @@ class SceneWriter:
             raise BadInput(
                 f"frame {index}: colour, depth, labels are (rows, columns) {sizes}; its {frame.camera} is not"
             )
+        return frame.depth_m
 
     def _write_about(self, path: Path, axis_alignment: np.ndarray | None, scene_type: str) -> None:
         if any(self._stamps_ns):
@@ -168,9 +177,9 @@ def write_scene(
     axis_alignment: np.ndarray | None = None,
     scene_type: str = "",
 ) -> None:
-    """Write one scene with truth in ScanNet's layout, whole or not at all; equal input gives equal bytes.
+    """Write one scene with truth in ScanNet's layout, completely or not at all; equal input gives equal bytes.
 
-    ``frames`` yields views with their labels uint8 [H W]. For the rest, and what is raised, see ``SceneWriter``.
+    ``frames`` yields views with their labels uint8 [H W]. ``SceneWriter`` describes the rest and what is raised.
     """
     with SceneWriter(folder, labels) as writer:
         for frame, truth in frames:
@@ -197,7 +206,7 @@ def _vertices(xyz: np.ndarray, rgb: np.ndarray, fields: list[tuple[str, str]]) -
 
 
 def _write_instances(stem: Path, labels: LabelSpace, point_labels: np.ndarray, instances: np.ndarray) -> None:
-    """One segment per object and class; objects of a class become groups, in ScanNet's two JSON files."""
+    """Write ScanNet's two JSON files: one segment per object and class; a segment with a class becomes a group."""
     key = instances.astype(np.int64) * 256 + point_labels
     kinds, segment_of_point = np.unique(key, return_inverse=True)
     named = [(s, int(k) % 256) for s, k in enumerate(kinds) if k >= 0 and k % 256 != UNLABELLED]
@@ -222,7 +231,7 @@ def _write_intrinsics(folder: Path, camera: Camera) -> None:
 
 
 def _write_matrix(path: Path, matrix: np.ndarray) -> None:
-    """Text that reads back as the same float64 numbers."""
+    """Write a matrix as text that reads back as the same float64 numbers."""
     path.write_text("".join(" ".join(repr(float(value)) for value in row) + "\n" for row in matrix))
 
 
@@ -231,9 +240,12 @@ def _write_info(path: Path, camera: Camera | None, frames: int, alignment: np.nd
         "axisAlignment": np.eye(4) if alignment is None else alignment,
         "colorToDepthExtrinsics": np.eye(4),
     }
-    info = {key: " ".join(repr(float(value)) for value in np.ravel(matrix)) for key, matrix in flat.items()}
-    for kind in ("color", "depth") if camera else ():
-        info |= {f"{kind}Width": camera.width, f"{kind}Height": camera.height}
-        info |= {f"fx_{kind}": camera.fx, f"fy_{kind}": camera.fy, f"mx_{kind}": camera.cx, f"my_{kind}": camera.cy}
+    info: dict[str, str | float] = {}
+    for key, matrix in flat.items():
+        info[key] = " ".join(repr(float(value)) for value in np.ravel(matrix))
+    if camera is not None:
+        for kind in ("color", "depth"):
+            info |= {f"{kind}Width": camera.width, f"{kind}Height": camera.height}
+            info |= {f"fx_{kind}": camera.fx, f"fy_{kind}": camera.fy, f"mx_{kind}": camera.cx, f"my_{kind}": camera.cy}
     info |= {"numColorFrames": frames, "numDepthFrames": frames, "sceneType": scene_type, "labelIds": "nyu40"}
     path.write_text("".join(f"{key} = {value}\n" for key, value in sorted(info.items())))

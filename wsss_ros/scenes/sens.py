@@ -1,4 +1,4 @@
-"""ScanNet's ``.sens`` recordings, version 4, read directly: only the frames that are asked for are decoded."""
+"""Reader of ScanNet's ``.sens`` recordings, version 4. A frame is decoded when it is read, and no other."""
 
 import logging
 import os
@@ -15,15 +15,16 @@ from jaxtyping import Float32, Float64, UInt8
 
 from wsss_ros.geometry import check_pose
 from wsss_ros.scenes.images import decode_rgb
-from wsss_ros.scenes.posed_frames import Rig, stamp_of_number, view
+from wsss_ros.scenes.posed_frames import stamp_of_number
+from wsss_ros.scenes.rig import Rig, view
 from wsss_ros.types import BadInput, Camera, Frame
 
 VERSION = 4
 _COLOR_TYPES = {-1: "unknown", 0: "raw", 1: "png", 2: "jpeg"}
 _DEPTH_TYPES = {-1: "unknown", 0: "raw u16", 1: "zlib u16", 2: "occi u16"}
-_START = struct.Struct("<IQ")  # version, length of the sensor's name, which follows
-_HEAD = struct.Struct("<64f2i4IfQ")  # behind the name: four matrices, types, sizes, depth shift, number of frames
-_FRAME = struct.Struct("<16f4Q")  # camera to world, times of colour and depth in µs, bytes of each, which follow
+_START = struct.Struct("<IQ")  # version, length of the sensor's name; the name follows
+_HEAD = struct.Struct("<64f2i4IfQ")  # after the name: four matrices, types, sizes, depth shift, number of frames
+_FRAME = struct.Struct("<16f4Q")  # pose, times of colour and depth in µs, bytes of each; these follow
 _LONGEST_NAME = 1 << 12
 _LARGEST_IMAGE = 1 << 14
 _LAST_US = (1 << 31) * 1_000_000  # ROS counts seconds in 31 bits
@@ -32,7 +33,7 @@ _log = logging.getLogger("wsss_ros")
 
 @dataclass(frozen=True)
 class _Record:
-    """A whole frame, whose images lie at ``start``; ``number`` is its place in the file."""
+    """A complete frame. Its images are at ``start``; ``number`` is its place in the file."""
 
     number: int
     pose: tuple[float, ...]
@@ -46,16 +47,17 @@ class _Record:
 
 
 class SensReader:
-    """The frames of a ``.sens`` file with a usable pose, in their order in the file.
+    """The frames of a ``.sens`` file that have a usable pose, in the order of the file.
 
-    ``frame(i)`` comes on the depth camera's pixels, as from exported folders. Frames are called by their number in the
-    file; their stamps are its times of colour, or 30 Hz from 1 s on where those do not rise from above 0.
-    Opening reads the head alone; the first question about frames walks once over the file, from head to head of its
-    frames. Those with a lost pose (-inf or NaN) are left out; of a file that ends too early, the whole ones are there.
-    ``skipped`` counts both, and one warning each names the file. No file stays open.
+    Frames are on the depth camera's pixels, as those of exported folders are. A frame is named by its number in the
+    file. Stamps are the file's times of colour; where these do not rise from above 0, the numbers at 30 Hz, from 1 s
+    on. Opening reads the header only. The first access to frames walks over the file once, from one frame's header to
+    the next. Frames with a lost pose (-inf or NaN) are left out; a file that ends too early has its complete frames.
+    ``skipped`` counts both, and one warning for each names the file. No file stays open.
 
-    Raises BadInput naming the file, and the frame where it is one: for what is no such file or of another version, for
-    images of a kind nobody reads, broken, or not of the size in the head, and for poses that are not rigid.
+    Raises BadInput naming the file and, where it is about one, the frame: for another kind or version of file, for
+    images of a type that is not supported, that are broken or not of the size in the header, and for poses that are
+    not rigid.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -63,62 +65,63 @@ class SensReader:
         data = self._read(0, _START.size + _LONGEST_NAME + _HEAD.size)
         version, length = _START.unpack_from(data) if len(data) >= _START.size else (-1, 0)
         if version != VERSION or length > _LONGEST_NAME:
-            raise BadInput(f"{self.path}: starts with {data[:12]!r}; wanted a .sens file of version {VERSION}")
+            raise BadInput(f"{self.path}: starts with {data[:12]!r}; expected a .sens file of version {VERSION}")
         self._start = _START.size + length + _HEAD.size
         if len(data) < self._start:
-            raise BadInput(f"{self.path}: cut off within its head, at {len(data)} bytes; get the file again")
+            raise BadInput(f"{self.path}: cut off within its header, at {len(data)} bytes; get the file again")
         self.sensor = data[_START.size : _START.size + length].decode("utf-8", "replace")
-        self._take_head(_HEAD.unpack_from(data, _START.size + length))
+        self._read_header(_HEAD.unpack_from(data, _START.size + length))
 
-    def _take_head(self, values: tuple) -> None:
+    def _read_header(self, values: tuple) -> None:
         matrices = np.array(values[:64], np.float64).reshape(4, 4, 4)  # of colour, then depth: intrinsic, extrinsic
         self._color_type, self._depth_type, *sizes, self.depth_shift, self._count = values[64:]
         if self._color_type not in (0, 1, 2):
             name = _COLOR_TYPES.get(self._color_type, "of no known type")
-            raise BadInput(f"{self.path}: colour is {name} ({self._color_type}); wanted raw (0), png (1) or jpeg (2)")
+            raise BadInput(f"{self.path}: colour is {name} ({self._color_type}); expected raw (0), png (1) or jpeg (2)")
         if self._depth_type not in (0, 1):
             name = _DEPTH_TYPES.get(self._depth_type, "of no known type")
             raise BadInput(
-                f"{self.path}: depth is {name} ({self._depth_type}); wanted raw u16 (0) or zlib u16 (1); "
+                f"{self.path}: depth is {name} ({self._depth_type}); expected raw u16 (0) or zlib u16 (1); "
                 "export it with ScanNet's SensReader to the folders color, depth and pose"
             )
         if not (np.isfinite(self.depth_shift) and self.depth_shift > 0):
-            raise BadInput(f"{self.path}: depth shift {self.depth_shift:g}; wanted steps a metre, 1000 for millimetres")
-        self.rig = Rig(self._camera("depth", matrices[2], *sizes[2:]), self._camera("colour", matrices[0], *sizes[:2]))
+            raise BadInput(f"{self.path}: depth shift {self.depth_shift:g}; expected steps per metre, such as 1000")
+        self._color = self._camera("colour", matrices[0], *sizes[:2])
+        self.rig = Rig(self._camera("depth", matrices[2], *sizes[2:]), self._color)
 
     def _camera(self, kind: str, matrix: Float64[np.ndarray, "4 4"], width: int, height: int) -> Camera:
         fx, fy, cx, cy = (float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
-        sound = 0 < fx < np.inf and 0 < fy < np.inf and 0 < cx < width and 0 < cy < height
-        if not sound or max(width, height) > _LARGEST_IMAGE:
+        valid = 0 < fx < np.inf and 0 < fy < np.inf and 0 < cx < width and 0 < cy < height
+        if not valid or max(width, height) > _LARGEST_IMAGE:
             got = f"fx {fx:g}, fy {fy:g}, cx {cx:g}, cy {cy:g} for {width}x{height}"
-            raise BadInput(f"{self.path}: {got} is no {kind} camera; wanted pixels, and the centre inside the image")
+            raise BadInput(f"{self.path}: {got} is not a {kind} camera; expected pixels, the centre inside the image")
         return Camera(fx, fy, cx, cy, width, height)
 
-    # --- which frames there are
+    # --- the list of frames
 
     @cached_property
-    def _frames(self) -> tuple[list[_Record], Counter]:
-        """The usable frames, and how many are not, by cause."""
+    def _frames(self) -> tuple[list[_Record], Counter[str]]:
+        """The usable frames, and the number of the others by cause."""
         try:
-            whole = list(self._walk())
+            complete = list(self._walk())
         except OSError as error:
             raise self._unreadable(error) from error
-        records = [record for record in whole if np.isfinite(record.pose).all()]
-        skipped = +Counter({"lost pose": len(whole) - len(records), "cut off": self._count - len(whole)})
+        records = [record for record in complete if np.isfinite(record.pose).all()]
+        skipped = +Counter({"lost pose": len(complete) - len(records), "cut off": self._count - len(complete)})
         if skipped["lost pose"]:
             _log.warning("%s: %d of %d frames left out: lost pose", self.path, skipped["lost pose"], self._count)
         if skipped["cut off"]:
-            told = "%s: cut off in the middle, %d of %d frames are lost; get the file again"
-            _log.warning(told, self.path, skipped["cut off"], self._count)
+            text = "%s: cut off in the middle, %d of %d frames are lost; get the file again"
+            _log.warning(text, self.path, skipped["cut off"], self._count)
         for record in records:
             try:
                 check_pose(record.world_from_camera())
             except BadInput as error:
-                raise BadInput(f"{self._called(record)}: {error}") from error
+                raise BadInput(f"{self._place(record)}: {error}") from error
         return records, skipped
 
     def _walk(self) -> Iterator[_Record]:
-        """The frames that are whole, up to where the file ends; images are passed over unread."""
+        """The complete frames up to the end of the file; images are skipped without reading them."""
         with open(self.path, "rb", buffering=0) as file:
             size, at = file.seek(0, os.SEEK_END), self._start
             for number in range(self._count):
@@ -132,26 +135,32 @@ class SensReader:
                 yield _Record(number, tuple(pose), color_us, start, color_bytes, depth_bytes)
 
     def __len__(self) -> int:
+        """Number of frames with a usable pose."""
         return len(self._frames[0])
 
     @property
-    def skipped(self) -> Counter:
+    def skipped(self) -> Counter[str]:
+        """Number of frames left out, by cause."""
         return self._frames[1]
 
     def number(self, index: int) -> int:
+        """Number of a frame in the file."""
         return self._frames[0][index].number
 
     def name(self, index: int) -> str:
+        """Name of a frame: its number in the file."""
         return str(self.number(index))
 
     @cached_property
-    def _timed(self) -> bool:
+    def _times_rise(self) -> bool:
+        """Whether the file has times that ROS can use."""
         times = [0, *(record.color_us for record in self._frames[0]), _LAST_US]
         return all(before < after for before, after in zip(times, times[1:], strict=False))
 
     def stamp_ns(self, index: int) -> int:
+        """Time of a frame in nanoseconds."""
         record = self._frames[0][index]
-        return record.color_us * 1000 if self._timed else stamp_of_number(record.number)
+        return record.color_us * 1000 if self._times_rise else stamp_of_number(record.number)
 
     def depth_size(self, index: int) -> tuple[int, int]:
         """(width, height), the same for every frame."""
@@ -160,54 +169,57 @@ class SensReader:
     # --- images
 
     def frame(self, index: int) -> Frame:
-        """One view on the depth camera's pixels; depth the colour camera did not see counts as missing."""
+        """One view on the depth camera's pixels; depth that the colour camera does not see counts as missing.
+
+        Raises BadInput naming file and frame when an image cannot be read or decoded.
+        """
         record = self._frames[0][index]
         data = self._read(record.start, record.color_bytes + record.depth_bytes)
         if len(data) < record.color_bytes + record.depth_bytes:
-            raise BadInput(f"{self._called(record)}: the file ends within it, though it did not before; open it anew")
+            raise BadInput(f"{self._place(record)}: the file ends within it, which it did not before; open it again")
         depth_m = self._decode_depth(record, data[record.color_bytes :])
         rgb = self._decode_color(record, data[: record.color_bytes])
         try:
             return view(self.rig, rgb, depth_m, record.world_from_camera(), self.stamp_ns(index), self.name(index))
         except BadInput as error:
-            raise BadInput(f"{self._called(record)}: {error}") from error
+            raise BadInput(f"{self._place(record)}: {error}") from error
 
     def _decode_color(self, record: _Record, data: bytes) -> UInt8[np.ndarray, "H W 3"]:
-        """May come reduced by a whole factor, to no less than the depth image's size."""
-        width, height = self.rig.color.width, self.rig.color.height
+        """The image, possibly reduced by 2, 4 or 8, but not below the size of the depth image."""
+        width, height = self._color.width, self._color.height
         if self._color_type == 0:
             return self._pixels(record, "colour", data, np.dtype("u1"), (height, width, 3)).copy()
-        rgb = decode_rgb(data, f"{self._called(record)}, colour", at_least=self.depth_size(0))
+        rgb = decode_rgb(data, f"{self._place(record)}, colour", at_least=self.depth_size(0))
         factor = width // rgb.shape[1]
         if (rgb.shape[1] * factor, rgb.shape[0] * factor) != (width, height):
             got = f"{rgb.shape[1]}x{rgb.shape[0]}"
-            raise BadInput(f"{self._called(record)}: colour is {got}; the head of the file says {width}x{height}")
+            raise BadInput(f"{self._place(record)}: colour is {got}; the header of the file says {width}x{height}")
         return rgb
 
     def _decode_depth(self, record: _Record, data: bytes) -> Float32[np.ndarray, "H W"]:
-        """Metres; 0 and 65535 (missing) become 0."""
+        """Depth in metres; 0 and 65535 (missing) become 0."""
         shape = (self.rig.depth.height, self.rig.depth.width)
         if self._depth_type == 1:
             try:
                 data = zlib.decompressobj().decompress(data, 2 * shape[0] * shape[1] + 1)
             except zlib.error as error:
-                what = f"{self._called(record)}: depth cannot be unpacked"
+                what = f"{self._place(record)}: depth cannot be unpacked"
                 raise BadInput(f"{what} ({error}); get the file again") from error
         steps = self._pixels(record, "depth", data, np.dtype("<u2"), shape)
         return np.where(steps == 65535, 0, steps).astype(np.float32) / np.float32(self.depth_shift)
 
     def _pixels(self, record: _Record, kind: str, data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-        wanted = int(np.prod(shape)) * dtype.itemsize
-        if len(data) != wanted:
-            got = f"{self._called(record)}: {kind} of {len(data)} bytes"
-            raise BadInput(f"{got}; the {shape[1]}x{shape[0]} in the head of the file take {wanted}")
+        size = int(np.prod(shape)) * dtype.itemsize
+        if len(data) != size:
+            got = f"{self._place(record)}: {kind} of {len(data)} bytes"
+            raise BadInput(f"{got}; the {shape[1]}x{shape[0]} in the header of the file take {size}")
         return np.frombuffer(data, dtype).reshape(shape)
 
-    def _called(self, record: _Record) -> str:
+    def _place(self, record: _Record) -> str:
         return f"{self.path}, frame {record.number}"
 
     def _read(self, start: int, count: int) -> bytes:
-        """As many bytes as there are."""
+        """Read up to ``count`` bytes, fewer at the end of the file."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(start)
@@ -216,4 +228,4 @@ class SensReader:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: OSError) -> BadInput:
-        return BadInput(f"{self.path}: cannot be read ({error.strerror}); wanted a .sens file")
+        return BadInput(f"{self.path}: cannot be read ({error.strerror}); expected a .sens file")

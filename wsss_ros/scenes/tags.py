@@ -1,4 +1,4 @@
-"""What a person says is in a scene: ``tags.csv`` or ``tags.json`` in its folder."""
+"""The class names that a person gave to a scene and its frames: ``tags.csv`` or ``tags.json`` in its folder."""
 
 import csv
 import json
@@ -14,33 +14,36 @@ _FRAMES = "frames"
 
 
 class TagFile:
-    """Class names of a scene and of its frames. Without a list for the scene, it has those of all frames together.
+    """Class names of a scene and of its frames. A scene without a list of its own has those of all its frames.
 
-    ``tags.csv`` has rows ``frame,"name, name"``, after a heading or not; the row ``scene`` is for the whole.
+    ``tags.csv`` has rows ``frame,"name, name"``, with or without a heading; the row ``scene`` is for the whole scene.
     ``tags.json`` holds ``{"scene": [names], "frames": {"000012": [names]}}``, either key optional, or just
-    ``{"000012": [names], "scene": [names]}``. Frames are called as their files are, with or without leading zeros.
+    ``{"000012": [names], "scene": [names]}``. Frames are named as their files are, with or without leading zeros.
 
-    Raises BadInput naming the file and the line or key: for a name that is no class (with the nearest one),
-    a frame that stands twice, and anything else than lists of names.
+    ``scene`` are the tags of the scene, ``given_scene`` only those from a list of its own, None where it has none.
+
+    Raises BadInput naming the file and the line or key: for a name that is not a class (with the nearest one), for a
+    frame that appears twice, and for anything other than lists of names.
     """
 
     def __init__(self, path: Path, labels: LabelSpace) -> None:
         self._tags: dict[str, tuple[str, ...]] = {}
         for where, frame, names in (_read_json if path.suffix == ".json" else _read_csv)(path):
-            if _plain(frame) in self._tags:
-                raise BadInput(f"{path}, {where}: '{frame}' stands twice; wanted all its tags in one place")
-            self._tags[_plain(frame)] = _classes(names, labels, f"{path}, {where}")
-        self.given_scene = self._tags.get(_SCENE)  # None where nobody spoke of the whole
+            key = _frame_key(frame)
+            if key in self._tags:
+                raise BadInput(f"{path}, {where}: '{frame}' appears twice; expected all its tags in one place")
+            self._tags[key] = _classes(names, labels, f"{path}, {where}")
+        self.given_scene = self._tags.get(_SCENE)
         union = set().union(*self._tags.values())
         self.scene = self._tags.get(_SCENE, tuple(name for name in labels.names if name in union))
 
     def image(self, name: str) -> tuple[str, ...] | None:
-        """The tags of the frame of that name, None where nobody gave any."""
-        return self._tags.get(_plain(name))
+        """The tags of the frame with this name, or None where it has none."""
+        return self._tags.get(_frame_key(name))
 
     @classmethod
     def of(cls, folder: Path, labels: LabelSpace) -> "TagFile | None":
-        """The folder's tags, where it has any. Raises BadInput also for a folder with both files."""
+        """The tags in a folder, or None where it has no tag file. Also raises BadInput for a folder with both files."""
         found = [folder / name for name in ("tags.csv", "tags.json") if (folder / name).is_file()]
         if len(found) > 1:
             raise BadInput(f"{folder}: has both tags.csv and tags.json; keep the one that is right")
@@ -48,7 +51,7 @@ class TagFile:
 
 
 def _classes(names: Iterable[str], labels: LabelSpace, where: str) -> tuple[str, ...]:
-    """The classes of these names, in the order of the label space."""
+    """The classes with these names, in the order of the label space."""
     try:
         given = {labels.index(name) for name in names}
     except BadInput as error:
@@ -57,51 +60,52 @@ def _classes(names: Iterable[str], labels: LabelSpace, where: str) -> tuple[str,
 
 
 def _read_csv(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """(line, frame, names) of each row."""
+    """Line, frame and names of each row."""
     lines = read_bytes(path, "rows 'frame,tags'").decode("utf-8-sig", "replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
-            row = next(csv.reader([line]), [])
+            row: list[str] = next(csv.reader([line]), [])
         except csv.Error as error:
-            raise BadInput(f"{path}, line {number}: {error}; wanted 'frame,\"name, name\"'") from error
+            raise BadInput(f"{path}, line {number}: {error}; expected 'frame,\"name, name\"'") from error
         if not any(map(str.strip, row)) or (number == 1 and row[0].strip() == "frame"):
             continue
         if len(row) < 2:
-            raise BadInput(f"{path}, line {number}: '{line}' has no comma; wanted 'frame,\"name, name\"'")
+            raise BadInput(f"{path}, line {number}: '{line}' has no comma; expected 'frame,\"name, name\"'")
         yield f"line {number}", row[0], [name.strip() for name in ",".join(row[1:]).split(",") if name.strip()]
 
 
 def _read_json(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """(key, frame, names) of each list."""
+    """Key, frame and names of each list."""
     text = read_bytes(path, "an object of lists of class names").decode("utf-8-sig", "replace")
     try:
         pairs = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: no JSON ({error}); wanted an object of lists of class names") from error
+        raise BadInput(f"{path}: not JSON ({error}); expected an object of lists of class names") from error
     if not isinstance(pairs, _Pairs):
-        raise BadInput(f"{path}: holds a {type(pairs).__name__}; wanted an object of lists of class names")
+        raise BadInput(f"{path}: holds a {type(pairs).__name__}; expected an object of lists of class names")
     nested = any(key == _FRAMES for key, _ in pairs)
     for key, value in pairs:
         if nested and key not in (_SCENE, _FRAMES):
-            raise BadInput(f"{path}, key '{key}': beside 'frames' there is only 'scene'; move it into 'frames'")
+            raise BadInput(f"{path}, key '{key}': next to 'frames' only 'scene' is allowed; move it into 'frames'")
         if key != _FRAMES:
             yield f"key '{key}'", key, _names(path, key, value)
         elif isinstance(value, _Pairs):
             yield from ((f"key 'frames.{frame}'", frame, _names(path, f"frames.{frame}", of)) for frame, of in value)
         else:
-            raise BadInput(f"{path}, key 'frames': {json.dumps(value)}; wanted an object of lists by frame")
+            raise BadInput(f"{path}, key 'frames': {json.dumps(value)}; expected an object of lists by frame")
 
 
 class _Pairs(list):
-    """A JSON object as its pairs of key and value, of which keys may stand twice."""
+    """A JSON object as its pairs of key and value; a key may appear twice."""
 
 
 def _names(path: Path, key: str, value: object) -> list[str]:
     if not isinstance(value, list) or isinstance(value, _Pairs) or not all(isinstance(name, str) for name in value):
-        raise BadInput(f"{path}, key '{key}': {json.dumps(value)}; wanted a list of class names")
+        raise BadInput(f"{path}, key '{key}': {json.dumps(value)}; expected a list of class names")
     return value
 
 
-def _plain(name: str) -> str:
+def _frame_key(name: str) -> str:
+    """The name of a frame without 'frame-' and leading zeros."""
     name = name.strip().removeprefix("frame-")
     return str(int(name)) if name.isdecimal() else name
