@@ -2,8 +2,8 @@ import pytest
 from pydantic import Field
 
 from wsss_ros import config
-from wsss_ros.config import TrainConfig
 from wsss_ros.online.settings import OnlineConfig
+from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from wsss_ros import config
-from wsss_ros.config import TrainConfig
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, shipped_weights
 from wsss_ros.networks import checkpoint
 from wsss_ros.rooms.generator import generate_room
 from wsss_ros.scenes import scannet
+from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import KINDS
 
 

@@ -15,6 +15,9 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 KINDS = ("image", "cloud")  # of networks
 
 
+KINDS = ("image", "cloud")  # of networks: the domains they see
+
+
 class BadInput(ValueError):
     """Input that cannot be used. The message says what came, what was wanted and what to do."""
 

@@ -15,7 +15,8 @@ from wsss_ros.ablation import results, rows, runs
 from wsss_ros.ablation.rows import ROWS, run_of
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.cli import main as cli
-from wsss_ros.config import JointPhase, SupervisedPhase
+from wsss_ros.methods.joint import JointPhase
+from wsss_ros.methods.supervised import SupervisedPhase
 from wsss_ros.types import BadInput
 
 ADAM = {"name": "adam", "lr": 0.01}

@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from wsss_ros.cli import main, train
-from wsss_ros.config import TrainConfig, load, share
+from wsss_ros.config import load, share
+from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput
 
 

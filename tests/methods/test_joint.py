@@ -1,5 +1,7 @@
 """The joint method: which loss moves which network, when, and that the sum is eq. 12."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,12 @@ from reference.losses import class_balance, image_to_point_loss, point_to_image_
 from support.painted_scene import PaintedScene
 
 from wsss_ros import cam, config, networks
-from wsss_ros.config import ClassifyPhase, CloudAugment, ImageAugment, JointPhase
-from wsss_ros.methods.classify import Classify
-from wsss_ros.methods.joint import Joint
-from wsss_ros.methods.method import Method
-from wsss_ros.methods.recognise import Recognise
-from wsss_ros.methods.supervised import Supervised
+from wsss_ros.labels import scannet20
+from wsss_ros.methods import METHODS
+from wsss_ros.methods.joint import Joint, JointPhase
+from wsss_ros.methods.method import Method, PhaseData
+from wsss_ros.methods.supervised import Supervised, SupervisedPhase
+from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import PairSamples, collate
 
@@ -52,9 +54,14 @@ def phase(**changes) -> JointPhase:
 
 
 def joint(scenes, epoch: int = 0, **changes) -> Joint:
-    method = Joint(pair(), INPUTS, phase(**changes))
-    method.prepare(scenes, epoch)
+    method = Joint(phase(**changes), data_of(scenes))
+    method.start(pair(), epoch)
     return method
+
+
+def data_of(scenes) -> PhaseData:
+    image = ImageAugment(long_side=(64, 96), crop=48)
+    return PhaseData(scenes, scannet20(), image, CloudAugment(points=700), INPUTS, 0.05)
 
 
 def moved(method: Joint, loss: torch.Tensor) -> set[str]:
@@ -68,10 +75,15 @@ def moved(method: Joint, loss: torch.Tensor) -> set[str]:
     return found
 
 
-def test_every_method_is_one(scenes):
-    classify = config.build(ClassifyPhase, {"method": "classify", "epochs": 1})
-    for method in (joint(scenes), Classify(pair(), INPUTS, classify), Recognise(pair()), Supervised(pair(), INPUTS)):
-        assert isinstance(method, Method)
+def test_every_method_is_one_row_and_one_file():
+    for name, method in METHODS.items():
+        assert issubclass(method, Method) and method.__module__ == f"wsss_ros.methods.{name}"
+        assert get_args(method.Phase.model_fields["method"].annotation) == (name,)
+
+
+def test_a_phase_for_trained_networks_has_no_warm_up():
+    trained = phase(warmup_epochs=1).continued(epochs=7, batch=3)
+    assert (trained.epochs, trained.batch, trained.warmup_epochs) == (7, 3, 0)
 
 
 BEYOND = {"balanced_links": True, "centred_features": True, "correlated": "batch", "seed_centring": 0.5}
@@ -202,8 +214,10 @@ def test_the_tag_prior_is_added_to_the_averaged_scores(scenes, batch):
     assert torch.equal(terms["image_to_point"], shifted["image_to_point"])
 
 
-def test_supervised_learning_sees_labelled_pixels_and_points_alone(batch):
-    method = Supervised(pair(), INPUTS)
+def test_supervised_learning_sees_labelled_pixels_and_points_alone(scenes, batch):
+    asked = config.build(SupervisedPhase, {"method": "supervised", "epochs": 1})
+    method = Supervised(asked, data_of(scenes))
+    method.start(pair(), 0)
     terms = method.losses(batch)
     blank = dict(vars(batch))
     blank |= {name: torch.full_like(blank[name], 255) for name in ("image_truth", "cloud_truth")}

@@ -13,7 +13,7 @@ from wsss_ros.online.progress import LearnerLink, RoundProgress
 from wsss_ros.online.records import PLAN, Plan
 from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.training import run as training
-from wsss_ros.training.log import Progress
+from wsss_ros.training.progress import Progress
 from wsss_ros.types import BadInput
 
 

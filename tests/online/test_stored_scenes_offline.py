@@ -16,9 +16,9 @@ from wsss_ros import geometry
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
-from wsss_ros.config import CloudAugment, ImageAugment
 from wsss_ros.evaluation.offline import Comparison, Networks, evaluate_clouds, evaluate_images
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import PairSamples
 from wsss_ros.scenes import open_scene

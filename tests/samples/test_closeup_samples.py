@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from wsss_ros.config import ImageAugment
 from wsss_ros.labels import LabelSpace
 from wsss_ros.rooms.closeups import photograph_room
+from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.samples.closeups import CloseupSamples
 from wsss_ros.types import BadInput
 

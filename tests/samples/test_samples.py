@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support.painted_scene import PaintedScene, place
 from support.striped_scenes import StripedScene
 
-from wsss_ros.config import CloudAugment, ImageAugment
 from wsss_ros.labels import scannet20
 from wsss_ros.networks.classifier import read
 from wsss_ros.samples import samples
+from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import CloudSamples, ImageSamples, PairSamples, collate
 from wsss_ros.types import BadInput

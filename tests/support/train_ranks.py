@@ -10,15 +10,18 @@ from pathlib import Path
 from unittest.mock import patch
 
 from wsss_ros import config
-from wsss_ros.training import run as training
+from wsss_ros.methods.joint import Joint
+from wsss_ros.training.config import TrainConfig
+from wsss_ros.training.run import Run, train
 
 
 def main(path: str, folder: str) -> None:
-    seen, step, phase = [], training._Run._step, training._Run.train_phase
+    """Train, noting each batch of the joint phase and the weights at the end of every phase."""
+    seen, losses, phase = [], Joint.losses, Run.train_phase
 
-    def noting_step(run, method, batch, stop):
+    def noting_losses(method, batch):
         seen.append([hashlib.sha256(cloud.numpy().tobytes()).hexdigest() for cloud in batch.xyz])
-        return step(run, method, batch, stop)
+        return losses(method, batch)
 
     def noting_phase(run, stop):
         phase(run, stop)
@@ -27,8 +30,8 @@ def main(path: str, folder: str) -> None:
         name = f"rank{run.fabric.global_rank}of{run.fabric.world_size}.json"
         (Path(folder) / name).write_text(json.dumps({"seen": seen, "ended": ended}))
 
-    with patch.object(training._Run, "_step", noting_step), patch.object(training._Run, "train_phase", noting_phase):
-        training.train(config.load(config.TrainConfig, path))
+    with patch.object(Joint, "losses", noting_losses), patch.object(Run, "train_phase", noting_phase):
+        train(config.load(TrainConfig, path))
 
 
 if __name__ == "__main__":

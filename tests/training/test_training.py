@@ -10,12 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from lightning_fabric import Fabric
 from support import train_ranks
 from support.paths import ROOT
 from support.striped_scenes import SIZE, StripedScene, written
@@ -23,16 +23,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from wsss_ros import config, networks
 from wsss_ros.cli.train import _Lines
-from wsss_ros.config import ClassifyPhase, OptimiserConfig, TrainConfig
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.methods.joint import Joint
+from wsss_ros.methods.method import OptimiserConfig
 from wsss_ros.networks import checkpoint
-from wsss_ros.samples import loading
-from wsss_ros.scenes import open_scene
-from wsss_ros.training import optimisers
-from wsss_ros.training import run as training
 from wsss_ros.processes.signals import Interrupted
-from wsss_ros.training.log import Progress
+from wsss_ros.samples import loading
+from wsss_ros.samples.samples import collate
+from wsss_ros.scenes import open_scene
+from wsss_ros.training import run as training
+from wsss_ros.training.config import TrainConfig
+from wsss_ros.training.optimisation import Optimisation, build, learning_rate
+from wsss_ros.training.progress import Progress
 from wsss_ros.training.run import TrainingDiverged
 from wsss_ros.types import BadInput
 
@@ -268,7 +270,7 @@ def test_signals_stop_and_the_same_call_goes_on(root, tmp_path):
 
     for call, number in enumerate(stops.values()):
         again = parts.model_copy(update={"data": parts.data.model_copy(update={"workers": call % 2})})
-        with pytest.raises(Interrupted, match=f"{number.name} after .*; the same command goes on") as stopped:
+        with pytest.raises(Interrupted, match=f"{number.name} after .*; the same command continues") as stopped:
             training.train(again, report=report)
         assert stopped.value.signal == number
     training.train(parts, report=report)
@@ -295,7 +297,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(finished, root, tmp_path):
     assert state.exists() and process.returncode == -signal.SIGKILL
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "going on after" in done.stderr and "classification_2d" in done.stdout
+    assert "continuing after" in done.stderr and "classification_2d" in done.stdout
     assert versions(tmp_path / "run") == versions(settings.output)
 
 
@@ -358,6 +360,8 @@ class Numbers:
     def sample(self, index: int, rng: np.random.Generator) -> dict:
         return {"cloud_tags": torch.tensor([index, rng.random()], dtype=torch.float32)}
 
+    collate = staticmethod(collate)
+
 
 def drawn(workers: int, part: slice, **where) -> list[torch.Tensor]:
     steps = loading.plan(seed=5, phase=1, samples=7, batch=4, epochs=3, **where)
@@ -391,7 +395,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(root, t
     # checkpoint.load refuses weights that are not finite.
     checkpoint.load(tmp_path / "run" / "last_good" / "image.safetensors", "image")
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
-    assert state["place"]["total"] == len(steps)
+    assert state["position"]["total"] == len(steps)
 
 
 def test_bad_scenes_are_left_out_and_named(root, labels, tmp_path, caplog):
@@ -441,22 +445,25 @@ def test_learning_rates_follow_their_formulas():
     steps = config.build(OptimiserConfig, {"lr": 0.003, "schedule": "steps"})
     for epoch in range(200):
         done = epoch / 200
-        assert optimisers.learning_rate(poly, done) == pytest.approx(0.01 * (1 - epoch / 200) ** 0.9)
+        assert learning_rate(poly, done) == pytest.approx(0.01 * (1 - epoch / 200) ** 0.9)
         passed = (epoch >= 120) + (epoch >= 160) + (epoch >= 180)
-        assert optimisers.learning_rate(steps, done) == pytest.approx(0.003 * 0.1**passed)
+        assert learning_rate(steps, done) == pytest.approx(0.003 * 0.1**passed)
 
 
 def test_the_head_may_learn_faster():
     network = networks.build("image", "resnet", 20, {"depth": 18, "width": 0.125})
     plain, faster = (
-        optimisers.build(network, config.build(OptimiserConfig, ADAM | {"head_lr": factor})) for factor in (1, 10)
+        build(network, config.build(OptimiserConfig, ADAM | {"head_lr": factor})) for factor in (1, 10)
     )
     assert [group["factor"] for group in plain.param_groups] == [1]
     assert [group["factor"] for group in faster.param_groups] == [1, 10]
     assert set(faster.param_groups[1]["params"]) == set(network.head.parameters())
     assert sum(len(group["params"]) for group in faster.param_groups) == len(list(network.parameters()))
-    phase = config.build(ClassifyPhase, {"method": "classify", "epochs": 1, "image": {**ADAM, "lr": 0.02}})
-    training._Run._set_learning_rates(SimpleNamespace(optimisers={"image": faster}), phase, 0.0)
+    settings = config.build(OptimiserConfig, {**ADAM, "lr": 0.02, "head_lr": 10})
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    optimisation = Optimisation(Fabric(accelerator="cpu"), scaler, {"image": network}, {"image": settings})
+    assert optimisation.set_learning_rates(0.0) == {"image": 0.02}
+    faster = optimisation.optimisers["image"]
     assert [group["lr"] for group in faster.param_groups] == [pytest.approx(0.02), pytest.approx(0.2)]
 
 
@@ -471,8 +478,8 @@ def test_a_phase_takes_as_many_images_of_a_cloud_as_it_is_told(root, tmp_path, m
 def test_optimisers_are_what_they_are_called():
     network = torch.nn.Linear(2, 2)
     network.bias.requires_grad_(False)
-    sgd = optimisers.build(network, config.build(OptimiserConfig, {"lr": 0.01, "weight_decay": 5e-4}))
-    adam = optimisers.build(network, config.build(OptimiserConfig, ADAM))
+    sgd = build(network, config.build(OptimiserConfig, {"lr": 0.01, "weight_decay": 5e-4}))
+    adam = build(network, config.build(OptimiserConfig, ADAM))
     assert isinstance(sgd, torch.optim.SGD) and isinstance(adam, torch.optim.AdamW)
     group = sgd.param_groups[0]
     assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)

@@ -34,10 +34,13 @@ from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import labels_named
 from wsss_ros.networks import checkpoint
 from wsss_ros.processes import children
+from wsss_ros.processes.signals import Interrupted
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.scenes import open_scenes
 from wsss_ros.training import run as training
 from wsss_ros.training.folder import RunFolder
+from wsss_ros.training.progress import Progress
+from wsss_ros.training.progress import Report as StepReport
 from wsss_ros.types import BadInput
 
 _TOLD_EVERY_S, _KEPT_EVERY_S, _PATIENCE_S = 0.5, 5.0, 120.0
@@ -201,7 +204,7 @@ def finished(run: Run, settings: AblationConfig) -> bool:
     return all(_scored(Path(own.output), name, run, settings) for name in _sets(run, settings))
 
 
-def run_one(run: Run, settings: AblationConfig, command: str, report: training.Report = lambda progress: None) -> None:
+def run_one(run: Run, settings: AblationConfig, command: str, report: StepReport = lambda progress: None) -> None:
     """Train a run and score it on its sets, as far as that is not done yet."""
     own, folder = training_of(run, settings), Path(settings.output) / run.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -301,7 +304,7 @@ class _Teller:
     def __init__(self):
         self.told_at, self.phase = 0.0, ""
 
-    def __call__(self, progress: training.Progress) -> None:
+    def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.phase == self.phase and progress.step < progress.steps and now - self.told_at < _TOLD_EVERY_S:
             return
@@ -317,7 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds = sorted({*settings.seeds, *_seed(name)})
         run = next(run for run in runs(settings, seeds=seeds) if run.name == name)
         run_one(run, settings, command, _Teller())
-    except training.Interrupted as stopped:
+    except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signal
     except (BadInput, training.TrainingDiverged) as error:

@@ -4,16 +4,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from wsss_ros.config import (
-    ClassifyPhase,
-    CloudNetworkConfig,
-    Config,
-    DataConfig,
-    ImageNetworkConfig,
-    JointPhase,
-    Phase,
-    SceneSetConfig,
-)
+from wsss_ros.config import Config, SceneSetConfig
+from wsss_ros.methods import Phase
+from wsss_ros.methods.classify import ClassifyPhase
+from wsss_ros.methods.joint import JointPhase
+from wsss_ros.training.data import DataConfig
+from wsss_ros.training.network_files import CloudNetworkConfig, ImageNetworkConfig
 
 
 class PretrainConfig(Config):

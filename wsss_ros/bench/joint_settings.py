@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros.config import TrainConfig, build, load
+from wsss_ros.config import build, load
+from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput
 
 _ADAM = {"name": "adam", "lr": 0.001}

@@ -10,14 +10,17 @@ import torch
 from wsss_ros.bench.box_scene import BoxScene
 from wsss_ros.bench.clock import PartClock
 from wsss_ros.bench.memory import PeakMemory, peak_memory, resident_mb
-from wsss_ros.config import TrainConfig
 from wsss_ros.device import device_named
 from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.methods.joint import Joint
+from wsss_ros.methods.method import PhaseData
 from wsss_ros.samples.prepared import prepare
-from wsss_ros.samples.samples import Batch, PairSamples, collate
+from wsss_ros.samples.samples import Batch
 from wsss_ros.scenes import open_scenes
-from wsss_ros.training import network_files, optimisers, processes
-from wsss_ros.training.run import METHODS
+from wsss_ros.training import network_files, processes
+from wsss_ros.training.config import TrainConfig
+from wsss_ros.training.optimisation import Optimisation
+from wsss_ros.types import KINDS
 
 PARTS = ("data", "image network", "cloud network", "losses", "backward and optimisers")
 _WARM_UP = 2  # steps that compile kernels and fill caches
@@ -73,49 +76,35 @@ class _Trainer:
     def __init__(self, settings: TrainConfig, scenes: list, labels: LabelSpace):
         phase, device_type = settings.phases[0], device_named(settings.device).type
         self.batch_size, self.clock = phase.batch, PartClock(device_type)
-        self.samples = PairSamples(
-            scenes,
-            settings.image.augment,
-            settings.cloud.augment,
-            settings.data.visibility_m,
-            phase.max_links,
-            images=phase.images_per_cloud,
-        )
+        image, cloud = settings.image, settings.cloud
+        data = PhaseData(scenes, labels, image.augment, cloud.augment, cloud.inputs, settings.data.visibility_m)
+        self.method = Joint(phase, data)
         self.scaler = torch.amp.GradScaler(device_type, enabled=settings.precision == "float16")
         self.fabric = processes.start(settings, self.scaler)
-        self.optimisers, networks = [], {}
-        for kind in ("image", "cloud"):
-            network = network_files.begin(settings, kind, labels)
-            self.clock.watch(network, f"{kind} network")
-            networks[kind] = processes.wrap(self.fabric, network, getattr(phase, kind))
-            if getattr(phase, kind) is not None:
-                self.optimisers.append(optimisers.build(network, getattr(phase, kind)))
-        self.method = METHODS["joint"](networks, settings.cloud.inputs, phase)
-        self.method.prepare(scenes, phase.warmup_epochs)  # past the warm-up: all losses
+        networks, ready = {}, {}
+        for kind in KINDS:
+            networks[kind] = network_files.create(kind, getattr(settings, kind), labels, settings.seed)
+            self.clock.watch(networks[kind], f"{kind} network")
+            ready[kind] = processes.wrap(self.fabric, networks[kind], getattr(phase, kind))
+        self.optimisation = Optimisation(self.fabric, self.scaler, networks, phase.optimisers)
+        self.method.start(ready, phase.warmup_epochs)  # past the warm-up: all losses
 
     def step(self, number: int) -> int:
         """One step; returns the links of its samples."""
         with self.clock.of("data"):
             batch = self._batch(number)
         with self.clock.of("losses"):
-            total = sum(self.method.losses(batch).values())
+            losses = self.method.losses(batch)
         with self.clock.of("backward and optimisers"):
-            self._learn(total)
+            self.optimisation.step(losses, stop=False)
+            self.method.after_step()
         return sum(batch.links_count)
 
     def _batch(self, number: int) -> Batch:
-        chosen = ((number * self.batch_size + k) % len(self.samples) for k in range(self.batch_size))
-        samples = [self.samples.sample(index, np.random.default_rng([number, index])) for index in chosen]
-        return collate(samples).to(self.fabric.device)
-
-    def _learn(self, loss: torch.Tensor) -> None:
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        for optimiser in self.optimisers:
-            self.scaler.step(optimiser)
-        self.scaler.update()
-        self.method.after_step()
+        samples = self.method.samples
+        chosen = ((number * self.batch_size + k) % len(samples) for k in range(self.batch_size))
+        drawn = [samples.sample(index, np.random.default_rng([number, index])) for index in chosen]
+        return samples.collate(drawn).to(self.fabric.device)
 
 
 def _scenes(settings: TrainConfig, labels: LabelSpace, made_up: bool) -> tuple[list, str]:

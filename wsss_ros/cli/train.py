@@ -30,9 +30,10 @@ def train(
 
     from wsss_ros import config as configuration
     from wsss_ros.cli.rooms import ensure
-    from wsss_ros.config import TrainConfig
+    from wsss_ros.processes.signals import Interrupted
     from wsss_ros.training import processes
     from wsss_ros.training import run as training
+    from wsss_ros.training.config import TrainConfig
 
     settings = configuration.load(TrainConfig, config)
     if only:
@@ -48,7 +49,7 @@ def train(
     try:
         with _progress(console) as report:
             scores = training.train(settings, command, report)
-    except training.Interrupted as stopped:  # the other processes end with 0: a failure of theirs would kill the first
+    except Interrupted as stopped:  # the other processes end with 0: a failure of theirs would kill the first
         console.print(f"{stopped}: {command}", soft_wrap=True)
         raise typer.Exit(first * (128 + stopped.signal)) from stopped
     except training.TrainingDiverged as diverged:

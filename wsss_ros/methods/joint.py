@@ -1,19 +1,60 @@
 """Phase two of the joint learning paper: both networks teach each other where pixels and points meet, eqs. 3-12."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import Field
 from torch import Tensor, nn
 
 from wsss_ros.cam import class_balance, confidence, seed_labels
-from wsss_ros.config import JointPhase
 from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
-from wsss_ros.methods.method import tag_priors
+from wsss_ros.methods.method import Method, PairedPhase, Samples, TaggedPhase, TagPriors, tag_priors
 from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean, read
-from wsss_ros.samples.prepared import PreparedScene
-from wsss_ros.samples.samples import Batch
+from wsss_ros.samples.samples import Batch, PairSamples
+
+
+class JointPhase(PairedPhase, TaggedPhase):
+    """Both networks with the losses between them (eqs. 3-12)."""
+
+    method: Literal["joint"]
+    warmup_epochs: int = Field(0, ge=0, description="First epochs without the 3D-to-2D loss.")
+    image_to_point: float = Field(1.0, ge=0, description="Weight of the 2D-to-3D loss (eq. 7); 0 leaves it out.")
+    point_to_image: float = Field(1.0, ge=0, description="Weight of the 3D-to-2D loss, lambda of eq. 12.")
+    confidence: Literal["sigmoid", "logit", "none"] = Field(
+        "sigmoid", description="Of the largest logit (eqs. 6, 10): its sigmoid, itself, or 1 for every pixel and point."
+    )
+    class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
+    centred_features: bool = Field(
+        False,
+        description="Take the (weighted) mean of the features that eq. 11 compares off before eqs. 8-9: correlations, "
+        "not cosines.",
+    )
+    correlated: Literal["image", "batch"] = Field(
+        "image",
+        description="Between which links eq. 11 compares features: those of one image, as in the paper, or those of "
+        "all images that a device has of a step, so that a floor becomes like other rooms' floors, too. Time grows "
+        "with the square of their number; max_links bounds it.",
+    )
+    balanced_links: bool = Field(
+        False,
+        description="In eqs. 7 and 11 each class that the image network sees (eq. 5) weighs alike before confidence, "
+        "however many links show it; else nearly all lie on walls and floors, eq. 7 wakes little else, and one feature "
+        "for all fits eq. 11 best.",
+    )
+    seed_centring: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the mean of each class's map over the image that is taken off before eq. 5: eqs. 1-2 "
+        "teach how high a map is on average, which says nothing of where its class is; 0 is the paper.",
+    )
+    max_links: int = Field(0, ge=0, description="Linked points of an image used in the joint losses; 0 for all.")
+
+    def continued(self, epochs: int, batch: int) -> "JointPhase":
+        """Without the warm-up: a trained cloud network has something to teach from the first step on."""
+        return self.model_copy(update={"epochs": epochs, "batch": batch, "warmup_epochs": 0})
 
 
 class Linked(NamedTuple):
@@ -29,7 +70,7 @@ class Linked(NamedTuple):
     a3: Float[Tensor, "M C"]
 
 
-class Joint:
+class Joint(Method):
     """``networks["image"]`` and ``networks["cloud"]`` from tags of images and scenes and from each other.
 
     Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the cloud network alone, the 3D-to-2D loss the
@@ -37,19 +78,28 @@ class Joint:
     zero, or eq. 11 is of all its images' links at once (``JointPhase.correlated``).
     """
 
-    def __init__(self, networks: dict[str, nn.Module], point_inputs: tuple[str, ...], phase: JointPhase):
-        self.networks = networks
-        self.point_inputs = point_inputs
-        self.phase = phase
+    Phase: ClassVar = JointPhase
 
-    def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
-        """The first epochs go without the 3D-to-2D loss, for the cloud network has nothing to teach yet."""
-        self.image_prior, self.cloud_prior = tag_priors(scenes, self.phase.tag_prior)
-        self.warming_up = epoch < self.phase.warmup_epochs
+    def make_samples(self) -> Samples:
+        """Clouds with images of each, and where they meet (eqs. 3-4)."""
+        data, phase = self.data, self.phase
+        links, images = phase.max_links, phase.images_per_cloud
+        return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m, links, images=images)
+
+    def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
+        """Count the tags, for ``tag_prior``."""
+        super().start(networks, epoch)
+        self.image_prior, self.cloud_prior = self.tag_priors()
+
+    @property
+    def warming_up(self) -> bool:
+        """The first epochs go without the 3D-to-2D loss: the cloud network has nothing to teach yet."""
+        return self.epoch < self.phase.warmup_epochs
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Eq. 2 in both domains and the two joint losses, eq. 12."""
         image_features, image_scores = self.networks["image"](normalise_images(batch.images))
-        inputs = point_features(batch.xyz, batch.rgb, self.point_inputs)
+        inputs = point_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         cloud_features, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
         image_mean_scores = image_mean(image_scores) + self.image_prior.to(image_scores.device)
         cloud_mean_scores = point_mean(cloud_scores) + self.cloud_prior.to(cloud_scores.device)
@@ -67,8 +117,9 @@ class Joint:
             terms["point_to_image"] = to_image * torch.stack([self.point_to_image(group) for group in groups]).mean()
         return terms
 
-    def after_step(self) -> None:
-        """Nothing: no moving averages."""
+    def tag_priors(self) -> TagPriors:
+        """``tag_prior`` of the log-odds of the tags."""
+        return tag_priors(self.data.scenes, self.phase.tag_prior)
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 5-7: pseudo-labels and confidence of the image network teach the cloud network."""

@@ -1,27 +1,56 @@
 """Before phase one: the image network learns to name the one thing that a picture shows, as on ImageNet."""
 
-from collections.abc import Sequence
+import os
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from wsss_ros.config import CloseupsConfig
+from wsss_ros.methods.method import Method, PhaseConfig, Report, Samples
 from wsss_ros.networks.classifier import image_mean, normalise_images
-from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.rooms.closeups import closeup_files, generate_closeups
+from wsss_ros.samples.augment import ImageAugment
+from wsss_ros.samples.closeups import CloseupSamples
 from wsss_ros.samples.samples import Batch
 
 
-class Recognise:
+class RecognisePhase(PhaseConfig):
+    """The image network learns to name single things, as ImageNet's weights do in the paper."""
+
+    method: Literal["recognise"]
+    closeups: CloseupsConfig
+    augment: ImageAugment = ImageAugment(long_side=(72, 96), crop=64)
+
+
+class Recognise(Method):
     """``networks["image"]`` from pictures with one tag each: softmax cross entropy of the averaged scores."""
 
-    def __init__(self, networks: dict[str, nn.Module]):
-        self.networks = networks
+    Phase: ClassVar = RecognisePhase
+    is_segmentation: ClassVar = False
 
-    def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
-        """Nothing: tags need no refreshing."""
+    @classmethod
+    def generate(cls, phase: RecognisePhase, report: Report) -> None:
+        """Photograph the things of procedural rooms."""
+        asked = phase.closeups
+        generate_closeups(
+            asked.folder,
+            asked.scenes,
+            asked.seed,
+            os.cpu_count() or 1,
+            lambda done, total: report("photograph rooms", done, total),
+            views=asked.views,
+            size=asked.size,
+            style=asked.style,
+        )
+
+    def make_samples(self) -> Samples:
+        """The pictures."""
+        asked = self.phase.closeups
+        files = closeup_files(asked.folder, asked.scenes, asked.seed)
+        return CloseupSamples(files, self.data.labels, self.phase.augment)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross entropy of eq. 1's averaged scores."""
         _, scores = self.networks["image"](normalise_images(batch.images))
         return {"recognition": F.cross_entropy(image_mean(scores.float()), batch.image_tags)}
-
-    def after_step(self) -> None:
-        """Nothing: no moving averages."""

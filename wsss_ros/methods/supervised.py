@@ -1,38 +1,43 @@
 """Both networks from dense labels: the ceiling that the weakly supervised rows of an ablation are held against."""
 
-from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsss_ros.labels import UNLABELLED
+from wsss_ros.methods.method import Method, PairedPhase, Samples
 from wsss_ros.networks.classifier import normalise_images, point_features, upsample
-from wsss_ros.samples.prepared import PreparedScene
-from wsss_ros.samples.samples import Batch
+from wsss_ros.samples.samples import Batch, PairSamples
 
 
-class Supervised:
+class SupervisedPhase(PairedPhase):
+    """Both networks from dense labels: a ceiling to compare with, not a method of this package."""
+
+    method: Literal["supervised"]
+
+
+class Supervised(Method):
     """Softmax cross entropy on every labelled pixel and point; batches carry the truth."""
 
-    def __init__(self, networks: dict[str, nn.Module], point_inputs: tuple[str, ...] = ()):
-        self.networks = networks
-        self.point_inputs = point_inputs
+    Phase: ClassVar = SupervisedPhase
+    needs_truth: ClassVar = True
 
-    def prepare(self, scenes: Sequence[PreparedScene], epoch: int) -> None:
-        """Nothing: the truth stays as it is."""
+    def make_samples(self) -> Samples:
+        """Clouds with images of each, and the dense labels of both."""
+        data, images = self.data, self.phase.images_per_cloud
+        return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross entropy in both domains."""
         _, image_scores = self.networks["image"](normalise_images(batch.images))
-        inputs = point_features(batch.xyz, batch.rgb, self.point_inputs)
+        inputs = point_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         _, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
         image_scores = upsample(image_scores.float(), batch.image_truth.shape[1:])
         return {
             "supervised_2d": _cross_entropy(image_scores, batch.image_truth),
             "supervised_3d": _cross_entropy(cloud_scores.float().transpose(1, 2), batch.cloud_truth),
         }
-
-    def after_step(self) -> None:
-        """Nothing: no moving averages."""
 
 
 def _cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:

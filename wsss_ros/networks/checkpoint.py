@@ -124,7 +124,7 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
         BadInput: a missing, truncated or foreign file, a network of another kind, or another label space. The message
             names what differs.
     """
-    path = Path(path)
+    path = existing(Path(path))
     metadata, tensors = _read(path)
     description = _description(path, metadata)
     try:
@@ -139,6 +139,15 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     return Checkpoint(network.eval(), config, own_labels, training, version)
 
 
+def existing(path: Path) -> Path:
+    """``path``, or where only the file under the previous (or later) name of the network kind exists, that one."""
+    if path.exists():
+        return path
+    names = [*PREVIOUS_KINDS.items(), *((new, old) for old, new in PREVIOUS_KINDS.items())]
+    others = [path.with_name(f"{path.stem.removesuffix(a)}{b}{path.suffix}") for a, b in names if path.stem.endswith(a)]
+    return next((other for other in others if other.exists()), path)
+
+
 def file_of(folder: Path, kind: str, prefix: str = "") -> Path:
     """The path of the checkpoint of one kind in a folder; the path under the kind's previous name if only that exists.
 
@@ -147,9 +156,7 @@ def file_of(folder: Path, kind: str, prefix: str = "") -> Path:
         kind: "image" or "cloud".
         prefix: start of the file's name, before the kind.
     """
-    current = folder / f"{prefix}{kind}.safetensors"
-    previous = [folder / f"{prefix}{old}.safetensors" for old, new in PREVIOUS_KINDS.items() if new == kind]
-    return next((path for path in (current, *previous) if path.is_file()), current)
+    return existing(folder / f"{prefix}{kind}.safetensors")
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

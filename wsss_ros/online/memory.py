@@ -49,7 +49,7 @@ def plan(
         begins_from,
         int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]),
         config.steps,
-        recipe.joint.batch,
+        max(phase.batch for phase in recipe.phases),
         _names(new),
         _names(replayed),
         base,

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import torch
 
-from wsss_ros.config import DataConfig, SceneSetConfig, TrainConfig
+from wsss_ros.config import SceneSetConfig
 from wsss_ros.device import use_threads
 from wsss_ros.files import lock, read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace, labels_named
-from wsss_ros.methods.method import tag_priors
+from wsss_ros.methods import METHODS
+from wsss_ros.methods.method import Method, PhaseConfig, PhaseData, TagPriors, tag_priors
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import gate, memory, plot, records, versions
 from wsss_ros.online.progress import UNFINISHED, LearnerGone  # noqa: I001
@@ -38,7 +39,9 @@ from wsss_ros.rooms.generator import generate_room
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.scenes import open_scene, open_scenes
 from wsss_ros.training import run as training
-from wsss_ros.training.log import Progress
+from wsss_ros.training.config import TrainConfig
+from wsss_ros.training.data import DataConfig
+from wsss_ros.training.progress import Progress
 from wsss_ros.types import KINDS, BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -117,7 +120,7 @@ def _judged(config: OnlineConfig, folder: Path, plan: Plan, talk: Talk) -> Decis
     _average(folder, old, recipe.new_share)
     talk.doing("scoring")
     held_out = {name: _opened(root, recipe, name, plan.held_out[name], labels, talk) for name in SETS}
-    priors = tag_priors(prepared.scenes, recipe.joint.tag_prior)
+    priors = _tag_priors(recipe, prepared, labels)
     files = {"before": (old.image, old.cloud), "after": candidate(folder)}
     scores = {}
     for when, (image, cloud) in files.items():
@@ -217,12 +220,12 @@ def _train(
 ) -> dict[str, float]:
     """Train the candidate; returns its mean losses in the last epoch. Out of memory, the batch is halved once."""
     plan = records.read(folder, PLAN, Plan)
-    settings = _settings(config, recipe, folder, old, plan, prepared)
+    settings = _settings(config, recipe, folder, old, plan, _phases(recipe, plan, prepared))
     try:
         training.train(settings, "online round", _Watch(config.spike, talk))
         return read_json(folder / RUN / "curves.json")[-1]["epochs"][-1]
     except torch.OutOfMemoryError:
-        batch = settings.phases[0].batch
+        batch = max(phase.batch for phase in settings.phases)
         if plan.halved or batch < 2:
             raise
     # Outside of the handler: the exception holds on to the tensors of the step that failed.
@@ -233,14 +236,48 @@ def _train(
     return _train(config, recipe, folder, old, prepared, talk)
 
 
+def _methods(recipe: OnlineRecipe, prepared: Prepared, labels: LabelSpace) -> list[Method]:
+    """The methods of the recipe on the scenes of the round. Raises BadInput where one finds nothing to learn from."""
+    data = PhaseData(
+        prepared.scenes,
+        labels,
+        recipe.image.augment,
+        recipe.cloud.augment,
+        recipe.cloud.inputs,
+        recipe.visibility_m,
+    )
+    return [METHODS[phase.method](phase, data) for phase in recipe.phases]
+
+
+def _phases(recipe: OnlineRecipe, plan: Plan, prepared: Prepared) -> tuple[PhaseConfig, ...]:
+    """The phases of a round of ``plan.steps`` steps, each of whole epochs; none takes more than ``plan.batch``."""
+    methods = _methods(recipe, prepared, labels_named(recipe.labels))
+    epochs = sum(phase.epochs for phase in recipe.phases)
+    phases = []
+    for method in methods:
+        count = len(method.samples)
+        batch = min(method.phase.batch, plan.batch, count)
+        steps = plan.steps * method.phase.epochs / epochs
+        phases.append(method.phase.continued(max(1, round(steps / (count // batch))), batch))
+    return tuple(phases)
+
+
+def _tag_priors(recipe: OnlineRecipe, prepared: Prepared, labels: LabelSpace) -> TagPriors:
+    """Those of the last phase that learns from tags; without one, no prior."""
+    priors = [method.tag_priors() for method in _methods(recipe, prepared, labels)]
+    known = [each for each in priors if each is not None]
+    return known[-1] if known else tag_priors(prepared.scenes, 0.0)
+
+
 def _settings(
-    config: OnlineConfig, recipe: OnlineRecipe, folder: Path, old: Version, plan: Plan, prepared: Prepared
+    config: OnlineConfig,
+    recipe: OnlineRecipe,
+    folder: Path,
+    old: Version,
+    plan: Plan,
+    phases: tuple[PhaseConfig, ...],
 ) -> TrainConfig:
-    """A training run of ``plan.steps`` steps in whole epochs, with its learning rate falling over them."""
-    usable = sum(bool((scene.image_tags.any(axis=1) & (scene.links > 0)).any()) for scene in prepared.scenes)
-    batch = max(1, min(plan.batch, usable))
-    epochs = max(1, round(plan.steps / max(1, usable // batch)))
-    phase = recipe.joint.model_copy(update={"epochs": epochs, "batch": batch, "warmup_epochs": 0})
+    """The training run of a round; its learning rates fall over it."""
     return TrainConfig(
         output=str(folder / RUN),
         labels=recipe.labels,
@@ -256,7 +293,7 @@ def _settings(
         ),
         image=recipe.image.model_copy(update={"weights": str(old.image), "pretrained": ""}),
         cloud=recipe.cloud.model_copy(update={"weights": str(old.cloud)}),
-        phases=(phase,),
+        phases=phases,
     )
 
 

@@ -1,11 +1,13 @@
 """What can be set about learning on the robot: the store of scenes, the rounds, and the recipe a round trains by."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from wsss_ros.config import CloudNetworkConfig, Config, ImageNetworkConfig, JointPhase, SceneSetConfig, load, share
+from wsss_ros.config import Config, SceneSetConfig, load, share, warn_renamed
+from wsss_ros.methods import Phase
+from wsss_ros.training.network_files import CloudNetworkConfig, ImageNetworkConfig
 
 
 class StoreConfig(Config):
@@ -51,15 +53,28 @@ class OnlineConfig(StoreConfig):
 
 
 class OnlineRecipe(Config):
-    """How a round of online learning trains. ``joint.epochs`` and ``joint.warmup_epochs`` give way to ``steps``."""
+    """How a round of online learning trains: a list of phases, as in a training run, on the scenes of the robot.
+
+    ``OnlineConfig.steps`` says how long a round is; the phases share these steps as their ``epochs`` are to each other.
+    """
 
     renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_joint(cls, values: Any) -> Any:
+        """A recipe of an older version has one phase under the key ``joint``."""
+        if not isinstance(values, dict) or "joint" not in values:
+            return values
+        warn_renamed("joint", "phases")
+        rest = {key: value for key, value in values.items() if key != "joint"}
+        return {"phases": [values["joint"]], **rest}
 
     labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
     image: ImageNetworkConfig
     cloud: CloudNetworkConfig
-    joint: JointPhase
+    phases: tuple[Phase, ...] = Field(min_length=1, description="What a round trains, one after the other.")
     base: SceneSetConfig | None = Field(None, description="Tagged scenes of old, mixed into every round.")
     base_held_out: SceneSetConfig | None = Field(None, description="Tagged scenes of old that the gate scores on.")
     frames_per_scene: int = Field(40, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")

@@ -11,10 +11,31 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Float64, UInt8
+from pydantic import Field
 from torch import Tensor
+
+from wsss_ros.config import Config
 
 _LUMA = (0.299, 0.587, 0.114)
 _YIQ_FROM_RGB = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+class ImageAugment(Config):
+    """How a view of an image is drawn."""
+
+    long_side: tuple[int, int] = Field((256, 512), description="Range the longer side is rescaled to, pixels.")
+    crop: int = Field(256, ge=32, le=2048, description="Edge of the square crop, pixels.")
+    jitter: tuple[float, float, float, float] = Field(
+        (0.3, 0.3, 0.3, 0.1), description="Colour jitter: brightness, contrast, saturation, hue."
+    )
+
+
+class CloudAugment(Config):
+    """How a sample of a cloud is drawn."""
+
+    points: int = Field(40_000, ge=256, description="Points of one sample; repeated when the cloud has fewer.")
+    rotation_deg: float = Field(5.0, ge=0, le=180, description="Rotation about the upright axis, plus or minus.")
+    flip: bool = Field(True, description="Mirror along x and y, each with p = 0.5.")
 
 
 @dataclass(frozen=True)

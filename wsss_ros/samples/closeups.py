@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsss_ros.config import ImageAugment
 from wsss_ros.labels import LabelSpace, scannet20
 from wsss_ros.samples import augment
-from wsss_ros.samples.samples import Sample
+from wsss_ros.samples.augment import ImageAugment
+from wsss_ros.samples.samples import Sample, collate
 from wsss_ros.types import BadInput
 
 
 class CloseupSamples:
     """Pictures of one thing each, from files of ``rooms.closeups``. Raises BadInput for a missing or broken file."""
+
+    collate = staticmethod(collate)
 
     def __init__(self, files: Sequence[Path], labels: LabelSpace, settings: ImageAugment):
         if labels.names != scannet20().names:

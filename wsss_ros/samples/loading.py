@@ -1,23 +1,28 @@
 """The order of training samples and their way to the networks: the same for any number of workers and processes."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from wsss_ros.samples.samples import Sample, collate
-
 
 @runtime_checkable
 class Samples(Protocol):
+    """What a phase of training draws from. All chance of ``sample`` comes from the generator that it is given."""
+
     names: list[str]
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """How many samples an epoch has."""
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample: ...
+    def sample(self, index: int, rng: np.random.Generator) -> Any:
+        """One augmented sample."""
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """Samples to a batch: anything that moves with ``.to(device)``, or containers of such things."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Augmented(Dataset):
     def __init__(self, samples: Samples, seed: int, phase: int):
         self.samples, self.seed, self.phase = samples, seed, phase
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, index = key
         return self.samples.sample(index, np.random.default_rng([self.seed, self.phase, epoch, index]))
 
@@ -60,7 +65,7 @@ def load(
         Augmented(samples, seed, phase),
         batch_sampler=keys,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=samples.collate,
         pin_memory=pin,
         worker_init_fn=_start_worker,
     )

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from wsss_ros import geometry
-from wsss_ros.config import CloudAugment, ImageAugment
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.samples import augment
+from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import BadInput
 
@@ -73,6 +73,8 @@ class ImageSamples:
     Images without a tag teach nothing in eq. 2's sense of "what is here" and are left out.
     """
 
+    collate = staticmethod(collate)
+
     def __init__(self, scenes: Sequence[PreparedScene], settings: ImageAugment):
         self.scenes, self.settings = scenes, settings
         tagged = [(s, f) for s, scene in enumerate(scenes) for f in np.flatnonzero(scene.image_tags.any(axis=1))]
@@ -93,6 +95,8 @@ class ImageSamples:
 class CloudSamples:
     """Tagged clouds, upright and centred."""
 
+    collate = staticmethod(collate)
+
     def __init__(self, scenes: Sequence[PreparedScene], settings: CloudAugment):
         self.scenes, self.settings = scenes, settings
         self.names = [scene.name for scene in scenes]
@@ -112,6 +116,8 @@ class PairSamples:
     fewer images than asked for shows some of them again, in another crop.
     ``max_links`` bounds the links of an image (0: all of them). With ``truth`` the dense labels come along.
     """
+
+    collate = staticmethod(collate)
 
     def __init__(
         self,

@@ -1,23 +1,33 @@
-"""The scenes of a training run, and what each phase draws from them."""
+"""The scenes of a training run: decoded for training, opened for scoring."""
 
-import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from lightning_fabric import Fabric
+from pydantic import Field
 
-from wsss_ros.config import JointPhase, PhaseConfig, RecognisePhase, SupervisedPhase, TrainConfig
+from wsss_ros.config import Config, SceneSetConfig
 from wsss_ros.labels import LabelSpace
-from wsss_ros.rooms.closeups import closeup_files, generate_closeups
-from wsss_ros.samples.closeups import CloseupSamples
-from wsss_ros.samples.loading import Samples
+from wsss_ros.methods import METHODS
+from wsss_ros.methods.method import PhaseConfig
 from wsss_ros.samples.prepared import Prepared, prepare
-from wsss_ros.samples.samples import CloudSamples, ImageSamples, PairSamples
 from wsss_ros.scenes import open_scenes
-from wsss_ros.training.log import Progress
+from wsss_ros.training.progress import Progress, Report
 from wsss_ros.types import Scene
+
+
+class DataConfig(Config):
+    """Which scenes train, which are scored, and how they are decoded."""
+
+    train: SceneSetConfig
+    val: SceneSetConfig | None = Field(None, description="Labelled scenes that are scored after training.")
+    frames_per_scene: int = Field(17, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
+    val_frames_per_scene: int = Field(10, ge=0, description="Frames scored of each val scene; 0 for all.")
+    visibility_m: float = Field(0.05, gt=0, le=1, description="A point is seen where depth differs by no more.")
+    cache: str = Field("out/cache", description="Folder of decoded scenes, shared by all runs; may be deleted.")
+    workers: int = Field(0, ge=0, le=128, description="Processes that load samples; 0 loads between the steps.")
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,11 @@ class RunData:
 
     @property
     def names(self) -> list[str]:
+        """Of the training scenes."""
         return [scene.name for scene in self.train.scenes]
 
     def described(self, labels: LabelSpace) -> dict:
+        """What ``data.json`` of a run holds."""
         tags = Counter(name for scene in self.train.scenes for name in labels.tags(np.asarray(scene.tags)))
         return {
             "train": self.names,
@@ -43,63 +55,37 @@ class RunData:
         }
 
 
-def load(settings: TrainConfig, labels: LabelSpace, fabric: Fabric, report: Callable[[Progress], None]) -> RunData:
-    """Training scenes decoded (by one process of each machine) and val scenes opened; what cannot be used is named."""
-    scenes, left_out = open_scenes(settings.data.train, labels)
-    val, val_left_out = ([], []) if settings.data.val is None else open_scenes(settings.data.val, labels)
-    image = settings.image
+def load(
+    settings: DataConfig,
+    long_side: int,
+    phases: Sequence[PhaseConfig],
+    labels: LabelSpace,
+    fabric: Fabric,
+    report: Report,
+) -> RunData:
+    """Decode the training scenes (one process of each machine does) and open the val scenes.
+
+    Images are stored at most ``long_side`` pixels wide. What cannot be used is in ``left_out``; raises BadInput when
+    nothing is left. The ``phases`` say whether dense labels are decoded, and generate data of their own.
+    """
+    scenes, left_out = open_scenes(settings.train, labels)
+    val, val_left_out = ([], []) if settings.val is None else open_scenes(settings.val, labels)
+    chosen = settings.frames_per_scene, long_side, settings.visibility_m
+    truth = any(METHODS[phase.method].needs_truth for phase in phases)
+
+    def step(name: str, done: int, total: int) -> None:
+        report(Progress(name, done, total, {}))
 
     def prepared() -> Prepared:
         return prepare(
-            scenes,
-            labels,
-            settings.data.cache,
-            settings.data.frames_per_scene,
-            image.augment.long_side[1] if image else 256,
-            settings.data.visibility_m,
-            any(isinstance(phase, SupervisedPhase) for phase in settings.phases),
-            lambda done, total: report(Progress("prepare scenes", done, total, {})),
+            scenes, labels, settings.cache, *chosen, truth, lambda done, total: step("prepare scenes", done, total)
         )
 
     if fabric.local_rank == 0:
         ready = prepared()
-        for phase in settings.phases:
-            if isinstance(phase, RecognisePhase):
-                _photograph(phase, report)
+        for phase in phases:
+            METHODS[phase.method].generate(phase, step)
     fabric.barrier()
     if fabric.local_rank != 0:
         ready = prepared()
     return RunData(ready, val, [*left_out, *ready.left_out, *val_left_out])
-
-
-def _photograph(phase: RecognisePhase, report: Callable[[Progress], None]) -> None:
-    wanted = phase.closeups
-    generate_closeups(
-        wanted.folder,
-        wanted.scenes,
-        wanted.seed,
-        os.cpu_count() or 1,
-        lambda done, total: report(Progress("photograph rooms", done, total, {})),
-        views=wanted.views,
-        size=wanted.size,
-        style=wanted.style,
-    )
-
-
-def samples(settings: TrainConfig, phase: PhaseConfig, data: Prepared, labels: LabelSpace) -> Samples:
-    if isinstance(phase, RecognisePhase):
-        files = closeup_files(phase.closeups.folder, phase.closeups.scenes, phase.closeups.seed)
-        return CloseupSamples(files, labels, phase.augment)
-    if phase.networks == ("image",):
-        return ImageSamples(data.scenes, settings.image.augment)
-    if phase.networks == ("cloud",):
-        return CloudSamples(data.scenes, settings.cloud.augment)
-    return PairSamples(
-        data.scenes,
-        settings.image.augment,
-        settings.cloud.augment,
-        settings.data.visibility_m,
-        phase.max_links if isinstance(phase, JointPhase) else 0,
-        isinstance(phase, SupervisedPhase),
-        phase.images_per_cloud,
-    )

@@ -9,8 +9,9 @@ import torch
 import yaml
 
 from wsss_ros import config
-from wsss_ros.config import TrainConfig
 from wsss_ros.files import lock, read_json, replace, write_json
+from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
+from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -30,14 +31,14 @@ class RunFolder:
         """The scores of a run that is finished, else None. Raises BadInput when the folder holds another run."""
         if not (self.path / "config.yaml").is_file():
             return None
-        keys = differing(_asked(self.path / "config.yaml"), settings.model_dump(mode="json"))
-        kept = ("scores.json", "state.pt", "image.safetensors", "cloud.safetensors")
+        keys = differing(_asked(self.path / "config.yaml", type(settings)), settings.model_dump(mode="json"))
+        kept = ("scores.json", "state.pt", "image.safetensors", "cloud.safetensors", "point.safetensors")
         if keys and any((self.path / name).exists() for name in kept):
             told = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
             raise BadInput(f"{self.path} holds a run of another configuration: {told} differ; choose another output")
         if keys or not (self.path / "scores.json").is_file():
             return None
-        return read_json(self.path / "scores.json")
+        return _renamed(read_json(self.path / "scores.json"))
 
     def claim(self, settings: TrainConfig) -> None:
         """Take the folder for this process and write down what it was asked. Raises BadInput when another has it."""
@@ -62,7 +63,11 @@ class RunFolder:
         write_json(self.path / name, content)
 
     def save_state(self, state: dict) -> None:
-        """Raises ValueError, and leaves the last state as it is, when a weight is not finite."""
+        """Raises ValueError, and leaves the last state as it is, when a weight is not finite.
+
+        Raises TypeError for a method's state of anything but tensors and JSON values: it could not be read back.
+        """
+        _check_plain(state["method"], "state_dict()")
         for kind, tensors in state["networks"].items():
             for name, value in tensors.items():
                 if value.is_floating_point() and not torch.isfinite(value).all():
@@ -74,7 +79,7 @@ class RunFolder:
         if not self.state_path.is_file():
             return None
         try:
-            return torch.load(self.state_path, map_location="cpu", weights_only=True)
+            return _of_today(torch.load(self.state_path, map_location="cpu", weights_only=True))
         except Exception as error:  # torch raises many kinds
             raise BadInput(f"{self.state_path}: cannot be read ({error}); remove it to start over") from error
 
@@ -87,13 +92,38 @@ def _save(state: dict, file: BinaryIO) -> None:
         raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
-def _asked(path: Path) -> Any:
-    """What a run was asked; what has become an option since then is at its default."""
-    told = yaml.safe_load(path.read_text())
+def _check_plain(value: Any, where: str) -> None:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_plain(key, f"{where}, key {key!r}")
+            _check_plain(part, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            _check_plain(part, f"{where}[{index}]")
+    elif not isinstance(value, torch.Tensor | str | int | float | bool | None):
+        raise TypeError(f"{where} of the method is a {type(value).__name__}; expected tensors and JSON values")
+
+
+def _of_today(state: dict) -> dict:
+    """A state as an older version saved it, under the names of today."""
+    state = {"method": {}, **state}
+    if "place" in state:
+        state["position"] = state.pop("place")
+    return {**state, **{part: _renamed(state[part]) for part in ("networks", "optimisers")}}
+
+
+def _renamed(by_kind: dict) -> dict:
+    """Older files call the second network kind "point"."""
+    return {PREVIOUS_KINDS.get(kind, kind): value for kind, value in by_kind.items()}
+
+
+def _asked(path: Path, model: type[TrainConfig]) -> Any:
+    """The configuration of a run; what became an option later is at its default."""
+    values = yaml.safe_load(path.read_text())
     try:
-        return config.build(TrainConfig, told).model_dump(mode="json")
+        return config.build(model, values).model_dump(mode="json")
     except BadInput:  # an option is gone: it differs
-        return told
+        return values
 
 
 def differing(old: Any, new: Any) -> list[str]:

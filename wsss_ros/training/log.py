@@ -1,7 +1,6 @@
 """What a training run shows while it goes on: progress, and curves and CAM pictures for TensorBoard."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +12,13 @@ from torch.utils.tensorboard import SummaryWriter
 from wsss_ros.cam import seed_labels
 from wsss_ros.evaluation import pictures
 from wsss_ros.labels import LabelSpace
+from wsss_ros.methods.method import Samples
 from wsss_ros.networks.classifier import normalise_images, point_features, upsample
-from wsss_ros.samples.samples import Batch, collate
+from wsss_ros.samples.samples import Batch
 
 EVERY = 10  # steps between two points of a curve
 _SHOWN = 4  # samples whose CAMs are drawn
 _CLASSES = 4  # classes of one image whose CAMs are drawn
-
-
-@dataclass(frozen=True)
-class Progress:
-    """So far came ``phase``. ``terms`` are the losses of the last step by name; empty where nothing is learnt."""
-
-    phase: str
-    step: int
-    steps: int
-    terms: dict[str, float]
-    epoch: int = 0
-    epochs: int = 0
 
 
 class TrainingLog:
@@ -75,10 +63,12 @@ class TrainingLog:
         self.writer.close()
 
 
-def fixed_batches(samples, seed: int) -> list[Batch]:
-    """A few samples, evenly spread and the same each time, each a batch of its own."""
+def fixed_batches(samples: Samples, seed: int) -> list[Batch]:
+    """A few samples, evenly spread and the same each time, each its own batch; none where batches are not ``Batch``."""
     chosen = np.linspace(0, len(samples) - 1, min(_SHOWN, len(samples))).astype(int)
-    return [collate([samples.sample(int(index), np.random.default_rng([seed, int(index)]))]) for index in chosen]
+    drawn = (samples.sample(int(index), np.random.default_rng([seed, int(index)])) for index in chosen)
+    batches = [samples.collate([sample]) for sample in drawn]
+    return [batch for batch in batches if isinstance(batch, Batch)]
 
 
 def image_cams(network: nn.Module, batch: Batch, labels: LabelSpace):

@@ -1,72 +1,116 @@
 """Networks into a training run and out of it: new or from given weights, and as checkpoints."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from wsss_ros import networks
-from wsss_ros.config import TrainConfig
+from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint, pretrained
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
-from wsss_ros.training.folder import RunFolder
+from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.types import KINDS, BadInput
 
 
-def begin(settings: TrainConfig, kind: str, labels: LabelSpace) -> nn.Module:
-    """The untrained network of a kind, or one that starts from given weights."""
-    torch.manual_seed(settings.seed)
-    chosen = getattr(settings, kind)
-    network = networks.build(kind, chosen.network, len(labels), chosen.options, getattr(chosen, "inputs", ()))
-    if getattr(chosen, "pretrained", ""):
-        pretrained.load(network.backbone, chosen.pretrained)
-    if chosen.weights:
-        _start_from(network, kind, chosen, labels)
+class ImageNetworkConfig(Config):
+    """The image network of a run, and the views it trains on."""
+
+    network: str = Field("resnet", description="Image network by name.")
+    options: dict = Field(default_factory=dict, description="Its options while training.")
+    inference_options: dict = Field(default_factory=dict, description="Options that differ at inference (stride).")
+    long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0 leaves it.")
+    presence_floor: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="At inference a class to which the network gives less than this probability in the whole image "
+        "(its own answer to eq. 2) wins no pixel; 0 lets all classes win everywhere.",
+    )
+    pretrained: str = Field("", description="Foreign weights of the backbone: MXNet .params or a torch state dict.")
+    weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
+    augment: ImageAugment = ImageAugment()
+
+
+class CloudNetworkConfig(Config):
+    """The cloud network of a run, and the samples it trains on."""
+
+    network: str = Field("pointnet2", description="Cloud network by name.")
+    options: dict = Field(default_factory=dict, description="Its options.")
+    inputs: tuple[str, ...] = Field(("color",), description="Inputs in addition to xyz: color, height.")
+    weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
+    augment: CloudAugment = CloudAugment()
+
+
+class ExportConfig(Config):
+    """A second copy of the finished networks."""
+
+    folder: str = Field(description="Where the two networks go in addition to the output folder.")
+    dtype: Literal["float32", "float16"] = Field("float16", description="Precision of the stored weights.")
+
+
+def create(
+    kind: str, settings: ImageNetworkConfig | CloudNetworkConfig, labels: LabelSpace, seed: int
+) -> nn.Module:
+    """The network of a kind with random weights from ``seed``, or one that starts from given weights.
+
+    Raises BadInput for weights that do not fit the network.
+    """
+    torch.manual_seed(seed)
+    inputs = getattr(settings, "inputs", ())
+    network = networks.build(kind, settings.network, len(labels), settings.options, inputs)
+    if getattr(settings, "pretrained", ""):
+        pretrained.load(network.backbone, settings.pretrained)
+    if settings.weights:
+        _start_from(network, kind, settings, labels)
     return network.to(memory_format=torch.channels_last) if kind == "image" else network
 
 
-def _start_from(network: nn.Module, kind: str, chosen, labels: LabelSpace) -> None:
-    given = checkpoint.load(chosen.weights, kind, labels)
-    theirs, ours = (given.config.name, given.config.inputs), (chosen.network, getattr(chosen, "inputs", ()))
+def _start_from(network: nn.Module, kind: str, settings, labels: LabelSpace) -> None:
+    given = checkpoint.load(settings.weights, kind, labels)
+    theirs, ours = (given.config.name, given.config.inputs), (settings.network, getattr(settings, "inputs", ()))
     if theirs != ours:
-        raise BadInput(f"{chosen.weights}: a network {theirs}, wanted {ours}; change {kind}.weights or {kind}.network")
+        raise BadInput(
+            f"{settings.weights}: a network {theirs}, expected {ours}; change {kind}.weights or {kind}.network"
+        )
     try:
         network.load_state_dict(given.network.state_dict())
     except RuntimeError as error:
-        told = f"its options are {given.config.options}, wanted {chosen.options}"
-        raise BadInput(f"{chosen.weights}: does not fit {kind}.network '{chosen.network}': {told}") from error
+        options = f"its options are {given.config.options}, expected {settings.options}"
+        raise BadInput(f"{settings.weights}: does not fit {kind}.network '{settings.network}': {options}") from error
 
 
-def rebuilt(
-    settings: TrainConfig,
+def for_inference(
     kind: str,
+    settings: ImageNetworkConfig | CloudNetworkConfig,
     network: nn.Module,
     labels: LabelSpace,
     tag_log_odds: tuple[float, ...] | None = None,
 ) -> Checkpoint:
-    """The trained weights in the network that inference uses (the same one, perhaps of another stride).
+    """The trained weights in the network that inference uses: the same one, perhaps of another stride.
 
     Without ``tag_log_odds`` an image network has no ``presence_floor``: it did not learn what is in a whole image.
     """
-    chosen = getattr(settings, kind)
     if kind == "image":
-        options = {**chosen.options, **chosen.inference_options}
-        told = () if tag_log_odds is None else (chosen.presence_floor, tag_log_odds)
-        config = NetworkConfig(kind, chosen.network, options, (), chosen.long_side, *told)
+        options = {**settings.options, **settings.inference_options}
+        presence = () if tag_log_odds is None else (settings.presence_floor, tag_log_odds)
+        config = NetworkConfig(kind, settings.network, options, (), settings.long_side, *presence)
     else:
-        config = NetworkConfig(kind, chosen.network, dict(chosen.options), chosen.inputs)
-    twin = config.build(labels)
-    twin.load_state_dict({name: value.cpu() for name, value in network.state_dict().items()})
-    return Checkpoint(twin.eval(), config, labels, {}, "")
+        config = NetworkConfig(kind, settings.network, dict(settings.options), settings.inputs)
+    copy = config.build(labels)
+    copy.load_state_dict({name: value.cpu() for name, value in network.state_dict().items()})
+    return Checkpoint(copy.eval(), config, labels, {}, "")
 
 
-def export(settings: TrainConfig, folder: RunFolder) -> None:
-    """The finished networks in the precision that ships, where they are not there yet."""
+def export(finished: Path, settings: ExportConfig) -> None:
+    """The networks of a finished run folder in the precision that ships, where they are not there yet."""
     for kind in KINDS:
-        source = folder.path / f"{kind}.safetensors"
+        source = checkpoint.existing(finished / f"{kind}.safetensors")
         if source.is_file():
             done = checkpoint.load(source)
-            target = Path(settings.export.folder) / source.name
-            dtype = getattr(torch, settings.export.dtype)
+            target = Path(settings.folder) / f"{kind}.safetensors"
+            dtype = getattr(torch, settings.dtype)
             checkpoint.save(target, done.network, done.config, done.labels, done.training, dtype)

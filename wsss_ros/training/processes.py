@@ -10,9 +10,10 @@ from lightning_fabric.plugins import MixedPrecision, Precision
 from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
-from wsss_ros.config import OptimiserConfig, TrainConfig
 from wsss_ros.device import device_named
+from wsss_ros.methods.method import OptimiserConfig
 from wsss_ros.processes.parent import end_with_parent
+from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput
 
 _PATIENCE = timedelta(hours=12)  # rank 0 decodes a whole data set while the others wait

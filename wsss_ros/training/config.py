@@ -1,0 +1,30 @@
+"""The configuration of a training run."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from wsss_ros.config import Config
+from wsss_ros.methods import Phase
+from wsss_ros.training.data import DataConfig
+from wsss_ros.training.network_files import CloudNetworkConfig, ExportConfig, ImageNetworkConfig
+
+
+class TrainConfig(Config):
+    """A training run: networks, data, and the phases one after the other."""
+
+    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
+
+    output: str = Field(description="Folder of this run: weights, resolved config, scores, curves.")
+    labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
+    seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    devices: int = Field(1, ge=1, description="Devices (or CPU processes) of each machine that share a batch.")
+    machines: int = Field(1, ge=1, description="Machines that share a batch; start the command on each.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
+    save_every_s: float = Field(300.0, ge=0, description="Time between two states to resume from; 0 after each step.")
+    data: DataConfig
+    image: ImageNetworkConfig | None = None
+    cloud: CloudNetworkConfig | None = None
+    phases: tuple[Phase, ...]
+    export: ExportConfig | None = None

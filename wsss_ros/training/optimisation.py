@@ -1,0 +1,96 @@
+"""The optimisers of a phase: their learning rates and their steps."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from wsss_ros.methods.method import OptimiserConfig
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The losses of a step, what in it is not finite ("" if all is), and whether any process was asked to stop."""
+
+    terms: dict[str, float]
+    fault: str
+    stop: bool
+
+
+class Optimisation:
+    """An optimiser for each network that learns in a phase."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        scaler: torch.amp.GradScaler,
+        networks: dict[str, nn.Module],
+        settings: dict[str, OptimiserConfig],
+    ):
+        self.fabric, self.scaler, self.settings = fabric, scaler, settings
+        self.optimisers = {kind: build(networks[kind], each) for kind, each in settings.items()}
+
+    def set_learning_rates(self, done: float) -> dict[str, float]:
+        """The rates at the share ``done`` of the phase, 0..1; returns them by kind of network."""
+        rates = {kind: learning_rate(self.settings[kind], done) for kind in self.optimisers}
+        for kind, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = rates[kind] * group["factor"]
+        return rates
+
+    def step(self, losses: dict[str, Tensor], stop: bool) -> StepResult:
+        """Minimise the sum of the losses by one step of every optimiser. Where something is not finite, none steps."""
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(sum(losses.values()))
+        gradients = [p.grad for o in self.optimisers.values() for group in o.param_groups for p in group["params"]]
+        norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+        flag = norm.new_tensor(float(stop))
+        # All numbers leave the device, and are averaged over the processes, in one transfer.
+        each = [loss.detach().float() for loss in losses.values()]
+        numbers = self.fabric.all_reduce(torch.stack([*each, norm, flag]))
+        *values, norm, stopping = numbers.tolist()
+        terms = dict(zip(losses, values, strict=True))
+        if not all(map(math.isfinite, values)):
+            return StepResult(terms, f"loss {terms}", False)
+        # Where float16 gradients overflow, the scaler skips the step.
+        if not self.scaler.is_enabled() and not math.isfinite(norm):
+            return StepResult(terms, f"gradient of norm {norm} at loss {terms}", False)
+        for optimiser in self.optimisers.values():
+            self.scaler.step(optimiser)
+        self.scaler.update()
+        return StepResult(terms, "", stopping > 0)
+
+    def state_dict(self) -> dict[str, dict]:
+        """The states of the optimisers by kind of network."""
+        return {kind: optimiser.state_dict() for kind, optimiser in self.optimisers.items()}
+
+    def load_state_dict(self, states: dict[str, dict]) -> None:
+        """Continue from a ``state_dict``."""
+        for kind, state in states.items():
+            self.optimisers[kind].load_state_dict(state)
+
+
+def build(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
+    """Every group of parameters has a ``factor``: its rate as a multiple of that of ``learning_rate``."""
+    of_head = [name.startswith("head.") for name, _ in network.named_parameters()]
+    learned = [(p, head) for p, head in zip(network.parameters(), of_head, strict=True) if p.requires_grad]
+    factors = dict.fromkeys([1.0, settings.head_lr])
+    parameters = [
+        {"params": [p for p, head in learned if (settings.head_lr if head else 1.0) == factor], "factor": factor}
+        for factor in factors
+    ]
+    if settings.name == "adam":
+        return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=True
+    )
+
+
+def learning_rate(settings: OptimiserConfig, done: float) -> float:
+    """The rate where the share ``done`` of the phase, 0..1, is over."""
+    if settings.schedule == "poly":
+        return settings.lr * (1 - done) ** settings.power
+    return settings.lr * 0.1 ** sum(done >= milestone for milestone in settings.milestones)
