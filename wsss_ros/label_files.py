@@ -1,9 +1,9 @@
-"""Scenes and bags segmented into files: labels, pictures, pseudo-labels to train on, the ScanNet benchmark's files."""
+"""Labels of scenes and bags as files: labels, pictures, pseudo-labels to train on, files for the ScanNet benchmark."""
 
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,21 +25,19 @@ from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_rgb, write_rgb, write_uint16
 from wsss_ros.scenes.scannet import ScanNetScene
-from wsss_ros.scenes.scannet_write import POINTS
+from wsss_ros.scenes.scannet_write import POINTS, complete_pseudo_scan
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
-BENCHMARK_SIZE = (640, 480)  # the benchmark scores pictures of this size; other sizes it shrinks to it
+BENCHMARK_SIZE = (640, 480)  # the benchmark scores pictures of this size and shrinks others to it
 _SHEET_ROWS, _SHEET_WIDTH = 6, 320
 _MESH = POINTS.removesuffix(".ply")
-# Of a scan with pseudo-labels these are made anew or would speak of the old labels.
-_NOT_LINKED = ("*label*", "*instance*", "*.aggregation.json", "*.segs.json", "tags.*", ".*")
 
 Tags = tuple[str, ...] | None
 
 
 @dataclass
 class Source:
-    """What is segmented: some frames with their tags, and a cloud with what is up in it."""
+    """What is segmented: some frames with their tags, and a cloud with the direction against gravity in it."""
 
     name: str
     count: int
@@ -51,7 +49,7 @@ class Source:
 
     @classmethod
     def of_scene(cls, scene: Scene, frames: int = 0) -> "Source":
-        """``frames`` of them spread evenly, 0 for all. The cloud is the scene's own, else fused from all frames."""
+        """``frames`` of the scene spread evenly (0: all). The cloud is the scene's own, else fused from all frames."""
         chosen = spread(len(scene), frames)
 
         def views() -> Iterator[tuple[Frame, Tags]]:
@@ -63,18 +61,19 @@ class Source:
 
     @classmethod
     def of_bag(cls, bag: BagFrames, frames: int = 0) -> "Source":
-        """``frames`` of its images spread evenly, 0 for all. In a bag's map z is up (REP-105)."""
+        """``frames`` of the bag's images spread evenly (0: all). In a bag's map z is up (REP-105)."""
         chosen = spread(len(bag), frames)
         views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
         return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0))
 
 
 @dataclass
-class Segmenter:
-    """How to label: by either network or both; as pseudo-labels where ``threshold`` is given.
+class Labeller:
+    """Labels images and clouds with one network or both; as pseudo-labels where ``threshold`` is given.
 
-    Pseudo-labels are seeds (eq. 5): in an image only its tags can win (those of the scene where it has none of its
-    own), in a cloud only the scene's, and where confidence is below the threshold nothing does.
+    Pseudo-labels are seeds (eq. 5): in an image only its tags can win (the scene's, where the image has none), in a
+    cloud only the scene's tags; below the threshold of confidence a pixel or point stays unlabelled. Raises BadInput
+    when the two networks have different label spaces.
     """
 
     images: ImageSegmenter | None = None
@@ -83,6 +82,7 @@ class Segmenter:
 
     @property
     def labels(self) -> LabelSpace:
+        """The label space of the networks."""
         return (self.images or self.clouds).labels
 
     def __post_init__(self) -> None:
@@ -93,12 +93,17 @@ class Segmenter:
             )
 
     def image(self, frame: Frame, tags: Tags) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+        """Labels and confidence of every pixel."""
         return self._seeds(*self.images(frame, present=self._present(tags)))
 
-    def cloud(self, cloud: Cloud, up: tuple[float, float, float], tags: Tags) -> tuple[np.ndarray, np.ndarray]:
+    def cloud(
+        self, cloud: Cloud, up: tuple[float, float, float], tags: Tags
+    ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
+        """Labels and confidence of every point."""
         return self._seeds(*self.clouds(cloud, up, self._present(tags)))
 
     def usable(self, tags: Tags) -> bool:
+        """Whether something with these tags can be labelled: pseudo-labels need tags."""
         return self.threshold is None or bool(tags)
 
     def _present(self, tags: Tags) -> Float32[np.ndarray, "C"] | None:
@@ -112,7 +117,7 @@ class Segmenter:
 
 @dataclass
 class Written:
-    """What is in the output. ``left_out`` counts frames and clouds by cause, ``failed`` is (name, reason) a scene."""
+    """What was written. ``left_out`` counts frames and clouds by cause, ``failed`` has (name, reason) of each scene."""
 
     scenes: list[str] = field(default_factory=list)
     images: int = 0
@@ -124,18 +129,18 @@ class Written:
 def segment(
     sources: Sequence[Source],
     out: str | Path,
-    segmenter: Segmenter,
+    labeller: Labeller,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Written:
     """Write the labels of one source into ``out``, or those of several into ``out/NAME``.
 
     Of each source: ``label-filt/FRAME.png`` (16-bit ids of the data set, 0 unlabelled), ``label-color``, ``overlay``,
     ``confidence`` (8 bits for 0..1) and ``frames.png``; ``NAME*.labels.ply`` (x y z, colour and id of the class,
-    confidence; the points of the scene's cloud in its order) and ``cloud.png``; ``segment.json`` says by which weights.
-    With pseudo-labels a scan in ScanNet's layout becomes a scan again, its other files linked, to train on.
+    confidence; the points of the scene's cloud in its order) and ``cloud.png``; ``segment.json`` names the weights.
+    With pseudo-labels, a scan in ScanNet's layout becomes a scan to train on: its other files are linked.
 
-    ``out`` appears when it is whole. Raises BadInput when it exists already, when nothing could be segmented, and for
-    one source when that is broken; of several a broken one is left out, with its reason in ``failed``.
+    ``out`` appears when it is complete. Raises BadInput when it exists already, when nothing can be segmented, and
+    when the only source is broken; of several, a broken one is left out, with its reason in ``failed``.
     """
     written = Written()
     with _output_folder(out) as folder:
@@ -143,7 +148,7 @@ def segment(
             target = folder if len(sources) == 1 else folder / source.name
             try:
                 target.mkdir(exist_ok=True)
-                _segment_one(source, target, segmenter, written, progress)
+                _segment_one(source, target, labeller, written, progress)
                 written.scenes.append(source.name)
             except BadInput as error:
                 if len(sources) == 1:
@@ -158,14 +163,14 @@ def segment(
 
 @contextmanager
 def _output_folder(out: str | Path) -> Iterator[Path]:
-    """A hidden folder beside ``out`` that takes its name at the end; after an error nothing is left of it."""
+    """A hidden folder next to ``out`` that takes its name at the end; after an error nothing is left of it."""
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists already; remove it or choose another --out")
     try:
         partial = PartialFolder(out)
     except OSError as error:
-        raise BadInput(f"{out}: cannot be made ({error}); choose another --out") from error
+        raise BadInput(f"{out}: cannot be created ({error}); choose another --out") from error
     with partial:
         try:
             yield partial.inner
@@ -175,38 +180,38 @@ def _output_folder(out: str | Path) -> Iterator[Path]:
 
 
 def _segment_one(
-    source: Source, folder: Path, segmenter: Segmenter, written: Written, progress: Callable[[str, int, int], None]
+    source: Source, folder: Path, labeller: Labeller, written: Written, progress: Callable[[str, int, int], None]
 ) -> None:
     images = points = 0
     before = Counter(written.left_out)
     frame_tags: dict[str, list[str]] = {}
-    if segmenter.images and source.count:
-        images = _write_images(source, folder, segmenter, frame_tags, written.left_out, progress)
-    if segmenter.clouds:
-        points = _write_cloud(source, folder, segmenter, written.left_out)
+    if labeller.images and source.count:
+        images = _write_images(source, folder, labeller, frame_tags, written.left_out, progress)
+    if labeller.clouds:
+        points = _write_cloud(source, folder, labeller, written.left_out)
     left_out = written.left_out - before
     if not images and not points:
         reasons = ", ".join(f"{count} {cause}" for cause, count in left_out.items())
         raise BadInput(f"{source.name}: nothing to segment ({reasons or 'no frame and no cloud'})")
-    if segmenter.threshold is not None and isinstance(source.scene, ScanNetScene):
-        _complete_scan(source.scene, folder, frame_tags)
-    _write_note(source, folder, segmenter, images, points, left_out)
+    if labeller.threshold is not None and isinstance(source.scene, ScanNetScene):
+        complete_pseudo_scan(source.scene, folder, frame_tags)
+    _write_note(source, folder, labeller, images, points, left_out)
     written.images, written.points = written.images + images, written.points + points
 
 
 def _write_note(
-    source: Source, folder: Path, segmenter: Segmenter, images: int, points: int, left_out: Counter
+    source: Source, folder: Path, labeller: Labeller, images: int, points: int, left_out: Counter
 ) -> None:
-    versions = {"image": segmenter.images, "cloud": segmenter.clouds}
+    versions = {"image": labeller.images, "cloud": labeller.clouds}
     note = {
         "name": source.name,
         "weights": {kind: network.version for kind, network in versions.items() if network},
-        "pseudo_labels": segmenter.threshold is not None,
-        "threshold": segmenter.threshold,
+        "pseudo_labels": labeller.threshold is not None,
+        "threshold": labeller.threshold,
         "images": images,
         "points": points,
         "left_out": dict(left_out),
-        "labels": segmenter.labels.to_dict(),
+        "labels": labeller.labels.to_dict(),
     }
     (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
 
@@ -217,7 +222,7 @@ def _write_note(
 def _write_images(
     source: Source,
     folder: Path,
-    segmenter: Segmenter,
+    labeller: Labeller,
     frame_tags: dict[str, list[str]],
     left_out: Counter,
     progress: Callable[[str, int, int], None],
@@ -227,20 +232,21 @@ def _write_images(
     shown, rows, present, count = set(spread(source.count, _SHEET_ROWS)), [], set(), 0
     for number, (frame, own_tags) in enumerate(source.frames()):
         tags = source.tags if own_tags is None else own_tags
-        if segmenter.usable(tags):
-            labels, confidence = segmenter.image(frame, tags)
-            _write_image(folder, frame.name or str(number), frame.rgb, labels, confidence, segmenter.labels)
+        if labeller.usable(tags):
+            labels, confidence = labeller.image(frame, tags)
+            _write_image(folder, frame.name or str(number), frame.rgb, labels, confidence, labeller.labels)
             frame_tags[frame.name] = list(tags or ())
-            present |= set(segmenter.labels.present(labels))
+            present |= set(labeller.labels.present(labels))
             count += 1
             if number in shown:
-                rows.append(_sheet_row(frame.rgb, labels, confidence, segmenter.labels))
+                rows.append(_sheet_row(frame.rgb, labels, confidence, labeller.labels))
         else:
             left_out["frames without tags"] += 1
         progress(source.name, number + 1, source.count)
     if rows:
         titles = ["RGB", "labels", "confidence, 0 black to 1 white"]
-        _save_sheet(folder / "frames.png", titles, rows, segmenter.labels, present)
+        rows = [row for row in rows if row[0].shape == rows[0][0].shape]
+        pictures.save(pictures.labelled_sheet(titles, rows, labeller.labels, present), folder / "frames.png")
     return count
 
 
@@ -250,12 +256,7 @@ def _write_image(
     write_uint16(folder / IMAGE_LABELS / f"{name}.png", space.to_ids(labels).astype(np.uint16))
     pictures.save(space.colorize(labels), folder / "label-color" / f"{name}.png")
     pictures.save(Image.fromarray(np.rint(255 * confidence).astype(np.uint8)), folder / "confidence" / f"{name}.png")
-    write_rgb(folder / "overlay" / f"{name}.jpg", _overlay(rgb, labels, space))
-
-
-def _overlay(rgb: np.ndarray, labels: np.ndarray, space: LabelSpace) -> UInt8[np.ndarray, "H W 3"]:
-    """Class colours over the image; what is unlabelled keeps the image's."""
-    return np.where((labels != UNLABELLED)[..., None], pictures.blend(rgb, space.colorize(labels), 0.6), rgb)
+    write_rgb(folder / "overlay" / f"{name}.jpg", pictures.overlay(rgb, labels, space))
 
 
 def _sheet_row(rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, space: LabelSpace) -> list[np.ndarray]:
@@ -263,18 +264,12 @@ def _sheet_row(rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, spac
     return [pictures.scaled(picture, _SHEET_WIDTH) for picture in shown]
 
 
-def _save_sheet(path: Path, titles: list[str], rows: list, space: LabelSpace, present: Iterable[str]) -> None:
-    rows = [row for row in rows if row[0].shape == rows[0][0].shape]
-    width = len(titles) * (rows[0][0].shape[1] + 6)
-    pictures.save(pictures.sheet(titles, rows, pictures.legend(space, sorted(present), width)), path)
-
-
 # --- clouds ----------------------------------------------------------------------------------------
 
 
-def _write_cloud(source: Source, folder: Path, segmenter: Segmenter, left_out: Counter) -> int:
-    """Returns how many points there are."""
-    if not segmenter.usable(source.tags):
+def _write_cloud(source: Source, folder: Path, labeller: Labeller, left_out: Counter) -> int:
+    """Returns the number of points."""
+    if not labeller.usable(source.tags):
         left_out["clouds without tags"] += 1
         return 0
     cloud = source.cloud()
@@ -282,20 +277,14 @@ def _write_cloud(source: Source, folder: Path, segmenter: Segmenter, left_out: C
         left_out["no cloud, and no depth with poses to fuse one"] += 1
         return 0
     up = source.up()
-    labels, confidence = segmenter.cloud(cloud, up, source.tags)
+    labels, confidence = labeller.cloud(cloud, up, source.tags)
     mesh = _MESH if isinstance(source.scene, ScanNetScene) else ""
-    ply.write(folder / f"{source.name}{mesh}{POINT_LABELS}", _vertices(cloud, labels, confidence, segmenter.labels))
-    _draw_cloud(folder / "cloud.png", cloud, up, labels, segmenter.labels)
+    space = labeller.labels
+    ids = space.to_ids(labels).astype(np.uint16)
+    vertices = ply.colored_vertices(cloud.xyz, space.colorize(labels), label=ids, confidence=confidence)
+    ply.write(folder / f"{source.name}{mesh}{POINT_LABELS}", vertices)
+    _draw_cloud(folder / "cloud.png", cloud, up, labels, space)
     return len(cloud)
-
-
-def _vertices(cloud: Cloud, labels: np.ndarray, confidence: np.ndarray, space: LabelSpace) -> np.ndarray:
-    names = ("x", "y", "z", "red", "green", "blue", "label", "confidence")
-    rows = np.empty(len(cloud), list(zip(names, ("<f4",) * 3 + ("u1",) * 3 + ("<u2", "<f4"), strict=True)))
-    columns = (*cloud.xyz.T, *space.colorize(labels).T, space.to_ids(labels), confidence)
-    for name, column in zip(names, columns, strict=True):
-        rows[name] = column
-    return rows
 
 
 def _draw_cloud(
@@ -307,25 +296,8 @@ def _draw_cloud(
     if cloud.rgb is not None:
         views.insert(0, ("cloud", cloud.rgb[finite]))
     row = [pictures.render_cloud(xyz, colors) for _, colors in views]
-    _save_sheet(path, [title for title, _ in views], [row], space, space.present(labels))
-
-
-# --- pseudo-labels as a scan -----------------------------------------------------------------------
-
-
-def _complete_scan(scene: ScanNetScene, folder: Path, frame_tags: dict[str, list[str]]) -> None:
-    """Links to the scan's other files, a note that ids are nyu40's, and the tags that the labels were made from."""
-    info = scene.folder / f"{scene.name}.txt"
-    for place in filter(Path.is_dir, scene.sources):
-        for entry in sorted(place.resolve().iterdir()):
-            unwanted = entry.name == info.name or any(entry.match(pattern) for pattern in _NOT_LINKED)
-            if not unwanted and not (folder / entry.name).exists():
-                (folder / entry.name).symlink_to(entry)
-    lines = info.read_text().splitlines() if info.is_file() else []
-    lines = [line for line in lines if line.partition("=")[0].strip() != "labelIds"] + ["labelIds = nyu40"]
-    (folder / info.name).write_text("".join(f"{line}\n" for line in lines))
-    tags = {"scene": list(scene.tags or ()), "frames": frame_tags}
-    (folder / "tags.json").write_text(json.dumps(tags, indent=1) + "\n")
+    titles = [title for title, _ in views]
+    pictures.save(pictures.labelled_sheet(titles, [row], space, space.present(labels)), path)
 
 
 # --- the ScanNet benchmark -------------------------------------------------------------------------
@@ -338,22 +310,22 @@ def benchmark(
     clouds: CloudSegmenter | None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Written:
-    """The benchmark's submissions: ``out/3d`` and ``out/2d``, each to be zipped with its files at the root.
+    """Write the benchmark's submissions: ``out/3d`` and ``out/2d``, each to be zipped with its files at the root.
 
-    ``3d/SCAN.txt``: the nyu40 id of each vertex of ``*_vh_clean_2.ply``, one a line, for scans that have one.
-    ``2d/SCAN_NNNNNN.png``: 8-bit nyu40 ids for each image of ``color``, on the colour camera's pixels and brought to
-    640x480 by nearest neighbour, the size the benchmark's script scores at (scannet_frames_test is its set of images).
+    ``3d/SCAN.txt``: the nyu40 id of each vertex of ``*_vh_clean_2.ply``, one on each line, for scans that have one.
+    ``2d/SCAN_NNNNNN.png``: 8-bit nyu40 ids for each image of ``color``, on the colour camera's pixels, resized by
+    nearest neighbour to 640x480, the size at which the benchmark scores (scannet_frames_test is its set of images).
     Raises BadInput as ``segment`` does, for a folder with neither, and for weights of other classes than ScanNet's 20.
     """
     for network in filter(None, (images, clouds)):
         if network.labels.name != "scannet20":
-            raise BadInput(f"weights for '{network.labels.name}'; the benchmark wants ScanNet's 20 classes (scannet20)")
+            raise BadInput(f"weights for '{network.labels.name}'; the benchmark has ScanNet's 20 classes (scannet20)")
     written = Written()
     with _output_folder(out) as folder:
         for number, scan in enumerate(scans):
             pictures_of, meshes = _color_files(scan) if images else [], list(scan.glob(f"*{POINTS}")) if clouds else []
             if not pictures_of and not meshes:
-                raise BadInput(f"{scan}: neither '*{POINTS}' nor images in 'color'; wanted a scan of the benchmark")
+                raise BadInput(f"{scan}: neither '*{POINTS}' nor images in 'color'; expected a scan of the benchmark")
             for path in pictures_of:
                 _benchmark_image(path, folder / "2d" / f"{scan.resolve().name}_{int(path.stem):06d}.png", images)
             if meshes:

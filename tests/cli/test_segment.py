@@ -18,7 +18,7 @@ from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
 from wsss_ros.evaluation.offline import Comparison, Files, Networks, evaluate_clouds, evaluate_images, written_space
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.label_files import Segmenter, Source, benchmark, segment
+from wsss_ros.label_files import Labeller, Source, benchmark, segment
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.images import read_uint16
@@ -44,7 +44,7 @@ def scene(labels, tmp_path):
 def test_a_scene(scene, images, clouds, labels, tmp_path):
     told = []
     out = tmp_path / "deep" / "out"
-    result = segment([Source.of_scene(scene)], out, Segmenter(images, clouds), lambda *what: told.append(what))
+    result = segment([Source.of_scene(scene)], out, Labeller(images, clouds), lambda *what: told.append(what))
     assert (result.images, result.points, result.scenes) == (4, 600, ["scene0"])
     assert told == [("scene0", done, 4) for done in (1, 2, 3, 4)]
     for index in range(4):
@@ -65,7 +65,7 @@ def test_a_scene(scene, images, clouds, labels, tmp_path):
 
 
 def test_what_is_written_scores_like_the_networks(scene, images, clouds, labels, tmp_path):
-    segment([Source.of_scene(scene)], tmp_path / "out", Segmenter(images, clouds))
+    segment([Source.of_scene(scene)], tmp_path / "out", Labeller(images, clouds))
     assert written_space(tmp_path / "out") == labels
     comparison, files = Comparison.between(labels, labels), Files(tmp_path / "out", labels)
     now = Networks(images, clouds)
@@ -80,7 +80,7 @@ def test_an_output_that_exists_is_left_alone(scene, images, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("dear")
     with pytest.raises(BadInput, match="out exists already; remove it"):
-        segment([Source.of_scene(scene)], tmp_path / "out", Segmenter(images))
+        segment([Source.of_scene(scene)], tmp_path / "out", Labeller(images))
     assert (tmp_path / "out" / "mine.txt").read_text() == "dear"
 
 
@@ -92,7 +92,7 @@ def test_an_error_half_way_leaves_nothing(scene, images, tmp_path, error):
 
     source = replace(Source.of_scene(scene), frames=frames)
     with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else BadInput):
-        segment([source], tmp_path / "new" / "out", Segmenter(images))
+        segment([source], tmp_path / "new" / "out", Labeller(images))
     assert not list((tmp_path / "new").iterdir())
 
 
@@ -100,18 +100,18 @@ def test_of_several_scenes_a_broken_one_is_left_out(labels, images, clouds, tmp_
     written(tmp_path / "scenes", labels, range(2))
     (tmp_path / "scenes" / "scene1" / "color" / "2.jpg").write_bytes(b"no picture")
     sources = [Source.of_scene(open_scene(tmp_path / "scenes" / name, labels)) for name in ("scene0", "scene1")]
-    result = segment(sources, tmp_path / "out", Segmenter(images, clouds))
+    result = segment(sources, tmp_path / "out", Labeller(images, clouds))
     assert result.scenes == ["scene0"] and [name for name, _ in result.failed] == ["scene1"]
     assert "2.jpg" in result.failed[0][1] and result.images == 4
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scene0"]
     with pytest.raises(BadInput, match="none of 2 scenes.*2.jpg"):
-        segment([sources[1]] * 2, tmp_path / "other", Segmenter(images))
+        segment([sources[1]] * 2, tmp_path / "other", Labeller(images))
 
 
 def test_weights_of_two_label_spaces_do_not_mix(labels, images):
     first = LabelSpace("two", labels.names[:2], labels.colors[:2], labels.ids[:2])
     with pytest.raises(BadInput, match="'scannet20', the cloud network 'two'"):
-        Segmenter(images, CloudSegmenter(tiny(first, "cloud", inputs=("color",)), "cpu"))
+        Labeller(images, CloudSegmenter(tiny(first, "cloud", inputs=("color",)), "cpu"))
 
 
 # --- pseudo-labels ---------------------------------------------------------------------------------
@@ -119,8 +119,8 @@ def test_weights_of_two_label_spaces_do_not_mix(labels, images):
 
 def test_pseudo_labels_are_tagged_classes_above_the_threshold(scene, images, clouds, labels, tmp_path):
     """By plain argmax over the tagged classes; and neither network would have kept to those by itself."""
-    threshold = float(np.median(Segmenter(images, threshold=0.0).image(scene.frame(0), scene.image_tags(0))[1]))
-    segment([Source.of_scene(scene)], tmp_path / "out", Segmenter(images, clouds, threshold))
+    threshold = float(np.median(Labeller(images, threshold=0.0).image(scene.frame(0), scene.image_tags(0))[1]))
+    segment([Source.of_scene(scene)], tmp_path / "out", Labeller(images, clouds, threshold))
     pseudo = open_scene(tmp_path / "out", labels)
     unlabelled = 0
     for index in range(4):
@@ -137,7 +137,7 @@ def test_pseudo_labels_are_tagged_classes_above_the_threshold(scene, images, clo
 
 def test_pseudo_labels_make_a_scan_to_train_on(scene, images, clouds, labels, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in scene.folder.rglob("*")}
-    segment([Source.of_scene(scene, 2)], tmp_path / "out" / "scene0", Segmenter(images, clouds, 0.0))
+    segment([Source.of_scene(scene, 2)], tmp_path / "out" / "scene0", Labeller(images, clouds, 0.0))
     pseudo = open_scene(tmp_path / "out" / "scene0", labels)
     assert len(pseudo) == 4 and pseudo.tags == scene.tags and pseudo.name == "scene0"
     with_labels = [index for index in range(4) if pseudo.frame_truth(index) is not None]
@@ -150,9 +150,9 @@ def test_pseudo_labels_make_a_scan_to_train_on(scene, images, clouds, labels, tm
 def test_without_tags_there_are_no_pseudo_labels(scene, images, clouds, tmp_path):
     source = replace(Source.of_scene(scene), tags=None, frames=lambda: ((scene.frame(i), None) for i in range(4)))
     with pytest.raises(BadInput, match="nothing to segment .4 frames without tags, 1 clouds without tags"):
-        segment([source], tmp_path / "out", Segmenter(images, clouds, 0.5))
+        segment([source], tmp_path / "out", Labeller(images, clouds, 0.5))
     some = replace(source, frames=lambda: ((scene.frame(i), ("wall",) if i else ()) for i in range(4)))
-    result = segment([some], tmp_path / "out", Segmenter(images, clouds, 0.5))
+    result = segment([some], tmp_path / "out", Labeller(images, clouds, 0.5))
     assert result.images == 3 and result.left_out == {"frames without tags": 1, "clouds without tags": 1}
 
 
@@ -193,7 +193,7 @@ def test_a_bag_is_segmented_like_its_scene(scene, images, clouds, labels, tmp_pa
     frames = BagFrames(path)
     assert len(frames) == 4 and frames.name == "room"
     assert len(frames.cloud()) > 100 and frames.cloud().rgb is not None
-    result = segment([Source.of_bag(frames, 2)], tmp_path / "out", Segmenter(images, clouds))
+    result = segment([Source.of_bag(frames, 2)], tmp_path / "out", Labeller(images, clouds))
     assert result.images == 2 and result.points == len(frames.cloud())
     (first, second), chosen = frames.frames({0, 2}), sorted((tmp_path / "out" / "label-filt").iterdir())
     assert (first.name, second.name) == ("0", "2")

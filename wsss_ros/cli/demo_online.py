@@ -245,14 +245,13 @@ def _pictures(out: Path, path: Path) -> list[Path]:
         seen |= {name for each in found for name in labels.present(each)}
         painted = [pictures.blend(rgb, labels.colorize(each), 0.6) for each in found]
         rows.append([shrunk(picture, 320) for picture in (rgb, *painted)])
-    width = 326 * len(rows[0])
-    frames = pictures.sheet(["RGB", *titles], rows, pictures.legend(labels, sorted(seen), width))
+    frames = pictures.labelled_sheet(["RGB", *titles], rows, labels, seen)
     cloud = cloud_of(scene)
     cloud = Cloud((cloud.xyz @ upright_rotation(scene).T).astype(np.float32), cloud.rgb)
     found = [segmenter(cloud)[0] for segmenter in clouds]
     row = [pictures.render_cloud(cloud.xyz, rgb) for rgb in (cloud.rgb, *map(labels.colorize, found))]
     shown = {name for each in found for name in labels.present(each)}
-    whole = pictures.sheet(["RGB", *titles], [row], pictures.legend(labels, sorted(shown), 646 * len(row)))
+    whole = pictures.labelled_sheet(["RGB", *titles], [row], labels, shown)
     return [pictures.save(frames, out / "frames.png"), pictures.save(whole, out / "cloud.png")]
 
 

@@ -40,10 +40,11 @@ def evaluate(
     from rich.console import Console
 
     from wsss_ros.evaluation import offline
+    from wsss_ros.scenes import open_all
 
     console = Console(soft_wrap=True)
     space = _space(labels, scenes)
-    opened, left_out = offline.open_all(scenes, space, listed)
+    opened, left_out = open_all(scenes, space, listed)
     domains = [only] if only else ["2d", "3d"]
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
     report |= {"truth": space.name, "not_opened": dict(left_out)}

@@ -44,8 +44,8 @@ def segment(
     console = Console(soft_wrap=True)
     images = None if only == "3d" else ImageSegmenter(image_weights, device)
     clouds = None if only == "2d" else CloudSegmenter(cloud_weights, device)
-    segmenter = label_files.Segmenter(images, clouds, threshold if pseudo_labels else None)
-    opened, left_out = ([], []) if benchmark else _sources(source, listed, frames, segmenter.labels, color, cloud)
+    labeller = label_files.Labeller(images, clouds, threshold if pseudo_labels else None)
+    opened, left_out = ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud)
     with Progress(console=console, transient=True) as bar:
         tasks = {}
 
@@ -58,7 +58,7 @@ def segment(
         if benchmark:
             written = label_files.benchmark(_scans(source, listed), out, images, clouds, progress)
         else:
-            written = label_files.segment(opened, out, segmenter, progress)
+            written = label_files.segment(opened, out, labeller, progress)
     _print(console, written, left_out, out)
 
 
@@ -66,15 +66,15 @@ def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, c
     """What to segment, and (name, reason) of the scenes that do not open."""
     from wsss_ros.bags.bag import is_bag
     from wsss_ros.bags.frames import BagFrames
-    from wsss_ros.evaluation import offline
     from wsss_ros.label_files import Source
+    from wsss_ros.scenes import open_all
     from wsss_ros.types import BadInput
 
     if is_bag(path):
         return [Source.of_bag(BagFrames(path, color, cloud), frames)], []
     if color or cloud:
         raise BadInput(f"{path} is not a bag; --color and --cloud name topics of a bag")
-    scenes, left_out = offline.open_all([path], labels, listed)
+    scenes, left_out = open_all([path], labels, listed)
     return [Source.of_scene(scene, frames) for scene in scenes], left_out
 
 

@@ -13,12 +13,11 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
-from wsss_ros.scenes import open_scene, open_scenes, ply
+from wsss_ros.scenes import ply
 from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_uint16
@@ -44,31 +43,6 @@ class Predictions(Protocol):
     def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]: ...
 
     def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]: ...
-
-
-def open_all(
-    folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None
-) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """The scenes that the folders are or hold, or those of them that ``listed`` names, and (name, reason) of others.
-
-    Raises BadInput for a folder that is neither a scene nor holds one.
-    """
-    opened, left_out = [], []
-    for folder in folders:
-        if listed is None:
-            try:
-                opened.append(open_scene(folder, labels))
-                continue
-            except BadInput as error:
-                alone = error
-        try:
-            found, missed = open_scenes(SceneSetConfig(folder=str(folder), scenes=str(listed or "")), labels)
-        except BadInput as error:
-            if listed is not None or not folder.is_dir():
-                raise
-            raise BadInput(f"{alone}; nor is it a folder of scenes ({error})") from error
-        opened, left_out = opened + found, left_out + missed
-    return opened, left_out
 
 
 @dataclass(frozen=True)

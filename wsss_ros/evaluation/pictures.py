@@ -1,6 +1,6 @@
 """Pictures of results: sheets of labelled frames, clouds seen from above at an angle, legends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from wsss_ros.files import replace
-from wsss_ros.labels import LabelSpace
+from wsss_ros.labels import UNLABELLED, LabelSpace
 
 _PAD, _TITLE, _INK = 6, 20, (30, 30, 30)
 
@@ -32,6 +32,13 @@ def scaled(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray,
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
 
 
+def overlay(
+    rgb: UInt8[np.ndarray, "H W 3"], found: UInt8[np.ndarray, "H W"], labels: LabelSpace
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The image with the colours of its classes; where it is unlabelled it stays as it is."""
+    return np.where((found != UNLABELLED)[..., None], blend(rgb, labels.colorize(found), 0.6), rgb)
+
+
 def sheet(
     titles: Sequence[str], rows: Sequence[Sequence[UInt8[np.ndarray, "H W 3"]]], legend: Image.Image | None = None
 ) -> Image.Image:
@@ -49,6 +56,17 @@ def sheet(
     if legend:
         page.paste(legend, (0, size[1]))
     return page
+
+
+def labelled_sheet(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[UInt8[np.ndarray, "H W 3"]]],
+    labels: LabelSpace,
+    names: Iterable[str],
+) -> Image.Image:
+    """A ``sheet`` with the legend of the named classes below it."""
+    width = len(titles) * (rows[0][0].shape[1] + _PAD)
+    return sheet(titles, rows, legend(labels, sorted(names), width))
 
 
 def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:

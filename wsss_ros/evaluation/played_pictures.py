@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from wsss_ros.evaluation import pictures
-from wsss_ros.evaluation.played import Played, Points, Published
+from wsss_ros.evaluation.played import Played, Published
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
 
@@ -23,7 +23,9 @@ def write(played: Played, published: Published, labels: LabelSpace, folder: Path
         written.append(pictures.save(frames(stamps, played, published, labels), folder / "frames.png"))
     if published.cloud is not None and len(published.cloud.xyz):
         written.append(pictures.save(clouds(played, published, labels), folder / "cloud.png"))
-        ply.write(folder / "cloud.ply", vertices(published.cloud, labels))
+        cloud = published.cloud
+        vertices = ply.colored_vertices(cloud.xyz, labels.colorize(cloud.labels), label=cloud.labels)
+        ply.write(folder / "cloud.ply", vertices)
         written.append(folder / "cloud.ply")
     return written
 
@@ -44,8 +46,7 @@ def frames(stamps: Sequence[int], played: Played, published: Published, labels: 
         rows.append([pictures.scaled(picture, _WIDTH) for picture in row])
     truth = ["truth"] if truth_known else []
     titles = ["RGB", "prediction (from the image alone)", *truth, "confidence, 0 black to 1 white"]
-    width = len(titles) * (_WIDTH + 6)
-    return pictures.sheet(titles, rows, pictures.legend(labels, sorted(seen), width))
+    return pictures.labelled_sheet(titles, rows, labels, seen)
 
 
 def clouds(played: Played, published: Published, labels: LabelSpace) -> Image.Image:
@@ -60,17 +61,4 @@ def clouds(played: Played, published: Published, labels: LabelSpace) -> Image.Im
         views.append((truth.xyz, labels.colorize(truth.labels), "truth"))
         seen |= set(labels.present(truth.labels))
     row = [pictures.render_cloud(xyz, rgb, like) for xyz, rgb, _ in views]
-    width = len(row) * 646
-    return pictures.sheet([title for *_, title in views], [row], pictures.legend(labels, sorted(seen), width))
-
-
-def vertices(cloud: Points, labels: LabelSpace) -> np.ndarray:
-    """Return the cloud as PLY vertices with the colour of each point's class, and its class."""
-    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("label", "u1")]
-    rows = np.zeros(len(cloud.xyz), fields)
-    for index, axis in enumerate("xyz"):
-        rows[axis] = cloud.xyz[:, index]
-    for index, channel in enumerate(("red", "green", "blue")):
-        rows[channel] = labels.colorize(cloud.labels)[:, index]
-    rows["label"] = cloud.labels
-    return rows
+    return pictures.labelled_sheet([title for *_, title in views], [row], labels, seen)

@@ -3,6 +3,7 @@
 Readers follow ``types.Scene``.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsss_ros.config import SceneSetConfig
@@ -54,6 +55,32 @@ def open_scenes(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene]
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:3])
         raise BadInput(f"{folder}: none of its {len(left_out)} scenes can be used: {reasons}{more}")
     return scenes, left_out
+
+
+def open_all(
+    folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None
+) -> tuple[list[Scene], list[tuple[str, str]]]:
+    """The scenes that the folders are or hold, and (name, reason) of those that do not open.
+
+    ``listed`` is a text file that names the scenes to take of the folders. Raises BadInput for a folder that neither is
+    a scene nor holds one.
+    """
+    opened, left_out = [], []
+    for folder in folders:
+        if listed is None:
+            try:
+                opened.append(open_scene(folder, labels))
+                continue
+            except BadInput as error:
+                alone = error
+        try:
+            found, missed = open_scenes(SceneSetConfig(folder=str(folder), scenes=str(listed or "")), labels)
+        except BadInput as error:
+            if listed is not None or not folder.is_dir():
+                raise
+            raise BadInput(f"{alone}; nor is it a folder of scenes ({error})") from error
+        opened, left_out = opened + found, left_out + missed
+    return opened, left_out
 
 
 def _names(folder: Path, listed: str) -> list[str]:

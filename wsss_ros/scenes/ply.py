@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Float32, Int32, Shaped, UInt8
 
 from wsss_ros.types import BadInput
 
@@ -60,6 +60,18 @@ def count(path: str | Path) -> int:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a PLY file") from error
     return sum(element.count for element in _read_header(Path(path), head)[1] if element.name == "vertex")
+
+
+def colored_vertices(
+    xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"], **columns: Shaped[np.ndarray, "N"]
+) -> np.ndarray:
+    """Vertices with x y z (float32), red green blue (bytes) and further ``columns`` of their own types."""
+    parts = dict(zip(("x", "y", "z"), xyz.T, strict=True))
+    parts |= dict(zip(("red", "green", "blue"), rgb.T, strict=True)) | columns
+    vertices = np.empty(len(xyz), [(name, column.dtype) for name, column in parts.items()])
+    for name, column in parts.items():
+        vertices[name] = column
+    return vertices
 
 
 def write(

@@ -12,7 +12,7 @@ from wsss_ros.files import PartialFolder
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import write_depth, write_rgb, write_uint16
-from wsss_ros.types import BadInput, Camera, Frame
+from wsss_ros.types import BadInput, Camera, Frame, Scene
 
 POINTS = "_vh_clean_2.ply"
 POINT_LABELS = "_vh_clean_2.labels.ply"
@@ -20,7 +20,8 @@ AGGREGATION = ".aggregation.json"
 SEGMENTS = "_vh_clean_2.0.010000.segs.json"
 TIMESTAMPS = "timestamps.txt"
 
-_VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("alpha", "u1")]
+# Files of a scan that a scan with pseudo-labels does not link: it has its own, or they describe the true labels.
+_NOT_LINKED = ("*label*", "*instance*", "*.aggregation.json", "*.segs.json", "tags.*", ".*")
 
 
 class SceneWriter:
@@ -187,22 +188,36 @@ def write_scene(
         writer.finish(xyz, rgb, point_labels, instances, axis_alignment, scene_type)
 
 
+def complete_pseudo_scan(scene: Scene, folder: Path, frame_tags: dict[str, list[str]]) -> None:
+    """Make a scan of a folder with pseudo-labels of ``scene``, a scan in ScanNet's layout.
+
+    The scan's other files are linked; added are a note that ids are nyu40's, and the tags that the labels come from.
+    """
+    info = scene.folder / f"{scene.name}.txt"
+    for place in filter(Path.is_dir, scene.sources):
+        for entry in sorted(place.resolve().iterdir()):
+            left_out = entry.name == info.name or any(entry.match(pattern) for pattern in _NOT_LINKED)
+            if not left_out and not (folder / entry.name).exists():
+                (folder / entry.name).symlink_to(entry)
+    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = [line for line in lines if line.partition("=")[0].strip() != "labelIds"] + ["labelIds = nyu40"]
+    (folder / info.name).write_text("".join(f"{line}\n" for line in lines))
+    tags = {"scene": list(scene.tags or ()), "frames": frame_tags}
+    (folder / "tags.json").write_text(json.dumps(tags, indent=1) + "\n")
+
+
 def _write_points(stem: Path, xyz: np.ndarray, rgb: np.ndarray) -> None:
-    ply.write(f"{stem}{POINTS}", _vertices(xyz, rgb, _VERTEX))
+    ply.write(f"{stem}{POINTS}", ply.colored_vertices(xyz, rgb, alpha=_opaque(xyz)))
 
 
 def _write_point_labels(stem: Path, labels: LabelSpace, xyz: np.ndarray, point_labels: np.ndarray) -> None:
-    vertices = _vertices(xyz, labels.colorize(point_labels), [*_VERTEX, ("label", "<u2")])
-    vertices["label"] = labels.to_ids(point_labels)
+    ids = labels.to_ids(point_labels).astype(np.uint16)
+    vertices = ply.colored_vertices(xyz, labels.colorize(point_labels), alpha=_opaque(xyz), label=ids)
     ply.write(f"{stem}{POINT_LABELS}", vertices)
 
 
-def _vertices(xyz: np.ndarray, rgb: np.ndarray, fields: list[tuple[str, str]]) -> np.ndarray:
-    vertices = np.empty(len(xyz), fields)
-    for column, (axis, channel) in enumerate(zip(("x", "y", "z"), ("red", "green", "blue"), strict=True)):
-        vertices[axis], vertices[channel] = xyz[:, column], rgb[:, column]
-    vertices["alpha"] = 255
-    return vertices
+def _opaque(xyz: np.ndarray) -> UInt8[np.ndarray, "N"]:
+    return np.full(len(xyz), 255, np.uint8)
 
 
 def _write_instances(stem: Path, labels: LabelSpace, point_labels: np.ndarray, instances: np.ndarray) -> None:
