@@ -168,7 +168,7 @@ def test_weights_of_another_label_space_are_refused(labels, tmp_path):
     checkpoint.save(tmp_path / "own", weights.network, weights.config, labels)
     other = LabelSpace("kitchen", ("cup", "pan"), ((1, 1, 1), (2, 2, 2)), (1, 2))
     assert ImageSegmenter(tmp_path / "own", "cpu", labels=labels).labels == labels
-    with pytest.raises(BadInput, match="wanted 'kitchen' of 2"):
+    with pytest.raises(BadInput, match="expected 'kitchen' of 2"):
         ImageSegmenter(tmp_path / "own", "cpu", labels=other)
 
 

@@ -1,6 +1,6 @@
 """The losses, as pure functions of tensors. Equation numbers are those of the joint learning paper."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +65,7 @@ def point_to_image_loss(
         # No matrix product: autocast would round it.
         sides = [features - (share[:, None].to(features.dtype) * features).sum(dim=0) for features in sides]
     unit, target = (F.normalize(features, dim=1) for features in sides)
-    return _CorrelationLoss.apply(unit, target, weight)
+    return _CorrelationLoss.apply(unit, target, weight)  # type: ignore[no-untyped-call]
 
 
 def _exact(values: Tensor) -> Tensor:
@@ -81,14 +81,14 @@ class _CorrelationLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, unit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, unit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         with torch.autocast(unit.device.type, enabled=False):
             loss, gradient = _correlation(unit, target, weight, ctx.needs_input_grad[0])
         ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return upstream * gradient, None, None
 

@@ -226,7 +226,7 @@ def bad_files(folder: Path, labels: LabelSpace, sound: Path, point: Path) -> dic
         "half written": (folder / "half", "not a readable checkpoint"),
         "foreign": (folder / "foreign", "not a readable checkpoint"),
         "of points": (point, "a network for 'cloud', expected one for 'image'"),
-        "other labels": (folder / "turned", "label space 'turned' of 20 classes, wanted 'scannet20'"),
+        "other labels": (folder / "turned", "label space 'turned' of 20 classes, expected 'scannet20'"),
         "not finite": (folder / "nan", "weights that are not finite"),
         "not finite at work": (folder / "huge", "its scores are not finite"),
     }

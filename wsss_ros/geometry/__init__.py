@@ -6,19 +6,19 @@ Missing depth is 0.
 
 from wsss_ros.geometry.gravity import camera_up, find_up, parse_up, upright
 from wsss_ros.geometry.poses import check_pose, invert, matrix_to_quaternion, quaternion_to_matrix, transform
-from wsss_ros.geometry.projection import check_camera, check_posed_depth, link, project, unproject, visible
+from wsss_ros.geometry.projection import check_camera, link, posed_depth, project, unproject, visible
 from wsss_ros.geometry.voxels import voxel_downsample
 
 __all__ = [
     "camera_up",
     "check_camera",
     "check_pose",
-    "check_posed_depth",
     "find_up",
     "invert",
     "link",
     "matrix_to_quaternion",
     "parse_up",
+    "posed_depth",
     "project",
     "quaternion_to_matrix",
     "transform",

@@ -2,15 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-
-def compiled(function: Kernel) -> Kernel:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """A decorator: numba compiles the function at its first call, and the function runs without the GIL.
 
     The machine code is cached on disk for later processes. Without a folder to write to (a read-only installation

@@ -79,7 +79,7 @@ def farthest_point_sample(
     _check_count(count, "count")
     if not 0 <= start < len(xyz):
         raise BadInput(f"start is {start}; expected an index from 0 to {len(xyz) - 1}")
-    if not _on_cpu(xyz):
+    if tree is None or not _on_cpu(xyz):
         return neighbor_torch.farthest_point_sample(xyz, count, start)
     return torch.from_numpy(neighbor_kernels.sample(_array(xyz), *tree, count, start))
 
@@ -107,7 +107,7 @@ def ball_query(
     _check_count(count, "count")
     if not 0 < radius < float("inf"):
         raise BadInput(f"radius is {radius}; expected a positive number of metres")
-    if not _on_cpu(xyz, centres):
+    if tree is None or not _on_cpu(xyz, centres):
         return neighbor_torch.ball_query(xyz, centres, radius, count)
     index = np.empty((len(centres), count), dtype=np.int64)
     _share(neighbor_kernels.balls, len(centres), *tree, _array(centres), float(radius) ** 2, index)
@@ -141,7 +141,7 @@ def knn(
     _check(queries, "the queries", empty=True)
     _check_count(k, "k")
     k = min(k, len(xyz))
-    if not _on_cpu(xyz, queries):
+    if tree is None or not _on_cpu(xyz, queries):
         return neighbor_torch.knn(xyz, queries, k)
     visit = query_tree.order if query_tree else np.arange(len(queries))
     index, squared = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float64)

@@ -4,7 +4,7 @@ Pixels are ``(u, v)`` with the centre of the top-left pixel at (0, 0). Missing d
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from wsss_ros.geometry.poses import check_pose, invert, transform
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Links
@@ -21,20 +21,22 @@ def check_camera(camera: Camera) -> None:
         raise BadInput(f"uncalibrated camera: fx fy cx cy = {values}; expected finite values and focal lengths above 0")
 
 
-def check_posed_depth(frame: Frame) -> None:
-    """Check that the frame has depth, camera and pose, and that each of them is sound.
+def posed_depth(frame: Frame) -> tuple[Float32[np.ndarray, "H W"], Camera, Float64[np.ndarray, "4 4"]]:
+    """The depth, the camera and the pose of a frame, checked.
 
     Raises:
         BadInput: one of them is missing (the message names it), depth and camera differ in size, the camera is
             uncalibrated, or the pose is not rigid.
     """
-    parts = {"depth": frame.depth_m, "camera": frame.camera, "pose": frame.world_from_camera}
-    missing = [name for name, part in parts.items() if part is None]
-    if missing:
-        raise BadInput(f"frame '{frame.name}' has no {' and no '.join(missing)}; expected depth, camera and pose")
-    check_camera(frame.camera)
-    _check_depth_size(frame.depth_m, frame.camera)
-    check_pose(frame.world_from_camera)
+    depth_m, camera, pose = frame.depth_m, frame.camera, frame.world_from_camera
+    if depth_m is None or camera is None or pose is None:
+        parts = {"depth": depth_m, "camera": camera, "pose": pose}
+        missing = " and no ".join(name for name, part in parts.items() if part is None)
+        raise BadInput(f"frame '{frame.name}' has no {missing}; expected depth, camera and pose")
+    check_camera(camera)
+    _check_depth_size(depth_m, camera)
+    check_pose(pose)
+    return depth_m, camera, pose
 
 
 def project(
@@ -137,9 +139,9 @@ def link(cloud: Cloud, frame: Frame, tolerance: float = 0.05) -> Links:
     Raises:
         BadInput: depth, camera or pose is missing or not sound.
     """
-    check_posed_depth(frame)
-    uv, depth = project(cloud.xyz, frame.camera, frame.world_from_camera)
-    point = np.flatnonzero(visible(uv, depth, frame.depth_m, tolerance))
+    depth_m, camera, world_from_camera = posed_depth(frame)
+    uv, depth = project(cloud.xyz, camera, world_from_camera)
+    point = np.flatnonzero(visible(uv, depth, depth_m, tolerance))
     return Links(point=point, uv=uv[point])
 
 

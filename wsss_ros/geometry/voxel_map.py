@@ -9,7 +9,7 @@ from pydantic import Field
 
 from wsss_ros.config import Config
 from wsss_ros.geometry.compiled import compiled, readonly
-from wsss_ros.geometry.projection import check_posed_depth
+from wsss_ros.geometry.projection import posed_depth
 from wsss_ros.geometry.voxels import find_slot, table_size, voxel_key
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
@@ -79,14 +79,14 @@ class VoxelMap:
             BadInput: depth, camera or pose is missing, their sizes differ, or the pose is not a rigid motion. The map
                 is then unchanged.
         """
-        check_posed_depth(frame)
-        if frame.rgb.shape[:2] != frame.depth_m.shape:
+        depth_m, camera, world_from_camera = posed_depth(frame)
+        if frame.rgb.shape[:2] != depth_m.shape:
             raise BadInput(
                 f"frame '{frame.name}': colour of {frame.rgb.shape[1]}x{frame.rgb.shape[0]} and depth of "
-                f"{frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}; expected depth registered to the colour image"
+                f"{depth_m.shape[1]}x{depth_m.shape[0]}; expected depth registered to the colour image"
             )
         before, was_full = self._count, self.full
-        used = self._fuse(frame)
+        used = self._fuse(frame.rgb, depth_m, camera, world_from_camera)
         if not used:
             self.refused["frames_without_depth"] += 1
             return 0
@@ -104,13 +104,12 @@ class VoxelMap:
         rgb = np.rint(mean[:, 3:]).astype(np.uint8)
         return Cloud(xyz=mean[:, :3].astype(np.float32), rgb=rgb, stamp_ns=self.stamp_ns)
 
-    def _fuse(self, frame: Frame) -> int:
+    def _fuse(self, rgb: np.ndarray, depth_m: np.ndarray, camera: Camera, world_from_camera: np.ndarray) -> int:
         """Run the kernel over all pixels and enlarge the table as needed; returns how many pixels had depth."""
-        config, camera = self.config, frame.camera
+        config = self.config
         intrinsics = (float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy))
         limits = (config.voxel_size_m, config.min_depth_m, config.max_depth_m)
-        depth, rgb = readonly(frame.depth_m), readonly(frame.rgb)
-        pose = readonly(frame.world_from_camera.astype(np.float64))
+        depth, rgb, pose = readonly(depth_m), readonly(rgb), readonly(world_from_camera.astype(np.float64))
         row = used = 0
         while True:
             row, count, seen, refused, strayed = _fuse_rows(
@@ -131,7 +130,7 @@ class VoxelMap:
     def _warm_up(self) -> None:
         """Compile the kernels now, not at the first frame: seconds the first time, then milliseconds from the cache."""
         camera, depth_m = Camera(1.0, 1.0, 0.0, 0.0, 1, 1), np.zeros((1, 1), np.float32)
-        self._fuse(Frame(np.zeros((1, 1, 3), np.uint8), camera, depth_m, np.eye(4)))
+        self._fuse(np.zeros((1, 1, 3), np.uint8), depth_m, camera, np.eye(4))
         _rehash(*_table(1), *_table(1))
 
 

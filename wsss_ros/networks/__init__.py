@@ -3,21 +3,25 @@
 A new network is a file in this folder and a row in ``IMAGE`` or ``CLOUD``.
 """
 
-from torch import nn
+from collections.abc import Callable
+from typing import Any
 
+from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.classifier import CloudClassifier, ImageClassifier
 from wsss_ros.networks.pointnet2 import PointNet2
 from wsss_ros.networks.resnet import ResNet
 from wsss_ros.networks.resnet38 import ResNet38
 from wsss_ros.types import BadInput
 
-IMAGE = {"resnet38": ResNet38, "resnet": ResNet}
-CLOUD = {"pointnet2": PointNet2}
+IMAGE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet": ResNet}
+CLOUD: dict[str, Callable[..., Backbone]] = {"pointnet2": PointNet2}
 
 CLOUD_INPUTS = {"color": 3, "height": 1}  # input of a cloud network -> its channels
 
 
-def build(kind: str, name: str, classes: int, options: dict | None = None, inputs: tuple[str, ...] = ()) -> nn.Module:
+def build(
+    kind: str, name: str, classes: int, options: dict[str, Any] | None = None, inputs: tuple[str, ...] = ()
+) -> ImageClassifier | CloudClassifier:
     """Build a classifier: a backbone and a linear head.
 
     Args:

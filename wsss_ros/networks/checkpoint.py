@@ -70,7 +70,7 @@ class Checkpoint:
     network: nn.Module
     config: NetworkConfig
     labels: LabelSpace
-    training: dict
+    training: dict[str, Any]
     version: str
 
 
@@ -79,7 +79,7 @@ def save(
     network: nn.Module,
     config: NetworkConfig,
     labels: LabelSpace,
-    training: dict | None = None,
+    training: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> str:
     """Write a checkpoint. The file appears under its name only when it is complete and on disk.

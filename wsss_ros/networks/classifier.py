@@ -8,11 +8,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from wsss_ros.networks.backbone import Backbone
+from wsss_ros.types import BadInput
+
 
 class ImageClassifier(nn.Module):
     """From images to features ``Z`` and class scores ``A`` (logits), both on the grid of the backbone."""
 
-    def __init__(self, backbone: nn.Module, classes: int):
+    def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(backbone.out_channels, classes)
@@ -26,7 +29,7 @@ class ImageClassifier(nn.Module):
 class CloudClassifier(nn.Module):
     """From clouds to features ``Z`` and class scores ``A`` (logits), one row for each point."""
 
-    def __init__(self, backbone: nn.Module, classes: int):
+    def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(backbone.out_channels, classes)
@@ -68,9 +71,14 @@ def point_features(
         rgb: in 0..1; None only where ``inputs`` has no color.
         inputs: ``color`` (RGB minus 0.5) and ``height`` (metres above the floor: the 1 % quantile of z), or one of
             them, or none.
+
+    Raises:
+        BadInput: color without ``rgb``.
     """
-    parts = []
+    parts: list[Tensor] = []
     if "color" in inputs:
+        if rgb is None:
+            raise BadInput("a cloud without colours for a network that takes colours; use another network")
         parts.append(rgb - 0.5)
     if "height" in inputs:
         floor = torch.quantile(xyz[..., 2], 0.01, dim=1, keepdim=True)

@@ -10,6 +10,7 @@ layers, and the groups are computed in slices that fit into the CPU's cache.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from typing import cast
 
 import torch
 from jaxtyping import Float, Float32, Int64
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
 from wsss_ros.geometry import neighbors
+from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.recompute import recomputed
 from wsss_ros.types import BadInput
 
@@ -74,7 +76,7 @@ class Structure:
         )
 
 
-class PointNet2(nn.Module):
+class PointNet2(Backbone):
     """From clouds to features per point. 941,056 parameters at full width with 7 input features.
 
     Args:
@@ -97,7 +99,7 @@ class PointNet2(nn.Module):
         radii_m: Sequence[float] = RADII_M,
         neighbours: Sequence[int] = NEIGHBOURS,
         checkpointing: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         if not len(centres) == len(radii_m) == len(neighbours) == len(ABSTRACTION):
             raise BadInput(f"centres {centres}, radii_m {radii_m}, neighbours {neighbours}; expected 4 of each")
@@ -108,12 +110,15 @@ class PointNet2(nn.Module):
         down = [[max(1, round(width * c)) for c in widths] for widths in ABSTRACTION]
         up = [[max(1, round(width * c)) for c in widths] for widths in PROPAGATION]
         skips = [in_features] + [widths[-1] for widths in down]
-        self.abstraction = nn.ModuleList(Layers(3 + skip, widths) for skip, widths in zip(skips, down, strict=False))
+        abstraction = [Layers(3 + skip, widths) for skip, widths in zip(skips, down, strict=False)]
         coarse = [skips[-1]] + [widths[-1] for widths in up]
-        self.propagation = nn.ModuleList(
+        propagation = [
             Layers(above + skip, widths)
             for above, skip, widths in zip(coarse, reversed(skips[:-1]), up, strict=False)
-        )
+        ]
+        # A ModuleList does not know the type of its modules.
+        self.abstraction = cast(Sequence[Layers], nn.ModuleList(abstraction))
+        self.propagation = cast(Sequence[Layers], nn.ModuleList(propagation))
         self.out_channels = up[-1][-1]
 
     @torch.no_grad()
@@ -131,7 +136,7 @@ class PointNet2(nn.Module):
     def _structure(self, xyz: Tensor) -> Structure:
         tree = neighbors.grow(xyz)
         chosen = neighbors.farthest_point_sample(xyz, min(self.centres[0], len(xyz)), tree=tree)
-        levels = []
+        levels: list[Level] = []
         for count, radius, k in zip(self.centres, self.radii_m, self.neighbours, strict=True):
             # The farthest points among farthest points are the first of them, so one sampling is enough for all levels.
             chosen = chosen[:count] if not levels else torch.arange(min(count, len(xyz)), device=xyz.device)
@@ -195,11 +200,11 @@ class PointNet2(nn.Module):
 class Layers(nn.Module):
     """Linear layer, batch normalisation and ReLU, repeated; without biases."""
 
-    def __init__(self, in_channels: int, widths: Sequence[int]):
+    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         pairs = list(zip([in_channels, *widths], widths, strict=False))
-        self.linear = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairs)
-        self.norm = nn.ModuleList(nn.BatchNorm1d(b) for _, b in pairs)
+        self.linear = cast(Sequence[nn.Linear], nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairs))
+        self.norm = cast(Sequence[nn.BatchNorm1d], nn.ModuleList(nn.BatchNorm1d(b) for _, b in pairs))
         for linear in self.linear:
             nn.init.kaiming_normal_(linear.weight)
 
@@ -216,8 +221,11 @@ class Layers(nn.Module):
         """Weight and bias of each layer with the running statistics of batch normalisation folded in."""
         pairs = []
         for linear, norm in zip(self.linear, self.norm, strict=True):
-            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-            pairs.append((linear.weight * scale[:, None], norm.bias - norm.running_mean * scale))
+            mean, variance = norm.running_mean, norm.running_var
+            assert mean is not None, "batch normalisation without running statistics"
+            assert variance is not None, "batch normalisation without running statistics"
+            scale = norm.weight * torch.rsqrt(variance + norm.eps)
+            pairs.append((linear.weight * scale[:, None], norm.bias - mean * scale))
         return pairs
 
 

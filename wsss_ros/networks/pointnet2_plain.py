@@ -84,4 +84,5 @@ def _three_nearest(xyz: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    return sum((a[:, None, axis] - b[:, axis]).square() for axis in range(3))
+    x, y, z = ((a[:, None, axis] - b[:, axis]).square() for axis in range(3))
+    return x + y + z

@@ -162,7 +162,7 @@ def _read_name(file: "_Bytes") -> str:
 class _Bytes:
     """A file read from front to back through a memory map. A read beyond its end is refused before memory is taken."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self._path, self._at = path, 0
         self._raw = np.memmap(path, np.uint8, mode="c")  # torch needs writable memory; the file is never written
 
@@ -183,7 +183,7 @@ class _Bytes:
         return self._raw[self._at - count : self._at]
 
     def take(self, layout: str) -> tuple[int, ...]:
-        return struct.unpack(layout, self.bytes(struct.calcsize(layout)))
+        return struct.unpack(layout, self.bytes(struct.calcsize(layout)).tobytes())
 
     def count(self, layout: str, most: int, what: str) -> int:
         (number,) = self.take(layout)

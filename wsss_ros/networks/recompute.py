@@ -25,7 +25,7 @@ def recomputed(function: Callable[..., Tensor], *inputs: nn.Module | Tensor | fl
 class _StatisticsKept:
     """A context in which batch normalisation keeps its running statistics. It may be entered several times."""
 
-    def __init__(self, modules: list[nn.Module]):
+    def __init__(self, modules: list[nn.Module]) -> None:
         self._norms = [part for module in modules for part in module.modules() if isinstance(part, _BatchNorm)]
 
     def __enter__(self) -> None:

@@ -8,13 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.recompute import recomputed
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 class _Block(nn.Module):
-    def __init__(self, cin: int, out: int, stride: int, dilation1: int, dilation2: int):
+    def __init__(self, cin: int, out: int, stride: int, dilation1: int, dilation2: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(cin, out, 3, stride, padding=dilation1, dilation=dilation1, bias=False)
         self.bn1 = nn.BatchNorm2d(out)
@@ -31,7 +32,7 @@ class _Block(nn.Module):
         return F.relu(shortcut + branch)
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """Images ``B 3 H W`` (normalised) to features ``B D h w``; basic blocks, depth 18 or 34.
 
     Args:
@@ -46,7 +47,12 @@ class ResNet(nn.Module):
         ValueError: another depth or stride.
     """
 
-    def __init__(self, depth: int = 18, width: float = 0.5, stride: int = 8, checkpointing: bool = False):
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
+    def __init__(self, depth: int = 18, width: float = 0.5, stride: int = 8, checkpointing: bool = False) -> None:
         super().__init__()
         if depth not in _BLOCKS or stride not in (8, 16, 32):
             raise ValueError(f"ResNet(depth={depth}, stride={stride}): depth is 18 or 34, stride 8, 16 or 32")

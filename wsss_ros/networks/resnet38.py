@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.recompute import recomputed
 
 # name, channels in, middle, out, stride, dilation of the first and of the second convolution
@@ -37,7 +38,9 @@ _FROZEN = ("conv1a", "blocks.b2", "blocks.b2_1", "blocks.b2_2")
 class _Basic(nn.Module):
     """BN-ReLU-conv3x3 twice. The projection shortcut of the first block of a level starts after the first ReLU."""
 
-    def __init__(self, cin: int, mid: int, out: int, stride: int, dilation1: int, dilation2: int, project: bool):
+    def __init__(
+        self, cin: int, mid: int, out: int, stride: int, dilation1: int, dilation2: int, project: bool
+    ) -> None:
         super().__init__()
         self.bn_2a = nn.BatchNorm2d(cin)
         self.conv_2a = nn.Conv2d(cin, mid, 3, stride, padding=dilation1, dilation=dilation1, bias=False)
@@ -55,7 +58,7 @@ class _Basic(nn.Module):
 class _Bottleneck(nn.Module):
     """BN-ReLU-conv 1x1, 3x3 with dilation 4, 1x1, with dropout before the last two."""
 
-    def __init__(self, cin: int, mid1: int, mid2: int, out: int, dropout: float):
+    def __init__(self, cin: int, mid1: int, mid2: int, out: int, dropout: float) -> None:
         super().__init__()
         self.bn_2a = nn.BatchNorm2d(cin)
         self.conv_2a = nn.Conv2d(cin, mid1, 1, bias=False)
@@ -74,7 +77,7 @@ class _Bottleneck(nn.Module):
         return self.conv_1(active) + branch
 
 
-class ResNet38(nn.Module):
+class ResNet38(Backbone):
     """Images ``B 3 H W`` (normalised) to features ``B D H/8 W/8``; D = 4096 at full width.
 
     A frozen network (``freeze``; ``pretrained.load`` calls it) keeps the running statistics of its batch normalisation,
@@ -102,12 +105,12 @@ class ResNet38(nn.Module):
             return max(1, round(width * channels))
 
         self.conv1a = nn.Conv2d(3, wide(64), 3, padding=1, bias=False)
-        blocks = OrderedDict()
+        blocks: OrderedDict[str, nn.Module] = OrderedDict()
         for name, cin, mid, out, stride, first, second in _BASIC:
             project = "_" not in name
             blocks[name] = _Basic(wide(cin), wide(mid), wide(out), stride, first, second, project)
-        for name, *channels, dropout in _BOTTLENECK:
-            blocks[name] = _Bottleneck(*map(wide, channels), dropout)
+        for name, cin, first, second, out, dropout in _BOTTLENECK:
+            blocks[name] = _Bottleneck(wide(cin), wide(first), wide(second), wide(out), dropout)
         self.blocks = nn.Sequential(blocks)
         self.out_channels = wide(4096)
         self.bn7 = nn.BatchNorm2d(self.out_channels)
