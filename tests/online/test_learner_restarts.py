@@ -73,7 +73,7 @@ def test_other_weights_than_it_began_with_are_told(start, config, caplog):
     start().close()
     assert "other weights" not in caplog.text
     learning = start(config.model_copy(update={"image_weights": str(shipped_weights("image"))}))
-    assert f"began with other weights than {shipped_weights('image')} and " in caplog.text
+    assert f"started with other weights than {shipped_weights('image')} and " in caplog.text
     learning.close()
     Path(config.image_weights).unlink()
     learning = start()  # it needs them no longer

@@ -29,7 +29,7 @@ def every(value: float | None) -> dict:
 # --- the gate ---
 
 
-def test_a_fall_within_the_tolerance_passes_and_the_numbers_are_told():
+def test_a_fall_within_the_tolerance_passes_and_the_numbers_are_reported():
     before, after = ({"new": {"image_tags": value, "cloud_tags": 0.5}} for value in (0.8, 0.78))
     promoted, why = judge(before, after, 0.02)
     assert promoted
@@ -56,7 +56,7 @@ def test_a_score_that_is_lost_rejects(value):
 @pytest.mark.parametrize("scores", [{}, {"new": {"image_tags": None, "clouds": 0}}])
 def test_without_anything_measured_nothing_is_promoted(scores):
     promoted, why = judge(scores, scores, 1.0)
-    assert not promoted and why.startswith("nothing that was held out could be scored")
+    assert not promoted and why.startswith("nothing held out could be scored")
 
 
 def decided(number: int, value: float, to: float, promoted: bool, scenes: list[str]) -> Decision:

@@ -65,7 +65,7 @@ def test_rounds_get_the_scores_of_the_weights_in_use(tmp_path, labels):
     assert "| 2 | 0 of 2 | 12.5 ± 0.7 | 7.5 ± 0.7 | 9.0 ± 0.0 | 4.0 ± 0.0 |" in page
     assert "seed 1, round 2: rejected, worse than before" in page
     times = "1.5 times, at most 1.7 in 4 rounds"
-    costs = f"- image_segmenter: p95 latency 30 ms without a round, 45 ms beside one ({times})"
+    costs = f"- image_segmenter: p95 latency 30 ms without a round, 45 ms with one ({times})"
     assert costs in page and "cloud_segmenter:" not in page
     assert json.loads((tmp_path / "docs/online.json").read_text())["entries"] == [*runs[0], *runs[1]]
     assert (tmp_path / "docs/online.png").read_bytes().startswith(b"\x89PNG")

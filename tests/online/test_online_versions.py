@@ -1,4 +1,4 @@
-"""Versions of weights: immutable, whole or not there, swapped atomically, never deleted while they may be needed."""
+"""Versions of weights: read-only, complete or not there, swapped atomically, not deleted while they may be needed."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from wsss_ros.types import BadInput
 
 @pytest.fixture
 def files(tmp_path) -> tuple[Path, Path]:
-    """What stands for two checkpoints: versions never look inside."""
+    """Two files in place of checkpoints: versions never read the weights."""
     for name in ("image", "cloud"):
         (tmp_path / name).write_text(f"{name} weights")
     return tmp_path / "image", tmp_path / "cloud"
@@ -99,7 +99,7 @@ def test_without_any_whole_version_it_says_so(files):
     first = opened(files).current()
     first.image.parent.chmod(0o755)
     first.image.unlink()
-    with pytest.raises(BadInput, match="no version can be used: .*move the folder away to begin anew"):
+    with pytest.raises(BadInput, match="no version can be used: .*move the folder away to start over"):
         opened(files)
 
 

@@ -73,7 +73,7 @@ def test_a_scene_half_deleted_at_the_crash_does_not_stop_the_next_start(tmp_path
 
 def stored_names(folder: Path) -> set[str]:
     """Return the names of the scenes that are stored now."""
-    return {name for name in names_below(folder / "scenes") if name[0] != "."} if (folder / "scenes").is_dir() else set()
+    return {path.name for path in folder.glob("scenes/[!.]*")}
 
 
 def _collect_for_ever(folder: Path) -> None:

@@ -1,2 +1,5 @@
-"""Learning on the robot, without ROS: ``learner`` is what a node calls, ``round`` the process that trains, ``gate``
-what it lets pass, ``versions`` and ``records`` what stays on disk."""
+"""Learning on the robot, without ROS.
+
+``collector`` and ``store`` make tagged scenes of a stream, ``learner`` is what a node calls, ``round`` is the process
+that trains, ``gate`` decides whether its weights are used, ``versions`` and ``records`` are on disk.
+"""

@@ -220,5 +220,6 @@ class Collector:
             return
         raise BadInput(
             f"'{', '.join(tag.names)}' is for {tag.stamp_ns / 1e9:.3f} s, the scene has views from "
-            f"{self._first_ns / 1e9:.3f} to {self._last_ns / 1e9:.3f} s; use the clock of the images for the stamps of tags"
+            f"{self._first_ns / 1e9:.3f} to {self._last_ns / 1e9:.3f} s; "
+            "use the clock of the images for the stamps of tags"
         )

@@ -1,4 +1,4 @@
-"""The gate: whether a candidate may replace the weights in use. A pure function of held-out scores."""
+"""The gate decides whether a candidate may replace the weights in use: a pure function of held-out scores."""
 
 import math
 from collections.abc import Sequence
@@ -12,36 +12,37 @@ _ROUNDING = 1e-9
 def judge(
     before: dict[str, dict], after: dict[str, dict], tolerance: float, best: dict[str, dict] | None = None
 ) -> tuple[bool, str]:
-    """Promoted or not, and why, with the numbers. Scores are as in ``Decision``, higher is better.
+    """Return whether the candidate is promoted, and why, with the numbers.
 
-    No score may fall by more than ``tolerance`` on any set, be lost, or be NaN. What could not be measured before
-    (None: nothing of it was held out) is passed over; but the tag score of each network must be there on some set.
-    Nor may one fall by more than twice the tolerance below the ``best`` so far on the same scenes: small falls add up.
+    Scores are as in ``Decision``; higher is better. On no set may a score fall by more than ``tolerance``, be lost, or
+    be NaN. A score that is None before and after does not count: nothing of it was held out. But each network needs
+    a tag score on some set. Small falls may not add up: no score may be more than twice the tolerance below the
+    ``best`` one so far on the same scenes.
     """
     faults, fine, measured = [], [], set()
     for name in SETS:
-        for measure, words in MEASURES.items():
+        for measure, title in MEASURES.items():
             old, new = (scores.get(name, {}).get(measure) for scores in (before, after))
             if old is None and new is None:
                 continue
             measured.add(measure)
-            told = f"{words} on {name} {_number(old)} to {_number(new)}"
-            (fine if _holds(old, new, tolerance) else faults).append(told)
+            text = f"{title} on {name} {_number(old)} to {_number(new)}"
+            (fine if _holds(old, new, tolerance) else faults).append(text)
     if faults:
         return False, f"worse than before by more than {tolerance:g}: {'; '.join(faults)}"
     if not fine:
-        return False, "nothing that was held out could be scored, so nothing speaks for the new weights"
+        return False, "nothing held out could be scored; the old weights stay"
     if sunk := _sunk(best or {}, after, 2 * tolerance):
         return False, f"worse than the best so far by more than {2 * tolerance:g}: {'; '.join(sunk)}"
-    if unseen := [words for measure, words in MEASURES.items() if measure not in measured | {"agreement"}]:
+    if unseen := [title for measure, title in MEASURES.items() if measure not in measured | {"agreement"}]:
         return False, f"no {' and no '.join(unseen)} could be scored; tag images, and scenes, of the next ones"
-    passed_over = [name for name in ("new", "memory") if not any(f"on {name} " in told for told in fine)]
-    missing = f"; nothing held out of {' and '.join(passed_over)} scenes" if passed_over else ""
-    return True, f"no held-out score fell by more than {tolerance:g}: {'; '.join(fine)}{missing}"
+    missing = [name for name in ("new", "memory") if not any(f"on {name} " in text for text in fine)]
+    note = f"; nothing held out of {' and '.join(missing)} scenes" if missing else ""
+    return True, f"no held-out score fell by more than {tolerance:g}: {'; '.join(fine)}{note}"
 
 
 def best_so_far(held_out: dict[str, list[str]], past: Sequence[Decision]) -> dict[str, dict]:
-    """The highest scores of weights that were in use, by set and measure, where the same scenes were held out."""
+    """Return the best scores of weights that were in use, by set and measure, on the same held-out scenes."""
     best: dict[str, dict] = {}
     for decision in past:
         for name, scenes in held_out.items():

@@ -1,4 +1,4 @@
-"""The picture of all rounds: held-out scores of every candidate, and what the gate made of it."""
+"""The picture of all rounds: held-out scores of every candidate, and whether it was promoted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +15,9 @@ _COLORS = dict(zip(SETS, ("tab:orange", "tab:blue", "tab:green"), strict=True))
 
 
 def draw(decisions: Sequence[Decision], path: Path) -> None:
-    """A panel for each measure. A line joins the scores in use: of promoted candidates and of the weights before.
+    """Draw a panel for each measure. A line joins the scores of the weights in use after each round.
 
-    Filled dots are promoted, crosses rejected candidates, grey lines rounds that were given up.
+    Dots are promoted candidates, crosses are rejected ones, grey lines are rounds that were given up.
     """
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):

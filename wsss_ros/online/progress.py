@@ -37,7 +37,7 @@ class LearnerGone(Exception):
 
 
 class LearnerLink:
-    """The round's side: reports its progress, and waits where the learner asks for it. Without a learner it never waits.
+    """The round's side: it reports its progress and waits where the learner asks for it; without one it never waits.
 
     Args:
         progress: Where the progress is written.

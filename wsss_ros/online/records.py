@@ -1,4 +1,4 @@
-"""What rounds leave on disk: the plan of each, its decision, and the log of all decisions. Every file appears whole."""
+"""Files of the rounds: plan and decision of each, and the log of all decisions. Every file is complete or not there."""
 
 import json
 import logging
@@ -23,10 +23,10 @@ SETS = ("new", "memory", "base")  # of held-out scenes
 
 @dataclass(frozen=True)
 class Plan:
-    """What a round trains on and what it is judged by; written before anything else, so that it can be gone on with.
+    """What a round trains on and is judged by. It is written first, so that the round can be resumed.
 
-    ``new``, ``memory`` and ``base`` are names of scenes to train on, ``held_out`` those scored, by set.
-    ``held_back`` are scenes that this round took out of training for good, because nothing else was held out.
+    ``new``, ``memory`` and ``base`` are names of scenes to train on; ``held_out`` are the scored scenes by set.
+    ``held_back`` are scenes that this round holds out for good, because nothing else was held out.
     """
 
     round: int
@@ -42,7 +42,7 @@ class Plan:
     halved: bool = False  # the batch, because memory ran out
 
     def told(self) -> dict:
-        """What the log keeps of it."""
+        """Return the fields that the log keeps."""
         kept = ("begins_from", "seed", "new", "memory", "base", "held_out", "held_back")
         return {name: getattr(self, name) for name in kept}
 
@@ -51,7 +51,7 @@ class Plan:
 class Decision:
     """How a round ended. ``version`` is in use after it.
 
-    ``before`` and ``after`` are held-out scores of the weights it began from and of the candidate, by set:
+    ``before`` and ``after`` are held-out scores of the weights it started from and of the candidate, by set:
     ``{"new": {"image_tags": 0.81, "cloud_tags": 0.9, "agreement": 0.7, "images": 8, "clouds": 1, "links": 900}}``,
     None where there was nothing to measure. Both are empty for a round that was given up. ``more`` is for the log.
     """
@@ -66,40 +66,42 @@ class Decision:
 
     @property
     def judged(self) -> bool:
+        """Whether the gate judged the round; otherwise it was given up."""
         return bool(self.before)
 
 
 def given_up(plan: Plan, why: str) -> Decision:
-    """Old weights stay."""
+    """Return the decision that the weights stay."""
     return Decision(plan.round, False, f"given up: {why}", {}, {}, plan.begins_from, plan.told())
 
 
 def write(folder: Path, name: str, record: Plan | Decision) -> None:
-    """Numbers that are not finite become null: a page must be able to read them."""
+    """Write a record. Numbers that are not finite become null, which every JSON reader accepts."""
     write_json(folder / name, finite(asdict(record)))
 
 
 def read(folder: Path, name: str, kind: type[Record]) -> Record | None:
-    """None where there is no such file. Raises BadInput when it is broken."""
+    """Read a record; None where there is no such file. Raises BadInput when it is broken."""
     try:
         return built(kind, read_json(folder / name))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        raise BadInput(f"{folder / name}: cannot be read ({error}); remove {folder} to let the round go") from error
+        raise BadInput(f"{folder / name}: cannot be read ({error}); remove {folder} to drop the round") from error
 
 
 def built(kind: type[Record], values: dict) -> Record:
+    """Build a record from JSON; unknown keys are ignored."""
     return kind(**{part.name: values[part.name] for part in fields(kind) if part.name in values})
 
 
 def candidate(folder: Path) -> tuple[Path, Path]:
-    """What the round in ``folder`` proposes, images and clouds."""
+    """Return the candidate files of the round in ``folder``: image network, cloud network."""
     return folder / RUN / CANDIDATE[0], folder / RUN / CANDIDATE[1]
 
 
 def tidy(folder: Path, but: Sequence[str] = ()) -> None:
-    """Keep only the small files of a round's training: configuration, list of data, losses; and the files in ``but``."""
+    """Delete the large files of a round's training; keep configuration, data list, losses and the files in ``but``."""
     for entry in (folder / RUN).glob("*"):
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
@@ -108,26 +110,26 @@ def tidy(folder: Path, but: Sequence[str] = ()) -> None:
 
 
 class Log:
-    """``rounds.jsonl``: one decision a line, synced. What a crash left half written at its end is taken off."""
+    """``rounds.jsonl``: one decision a line, synced to disk. A last line that a crash cut short is removed."""
 
     def __init__(self, path: Path):
         self.path = path
         content = path.read_bytes() if path.exists() else b""
-        whole, _, half = content.rpartition(b"\n")
-        if half:
-            log.warning("%s: its last line was cut short by a crash; it is taken off", path)
-            os.truncate(path, len(content) - len(half))
-        self.decisions = [found for line in whole.splitlines() if (found := self._decision(line))]
+        complete, _, rest = content.rpartition(b"\n")
+        if rest:
+            log.warning("%s: its last line was cut short by a crash; it is removed", path)
+            os.truncate(path, len(content) - len(rest))
+        self.decisions = [found for line in complete.splitlines() if (found := self._decision(line))]
 
     def _decision(self, line: bytes) -> Decision | None:
         try:
             return built(Decision, json.loads(line))
         except (ValueError, TypeError) as error:
-            log.warning("%s: a line cannot be read (%s) and is passed over", self.path, error)
+            log.warning("%s: a line cannot be read (%s) and is ignored", self.path, error)
             return None
 
     def append(self, decision: Decision) -> None:
-        """Raises OSError, with the file as it was, when the disk does not take it."""
+        """Add a decision. Raises OSError, and leaves the file as it was, when the disk does not take it."""
         line = json.dumps(finite(asdict(decision))).encode() + b"\n"
         with open(self.path, "ab", buffering=0) as file:
             size = file.tell()

@@ -1,4 +1,4 @@
-"""What rounds of learning on the stream brought, over several runs: table, JSON and plot, from what the nodes wrote."""
+"""Results of learning on the stream over several runs: table, JSON and plot, from the files of the nodes."""
 
 import json
 from collections.abc import Sequence
@@ -13,18 +13,19 @@ from wsss_ros.files import read_json, write_json, write_text
 from wsss_ros.networks import checkpoint
 from wsss_ros.types import KINDS, BadInput
 
-DOMAINS = {"miou_2d": ("2d", "image"), "miou_3d": ("3d", "cloud")}  # here: in the evaluation, file of the weights
+DOMAINS = {"miou_2d": ("2d", "image"), "miou_3d": ("3d", "cloud")}  # domain in the evaluation, kind of network
 TITLES = {"miou_2d": "2D (images)", "miou_3d": "3D (clouds)"}
 LOOKS = {"new": "rooms of the new kind, never tagged", "old": "rooms of the old kinds"}
 
 
 def read(folder: str | Path, seed: int) -> list[dict]:
-    """Entries of one run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", "why", ...}``, in percent.
+    """Read the entries of a run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", "why", ...}``, in percent.
 
-    Round 0 is before the first one. A round that was rejected has the scores of the weights that stayed.
-    ``segmenters_p95_ms`` is the latency of the segmenters without a round and beside it. ``folder`` holds ``online/``
-    of the trainer and ``evaluation/evaluation.json`` of the evaluator. Raises BadInput when the evaluator scored
-    nothing of a version in use.
+    Round 0 is before the first round. A rejected round has the scores of the weights that stayed.
+    ``segmenters_p95_ms`` is the latency of the segmenters without a round and next to one. ``folder`` holds ``online/``
+    of the trainer and ``evaluation/evaluation.json`` of the evaluator.
+
+    Raises BadInput when the evaluator scored nothing of a version in use.
     """
     folder = Path(folder)
     scores = {
@@ -41,14 +42,14 @@ def read(folder: str | Path, seed: int) -> list[dict]:
             found = {key: scores.get((name, versions[kind], domain)) for key, (domain, kind) in DOMAINS.items()}
             if None in found.values():
                 raise BadInput(f"{folder}: nothing of '{name}' was scored with version {decision['version']}: {found}")
-            told = {"promoted": decision["promoted"], "why": decision["why"], "version": decision["version"]}
-            told["segmenters_p95_ms"] = decision.get("more", {}).get("segmenters_p95_ms", {})
-            entries.append({"seed": seed, "round": decision["round"], "set": name, **found, **told})
+            about = {"promoted": decision["promoted"], "why": decision["why"], "version": decision["version"]}
+            about["segmenters_p95_ms"] = decision.get("more", {}).get("segmenters_p95_ms", {})
+            entries.append({"seed": seed, "round": decision["round"], "set": name, **found, **about})
     return entries
 
 
 def write(runs: Sequence[list[dict]], folder: str | Path, command: str) -> None:
-    """``online.json``, ``online.md`` and ``online.png`` in ``folder``."""
+    """Write ``online.json``, ``online.md`` and ``online.png`` into ``folder``."""
     folder, entries = Path(folder), [entry for run in runs for entry in run]
     write_json(folder / "online.json", {"command": command, "entries": entries})
     write_text(folder / "online.md", page(runs, command))
@@ -56,38 +57,38 @@ def write(runs: Sequence[list[dict]], folder: str | Path, command: str) -> None:
 
 
 def gains(runs: Sequence[list[dict]], name: str, key: str) -> np.ndarray:
-    """Points of mIoU from before the first round to after the last one, one a run."""
+    """Return the gain in mIoU from before the first round to after the last one, in points, one a run."""
     own = [[entry for entry in run if entry["set"] == name] for run in runs]
     return np.array([run[-1][key] - run[0][key] for run in own])
 
 
 def verdict(runs: Sequence[list[dict]]) -> list[str]:
-    """A sentence for each set and domain: the gain over all rounds, its spread over runs, and how often it is one."""
-    told = []
+    """Return a sentence for each set and domain: mean gain over all rounds, its spread, and how often it is a gain."""
+    sentences = []
     for name, words in LOOKS.items():
         for key, title in TITLES.items():
             gain = gains(runs, name, key)
             spread = f" ± {gain.std(ddof=1):.1f}" if len(gain) > 1 else ""
             up = f"up in {int((gain > 0).sum())} of {len(gain)} runs"
-            told.append(f"{title}, {words}: {gain.mean():+.1f}{spread} points; {up}")
-    return told
+            sentences.append(f"{title}, {words}: {gain.mean():+.1f}{spread} points; {up}")
+    return sentences
 
 
 def latencies(runs: Sequence[list[dict]]) -> list[str]:
-    """A sentence for each segmenter: its p95 without a round and beside one, means over the rounds that have both."""
+    """Return a sentence for each segmenter: its p95 without and with a round, means over the rounds that have both."""
     rounds = [entry["segmenters_p95_ms"] for run in runs for entry in run if entry["round"] and entry["set"] == "new"]
-    told = []
+    sentences = []
     for node in sorted({name for each in rounds for name in each}):
         both = [(each[node]["alone"], each[node]["beside"]) for each in rounds if len(each.get(node, {})) == 2]
         if both:
             (alone, beside), worst = np.mean(both, axis=0), max(high / low for low, high in both)
             times = f"{beside / alone:.1f} times, at most {worst:.1f} in {len(both)} round{'s' * (len(both) > 1)}"
-            told.append(f"{node}: p95 latency {alone:.0f} ms without a round, {beside:.0f} ms beside one ({times})")
-    return told
+            sentences.append(f"{node}: p95 latency {alone:.0f} ms without a round, {beside:.0f} ms with one ({times})")
+    return sentences
 
 
 def table(runs: Sequence[list[dict]]) -> str:
-    """Markdown: a row for each round, the mean over runs with their spread."""
+    """Return a Markdown table: a row for each round, with mean and spread over runs."""
     heads = [f"{title}, {name}" for name in LOOKS for title in TITLES.values()]
     rows = []
     for number in range(max(entry["round"] for run in runs for entry in run) + 1):
@@ -102,7 +103,7 @@ def table(runs: Sequence[list[dict]]) -> str:
 
 
 def page(runs: Sequence[list[dict]], command: str) -> str:
-    """``online.md``."""
+    """Return the text of ``online.md``."""
     reasons = [
         f"- seed {entry['seed']}, round {entry['round']}: "
         f"{'promoted' if entry['promoted'] else 'rejected'}, {entry['why']}"
@@ -114,9 +115,9 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
         [
             "# Learning while the stream plays",
             "",
-            f"By `{command}`: the weights that ship meet rooms of a kind and look they were not trained on. Some are",
-            "tagged while they stream by, rounds of joint training run beside the segmenters, the gate judges them on",
-            "held-out rooms, and the evaluator node scores what the segmenters publish on rooms that are never tagged.",
+            f"By `{command}`: the weights that ship see rooms of a kind and look that they were not trained on. Some",
+            "rooms are tagged while the stream plays. Rounds of joint training run next to the segmenters, the gate",
+            "judges them on held-out rooms, and the evaluator scores the segmenters on rooms that are never tagged.",
             f"mIoU in percent, mean ± standard deviation over {len(runs)} run{'s' * (len(runs) > 1)}.",
             "",
             *(f"- {sentence}" for sentence in verdict(runs)),
@@ -127,7 +128,7 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
             "",
             "## What a round costs the segmenters",
             "",
-            "Medians of what the nodes report over their last 10 s, on the cores that the round runs on, too.",
+            "Medians of the latencies that the nodes report over 10 s. The round runs on the same cores.",
             "",
             *(f"- {sentence}" for sentence in latencies(runs)),
             "",
@@ -140,7 +141,7 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
 
 
 def plot(runs: Sequence[list[dict]]) -> Figure:
-    """mIoU after each round, a line a run; rejected rounds are crossed."""
+    """Draw the mIoU after each round, a line a run; crosses are rejected rounds."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, (key, title) in zip(figure.subplots(1, 2), TITLES.items(), strict=True):
         for color, (name, words) in zip(("tab:blue", "tab:gray"), LOOKS.items(), strict=True):

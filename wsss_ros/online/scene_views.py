@@ -1,4 +1,4 @@
-"""The views of a scene that is being collected: poses of the kept frames, times of the received views, surfaces seen."""
+"""Views of a scene that is being collected: poses of the kept frames, times of the received views, surfaces seen."""
 
 import zlib
 

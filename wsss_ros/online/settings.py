@@ -1,4 +1,4 @@
-"""What can be set about learning on the robot: the store of scenes, the rounds, and the recipe a round trains by."""
+"""Settings of learning on the robot: the store of scenes, the rounds, and the recipe for the training of a round."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,44 +11,44 @@ from wsss_ros.training.network_files import CloudNetworkConfig, ImageNetworkConf
 
 
 class StoreConfig(Config):
-    """Which frames of a tagged scene are kept, when it ends by itself, and how much is kept on disk."""
+    """Which frames of a tagged scene are kept, when a scene ends automatically, and how much disk scenes may take."""
 
-    min_shift_m: float = Field(0.25, ge=0, le=10, description="A frame is kept where no kept one is as near as this,")
-    min_turn_deg: float = Field(15.0, ge=0, le=180, description="or looks as much the same way as this.")
+    min_shift_m: float = Field(0.25, ge=0, le=10, description="A frame is kept if no kept one is as near as this,")
+    min_turn_deg: float = Field(15.0, ge=0, le=180, description="or looks in the same direction within this.")
     max_frames: int = Field(120, ge=1, le=10_000, description="Frames of one scene; more views are not kept.")
-    min_frames: int = Field(3, ge=1, le=1000, description="A scene with fewer is let go when it finishes.")
-    end_distance_m: float = Field(8.0, ge=0, le=1000, description="A view so far from the first ends it; 0 never.")
-    end_silence_s: float = Field(20.0, ge=0, le=3600, description="So long without a frame ends the scene; 0 never.")
-    end_duration_s: float = Field(600.0, ge=0, le=86_400, description="A scene ends after this long; 0 never.")
+    min_frames: int = Field(3, ge=1, le=1000, description="A scene with fewer is discarded when it ends.")
+    end_distance_m: float = Field(8.0, ge=0, le=1000, description="A view this far from the first ends it; 0: never.")
+    end_silence_s: float = Field(20.0, ge=0, le=3600, description="This time without a frame ends the scene; 0: never.")
+    end_duration_s: float = Field(600.0, ge=0, le=86_400, description="A scene ends after this time; 0: never.")
     end_overlap: float = Field(
-        0.0, ge=0, le=1, description="A view of whose surfaces the scene saw less than this share ends it; 0 never."
+        0.0, ge=0, le=1, description="A view of which the scene saw less than this share ends it; 0: never."
     )
-    tag_tolerance_s: float = Field(1.0, ge=0, le=60, description="An image tag counts for a frame no farther in time.")
+    tag_tolerance_s: float = Field(1.0, ge=0, le=60, description="Largest time between an image tag and its view.")
     voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel of a scene's cloud; one point each.")
-    max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels stay out of a scene's cloud.")
-    max_points: int = Field(500_000, ge=1000, le=20_000_000, description="Bound on a scene's cloud; more are left out.")
-    max_scenes: int = Field(200, ge=2, le=100_000, description="Scenes kept; those of common classes go first.")
-    max_gb: float = Field(20.0, gt=0, le=10_000, description="Disk that the scenes may take, GB.")
+    max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels are not in a scene's cloud.")
+    max_points: int = Field(500_000, ge=1000, le=20_000_000, description="Most points of a scene's cloud.")
+    max_scenes: int = Field(200, ge=2, le=100_000, description="Most scenes kept; scenes of common classes go first.")
+    max_gb: float = Field(20.0, gt=0, le=10_000, description="Disk space that the scenes may take, GB.")
 
 
 class OnlineConfig(StoreConfig):
-    """Learning on the robot: what is collected, when a round starts, what it does, and what the gate lets pass."""
+    """Learning on the robot: what is collected, when a round starts, how it trains, what the gate accepts."""
 
     folder: str = Field("~/.wsss_ros/online", description="Scenes, rounds and weights; one learner at a time.")
     recipe: str = Field("config/online.yaml", description="Networks, optimisers and losses of a round.")
-    image_weights: str = Field("", description="Image checkpoint to begin with; empty for the one that ships.")
-    cloud_weights: str = Field("", description="Cloud checkpoint to begin with; empty for the one that ships.")
+    image_weights: str = Field("", description="Image checkpoint to start from; empty: the one that ships.")
+    cloud_weights: str = Field("", description="Cloud checkpoint to start from; empty: the one that ships.")
     round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train.")
-    held_out_every: int = Field(4, ge=2, le=100, description="Every n-th scene is never trained on, for the gate.")
+    held_out_every: int = Field(4, ge=2, le=100, description="Every n-th scene is only for the gate.")
     steps: int = Field(150, ge=1, le=100_000, description="Steps of a round.")
     replay: float = Field(1.0, ge=0, le=100, description="Replayed scenes of the memory for each new one in a round.")
     base: float = Field(1.0, ge=0, le=100, description="Scenes of the recipe's base set for each new one in a round.")
-    tolerance: float = Field(0.03, ge=0, le=1, description="Held-out scores may fall by so much; twice in all.")
-    spike: float = Field(5.0, gt=1, le=1000, description="A loss so many times its median so far ends the round.")
-    keep_refused: bool = Field(False, description="Keep what refused rounds proposed, in rounds/NUMBER/run.")
-    keep_versions: int = Field(10, ge=2, le=1000, description="Weights kept for ~/rollback; older ones are deleted.")
+    tolerance: float = Field(0.03, ge=0, le=1, description="Largest fall of a held-out score; twice this in all.")
+    spike: float = Field(5.0, gt=1, le=1000, description="A loss this many times its median so far ends the round.")
+    keep_refused: bool = Field(False, description="Keep the weights of refused rounds, in rounds/NUMBER/run.")
+    keep_versions: int = Field(10, ge=2, le=1000, description="Versions kept for ~/rollback; older ones are deleted.")
     round_device: str = Field("auto", description="Device of the training: auto, cpu, cuda or cuda:N.")
-    round_threads: int = Field(1, ge=0, le=256, description="CPU threads of the training; 0 leaves it to torch.")
+    round_threads: int = Field(1, ge=0, le=256, description="CPU threads of the training; 0: torch decides.")
     seed: int = Field(0, ge=0, description="Seed of the rounds.")
 
 
@@ -88,6 +88,6 @@ class OnlineRecipe(Config):
 
 
 def recipe_of(config: OnlineConfig) -> OnlineRecipe:
-    """The recipe that ``config`` names: a file, or one of the files that ship. Raises BadInput for a broken one."""
+    """Load the recipe that ``config`` names: a file, or one that ships. Raises BadInput for a broken one."""
     path = Path(config.recipe)
     return load(OnlineRecipe, path if path.exists() else share(config.recipe))

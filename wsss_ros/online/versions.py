@@ -1,4 +1,4 @@
-"""Weights that never change, by version, and which of them is in use. A crash leaves whole versions or none."""
+"""Versions of weights that never change, and which of them is in use. A crash leaves complete versions or none."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _ABOUT = "about.json"
 
 @dataclass(frozen=True)
 class Version:
-    """Two checkpoints that nobody writes to, named after the round that made them."""
+    """Two read-only checkpoints, named after the round that made them."""
 
     name: str
     image: Path
@@ -31,7 +31,7 @@ class Version:
 
 
 def make(folder: Path, name: str, image: Path, cloud: Path, about: dict) -> Version:
-    """Copies of two checkpoints as ``folder/name``, there when they are whole and on disk; what is there is kept."""
+    """Copy two checkpoints to ``folder/name``, which appears when it is complete and on disk; an existing one stays."""
     if not (folder / name).is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         # Not a files.PartialFolder: a read-only folder cannot leave the folder that it is in, only change its name.
@@ -47,63 +47,64 @@ def make(folder: Path, name: str, image: Path, cloud: Path, about: dict) -> Vers
 
 
 def at(folder: Path, name: str) -> Version:
-    """The version of that name. Raises BadInput when it is not there or not whole."""
+    """Return the version of that name. Raises BadInput when it does not exist or is damaged."""
     own = folder / name
     try:
         about = read_json(own / _ABOUT)
         broken = [file for file, digest in about["files"].items() if _digest(own / file) != digest]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{own}: no whole version of weights ({error!r}); take another one") from error
+        raise BadInput(f"{own}: not a complete version of weights ({error!r}); take another one") from error
     if broken:
         raise BadInput(f"{own}: {', '.join(broken)} changed since it was written; take another version")
     return Version(name, *(file_of(own, kind) for kind in KINDS), about)
 
 
 class Versions:
-    """The folder ``weights``: one folder a version, and ``current.json``, which says what is in use and was before.
+    """The folder ``weights``: one folder a version, and ``current.json`` with the version in use and its history.
 
-    ``use`` and ``rollback`` swap ``current.json`` atomically. At most ``keep`` versions stay, and always the one in
-    use and the one before it. For one process; others may ``make`` versions meanwhile.
+    ``use`` and ``rollback`` replace ``current.json`` atomically. At most ``keep`` versions stay, always including the
+    one in use and the one before it. For one process; others may call ``make`` at the same time.
     """
 
     def __init__(self, folder: Path, keep: int, image: Path, cloud: Path):
-        """Opens the folder; an empty one begins with these checkpoints. Raises BadInput when no version is whole."""
+        """Open the folder; an empty one gets these checkpoints. Raises BadInput when no version is complete."""
         self.folder, self.keep = folder, keep
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".*"):
             _remove(leftover) if leftover.is_dir() else leftover.unlink()
         if not self._names():
             make(folder, FIRST, image, cloud, {"round": 0, "begun_with": [str(image), str(cloud)]})
-        elif (folder / FIRST).is_dir() and not self._began_with(image, cloud):
-            told = "%s began with other weights than %s and %s and goes on with its own; for these give another folder"
-            log.warning(told, folder.parent, image, cloud)
+        elif (folder / FIRST).is_dir() and not self._started_with(image, cloud):
+            text = "%s started with other weights than %s and %s and keeps its own; to use these, give another folder"
+            log.warning(text, folder.parent, image, cloud)
         state = self._read()
-        self._current, history = self._newest_whole(state["history"])
+        self._current, history = self._newest_complete(state["history"])
         self._state = {**state, "history": history}
         try:
             self._write(history, state["settled"])
-        except OSError as error:  # no reason not to start
+        except OSError as error:  # a full disk does not prevent the start
             log.warning("%s/current.json stays as it was: %s", folder, error)
 
-    def _began_with(self, *files: Path) -> bool:
+    def _started_with(self, *files: Path) -> bool:
         try:
             digests = at(self.folder, FIRST).about["files"].values()
             return [_digest(file) for file in files] == list(digests)
-        except (BadInput, OSError):  # damaged, or gone since
+        except (BadInput, OSError):  # damaged or deleted
             return False
 
     def current(self) -> Version:
+        """Return the version in use."""
         return self._current
 
     @property
     def history(self) -> list[str]:
-        """Versions in the order in which they came into use; the last one is in use."""
+        """Names of the versions in the order of their use; the last one is in use."""
         return list(self._state["history"])
 
     def use(self, name: str, settled: int) -> None:
-        """Promote a version by the decision of round ``settled``. Said again, that changes nothing.
+        """Promote a version by the decision of round ``settled``; repeated, it changes nothing.
 
-        OSError: the disk does not take it, and nothing was changed.
+        Raises OSError when the disk does not take it; then nothing was changed.
         """
         if settled > self._state["settled"]:
             promoted = at(self.folder, name)
@@ -112,29 +113,29 @@ class Versions:
             self._prune()
 
     def rollback(self) -> str:
-        """Back to the version before that is still whole; returns its name. Raises BadInput where there is none.
+        """Return to the last complete version before this one; return its name. Raises BadInput where there is none.
 
-        OSError: the disk does not take it, and nothing was changed.
+        Raises OSError when the disk does not take it; then nothing was changed.
         """
         before, history = self._current.name, self.history[:-1]
         if not history:
             raise BadInput(f"there is no version before {before}; nothing was changed")
-        found, history = self._newest_whole(history)
+        found, history = self._newest_complete(history)
         self._write(history, self._state["settled"])
         self._current = found
         return found.name
 
-    def _newest_whole(self, history: list[str]) -> tuple[Version, list[str]]:
-        """Of the history, and what is left of it: damaged versions drop out with a warning."""
+    def _newest_complete(self, history: list[str]) -> tuple[Version, list[str]]:
+        """Return the newest complete version of the history, and the history up to it; log each damaged version."""
         faults = []
         for count in range(len(history), 0, -1):
             try:
                 return at(self.folder, history[count - 1]), history[:count]
             except BadInput as error:
-                log.warning("%s; trying the version before", error)
+                log.warning("%s; trying the previous version", error)
                 faults.append(str(error))
-        told = f"{self.folder}: no version can be used: {'; '.join(faults)}"
-        raise BadInput(f"{told}; move the folder away to begin anew")
+        text = f"{self.folder}: no version can be used: {'; '.join(faults)}"
+        raise BadInput(f"{text}; move the folder away to start over")
 
     def _read(self) -> dict:
         try:
@@ -143,13 +144,13 @@ class Versions:
         except FileNotFoundError:
             return {"history": self._names(), "settled": 0}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s/current.json cannot be read (%s); the newest whole version is taken", self.folder, error)
+            log.warning("%s/current.json cannot be read (%s); the newest complete version is taken", self.folder, error)
             return {"history": self._names(), "settled": 0}
 
     def _write(self, history: list[str], settled: int) -> None:
         state = {"version": history[-1], "history": history, "settled": settled}
         write_json(self.folder / "current.json", state, indent=None)
-        self._state = state  # last: what the disk refuses is not so
+        self._state = state  # only after the disk took it
 
     def _prune(self) -> None:
         """Delete the oldest beyond ``keep``."""
@@ -167,7 +168,7 @@ class Versions:
 
 
 def _fill(folder: Path, image: Path, cloud: Path, about: dict) -> None:
-    """Both checkpoints and what is known of them, synced and read-only."""
+    """Write both checkpoints and ``about.json``, synced and read-only."""
     for source, name in zip((image, cloud), _FILES, strict=True):
         shutil.copyfile(source, folder / name)
     about = {**about, "files": {name: _digest(folder / name) for name in _FILES}}

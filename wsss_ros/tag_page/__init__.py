@@ -1,0 +1,1 @@
+"""The web page to tag with: server, live view and static files, without ROS."""
