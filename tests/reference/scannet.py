@@ -1,4 +1,4 @@
-"""Slow, obvious twins for tests/test_scannet.py, in float64."""
+"""Slow, obvious twins of functions of scenes.rig and scenes.scannet_labels, in float64."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def labels_on_depth(labels: np.ndarray, color: Camera, depth: Camera) -> np.ndar
 
 
 def ids_by_segment(groups: list[dict], segment_of_point: list[int], nyu40_of_name: dict[str, int]) -> list[int]:
-    """Point by point: the objects its segment is in; the last of them that is listed names it."""
+    """Point by point: of the objects that contain its segment, the last one listed gives the name."""
     ids = []
     for segment in segment_of_point:
         names = [group["label"] for group in groups if segment in group["segments"]]

@@ -45,7 +45,7 @@ def test_all_of_a_folder_in_order(scans, labels):
     assert [name for name, _ in left_out] == ["nothing"] and "is empty; expected" in left_out[0][1]
 
 
-def test_a_list_says_which_and_in_what_order(scans, labels):
+def test_a_list_file_chooses_scenes_and_their_order(scans, labels):
     """As scannetv2_train.txt: one name a line; what is not on disk is left out with the reason."""
     names = "scene0001_00\r\nscene0707_00\n\n# mine\n kitchen \nscene0001_00"
     scenes, left_out = open_scenes(_set(scans, names), labels)
@@ -63,18 +63,18 @@ def test_a_broken_scene_does_not_stop_the_others(scans, labels):
 
 
 @pytest.mark.parametrize(
-    "names, reason",
+    ("names", "reason"),
     [
         ("", "list.txt: names no scene"),
         ("a\nb\nc\nd\nnothing", r"none of its 5 scenes can be used: a: .*a: no such folder.*; c: .* and 2 more"),
     ],
 )
-def test_a_list_of_nothing_usable(scans, labels, names, reason):
+def test_a_list_without_a_usable_scene(scans, labels, names, reason):
     with pytest.raises(BadInput, match=reason):
         open_scenes(_set(scans, names), labels)
 
 
-def test_folders_and_lists_that_are_not_there(scans, labels, tmp_path):
+def test_folders_and_lists_that_do_not_exist(scans, labels, tmp_path):
     with pytest.raises(BadInput, match="nowhere: no such folder"):
         open_scenes(_set(tmp_path / "nowhere"), labels)
     with pytest.raises(BadInput, match=r"hidden: has no scene folder; generate some with 'wsss rooms"):

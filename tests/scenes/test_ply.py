@@ -45,7 +45,7 @@ def test_open3d_reads_the_same(tmp_path):
     np.testing.assert_array_equal(np.asarray(mesh.triangles), [[0, 1, 2]])
 
 
-def test_foreign_files(tmp_path):
+def test_files_of_other_programs(tmp_path):
     """Other property order and type names, comments, big endian, an element before the vertices, CRLF."""
     rows = np.array([(7, 1.5), (9, -2.0)], [("label", ">u2"), ("x", ">f8")])
     header = (
@@ -67,23 +67,23 @@ def test_elements_before_the_vertices_are_passed_over_in_ascii(tmp_path):
 @pytest.mark.parametrize("ascii", [False, True])
 def test_every_cut_is_noticed(tmp_path, ascii):
     ply.write(tmp_path / "a.ply", np.ones(3, [("x", "f4"), ("label", "u2")]), ascii=ascii)
-    whole = (tmp_path / "a.ply").read_bytes()
-    for size in range(len(whole) - 1):
-        (tmp_path / "b.ply").write_bytes(whole[:size])
+    complete = (tmp_path / "a.ply").read_bytes()
+    for size in range(len(complete) - 1):
+        (tmp_path / "b.ply").write_bytes(complete[:size])
         with pytest.raises(BadInput, match="b.ply"):
             ply.read(tmp_path / "b.ply")
 
 
 def test_cut_within_the_faces_is_noticed(tmp_path):
     ply.write(tmp_path / "a.ply", np.zeros(3, [("x", "f4")]), np.array([[0, 1, 2]] * 50, np.int32))
-    whole = (tmp_path / "a.ply").read_bytes()
-    (tmp_path / "a.ply").write_bytes(whole[:-1])
+    complete = (tmp_path / "a.ply").read_bytes()
+    (tmp_path / "a.ply").write_bytes(complete[:-1])
     with pytest.raises(BadInput, match="cut short"):
         ply.read(tmp_path / "a.ply")
 
 
 @pytest.mark.parametrize(
-    "header, reason",
+    ("header", "reason"),
     [
         ("png", "expected 'ply'"),
         ("ply\nformat binary_middle_endian 1.0\nelement vertex 0\nend_header\n", "binary_middle_endian"),

@@ -55,7 +55,7 @@ def test_frames_in_order(folder, labels):
         assert np.abs(frame.rgb.astype(int) - 10 - number).max() <= 2
 
 
-def test_nobody_said_more(folder, labels):
+def test_nothing_else_is_given(folder, labels):
     scene = RgbdFolder(folder, labels)
     nothing = [scene.world_up, scene.cloud, scene.tags, scene.image_tags(0), scene.frame_truth(0), scene.cloud_truth()]
     assert nothing == [None] * 6
@@ -106,7 +106,7 @@ def test_missing_intrinsics(folder, labels):
 
 
 @pytest.mark.parametrize(
-    "text, reason", [("0 0 0 0 0 0 0 0 0", "not a camera"), ("5 0 90 0 5 3 0 0 1", "outside"), ("5 5", "9 or 16")]
+    ("text", "reason"), [("0 0 0 0 0 0 0 0 0", "not a camera"), ("5 0 90 0 5 3 0 0 1", "outside"), ("5 5", "9 or 16")]
 )
 def test_broken_intrinsics_are_named(folder, labels, text, reason):
     (folder / "camera-intrinsics.txt").write_text(text)
@@ -127,7 +127,7 @@ def test_sizes_that_differ(tmp_path, labels, size):
     assert frame.rgb.shape == (16, 20, 3) and (frame.rgb == 10).all() and (frame.depth_m == 1).all()
 
 
-def test_cameras_that_do_not_see_the_same(tmp_path, labels):
+def test_cameras_with_different_views(tmp_path, labels):
     _write(tmp_path, 0, "{}/0", _pose(0), color=(60, 48))
     np.savetxt(tmp_path / "camera-intrinsics.txt", CAMERA.matrix())
     np.savetxt(tmp_path / "intrinsics_color.txt", [[4000, 0, 30], [0, 4000, 24], [0, 0, 1]])
@@ -135,7 +135,7 @@ def test_cameras_that_do_not_see_the_same(tmp_path, labels):
         open_scene(tmp_path, labels).frame(0)
 
 
-def test_open_scene_says_what_it_looked_for(tmp_path, labels):
+def test_open_scene_lists_the_layouts(tmp_path, labels):
     (tmp_path / "a.txt").touch()
     (tmp_path / "empty").mkdir()
     cases = {"": "holds a.txt, empty", "empty": "is empty", "a.txt": "a file", "no": "no such folder"}
@@ -162,7 +162,7 @@ def test_kitchen(kitchen, labels):
     assert frame.name == "frame-000006" and frame.stamp_ns == 1_200_000_000
     np.testing.assert_allclose(frame.world_from_camera[:3, 3], [-0.34265313, 0.01468156, 0.29878929], atol=1e-7)
     measured = frame.depth_m[frame.depth_m > 0]
-    assert 0.5 < measured.size / frame.depth_m.size < 1 and 0.3 < measured.min() and measured.max() < 8
+    assert 0.5 < measured.size / frame.depth_m.size < 1 and measured.min() > 0.3 and measured.max() < 8
     assert scene.image_tags(1) == ("wall", "floor", "cabinet", "chair", "table", "counter")
     assert set(scene.tags) == {"wall", "floor", "cabinet", "chair", "table", "counter", "sink"}
 

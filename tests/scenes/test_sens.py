@@ -46,7 +46,7 @@ def five(tmp_path) -> Path:
     """Five frames; tracking was lost in 1 and 3."""
     views = [_view(number) for number in range(5)]
     views = [(LOST, *view[1:]) if number in (1, 3) else view for number, view in enumerate(views)]
-    return _write(tmp_path / "room.sens", sens_files.whole(CAMERA, CAMERA, views))
+    return _write(tmp_path / "room.sens", sens_files.recording(CAMERA, CAMERA, views))
 
 
 # --- what is written is read -----------------------------------------------------------------------
@@ -68,7 +68,7 @@ def test_round_trip(tmp_path_factory, color_type, depth_type, shift, tracked, se
         pose, rgb, steps = _view(number, camera)
         steps[rng.random(steps.shape) < 0.1] = rng.choice([0, 65535])
         views.append((pose if good else LOST, rgb, steps))
-    data = sens_files.whole(camera, camera, views, color_type, depth_type, shift)
+    data = sens_files.recording(camera, camera, views, color_type, depth_type, shift)
     reader = SensReader(_write(tmp_path_factory.mktemp("sens") / "a.sens", data))
     numbers = [number for number, good in enumerate(tracked) if good]
     assert len(reader) == len(numbers) and reader.skipped["lost pose"] == len(tracked) - len(numbers)
@@ -89,7 +89,7 @@ def test_native_sizes_come_on_the_depth_pixels(tmp_path):
     """1296x968 colour, 640x480 depth, as ScanNet's: the colour along each depth pixel's ray."""
     ramp = np.linspace(0, 250, 1296).round().astype(np.uint8)[None, :, None].repeat(968, 0).repeat(3, 2)
     steps = np.full((480, 640), 2000, np.uint16)
-    data = sens_files.whole(NATIVE_COLOR, NATIVE_DEPTH, [(_pose(0), ramp, steps)])
+    data = sens_files.recording(NATIVE_COLOR, NATIVE_DEPTH, [(_pose(0), ramp, steps)])
     reader = SensReader(_write(tmp_path / "a.sens", data))
     frame, f32 = reader.frame(0), np.float32(577.870605)
     assert (frame.camera.width, frame.camera.height, frame.camera.fx) == (640, 480, f32)
@@ -99,7 +99,7 @@ def test_native_sizes_come_on_the_depth_pixels(tmp_path):
     assert unseen[[0, -1]].all() and not unseen[1:-1].any() and reader.depth_size(0) == (640, 480)
 
 
-def test_lost_poses_are_left_out_counted_and_told_once(five, caplog):
+def test_lost_poses_are_left_out_counted_and_reported_once(five, caplog):
     reader = SensReader(five)
     assert len(reader) == 3 and reader.skipped == {"lost pose": 2}
     assert [reader.frame(i).name for i in range(3)] == ["0", "2", "4"]
@@ -116,18 +116,18 @@ def test_times_that_do_not_rise_are_replaced(tmp_path, times):
 
 
 def test_only_what_is_asked_for_is_decoded(tmp_path):
-    """17 of 2,000 frames: the images of all others are rubbish of no length a decoder would take."""
-    wanted = spread(2000, 17)
+    """17 of 2,000 frames: the images of all others are bytes that no decoder accepts."""
+    chosen = spread(2000, 17)
     parts = [sens_files.head(CAMERA, CAMERA, 2000, JPEG)]
     for number in range(2000):
         images = (b"no", b"image")
-        if number in wanted:
+        if number in chosen:
             _, rgb, steps = _view(number % 28)
             images = (sens_files.encode_color(rgb, JPEG), sens_files.encode_depth(steps, ZLIB))
         parts.append(sens_files.frame(np.eye(4), 0, 0, *images))
     reader = SensReader(_write(tmp_path / "a.sens", b"".join(parts)))
     assert len(reader) == 2000
-    for number in wanted:
+    for number in chosen:
         assert reader.frame(number).depth_m[0, 0] == np.float32((1000 + 10 * (number % 28)) / 1000)
     with pytest.raises(BadInput, match="a.sens, frame 1: depth cannot be unpacked"):
         reader.frame(1)
@@ -143,7 +143,7 @@ def test_readers_travel_to_other_processes(five):
 # --- files that end too early ----------------------------------------------------------------------
 
 
-def test_a_file_cut_anywhere_gives_its_whole_frames(tmp_path, caplog):
+def test_a_file_cut_anywhere_gives_its_complete_frames(tmp_path, caplog):
     """Every length around the borders of head, frames and motion data, and many between."""
     views = [_view(number) for number in range(3)]
     parts = [sens_files.head(CAMERA, CAMERA, 3, PNG)]
@@ -163,9 +163,9 @@ def test_a_file_cut_anywhere_gives_its_whole_frames(tmp_path, caplog):
         assert len(reader) == left and reader.skipped == ({"cut off": 3 - left} if left < 3 else {})
         for index in range(left):
             np.testing.assert_array_equal(reader.frame(index).rgb, views[index][1])
-        said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-        told = f"{path}: cut off in the middle, {3 - left} of 3 frames are lost; get the file again"
-        assert said == ([told] if left < 3 else [])
+        messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        message = f"{path}: cut off in the middle, {3 - left} of 3 frames are lost; get the file again"
+        assert messages == ([message] if left < 3 else [])
 
 
 def test_a_file_that_shrinks_or_goes_while_it_is_read(five):
@@ -191,7 +191,7 @@ def test_sizes_of_frames_that_are_nonsense_end_the_file(five):
 
 
 @pytest.mark.parametrize(
-    "changes, reason",
+    ("changes", "reason"),
     [
         ({"version": 3}, r"starts with b'\\x03.*version 4"),
         ({"sensor": b"x" * 5000}, "version 4"),
@@ -210,12 +210,12 @@ def test_sizes_of_frames_that_are_nonsense_end_the_file(five):
 def test_heads_that_cannot_be_used(tmp_path, changes, reason):
     arguments = {"color": CAMERA, "depth": CAMERA, "frames": 1} | changes
     path = _write(tmp_path / "a.sens", sens_files.head(**arguments) + bytes(5000))
-    with pytest.raises(BadInput, match=f"a.sens: .*{reason}") as told:
+    with pytest.raises(BadInput, match=f"a.sens: .*{reason}") as raised:
         SensReader(path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_of_another_kind(tmp_path):
     with pytest.raises(BadInput, match="a.sens: cannot be read"):
         SensReader(tmp_path / "a.sens")
     with pytest.raises(BadInput, match="version 4"):
@@ -223,7 +223,7 @@ def test_files_that_are_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "color_type, depth_type, color, depth, reason",
+    ("color_type", "depth_type", "color", "depth", "reason"),
     [
         (JPEG, ZLIB, b"", None, "frame 0, colour: cannot be decoded"),
         (JPEG, ZLIB, b"\xff\xd8\xff rubbish", None, "frame 0, colour: cannot be decoded"),
@@ -235,20 +235,20 @@ def test_files_that_are_none(tmp_path):
         (PNG, 0, None, bytes(99), "frame 0: depth of 99 bytes"),
     ],
 )
-def test_images_that_are_broken(tmp_path, color_type, depth_type, color, depth, reason):
+def test_broken_images_are_named(tmp_path, color_type, depth_type, color, depth, reason):
     pose, rgb, steps = _view(0)
     if color == "small":
         color = sens_files.encode_color(rgb[:20, :16], color_type)
     color = sens_files.encode_color(rgb, color_type) if color is None else color
     depth = sens_files.encode_depth(steps, depth_type) if depth is None else depth
     data = sens_files.head(CAMERA, CAMERA, 1, color_type, depth_type) + sens_files.frame(pose, 0, 0, color, depth)
-    with pytest.raises(BadInput, match=f"a.sens, {reason}") as told:
+    with pytest.raises(BadInput, match=f"a.sens, {reason}") as raised:
         SensReader(_write(tmp_path / "a.sens", data)).frame(0)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_poses_that_are_not_rigid(tmp_path):
     views = [_view(0), (2 * np.eye(4), *_view(1)[1:])]
-    reader = SensReader(_write(tmp_path / "a.sens", sens_files.whole(CAMERA, CAMERA, views)))
+    reader = SensReader(_write(tmp_path / "a.sens", sens_files.recording(CAMERA, CAMERA, views)))
     with pytest.raises(BadInput, match="a.sens, frame 1: pose is not rigid"):
         len(reader)

@@ -24,15 +24,15 @@ def _read(folder: Path, name: str, text: str) -> TagFile:
 
 @settings(max_examples=40)
 @given(st.dictionaries(st.integers(0, 10**6), NAMES, max_size=5), st.none() | NAMES)
-def test_three_ways_to_say_the_same(tmp_path_factory, frames, whole):
+def test_three_ways_to_write_the_same(tmp_path_factory, frames, of_scene):
     """csv, flat and nested JSON; names with zeros in front and without; without a list for the scene, the union."""
     folder, rows = tmp_path_factory.mktemp("tags"), io.StringIO()
-    scene = {} if whole is None else {"scene": whole}
+    scene = {} if of_scene is None else {"scene": of_scene}
     csv.writer(rows).writerows([[f"{n:06d}", ", ".join(tags)] for n, tags in frames.items()])
     csv.writer(rows).writerows([[key, ",".join(tags)] for key, tags in scene.items()])
     nested = json.dumps(scene | {"frames": {f"frame-{n}": tags for n, tags in frames.items()}})
     flat = json.dumps({f"{n:08d}": tags for n, tags in frames.items()} | scene)
-    expected = whole if whole is not None else sum(frames.values(), [])
+    expected = of_scene if of_scene is not None else sum(frames.values(), [])
     for name, text in (("tags.csv", rows.getvalue()), ("tags.json", nested), ("tags.json", flat)):
         tags = _read(folder, name, text)
         assert set(tags.scene) == set(expected) and len(tags.scene) == len(set(expected))
@@ -46,13 +46,13 @@ def test_order_is_that_of_the_label_space(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, text, reason",
+    ("name", "text", "reason"),
     [
-        ("tags.csv", 'frame,tags\n0,"sink, tabel"\n', "tags.csv, line 2: 'tabel' is (no|not a) class.*nearest is 'table'"),
+        ("tags.csv", 'frame,tags\n0,"sink, tabel"\n', "tags.csv, line 2: 'tabel' is no.* class.*nearest is 'table'"),
         ("tags.csv", "0,wall\n0 wall\n", "tags.csv, line 2: '0 wall' has no comma"),
         ("tags.csv", "0,wall\n000,bed\n", "tags.csv, line 2: '000' appears twice"),
-        ("tags.json", '{"7": ["chiar"]}', "tags.json, key '7': 'chiar' is (no|not a) class.*nearest is 'chair'"),
-        ("tags.json", '{"frames": {"7": ["bad"]}}', "tags.json, key 'frames.7': 'bad' is (no|not a) class.*nearest is 'bed'"),
+        ("tags.json", '{"7": ["chiar"]}', "tags.json, key '7': 'chiar' is no.* class.*nearest is 'chair'"),
+        ("tags.json", '{"frames": {"7": ["bad"]}}', "tags.json, key 'frames.7': 'bad' is no.* class.*nearest is 'bed'"),
         ("tags.json", '{"scene": ["soffa"]}', "tags.json, key 'scene': 'soffa'.*'sofa'"),
         ("tags.json", '{"scene": "sofa"}', "tags.json, key 'scene': \"sofa\"; expected a list"),
         ("tags.json", '{"frames": {"7": [5]}}', r"tags.json, key 'frames.7': \[5\]; expected a list"),
@@ -69,12 +69,12 @@ def test_order_is_that_of_the_label_space(tmp_path):
     ],
 )
 def test_faults_are_named(tmp_path, name, text, reason):
-    with pytest.raises(BadInput, match=reason) as told:
+    with pytest.raises(BadInput, match=reason) as raised:
         _read(tmp_path, name, text)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_only_one_of_the_two(tmp_path):
+def test_a_folder_has_one_tag_file(tmp_path):
     assert TagFile.of(tmp_path, scannet20()) is None
     (tmp_path / "tags.json").write_text('{"scene": ["bed"]}')
     assert TagFile.of(tmp_path, scannet20()).scene == ("bed",)

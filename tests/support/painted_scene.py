@@ -1,4 +1,4 @@
-"""A scene whose colours tell where in the world a surface lies, in the cloud and in every image alike."""
+"""A scene in which the colour of a surface encodes its place in the world, in the cloud and in every image."""
 
 import numpy as np
 

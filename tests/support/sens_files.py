@@ -39,7 +39,7 @@ def frame(pose: np.ndarray, color_us: int, depth_us: int, color: bytes, depth: b
 
 
 def imu(count: int) -> bytes:
-    """The end of a file: motion measurements, which nobody here reads."""
+    """The end of a file: motion measurements, which the reader ignores."""
     return struct.pack("<Q", count) + b"".join(struct.pack("<15dQ", *range(15), i) for i in range(count))
 
 
@@ -59,7 +59,7 @@ def encode_depth(steps: np.ndarray, depth_type: int) -> bytes:
     return zlib.compress(data) if depth_type == ZLIB else data
 
 
-def whole(
+def recording(
     color: Camera,
     depth: Camera,
     frames: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],

@@ -1,4 +1,4 @@
-"""Scenes that can be learned in seconds: two classes a scene, told apart by colour."""
+"""Scenes that can be learned in seconds: two classes a scene, distinguished by colour."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ CAMERA = Camera(30, 30, 15.5, 15.5, SIZE, SIZE)
 
 
 class StripedScene:
-    """Left half of every image and of the cloud is one class, right half another, told apart by colour."""
+    """Left half of every image and of the cloud is one class, right half another, distinguished by colour."""
 
     COLORS = {"wall": (220, 30, 30), "floor": (30, 220, 30), "bed": (30, 30, 220)}
     world_up = (0.0, 0.0, 1.0)
