@@ -25,14 +25,14 @@ def test_confidence_is_the_sigmoid_of_the_largest_logit():
     assert cam.confidence(torch.tensor([[0.0, -3.0], [-1.0, math.log(3)]])).tolist() == pytest.approx([0.5, 0.75])
 
 
-def test_confidence_as_the_paper_prints_it_is_the_logit_but_never_negative():
+def test_confidence_of_the_paper_is_the_largest_logit_but_never_negative():
     scores = torch.tensor([[2.0, -3.0], [-1.0, -4.0]])
     assert cam.confidence(scores, "logit").tolist() == [2.0, 0.0]
     assert cam.confidence(scores, "none").tolist() == [1.0, 1.0]
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40))
-def test_balanced_classes_weigh_alike_and_one_on_average(labels):
+def test_balanced_classes_have_equal_weight_and_a_mean_of_one(labels):
     labels = torch.tensor(labels)
     weight = cam.class_balance(labels)
     torch.testing.assert_close(weight.double(), class_balance(labels), rtol=1e-6, atol=0)
@@ -41,5 +41,5 @@ def test_balanced_classes_weigh_alike_and_one_on_average(labels):
     assert max(sums) == pytest.approx(min(sums), rel=1e-5)
 
 
-def test_no_labels_need_no_weights():
+def test_no_labels_give_no_weights():
     assert cam.class_balance(torch.zeros(0, dtype=torch.int64)).shape == (0,)

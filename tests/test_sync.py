@@ -1,4 +1,4 @@
-"""The synchroniser: hand-made streams first, then any stream hypothesis can think of."""
+"""The synchroniser: streams made by hand first, then random streams of hypothesis."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ VIEW = ("color", "depth", "pose")
 
 
 def feed(sync: Synchronizer, messages: list[tuple[str, int]]) -> list[dict[str, int]]:
-    """Add (stream, stamp) messages that carry their stamp as the item; returns the sets that came out."""
+    """Add (stream, stamp) messages that carry their stamp as the item; returns the sets."""
     return [found for stream, stamp in messages if (found := sync.add(stream, stamp, stamp)) is not None]
 
 
@@ -51,27 +51,27 @@ def test_the_nearest_is_taken_and_each_item_once():
     assert sync.dropped == Counter(unmatched=1, surplus=1)  # 106 and 85
 
 
-def test_a_faster_stream_is_waited_for_while_its_pace_promises_better():
+def test_a_set_waits_for_a_faster_stream_with_a_nearer_item_to_come():
     sync = Synchronizer(("color", "pose"), tolerance_ns=20)
-    assert feed(sync, [("pose", 80), ("pose", 85), ("color", 100)]) == []  # poses every 5: 100 is under way
+    assert feed(sync, [("pose", 80), ("pose", 85), ("color", 100)]) == []  # poses every 5: one at 100 is to come
     assert feed(sync, [("pose", 90), ("pose", 95)]) == []
     assert feed(sync, [("pose", 100)]) == [{"color": 100, "pose": 100}]
 
 
-def test_a_promise_that_is_not_kept_holds_a_view_until_the_next_image_only():
+def test_a_late_item_delays_a_view_until_the_next_image_only():
     sync = Synchronizer(("color", "pose"), tolerance_ns=20)
     assert feed(sync, [("pose", 80), ("pose", 85), ("color", 100)]) == []
     assert feed(sync, [("color", 133)]) == [{"color": 100, "pose": 85}]
 
 
-def test_a_steady_offset_is_not_waited_for():
+def test_a_set_does_not_wait_for_a_stream_with_a_constant_offset():
     sync = Synchronizer(("color", "pose"), tolerance_ns=20 * MS)
     stamps = [n * 33 * MS for n in range(1, 6)]
     found = feed(sync, [m for t in stamps for m in (("pose", t - 5 * MS), ("color", t))])
     assert [(s["color"], s["pose"]) for s in found] == [(t, t - 5 * MS) for t in stamps]
 
 
-def test_the_newest_complete_set_overtakes_older_ones():
+def test_the_newest_complete_set_replaces_older_ones():
     sync = Synchronizer(("color", "depth"), tolerance_ns=0)
     feed(sync, [("color", 1), ("color", 2), ("color", 3)])
     assert feed(sync, [("depth", 2)]) == [{"color": 2, "depth": 2}]
@@ -91,7 +91,7 @@ def test_a_silent_stream_is_named_and_the_others_stay_bounded():
     assert feed(sync, [("pose", 49)]) == [{"color": 49, "depth": 49, "pose": 49}]
 
 
-def test_stamps_that_never_fit_are_told_with_the_newest_of_each_stream():
+def test_stamps_that_never_match_are_reported_with_the_newest_of_each_stream():
     sync = Synchronizer(VIEW, tolerance_ns=20 * MS)
     behind = [(stream, n * SECOND - (stream == "pose") * 300 * MS) for n in range(1, 31) for stream in VIEW]
     assert feed(sync, behind[:27]) == [] and sync.mismatch() == "", "a few may come by accident"
@@ -102,14 +102,14 @@ def test_stamps_that_never_fit_are_told_with_the_newest_of_each_stream():
     assert feed(sync, views([31 * SECOND])) and sync.mismatch() == ""
 
 
-def test_a_silent_stream_is_no_mismatch():
+def test_a_silent_stream_is_not_a_mismatch():
     sync = Synchronizer(VIEW, tolerance_ns=20 * MS)
     feed(sync, [(stream, n * SECOND) for n in range(50) for stream in ("color", "depth")])
     assert sync.mismatch() == ""
 
 
 @pytest.mark.parametrize("length_s", [0.2, 0.5, 0.9, 3])
-def test_a_looped_bag_goes_on_at_once(length_s):
+def test_a_looped_bag_continues_at_once(length_s):
     stamps = [SECOND + n * 100 * MS for n in range(1 + round(length_s * 10))]
     sync = Synchronizer(VIEW, tolerance_ns=10 * MS, capacity=20)
     loops = 6
@@ -118,12 +118,12 @@ def test_a_looped_bag_goes_on_at_once(length_s):
     if length_s > 1:
         assert found == loops * len(stamps)
         assert sync.resets == loops - 1
-    else:  # a shorter loop shows after three steps back, of which the bag must have room
+    else:  # a shorter loop is seen after three steps back
         assert found >= len(stamps) + (loops - 1) * (len(stamps) - 3) // 2
         assert 1 <= sync.resets <= loops - 1
 
 
-def test_messages_under_way_at_the_loop_do_not_jump_a_second_time():
+def test_messages_that_arrive_after_the_loop_do_not_jump_a_second_time():
     sync = Synchronizer(VIEW, tolerance_ns=0)
     end, start = 100 * SECOND, 10 * SECOND
     feed(sync, views([end - 1, end])[:-1])
@@ -134,7 +134,7 @@ def test_messages_under_way_at_the_loop_do_not_jump_a_second_time():
     assert sync.resets == 1
 
 
-def test_a_single_stray_is_no_jump():
+def test_a_single_old_message_is_not_a_jump():
     sync = Synchronizer(VIEW, tolerance_ns=0)
     now = 100 * SECOND
     assert len(feed(sync, views([now, now + 1]))) == 2
@@ -160,11 +160,11 @@ def test_a_glitch_into_the_future_is_recovered_from():
     assert sync.resets <= 1
 
 
-def test_what_cannot_work_is_refused():
+def test_impossible_settings_are_refused():
     for streams, tolerance, capacity in [((), 0, 1), (("a", "a"), 0, 1), (("a",), -1, 1), (("a",), 0, 0)]:
         with pytest.raises(BadInput):
             Synchronizer(streams, tolerance, capacity)
-    with pytest.raises(BadInput, match="stream 'odom'; wanted one of color, depth, pose"):
+    with pytest.raises(BadInput, match="stream 'odom'; expected one of color, depth, pose"):
         Synchronizer(VIEW, 0).add("odom", 0, None)
 
 
@@ -206,7 +206,7 @@ def test_any_messages_are_bounded_conserved_and_matched_within_tolerance(message
     st.integers(0, 2**40),
 )
 def test_whatever_came_before_a_clean_stream_is_matched_again(messages, tolerance, capacity, start):
-    """It never starves: a few views after any history, every view comes out."""
+    """A few views after any history, every view is returned."""
     sync = Synchronizer(VIEW, tolerance, capacity)
     feed(sync, messages)
     feed(sync, views([start + n * 33 * MS for n in range(12)]))

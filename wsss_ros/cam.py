@@ -1,4 +1,4 @@
-"""Class activation maps read as labels, and how far they are to be trusted: eqs. 5, 6 and 10."""
+"""Class activation maps (CAM) as pseudo-labels, and their confidence: eqs. 5, 6 and 10 of the joint paper."""
 
 from typing import Literal
 
@@ -8,9 +8,14 @@ from torch import Tensor
 
 
 def seed_labels(scores: Float[Tensor, "N C"], tags: Float[Tensor, "C"]) -> Int64[Tensor, "N"]:
-    """The best class among those that are tagged, eq. 5. A class without a tag never wins.
+    """The class with the largest score among the tagged classes, eq. 5.
 
-    Raises ValueError when no class is tagged: there is nothing to choose from.
+    Args:
+        scores: logits of pixels or points of one image or cloud.
+        tags: multi-hot 0 / 1.
+
+    Raises:
+        ValueError: no class is tagged.
     """
     present = tags > 0.5
     if not present.any():
@@ -21,10 +26,12 @@ def seed_labels(scores: Float[Tensor, "N C"], tags: Float[Tensor, "C"]) -> Int64
 def confidence(
     scores: Float[Tensor, "N C"], kind: Literal["sigmoid", "logit", "none"] = "sigmoid"
 ) -> Float[Tensor, "N"]:
-    """How far a pixel or point is to be trusted, from its largest logit: eqs. 6 and 10.
+    """The confidence of each pixel or point, from its largest logit: eqs. 6 and 10.
 
-    ``sigmoid`` is in 0..1; ``logit`` is the largest logit itself, as the paper prints it, but at least 0 (a pixel that
-    denies every class must not turn the loss around); ``none`` trusts all alike.
+    Args:
+        scores: logits.
+        kind: ``sigmoid``: the sigmoid of the largest logit, in 0..1. ``logit``: the largest logit, as the paper prints
+            it, but at least 0: a negative weight would reverse the loss. ``none``: 1 for all.
     """
     largest = scores.amax(dim=1)
     if kind == "none":
@@ -33,7 +40,10 @@ def confidence(
 
 
 def class_balance(labels: Int64[Tensor, "N"]) -> Float[Tensor, "N"]:
-    """Weights, 1 on average, with which each class that occurs counts alike, however many points have it."""
+    """Weights with which each class that occurs has the same total weight, however many points have it.
+
+    Their mean is 1.
+    """
     if not len(labels):
         return labels.float()
     of_class = torch.bincount(labels)
@@ -41,10 +51,16 @@ def class_balance(labels: Int64[Tensor, "N"]) -> Float[Tensor, "N"]:
 
 
 def tag_log_odds(tags: Float[Tensor, "K C"]) -> Float[Tensor, "C"]:
-    """How common each class is among K tagged images or scenes, as a logit (one sample more of either kind).
+    """The frequency of each class among K tagged images or scenes, as a logit.
 
-    A classifier of averaged scores has to express this everywhere in its activation map, where it lets walls and floors
-    win over whatever stands before them. Added to the average instead, it leaves the map to what is seen where.
+    One sample with the class and one without it are added, so the result is finite.
+
+    A classifier of averaged scores expresses this frequency everywhere in its activation map, so walls and floors win
+    over the things in front of them. When the frequency is added to the average score, the map only has to express what
+    is visible where.
+
+    Args:
+        tags: multi-hot 0 / 1.
     """
     present = tags.sum(dim=0) + 1
     return torch.log(present / (len(tags) + 2 - present))

@@ -1,4 +1,4 @@
-"""The losses, as pure functions of tensors. Equation numbers are those of the joint learning paper."""
+"""The losses, as pure functions of tensors. Equation numbers are those of the joint paper."""
 
 from typing import Any, Literal
 
@@ -14,8 +14,11 @@ _TILE = 1024
 def classification_loss(mean_scores: Float[Tensor, "B C"], tags: Float[Tensor, "B C"]) -> Float[Tensor, ""]:
     """Multi-label classification of averaged class scores, eq. 2.
 
-    ``mean_scores`` are the logits averaged over pixels or points (eq. 1), ``tags`` multi-hot 0 / 1.
     Binary cross entropy, averaged over batch and classes.
+
+    Args:
+        mean_scores: logits averaged over pixels or points (eq. 1).
+        tags: multi-hot 0 / 1.
     """
     return F.binary_cross_entropy_with_logits(mean_scores, tags)
 
@@ -26,11 +29,16 @@ def image_to_point_loss(
     weight: Float[Tensor, "N"],
     class_reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, ""]:
-    """Linked points learn the classes that the image network sees there, eq. 7.
+    """Linked points learn the classes that the image network gives to their pixels, eq. 7.
 
-    Binary cross entropy of every point's logits against its pseudo-label (eq. 5), one class against all
-    others, reduced over classes as told, weighted by the pixel's confidence (eq. 6) and averaged over the N
-    points. Zero without points. Labels and weights carry no gradient.
+    Binary cross entropy of each point's logits against its pseudo-label, one class against all others. It is reduced
+    over classes, weighted, and averaged over the N points. It is 0 without points.
+
+    Args:
+        point_scores: logits of the linked points. Only these carry a gradient.
+        labels: pseudo-labels of their pixels (eq. 5).
+        weight: confidence of their pixels (eq. 6).
+        class_reduction: mean or sum over the C classes.
     """
     if not len(labels):
         return point_scores.sum()
@@ -46,15 +54,19 @@ def point_to_image_loss(
     weight: Float[Tensor, "N"],
     centred: bool = False,
 ) -> Float[Tensor, ""]:
-    """The image features of linked pixels learn to be as alike as the points' features are, eqs. 8-11.
+    """Image features of linked pixels learn the similarities of the point features, eqs. 8-11.
 
-    Both are brought to unit length; the loss is the mean over all pairs (a, b) of
-    ``weight_a weight_b |z2_a . z2_b - z3_a . z3_b|``. Only the image features carry a gradient. No N x N matrix
-    is ever held: memory grows with N (D + E), time with N^2. Zero without points.
+    All features are scaled to unit length. The loss is the mean over all pairs (a, b) of
+    ``weight_a weight_b |z2_a . z2_b - z3_a . z3_b|``. It is 0 without points. No N x N matrix is kept: memory grows
+    with N (D + E), time with N^2.
 
-    ``centred`` takes the weighted mean over the N points from either side's features first, which makes S a matrix of
-    correlations rather than of cosines. Features behind a ReLU are never negative, so their cosines are all large,
-    and learning those draws all image features together, whatever they show.
+    Args:
+        image_features: of the linked pixels. Only these carry a gradient.
+        point_features: of the linked points.
+        weight: confidence of the points (eq. 10).
+        centred: subtract the weighted mean over the N points from the features of each side first. The similarities
+            are then correlations and not cosines. Features after a ReLU are never negative, so all their cosines are
+            large, and learning them makes all image features alike, whatever the pixels show.
     """
     if not len(weight):
         return image_features.sum()
@@ -69,15 +81,15 @@ def point_to_image_loss(
 
 
 def _exact(values: Tensor) -> Tensor:
-    """At least float32: differences of products are lost in half precision."""
+    """The values in float32 or float64: half precision loses the differences of products."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 class _CorrelationLoss(torch.autograd.Function):
-    """Eq. 11 tile by tile over the upper triangle, value and gradient in one pass.
+    """Eq. 11, tile by tile over the upper triangle, value and gradient in one pass.
 
-    With rows ``[A, -B]`` and ``[A, B]`` one product gives the difference of both correlation matrices, and since
-    that is symmetric, dL/dA_a = 2/N^2 w_a sum_b w_b sign_ab A_b.
+    With the rows ``[A, -B]`` and ``[A, B]``, one product gives the difference of both correlation matrices. It is
+    symmetric, so dL/dA_a = 2/N^2 w_a sum_b w_b sign_ab A_b.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Matching of messages from several streams by their stamps: pure, bounded, and at ease with looped bags."""
+"""Matching of messages from several streams by their stamps. It needs no ROS, is bounded, and accepts looped bags."""
 
 import bisect
 import threading
@@ -9,21 +9,21 @@ from typing import Any
 
 from wsss_ros.types import BadInput
 
-JUMP_NS = 1_000_000_000  # farther back than this is another time, not a message out of order
-PATIENCE = 10  # so many messages of every stream without a set are no accident
-STEPS_BACK = 3  # so many messages in a row behind their stream's newest are another time too
+JUMP_NS = 1_000_000_000  # a message farther back than this is from another time, not out of order
+PATIENCE = 10  # this many messages of every stream without a set are a mismatch
+STEPS_BACK = 3  # this many messages in a row behind their stream's newest are from another time too
 
 
 @dataclass
 class Received:
-    """What a stream has brought so far; ``stamp_ns`` is that of the last message, None before the first."""
+    """Number of messages of a stream so far, and the stamp of the last one (None before the first)."""
 
     count: int = 0
     stamp_ns: int | None = None
 
 
 class _Pending:
-    """The waiting items of one stream, sorted by stamp, and the stream's own clock."""
+    """The waiting items of one stream, sorted by stamp, and the clock of the stream."""
 
     def __init__(self) -> None:
         self.stamps: list[int] = []
@@ -69,31 +69,40 @@ class _Pending:
 class Synchronizer:
     """Builds sets of one item from each stream, all within ``tolerance_ns`` of the first stream's stamp.
 
-    The first stream leads: it says which views exist. The others may come at any rate; the item nearest
-    to the leader's stamp is taken, and each item at most once. A complete set waits, at most until the
-    leader's next item, only for a stream whose pace promises an item at most half as far away.
-    Sets come out in the order of their stamps; a newer complete set takes the place of older ones.
+    The first stream leads: each of its items may become a set. The other streams may have any rate. The item nearest
+    to the leader's stamp is taken, and each item at most once. A complete set waits only if the rate of a stream
+    promises an item that is at most half as far away, and at most until the leader's next item. Sets are returned in
+    the order of their stamps. A newer complete set replaces older ones.
 
-    At most ``capacity`` items of each stream wait, so it must cover the delay between streams at the rate of
-    the fastest. What is not matched is counted in ``dropped`` by cause:
+    At most ``capacity`` items of each stream wait, so it must cover the delay between streams at the rate of the
+    fastest stream. Items that are not matched are counted in ``dropped`` by cause:
 
-    - ``unmatched``: items of the first stream that a newer set overtook before they were complete;
+    - ``unmatched``: items of the first stream that were not complete when a newer set was;
     - ``surplus``: items of other streams that no set needed (a stream faster than the first);
-    - ``overflow``: the oldest of a stream beyond ``capacity``, its partners having stayed away;
-    - ``late``: older than the last set, or a stray from more than a second ago;
-    - ``clock_jump``: waiting items when the clock jumped back, as in a looped bag.
+    - ``overflow``: the oldest items of a stream beyond ``capacity``, whose partners did not come;
+    - ``late``: items older than the last set, or a single one from more than a second ago;
+    - ``clock_jump``: items that waited when the clock jumped back, as in a looped bag.
 
-    A jump back is two messages in a row from over a second ago, or three in a row behind the newest of
-    their stream; a single message out of order is neither. It empties the buffers and counts ``resets``.
-    Safe to call from several threads; nothing foreign is called inside.
+    A jump back is two messages in a row from more than a second ago, or three in a row behind the newest of their
+    stream. A single message out of order is not a jump. A jump empties the buffers and adds 1 to ``resets``.
+    The methods may be called from several threads. They call nothing outside this module.
     """
 
     def __init__(self, streams: Sequence[str], tolerance_ns: int, capacity: int = 30) -> None:
-        """Raises BadInput for no or repeated streams, a negative tolerance or no capacity."""
+        """Create empty buffers.
+
+        Args:
+            streams: names; the first one leads.
+            tolerance_ns: largest difference from the leader's stamp.
+            capacity: most items of each stream that wait.
+
+        Raises:
+            BadInput: no or repeated streams, a negative tolerance, a capacity below 1.
+        """
         if not streams or len(set(streams)) != len(streams):
-            raise BadInput(f"streams {list(streams)}; wanted one or more different names")
+            raise BadInput(f"streams {list(streams)}; expected one or more different names")
         if tolerance_ns < 0 or capacity < 1:
-            raise BadInput(f"tolerance {tolerance_ns} ns, capacity {capacity}; wanted at least 0 and at least 1")
+            raise BadInput(f"tolerance {tolerance_ns} ns, capacity {capacity}; expected at least 0 and at least 1")
         self.tolerance_ns, self.capacity = int(tolerance_ns), int(capacity)
         self.latest_received = {stream: Received() for stream in streams}
         self.dropped: Counter[str] = Counter()
@@ -101,23 +110,32 @@ class Synchronizer:
         self.resets = 0
         self._since_set: Counter[str] = Counter()  # messages by stream
         self._leader = streams[0]
-        self._left_ns: int | None = None  # the time that the last jump left behind
+        self._left_ns: int | None = None  # the newest stamp before the last jump
         self._suspect: tuple[str, int, Any] | None = None
         self._lock = threading.Lock()
         self._empty()
 
     @property
     def pending(self) -> int:
-        """Items that wait for partners."""
+        """Number of items that wait for partners."""
         return sum(map(len, self._streams.values())) + (self._suspect is not None)
 
     def add(self, stream: str, stamp_ns: int, item: Any) -> dict[str, Any] | None:
-        """Take one message; returns the set it completes, ``{stream: item}``, or None.
+        """Take one message.
 
-        Raises BadInput for a stream that was not announced.
+        Args:
+            stream: one of the names given at construction.
+            stamp_ns: of the message.
+            item: returned as part of its set.
+
+        Returns:
+            The set that is complete now, ``{stream: item}``, or None.
+
+        Raises:
+            BadInput: an unknown stream.
         """
         if stream not in self._streams:
-            raise BadInput(f"stream '{stream}'; wanted one of {', '.join(self._streams)}")
+            raise BadInput(f"stream '{stream}'; expected one of {', '.join(self._streams)}")
         with self._lock:
             received = self.latest_received[stream]
             received.count, received.stamp_ns = received.count + 1, stamp_ns
@@ -127,17 +145,17 @@ class Synchronizer:
             return self._newest_set()
 
     def mismatch(self) -> str:
-        """One sentence with the newest stamps where every stream brings messages and none fit; else empty."""
+        """One sentence with the newest stamps if all streams have messages and no stamps match; otherwise empty."""
         with self._lock:
             if min(self._since_set[stream] for stream in self._streams) < PATIENCE:
                 return ""
             newest = ", ".join(f"{name} {last.stamp_ns / 1e9:.3f}" for name, last in self.latest_received.items())
         return f"no stamps within {self.tolerance_ns / 1e9:g} s of each other; the newest, in seconds: {newest}"
 
-    # --- one time or another ---
+    # --- jumps of the clock ---
 
     def _in_this_time(self, stream: str, stamp: int, item: Any) -> list[tuple[str, int, Any]]:
-        """The arrivals that belong to the present time, which a jump back makes that of ``stamp``."""
+        """The messages that belong to the present time. After a jump back, the present time is that of ``stamp``."""
         own = self._streams[stream]
         if self._is_left_over(stamp):
             self.dropped["late"] += 1
@@ -153,7 +171,7 @@ class Synchronizer:
         return [(stream, stamp, item)]
 
     def _is_left_over(self, stamp: int) -> bool:
-        """Whether the message was still under way from the time before the last jump."""
+        """Whether the message is from the time before the last jump and arrived late."""
         clocks = [own.newest for own in self._streams.values() if own.newest is not None]
         return (
             self._left_ns is not None
@@ -204,7 +222,7 @@ class Synchronizer:
             self.dropped["overflow"] += 1
 
     def _useful_from(self, stream: str) -> int:
-        """The oldest stamp that a set after the last one can use."""
+        """The oldest stamp of this stream that a set after the last one can use."""
         return self._last_set_ns + 1 - (0 if stream == self._leader else self.tolerance_ns)
 
     def _newest_set(self) -> dict[str, Any] | None:
@@ -213,7 +231,7 @@ class Synchronizer:
         return None
 
     def _complete_sets(self) -> Iterator[dict[str, int]]:
-        """Positions of the items of each set that is complete and need not wait, the newest first."""
+        """Positions of the items of each set that is complete and does not wait, newest set first."""
         if all(map(len, self._streams.values())):
             for at in reversed(range(len(self._streams[self._leader]))):
                 choice = self._partners(at)
@@ -242,7 +260,7 @@ class Synchronizer:
         result = {name: self._streams[name].pop(at) for name, at in choice.items()}
         self.matched += len(result)
         self._since_set.clear()
-        self._left_ns = None  # by now nothing is under way from there
+        self._left_ns = None  # messages from before the jump have all arrived by now
         for name, own in self._streams.items():
             cause = "unmatched" if name == self._leader else "surplus"
             self.dropped[cause] += own.drop_before(self._useful_from(name))
