@@ -20,7 +20,7 @@ from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
-from wsss_ros.networks.classifier import image_mean, normalise_images, point_features
+from wsss_ros.networks.classifier import image_mean, input_features, normalise_images
 from wsss_ros.types import BadInput, Cloud, Frame
 
 SHIPPED = Path(__file__).parent / "weights"  # folder of the checkpoints that come with the package
@@ -217,7 +217,7 @@ class CloudSegmenter(Segmenter):
         points = torch.from_numpy(np.ascontiguousarray(xyz)).to(self.device)[None]
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)[None].float() / 255
         with self.autocast():
-            return self.network(points, point_features(points, colors, self.config.inputs))[1][0].float()
+            return self.network(points, input_features(points, colors, self.config.inputs))[1][0].float()
 
 
 def shipped_weights(kind: str) -> Path:

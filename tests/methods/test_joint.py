@@ -140,12 +140,12 @@ def test_the_joint_losses_are_the_papers_formulas(
     settings = dict(confidence=confidence, class_reduction=reduction, seed_centring=centring, balanced_links=balanced)
     method = joint(scenes, image_to_point=2.0, point_to_image=0.5, correlated=correlated, **settings)
     batch = batch_of(scenes, images)
-    from wsss_ros.networks.classifier import normalise_images, point_features
+    from wsss_ros.networks.classifier import input_features, normalise_images
 
     with torch.no_grad():
         terms = method.losses(batch)
         z2, a2 = method.networks["image"](normalise_images(batch.images))
-        z3, a3 = method.networks["cloud"](batch.xyz, point_features(batch.xyz, batch.rgb, INPUTS))
+        z3, a3 = method.networks["cloud"](batch.xyz, input_features(batch.xyz, batch.rgb, INPUTS))
     start, to_point, to_image, links = 0, [], [], []
     for k, count in enumerate(batch.links_count):
         rows = slice(start, start + count)

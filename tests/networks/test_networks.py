@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from wsss_ros import networks
-from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean
+from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean
 from wsss_ros.networks.resnet import ResNet
 from wsss_ros.networks.resnet38 import ResNet38
 from wsss_ros.types import BadInput
@@ -183,18 +183,18 @@ def test_point_cam():
     torch.manual_seed(0)
     net = networks.build("cloud", "pointnet2", 20, {"width": 0.25}, ("color",)).eval()
     xyz, rgb = torch.rand(2, 300, 3), torch.rand(2, 300, 3)
-    features, cams = net(xyz, point_features(xyz, rgb, ("color",)))
+    features, cams = net(xyz, input_features(xyz, rgb, ("color",)))
     assert features.shape == (2, 300, 64) and cams.shape == (2, 300, 20)
     torch.testing.assert_close(point_mean(cams), net.head(features.mean(1)), rtol=1e-4, atol=1e-5)
 
 
-def test_point_features_are_centred_colour_and_height_above_the_floor():
+def test_input_features_are_centred_colour_and_height_above_the_floor():
     xyz = torch.stack([torch.zeros(101), torch.zeros(101), torch.linspace(2, 3, 101)], -1)[None]
-    features = point_features(xyz, torch.ones(1, 101, 3), ("color", "height"))
+    features = input_features(xyz, torch.ones(1, 101, 3), ("color", "height"))
     assert features.shape == (1, 101, 4)
     torch.testing.assert_close(features[0, :, 0], torch.full((101,), 0.5))
     torch.testing.assert_close(features[0, :, 3], torch.linspace(-0.01, 0.99, 101))
-    assert point_features(xyz, None, ()).shape == (1, 101, 0)
+    assert input_features(xyz, None, ()).shape == (1, 101, 0)
 
 
 def test_images_are_normalised_by_imagenet_statistics():

@@ -11,7 +11,7 @@ from support.painted_scene import PaintedScene, place
 from support.striped_scenes import StripedScene
 
 from wsss_ros.labels import scannet20
-from wsss_ros.networks.classifier import read
+from wsss_ros.networks.classifier import sample_bilinear
 from wsss_ros.samples import samples
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import prepare
@@ -49,7 +49,7 @@ def test_links_follow_both_augmentations(painted, seed, crop, points, images):
 def follow(rgb, image, point, uv):
     crop = image.shape[-1]
     inside = ((uv > 1) & (uv < crop - 2)).all(dim=1)  # at the border a pixel is mixed with the padding
-    world, told = place(255 * read(image, uv[inside], crop).numpy()), place(255 * rgb[point[inside]].numpy())
+    world, told = place(255 * sample_bilinear(image, uv[inside], crop).numpy()), place(255 * rgb[point[inside]].numpy())
     # The crop shows at a link's pixel the place that the point's colour names, to 2 cm (8-bit colours, resampling).
     assert np.abs(world[:, :2] - told[:, :2]).max(initial=0) < 0.05
     assert np.abs(np.median(world - told, axis=0)).max() < 0.02

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from wsss_ros.losses import classification_loss
 from wsss_ros.methods.method import Method, Samples, TaggedPhase, TagPriors, tag_priors
-from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean
+from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean
 from wsss_ros.samples.samples import Batch, CloudSamples, ImageSamples, PairSamples
 
 
@@ -43,7 +43,7 @@ class Classify(Method):
             mean = image_mean(scores) + self.image_prior.to(scores.device)
             terms["classification_2d"] = classification_loss(mean, batch.image_tags)
         if "cloud" in self.networks and batch.xyz is not None:
-            inputs = point_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
+            inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
             _, scores = self.networks["cloud"](batch.xyz, inputs)
             mean = point_mean(scores) + self.cloud_prior.to(scores.device)
             terms["classification_3d"] = classification_loss(mean, batch.cloud_tags)

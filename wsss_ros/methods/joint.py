@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from wsss_ros.cam import class_balance, confidence, seed_labels
 from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
 from wsss_ros.methods.method import Method, PairedPhase, Samples, TaggedPhase, TagPriors, tag_priors
-from wsss_ros.networks.classifier import image_mean, normalise_images, point_features, point_mean, read
+from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean, sample_bilinear
 from wsss_ros.samples.samples import Batch, PairSamples
 
 
@@ -99,7 +99,7 @@ class Joint(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Eq. 2 in both domains and the two joint losses, eq. 12."""
         image_features, image_scores = self.networks["image"](normalise_images(batch.images))
-        inputs = point_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
+        inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         cloud_features, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
         image_mean_scores = image_mean(image_scores) + self.image_prior.to(image_scores.device)
         cloud_mean_scores = point_mean(cloud_scores) + self.cloud_prior.to(cloud_scores.device)
@@ -142,10 +142,10 @@ class Joint(Method):
         crop, per_cloud = batch.images.shape[-1], len(batch.images) // len(batch.xyz)
         points, pixels = batch.links_point.split(batch.links_count), batch.links_uv.split(batch.links_count)
         for k, (point, uv) in enumerate(zip(points, pixels, strict=True)):
-            scores = read(image_scores[k], uv, crop).float()
+            scores = sample_bilinear(image_scores[k], uv, crop).float()
             centre = self.phase.seed_centring * image_scores[k].detach().float().mean(dim=(1, 2))
             yield Linked(
-                read(image_features[k], uv, crop).float(),
+                sample_bilinear(image_features[k], uv, crop).float(),
                 scores,
                 seed_labels(scores.detach() - centre, batch.image_tags[k]),
                 cloud_features[k // per_cloud, point].float(),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.methods.method import Method, PairedPhase, Samples
-from wsss_ros.networks.classifier import normalise_images, point_features, upsample
+from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.samples import Batch, PairSamples
 
 
@@ -31,7 +31,7 @@ class Supervised(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Cross entropy in both domains."""
         _, image_scores = self.networks["image"](normalise_images(batch.images))
-        inputs = point_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
+        inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         _, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
         image_scores = upsample(image_scores.float(), batch.image_truth.shape[1:])
         return {

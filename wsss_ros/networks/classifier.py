@@ -61,7 +61,7 @@ def normalise_images(rgb: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
     return (rgb - mean) / std
 
 
-def point_features(
+def input_features(
     xyz: Float[Tensor, "B N 3"], rgb: Float[Tensor, "B N 3"] | None, inputs: tuple[str, ...] | list[str]
 ) -> Float[Tensor, "B N F"]:
     """The input features of a cloud network, in addition to the coordinates.
@@ -86,19 +86,19 @@ def point_features(
     return torch.cat(parts, dim=-1) if parts else xyz.new_zeros((*xyz.shape[:2], 0))
 
 
-def read(cells: Float[Tensor, "D h w"], uv: Float[Tensor, "M 2"], size: int) -> Float[Tensor, "M D"]:
-    """Read the map of a square image at sub-pixel positions, bilinear; constant beyond the centres of the outer cells.
+def sample_bilinear(maps: Float[Tensor, "D h w"], uv: Float[Tensor, "M 2"], size: int) -> Float[Tensor, "M D"]:
+    """Read a map of a square image at sub-pixel positions, bilinear. Beyond the outer cells' centres it is constant.
 
     Args:
-        cells: feature or score map. Each cell covers an equal part of the image, as in ``upsample``.
+        maps: features or scores on a grid. Each cell covers an equal part of the image, as in ``upsample``.
         uv: positions in the image, pixels; the centre of the first pixel is at (0, 0).
         size: edge of the image, pixels.
     """
     grid = (2 * uv + 1) / size - 1
-    found = F.grid_sample(cells[None], grid[None, None].to(cells.dtype), padding_mode="border", align_corners=False)
+    found = F.grid_sample(maps[None], grid[None, None].to(maps.dtype), padding_mode="border", align_corners=False)
     return found[0, :, 0].T
 
 
-def upsample(cells: Float[Tensor, "B D h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "B D H W"]:
-    """A map at the size (rows, columns) of its image, bilinear: what ``read`` gives at every pixel centre."""
-    return F.interpolate(cells, tuple(size), mode="bilinear", align_corners=False)
+def upsample(maps: Float[Tensor, "B D h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "B D H W"]:
+    """Maps at the size (rows, columns) of their images: ``sample_bilinear`` at the centre of every pixel."""
+    return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)

@@ -13,7 +13,7 @@ from wsss_ros.cam import seed_labels
 from wsss_ros.evaluation import pictures
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods.method import Samples
-from wsss_ros.networks.classifier import normalise_images, point_features, upsample
+from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.samples import Batch
 
 EVERY = 10  # steps between two points of a curve
@@ -88,7 +88,7 @@ def cloud_cams(network: nn.Module, inputs: Sequence[str], batch: Batch, labels: 
     """The cloud from above and the best tagged class of every point."""
     device = next(network.parameters()).device
     xyz, rgb = batch.xyz.to(device), None if batch.rgb is None else batch.rgb.to(device)
-    scores = network(xyz, point_features(xyz, rgb, tuple(inputs)))[1][0].float().cpu()
+    scores = network(xyz, input_features(xyz, rgb, tuple(inputs)))[1][0].float().cpu()
     points = batch.xyz[0].numpy()
     own = np.full(points.shape, 160, np.uint8) if rgb is None else (batch.rgb[0].numpy() * 255).astype(np.uint8)
     best = _best(scores, batch.cloud_tags[0], labels)
