@@ -26,7 +26,7 @@ def test_tags_may_be_written_carelessly():
 
 
 def test_an_unknown_tag_names_the_nearest():
-    with pytest.raises(BadInput, match="'refridgerator' is no class.*the nearest is 'refrigerator'"):
+    with pytest.raises(BadInput, match="'refridgerator' is not a class.*the nearest is 'refrigerator'"):
         SPACE.multi_hot(["refridgerator"])
 
 
@@ -57,8 +57,8 @@ def test_round_trip_through_a_dictionary():
     ("arguments", "words"),
     [
         ((("a", "b"), ((0, 0, 0),), (1, 2)), "2 names, 1 colours and 2 ids"),
-        ((("a", "a"), ((0, 0, 0),) * 2, (1, 2)), "name stands twice"),
-        ((("a", "b"), ((0, 0, 0),) * 2, (1, 1)), "id stands twice"),
+        ((("a", "a"), ((0, 0, 0),) * 2, (1, 2)), "name occurs twice"),
+        ((("a", "b"), ((0, 0, 0),) * 2, (1, 1)), "id occurs twice"),
         (((), (), ()), "0 classes"),
     ],
 )

@@ -81,8 +81,10 @@ class PartialFolder:
         self.remove()
 
     def publish(self, on_disk: bool = False) -> None:
-        """Give the folder its name; ``on_disk``: only when every file of it is on the disk, so that no power cut
-        leaves half of it. Raises OSError, also where ``path`` is a folder with content.
+        """Give the folder its name.
+
+        ``on_disk``: only after every file of it is on the disk, so that a power cut never leaves a part of it. Raises
+        OSError, also where ``path`` is a folder with content.
         """
         if on_disk:
             sync_all(self.inner)
@@ -125,10 +127,10 @@ def sync_all(folder: Path) -> None:
 def lock(path: Path, wait: bool = False, shared_by_forks: bool = True) -> TextIO:
     """Lock the file ``path``, which is created where it is missing, until the returned file is closed.
 
-    ``wait``: until the other one lets it go; else OSError is raised while another has it. A process that ends, however
-    it ends, unlocks. With ``shared_by_forks`` the lock belongs to the opened file: forked processes hold it, too, and
-    no two parts of one process can have it. Without, it belongs to this process alone: workers that it forked and that
-    outlive it by a moment do not hold it.
+    While another holds the lock, this waits with ``wait`` and raises OSError without. A process that ends, in whatever
+    way, releases its locks. With ``shared_by_forks`` the lock belongs to the opened file: forked processes hold it,
+    too, and it cannot be taken twice within one process. Without, it belongs to this process alone: workers that it
+    forked and that outlive it by a moment do not hold it.
     """
     file = open(path, "w")  # noqa: SIM115  the caller closes it
     take = fcntl.flock if shared_by_forks else fcntl.lockf

@@ -1,4 +1,4 @@
-"""Label spaces: class names, colours and data-set ids; tags to multi-hot vectors and back."""
+"""Label spaces: class names, colours and the ids of a data set; tags as multi-hot vectors."""
 
 import difflib
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from wsss_ros.types import BadInput
 
 UNLABELLED = 255
 _SHIPPED = ("scannet20", "s3dis")  # label files that come with the package
-# Data sets name some classes differently: every name of a class and the one that stands for it in comparisons.
+# Another name of a class -> the name that stands for the class when label spaces are compared.
 _SAME_CLASS = {"bookcase": "bookshelf"}
 
 
@@ -22,8 +22,8 @@ _SAME_CLASS = {"bookcase": "bookshelf"}
 class LabelSpace:
     """An ordered set of classes. A label is an index into ``names``; 255 is unlabelled.
 
-    ``ids`` are the numbers a data set uses for the same classes (nyu40 ids for ScanNet).
-    Raises BadInput when names repeat, the columns differ in length, or there are more than 255.
+    ``ids`` are the numbers that a data set uses for these classes (nyu40 ids for ScanNet).
+    Raises BadInput when a name or an id repeats, the columns differ in length, or there are not 1 to 254 classes.
     """
 
     name: str
@@ -41,23 +41,24 @@ class LabelSpace:
             raise BadInput(f"label space '{self.name}': {len(self.names)} classes; 1 to 254 fit a uint8 label")
         for what, values in (("name", self.names), ("id", self.ids)):
             if len(set(values)) != len(values):
-                raise BadInput(f"label space '{self.name}': a class {what} stands twice in {values}")
+                raise BadInput(f"label space '{self.name}': a class {what} occurs twice in {values}")
 
     def __len__(self) -> int:
         return len(self.names)
 
     @classmethod
     def load(cls, path: str | Path) -> "LabelSpace":
-        """Read ``{name: ..., classes: [{name, id, color}, ...]}`` from YAML."""
+        """Read ``{name: ..., classes: [{name, id, color}, ...]}`` from YAML. Raises BadInput when it is broken."""
         try:
             return cls.from_dict(yaml.safe_load(Path(path).read_text()))
         except (yaml.YAMLError, KeyError, TypeError) as error:
             raise BadInput(
-                f"{path}: not a label file ({error!r}); wanted 'name' and 'classes', a list of name, id, color"
+                f"{path}: not a label file ({error!r}); expected 'name' and 'classes', a list of name, id, color"
             ) from error
 
     @classmethod
     def from_dict(cls, data: dict) -> "LabelSpace":
+        """Read what ``to_dict`` gives. Raises KeyError or TypeError for anything else."""
         rows = data["classes"]
         return cls(
             name=data["name"],
@@ -67,55 +68,62 @@ class LabelSpace:
         )
 
     def to_dict(self) -> dict:
+        """``{"name": ..., "classes": [{"name", "id", "color"}, ...]}``, ready for JSON and YAML."""
         rows = zip(self.names, self.ids, self.colors, strict=True)
         return {"name": self.name, "classes": [{"name": n, "id": i, "color": list(c)} for n, i, c in rows]}
 
     def index(self, name: str) -> int:
-        """Raises BadInput, naming the nearest class, when there is no such class."""
-        wanted = name.strip().lower()
-        if wanted in self.names:
-            return self.names.index(wanted)
-        near = difflib.get_close_matches(wanted, self.names, n=1, cutoff=0.0)
-        raise BadInput(f"'{name}' is no class of '{self.name}'; the nearest is '{near[0]}' of {', '.join(self.names)}")
+        """The label of a class name. Raises BadInput, naming the nearest class, when there is no such class."""
+        plain = name.strip().lower()
+        if plain in self.names:
+            return self.names.index(plain)
+        near = difflib.get_close_matches(plain, self.names, n=1, cutoff=0.0)
+        known = ", ".join(self.names)
+        raise BadInput(f"'{name}' is not a class of '{self.name}'; the nearest is '{near[0]}' of {known}")
 
     def multi_hot(self, tags: Iterable[str]) -> Float32[np.ndarray, "C"]:
+        """1 for each class that is tagged, 0 for the others. Raises BadInput for a tag that is not a class."""
         vector = np.zeros(len(self), np.float32)
         for tag in tags:
             vector[self.index(tag)] = 1
         return vector
 
     def tags(self, multi_hot: Float32[np.ndarray, "C"]) -> tuple[str, ...]:
+        """The class names of a multi-hot vector."""
         return tuple(name for name, on in zip(self.names, multi_hot, strict=True) if on > 0.5)
 
     def present(self, labels: UInt8[np.ndarray, "..."], at_least: int = 1) -> tuple[str, ...]:
-        """The classes that cover at least so many pixels or points."""
+        """The classes that cover at least ``at_least`` pixels or points."""
         counts = np.bincount(labels.ravel(), minlength=256)[: len(self)]
         return tuple(name for name, count in zip(self.names, counts, strict=True) if count >= at_least)
 
     def from_ids(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-        """Data-set ids to labels; an id of no class becomes 255."""
+        """Labels of a data set's ids; an id that is not a class becomes 255."""
         size = max(max(self.ids), int(ids.max(initial=0))) + 1
         table = np.full(size, UNLABELLED, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
         return table[ids]
 
     def to_ids(self, labels: UInt8[np.ndarray, "..."]) -> Integer[np.ndarray, "..."]:
-        """Labels to data-set ids; 255 becomes 0."""
+        """The data set's ids of labels; 255 becomes 0."""
         table = np.zeros(256, np.uint16)
         table[: len(self)] = self.ids
         return table[labels]
 
     def shared(self, other: "LabelSpace") -> tuple[tuple[int, int, str], ...]:
-        """The classes that both spaces have, as (index here, index there, name here), in the order here.
+        """The classes of both spaces, as (index here, index there, name here), in the order of this space.
 
-        Names are compared, and S3DIS's bookcase is ScanNet's bookshelf.
+        Names are compared; S3DIS's bookcase is ScanNet's bookshelf.
         """
         there = {_SAME_CLASS.get(name, name): index for index, name in enumerate(other.names)}
         pairs = ((index, there.get(_SAME_CLASS.get(name, name)), name) for index, name in enumerate(self.names))
         return tuple(pair for pair in pairs if pair[1] is not None)
 
     def table_to(self, other: "LabelSpace") -> UInt8[np.ndarray, "256"]:
-        """``table[labels]`` turns labels of this space into the other's; classes it lacks become 255."""
+        """The table with which ``table[labels]`` turns labels of this space into the other's.
+
+        Classes that the other space does not have become 255.
+        """
         table = np.full(256, UNLABELLED, np.uint8)
         for here, there, _ in self.shared(other):
             table[here] = there

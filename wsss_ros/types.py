@@ -1,4 +1,4 @@
-"""The values that travel between the parts: cameras, frames, clouds, scenes, links.
+"""The values that travel between the rooms: cameras, frames, clouds, links, scenes; and the error of unusable input.
 
 Conventions, everywhere: metres; poses are ``world_from_camera`` with optical camera axes (x right,
 y down, z forward); pixels are ``(u, v)`` with the centre of the top-left pixel at (0, 0); missing
@@ -19,7 +19,7 @@ KINDS = ("image", "cloud")  # of networks: the domains they see
 
 
 class BadInput(ValueError):
-    """Input that cannot be used. The message says what came, what was wanted and what to do."""
+    """Input that cannot be used. The message reports what came, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Camera:
     height: int
 
     def matrix(self) -> Float64[np.ndarray, "3 3"]:
+        """The intrinsic matrix."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
     def resized(self, width: int, height: int) -> "Camera":
@@ -45,7 +46,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Frame:
-    """One view. Depth, where present, is registered to the colour image and of the same size."""
+    """One view. Depth, where present, is on the pixels of the colour image."""
 
     rgb: UInt8[np.ndarray, "H W 3"]
     camera: Camera | None = None
@@ -80,10 +81,10 @@ class Links:
 
 @runtime_checkable
 class Scene(Protocol):
-    """What every scene reader offers; nothing is decoded before it is asked for.
+    """What every scene reader offers; frames and clouds are decoded when they are asked for.
 
-    ``tags`` are the class names of the whole scene and ``image_tags(i)`` those of one frame, or None
-    where nobody gave any. Truth is for scoring only: training never calls ``*_truth``.
+    ``tags`` are the class names of the scene and ``image_tags(i)`` those of one frame, or None where there are none.
+    Truth is for evaluation only: training never calls ``*_truth``, but for its supervised comparison.
     """
 
     name: str
@@ -92,19 +93,24 @@ class Scene(Protocol):
         """Number of frames with a usable pose."""
 
     @property
-    def tags(self) -> tuple[str, ...] | None: ...
+    def tags(self) -> tuple[str, ...] | None:
+        """Class names of the scene, or None where there are none."""
 
-    def image_tags(self, index: int) -> tuple[str, ...] | None: ...
+    def image_tags(self, index: int) -> tuple[str, ...] | None:
+        """Class names of one frame, or None where there are none."""
 
-    def frame(self, index: int) -> Frame: ...
+    def frame(self, index: int) -> Frame:
+        """Decode one frame. Raises BadInput when it cannot be read."""
 
     @property
     def cloud(self) -> Cloud | None:
         """The scene's own cloud, or None where it has to be accumulated from the frames."""
 
-    def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None: ...
+    def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
+        """True labels of the pixels of one frame, or None where there are none."""
 
-    def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None: ...
+    def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
+        """True labels of the points of ``cloud``, or None where there are none."""
 
     @property
     def world_up(self) -> Sequence[float] | None:

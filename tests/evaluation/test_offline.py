@@ -204,7 +204,7 @@ def test_predictions_of_another_size_are_refused(one, labels):
 
 
 @pytest.mark.parametrize(
-    "text, words", [("1\nwall\n", "wall.*wanted a class id"), ("-3\n", "from -3"), ("1e99", "1e99")]
+    "text, words", [("1\nwall\n", "wall.*expected one class id"), ("-3\n", "from -3"), ("1e99", "1e99")]
 )
 def test_broken_prediction_files_are_named(one, text, words):
     scene, files, folder, comparison = one

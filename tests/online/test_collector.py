@@ -171,7 +171,7 @@ def test_a_tag_without_a_scene_waits_and_is_refused_in_the_end(tmp_path, labels)
 def test_an_unknown_class_is_refused_at_once_with_the_nearest(tmp_path, labels):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0)
-    with pytest.raises(BadInput, match="'chiar' is no class of 'scannet20'; the nearest is 'chair'"):
+    with pytest.raises(BadInput, match="'chiar' is not a class of 'scannet20'; the nearest is 'chair'"):
         stream.collector.tag("scene", "wall, chiar", stream.now)
     assert not stream.collector.scene.tags, "all or none of a message"
 

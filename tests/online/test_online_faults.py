@@ -123,7 +123,7 @@ def test_odd_tags_and_a_looped_stream(robots, labels):
     robot.probe.told(robot.trainer, "tag refused: no scene is open for 'chair'")
     stamps = robot.visit(Room(0), 4)
     for text, told in (
-        ("wall, chiar", "'chiar' is no class of 'scannet20'; the nearest is 'chair'"),
+        ("wall, chiar", "'chiar' is not a class of 'scannet20'; the nearest is 'chair'"),
         ("@12.0 wall", "a tag for 12.000 s, and the nearest view"),
         ("@9999999999.0 wall", "a tag for 9999999999.000 s"),
         ("@soon wall", "'@soon wall'; wanted 'chair, table'"),

@@ -239,7 +239,7 @@ def test_a_time_without_a_view_is_refused(tmp_path, stamp_ns):
 
 def test_unknown_classes_are_named_with_the_nearest(tmp_path):
     scene = opened(tmp_path, [view()])
-    with pytest.raises(BadInput, match="'chiar' is no class.*the nearest is 'chair'"):
+    with pytest.raises(BadInput, match="'chiar' is not a class.*the nearest is 'chair'"):
         scene.tag_image(["wall", "chiar"])
     with pytest.raises(BadInput, match="'tabel'.*'table'"):
         scene.tag_scene(["tabel"])

@@ -40,8 +40,8 @@ def test_commands_arrive_and_their_answers_come_back(site):
 @pytest.mark.parametrize(
     "path, posted, text",
     [
-        ("/tags", {"about": "image", "names": ["chiar"]}, "'chiar' is no class of 'scannet20'; the nearest is 'chair'"),
-        ("/tags", {"about": "image", "names": ["<b>chair</b>"]}, "'<b>chair</b>' is no class of"),
+        ("/tags", {"about": "image", "names": ["chiar"]}, "'chiar' is not a class of 'scannet20'; the nearest is 'chair'"),
+        ("/tags", {"about": "image", "names": ["<b>chair</b>"]}, "'<b>chair</b>' is not a class of"),
         ("/tags", {"about": "image", "names": ["chair\ud800"]}, "unicode"),
         ("/tags", {"about": "image", "names": []}, "names"),
         ("/tags", {"about": "image", "names": ["bed"] * 1000}, "names"),

@@ -1,4 +1,4 @@
-"""Segmentation quality: one confusion matrix over a whole data set, as ScanNet scores it."""
+"""The confusion matrix over a data set and the scores that follow from it, by ScanNet's rules."""
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
@@ -10,9 +10,9 @@ from wsss_ros.types import BadInput
 class ConfusionMatrix:
     """Counts of (truth, prediction) over one data set.
 
-    Truth outside the classes (255) is skipped; an invalid prediction counts as a miss of its true
-    class. A class that occurs in neither truth nor prediction has no IoU (nan) and is left out of the
-    mean; one that was predicted where none is has IoU 0 and counts, as in ScanNet's scripts.
+    Truth outside the classes (255) is skipped; a prediction outside the classes is a miss of the true class. A class
+    that occurs in neither truth nor prediction has no IoU (nan) and does not count in the mean; one that occurs in
+    predictions only has IoU 0 and counts, as in ScanNet's scripts.
     """
 
     def __init__(self, labels: LabelSpace):
@@ -21,7 +21,7 @@ class ConfusionMatrix:
         self.counts: Int64[np.ndarray, "C C+1"] = np.zeros((len(labels), len(labels) + 1), np.int64)
 
     def update(self, pred: UInt8[np.ndarray, "..."], truth: UInt8[np.ndarray, "..."]) -> "ConfusionMatrix":
-        """Add one image or cloud. Raises BadInput when the shapes differ."""
+        """Count one image or cloud. Raises BadInput when the shapes differ."""
         if pred.shape != truth.shape:
             raise BadInput(f"prediction of shape {pred.shape} against truth of shape {truth.shape}; they must be equal")
         classes = len(self.labels)
@@ -32,21 +32,24 @@ class ConfusionMatrix:
         return self
 
     def add(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        """The counts of another part of the data set. Raises BadInput when its classes are others."""
+        """Add the counts of another part of the data set. Raises BadInput when its classes differ."""
         if other.labels.names != self.labels.names:
             raise BadInput(f"counts over {other.labels.names} cannot be added to counts over {self.labels.names}")
         self.counts += other.counts
         return self
 
     def iou(self) -> Float64[np.ndarray, "C"]:
-        """Intersection over union per class in 0..1; nan for a class that occurs nowhere."""
+        """Intersection over union of each class in 0..1; nan for a class that does not occur."""
         hit = np.diagonal(self.counts).astype(np.float64)
         truth = self.counts.sum(axis=1)
         union = truth + self.counts[:, : len(self.labels)].sum(axis=0) - hit
         return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
 
     def compute(self) -> dict:
-        """``{"miou": percent, "iou": {name: percent or None}, "accuracy": percent, "count": scored}``."""
+        """The scores in percent, ready for JSON.
+
+        ``{"miou": percent, "iou": {name: percent or None}, "accuracy": percent, "count": scored pixels or points}``
+        """
         iou, total = self.iou(), int(self.counts.sum())
         known = np.isfinite(iou)
         per_class = zip(self.labels.names, iou, strict=True)

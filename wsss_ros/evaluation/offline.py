@@ -1,7 +1,8 @@
-"""How good labels are on scenes with truth, by ScanNet's rules.
+"""Evaluation of labels on scenes with truth, by ScanNet's rules.
 
-One confusion matrix over all scenes; truth outside the classes is skipped; every pixel and every vertex counts; an
-invalid prediction is a miss. IoU = hits / (hits + misses + false alarms), false alarms only where truth is scored.
+There is one confusion matrix over all scenes. Every pixel and every vertex counts; truth outside the classes is
+skipped; an invalid prediction is a miss. IoU = hits / (hits + misses + false alarms), where false alarms count only
+on pixels and points whose truth is scored.
 """
 
 import logging
@@ -25,7 +26,7 @@ from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
 
-IMAGE_LABELS = "label-filt"  # folder of PNGs with class ids, one a frame
+IMAGE_LABELS = "label-filt"  # folder of PNGs with class ids, one for each frame
 NOTE = "segment.json"  # what was segmented, by which weights, in which label space
 POINT_LABELS = ".labels.ply"  # how the name of a labelled cloud ends
 
@@ -33,24 +34,30 @@ Among = Literal["all", "shared"]
 
 
 class UnusablePrediction(BadInput):
-    """A prediction that is missing, broken or of the wrong size. It stops all: left out, it would flatter."""
+    """A prediction that is missing, broken or of the wrong size.
+
+    It ends the evaluation: scores without it would be too high.
+    """
 
 
 @runtime_checkable
 class Predictions(Protocol):
-    """Labels for scenes, from networks or from files. Either method may raise UnusablePrediction."""
+    """Labels for scenes, from networks or from files. Both methods may raise UnusablePrediction."""
 
-    def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]: ...
+    def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
+        """Labels of one frame."""
 
-    def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]: ...
+    def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
+        """Labels of the scene's cloud."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The classes that truth and predictions share, which are those scored, and how either side's labels become theirs.
+    """The classes that truth and predictions share, which are scored, and how the labels of both become these classes.
 
-    ``labels`` are named as the truth names them. The tables turn labels of truth and predictions into these, 255 for
-    the rest. ``present`` is a multi-hot vector of the predicting network's classes that may win, None for all.
+    ``labels`` has the shared classes under the names of the truth. The tables turn labels of truth and of predictions
+    into these; other labels become 255. ``present`` is a multi-hot vector of the network's classes that may win, None
+    for all.
     """
 
     labels: LabelSpace
@@ -61,12 +68,12 @@ class Comparison:
 
     @classmethod
     def between(cls, truth: LabelSpace, predicted: LabelSpace, among: Among = "all") -> "Comparison":
-        """Equal spaces share everything. Truth of a class that predictions lack is skipped, as outside the classes.
+        """Compare two label spaces. True classes that the predictions do not have are skipped.
 
-        The paper (Table 4) scores "only on the overlapped class" and leaves open what becomes of a prediction beyond
-        them. ``among="all"``, the default, lets every class of the network win, and one beyond the shared is a miss:
-        the network is tested as it is, and labels from files can be scored alike. ``among="shared"`` lets only the
-        shared classes win, which tells the network what it will be asked for.
+        The paper (Table 4) scores "only on the overlapped class" and does not say how a prediction outside of these
+        counts. With ``among="all"``, the default, every class of the network can win, and one that is not shared is a
+        miss: the network is tested as it is, and labels from files are scored in the same way. With ``among="shared"``
+        only shared classes can win, so the network is given the classes of the data set.
         Raises BadInput when no class is shared.
         """
         shared = truth.shared(predicted)
@@ -76,9 +83,9 @@ class Comparison:
                 f"({', '.join(predicted.names)}) share no class; take weights trained for the scenes' classes"
             )
         of_truth, of_prediction, names = zip(*shared, strict=True)
-        whole = len(shared) == len(truth) == len(predicted)
+        equal = len(shared) == len(truth) == len(predicted)
         space = LabelSpace(
-            truth.name if whole else f"{truth.name} and {predicted.name}",
+            truth.name if equal else f"{truth.name} and {predicted.name}",
             names,
             tuple(truth.colors[index] for index in of_truth),
             tuple(truth.ids[index] for index in of_truth),
@@ -86,37 +93,40 @@ class Comparison:
         present = np.zeros(len(predicted), np.float32)
         present[list(of_prediction)] = 1
         tables = truth.table_to(space), predicted.table_to(space)
-        return cls(space, *tables, among, None if whole or among == "all" else present)
+        return cls(space, *tables, among, None if equal or among == "all" else present)
 
 
 @dataclass
 class Networks:
-    """Predictions made now. ``present`` holds a network to some of its classes."""
+    """Predictions of networks. With ``present``, a multi-hot vector, only its classes can win."""
 
     images: ImageSegmenter | None = None
     clouds: CloudSegmenter | None = None
     present: Float32[np.ndarray, "C"] | None = None
 
     def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
+        """Labels of one frame by the image network."""
         return self.images(scene.frame(index), present=self.present)[0]
 
     def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
+        """Labels of the scene's cloud by the cloud network."""
         return self.clouds(scene.cloud, up_of(scene), self.present)[0]
 
 
 @dataclass(frozen=True)
 class Files:
-    """Predictions that lie in a folder, as ``wsss segment`` writes them; ``labels`` is the space of their class ids.
+    """Predictions in a folder, as ``wsss segment`` writes them; ``labels`` is the space of their class ids.
 
-    Those of a scene are in ``folder/NAME`` or, for one scene, in ``folder`` itself: ``label-filt/FRAME.png`` and
-    ``*.labels.ply``. Of the benchmark's format ``folder/NAME.txt`` is read, an id a line. Its pictures are not: they
-    lie on the colour camera's pixels, truth here on those of the depth camera.
+    Those of a scene are in ``folder/NAME`` or, for a single scene, in ``folder`` itself: ``label-filt/FRAME.png`` and
+    ``*.labels.ply``. Of the benchmark's files, ``folder/NAME.txt`` is read, which has one id on each line. Its images
+    are not: they are on the pixels of the colour camera, but truth here is on those of the depth camera.
     """
 
     folder: Path
     labels: LabelSpace
 
     def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
+        """Labels of one frame. Raises UnusablePrediction when they are missing or broken."""
         path = self._of(scene) / IMAGE_LABELS / f"{scene.frame(index).name or index}.png"
         if not path.is_file():
             raise UnusablePrediction(f"{path}: no such prediction; segment '{scene.name}' with the frames scored here")
@@ -126,6 +136,7 @@ class Files:
             raise UnusablePrediction(str(error)) from error
 
     def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
+        """Labels of the scene's cloud. Raises UnusablePrediction when they are missing or broken."""
         try:
             return self.labels.from_ids(self._cloud_ids(scene))
         except UnusablePrediction:
@@ -142,16 +153,20 @@ class Files:
             return read_ids(text)
         if len(found) != 1:
             what = f"{len(found)} files" if found else "no file"
-            wanted = f"{what} '*{POINT_LABELS}', and no {text}; wanted one for this scene"
-            raise UnusablePrediction(f"{self._of(scene)}: {wanted}")
+            raise UnusablePrediction(
+                f"{self._of(scene)}: {what} '*{POINT_LABELS}', and no {text}; expected one for this scene"
+            )
         vertices = ply.read(found[0])
         if "label" not in vertices.dtype.names:
-            raise UnusablePrediction(f"{found[0]}: has {', '.join(vertices.dtype.names)}; wanted a property 'label'")
+            raise UnusablePrediction(f"{found[0]}: has {', '.join(vertices.dtype.names)}; expected a property 'label'")
         return _checked_ids(found[0], vertices["label"])
 
 
 def written_space(folder: Path) -> LabelSpace | None:
-    """The label space noted in a folder of predictions or in the first of its scenes; None where none is noted."""
+    """The label space noted in a folder of predictions, or in the first of its scenes; None where there is no note.
+
+    Raises BadInput when the note is broken.
+    """
     notes = [folder / NOTE, *sorted(folder.glob(f"*/{NOTE}"))]
     path = next((path for path in notes if path.is_file()), None)
     if path is None:
@@ -159,27 +174,28 @@ def written_space(folder: Path) -> LabelSpace | None:
     try:
         return LabelSpace.from_dict(read_json(path)["labels"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: {error!r}; wanted the note that 'wsss segment' leaves, with 'labels'") from error
+        raise BadInput(f"{path}: {error!r}; expected the note of 'wsss segment', with 'labels'") from error
 
 
 def read_ids(path: Path) -> np.ndarray:
-    """Class ids from text, one a line. Raises UnusablePrediction naming the file."""
+    """Class ids of a text file, one on each line. Raises UnusablePrediction that names the file."""
     try:
         return _checked_ids(path, np.array(path.read_text().split(), np.int64))
     except (ValueError, OverflowError) as error:
-        raise UnusablePrediction(f"{path}: {error}; wanted a class id a line") from error
+        raise UnusablePrediction(f"{path}: {error}; expected one class id on each line") from error
 
 
 def _checked_ids(path: Path, ids: np.ndarray) -> np.ndarray:
     ids = ids.astype(np.int64)
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 65536:
-        raise UnusablePrediction(f"{path}: class ids from {ids.min()} to {ids.max()}; wanted 0 to 65535 (0: no class)")
+        found = f"class ids from {ids.min()} to {ids.max()}"
+        raise UnusablePrediction(f"{path}: {found}; expected 0 to 65535 (0: no class)")
     return ids
 
 
 @dataclass
 class Evaluation:
-    """What came out for one domain. ``scenes`` are (name, mIoU in percent or None), ``left_out`` (name, reason)."""
+    """The result for one domain. ``scenes`` are (name, mIoU in percent or None), ``left_out`` (name, reason)."""
 
     matrix: ConfusionMatrix
     scenes: list[tuple[str, float | None]] = field(default_factory=list)
@@ -187,7 +203,7 @@ class Evaluation:
     images: int = 0
 
     def compute(self) -> dict:
-        """Scores ready for JSON: those of the matrix, its counts (rows are true classes, last column no class)."""
+        """The scores and the counts of the matrix (rows: true classes; last column: no class), ready for JSON."""
         counts = {"images": self.images} if self.images else {}
         return {
             **self.matrix.compute(),
@@ -208,8 +224,9 @@ def evaluate_images(
 ) -> Evaluation:
     """Score frames spread evenly over each scene (0: all), as far as they have truth.
 
-    A scene without truth, or with a file that cannot be read, is left out whole, with the reason. ``progress`` is told
-    each scene's name when it is done. Raises BadInput when no scene is left, UnusablePrediction as ``predictions`` do.
+    A scene without truth, or with a file that cannot be read, is left out as a whole, with the reason. ``progress``
+    is called with each scene's name when it is done. Raises BadInput when no scene is left, UnusablePrediction as
+    ``predictions`` do.
     """
 
     def score(scene: Scene, matrix: ConfusionMatrix) -> int:
@@ -246,8 +263,10 @@ def _update(
     matrix: ConfusionMatrix, comparison: Comparison, predicted: np.ndarray, truth: np.ndarray, where: str
 ) -> None:
     if predicted.shape != truth.shape:
-        got, wanted = (" x ".join(map(str, reversed(array.shape))) for array in (predicted, truth))
-        raise UnusablePrediction(f"{where}: predictions of size {got}, truth of size {wanted}; predict it as it is")
+        sizes = [" x ".join(map(str, reversed(array.shape))) for array in (predicted, truth)]
+        raise UnusablePrediction(
+            f"{where}: predictions of size {sizes[0]}, truth of size {sizes[1]}; predict at the size of the truth"
+        )
     matrix.update(comparison.prediction_table[predicted], comparison.truth_table[truth])
 
 
@@ -275,7 +294,7 @@ def _evaluate(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.left_out[:3])
         raise BadInput(
             f"no {what} of {len(result.scenes) + len(result.left_out)} scenes can be scored"
-            f"{f' ({reasons})' if reasons else ', their truth holds none of the classes'}; give labelled scenes"
+            f"{f' ({reasons})' if reasons else ', their truth has none of the classes'}; give labelled scenes"
         )
     return result
 
@@ -288,16 +307,16 @@ def score_images(
 ) -> ConfusionMatrix:
     """One confusion matrix over frames spread evenly over each scene; ``evaluate_images`` for one network."""
     comparison = Comparison.between(labels, segmenter.labels)
-    return _said(evaluate_images(Networks(images=segmenter), scenes, comparison, frames_per_scene)).matrix
+    return _logged(evaluate_images(Networks(images=segmenter), scenes, comparison, frames_per_scene)).matrix
 
 
 def score_clouds(segmenter: CloudSegmenter, scenes: Sequence[Scene], labels: LabelSpace) -> ConfusionMatrix:
     """One confusion matrix over every point of every scene; ``evaluate_clouds`` for one network."""
     comparison = Comparison.between(labels, segmenter.labels)
-    return _said(evaluate_clouds(Networks(clouds=segmenter), scenes, comparison)).matrix
+    return _logged(evaluate_clouds(Networks(clouds=segmenter), scenes, comparison)).matrix
 
 
-def _said(result: Evaluation) -> Evaluation:
+def _logged(result: Evaluation) -> Evaluation:
     for name, reason in result.left_out:
         log.warning("%s is not scored: %s", name, reason)
     return result

@@ -1,4 +1,4 @@
-"""Pictures of results: sheets of labelled frames, clouds seen from above at an angle, legends."""
+"""Pictures of results: sheets of frames, clouds seen obliquely from above, legends, confusion matrices."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ _PAD, _TITLE, _INK = 6, 20, (30, 30, 30)
 
 
 def heat(values: Float32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """0..1 as black over red and yellow to white."""
+    """Values 0..1 as colours from black over red and yellow to white."""
     steps = np.clip(values, 0, 1)[..., None] * 3 - np.arange(3)
     return (255 * np.clip(steps, 0, 1)).astype(np.uint8)
 
@@ -23,11 +23,12 @@ def heat(values: Float32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
 def blend(
     rgb: UInt8[np.ndarray, "H W 3"], color: UInt8[np.ndarray, "H W 3"], alpha: float
 ) -> UInt8[np.ndarray, "H W 3"]:
+    """``alpha`` of the colour over the image."""
     return (rgb * (1 - alpha) + color * alpha).astype(np.uint8)
 
 
 def scaled(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the picture in this width and its own proportions, without new colours."""
+    """The picture resized to this width; the proportions stay, and there are no new colours (nearest neighbour)."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
 
@@ -70,7 +71,7 @@ def labelled_sheet(
 
 
 def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:
-    """The colours of the named classes, in as many lines as the width asks for, and of the unlabelled."""
+    """The colours of the named classes and of the unlabelled, in as many lines as the width needs."""
     entries = [(name, labels.colors[labels.names.index(name)]) for name in labels.names if name in names]
     entries.append(("unlabelled", (0, 0, 0)))
     cell, line = 145, 20
@@ -135,10 +136,11 @@ def render_cloud(
     elevation_deg: float = 55.0,
     cut_above_m: float = 1.9,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """An upright cloud (z against gravity) from above at an angle, parallel projection, nearest point in front.
+    """An upright cloud (z against gravity) seen obliquely from above, in parallel projection.
 
-    Points higher than ``cut_above_m`` over the floor are left out, so that ceiling and near walls do not hide
-    the room. ``like`` frames the picture as it would that cloud, so that several pictures can be compared.
+    Points higher than ``cut_above_m`` over the floor are left out, so that ceiling and near walls do not hide the
+    room. The view is chosen to fit ``like`` (the cloud itself where None), so that pictures of several clouds can be
+    compared.
     """
     like = xyz if like is None else like
     lowest, highest = np.percentile(like, [0.5, 99.5], axis=0)
@@ -158,7 +160,7 @@ def render_cloud(
 
 def _splat(uv: np.ndarray, depth: np.ndarray, rgb: np.ndarray, width: int, height: int, dot: int) -> np.ndarray:
     picture = np.full((height, width, 3), 255, np.uint8)
-    order = np.argsort(-depth, kind="stable")  # far ones first, near ones over them
+    order = np.argsort(-depth, kind="stable")  # far points first, near points over them
     nearest = np.full((height, width), np.inf)
     for dv in range(dot):
         for du in range(dot):
@@ -179,6 +181,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def save(picture: Image.Image | UInt8[np.ndarray, "H W 3"], path: str | Path) -> Path:
+    """Write a picture in the format of its name's end; missing folders are created. Returns the path."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path)
     return Path(path)

@@ -1,4 +1,4 @@
-"""What the nodes published against what was played to them: both are bags, nothing else is asked."""
+"""Scores of what the nodes published against the truth that was played to them; both are read from bags."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,12 @@ from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
 
-# A true point takes the label of the nearest published one; farther than this it counts as missed.
-REACH_M = 0.05
+REACH_M = 0.05  # a true point takes the label of the nearest published point within this distance; else it is missed
 
 
 @dataclass
 class Points:
-    """A cloud out of a bag; labels are 255 where it has none."""
+    """A cloud of a bag; labels are 255 where it has none, colours black."""
 
     xyz: Float32[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "N 3"]
@@ -29,7 +28,7 @@ class Points:
 
 @dataclass
 class Played:
-    """The input: images and their truth by stamp, and the last true cloud."""
+    """What was played: images and their truth by stamp, and the last true cloud."""
 
     images: dict[int, np.ndarray] = field(default_factory=dict)
     truth: dict[int, np.ndarray] = field(default_factory=dict)
@@ -38,8 +37,11 @@ class Played:
 
 @dataclass
 class Published:
-    """The output: labels and confidence by stamp, the last labelled cloud and the last one it was made of,
-    latencies (s), last diagnostics."""
+    """What the nodes published.
+
+    Labels and confidence by stamp, the last labelled cloud and the last accumulated one, latencies in seconds, arrival
+    times of the label images (ns), and the last diagnostics of each node.
+    """
 
     labels: dict[int, np.ndarray] = field(default_factory=dict)
     confidence: dict[int, np.ndarray] = field(default_factory=dict)
@@ -65,7 +67,10 @@ def read_played(path: str | Path) -> Played:
 
 
 def read_published(path: str | Path) -> Published:
-    """A bag of the recorder. Latency is from the arrival of an input to that of its answer, at the recorder."""
+    """Read a bag of the recorder. Latency is from the arrival of an input to that of its result, at the recorder.
+
+    Raises BadInput as ``read_played`` does.
+    """
     published = Published()
     arrived: dict[tuple[str, int], int] = {}
     for topic, received_ns, message in read_bag(path):
@@ -92,7 +97,7 @@ def read_published(path: str | Path) -> Published:
 
 
 def report(played: Played, published: Published, labels: LabelSpace) -> dict:
-    """Scores (percent; None without truth), latencies, rates and drops, ready for JSON."""
+    """Scores (percent; None without truth), latencies, rates and dropped messages, ready for JSON."""
     return {
         "score_2d": _score_images(played, published, labels),
         "score_3d": _score_cloud(played, published, labels),
@@ -112,7 +117,7 @@ def report(played: Played, published: Published, labels: LabelSpace) -> dict:
 def label_points(
     known: Float32[np.ndarray, "N 3"], labels: UInt8[np.ndarray, "N"], xyz: Float32[np.ndarray, "M 3"]
 ) -> UInt8[np.ndarray, "M"]:
-    """The label of the nearest ``known`` point for each of ``xyz``; 255 beyond REACH_M. The same points: their own."""
+    """The label of the nearest ``known`` point for each of ``xyz``; 255 beyond REACH_M. Equal clouds match by order."""
     if np.array_equal(known, xyz):
         return labels
     index, squared = neighbors.knn(torch.from_numpy(known), torch.from_numpy(xyz), 1)
@@ -138,9 +143,9 @@ def _score_cloud(played: Played, published: Published, labels: LabelSpace) -> di
     return {**ConfusionMatrix(labels).update(found, truth.labels).compute(), "covered": covered}
 
 
-def _note(latencies: list[float], asked_ns: int | None, answered_ns: int) -> None:
-    if asked_ns is not None:
-        latencies.append((answered_ns - asked_ns) / 1e9)
+def _note(latencies: list[float], input_ns: int | None, result_ns: int) -> None:
+    if input_ns is not None:
+        latencies.append((result_ns - input_ns) / 1e9)
 
 
 def _latency(seconds: list[float]) -> dict | None:

@@ -16,7 +16,7 @@ _WIDTH = 320  # of one image in the picture, pixels
 
 
 def write(played: Played, published: Published, labels: LabelSpace, folder: Path) -> list[Path]:
-    """Write frames.png, cloud.png and cloud.ply into ``folder``, as far as there are answers, and return their paths."""
+    """Write frames.png, cloud.png and cloud.ply into ``folder``, as far as there are results; returns their paths."""
     written = []
     stamps = sorted(stamp for stamp in published.labels if stamp in played.images and stamp in published.confidence)
     if stamps:
