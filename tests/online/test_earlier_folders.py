@@ -15,7 +15,8 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.online import round, versions
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.progress import LearnerLink, RoundProgress
-from wsss_ros.online.records import RUN, candidate
+from wsss_ros.online.records import RUN, candidate_files
+from wsss_ros.online.round_training import write_candidate
 from wsss_ros.online.versions import Versions
 from wsss_ros.types import BadInput
 
@@ -60,7 +61,7 @@ def test_a_round_starts_from_it_and_promotes_a_version_of_the_present_name(confi
     learning._plan()
     learning.close()
     folder = learning.folder / "rounds/0001"
-    decision = round.perform(config.model_copy(update={"tolerance": 1.0}), folder, LearnerLink(RoundProgress()))
+    decision = round.decide(config.model_copy(update={"tolerance": 1.0}), folder, LearnerLink(RoundProgress()))
     assert decision.judged and decision.promoted, decision.why
     made = versions.at(learning.folder / "weights", "0001")
     assert made.cloud.name == "cloud.safetensors" and checkpoint.load(made.cloud, "cloud", labels)
@@ -88,7 +89,7 @@ def test_a_training_that_was_finished_under_the_previous_name_gives_the_candidat
     (tmp_path / RUN).mkdir()
     shutil.copy(config.image_weights, tmp_path / RUN / "image.safetensors")
     write_earlier_checkpoint(Path(config.cloud_weights), tmp_path / RUN / "point.safetensors")
-    round._average(tmp_path, old, 0.5)
-    made = checkpoint.load(candidate(tmp_path)[1], "cloud", labels).network.state_dict()
+    write_candidate(tmp_path, old, 0.5)
+    made = checkpoint.load(candidate_files(tmp_path)[1], "cloud", labels).network.state_dict()
     for name, value in checkpoint.load(old.cloud).network.state_dict().items():
         torch.testing.assert_close(made[name], value)

@@ -132,6 +132,6 @@ def check_same_without_kills(root: Path, config: OnlineConfig, again: Path, labe
     for number, name in enumerate((*plan.new, *plan.held_out["new"])):
         put(folder, labels, int(name.removeprefix("scene")), number)
     records.write(folder / "rounds/0001", PLAN, plan)
-    decision = round.perform(fresh, folder / "rounds/0001", LearnerLink(RoundProgress()))
+    decision = round.decide(fresh, folder / "rounds/0001", LearnerLink(RoundProgress()))
     logged = json.loads((root / "rounds.jsonl").read_text().splitlines()[0])
-    assert records.built(Decision, logged).after == decision.after and decision.promoted
+    assert records.from_values(Decision, logged).after == decision.after and decision.promoted

@@ -62,7 +62,7 @@ def test_a_round_that_fails_leaves_the_weights(start, scene, end, why):
 def test_what_a_refused_round_proposed_is_kept_where_that_is_expected(start, scene, config, end, keep, kept):
     learning = start(config.model_copy(update={"keep_refused": keep}))
     scene(3)
-    files = records.candidate(learning.folder / "rounds/0001")
+    files = records.candidate_files(learning.folder / "rounds/0001")
     learning.start_round()
     files[0].parent.mkdir()
     for file in files:

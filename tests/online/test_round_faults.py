@@ -8,12 +8,13 @@ import pytest
 import torch
 from support.online_scenes import put, recipe
 
-from wsss_ros.online import records, round
+from wsss_ros.online import records, round, round_training
 from wsss_ros.online.progress import LearnerLink, RoundProgress
 from wsss_ros.online.records import PLAN, Plan
+from wsss_ros.online.round_training import LossSpike, StepWatch
 from wsss_ros.online.settings import OnlineConfig
-from wsss_ros.training import run as training
 from wsss_ros.training.progress import Progress
+from wsss_ros.training.run import TrainingDiverged
 from wsss_ros.types import BadInput
 
 
@@ -29,14 +30,14 @@ def planned(start, scene):
 
 
 def performed(config: OnlineConfig, folder: Path):
-    return round.perform(config, folder, LearnerLink(RoundProgress()))
+    return round.decide(config, folder, LearnerLink(RoundProgress()))
 
 
 SHORT = {"steps": 3}
 
 
 def test_out_of_gpu_memory_halves_the_batch_once(planned, config, monkeypatch):
-    config, batches, real = config.model_copy(update=SHORT), [], training.train
+    config, batches, real = config.model_copy(update=SHORT), [], round_training.train
 
     def train(settings, command, report):
         batches.append(settings.phases[0].batch)
@@ -44,7 +45,7 @@ def test_out_of_gpu_memory_halves_the_batch_once(planned, config, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return real(settings, command, report)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(round_training, "train", train)
     decision = performed(config, planned)
     assert batches == [3, 1] and decision.judged
     assert records.read(planned, PLAN, Plan).batch == 1
@@ -54,7 +55,7 @@ def test_out_of_gpu_memory_twice_gives_the_round_up(planned, config, monkeypatch
     def train(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nof many lines")
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(round_training, "train", train)
     decision = performed(config, planned)
     expected = "given up: out of GPU memory, also with 1 samples a step: CUDA out of memory. Tried to allocate 2 GiB"
     assert (decision.promoted, decision.why, decision.version) == (False, expected, "0000") and not decision.judged
@@ -64,13 +65,13 @@ def test_out_of_gpu_memory_twice_gives_the_round_up(planned, config, monkeypatch
     "error, why",
     [
         (OSError(28, "No space left on device"), "the disk or a file failed: .*No space left"),
-        (training.TrainingDiverged("loss {'a': nan} at step 3 of 9"), "loss {'a': nan} at step 3 of 9"),
+        (TrainingDiverged("loss {'a': nan} at step 3 of 9"), "loss {'a': nan} at step 3 of 9"),
         (BadInput("s1 is gone"), "s1 is gone"),
         (RuntimeError("a kernel\nfailed"), "RuntimeError: a kernel$"),
     ],
 )
 def test_whatever_fails_the_round_is_given_up_with_the_reason(planned, config, monkeypatch, error, why):
-    monkeypatch.setattr(training, "train", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(round_training, "train", lambda *_: (_ for _ in ()).throw(error))
     decision = performed(config, planned)
     assert not decision.promoted and not decision.judged and decision.version == "0000"
     assert re.search(f"^given up: {why}", decision.why)
@@ -86,13 +87,13 @@ def test_a_real_loss_that_is_not_finite_gives_the_round_up(planned, config, monk
 
 
 def test_a_loss_that_spikes_ends_the_round():
-    watch = round._Watch(5.0, LearnerLink(RoundProgress()))
+    watch = StepWatch(5.0, LearnerLink(RoundProgress()))
     for number in range(1, 11):
         watch(Progress("1 joint", number, 99, {"a": 30.0 if number == 2 else 0.5, "b": 0.5}))
     watch(Progress("1 joint", 11, 99, {"a": 4.5, "b": 0.4}))
-    with pytest.raises(round.LossSpike, match="rose to 6 at step 12 of 99, more than 5 times its median so far, 1"):
+    with pytest.raises(LossSpike, match="rose to 6 at step 12 of 99, more than 5 times its median so far, 1"):
         watch(Progress("1 joint", 12, 99, {"a": 5.5, "b": 0.5}))
-    assert watch.talk.told.step == 11 and watch.talk.told.steps == 99
+    assert watch.link.progress.step == 11 and watch.link.progress.steps == 99
 
 
 def test_scenes_let_go_since_the_plan_give_the_round_up(planned, config):

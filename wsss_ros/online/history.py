@@ -83,7 +83,7 @@ class RoundHistory:
 
     def give_up(self, number: int, why: str) -> None:
         """Decide that the weights stay."""
-        records.tidy(self.folder_of(number))
+        records.delete_training(self.folder_of(number))
         records.write(self.folder_of(number), DECISION, records.given_up(self.plans[number], why))
 
     def settle(self, decision: Decision, keep: Sequence[str] = ()) -> None:
@@ -92,4 +92,4 @@ class RoundHistory:
         Raises OSError, with the log as it was, when the disk does not take it.
         """
         self._log.append(decision)
-        records.tidy(self.folder_of(decision.round), keep)
+        records.delete_training(self.folder_of(decision.round), keep)

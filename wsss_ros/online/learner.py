@@ -10,7 +10,7 @@ from wsss_ros.files import lock, read_json, write_json
 from wsss_ros.inference import shipped_weights
 from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.networks import checkpoint
-from wsss_ros.online import memory, records
+from wsss_ros.online import planning, records
 from wsss_ros.online.history import RoundHistory
 from wsss_ros.online.progress import UNFINISHED
 from wsss_ros.online.records import Decision
@@ -131,7 +131,7 @@ class Learner:
     def new_scenes(self) -> int:
         """Return the number of tagged scenes for training that no round has taken yet, whatever its result."""
         taken = {name for plan in self.history.plans.values() for name in (*plan.new, *plan.held_back)}
-        untaught = memory.untaught(self.store.scenes(), self.history.past())
+        untaught = planning.untaught(self.store.scenes(), self.history.past())
         return sum(scene.name not in taken for scene in untaught)
 
     def due(self) -> bool:
@@ -141,7 +141,7 @@ class Learner:
         if self._round:
             return True
         enough = 0 < self.config.round_scenes <= self.new_scenes()
-        return enough and bool(memory.parted(self.store.scenes(), self.history.past())[0])
+        return enough and bool(planning.split_new(self.store.scenes(), self.history.past())[0])
 
     def start_round(self) -> int:
         """Start the next round or resume the unfinished one; return its number.
@@ -160,7 +160,7 @@ class Learner:
 
     def _plan(self) -> None:
         start_version, stored, number = self.versions.current().name, self.store.scenes(), self.history.next_number()
-        plan = memory.plan(stored, self.history.past(), number, start_version, self.config, self.recipe)
+        plan = planning.plan_round(stored, self.history.past(), number, start_version, self.config, self.recipe)
         self.history.add(plan)
         self._set_round(plan.round)
 

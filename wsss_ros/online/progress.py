@@ -61,12 +61,6 @@ class LearnerLink:
         except (EOFError, OSError) as error:
             raise LearnerGone from error
 
-    rest, told = wait_if_asked, property(lambda self: self.progress)
-
-    def doing(self, stage: str) -> None:
-        """As ``enter``; the name that round.py uses."""
-        self.enter(stage)
-
     def enter(self, stage: str) -> None:
         """Report one of STAGES, and wait if asked to. Raises LearnerGone."""
         self.progress.stage = STAGES.index(stage)

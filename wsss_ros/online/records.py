@@ -41,7 +41,7 @@ class Plan:
     held_back: list[str] = field(default_factory=list)
     halved: bool = False  # the batch, because memory ran out
 
-    def told(self) -> dict:
+    def for_log(self) -> dict:
         """Return the fields that the log keeps."""
         kept = ("begins_from", "seed", "new", "memory", "base", "held_out", "held_back")
         return {name: getattr(self, name) for name in kept}
@@ -72,7 +72,7 @@ class Decision:
 
 def given_up(plan: Plan, why: str) -> Decision:
     """Return the decision that the weights stay."""
-    return Decision(plan.round, False, f"given up: {why}", {}, {}, plan.begins_from, plan.told())
+    return Decision(plan.round, False, f"given up: {why}", {}, {}, plan.begins_from, plan.for_log())
 
 
 def write(folder: Path, name: str, record: Plan | Decision) -> None:
@@ -83,29 +83,29 @@ def write(folder: Path, name: str, record: Plan | Decision) -> None:
 def read(folder: Path, name: str, kind: type[Record]) -> Record | None:
     """Read a record; None where there is no such file. Raises BadInput when it is broken."""
     try:
-        return built(kind, read_json(folder / name))
+        return from_values(kind, read_json(folder / name))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise BadInput(f"{folder / name}: cannot be read ({error}); remove {folder} to drop the round") from error
 
 
-def built(kind: type[Record], values: dict) -> Record:
+def from_values(kind: type[Record], values: dict) -> Record:
     """Build a record from JSON; unknown keys are ignored."""
     return kind(**{part.name: values[part.name] for part in fields(kind) if part.name in values})
 
 
-def candidate(folder: Path) -> tuple[Path, Path]:
+def candidate_files(folder: Path) -> tuple[Path, Path]:
     """Return the candidate files of the round in ``folder``: image network, cloud network."""
     return folder / RUN / CANDIDATE[0], folder / RUN / CANDIDATE[1]
 
 
-def tidy(folder: Path, but: Sequence[str] = ()) -> None:
-    """Delete the large files of a round's training; keep configuration, data list, losses and the files in ``but``."""
+def delete_training(folder: Path, keep: Sequence[str] = ()) -> None:
+    """Delete the large files of a round's training; keep configuration, data list, losses and the files in ``keep``."""
     for entry in (folder / RUN).glob("*"):
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
-        elif entry.suffix not in (".json", ".yaml") and entry.name not in but:
+        elif entry.suffix not in (".json", ".yaml") and entry.name not in keep:
             entry.unlink(missing_ok=True)
 
 
@@ -123,7 +123,7 @@ class Log:
 
     def _decision(self, line: bytes) -> Decision | None:
         try:
-            return built(Decision, json.loads(line))
+            return from_values(Decision, json.loads(line))
         except (ValueError, TypeError) as error:
             log.warning("%s: a line cannot be read (%s) and is ignored", self.path, error)
             return None

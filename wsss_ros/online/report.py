@@ -19,7 +19,7 @@ LOOKS = {"new": "rooms of the new kind, never tagged", "old": "rooms of the old 
 
 
 def read(folder: str | Path, seed: int) -> list[dict]:
-    """Read the entries of a run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", "why", ...}``, in percent.
+    """Read the entries of a run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", ...}``, in percent.
 
     Round 0 is before the first round. A rejected round has the scores of the weights that stayed.
     ``segmenters_p95_ms`` is the latency of the segmenters without a round and next to one. ``folder`` holds ``online/``

@@ -1,12 +1,12 @@
-"""How good two networks are on scenes that only have tags: what the gate compares.
+"""Scores of two networks on scenes that only have tags; the gate compares them.
 
 Tags from images and from clouds: label-ranking average precision of the averaged scores of eq. 1, with the tag prior
 of the training added, as in the classification loss. 1 when every tagged class ranks above every other.
 
-Agreement: the share of linked points for which image network (at the point's pixel) and cloud network name the same
-class, among the tagged classes of that image (eq. 5). It is taken among these because that is what the joint loss
-teaches across the link, and a class that is not there already costs average precision. Images with one tag are passed
-over: there both could only agree. It does not tell when both become alike in a wrong way; the tags do that.
+Agreement: the share of linked points for which image network (at the point's pixel) and cloud network choose the same
+class, among the tagged classes of that image (eq. 5): these are what the joint loss teaches across the links, and a
+class that is not tagged already lowers the average precision. Images with one tag do not count: both networks could
+only agree. Agreement does not show when both networks make the same mistake; the scores of the tags show that.
 """
 
 import logging
@@ -30,9 +30,10 @@ log = logging.getLogger("wsss_ros")
 
 
 def tag_precision(scores: Float[np.ndarray, "C"], tags: Float[np.ndarray, "C"]) -> float:
-    """Label-ranking average precision of one image or cloud, NaN when a score is not finite.
+    """Return the label-ranking average precision of one image or cloud; NaN when a score is not finite.
 
-    For each tagged class: of the classes that score at least as much, the share that is tagged; averaged over them.
+    For each tagged class it is the share of tagged ones among the classes that score at least as much; this is
+    averaged over the tagged classes.
     """
     if not np.isfinite(scores).all():
         return float("nan")
@@ -65,10 +66,13 @@ class _Tally:
 
 
 @dataclass
-class Judge:
-    """Two networks and how they are asked. ``priors`` [C] are added to the mean scores of images and of clouds.
+class Scorer:
+    """Two networks and how to score them.
 
-    ``rest`` is called between two images: a chance to wait.
+    Attributes:
+        priors: Added to the mean scores of images and of clouds.
+        frames: Tagged frames of each scene that are scored.
+        between: Called between two images, so that a round can wait there.
     """
 
     images: ImageSegmenter
@@ -77,13 +81,13 @@ class Judge:
     priors: tuple[Float[Tensor, "C"], Float[Tensor, "C"]]
     frames: int
     visibility_m: float
-    rest: Callable[[], None] = lambda: None
+    between: Callable[[], None] = lambda: None
 
     @torch.inference_mode()
     def score(self, scenes: Sequence[Scene]) -> dict:
-        """Scores over scenes with tags, ``frames`` tagged frames of each; None for what nothing was there to measure.
+        """Return the scores over scenes with tags, as in ``records.Decision``; None where there is nothing to measure.
 
-        A scene that cannot be read is left out with a warning, for any weights alike.
+        A scene that cannot be read is left out with a warning, for old and new weights alike.
         """
         tally = _Tally()
         for scene in scenes:
@@ -104,7 +108,7 @@ class Judge:
         if tags.any():
             tally.clouds.append(tag_precision((point_scores.mean(dim=0) + self.priors[1]).numpy(), tags))
         for index in tagged_frames(scene, self.frames):
-            self.rest()
+            self.between()
             tags = self.labels.multi_hot(scene.image_tags(index))
             self._score_image(scene.frame(index), tags, cloud, point_scores, tally)
         return tally
@@ -124,14 +128,14 @@ class Judge:
         links = geometry.link(cloud, frame, self.visibility_m)
         column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
         seen = scores[:, row, column].T
-        tally.agreed += agreed(seen, point_scores[torch.from_numpy(links.point)], tags)
+        tally.agreed += agreeing_links(seen, point_scores[torch.from_numpy(links.point)], tags)
         tally.links += len(links)
 
 
-def agreed(
+def agreeing_links(
     image_scores: Float[Tensor, "M C"], point_scores: Float[Tensor, "M C"], tags: Float32[np.ndarray, "C"]
 ) -> float:
-    """For how many links both networks name the same tagged class; NaN when a score is not finite."""
+    """Return the number of links for which both networks choose the same tagged class; NaN for scores not finite."""
     if not (image_scores.isfinite().all() and point_scores.isfinite().all()):
         return float("nan")
     present = torch.from_numpy(tags)
@@ -139,7 +143,7 @@ def agreed(
 
 
 def _thinned(cloud: Cloud, points: int) -> Cloud:
-    """At most so many of its finite points, the same ones each time."""
+    """Return at most ``points`` of the finite points, the same ones each time."""
     kept: Int64[np.ndarray, "N"] = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
     if not len(kept):
         raise BadInput("its cloud has no finite point")

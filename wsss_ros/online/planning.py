@@ -1,4 +1,4 @@
-"""Which scenes a round trains on and is judged by: new ones, replayed ones of the memory, and some of a base set."""
+"""The scenes that a round trains on and is judged by: new ones, replayed ones of the memory, some of a base set."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from wsss_ros.online.stored_scene import StoredScene
 from wsss_ros.rooms.generator import scene_name
 from wsss_ros.types import BadInput
 
-_REJECTIONS = 2  # a scene that was new or replayed in so many rejected rounds, and in no promoted one, rests
+_MAX_REJECTIONS = 2  # after this many rejected rounds and no promoted one, a scene is not used any more
 
 
-def plan(
+def plan_round(
     stored: Sequence[StoredScene],
     past: Sequence[tuple[Plan, Decision]],
     number: int,
-    begins_from: str,
+    start_version: str,
     config: OnlineConfig,
     recipe: OnlineRecipe,
 ) -> Plan:
-    """Round ``number``, from these stored scenes, the rounds before it and the seed alone.
+    """Plan round ``number``. The plan depends only on the stored scenes, the earlier rounds and the seed.
 
-    New are scenes that no round with a decision of the gate trained on (a round that was given up taught nothing).
+    New scenes are those that no round judged by the gate has trained on; a round that was given up taught nothing.
     Raises BadInput when there is nothing to learn.
     """
     rng = np.random.default_rng([config.seed, number])
     apart = held_out_names(stored, past)
-    new, held_back = parted(stored, past)
+    new, held_back = split_new(stored, past)
     if not new:
-        raise BadInput(_nothing(untaught(stored, past)))
+        raise BadInput(_why_nothing(untaught(stored, past)))
     held_out = [scene for scene in stored if scene.name in {*apart, *held_back}]
     judged = [earlier for earlier, decision in past if decision.judged]
     scored = {name for earlier in judged for names in earlier.held_out.values() for name in names}
@@ -43,10 +43,10 @@ def plan(
     }
     chosen = {name: balanced(scenes, recipe.held_out_scenes, (), rng) for name, scenes in sets.items()}
     replayed = balanced(_memory(stored, past, apart), round(config.replay * len(new)), new, rng)
-    base = _some(names_of(recipe.base), round(config.base * len(new)), rng)
+    base = _some(base_names(recipe.base), round(config.base * len(new)), rng)
     return Plan(
         number,
-        begins_from,
+        start_version,
         int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]),
         config.steps,
         max(phase.batch for phase in recipe.phases),
@@ -55,22 +55,25 @@ def plan(
         base,
         {
             **{name: _names(scenes) for name, scenes in chosen.items()},
-            "base": names_of(recipe.base_held_out)[: recipe.held_out_scenes],
+            "base": base_names(recipe.base_held_out)[: recipe.held_out_scenes],
         },
         held_back,
     )
 
 
-def parted(
+def split_new(
     stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]
 ) -> tuple[list[StoredScene], list[str]]:
-    """Scenes for the next round, and names of those it holds back: the oldest one, where none is held out yet."""
+    """Return the scenes that the next round trains on, and the names of those it holds out for good.
+
+    It holds out the oldest new scene if no scene is held out yet, and all scenes that show the same views.
+    """
     tagged = untaught(stored, past)
-    held_back = [] if held_out_names(stored, past) else _names(_seen_again(tagged[:1], tagged))
+    held_back = [] if held_out_names(stored, past) else _names(_with_same_views(tagged[:1], tagged))
     return [scene for scene in tagged if scene.name not in held_back], held_back
 
 
-def _nothing(tagged: Sequence[StoredScene]) -> str:
+def _why_nothing(tagged: Sequence[StoredScene]) -> str:
     if tagged:
         only = f"'{tagged[0].name}' is the only tagged scene{', played again' * (len(tagged) > 1)}"
         return f"{only}; expected two, one to learn from and one to judge by"
@@ -78,15 +81,18 @@ def _nothing(tagged: Sequence[StoredScene]) -> str:
 
 
 def held_out_names(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> set[str]:
-    """Scenes that are never trained on: the store's choice, and what earlier rounds held back, also seen again."""
+    """Return the scenes that are never trained on: held out by the store or by an earlier round.
+
+    Scenes that show views of the latter again are among them, except those that were trained on.
+    """
     back = {name for earlier, _ in past for name in earlier.held_back}
-    back = _names(_seen_again([scene for scene in stored if scene.name in back], stored))
+    back = _names(_with_same_views([scene for scene in stored if scene.name in back], stored))
     taught = {name for earlier, _ in past for name in earlier.new}
     return {name for name in back if name not in taught} | {scene.name for scene in stored if scene.held_out}
 
 
-def _seen_again(scenes: Sequence[StoredScene], among: Sequence[StoredScene]) -> list[StoredScene]:
-    """``scenes`` and those that show views of them again, and of those again, in the order of ``among``."""
+def _with_same_views(scenes: Sequence[StoredScene], among: Sequence[StoredScene]) -> list[StoredScene]:
+    """Return ``scenes`` and all that share views with them, directly or through others, in the order of ``among``."""
     names, count = set(_names(scenes)), 0
     while len(names) > count:
         count = len(names)
@@ -96,9 +102,9 @@ def _seen_again(scenes: Sequence[StoredScene], among: Sequence[StoredScene]) -> 
 
 
 def untaught(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> list[StoredScene]:
-    """Scenes to train on that no judged round trained on, oldest first.
+    """Return the scenes for training that no judged round trained on, oldest first.
 
-    The joint losses need a tagged image beside the tagged cloud: a scene without tagged frames waits for some.
+    The joint losses need tagged images as well as a tagged cloud: a scene without tagged frames is not used yet.
     """
     apart = held_out_names(stored, past)
     taught = {name for earlier, decision in past if decision.judged for name in earlier.new}
@@ -108,7 +114,10 @@ def untaught(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]
 def balanced(
     scenes: Sequence[StoredScene], count: int, chosen: Sequence[StoredScene], rng: np.random.Generator
 ) -> list[StoredScene]:
-    """``count`` of the scenes, each a random one of those with the class that the choice so far has least of."""
+    """Choose ``count`` scenes: each a random one with the class that is rarest in the choice so far.
+
+    ``chosen`` are scenes that are in the choice already; they are not returned.
+    """
     left, picked = [scene for scene in scenes if scene.tags], []
     seen = Counter(tag for scene in chosen for tag in scene.tags)
     while left and len(picked) < count:
@@ -123,7 +132,7 @@ def balanced(
 def _memory(
     stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]], apart: set[str]
 ) -> list[StoredScene]:
-    """Scenes of earlier rounds. Those that only made things worse rest, or one wrong scene would spoil all rounds."""
+    """Return the scenes of earlier rounds, except those of rejected rounds only: a wrong scene would spoil all."""
     taught, promoted, rejected = set(), set(), Counter()
     for earlier, decision in past:
         names = [*earlier.new, *earlier.memory]
@@ -132,12 +141,12 @@ def _memory(
         elif decision.judged:
             rejected.update(names)
         taught.update(earlier.new if decision.judged else ())
-    known = {name for name in taught - apart if name in promoted or rejected[name] < _REJECTIONS}
+    known = {name for name in taught - apart if name in promoted or rejected[name] < _MAX_REJECTIONS}
     return [scene for scene in stored if scene.name in known]
 
 
-def names_of(scenes: SceneSetConfig | None) -> list[str]:
-    """The scenes of a base set, also those that have yet to be generated. Raises BadInput when it is not there."""
+def base_names(scenes: SceneSetConfig | None) -> list[str]:
+    """Return the scenes of a base set, also rooms that are not generated yet. Raises BadInput without the set."""
     if scenes is None:
         return []
     if scenes.rooms is not None:
@@ -152,7 +161,7 @@ def names_of(scenes: SceneSetConfig | None) -> list[str]:
 
 
 def room_seeds(scenes: SceneSetConfig) -> dict[str, int]:
-    """The seed of each procedural room of a set, by its name."""
+    """Return the seed of each procedural room of a set, by its name."""
     rooms = scenes.rooms
     return {scene_name(seed, rooms.style): seed for seed in range(rooms.seed, rooms.seed + rooms.scenes)}
 

@@ -6,8 +6,8 @@ import torch
 
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import NetworkConfig
-from wsss_ros.online.records import RUN, candidate
-from wsss_ros.online.round import _average
+from wsss_ros.online.records import RUN, candidate_files
+from wsss_ros.online.round_training import write_candidate
 from wsss_ros.online.versions import Version
 
 CONFIGS = {
@@ -35,14 +35,14 @@ def saved(folder, labels, seed: int) -> dict[str, dict[str, torch.Tensor]]:
 def test_the_candidate_is_a_share_of_the_way(tmp_path, labels):
     before, trained = saved(tmp_path / "old", labels, 0), saved(tmp_path / RUN, labels, 1)
     old = Version("0000", *(tmp_path / "old" / f"{kind}.safetensors" for kind in CONFIGS), {})
-    _average(tmp_path, old, 0.25)
-    for kind, file in zip(CONFIGS, candidate(tmp_path), strict=True):
+    write_candidate(tmp_path, old, 0.25)
+    for kind, file in zip(CONFIGS, candidate_files(tmp_path), strict=True):
         made = checkpoint.load(file, kind, labels)
         assert made.training == {"seed": 1, "new_share": 0.25}
-        assert set(made.config.tag_log_odds) <= {0.0}, "what is likely comes from the few scenes of the round"
+        assert set(made.config.tag_log_odds) <= {0.0}, "the log-odds come from the few scenes of the round"
         for name, value in made.network.state_dict().items():
             if value.is_floating_point():
                 torch.testing.assert_close(value, 0.75 * before[kind][name] + 0.25 * trained[kind][name])
-    _average(tmp_path, old, 1.0)
-    versions = [checkpoint.load(file).version for file in candidate(tmp_path)]
+    write_candidate(tmp_path, old, 1.0)
+    versions = [checkpoint.load(file).version for file in candidate_files(tmp_path)]
     assert versions == [checkpoint.load(tmp_path / RUN / f"{kind}.safetensors").version for kind in CONFIGS]

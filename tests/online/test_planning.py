@@ -1,8 +1,5 @@
-"""Which scenes a round takes, and what is kept of rounds on disk."""
+"""The scenes that a round trains on and is judged by."""
 
-import json
-import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +8,8 @@ import pytest
 
 from wsss_ros import config
 from wsss_ros.config import SceneSetConfig
-from wsss_ros.online import memory, plot, records
-from wsss_ros.online.records import Decision, Log, Plan
+from wsss_ros.online.planning import balanced, base_names, held_out_names, plan_round
+from wsss_ros.online.records import Decision, Plan
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.online.store import StoredScene
 from wsss_ros.types import BadInput
@@ -30,7 +27,7 @@ def stored(*tags: str, held_out: str = "", start: int = 0) -> list[StoredScene]:
 
 
 def planned(scenes, past=(), number: int = 1, recipe: OnlineRecipe = RECIPE, **changes) -> Plan:
-    return memory.plan(scenes, past, number, "0000", OnlineConfig(**changes), recipe)
+    return plan_round(scenes, past, number, "0000", OnlineConfig(**changes), recipe)
 
 
 def ended(plan: Plan, promoted: bool = True, judged: bool = True) -> tuple[Plan, Decision]:
@@ -61,7 +58,7 @@ def test_a_scene_held_back_is_held_back_where_it_is_seen_again():
     assert set(second.held_out["memory"]) == {"s0", "s1", "s2"}
     # nothing that was trained on is held out because of a scene that links the two sides
     link = replace(desk, again_of=("s0", "s3"))
-    assert "s3" not in memory.held_out_names([bed, sofa, link], [ended(first)])
+    assert "s3" not in held_out_names([bed, sofa, link], [ended(first)])
     with pytest.raises(BadInput, match="'s0' is the only tagged scene, played again; expected two"):
         planned([bed, again])
 
@@ -91,10 +88,10 @@ def test_a_scene_whose_tags_were_taken_away_stops_nothing():
 def test_replay_evens_out_the_classes():
     scenes = stored(*["wall"] * 30, "wall sofa", "wall bed", "wall sofa")
     rng = np.random.default_rng(0)
-    chosen = memory.balanced(scenes, 3, stored("wall bed"), rng)
+    chosen = balanced(scenes, 3, stored("wall bed"), rng)
     # the choice has a bed already and no sofa, then one of each, and of wall ever more
     assert [scene.tags[-1] for scene in chosen] == ["sofa", "bed", "sofa"]
-    assert len({scene.name for scene in memory.balanced(scenes, 99, (), rng)}) == len(scenes)
+    assert len({scene.name for scene in balanced(scenes, 99, (), rng)}) == len(scenes)
 
 
 def test_replay_is_so_many_scenes_for_each_new_one():
@@ -157,8 +154,8 @@ def test_base_scenes_come_in_by_name(tmp_path):
     every = SceneSetConfig(folder=str(tmp_path))
     some = SceneSetConfig(folder=str(tmp_path), scenes=str(tmp_path / "list.txt"))
     rooms = config.build(SceneSetConfig, {"folder": str(tmp_path), "rooms": {"scenes": 3, "seed": 7}})
-    assert memory.names_of(every) == list("abcd") and memory.names_of(some) == ["b", "d"]
-    assert memory.names_of(rooms) == ["room0007_00", "room0008_00", "room0009_00"]
+    assert base_names(every) == list("abcd") and base_names(some) == ["b", "d"]
+    assert base_names(rooms) == ["room0007_00", "room0008_00", "room0009_00"]
     recipe = RECIPE.model_copy(update={"base": every, "base_held_out": rooms, "held_out_scenes": 2})
     scenes = stored("bed", "sofa", "sofa", held_out="h")
     assert len(planned(scenes, recipe=recipe, base=1.5).base) == 3
@@ -166,7 +163,7 @@ def test_base_scenes_come_in_by_name(tmp_path):
     assert planned(scenes, recipe=recipe, base=0).base == []
     assert planned(scenes, recipe=recipe).held_out["base"] == ["room0007_00", "room0008_00"]
     with pytest.raises(BadInput, match="the base set of the recipe cannot be read"):
-        memory.names_of(SceneSetConfig(folder=str(tmp_path / "nowhere")))
+        base_names(SceneSetConfig(folder=str(tmp_path / "nowhere")))
 
 
 def test_the_gate_scores_a_bounded_number_of_scenes():
@@ -174,83 +171,3 @@ def test_the_gate_scores_a_bounded_number_of_scenes():
     recipe = RECIPE.model_copy(update={"held_out_scenes": 6})
     chosen = planned(scenes, recipe=recipe).held_out["new"]
     assert len(chosen) == 6 and sum(int(name[1:]) % 2 for name in chosen) == 3
-
-
-# --- records ---
-
-
-def decision(number: int, promoted: bool = True, **scores) -> Decision:
-    return Decision(number, promoted, "why", scores, scores, f"{number:04d}", {"seconds": 1.0})
-
-
-def test_plans_and_decisions_read_back(tmp_path):
-    plan = planned(stored("bed", "sofa", held_out="h"))
-    records.write(tmp_path, "plan.json", plan)
-    assert records.read(tmp_path, "plan.json", Plan) == plan
-    assert records.read(tmp_path, "decision.json", Decision) is None
-    records.write(tmp_path, "decision.json", decision(1, new={"image_tags": math.nan, "cloud_tags": 0.5}))
-    assert "NaN" not in (tmp_path / "decision.json").read_text()
-    assert records.read(tmp_path, "decision.json", Decision).after == {"new": {"image_tags": None, "cloud_tags": 0.5}}
-    (tmp_path / "plan.json").write_text("{")
-    with pytest.raises(BadInput, match="plan.json: cannot be read"):
-        records.read(tmp_path, "plan.json", Plan)
-
-
-def test_the_log_survives_a_line_cut_short(tmp_path, caplog):
-    path = tmp_path / "rounds.jsonl"
-    log = Log(path)
-    log.append(decision(1))
-    log.append(decision(2, new={"image_tags": math.inf}))
-    with open(path, "a") as file:
-        file.write('{"round": 3, "prom')
-    again = Log(path)
-    assert [each.round for each in again.decisions] == [1, 2] and "cut short by a crash" in caplog.text
-    again.append(decision(3))
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["round"] for line in lines] == [1, 2, 3] and lines[1]["after"]["new"]["image_tags"] is None
-    assert [each.round for each in Log(path).decisions] == [1, 2, 3]
-
-
-def test_a_full_disk_leaves_the_log_as_it_was(tmp_path, monkeypatch):
-    log = Log(tmp_path / "rounds.jsonl")
-    log.append(decision(1))
-    before = log.path.read_bytes()
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            log.append(decision(2))
-    assert log.path.read_bytes() == before and len(log.decisions) == 1
-    log.append(decision(2))
-    assert [each.round for each in Log(log.path).decisions] == [1, 2]
-
-
-def test_of_a_finished_training_the_small_files_stay(tmp_path):
-    run = tmp_path / "run"
-    (run / "log").mkdir(parents=True)
-    gone = ("image.safetensors", "state.pt", "log/events", ".state.pt.x.partial")
-    for name in (*gone, "config.yaml", "curves.json", *records.CANDIDATE):
-        (run / name).write_text("x")
-    records.tidy(tmp_path, records.CANDIDATE)
-    assert sorted(os.listdir(run)) == [*sorted(records.CANDIDATE), "config.yaml", "curves.json"]
-    records.tidy(tmp_path)
-    records.tidy(tmp_path / "nowhere")
-    assert sorted(os.listdir(run)) == ["config.yaml", "curves.json"]
-
-
-# --- the picture ---
-
-
-def test_the_picture_shows_every_round(tmp_path):
-    def scores(value: float) -> dict:
-        sets = {"new": value, "memory": value + 0.1, "base": None}
-        return {name: {"image_tags": v, "cloud_tags": v, "agreement": v} for name, v in sets.items()}
-
-    rounds = [Decision(n, n != 2, "", scores(0.1 * n), scores(0.1 * n + 0.1), "0001") for n in (1, 2, 4)]
-    plot.draw([*rounds, Decision(3, False, "given up", {}, {}, "0001")], tmp_path / "rounds.png")
-    plot.draw([], tmp_path / "none.png")
-    assert (tmp_path / "rounds.png").read_bytes()[:4] == b"\x89PNG"
-    assert (tmp_path / "rounds.png").stat().st_size > (tmp_path / "none.png").stat().st_size > 0
