@@ -1,4 +1,4 @@
-"""Scenes made ready for training: what is stored, when it is made anew, and what is left out."""
+"""Scenes prepared for training: what is stored, when it is rebuilt, and what is left out."""
 
 import dataclasses
 import logging
@@ -27,7 +27,7 @@ def test_a_scene_comes_back_as_arrays(tmp_path, labels):
     assert np.allclose(scene.upright_from_world[:3, :3] @ source.world_up, [0, 0, 1])
 
 
-def test_a_folder_is_decoded_once_and_anew_when_it_changes(tmp_path, labels, monkeypatch):
+def test_a_folder_is_decoded_once_and_again_when_it_changes(tmp_path, labels, monkeypatch):
     written(tmp_path / "scenes", labels, [0])
     folder, cache = tmp_path / "scenes" / "scene0", tmp_path / "cache"
     (first,) = prepare([open_scene(folder, labels)], labels, cache, 0).scenes
@@ -43,7 +43,7 @@ def test_a_folder_is_decoded_once_and_anew_when_it_changes(tmp_path, labels, mon
     assert labels.tags(changed.tags) == ("wall",) and len(list(cache.iterdir())) == 3
 
 
-def test_of_a_persons_scene_the_tagged_frames_are_taken(tmp_path, labels):
+def test_of_a_scene_tagged_by_hand_the_tagged_frames_are_taken(tmp_path, labels):
     written(tmp_path / "scenes", labels, [0])
     folder = tmp_path / "scenes" / "scene0"
     (folder / "tags.csv").write_text('frame,tags\nscene,"wall, floor"\n1,"wall"\n3,"floor"\n')
@@ -53,7 +53,7 @@ def test_of_a_persons_scene_the_tagged_frames_are_taken(tmp_path, labels):
     assert len(one.images) == 1 and one.image_tags.any()
 
 
-def test_dense_truth_is_not_touched_unless_asked_for(tmp_path, labels):
+def test_dense_truth_is_read_only_when_asked_for(tmp_path, labels):
     scene = StripedScene(0, labels)
     scene.frame_truth = scene.cloud_truth = lambda *_: pytest.fail("training looked at dense truth")
     prepare([scene], labels, tmp_path, 0)
@@ -105,8 +105,8 @@ def test_a_bad_scene_is_left_out_by_name_and_the_rest_goes_on(tmp_path, labels, 
     caplog.set_level(logging.WARNING, "wsss_ros")
     result = prepare([Broken(labels, **parts), StripedScene(0, labels)], labels, tmp_path, 0)
     assert [scene.name for scene in result.scenes] == ["scene0"]
-    ((name, told),) = result.left_out
-    assert name == "broken" and reason in told
+    ((name, text),) = result.left_out
+    assert name == "broken" and reason in text
     assert any("broken is left out" in message for message in caplog.messages)
 
 
@@ -115,7 +115,7 @@ def test_a_bad_frame_is_left_out_and_the_scene_stays(tmp_path, labels, caplog):
     assert len(result.scenes[0].images) == 3 and "2.jpg: cut short" in caplog.text
 
 
-def test_nothing_usable_is_an_error_that_names_the_reasons(tmp_path, labels):
+def test_without_a_usable_scene_an_error_lists_the_reasons(tmp_path, labels):
     with pytest.raises(BadInput, match="none of 1 scenes can be trained on .broken: it has no tags"):
         prepare([Broken(labels, tags=None)], labels, tmp_path)
 

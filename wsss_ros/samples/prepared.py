@@ -1,43 +1,44 @@
-"""Scenes made ready for training: decoded once, into arrays on disk that every run, worker and rank maps.
+"""Scenes prepared for training: decoded once, into arrays on disk that every run, worker and rank maps.
 
-Dense truth is written for the supervised ceiling alone, and only when asked for.
+Dense truth is stored only when it is asked for, which supervised training alone does.
 """
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt16
 from torch import Tensor
 
-from wsss_ros import geometry
 from wsss_ros.files import PartialFolder
+from wsss_ros.geometry import link
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.derived import cloud_of, upright_from_world
 from wsss_ros.scenes.frame_choice import training_frames
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
-log = logging.getLogger("wsss_ros")
-_FORMAT = 2  # goes up when what is stored changes; older folders are then made anew
-LEAST_POINTS = 256
+LEAST_POINTS = 256  # of a cloud that can be trained on
+_FORMAT = 2  # increased when what is stored changes, so that older folders are rebuilt
+_log = logging.getLogger("wsss_ros")
 
 
 @dataclass(frozen=True)
 class PreparedScene:
-    """One scene as arrays, mapped from disk where it has a folder.
+    """One scene as arrays, mapped from disk where the scene has a folder.
 
-    ``images`` are at most the asked size; ``depth_mm`` (0 missing), ``cameras`` (fx fy cx cy width height) and
-    ``frame_truth`` keep the size of the source. ``image_tags`` has a row of zeros where a frame has none. ``links``
-    counts the cloud's points that each frame sees. ``xyz`` is in the world frame, ``upright_from_world`` stands it
-    up (and aligns its walls, where the data set says how). ``rgb`` has no rows where the cloud has no colours.
+    ``images`` have at most the requested size; ``depth_mm`` (0: missing), ``cameras`` (fx fy cx cy width height) and
+    ``frame_truth`` have the size of the source. ``image_tags`` has a row of zeros for a frame without tags. ``links``
+    counts the cloud's points that each frame sees. ``xyz`` is in the world frame; ``upright_from_world`` makes z point
+    up, and aligns the walls where the data set has an alignment. ``rgb`` has no rows where the cloud has no colours.
     """
 
     name: str
@@ -55,13 +56,14 @@ class PreparedScene:
     cloud_truth: UInt8[np.ndarray, "N"] | None = None
 
     def camera(self, frame: int) -> Camera:
+        """The camera of a frame, at the size of its depth image."""
         fx, fy, cx, cy, width, height = self.cameras[frame]
         return Camera(float(fx), float(fy), float(cx), float(cy), int(width), int(height))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The scenes that can be trained on, and of those that cannot the names with the reasons."""
+    """The scenes that can be trained on, and (name, reason) of the others."""
 
     scenes: list[PreparedScene]
     left_out: list[tuple[str, str]]
@@ -77,26 +79,28 @@ def prepare(
     truth: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
-    """Decode every scene once, ``frames_per_scene`` of its (tagged) frames (0: all) at most ``long_side`` pixels wide.
+    """Decode every scene once: ``frames_per_scene`` of its (tagged) frames (0: all), at most ``long_side`` pixels long.
 
-    Scenes with a folder are kept below ``cache``, under a key that their files and these arguments make; a second
-    call maps what is there. Others stay in memory. A scene that cannot be used is left out with the reason; frames
-    that cannot be read, or see no point of the cloud, likewise, with a warning. Raises BadInput when nothing is left.
+    Scenes with a folder are stored below ``cache``, under a key of their files and these arguments; a second call maps
+    what is stored. Other scenes stay in memory. A scene that cannot be used is left out with the reason. Frames that
+    cannot be read are left out with a warning. ``progress(done, total)`` is called after every scene.
+    Raises BadInput when no scene is left.
     """
     scenes = list(scenes)
-    settings = (frames_per_scene, long_side, tolerance_m, truth)
-    ready, left_out = [], []
+    settings = _Settings(frames_per_scene, long_side, tolerance_m, truth)
+    ready: list[PreparedScene] = []
+    left_out: list[tuple[str, str]] = []
 
-    def one(scene: Scene) -> PreparedScene | str:
+    def prepare_one(scene: Scene) -> PreparedScene | str:
         try:
-            return _one(scene, labels, Path(cache), settings)
+            return _prepare_scene(scene, labels, Path(cache), settings)
         except BadInput as error:
             return str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (scene, result) in enumerate(zip(scenes, pool.map(one, scenes), strict=True), start=1):
+        for done, (scene, result) in enumerate(zip(scenes, pool.map(prepare_one, scenes), strict=True), start=1):
             if isinstance(result, str):
-                log.warning("%s is left out: %s", scene.name, result)
+                _log.warning("%s is left out: %s", scene.name, result)
                 left_out.append((scene.name, result))
             else:
                 ready.append(result)
@@ -104,33 +108,43 @@ def prepare(
                 progress(done, len(scenes))
     if not ready:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:3])
-        raise BadInput(f"none of {len(scenes)} scenes can be trained on ({reasons}); mend these or give others")
+        raise BadInput(f"none of {len(scenes)} scenes can be trained on ({reasons}); repair these or give others")
     return Prepared(ready, left_out)
 
 
-def _one(scene: Scene, labels: LabelSpace, cache: Path, settings: tuple) -> PreparedScene:
+@dataclass(frozen=True)
+class _Settings:
+    """How scenes are decoded. The fields, in this order, are part of the key of a stored scene."""
+
+    frames_per_scene: int
+    long_side: int
+    tolerance_m: float
+    truth: bool
+
+
+def _prepare_scene(scene: Scene, labels: LabelSpace, cache: Path, settings: _Settings) -> PreparedScene:
     folder = getattr(scene, "folder", None)
     if folder is None:
-        return PreparedScene(scene.name, **_arrays(scene, labels, *settings))
-    place = cache / f"{scene.name}-{_key(scene, labels, settings)}"
+        return PreparedScene(scene.name, **_arrays(scene, labels, settings))
+    place = cache / f"{scene.name}-{_key(scene, getattr(scene, 'sources', (folder,)), labels, settings)}"
     if not place.is_dir():
-        _store(place, _arrays(scene, labels, *settings))
+        _store(place, _arrays(scene, labels, settings))
     return PreparedScene(scene.name, **{file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")})
 
 
-def _key(scene: Scene, labels: LabelSpace, settings: tuple) -> str:
+def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _Settings) -> str:
     """Changes with every file that the scene is read from, its frames, every class and every setting."""
     content = []
-    for source in getattr(scene, "sources", (scene.folder,)):
+    for source in sources:
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
         stats = [(path, path.stat()) for path in files if path.is_file()]
         content += [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-    described = json.dumps([_FORMAT, scene.name, len(scene), labels.names, settings, content])
+    described = json.dumps([_FORMAT, scene.name, len(scene), labels.names, astuple(settings), content])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Under its name only when whole; another process that was quicker is welcome."""
+    """Write a folder that gets its name only when it is complete; one from a faster process is kept."""
     try:
         with PartialFolder(place) as partial:
             for name, array in arrays.items():
@@ -142,85 +156,97 @@ def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
             raise BadInput(f"{place}: the decoded scene cannot be stored: {error}; change data.cache") from error
 
 
-def _arrays(
-    scene: Scene, labels: LabelSpace, frames_per_scene: int, long_side: int, tolerance_m: float, truth: bool
-) -> dict[str, np.ndarray]:
+def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, Any]:
+    """The arrays of a ``PreparedScene`` by name. Raises BadInput with the reason why the scene cannot be used."""
     if not scene.tags:
         raise BadInput("it has no tags; give tags.csv or tags.json")
     if not len(scene):
         raise BadInput("it has no usable frame")
-    frames = dict(_readable(scene, training_frames(scene, frames_per_scene)))
-    cloud = _cloud(scene)
-    seen = {index: len(geometry.link(cloud, frame, tolerance_m)) for index, frame in frames.items()}
-    if not any(seen.values()):
-        told = f"no point of its cloud is visible in any of {len(frames)} frames"
-        raise BadInput(f"{told}; are poses and cloud one scan's?")
-    given = [scene.image_tags(index) or () for index in frames]
-    poses = np.stack([frame.world_from_camera for frame in frames.values()])
+    views = list(_readable(scene, training_frames(scene, settings.frames_per_scene)))
+    cloud = _finite_cloud(scene)
+    links = [len(link(cloud, view.frame, settings.tolerance_m)) for view in views]
+    if not any(links):
+        raise BadInput(
+            f"no point of its cloud is visible in any of {len(views)} frames; are poses and cloud of one scan?"
+        )
+    poses = np.stack([view.world_from_camera for view in views])
     arrays = {
         "tags": labels.multi_hot(scene.tags),
-        "image_tags": np.stack([labels.multi_hot(names) for names in given]),
-        "images": np.stack([_at_most(frame.rgb, long_side).numpy() for frame in frames.values()]),
-        "depth_mm": np.stack([_millimetres(frame.depth_m) for frame in frames.values()]),
-        "cameras": np.array([astuple(frame.camera) for frame in frames.values()], np.float64),
+        "image_tags": np.stack([labels.multi_hot(scene.image_tags(view.index) or ()) for view in views]),
+        "images": np.stack([_shrunk(view.frame.rgb, settings.long_side).numpy() for view in views]),
+        "depth_mm": np.stack([_millimetres(view.depth_m) for view in views]),
+        "cameras": np.array([astuple(view.camera) for view in views], np.float64),
         "poses": poses,
-        "links": np.array(list(seen.values()), np.int64),
+        "links": np.array(links, np.int64),
         "xyz": cloud.xyz,
         "rgb": np.zeros((0, 3), np.uint8) if cloud.rgb is None else cloud.rgb,
         "upright_from_world": upright_from_world(scene, cloud.xyz, poses),
     }
-    if truth:
-        arrays |= _truth(scene, list(frames), len(cloud))
+    if settings.truth:
+        arrays |= _truth(scene, [view.index for view in views], len(cloud))
     return arrays
 
 
-def _readable(scene: Scene, indices: Sequence[int]) -> Iterable[tuple[int, Frame]]:
-    """The frames that can be decoded and have what links need; all of the first one's size."""
+@dataclass(frozen=True)
+class _View:
+    """A frame that has what links need."""
+
+    index: int
+    frame: Frame
+    depth_m: Float32[np.ndarray, "H W"]
+    camera: Camera
+    world_from_camera: Float64[np.ndarray, "4 4"]
+
+
+def _readable(scene: Scene, indices: Sequence[int]) -> Iterator[_View]:
+    """The frames that can be decoded and have depth, camera and pose; all have the size of the first one."""
     size, first_fault = None, ""
     for index in indices:
         try:
             frame = scene.frame(index)
         except BadInput as error:
-            log.warning("%s: a frame is left out: %s", scene.name, error)
+            _log.warning("%s: a frame is left out: %s", scene.name, error)
             first_fault = first_fault or str(error)
             continue
         if frame.depth_m is None or frame.camera is None or frame.world_from_camera is None:
             first_fault = first_fault or f"frame '{frame.name}' lacks depth, camera or pose"
         elif size not in (None, frame.rgb.shape):
-            log.warning("%s: frame '%s' is left out: %s, others %s", scene.name, frame.name, frame.rgb.shape, size)
+            _log.warning("%s: frame '%s' is left out: %s, others %s", scene.name, frame.name, frame.rgb.shape, size)
         else:
             size = frame.rgb.shape
-            yield index, frame
+            yield _View(index, frame, frame.depth_m, frame.camera, frame.world_from_camera)
     if size is None:
         raise BadInput(f"none of {len(indices)} frames can be used; the first: {first_fault}")
 
 
-def _cloud(scene: Scene) -> Cloud:
-    """The scene's own cloud, else one accumulated from all its frames; without points that are not finite."""
-    cloud = cloud_of(scene, (frame for _, frame in _readable(scene, range(len(scene)))))
+def _finite_cloud(scene: Scene) -> Cloud:
+    """The scene's own cloud, else one fused from all its frames; without points that are not finite."""
+    cloud = cloud_of(scene, (view.frame for view in _readable(scene, range(len(scene)))))
     finite = np.isfinite(cloud.xyz).all(axis=1)
     if finite.sum() < LEAST_POINTS:
-        raise BadInput(f"its cloud has {int(finite.sum())} finite points; wanted at least {LEAST_POINTS}")
+        raise BadInput(f"its cloud has {int(finite.sum())} finite points; expected at least {LEAST_POINTS}")
     if finite.all():
         return cloud
     return Cloud(cloud.xyz[finite], None if cloud.rgb is None else cloud.rgb[finite])
 
 
 def _truth(scene: Scene, indices: list[int], points: int) -> dict[str, np.ndarray]:
-    frames, cloud = [scene.frame_truth(index) for index in indices], scene.cloud_truth()
-    if cloud is None or any(frame is None for frame in frames):
+    truths, cloud = [scene.frame_truth(index) for index in indices], scene.cloud_truth()
+    frames = [truth for truth in truths if truth is not None]
+    if cloud is None or len(frames) < len(truths):
         raise BadInput("it has no dense labels, which supervised training needs")
     if len(cloud) != points:
-        raise BadInput(f"its cloud has {points} finite points and {len(cloud)} labels; wanted one each")
+        raise BadInput(f"its cloud has {points} finite points and {len(cloud)} labels; expected one each")
     return {"frame_truth": np.stack(frames), "cloud_truth": cloud}
 
 
 def _millimetres(depth_m: np.ndarray) -> UInt16[np.ndarray, "H W"]:
     usable = np.isfinite(depth_m) & (depth_m > 0) & (depth_m < 65)
-    return np.rint(np.where(usable, depth_m, 0) * 1000).astype(np.uint16)
+    millimetres: UInt16[np.ndarray, "H W"] = np.rint(np.where(usable, depth_m, 0) * 1000).astype(np.uint16)
+    return millimetres
 
 
-def _at_most(rgb: UInt8[np.ndarray, "H W 3"], long_side: int) -> UInt8[Tensor, "3 h w"]:
+def _shrunk(rgb: UInt8[np.ndarray, "H W 3"], long_side: int) -> UInt8[Tensor, "3 h w"]:
     image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)
     scale = long_side / max(rgb.shape[:2])
     if scale >= 1:
