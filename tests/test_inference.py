@@ -1,3 +1,5 @@
+"""Both segmenters: sizes, labels, sampling, devices, weights."""
+
 import numpy as np
 import pytest
 import torch

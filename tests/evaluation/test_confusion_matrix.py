@@ -1,3 +1,5 @@
+"""The confusion matrix by hand and against an independent implementation."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,21 +1,18 @@
 """Scores against two independent implementations, and everything that must not be scored silently."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.striped_scenes import StripedScene, written
+from support.striped_scenes import StripedScene
 from test_inference import tiny
 from torchmetrics.classification import MulticlassJaccardIndex
-from typer.testing import CliRunner
 
-from wsss_ros.cli.main import app
-from wsss_ros.evaluation import offline, pictures
+from wsss_ros.evaluation import offline
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
-from wsss_ros.evaluation.offline import Comparison, Files, Networks, UnusablePrediction
+from wsss_ros.evaluation.offline import Comparison, FilePredictions, NetworkPredictions, UnusablePrediction
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, s3dis, scannet20
 from wsss_ros.scenes import ply
@@ -80,7 +77,7 @@ def scored(labels, tmp_path_factory):
         images.append(np.stack([guesses(t, seed, [*range(16), UNLABELLED]) for t in scene.images]))
         points.append(guesses(scene.points, seed + 50, [*range(16), UNLABELLED]))
         write_predictions(folder, scene, images[-1], points[-1], labels)
-    return scenes, Files(folder, labels), images, points
+    return scenes, FilePredictions(folder, labels), images, points
 
 
 @pytest.mark.parametrize("domain", ["2d", "3d"])
@@ -155,9 +152,9 @@ class Broken(LabelledScene):
         return super().frame(index)
 
 
-def test_scenes_without_truth_and_broken_ones_are_left_out_whole(scored, labels):
+def test_scenes_without_truth_and_broken_ones_are_left_out(scored, labels):
     scenes, files, *_ = scored
-    files = Networks(images=ImageSegmenter(tiny(labels, "image"), "cpu"))
+    files = NetworkPredictions(images=ImageSegmenter(tiny(labels, "image"), "cpu"))
     good = offline.evaluate_images(files, scenes[:1], Comparison.between(labels, labels))
     others = [Bare(1, labels), scenes[0], Broken(2, labels, range(12))]
     result = offline.evaluate_images(files, others, Comparison.between(labels, labels))
@@ -167,9 +164,10 @@ def test_scenes_without_truth_and_broken_ones_are_left_out_whole(scored, labels)
 
 
 def test_no_truth_anywhere(labels, tmp_path):
+    files, comparison = FilePredictions(tmp_path, labels), Comparison.between(labels, labels)
     for evaluate in (offline.evaluate_images, offline.evaluate_clouds):
         with pytest.raises(BadInput, match="2 scenes can be scored.*scene0.*truth"):
-            evaluate(Files(tmp_path, labels), [Bare(0, labels), Bare(1, labels)], Comparison.between(labels, labels))
+            evaluate(files, [Bare(0, labels), Bare(1, labels)], comparison)
 
 
 # --- predictions in files --------------------------------------------------------------------------
@@ -179,7 +177,7 @@ def test_no_truth_anywhere(labels, tmp_path):
 def one(labels, tmp_path):
     scene = LabelledScene(0, labels, range(12))
     write_predictions(tmp_path, scene, scene.images, scene.points, labels)
-    return scene, Files(tmp_path, labels), tmp_path / scene.name, Comparison.between(labels, labels)
+    return scene, FilePredictions(tmp_path, labels), tmp_path / scene.name, Comparison.between(labels, labels)
 
 
 def test_a_missing_prediction_is_named_and_not_left_out(one):
@@ -245,7 +243,7 @@ def test_only_shared_classes_are_scored_and_others_predicted_are_misses():
     assert comparison.present is None
 
 
-def test_a_network_held_to_the_shared_classes_says_nothing_else(labels):
+def test_a_network_restricted_to_the_shared_classes_predicts_only_these(labels):
     comparison = Comparison.between(s3dis(), labels, "shared")
     assert labels.tags(comparison.present) == (
         "wall", "floor", "chair", "sofa", "table", "door", "window", "bookshelf",
@@ -253,7 +251,7 @@ def test_a_network_held_to_the_shared_classes_says_nothing_else(labels):
     images = ImageSegmenter(tiny(labels, "image"), "cpu")
     clouds = CloudSegmenter(tiny(labels, "cloud", inputs=("color",)), "cpu")
     scene, shared = StripedScene(0, labels), set(np.flatnonzero(comparison.present))
-    free, held = Networks(images, clouds), Networks(images, clouds, comparison.present)
+    free, held = NetworkPredictions(images, clouds), NetworkPredictions(images, clouds, comparison.present)
     scores = images.scores(scene.frame(0).rgb)[0].detach().numpy()
     allowed = np.where(comparison.present[:, None, None] > 0, scores, -np.inf)
     assert (held.image(scene, 0) == allowed.argmax(0)).all() and set(np.unique(held.cloud(scene))) <= shared
@@ -266,97 +264,7 @@ def test_spaces_without_a_common_class_are_refused(labels):
         Comparison.between(labels, other)
 
 
-def test_equal_spaces_share_everything_and_hold_nothing_back(labels):
+def test_equal_spaces_share_all_classes(labels):
     comparison = Comparison.between(labels, labels, "shared")
     assert comparison.present is None and comparison.labels.names == labels.names
     assert (comparison.truth_table[:20] == np.arange(20)).all() and comparison.truth_table[255] == 255
-
-
-# --- command ---------------------------------------------------------------------------------------
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
-
-
-@pytest.fixture(scope="module")
-def folder(labels, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scenes")
-    written(folder, labels, range(3))
-    (folder / "scene2" / "scene2_vh_clean_2.labels.ply").unlink()
-    for tags in folder.glob("*/tags.csv"):
-        tags.unlink()
-    return folder
-
-
-def test_the_command_writes_table_json_and_pictures(folder, tmp_path):
-    result = run(folder, "--out", tmp_path / "out", "--frames", 2, "--device", "cpu")
-    assert result.exit_code == 0, result.output
-    assert "mean" in result.output and "3D: 1 scene left out" in result.output
-    assert "scene2: its points have no truth" in result.output
-    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert report["2d"]["images"] == 6 and set(report["3d"]["scenes"]) == {"scene0", "scene1"}
-    assert report["3d"]["count"] == 1200 == np.sum(report["3d"]["confusion"])
-    assert report["truth"] == "scannet20" and report["2d"]["predictions"]["weights"] == "shipped"
-    for domain in ("2d", "3d"):
-        assert min(Image.open(tmp_path / "out" / f"confusion_{domain}.png").size) > 500
-
-
-def test_a_list_chooses_scenes(folder, tmp_path):
-    (tmp_path / "list.txt").write_text("scene1\n")
-    result = run(folder, "--list", tmp_path / "list.txt", "--only", "3d", "--out", tmp_path / "out")
-    assert result.exit_code == 0, result.output
-    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert list(report["3d"]["scenes"]) == ["scene1"] and "2d" not in report
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["{empty}"], "nor is it a folder of scenes"),
-        (["{folder}/scene2", "--only", "3d"], "no clouds of 1 scenes can be scored"),
-        (["{folder}", "--predictions", "{empty}/none"], "no such folder; expected predictions"),
-        (["{folder}", "--predictions", "{empty}"], "label-filt/0.png: no such prediction"),
-        (["{folder}", "--image", "{folder}/scene0/scene0.txt"], "scene0.txt"),
-        (["{folder}", "--image-weights", "{folder}/scene0/scene0.txt"], "scene0.txt"),
-        (["{folder}", "--labels", "{fruit}"], "share no class"),
-    ],
-)
-def test_bad_input_ends_in_one_line(folder, tmp_path, arguments, words):
-    fruit = tmp_path / "fruit.yaml"
-    fruit.write_text("name: fruit\nclasses:\n  - {name: apple, id: 1, color: [1, 2, 3]}\n")
-    (tmp_path / "empty").mkdir()
-    filled = [part.format(folder=folder, empty=tmp_path / "empty", fruit=fruit) for part in arguments]
-    result = run(*filled, "--out", tmp_path / "out")
-    assert result.exit_code == 2, result.output
-    assert words in result.stderr and result.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_s3dis_is_scored_on_what_it_shares_with_scannet(tmp_path):
-    rng = np.random.default_rng(0)
-    room = tmp_path / "Area_5" / "office_1" / "Annotations"
-    room.mkdir(parents=True)
-    for name, count in (("floor_1", 90), ("clutter_1", 30), ("bookcase_1", 60)):
-        rows = np.c_[rng.random((count, 3)) * 2, rng.integers(0, 256, (count, 3))]
-        np.savetxt(room / f"{name}.txt", rows, fmt="%.3f %.3f %.3f %d %d %d")
-    result = run(tmp_path / "Area_5", "--out", tmp_path / "out")
-    assert result.exit_code == 0, result.output
-    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert report["truth"] == "s3dis" and report["among"] == "all" and report["2d"] is None
-    assert report["3d"]["classes"] == ["floor", "wall", "window", "door", "table", "chair", "sofa", "bookcase"]
-    assert report["3d"]["count"] == 150
-    assert "8 classes" in result.output
-
-
-# --- picture ---------------------------------------------------------------------------------------
-
-
-def test_the_confusion_matrix_is_drawn_dark_where_it_is_high(labels):
-    counts = np.zeros((3, 4), np.int64)
-    counts[0, 0], counts[1, 0], counts[1, 1] = 10, 5, 5  # the third class never occurs
-    picture = np.asarray(pictures.confusion(counts, labels.names[:3], "title")).astype(int)
-    blue = (picture[..., 2] - picture[..., 0] > 60) & (picture[..., 2] > 80)
-    dark = blue & (picture.sum(-1) < 250)
-    grey = (np.ptp(picture, axis=-1) == 0) & (picture[..., 0] == 224)
-    assert dark.sum() > 500 and blue.sum() > 2 * dark.sum() and grey.sum() > 2000

@@ -1,3 +1,5 @@
+"""Pictures of clouds, sheets and confusion matrices."""
+
 import numpy as np
 
 from wsss_ros.evaluation import pictures
@@ -40,3 +42,13 @@ def test_a_sheet_holds_its_pictures_and_the_legend_its_colours(labels):
     drawn = {tuple(color) for color in page[-legend.height :].reshape(-1, 3)}
     assert {labels.colors[0], labels.colors[17], (0, 0, 0)} <= drawn
     assert labels.colors[1] not in drawn
+
+
+def test_the_confusion_matrix_is_drawn_dark_where_it_is_high(labels):
+    counts = np.zeros((3, 4), np.int64)
+    counts[0, 0], counts[1, 0], counts[1, 1] = 10, 5, 5  # the third class never occurs
+    picture = np.asarray(pictures.confusion(counts, labels.names[:3], "title")).astype(int)
+    blue = (picture[..., 2] - picture[..., 0] > 60) & (picture[..., 2] > 80)
+    dark = blue & (picture.sum(-1) < 250)
+    grey = (np.ptp(picture, axis=-1) == 0) & (picture[..., 0] == 224)
+    assert dark.sum() > 500 and blue.sum() > 2 * dark.sum() and grey.sum() > 2000

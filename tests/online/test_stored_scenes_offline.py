@@ -16,7 +16,7 @@ from wsss_ros import geometry
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
-from wsss_ros.evaluation.offline import Comparison, Networks, evaluate_clouds, evaluate_images
+from wsss_ros.evaluation.offline import Comparison, NetworkPredictions, evaluate_clouds, evaluate_images
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import prepare
@@ -33,7 +33,7 @@ def test_a_scene_without_truth_goes_through_every_command(tmp_path):
     sample = pairs.sample(0, np.random.default_rng(0))
     assert LABELS.tags(sample["cloud_tags"].numpy()) == ("wall", "chair") and len(sample["links_point"]) > 50
 
-    networks = Networks(
+    networks = NetworkPredictions(
         ImageSegmenter(tiny(LABELS, "image"), "cpu", "float32"),
         CloudSegmenter(tiny(LABELS, "cloud", inputs=("color",)), "cpu", "float32"),
     )

@@ -67,7 +67,7 @@ def _image_rows(
         present = labels.multi_hot(scene.image_tags(index))
         maps = [truth, *(segmenter(frame, present=present)[0] for segmenter in segmenters)]
         shown |= _classes(maps)
-        rows.append([_fit(frame.rgb), *(_fit(_painted(found, labels)) for found in maps)])
+        rows.append([_fit(frame.rgb), *(_fit(labels.colorize(found)) for found in maps)])
     return rows
 
 
@@ -84,7 +84,7 @@ def _cloud_rows(
         maps = [scene.cloud_truth(), *(segmenter(cloud, up, present)[0] for segmenter in segmenters)]
         shown |= _classes(maps)
         colors = [np.full(cloud.xyz.shape, 160, np.uint8) if cloud.rgb is None else cloud.rgb]
-        colors += [_painted(found, labels) for found in maps]
+        colors += [labels.colorize(found) for found in maps]
         rows.append([pictures.render_cloud(cloud.xyz, color, size=_SIZE) for color in colors])
     return rows
 
@@ -101,12 +101,6 @@ def _richest(scene: Scene) -> int:
 
 def _classes(maps: Sequence[np.ndarray]) -> set[int]:
     return {int(index) for found in maps for index in np.unique(found) if index != UNLABELLED}
-
-
-def _painted(found: UInt8[np.ndarray, "..."], labels: LabelSpace) -> UInt8[np.ndarray, "... 3"]:
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(labels)] = labels.colors
-    return table[found]
 
 
 def _fit(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -79,14 +79,15 @@ def _source(domain: str, weights: str, predictions: Path | None, space, device: 
     if predictions is not None:
         if not predictions.is_dir():
             raise BadInput(f"{predictions}: no such folder; expected predictions as 'wsss segment' writes them")
-        written = offline.written_space(predictions) or space
-        return offline.Files(predictions, written), written, {"folder": str(predictions), "labels": written.name}
+        written = offline.noted_label_space(predictions) or space
+        described = {"folder": str(predictions), "labels": written.name}
+        return offline.FilePredictions(predictions, written), written, described
     if domain == "2d":
         segmenter = ImageSegmenter(weights, device)
-        source = offline.Networks(images=segmenter)
+        source = offline.NetworkPredictions(images=segmenter)
     else:
         segmenter = CloudSegmenter(weights, device)
-        source = offline.Networks(clouds=segmenter)
+        source = offline.NetworkPredictions(clouds=segmenter)
     described = {"weights": weights or "shipped", "version": segmenter.version, "labels": segmenter.labels.name}
     return source, segmenter.labels, described
 

@@ -97,7 +97,7 @@ class Comparison:
 
 
 @dataclass
-class Networks:
+class NetworkPredictions:
     """Predictions of networks. With ``present``, a multi-hot vector, only its classes can win."""
 
     images: ImageSegmenter | None = None
@@ -114,7 +114,7 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class Files:
+class FilePredictions:
     """Predictions in a folder, as ``wsss segment`` writes them; ``labels`` is the space of their class ids.
 
     Those of a scene are in ``folder/NAME`` or, for a single scene, in ``folder`` itself: ``label-filt/FRAME.png`` and
@@ -162,7 +162,7 @@ class Files:
         return _checked_ids(found[0], vertices["label"])
 
 
-def written_space(folder: Path) -> LabelSpace | None:
+def noted_label_space(folder: Path) -> LabelSpace | None:
     """The label space noted in a folder of predictions, or in the first of its scenes; None where there is no note.
 
     Raises BadInput when the note is broken.
@@ -307,13 +307,13 @@ def score_images(
 ) -> ConfusionMatrix:
     """One confusion matrix over frames spread evenly over each scene; ``evaluate_images`` for one network."""
     comparison = Comparison.between(labels, segmenter.labels)
-    return _logged(evaluate_images(Networks(images=segmenter), scenes, comparison, frames_per_scene)).matrix
+    return _logged(evaluate_images(NetworkPredictions(images=segmenter), scenes, comparison, frames_per_scene)).matrix
 
 
 def score_clouds(segmenter: CloudSegmenter, scenes: Sequence[Scene], labels: LabelSpace) -> ConfusionMatrix:
     """One confusion matrix over every point of every scene; ``evaluate_clouds`` for one network."""
     comparison = Comparison.between(labels, segmenter.labels)
-    return _logged(evaluate_clouds(Networks(clouds=segmenter), scenes, comparison)).matrix
+    return _logged(evaluate_clouds(NetworkPredictions(clouds=segmenter), scenes, comparison)).matrix
 
 
 def _logged(result: Evaluation) -> Evaluation:
