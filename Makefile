@@ -1,9 +1,9 @@
-# `make demo` and `make test` each do the whole set-up first; neither needs the other, and a second run reuses it.
+# Each target does the complete set-up first; no target needs another, and a second run reuses the set-up.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo demo-online lint clean
+.PHONY: help setup test test-quick lint demo demo-online house clean
 
 VENV := .venv
 # Processes that share the tests; 0 runs them in one.
@@ -17,16 +17,21 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
 endif
 
 help:
-	@echo "make demo    an unseen room through the running nodes; results in out/demo/"
-	echo "make demo-online    rooms of an unseen kind are tagged and learned from; results in out/demo_online/"
-	echo "make test    all tests"
-	echo "make lint    ruff, where it is installed"
-	echo "make clean   remove the set-up and everything built"
+	@echo "make demo         an unseen room through the running nodes; results in out/demo/"
+	@echo "make demo-online  rooms of an unseen kind are tagged and learned from; results in out/demo_online/"
+	@echo "make test         all tests, in less than 15 minutes on 2 cores; some of them: TESTS=tests/bags"
+	@echo "make test-quick   the tests that start no node and train nothing, in less than 90 seconds on 2 cores"
+	@echo "make lint         ruff and mypy"
+	@echo "make house        draw the rooms of the package and their imports: docs/house.png"
+	@echo "make clean        remove the set-up and everything built"
 
 setup: $(STAMP)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+test-quick: $(STAMP)
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(TESTS)
 
 demo: $(STAMP)
 	$(VENV)/bin/wsss demo $(DEMO)
@@ -34,9 +39,12 @@ demo: $(STAMP)
 demo-online: $(STAMP)
 	$(VENV)/bin/wsss demo-online $(ONLINE)
 
-lint:
-	ruff check --line-length 120 --select E,F,W,I,B --ignore F722,F821 \
-	    --config 'lint.isort.known-third-party = ["launch"]' .  # ignored: jaxtyping's shapes are no annotations to it
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+house: $(STAMP)
+	$(VENV)/bin/python docs/draw_house.py . docs/house.png
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info
@@ -64,7 +72,7 @@ $(STAMP): setup.py setup.cfg constraints.txt Makefile
 	    ros=$$ROS_DISTRO
 	elif [ -n "$${ROS_DISTRO:-}" ]; then
 	    echo "ROS_DISTRO is '$$ROS_DISTRO', but no Python from 3.10 to 3.12 here can import rclpy."
-	    echo "Source a ROS 2 that is whole (/opt/ros/jazzy/setup.bash), or none at all (unset ROS_DISTRO)."
+	    echo "Source a complete ROS 2 (/opt/ros/jazzy/setup.bash), or none at all (unset ROS_DISTRO)."
 	    exit 1
 	elif ! find_python ""; then
 	    echo "Python 3.10, 3.11 or 3.12 is needed; found: $$(python3 --version 2>&1 || true)."
@@ -72,7 +80,7 @@ $(STAMP): setup.py setup.cfg constraints.txt Makefile
 	    exit 1
 	fi
 
-	# 2. The virtual environment; begun anew where it is broken or belongs to the other world.
+	# 2. The virtual environment; rebuilt where it is broken or belongs to the other world.
 	system=$${ros:+true}
 	if ! $(VENV)/bin/python -m pip --version > /dev/null 2>&1 ||
 	   ! grep -q "include-system-site-packages = $${system:-false}" $(VENV)/pyvenv.cfg; then
@@ -88,10 +96,10 @@ $(STAMP): setup.py setup.cfg constraints.txt Makefile
 	pip install -qq "pip>=23.1" "setuptools>=64" wheel
 	echo "Installing the package and what it needs; the first time this takes some minutes."
 	if [ -n "$$ros" ]; then
-	    { grep "^torch==" constraints.txt; "$$python" -c "import numpy; print(f'numpy=={numpy.__version__}')"; } > $(VENV)/constraints.txt
-	    pip install -qq --use-pep517 -c $(VENV)/constraints.txt -e ".[test]"
+	    { grep -E "^(torch|mypy|ruff)==" constraints.txt; "$$python" -c "import numpy; print(f'numpy=={numpy.__version__}')"; } > $(VENV)/constraints.txt
+	    pip install -qq --use-pep517 -c $(VENV)/constraints.txt -e ".[test,lint]"
 	else
-	    pip install -qq --use-pep517 -c constraints.txt -e ".[test,ros]"
+	    pip install -qq --use-pep517 -c constraints.txt -e ".[test,lint,ros]"
 	fi
 
 	# 4. System libraries: where an import fails, those that are missing are named and, as root, installed.

@@ -67,6 +67,10 @@ setup(
             "pytest-xdist>=3.3",
             "torchmetrics>=1.2",
         ],
+        "lint": [
+            "mypy>=2.4",
+            "ruff>=0.17",
+        ],
         # rclpy and Fast DDS for machines without a ROS 2 of their own.
         "ros": [
             "ros-jazzy-rclpy",

@@ -77,7 +77,7 @@ def point_to_image_loss(
         # No matrix product: autocast would round it.
         sides = [features - (share[:, None].to(features.dtype) * features).sum(dim=0) for features in sides]
     unit, target = (F.normalize(features, dim=1) for features in sides)
-    return _CorrelationLoss.apply(unit, target, weight)  # type: ignore[no-untyped-call]
+    return _CorrelationLoss.apply(unit, target, weight)
 
 
 def _exact(values: Tensor) -> Tensor:
