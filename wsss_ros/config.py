@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from wsss_ros.types import BadInput
 
@@ -108,36 +108,3 @@ def share(name: str) -> Path:
         if (root / name).exists():
             return root / name
     raise BadInput(f"'{name}' of wsss_ros is not installed; looked below {', '.join(map(str, roots))}")
-
-
-class RoomsConfig(Config):
-    scenes: int = Field(ge=1, le=100_000, description="How many rooms to generate.")
-    seed: int = Field(ge=0, description="Seed of the first room; the others follow.")
-    frames: int = Field(0, ge=0, description="Views of each room; 0 for 60 to 120, by its seed.")
-    style: str = Field("default", description="Tables of looks, by name (data/room_style.py).")
-    kinds: tuple[str, ...] = Field((), description="Kinds of rooms to choose from; empty for those of the style.")
-    size: tuple[int, int] = Field((320, 240), description="Width and height of the views, pixels.")
-
-    @property
-    def options(self) -> dict:
-        """What ``data.rooms.generate`` takes beside the folder and the seed."""
-        return dict(frames=self.frames or None, style=self.style, kinds=self.kinds, size=self.size)
-
-
-class SceneSetConfig(Config):
-    """Scenes below a folder; with ``rooms`` they are generated there first where they are missing."""
-
-    folder: str = Field(description="Folder of scene folders.")
-    scenes: str = Field("", description="Text file with one scene name a line (ScanNet's lists); empty takes all.")
-    rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
-
-
-class CloseupsConfig(Config):
-    """Pictures of single things of procedural rooms, generated into the folder where they are missing."""
-
-    folder: str = Field(description="Folder of the pictures, one file a room.")
-    scenes: int = Field(ge=1, le=100_000, description="How many rooms are photographed.")
-    seed: int = Field(ge=0, description="Seed of the first room; keep it apart from those of training rooms.")
-    views: int = Field(60, ge=1, description="Pictures of each room.")
-    size: int = Field(96, ge=32, le=512, description="Edge of a picture, pixels.")
-    style: str = Field("default", description="Tables of looks, by name (data/room_style.py).")

@@ -264,13 +264,13 @@ def test_results_have_an_entry_for_every_run_and_set(done):
 def test_scores_are_those_of_the_networks(done, labels):
     """mIoU of one entry against counting pixels by hand."""
     from wsss_ros.inference import ImageSegmenter
-    from wsss_ros.scenes import open_scenes
+    from wsss_ros.training.scene_set import open_scene_set
 
     settings = done["settings"]
     entry = next(e for e in results.collect(settings) if (e["row"], e["seed"], e["set"]) == ("both", 0, "other"))
     segment = ImageSegmenter(Path(settings.output) / "seed0/both/image.safetensors", "cpu")
     hits, either = np.zeros(20), np.zeros(20)
-    for scene in open_scenes(settings.other, labels)[0]:
+    for scene in open_scene_set(settings.other, labels)[0]:
         for index in (0, 2):  # evenly spread over four
             found, truth = segment(scene.frame(index))[0], scene.frame_truth(index)
             for c in range(20):

@@ -8,7 +8,6 @@ import pytest
 from support.online_stream import Room
 from support.ros_probe import wait
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.networks import checkpoint
 from wsss_ros.online.budget import FRESH_S, WINDOW_S
 from wsss_ros.scenes import open_scenes
@@ -65,7 +64,7 @@ def test_training_without_scenes_is_refused_with_the_reason(robot):
 
 
 def test_scenes_are_stored_as_they_were_tagged(robot, trained, labels):
-    scenes, left_out = open_scenes(SceneSetConfig(folder=str(robot.online / "scenes")), labels)
+    scenes, left_out = open_scenes(robot.online / "scenes", labels)
     assert [scene.tags for scene in scenes] == [tuple(n for n in labels.names if n in Room(i).tags) for i in range(4)]
     assert all(len(scene) >= 4 for scene in scenes) and not left_out
     assert (trained["scenes"], trained["held_out"]) == (4, 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.online_stream import Room, settings
 
-from wsss_ros.config import SceneSetConfig, build
+from wsss_ros.config import build
 from wsss_ros.online.collector import RETRY_S, Collector, read_tag
 from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.online.store import SceneStore
@@ -82,7 +82,7 @@ def test_the_first_view_starts_a_scene_and_a_far_one_the_next(tmp_path, labels):
     report = stream.show(1, 0)
     assert f"scene {first} is stored" in report and "3 frames, wall, floor" in report and report.endswith("starts")
     assert stream.collector.scene.name != first and stream.stored()[first]["scene"] == ["wall", "floor"]
-    (scene,), _ = open_scenes(SceneSetConfig(folder=str(tmp_path / "online/scenes")), labels)
+    (scene,), _ = open_scenes(tmp_path / "online/scenes", labels)
     assert (scene.name, scene.tags, len(scene)) == (first, ("wall", "floor"), 3), "offline commands read it"
 
 

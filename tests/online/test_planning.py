@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from wsss_ros import config
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.online.planning import balanced, base_names, held_out_names, plan_round
 from wsss_ros.online.records import Decision, Plan
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.online.store import StoredScene
+from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import BadInput
 
 RECIPE = recipe_of(OnlineConfig())

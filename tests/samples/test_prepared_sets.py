@@ -9,7 +9,6 @@ from support import sens_files
 from support.scannet_scan import COLOR, DEPTH, camera_pose, recorded_views
 
 from wsss_ros import geometry
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.scenes import open_scenes, ply
 from wsss_ros.scenes.scannet_write import write_scene
@@ -45,7 +44,7 @@ def test_a_set_of_broken_scenes_leaves_the_good_one(tmp_path, labels, monkeypatc
     mesh.write_bytes(mesh.read_bytes()[:-99])
     (tmp_path / "scans" / "empty").mkdir()
 
-    scenes, unopened = open_scenes(SceneSetConfig(folder=str(tmp_path / "scans")), labels)
+    scenes, unopened = open_scenes(tmp_path / "scans", labels)
     prepared = prepare(scenes, labels, tmp_path / "cache", frames_per_scene=2, long_side=32)
     assert [scene.name for scene in prepared.scenes] == [good.name] and [name for name, _ in unopened] == ["empty"]
     assert len(prepared.scenes[0].images) == 2 and prepared.scenes[0].tags[0] == 1

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.scenes import images, open_scenes
 from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.types import BadInput
@@ -31,16 +30,14 @@ def scans(tmp_path, labels) -> Path:
     return folder
 
 
-def _set(folder: Path, names: str | None = None) -> SceneSetConfig:
-    if names is None:
-        return SceneSetConfig(folder=str(folder))
+def _list(folder: Path, names: str) -> Path:
     path = folder.parent / "list.txt"
     path.write_text(names)
-    return SceneSetConfig(folder=str(folder), scenes=str(path))
+    return path
 
 
 def test_all_of_a_folder_in_order(scans, labels):
-    scenes, left_out = open_scenes(_set(scans), labels)
+    scenes, left_out = open_scenes(scans, labels)
     assert [scene.name for scene in scenes] == ["kitchen", "scene0000_00", "scene0001_00"]
     assert [name for name, _ in left_out] == ["nothing"] and "is empty; expected" in left_out[0][1]
 
@@ -48,7 +45,7 @@ def test_all_of_a_folder_in_order(scans, labels):
 def test_a_list_file_chooses_scenes_and_their_order(scans, labels):
     """As scannetv2_train.txt: one name a line; what is not on disk is left out with the reason."""
     names = "scene0001_00\r\nscene0707_00\n\n# mine\n kitchen \nscene0001_00"
-    scenes, left_out = open_scenes(_set(scans, names), labels)
+    scenes, left_out = open_scenes(scans, labels, _list(scans, names))
     assert [scene.name for scene in scenes] == ["scene0001_00", "kitchen"]
     assert [name for name, _ in left_out] == ["scene0707_00"] and "scene0707_00: no such folder" in left_out[0][1]
 
@@ -56,7 +53,7 @@ def test_a_list_file_chooses_scenes_and_their_order(scans, labels):
 def test_a_broken_scene_does_not_stop_the_others(scans, labels):
     (scans / "kitchen" / "camera-intrinsics.txt").write_text("far away")
     (scans / "kitchen" / "frame-0.pose.txt").write_text("1 2 3")
-    scenes, left_out = open_scenes(_set(scans), labels)
+    scenes, left_out = open_scenes(scans, labels)
     assert [scene.name for scene in scenes] == ["scene0000_00", "scene0001_00"]
     assert [name for name, _ in left_out] == ["kitchen", "nothing"] and "kitchen/camera-intr" in left_out[0][1]
     assert all("\n" not in reason for _, reason in left_out)
@@ -71,16 +68,16 @@ def test_a_broken_scene_does_not_stop_the_others(scans, labels):
 )
 def test_a_list_without_a_usable_scene(scans, labels, names, reason):
     with pytest.raises(BadInput, match=reason):
-        open_scenes(_set(scans, names), labels)
+        open_scenes(scans, labels, _list(scans, names))
 
 
 def test_folders_and_lists_that_do_not_exist(scans, labels, tmp_path):
     with pytest.raises(BadInput, match="nowhere: no such folder"):
-        open_scenes(_set(tmp_path / "nowhere"), labels)
+        open_scenes(tmp_path / "nowhere", labels)
     with pytest.raises(BadInput, match=r"hidden: has no scene folder; generate some with 'wsss rooms"):
-        open_scenes(_set(scans / ".hidden"), labels)
+        open_scenes(scans / ".hidden", labels)
     with pytest.raises(BadInput, match="train.txt: cannot be read"):
-        open_scenes(SceneSetConfig(folder=str(scans), scenes=str(tmp_path / "train.txt")), labels)
+        open_scenes(scans, labels, tmp_path / "train.txt")
     (tmp_path / "train.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="train.txt: cannot be read"):
-        open_scenes(SceneSetConfig(folder=str(scans), scenes=str(tmp_path / "train.txt")), labels)
+        open_scenes(scans, labels, tmp_path / "train.txt")

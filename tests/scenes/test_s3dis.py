@@ -3,7 +3,6 @@
 import pytest
 from support.s3dis_area import SPACE, UUID, write_room
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.scenes import open_scene, open_scenes
 from wsss_ros.scenes.s3dis import S3disRoom
@@ -45,7 +44,7 @@ def test_files_that_are_not_annotations_and_unknown_classes(tmp_path, caplog):
 def test_an_area_lists_its_rooms(office):
     write_room(office.parent, "hallway_6", ceiling_1=[(0, 0, 3, 1, 2, 3)])
     (office.parent / "empty_1" / "Annotations").mkdir(parents=True)
-    scenes, left_out = open_scenes(SceneSetConfig(folder=str(office.parent)), SPACE)
+    scenes, left_out = open_scenes(office.parent, SPACE)
     assert [scene.name for scene in scenes] == ["Area_5_hallway_6", "Area_5_office_1"]
     assert [name for name, _ in left_out] == ["empty_1"] and "Annotations/chair_1.txt" in left_out[0][1]
 

@@ -17,7 +17,6 @@ from support.scannet_scan import (
     write_scan,
 )
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.scenes import images, open_scene, open_scenes
 from wsss_ros.scenes.scannet import ScanNetScene
 from wsss_ros.scenes.scannet_labels import LABEL_TABLE
@@ -88,8 +87,7 @@ def test_test_scans_without_labels(tmp_path, labels):
     write_intrinsics(frames, "intrinsics_{}.txt")
     (tmp_path / "scannetv2_test.txt").write_text(f"{NAME}\nscene0707_00\n")
     for folder in (scan.parent, frames.parent):
-        chosen = SceneSetConfig(folder=str(folder), scenes=str(tmp_path / "scannetv2_test.txt"))
-        (scene,), left_out = open_scenes(chosen, labels)
+        (scene,), left_out = open_scenes(folder, labels, tmp_path / "scannetv2_test.txt")
         assert len(scene) == 2 and len(scene.cloud) == 200 and [name for name, _ in left_out] == ["scene0707_00"]
         truths = [scene.tags, scene.image_tags(0), scene.frame_truth(0), scene.cloud_truth()]
         assert truths == [None] * 4

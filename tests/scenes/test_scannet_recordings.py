@@ -19,7 +19,6 @@ from support.scannet_scan import (
 )
 
 from wsss_ros import geometry
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.scenes import open_scene, open_scenes, ply
 from wsss_ros.scenes.posed_frames import PosedFrames
 from wsss_ros.scenes.rgbd_folder import RgbdFolder
@@ -72,7 +71,7 @@ def test_a_file_that_is_not_a_recording_is_named_and_other_scenes_go_on(tmp_path
     """The cloud is there all the same; sets of scenes go on."""
     folder = write_scan(tmp_path, labels)
     (folder / f"{NAME}.sens").write_text("<html>404</html>")
-    scenes, _ = open_scenes(SceneSetConfig(folder=str(folder.parent)), labels)
+    scenes, _ = open_scenes(folder.parent, labels)
     assert len(scenes[0].cloud) == 200 and scenes[0].tags == ("wall", "chair")
     for _ in range(2):
         with pytest.raises(BadInput, match=f"{NAME}.sens: starts with"):

@@ -16,7 +16,6 @@ from std_srvs.srv import SetBool, Trigger
 from support.online_stream import Room, settings
 from support.ros_probe import NodeProcess, Probe
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.networks import checkpoint
 from wsss_ros.nodes import conversions
 from wsss_ros.scenes import open_scenes
@@ -188,7 +187,7 @@ def whole(robot: Robot, labels) -> tuple[dict[str, tuple], list[str]]:
     """The stored scenes with their tags, and the weights' history, after every file of them was read."""
     scenes, faults = {}, []
     if any(path.name[0] != "." for path in (robot.online / "scenes").iterdir()):
-        opened, faults = open_scenes(SceneSetConfig(folder=str(robot.online / "scenes")), labels)
+        opened, faults = open_scenes(robot.online / "scenes", labels)
         for scene in opened:
             assert len(scene) >= 3 and all(scene.frame(i).depth_m.any() for i in range(len(scene)))
             about = json.loads((scene.folder / "scene.json").read_text())

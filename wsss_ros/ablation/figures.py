@@ -13,9 +13,9 @@ from wsss_ros.evaluation import pictures
 from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
-from wsss_ros.scenes import open_scenes
 from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
+from wsss_ros.training.scene_set import open_scene_set
 from wsss_ros.types import Scene
 
 SHOWN = {"2d": ("cls", "3d_to_2d", "both"), "3d": ("cls", "2d_to_3d", "both")}
@@ -45,7 +45,7 @@ def _has_all(entries: Sequence[dict], seed: int) -> bool:
 def cams(settings: AblationConfig, seed: int) -> Image.Image:
     """Views and clouds of val, their truth, and what the networks make of them among the tagged classes (eq. 5)."""
     labels = labels_named(settings.labels)
-    scenes, _ = open_scenes(settings.data.val, labels)
+    scenes, _ = open_scene_set(settings.data.val, labels)
     scenes = [scenes[index] for index in spread(len(scenes), _VIEWS)]
     shown: set[int] = set()
     upper = _image_rows(settings, seed, scenes, labels, shown)

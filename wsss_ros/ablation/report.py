@@ -7,11 +7,11 @@ from pathlib import Path
 from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.evaluation.tables import markdown_table, percent
 from wsss_ros.methods.joint import JointPhase
 from wsss_ros.methods.method import PairedPhase, PhaseConfig
 from wsss_ros.methods.recognise import RecognisePhase
+from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS
 
 MEANING = {

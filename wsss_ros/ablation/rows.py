@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_ros.ablation.settings import AblationConfig
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.methods.joint import JointPhase
 from wsss_ros.methods.method import PairedPhase, PhaseConfig
 from wsss_ros.methods.supervised import SupervisedPhase
 from wsss_ros.training.config import TrainConfig
+from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS, BadInput
 
 # Row by row how it differs from the full method, for the same steps on the same samples from the same weights.

@@ -26,7 +26,6 @@ import yaml
 from wsss_ros import config
 from wsss_ros.ablation.rows import PRETRAIN, ROWS, Run, runs, scene_sets, start_weights, training_of
 from wsss_ros.ablation.settings import AblationConfig
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.device import device_named
 from wsss_ros.evaluation import offline
 from wsss_ros.files import read_json, write_json
@@ -36,11 +35,11 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.processes import children
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.samples.prepared import prepare
-from wsss_ros.scenes import open_scenes
 from wsss_ros.training import run as training
 from wsss_ros.training.folder import RunFolder
 from wsss_ros.training.progress import Progress
 from wsss_ros.training.progress import Report as StepReport
+from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
 from wsss_ros.types import BadInput
 
 _TOLD_EVERY_S, _KEPT_EVERY_S, _PATIENCE_S = 0.5, 5.0, 120.0
@@ -70,7 +69,7 @@ def prepare_scenes(settings: AblationConfig, truth: bool, progress: Callable[[in
     labels = labels_named(settings.labels)
     kinds = [False, True] if truth else [False]
     for dense in kinds:
-        scenes, _ = open_scenes(settings.data.train, labels)
+        scenes, _ = open_scene_set(settings.data.train, labels)
         prepare(
             scenes,
             labels,
@@ -249,7 +248,7 @@ def _asked(chosen: SceneSetConfig, settings: AblationConfig) -> dict:
 
 def _score(folder: Path, chosen: SceneSetConfig, settings: AblationConfig) -> dict:
     labels = labels_named(settings.labels)
-    scenes, _ = open_scenes(chosen, labels)
+    scenes, _ = open_scene_set(chosen, labels)
     images = ImageSegmenter(folder / "image.safetensors", settings.device)
     clouds = CloudSegmenter(folder / "cloud.safetensors", settings.device, points=settings.cloud.augment.points)
     return {

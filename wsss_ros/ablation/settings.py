@@ -4,12 +4,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from wsss_ros.config import Config, SceneSetConfig
+from wsss_ros.config import Config
 from wsss_ros.methods import Phase
 from wsss_ros.methods.classify import ClassifyPhase
 from wsss_ros.methods.joint import JointPhase
 from wsss_ros.training.data import DataConfig
 from wsss_ros.training.network_files import CloudNetworkConfig, ImageNetworkConfig
+from wsss_ros.training.scene_set import SceneSetConfig
 
 
 class PretrainConfig(Config):

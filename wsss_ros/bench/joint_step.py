@@ -16,10 +16,10 @@ from wsss_ros.methods.joint import Joint
 from wsss_ros.methods.method import PhaseData
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import Batch
-from wsss_ros.scenes import open_scenes
 from wsss_ros.training import network_files, processes
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.optimisation import Optimisation
+from wsss_ros.training.scene_set import open_scene_set
 from wsss_ros.types import KINDS
 
 PARTS = ("data", "image network", "cloud network", "losses", "backward and optimisers")
@@ -111,7 +111,7 @@ def _scenes(settings: TrainConfig, labels: LabelSpace, made_up: bool) -> tuple[l
     """Prepared scenes and what they are called."""
     data, long_side = settings.data, settings.image.augment.long_side[1]
     if not made_up and Path(data.train.folder).is_dir():
-        scenes, name = open_scenes(data.train, labels)[0], data.train.folder
+        scenes, name = open_scene_set(data.train, labels)[0], data.train.folder
     else:
         scenes, name = [BoxScene(seed, long_side, settings.cloud.augment.points) for seed in range(4)], "made-up rooms"
     ready = prepare(scenes, labels, data.cache, data.frames_per_scene, long_side, data.visibility_m)

@@ -6,10 +6,9 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from wsss_ros.config import CloseupsConfig
 from wsss_ros.methods.method import Method, PhaseConfig, Report, Samples
 from wsss_ros.networks.classifier import image_mean, normalise_images
-from wsss_ros.rooms.closeups import closeup_files, generate_closeups
+from wsss_ros.rooms.closeups import CloseupsConfig, closeup_files, generate_closeups
 from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.samples.closeups import CloseupSamples
 from wsss_ros.samples.samples import Batch

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.online.records import Decision, Plan
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe
 from wsss_ros.online.stored_scene import StoredScene
 from wsss_ros.rooms.generator import scene_name
+from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import BadInput
 
 _MAX_REJECTIONS = 2  # after this many rejected rounds and no promoted one, a scene is not used any more

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.planning import base_names, room_seeds
 from wsss_ros.online.records import SETS, Plan
@@ -14,6 +13,7 @@ from wsss_ros.rooms.generator import generate_room
 from wsss_ros.rooms.missing import generate_missing
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.scenes import open_scene, open_scenes
+from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -30,7 +30,7 @@ def training_scenes(
     Raises BadInput when a scene is gone, and when none is usable.
     """
     _link_scenes(plan, root / "scenes", folder / SCENES, recipe.base)
-    scenes, left_out = open_scenes(SceneSetConfig(folder=str(folder / SCENES)), labels)
+    scenes, left_out = open_scenes(folder / SCENES, labels)
     prepared = prepare(
         scenes,
         labels,

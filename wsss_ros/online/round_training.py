@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.files import read_json
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods import METHODS
@@ -27,6 +26,7 @@ from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.data import DataConfig
 from wsss_ros.training.progress import Progress
 from wsss_ros.training.run import train
+from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS
 
 log = logging.getLogger("wsss_ros")

@@ -5,9 +5,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wsss_ros.config import Config, SceneSetConfig, load, share, warn_renamed
+from wsss_ros.config import Config, load, share, warn_renamed
 from wsss_ros.methods import Phase
 from wsss_ros.training.network_files import CloudNetworkConfig, ImageNetworkConfig
+from wsss_ros.training.scene_set import SceneSetConfig
 
 
 class StoreConfig(Config):

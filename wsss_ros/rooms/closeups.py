@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, UInt8
+from pydantic import Field
 
+from wsss_ros.config import Config
 from wsss_ros.files import replace
 from wsss_ros.labels import LabelSpace, scannet20
 from wsss_ros.rooms.kit import Kit
@@ -28,6 +30,17 @@ FIELD_OF_VIEW = np.radians(55)
 LEAST_SHARE = 0.3  # of the picture shows the tagged class, and no other class of things shows more
 _TRIES = 8  # views of a thing before the next thing has its turn
 _BACKGROUND = ("wall", "floor")
+
+
+class CloseupsConfig(Config):
+    """Pictures of single things of procedural rooms, generated into the folder where they are missing."""
+
+    folder: str = Field(description="Folder of the pictures, one file a room.")
+    scenes: int = Field(ge=1, le=100_000, description="How many rooms are photographed.")
+    seed: int = Field(ge=0, description="Seed of the first room; keep it apart from those of training rooms.")
+    views: int = Field(60, ge=1, description="Pictures of each room.")
+    size: int = Field(96, ge=32, le=512, description="Edge of a picture, pixels.")
+    style: str = Field("default", description="Tables of looks, by name (rooms/styles).")
 
 
 def photograph_room(

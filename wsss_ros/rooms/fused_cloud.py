@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, UInt8
 
+from wsss_ros.geometry.poses import transform
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.shots import Shot
@@ -12,18 +13,13 @@ SPACING_M = 0.02  # of the cloud's points
 
 
 def scan_frame(rng: np.random.Generator) -> Float64[np.ndarray, "4 4"]:
-    """world_from_room, random: scans start anywhere and face anywhere, but their up is up."""
+    """Draw world_from_room: scans start anywhere and face anywhere, but z points up."""
     yaw = rng.uniform(0, 2 * np.pi)
     c, s = np.cos(yaw), np.sin(yaw)
     moved = np.eye(4)
     moved[:2, :2] = [[c, -s], [s, c]]
     moved[:3, 3] = [*rng.uniform(-2, 4, 2), rng.uniform(-0.1, 0.1)]
     return moved
-
-
-def move(transform: np.ndarray, xyz: np.ndarray) -> Float32[np.ndarray, "N 3"]:
-    """Points carried from the transform's right-hand frame to its left-hand one."""
-    return (xyz @ transform[:3, :3].T + transform[:3, 3]).astype(np.float32)
 
 
 def fuse(
@@ -40,7 +36,7 @@ def fuse(
     rgb = np.concatenate([s.colors for s in shots])
     owner = np.concatenate([s.instances for s in shots]) + 1
     # a grid that is turned against the walls, so that no wall runs along a border of voxels
-    turned = move(scan_frame(np.random.default_rng(7)), xyz)
+    turned = transform(scan_frame(np.random.default_rng(7)), xyz).astype(np.float32)
     cell = np.floor((turned - turned.min(0)) / SPACING_M).astype(np.int64)
     extent = cell.max(0) + 1
     voxel = (cell[:, 0] * extent[1] + cell[:, 1]) * extent[2] + cell[:, 2]

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
+from wsss_ros.config import Config
+from wsss_ros.geometry.poses import transform
 from wsss_ros.labels import scannet20
-from wsss_ros.rooms.fused_cloud import fuse, move, scan_frame
+from wsss_ros.rooms.fused_cloud import fuse, scan_frame
 from wsss_ros.rooms.layout.plan import plan
 from wsss_ros.rooms.layout.recipes import KINDS
 from wsss_ros.rooms.missing import generate_missing
@@ -29,6 +32,22 @@ SCENE_TYPES = {
     "bathroom": "Bathroom", "library": "Library", "studio": "Apartment", "classroom": "Classroom",
     "meeting_room": "Conference Room", "washroom": "Laundry Room",
 }  # fmt: skip
+
+
+class RoomsConfig(Config):
+    """How many rooms of which seeds, kinds and looks are generated."""
+
+    scenes: int = Field(ge=1, le=100_000, description="How many rooms to generate.")
+    seed: int = Field(ge=0, description="Seed of the first room; the others follow.")
+    frames: int = Field(0, ge=0, description="Views of each room; 0 for 60 to 120, by its seed.")
+    style: str = Field("default", description="Tables of looks, by name (rooms/styles).")
+    kinds: tuple[str, ...] = Field((), description="Kinds of rooms to choose from; empty for those of the style.")
+    size: tuple[int, int] = Field((320, 240), description="Width and height of the views, pixels.")
+
+    @property
+    def options(self) -> dict:
+        """What ``generate_room`` takes in addition to the folder and the seed."""
+        return dict(frames=self.frames or None, style=self.style, kinds=self.kinds, size=self.size)
 
 
 def generate_room(
@@ -64,7 +83,7 @@ def generate_room(
     write_scene(
         folder,
         labels=labels,
-        xyz=move(world_from_room, xyz),
+        xyz=transform(world_from_room, xyz).astype(np.float32),
         rgb=rgb,
         point_labels=point_labels,
         instances=instances,

@@ -6,7 +6,6 @@ Readers follow ``types.Scene``.
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsss_ros.config import SceneSetConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.rgbd_folder import RgbdFolder, has_frames
 from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom
@@ -37,15 +36,17 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
     raise BadInput(f"{path} {content}; expected one scene folder with {_LAYOUTS}")
 
 
-def open_scenes(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """The scenes of a set, in sorted order or that of its list file, and (name, reason) of those that do not open.
+def open_scenes(
+    folder: str | Path, labels: LabelSpace, listed: str | Path | None = None
+) -> tuple[list[Scene], list[tuple[str, str]]]:
+    """The scenes below a folder, sorted or in the order of a list file, and (name, reason) of those that do not open.
 
-    The folder holds one folder a scene (ScanNet's ``scans`` or ``scans_test``, say); the list file names one of
-    them a line. Faults inside a scene (a broken image) show when it is read, not here.
+    The folder holds one folder a scene (ScanNet's ``scans`` or ``scans_test``, say). ``listed`` is a text file that
+    names one of them a line; without it all of them count. Faults inside a scene (a broken image) show when it is read, not here.
     Raises BadInput for a folder or list that is not there, and when no scene is left.
     """
-    folder, scenes, left_out = Path(chosen.folder), [], []
-    for name in _names(folder, chosen.scenes):
+    folder, scenes, left_out = Path(folder), [], []
+    for name in _names(folder, listed):
         try:
             scenes.append(open_scene(folder / name, labels))
         except (BadInput, OSError) as error:
@@ -74,7 +75,7 @@ def open_all(
             except BadInput as error:
                 alone = error
         try:
-            found, missed = open_scenes(SceneSetConfig(folder=str(folder), scenes=str(listed or "")), labels)
+            found, missed = open_scenes(folder, labels, listed)
         except BadInput as error:
             if listed is not None or not folder.is_dir():
                 raise
@@ -83,7 +84,7 @@ def open_all(
     return opened, left_out
 
 
-def _names(folder: Path, listed: str) -> list[str]:
+def _names(folder: Path, listed: str | Path | None) -> list[str]:
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected a folder of scene folders, as 'wsss rooms {folder}' makes")
     if listed:

@@ -8,13 +8,13 @@ import numpy as np
 from lightning_fabric import Fabric
 from pydantic import Field
 
-from wsss_ros.config import Config, SceneSetConfig
+from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods import METHODS
 from wsss_ros.methods.method import PhaseConfig
 from wsss_ros.samples.prepared import Prepared, prepare
-from wsss_ros.scenes import open_scenes
 from wsss_ros.training.progress import Progress, Report
+from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
 from wsss_ros.types import Scene
 
 
@@ -68,8 +68,8 @@ def load(
     Images are stored at most ``long_side`` pixels wide. What cannot be used is in ``left_out``; raises BadInput when
     nothing is left. The ``phases`` say whether dense labels are decoded, and generate data of their own.
     """
-    scenes, left_out = open_scenes(settings.train, labels)
-    val, val_left_out = ([], []) if settings.val is None else open_scenes(settings.val, labels)
+    scenes, left_out = open_scene_set(settings.train, labels)
+    val, val_left_out = ([], []) if settings.val is None else open_scene_set(settings.val, labels)
     chosen = settings.frames_per_scene, long_side, settings.visibility_m
     truth = any(METHODS[phase.method].needs_truth for phase in phases)
 
