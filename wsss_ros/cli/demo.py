@@ -147,7 +147,7 @@ def _print_origins(console, weights: dict[str, dict]) -> None:
     """Val mIoU after phase one, each network alone, and after the joint phase."""
     from rich.table import Table
 
-    from wsss_ros.cli.tables import percent
+    from wsss_ros.evaluation.tables import percent
 
     if not any(origin["val_miou_before"] for origin in weights.values()):
         return

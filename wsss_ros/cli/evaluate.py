@@ -139,7 +139,8 @@ def _finish(console, results: dict, report: dict, left_out: list, out: Path) -> 
 
 
 def _print(console, scored: dict, report: dict) -> None:
-    from wsss_ros.cli.tables import iou_table, percent
+    from wsss_ros.cli.tables import iou_table
+    from wsss_ros.evaluation.tables import percent
 
     table = iou_table({f"{domain.upper()} IoU %": report[domain] for domain in scored})
     table.add_row("accuracy", *(percent(report[domain]["accuracy"]) for domain in scored))

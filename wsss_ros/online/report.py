@@ -32,7 +32,8 @@ def read(folder: str | Path, seed: int) -> list[dict]:
         (entry["set"], entry["version"], entry["domain"]): entry["miou"]
         for entry in read_json(folder / "evaluation" / "evaluation.json")
     }
-    decisions = [json.loads(line) for line in (folder / "online" / "rounds.jsonl").read_text().splitlines()]
+    log = folder / "online" / "rounds.jsonl"
+    decisions = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     rounds = [{"round": 0, "version": "0000", "promoted": None, "why": "the weights that ship"}, *decisions]
     entries = []
     for decision in rounds:

@@ -1,0 +1,69 @@
+"""Pictures of a scene without truth: the same frames and the cloud, by each version of the weights."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wsss_ros.evaluation import pictures
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.labels import LabelSpace
+from wsss_ros.online.records import candidate
+from wsss_ros.online.versions import FIRST, at
+from wsss_ros.scenes.derived import cloud_of, upright_rotation
+from wsss_ros.scenes.frame_choice import spread
+from wsss_ros.types import Cloud, Scene
+
+_FRAMES = 8  # in the picture
+_WIDTH = 320  # of one image in the picture, pixels
+
+
+def write(scene: Scene, online: Path, labels: LabelSpace, folder: Path) -> list[Path]:
+    """Write frames.png and cloud.png into ``folder`` and return their paths; ``online`` is the trainer's folder."""
+    titles, weights = zip(*proposed(online), strict=True)
+    images, clouds = zip(*weights, strict=True)
+    titles = ["RGB", *titles]
+    of_frames = frames(scene, titles, [ImageSegmenter(path) for path in images], labels)
+    of_cloud = cloud(scene, titles, [CloudSegmenter(path) for path in clouds], labels)
+    return [pictures.save(of_frames, folder / "frames.png"), pictures.save(of_cloud, folder / "cloud.png")]
+
+
+def proposed(online: Path) -> list[tuple[str, tuple[Path, Path]]]:
+    """List titles with checkpoints (image, cloud): the first weights, and what each round proposed, also if refused."""
+    first = at(online / "weights", FIRST)
+    found = [("before", (first.image, first.cloud))]
+    for line in (online / "rounds.jsonl").read_text().splitlines():
+        decision = json.loads(line)
+        number = decision["round"]
+        if decision["promoted"]:
+            version = at(online / "weights", decision["version"])
+            found.append((f"after round {number}", (version.image, version.cloud)))
+        elif decision["before"]:
+            found.append((f"refused in round {number}", candidate(online / "rounds" / f"{number:04d}")))
+    return found
+
+
+def frames(
+    scene: Scene, titles: Sequence[str], segmenters: Sequence[ImageSegmenter], labels: LabelSpace
+) -> Image.Image:
+    """Draw frames spread over the scene, a column for each segmenter."""
+    rows, seen = [], set()
+    for index in spread(len(scene), _FRAMES):
+        frame = scene.frame(index)
+        found = [segmenter(frame)[0] for segmenter in segmenters]
+        seen |= {name for each in found for name in labels.present(each)}
+        painted = [pictures.blend(frame.rgb, labels.colorize(each), 0.6) for each in found]
+        rows.append([pictures.scaled(picture, _WIDTH) for picture in (frame.rgb, *painted)])
+    return pictures.labelled_sheet(titles, rows, labels, seen)
+
+
+def cloud(scene: Scene, titles: Sequence[str], segmenters: Sequence[CloudSegmenter], labels: LabelSpace) -> Image.Image:
+    """Draw the cloud of the scene, a column for each segmenter."""
+    own = cloud_of(scene)
+    level = Cloud((own.xyz @ upright_rotation(scene).T).astype(np.float32), own.rgb)
+    found = [segmenter(level)[0] for segmenter in segmenters]
+    row = [pictures.render_cloud(level.xyz, rgb) for rgb in (level.rgb, *map(labels.colorize, found))]
+    seen = {name for each in found for name in labels.present(each)}
+    return pictures.labelled_sheet(titles, [row], labels, seen)
