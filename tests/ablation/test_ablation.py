@@ -1,22 +1,26 @@
 """The ablation in small: every row of two seeds on striped scenes, interrupted, resumed, scored and reported."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from support.earlier_files import write_earlier_checkpoint
 from support.striped_scenes import written
 from typer.testing import CliRunner
 
 from wsss_ros import config
-from wsss_ros.ablation import results, rows, runs
+from wsss_ros.ablation import one_run, results, rows, schedule
 from wsss_ros.ablation.rows import ROWS, run_of
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.cli import main as cli
 from wsss_ros.methods.joint import JointPhase
 from wsss_ros.methods.supervised import SupervisedPhase
+from wsss_ros.networks import checkpoint
 from wsss_ros.types import BadInput
 
 ADAM = {"name": "adam", "lr": 0.01}
@@ -72,13 +76,13 @@ def scenes(tmp_path_factory, labels) -> Path:
 def done(scenes) -> dict:
     """Everything trained once: most runs here, some in processes of their own, one of these interrupted."""
     settings = settings_for(scenes)
-    runs.prepare_scenes(settings, truth=True)
+    schedule.prepare_scenes(settings, truth=True)
     told = {"settings": settings, "cache": sorted(path.name for path in (scenes / "cache").iterdir())}
     apart = [run_of("both", 1, settings)]
     every = [*rows.runs(settings, seeds=[0]), *rows.runs(settings, ["cls", "both"], [1])[1:]]
     for run in every:
         if run not in apart:
-            runs.run_one(run, settings, "by hand")
+            one_run.train_and_score(run, settings, "by hand")
     told["interrupted"] = []
 
     def interrupt(event) -> None:
@@ -87,10 +91,10 @@ def done(scenes) -> dict:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runs.run_all(settings, every, 2, "wsss bench ablation", interrupt)
+        schedule.run_all(settings, every, 2, "wsss bench ablation", interrupt)
     told["state"] = (scenes / "runs/seed1/both/state.pt").is_file()
     told["resumed"] = []
-    told["failures"] = runs.run_all(settings, every, 2, "wsss bench ablation", told["resumed"].append)
+    told["failures"] = schedule.run_all(settings, every, 2, "wsss bench ablation", told["resumed"].append)
     return told
 
 
@@ -177,15 +181,15 @@ def test_an_interrupted_run_goes_on_where_it_stood(done, tmp_path):
                 raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        runs.run_one(run, moved, "first", stop)
-    assert not runs.finished(run, moved)
-    runs.run_one(run, moved, "second", lambda p: seen.append(p.step) if p.phase == "1 joint" else None)
-    assert runs.finished(run, moved)
+        one_run.train_and_score(run, moved, "first", stop)
+    assert not one_run.is_finished(run, moved)
+    one_run.train_and_score(run, moved, "second", lambda p: seen.append(p.step) if p.phase == "1 joint" else None)
+    assert one_run.is_finished(run, moved)
     # The step in which the power went was not saved and is done again.
     assert seen == [1, 2, 3, 3, 4]
     for kind in ("image", "cloud"):
         first, second = (
-            runs.checkpoint.load(Path(output) / "seed0/cls" / f"{kind}.safetensors").version
+            checkpoint.load(Path(output) / "seed0/cls" / f"{kind}.safetensors").version
             for output in (settings.output, tmp_path)
         )
         assert first == second
@@ -214,29 +218,29 @@ def test_another_phase_one_is_noticed(done):
     note = Path(settings.output) / run.name / "start.json"
     before = note.read_text()
     assert json.loads(before) == {
-        kind: runs.checkpoint.load(Path(settings.output) / "seed0/phase_one" / f"{kind}.safetensors").version
+        kind: checkpoint.load(Path(settings.output) / "seed0/phase_one" / f"{kind}.safetensors").version
         for kind in ("image", "cloud")
     }
     note.write_text(before.replace(json.loads(before)["cloud"], "0123"))
     try:
         with pytest.raises(BadInput, match="started from other weights than .*seed0/phase_one/cloud.safetensors"):
-            runs.finished(run, settings)
+            one_run.is_finished(run, settings)
     finally:
         note.write_text(before)
 
 
 def test_other_scoring_is_done_anew(done):
     run, settings = run_of("cls", 0, done["settings"]), done["settings"]
-    assert runs.finished(run, settings)
+    assert one_run.is_finished(run, settings)
     data = settings.data.model_copy(update={"val_frames_per_scene": 3})
-    assert not runs.finished(run, settings.model_copy(update={"data": data}))
+    assert not one_run.is_finished(run, settings.model_copy(update={"data": data}))
 
 
 def test_what_starts_from_a_failed_run_is_not_started(scenes, tmp_path):
     changes = {"output": str(tmp_path / "runs"), "image": {"weights": str(tmp_path / "none.safetensors")}}
     settings = settings_for(scenes, pretrain=None, **changes)
     told = []
-    failures = runs.run_all(settings, rows.runs(settings, ["cls"], [0]), 1, report=told.append)
+    failures = schedule.run_all(settings, rows.runs(settings, ["cls"], [0]), 1, report=told.append)
     assert [event.run.name for event in failures] == ["seed0/phase_one", "seed0/cls"]
     assert "none.safetensors" in failures[0].message and "logs" in failures[0].message
     assert "phase_one failed" in failures[1].message
@@ -280,6 +284,30 @@ def test_scores_are_those_of_the_networks(done, labels):
     assert entry["miou_2d"] == pytest.approx(100 * (hits[known] / either[known]).mean(), abs=1e-3)
 
 
+def test_runs_are_read_that_name_the_cloud_network_point(done, tmp_path):
+    """Files as they were written before the second network was called cloud give the same results."""
+    before, settings = done["settings"], done["settings"].model_copy(update={"output": str(tmp_path), "seeds": (1,)})
+    for row in ("phase_one", "cls", "both"):
+        shutil.copytree(Path(before.output) / f"seed1/{row}", tmp_path / f"seed1/{row}")
+        write_earlier_run(tmp_path / f"seed1/{row}", before.output)
+    assert not list(tmp_path.rglob("cloud*"))
+    expected = [entry for entry in results.collect(before) if entry["seed"] == 1]
+    assert len(expected) == 4
+    assert results.collect(settings) == expected
+
+
+def write_earlier_run(folder: Path, previous_output: str) -> None:
+    """Rename in a copied run: files, keys, and paths of the weights it started from."""
+    write_earlier_checkpoint(folder / "cloud.safetensors", folder / "point.safetensors")
+    (folder / "cloud.safetensors").unlink()
+    for file in [*folder.glob("scores_*.json"), folder / "start.json"]:
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({"point" if key == "cloud" else key: value for key, value in content.items()}))
+    text = re.sub(r"^(\s*)cloud:", r"\1point:", (folder / "config.yaml").read_text(), flags=re.MULTILINE)
+    text = text.replace("cloud.safetensors", "point.safetensors").replace(f"{previous_output}/seed1", str(folder.parent))
+    (folder / "config.yaml").write_text(text)
+
+
 def test_the_command_reports_and_says_what_failed(done, scenes, tmp_path, monkeypatch):
     settings = done["settings"]
     file = tmp_path / "small.yaml"
@@ -307,50 +335,3 @@ def test_the_command_reports_and_says_what_failed(done, scenes, tmp_path, monkey
     assert "seed0/both: was finished" in answer.output
     assert len(json.loads((scenes / "docs/results.json").read_text())) == 16
     assert "Missing: `cls` of seed 1" in (scenes / "docs/results.md").read_text()
-
-
-def entries_of(figures_2d: dict, figures_3d: dict, chosen: str = "val") -> list[dict]:
-    return [
-        {"row": row, "seed": seed, "set": chosen, "miou_2d": a, "miou_3d": b}
-        for row in figures_2d
-        for seed, (a, b) in enumerate(zip(figures_2d[row], figures_3d[row], strict=True))
-    ]
-
-
-def test_verdict_where_all_came_out():
-    entries = entries_of(
-        {"cls": (20, 21, 22), "3d_to_2d_plain": (25, 25, 25), "3d_to_2d": (27, 27, 27), "both": (30, 31, 32)},
-        {"cls": (10, 10, 10), "3d_to_2d_plain": (10, 10, 10), "3d_to_2d": (10, 10, 10), "both": (30, 30, 30)},
-    )
-    told = results.verdict(entries)
-    assert "in 2D by +10.0 points (spread 1.0, of each seed's own gain 0.0; ahead in 3 of 3 seeds)" in told[0]
-    assert "in 3D by +20.0 points" in told[0] and "more than the spread in both domains" in told[0]
-    assert told[1].startswith("3D gains most")
-    assert told[2] == "Order in 2D on val, cls < 3d_to_2d_plain < 3d_to_2d < both: came out."
-
-
-def test_verdict_where_it_did_not():
-    entries = entries_of(
-        {"cls": (20, 24, 28), "3d_to_2d": (22, 22, 21), "both": (26, 25, 27)},
-        {"cls": (10, 11, 12), "3d_to_2d": (9, 9, 9), "both": (11, 11, 11)},
-    )
-    told = results.verdict(entries)
-    assert "Not more than the spread: 2D, 3D" in told[0]
-    assert "by +2.0 points (spread 4.0, of each seed's own gain 3.6; ahead in 2 of 3" in told[0]
-    assert told[1].startswith("2D gains as much")
-    assert "did not come out at cls < 3d_to_2d (-2.33, within the spread)" in told[2]
-    assert results.verdict([entries[0]])[0].startswith("No verdict")
-
-
-def test_one_seed_is_no_spread():
-    entries = entries_of({"cls": (20,), "both": (40,)}, {"cls": (10,), "both": (40,)})
-    assert "spread unknown from one seed" in results.verdict(entries)[0]
-    assert "Not more than the spread: 2D, 3D" in results.verdict(entries)[0]
-
-
-def test_spread_is_the_standard_deviation_over_seeds():
-    entries = entries_of({"cls": (1, 2, 6)}, {"cls": (None, 2, 4)})
-    found = results.figure(entries, "cls", "val", "2d")
-    assert (found.mean, found.spread) == (3.0, pytest.approx(np.std([1, 2, 6], ddof=1)))
-    assert results.figure(entries, "cls", "val", "3d").values == (2, 4)
-    assert results.figure(entries, "cls", "other", "2d") is None

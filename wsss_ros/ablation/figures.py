@@ -13,6 +13,7 @@ from wsss_ros.evaluation import pictures
 from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
+from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.training.scene_set import open_scene_set
@@ -91,7 +92,7 @@ def _cloud_rows(
 
 def _weights(settings: AblationConfig, seed: int, domain: str, kind: str) -> list[Path]:
     runs = [run_of(row, seed, settings) for row in SHOWN[domain]]
-    return [Path(settings.output) / run.name / f"{kind}.safetensors" for run in runs]
+    return [file_of(Path(settings.output) / run.name, kind) for run in runs]
 
 
 def _richest(scene: Scene) -> int:

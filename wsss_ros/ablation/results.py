@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsss_ros.ablation.one_run import is_finished
 from wsss_ros.ablation.rows import ROWS, Run, run_of, scene_sets
-from wsss_ros.ablation.runs import finished
+from wsss_ros.ablation.scoring import read_by_kind
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation.tables import RunStatistics
 from wsss_ros.files import read_json
@@ -38,7 +39,7 @@ def collect(settings: AblationConfig) -> list[dict]:
     for run in (run_of(row, seed, settings) for row in ROWS for seed in _seeds(settings)):
         folder = Path(settings.output) / run.name
         try:
-            if (folder / "run.json").is_file() and finished(run, settings):
+            if (folder / "run.json").is_file() and is_finished(run, settings):
                 entries += [_entry(run, name, folder) for name in scene_sets(settings)]
         except BadInput as error:
             log.warning("not among the results: %s: %s", run.name, error)
@@ -53,8 +54,8 @@ def _seeds(settings: AblationConfig) -> list[int]:
 
 
 def _entry(run: Run, name: str, folder: Path) -> dict:
-    told, scores = (read_json(folder / file) for file in ("run.json", f"scores_{name}.json"))
-    trained = {kind: checkpoint.load(folder / f"{kind}.safetensors", kind) for kind in DOMAINS.values()}
+    about, scores = read_json(folder / "run.json"), read_by_kind(folder / f"scores_{name}.json")
+    trained = {kind: checkpoint.load(checkpoint.file_of(folder, kind), kind) for kind in DOMAINS.values()}
     phase, provenance = trained["image"].training["config"]["phases"][-1], trained["image"].training
     per_epoch = provenance["samples"][-1] // min(phase["batch"], provenance["samples"][-1])
     return {
@@ -62,12 +63,12 @@ def _entry(run: Run, name: str, folder: Path) -> dict:
         "seed": run.seed,
         "set": name,
         **{f"miou_{domain}": _rounded(scores[kind]["miou"]) for domain, kind in DOMAINS.items()},
-        "command": told["command"],
+        "command": about["command"],
         "weights": "-".join(trained[kind].version for kind in DOMAINS.values()),
         "epochs": phase["epochs"],
         "steps": phase["epochs"] * per_epoch,
-        "seconds": told["seconds"],
-        "machine": told["machine"],
+        "seconds": about["seconds"],
+        "machine": about["machine"],
         **{f"iou_{domain}": _present(scores[kind]["iou"]) for domain, kind in DOMAINS.items()},
     }
 

@@ -8,6 +8,7 @@ from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.methods.joint import JointPhase
 from wsss_ros.methods.method import PairedPhase, PhaseConfig
 from wsss_ros.methods.supervised import SupervisedPhase
+from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS, BadInput
@@ -104,7 +105,7 @@ def start_weights(run: Run, settings: AblationConfig) -> dict[str, Path]:
     found = {}
     for kind in KINDS:
         if _where_trained(kind, getattr(settings, kind), before):
-            found[kind] = Path(settings.output) / run.needs / f"{kind}.safetensors"
+            found[kind] = file_of(Path(settings.output) / run.needs, kind)
         elif getattr(settings, kind).weights:
             found[kind] = Path(getattr(settings, kind).weights)
     return found

@@ -46,7 +46,7 @@ def bench_ablation(
 
 
 def _train(settings, rows: list[str], seeds: list[int], jobs: int, console) -> list:
-    from wsss_ros.ablation import runs as trained
+    from wsss_ros.ablation import schedule
     from wsss_ros.ablation.rows import runs, scene_sets
     from wsss_ros.cli.rooms import ensure
 
@@ -57,10 +57,10 @@ def _train(settings, rows: list[str], seeds: list[int], jobs: int, console) -> l
     for part in sets:
         ensure(part, os.cpu_count() or 1)
     with console.status("decoding scenes"):
-        trained.prepare_scenes(settings, truth=any(run.row == "supervised" for run in chosen))
-    jobs, command = trained.at_once(settings, jobs), shlex.join(["wsss", "bench", "ablation", *_words()])
+        schedule.prepare_scenes(settings, truth=any(run.row == "supervised" for run in chosen))
+    jobs, command = schedule.at_once(settings, jobs), shlex.join(["wsss", "bench", "ablation", *_words()])
     with _display(console, len(chosen)) as show:
-        return trained.run_all(settings, chosen, jobs, command, show)
+        return schedule.run_all(settings, chosen, jobs, command, show)
 
 
 def _words() -> list[str]:
