@@ -304,8 +304,8 @@ def write_earlier_run(folder: Path, previous_output: str) -> None:
         content = json.loads(file.read_text())
         file.write_text(json.dumps({"point" if key == "cloud" else key: value for key, value in content.items()}))
     text = re.sub(r"^(\s*)cloud:", r"\1point:", (folder / "config.yaml").read_text(), flags=re.MULTILINE)
-    text = text.replace("cloud.safetensors", "point.safetensors").replace(f"{previous_output}/seed1", str(folder.parent))
-    (folder / "config.yaml").write_text(text)
+    text = text.replace(f"{previous_output}/seed1", str(folder.parent))
+    (folder / "config.yaml").write_text(text.replace("cloud.safetensors", "point.safetensors"))
 
 
 def test_the_command_reports_and_says_what_failed(done, scenes, tmp_path, monkeypatch):

@@ -103,7 +103,7 @@ class Patience:
         if state != self._last:
             self._last, self._since = state, now
         elif now - self._since > self.seconds:
-            raise BadInput(f"{self.what}: no progress for {self.seconds:.0f} s; the last messages of the nodes are above")
+            raise BadInput(f"{self.what}: no progress for {self.seconds:.0f} s; the last messages are above")
 
 
 def _decision(online: Path, number: int) -> dict | None:

@@ -17,7 +17,7 @@ def evaluate(
     cloud_weights: Annotated[
         str, typer.Option("--cloud-weights", "--point", help="Checkpoint of the cloud network; empty: the shipped one.")
     ] = "",
-    only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score only images (2d) or only clouds (3d).")] = None,
+    only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score only images or only clouds.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score what 'wsss segment' wrote into this folder, instead of networks.")
     ] = None,

@@ -18,7 +18,7 @@ def train(
     output: Annotated[str, typer.Option(help="Folder of the run; empty: the configuration's.")] = "",
     seed: Annotated[int, typer.Option(help="Seed; -1: the configuration's.")] = -1,
     only: Annotated[
-        str, typer.Option(help="image or cloud: only the classify phases of this network, into OUTPUT/image or OUTPUT/cloud.")
+        str, typer.Option(help="image or cloud: only the classify phases of this network, into OUTPUT/image or /cloud.")
     ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that generate missing rooms.")] = 2,
 ) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from wsss_ros.evaluation import pictures
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
-from wsss_ros.online.records import candidate
+from wsss_ros.online.records import candidate_files
 from wsss_ros.online.versions import FIRST, at
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.frame_choice import spread
@@ -41,7 +41,7 @@ def proposed(online: Path) -> list[tuple[str, tuple[Path, Path]]]:
             version = at(online / "weights", decision["version"])
             found.append((f"after round {number}", (version.image, version.cloud)))
         elif decision["before"]:
-            found.append((f"refused in round {number}", candidate(online / "rounds" / f"{number:04d}")))
+            found.append((f"refused in round {number}", candidate_files(online / "rounds" / f"{number:04d}")))
     return found
 
 
