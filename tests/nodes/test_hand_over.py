@@ -355,7 +355,7 @@ class FakeNode:
     def destroy_publisher(self, publisher) -> None:
         self.destroyed = True
 
-    def listen(self, *_, **__) -> None: ...
+    def subscribe(self, *_, **__) -> None: ...
 
     def every(self, period_s, function) -> None:
         self.again = function
@@ -413,7 +413,7 @@ def test_while_one_loads_only_the_newest_waits(gated):
     wait(lambda: gated.node.jobs)
     gated.node.work()
     assert gated.started == ["a", "d"] and gated.node.told == ["old", "d"]
-    assert gated.made.current.segmenter.version == "d" and gated.made.taken == 1
+    assert gated.made.current.segmenter.version == "d" and gated.made.count == 1
 
 
 def test_what_was_loaded_and_then_overtaken_is_not_taken(gated):
@@ -435,7 +435,7 @@ def test_a_stop_in_the_middle_of_a_load_lets_it_come_to_nothing(gated):
     threading.Timer(0.2, gated.gates["a"].set).start()
     gated.made.stop()
     gated.node.work()
-    assert gated.node.told == ["old"] and not gated.made.trouble
+    assert gated.node.told == ["old"] and not gated.made.problem
     gated.made.start()
     gated.say("a")  # the latch tells it again
     wait(lambda: gated.node.jobs)
@@ -451,8 +451,8 @@ def test_a_failure_that_may_pass_is_tried_again(gated, monkeypatch):
     load = old.with_weights
     monkeypatch.setattr(old, "with_weights", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
     gated.say("a")
-    wait(lambda: gated.made.trouble)
-    assert "a: OutOfMemoryError: CUDA; old stays, it is tried again every 5 s" in gated.made.trouble
+    wait(lambda: gated.made.problem)
+    assert "a: OutOfMemoryError: CUDA; old stays, it is tried again every 5 s" in gated.made.problem
     assert not gated.node.jobs and gated.node.health.dropped == {"new weights not loaded": 1}
     gated.node.again()
     wait(lambda: gated.node.health.dropped == {"new weights not loaded": 2})
@@ -461,7 +461,7 @@ def test_a_failure_that_may_pass_is_tried_again(gated, monkeypatch):
     gated.node.again()
     wait(lambda: gated.node.jobs)
     gated.node.work()
-    assert gated.node.told == ["old", "a"] and not gated.made.trouble
+    assert gated.node.told == ["old", "a"] and not gated.made.problem
     gated.node.again()
     assert gated.started == ["a"], "what is in use is not loaded again"
 
@@ -470,10 +470,10 @@ def test_a_refused_file_is_not_tried_again(gated, monkeypatch):
     old = gated.made.current.segmenter
     monkeypatch.setattr(old, "with_weights", lambda *_: (_ for _ in ()).throw(BadInput("no checkpoint")))
     gated.say("a")
-    wait(lambda: gated.made.trouble)
+    wait(lambda: gated.made.problem)
     gated.node.again()
     time.sleep(0.2)
-    assert gated.node.health.dropped == {"new weights refused": 1} and "announce a sound file" in gated.made.trouble
+    assert gated.node.health.dropped == {"new weights refused": 1} and "announce a sound file" in gated.made.problem
 
 
 def test_the_old_network_is_let_go(gated):

@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from wsss_ros.nodes import label_info  # noqa: E402
-from wsss_ros.nodes.health import ERROR, MOST_CAUSES, Health, Input, cause_of  # noqa: E402
+from wsss_ros.nodes.health import ERROR, MOST_CAUSES, Health, cause_of  # noqa: E402
+from wsss_ros.nodes.inputs import Input  # noqa: E402
 from wsss_ros.nodes.worker import Worker  # noqa: E402
 from wsss_ros.types import BadInput  # noqa: E402
 
@@ -125,18 +126,18 @@ def test_the_log_is_told_once_in_a_while():
 
 
 def test_silence_says_what_was_received_and_what_to_do():
-    heard = Input("/pose", "cloud")
-    assert heard.silence(5, 0) == ""
-    heard.since -= 7
-    assert heard.silence(5, 0) == (
+    record = Input("/pose", "cloud")
+    assert record.silence(5, 0) == ""
+    record.since -= 7
+    assert record.silence(5, 0) == (
         "no message on /pose for 7 s (0 received, 0 publishers), so no cloud: start its source or check the remap"
     )
-    assert "1 publishers" in heard.silence(5, 1) and "source run" in heard.silence(5, 1)
-    heard.trouble = "its publisher has an incompatible QoS (RELIABILITY)"
-    assert "incompatible QoS" in heard.silence(5, 1)
-    assert heard.heard(sent_at_ns=77)
-    assert heard.silence(5, 1) == "" and heard.received == 1
-    assert not heard.heard(sent_at_ns=77) and heard.heard(sent_at_ns=78) and heard.received == 2
+    assert "1 publishers" in record.silence(5, 1) and "source run" in record.silence(5, 1)
+    record.problem = "its publisher has an incompatible QoS (RELIABILITY)"
+    assert "incompatible QoS" in record.silence(5, 1)
+    assert record.receive(sent_at_ns=77)
+    assert record.silence(5, 1) == "" and record.received == 1
+    assert not record.receive(sent_at_ns=77) and record.receive(sent_at_ns=78) and record.received == 2
 
 
 @pytest.mark.skipif(label_info.LabelInfo is not None, reason="vision_msgs is installed")

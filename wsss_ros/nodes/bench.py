@@ -24,7 +24,8 @@ from wsss_ros.bags import cloud_codec
 from wsss_ros.config import share
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.node import MAP, RESULT, SENSOR, tune_allocator
+from wsss_ros.nodes.process import tune_allocator
+from wsss_ros.nodes.qos import MAP, RESULT, SENSOR
 from wsss_ros.types import Cloud, Frame
 
 POINTS, HEIGHT, WIDTH = 300_000, 480, 640

@@ -10,21 +10,27 @@ from std_msgs.msg import Header
 from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.node import MAP, WARN, Node, NodeConfig, run
+from wsss_ros.nodes.health import WARN, Report
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import MAP
 from wsss_ros.nodes.views import Views
 from wsss_ros.types import Frame
 
 
 class AccumulatorConfig(NodeConfig, VoxelMapConfig):
+    """Parameters of the accumulator."""
+
     publish_period_s: float = Field(1.0, ge=0.05, le=60, description="Time between two clouds.")
     frame_id: str = Field("map", description="Frame of the cloud.")
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
 
 
 class CloudAccumulatorNode(Node):
-    """Fuses what matches in time into voxels and publishes the cloud when it has changed.
+    """Fuses views into voxels and publishes the cloud when it has changed.
 
-    A clock that jumps back starts the map over. The cloud is stamped like its last frame.
+    When the clock jumps back, the map starts over. The cloud has the stamp of its last frame.
     """
 
     name = "cloud_accumulator"
@@ -32,24 +38,29 @@ class CloudAccumulatorNode(Node):
     main_job = "frame"
 
     def configure(self) -> None:
+        """Create an empty map and the publisher."""
         self.map = VoxelMap(self.config)
         conversions.warm_up(scannet20())
         self.views = Views(self, "cloud", self.fuse, self.start_over, self.config.frame_id)
         self.output = self.publisher(PointCloud2, "cloud", MAP)
 
     def activate(self) -> None:
-        self._published_frames = 0  # a cloud of before is published anew
-        self.views.listen()
+        """Subscribe to views and publish the map every while."""
+        self._published_frames = 0  # a cloud of the last activation is published again
+        self.views.subscribe()
         self.every(self.config.publish_period_s, lambda: self.submit("cloud", self.publish_cloud))
 
     def release(self) -> None:
+        """Free the map."""
         self.map = None
 
     def summary(self) -> str:
+        """Voxel size, frame and bound."""
         config = self.config
         return f"voxels of {config.voxel_size_m:g} m in frame '{config.frame_id}', at most {config.max_points}"
 
-    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    def report(self) -> Report:
+        """Problems of matching, a full map, and the number of points."""
         if not self.active:
             return [], {}
         problems, values = self.views.report()
@@ -61,15 +72,18 @@ class CloudAccumulatorNode(Node):
     # --- work ---
 
     def fuse(self, frame: Frame) -> None:
+        """Add one view to the map."""
         self.map.add(frame)
 
     def start_over(self) -> None:
+        """Empty the map, after the stamps have jumped back."""
         self._published_frames = 0
         self.map.clear()
-        self.complain("clock", "the stamps jumped back (a looped bag?); the map starts over")
+        self.report_problem("clock", "the stamps jumped back (a looped bag?); the map starts over")
 
     def publish_cloud(self) -> None:
-        self.views.settle()
+        """Publish the map where it has changed since the last time."""
+        self.views.handle_jump()
         if self.map.frames == self._published_frames:
             return
         self._published_frames = self.map.frames
@@ -80,6 +94,7 @@ class CloudAccumulatorNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns the exit status."""
     return run(CloudAccumulatorNode, args)
 
 

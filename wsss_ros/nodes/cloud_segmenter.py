@@ -1,6 +1,6 @@
 """A cloud in, the same points with class, confidence and class colour out.
 
-Weights announced on ``weights/cloud`` take the place of those at work between two clouds (hand_over.py).
+Weights announced on ``weights/cloud`` replace the current ones between two clouds (hand_over.py).
 """
 
 import sys
@@ -14,12 +14,16 @@ from wsss_ros.bags import cloud_codec
 from wsss_ros.geometry import find_up, parse_up
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.node import MAP, run
+from wsss_ros.nodes.health import Report
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import MAP
 from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode
 from wsss_ros.types import BadInput, Cloud
 
 
 class CloudSegmenterConfig(SegmenterConfig):
+    """Parameters of the cloud segmenter."""
+
     points: int = Field(
         40_000, ge=1_000, le=2_000_000, description="Points the network sees; the rest is interpolated."
     )
@@ -31,8 +35,8 @@ class CloudSegmenterConfig(SegmenterConfig):
 class CloudSegmenterNode(SegmenterNode):
     """``semantic_cloud`` has the points of ``cloud`` in their order and organisation, with the same header.
 
-    Points that are not finite stay, with label 255 and confidence 0. An empty cloud is warned of and answered
-    with nothing: the last semantic cloud stays latched.
+    Points that are not finite stay, with label 255 and confidence 0. After an empty cloud there is a warning and no
+    result; the last semantic cloud stays latched.
     """
 
     name = "cloud_segmenter"
@@ -40,22 +44,26 @@ class CloudSegmenterNode(SegmenterNode):
     kind = main_job = "cloud"
 
     def configure(self) -> None:
+        """Load the weights and create the publisher."""
         self.up = None if self.config.up == "auto" else parse_up(self.config.up)
         super().configure()
         self.output = self.publisher(PointCloud2, "semantic_cloud", MAP)
         self.left_out = 0
 
     def activate(self) -> None:
-        self.listen(PointCloud2, "cloud", lambda message: self.submit("cloud", self.segment, message), MAP, "result")
+        """Subscribe to clouds and to new weights."""
+        self.subscribe(PointCloud2, "cloud", lambda message: self.submit("cloud", self.segment, message), MAP, "result")
         self.networks.start()
 
-    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    def report(self) -> Report:
+        """The weights in use and the points left out."""
         if not self.active:
             return [], {}
         problems, values = self.networks.report()
         return problems, values | {"points_not_finite": str(self.left_out)}
 
     def segment(self, message: PointCloud2) -> None:
+        """Segment one cloud and publish it. Raises BadInput for a cloud without finite points."""
         read = cloud_codec.read_cloud(message)
         self.left_out += read.dropped
         if not len(read.cloud):
@@ -70,12 +78,14 @@ class CloudSegmenterNode(SegmenterNode):
     # --- weights ---
 
     def load(self, weights: str, labels: LabelSpace | None) -> Any:
+        """A cloud segmenter of the core with these weights."""
         from wsss_ros.inference import CloudSegmenter
 
         config = self.config
         return CloudSegmenter(weights, config.device, config.precision, config.points, config.threads, labels)
 
     def dry_run(self, segmenter: Any, count: int = 2048) -> tuple[np.ndarray, np.ndarray]:
+        """Segment ``count`` random points."""
         random = np.random.default_rng(0)
         return segmenter(Cloud(random.random((count, 3), np.float32) * 4, np.zeros((count, 3), np.uint8)))
 
@@ -85,6 +95,7 @@ class CloudSegmenterNode(SegmenterNode):
 
 
 def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns the exit status."""
     return run(CloudSegmenterNode, args)
 
 

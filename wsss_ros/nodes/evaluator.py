@@ -1,6 +1,6 @@
 """Predictions against ground truth while both stream: IoU by class, set and version of the weights.
 
-Written to a folder every while and at the end: evaluation.json, evaluation.md, evaluation.png.
+They are written to a folder again and again, and at the end: evaluation.json, evaluation.md, evaluation.png.
 """
 
 import sys
@@ -17,12 +17,16 @@ from std_msgs.msg import String
 from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.evaluation.running_scores import DOMAINS, LatchedHistory, RunningScores, ScoreKey, count_invalid_labels
 from wsss_ros.labels import labels_named
-from wsss_ros.nodes.health import Input, matching
-from wsss_ros.nodes.node import MAP, WARN, Node, NodeConfig, run
+from wsss_ros.nodes.health import WARN, Report
+from wsss_ros.nodes.inputs import Input
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import MAP
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput
 
-# Every answer counts, so they may queue; so may the truth, which is there long before a slow network's answer.
+# Every prediction counts, so they may queue; so may the truth, which comes long before a slow network's prediction.
 IMAGES = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
 CLOUDS = QoSProfile(depth=3, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 WAITING = {"2d": 120, "3d": 6}  # of each stream, and of pairs: images are small, clouds are not
@@ -30,6 +34,8 @@ UNKNOWN = "unknown"
 
 
 class EvaluatorConfig(NodeConfig):
+    """Parameters of the evaluator."""
+
     output: str = Field("evaluation", description="Folder of the JSON, table and plot; those of before are replaced.")
     write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two writings; one more at the end.")
     label_space: str = Field("config/labels/scannet20.yaml", description="Classes of predictions and truth.")
@@ -39,8 +45,8 @@ class EvaluatorConfig(NodeConfig):
     )
 
 
-class Heard(NamedTuple):
-    """A message, when it was sent by its publisher's clock, and when it came by ours."""
+class Arrival(NamedTuple):
+    """A message, when it was sent by its publisher's clock, and when it arrived by ours."""
 
     message: Any
     sent_ns: int
@@ -48,8 +54,11 @@ class Heard(NamedTuple):
 
 
 class EvaluatorNode(Node):
-    """An answer and its truth are matched by stamp. Its version is what its segmenter had told on ``~/weights`` when it
-    sent the answer; its set what ``ground_truth/set`` had told when the truth was sent."""
+    """Matches predictions with their truth by stamp and scores them.
+
+    The version of a prediction is the newest on its segmenter's ``~/weights`` when it was sent; its set is the newest
+    on ``ground_truth/set`` when the truth was sent.
+    """
 
     name = "evaluator"
     model = EvaluatorConfig
@@ -57,6 +66,7 @@ class EvaluatorNode(Node):
     scores: RunningScores | None = None
 
     def configure(self) -> None:
+        """Create the folder and empty scores."""
         from wsss_ros.evaluation.played import label_points
 
         self._label_points = label_points
@@ -65,7 +75,7 @@ class EvaluatorNode(Node):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadInput(f"output '{self.folder}': cannot be made ({error}); give a folder to write to") from error
+            raise BadInput(f"output '{self.folder}': cannot be created ({error}); give a folder to write to") from error
         self.scores = RunningScores(self.labels)
         self.versions = {domain: LatchedHistory(UNKNOWN) for domain in DOMAINS}
         self.sets = LatchedHistory("")
@@ -73,13 +83,14 @@ class EvaluatorNode(Node):
         self._scored = self._written = 0
 
     def activate(self) -> None:
+        """Subscribe to predictions, truth, versions and sets."""
         tolerance_s = {"2d": self.config.sync_tolerance_s, "3d": self.config.cloud_tolerance_s}
         self.sync = {
             domain: Synchronizer(("prediction", "truth"), round(tolerance_s[domain] * 1e9), WAITING[domain])
             for domain in DOMAINS
         }
-        self._asked = False
-        # The small topics first: of what is ready at once, they are taken first.
+        self._submitted = False
+        # The small topics first: of several topics that are ready, the executor takes the first.
         self._follow("ground_truth/set", self.sets)
         self._follow("image_segmenter/weights", self.versions["2d"])
         self._follow("cloud_segmenter/weights", self.versions["3d"])
@@ -88,96 +99,101 @@ class EvaluatorNode(Node):
         self.every(self.config.write_period_s, lambda: self.submit("write", self.write))
 
     def deactivate(self) -> None:
-        """The worker has ended: what it had not come to is done here, and written."""
+        """Score what still waits, for the worker has ended, and write the files."""
         if self.scores is not None:
             self._score_waiting()
-            self._guarded(self.write)
+            self.guarded(self.write)
 
     def release(self) -> None:
+        """Forget the scores."""
         self.scores = None
 
     def summary(self) -> str:
+        """Label space and folder."""
         return f"scores {self.labels.name} into {self.folder}"
 
-    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    def report(self) -> Report:
+        """Matching, and mIoU of the newest sets and versions."""
         if not self.active:
             return [], {}
         problems, values = [], {}
         for domain, what in DOMAINS.items():
-            told, counts = matching(self.sync[domain], f"scores of {what}")
-            problems += told
+            unmatched, counts = sync_report(self.sync[domain], f"scores of {what}")
+            problems += unmatched
             values |= {f"{what} {key}": value for key, value in counts.items()}
         for entry in self.scores.entries(newest=8):
             name = " ".join(filter(None, (entry["domain"], entry["set"], entry["version"])))
             values[f"miou {name}"] = f"{entry['miou'] or 0:.1f} of {entry['frames']}"
             if entry["version"] == UNKNOWN:
-                text = f"answers of {DOMAINS[entry['domain']]} without a version; is <segmenter>/weights remapped?"
+                text = f"predictions of {DOMAINS[entry['domain']]} without a version; is <segmenter>/weights remapped?"
                 problems.append((WARN, text))
         return problems, values
 
     # --- messages ---
 
-    def _follow(self, topic: str, values: LatchedHistory) -> None:
-        def heard(message: String) -> None:
-            values.add(record.sent_ns or time.time_ns(), message.data)
+    def _follow(self, topic: str, history: LatchedHistory) -> None:
+        def received(message: String) -> None:
+            history.add(record.sent_ns or time.time_ns(), message.data)
 
-        record = self.listen(String, topic, heard, MAP, "name", missed=lambda: False)
+        record = self.subscribe(String, topic, received, MAP, "name", needed=lambda: False)
 
     def _pair(self, domain: str, kind: type, prediction: str, truth: str, qos: QoSProfile) -> None:
-        """Either topic is missed while the other one brings messages."""
+        """Each of the two topics is needed while the other one brings messages."""
         records: dict[str, Input] = {}
         for stream, topic, other in (("prediction", prediction, "truth"), ("truth", truth, "prediction")):
 
-            def heard(message: Any, stream: str = stream) -> None:
-                self._offer(domain, stream, message, records[stream].sent_ns)
+            def received(message: Any, stream: str = stream) -> None:
+                self._match(domain, stream, message, records[stream].sent_ns)
 
-            def missed(other: str = other) -> bool:
+            def needed(other: str = other) -> bool:
                 recent = time.monotonic() - records[other].since < self.config.sensor_timeout_s
                 return recent and records[other].received > 0
 
-            records[stream] = self.listen(kind, topic, heard, qos, f"scores of {DOMAINS[domain]}", missed)
+            records[stream] = self.subscribe(kind, topic, received, qos, f"scores of {DOMAINS[domain]}", needed)
 
-    def _offer(self, domain: str, stream: str, message: Any, sent_ns: int) -> None:
+    def _match(self, domain: str, stream: str, message: Any, sent_ns: int) -> None:
         now_ns = time.time_ns()
-        heard = Heard(message, sent_ns or now_ns, now_ns)
-        pair = self.sync[domain].add(stream, codec.stamp_ns(message.header), heard)
+        arrival = Arrival(message, sent_ns or now_ns, now_ns)
+        pair = self.sync[domain].add(stream, codec.stamp_ns(message.header), arrival)
         if pair is None:
             return
         self._pairs[domain].append(pair)
         if len(self._pairs[domain]) > WAITING[domain]:
             self._pairs[domain].popleft()
-            self.health.drop(f"{DOMAINS[domain]} that came faster than they are scored")
-        if not self._asked:
-            self._asked = True
+            self.health.drop(f"{DOMAINS[domain]} that arrived faster than they are scored")
+        if not self._submitted:
+            self._submitted = True
             self.submit("score", self._score_waiting)
 
     # --- work ---
 
     def _score_waiting(self) -> None:
-        self._asked = False  # first: a pair that comes from now on asks again
+        self._submitted = False  # first: a pair that arrives from now on submits again
         for domain, score in (("2d", self.score_image), ("3d", self.score_cloud)):
             while self._pairs[domain]:
                 pair = self._pairs[domain].popleft()
-                self._guarded(score, pair["prediction"], pair["truth"])
+                self.guarded(score, pair["prediction"], pair["truth"])
 
-    def score_image(self, prediction: Heard, truth: Heard) -> None:
-        found, true = (codec.image_to_labels(heard.message) for heard in (prediction, truth))
+    def score_image(self, prediction: Arrival, truth: Arrival) -> None:
+        """Count the pixels of one image. Raises BadInput for images of two sizes."""
+        found, true = (codec.image_to_labels(arrival.message) for arrival in (prediction, truth))
         if found.shape != true.shape:
             raise BadInput(
                 f"label image size: {found.shape[1]} x {found.shape[0]} predicted, {true.shape[1]} x {true.shape[0]} "
-                "true; wanted both of one camera and size"
+                "true; expected both of one camera and size"
             )
         self._count("2d", found, true, prediction, truth)
 
-    def score_cloud(self, prediction: Heard, truth: Heard) -> None:
-        frames = [heard.message.header.frame_id for heard in (prediction, truth)]
+    def score_cloud(self, prediction: Arrival, truth: Arrival) -> None:
+        """Count the points of one cloud. Raises BadInput for clouds in two frames or without points."""
+        frames = [arrival.message.header.frame_id for arrival in (prediction, truth)]
         if frames[0] != frames[1]:
-            raise BadInput(f"cloud frames: '{frames[0]}' predicted, '{frames[1]}' true; wanted one frame for both")
+            raise BadInput(f"cloud frames: '{frames[0]}' predicted, '{frames[1]}' true; expected one frame for both")
         xyz, labels = _labelled(prediction.message)
         true_xyz, true = _labelled(truth.message)
         self._count("3d", self._label_points(xyz, labels, true_xyz), true, prediction, truth)
 
-    def _count(self, domain: str, found: Any, true: Any, prediction: Heard, truth: Heard) -> None:
+    def _count(self, domain: str, found: Any, true: Any, prediction: Arrival, truth: Arrival) -> None:
         key = ScoreKey(self.sets.at(truth.sent_ns), self.versions[domain].at(prediction.sent_ns), domain)
         self.scores.add(key, found, true, prediction.at_ns)
         self._scored += 1
@@ -185,11 +201,12 @@ class EvaluatorNode(Node):
             if count := count_invalid_labels(labels, len(self.labels)):
                 cause = f"{what} labels outside of '{self.labels.name}'"
                 self.health.drop(cause, count)
-                text = f"{cause}: {count} in one of the {DOMAINS[domain]}, which count as "
-                self.complain(cause, text + ("wrong" if what == "predicted" else "unlabelled") + "; check label_space")
+                counts_as = "wrong" if what == "predicted" else "unlabelled"
+                text = f"{cause}: {count} in one of the {DOMAINS[domain]}, which count as {counts_as}"
+                self.report_problem(cause, f"{text}; check label_space")
 
     def write(self) -> None:
-        """Where there is something new since the last time."""
+        """Write the files where there is something new since the last time. Raises BadInput where that fails."""
         from wsss_ros.evaluation import running_report
 
         scored = self._scored
@@ -198,7 +215,7 @@ class EvaluatorNode(Node):
         try:
             running_report.write(self.scores, self.folder)
         except OSError as error:
-            raise BadInput(f"writing to '{self.folder}': {error}; make room, it is tried again") from error
+            raise BadInput(f"writing to '{self.folder}': {error}; make room; it is tried again") from error
         self._written = scored
 
 
@@ -211,6 +228,7 @@ def _labelled(message: PointCloud2) -> tuple[Any, Any]:
 
 
 def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns the exit status."""
     return run(EvaluatorNode, args)
 
 

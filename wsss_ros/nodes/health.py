@@ -1,11 +1,9 @@
-"""What a node tells on /diagnostics: rates, latencies, drops by cause, silent inputs, and what to do about them."""
+"""Figures of a node for /diagnostics: rates, latencies, drops by cause, problems of the last seconds."""
 
 import re
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,53 +14,13 @@ RECENT_S = 10.0
 MOST_CAUSES = 40
 
 
-@dataclass
-class Input:
-    """One subscribed topic. ``purpose`` says what cannot be made without it, ``missed`` whether its silence matters."""
-
-    topic: str
-    purpose: str
-    missed: Callable[[], bool] = lambda: True
-    since: float = field(default_factory=time.monotonic)
-    received: int = 0
-    trouble: str = ""
-    streamed: bool = False
-    _sent_at: deque[int] = field(default_factory=lambda: deque(maxlen=16))
-
-    def heard(self, sent_at_ns: int = 0) -> bool:
-        """Take note of a message; False where it came before, through another subscription of the same topic."""
-        if sent_at_ns and sent_at_ns in self._sent_at:
-            return False
-        self._sent_at.append(sent_at_ns)
-        self.received += 1
-        self.since = time.monotonic()
-        self.trouble = ""
-        return True
-
-    @property
-    def sent_ns(self) -> int:
-        """When the message in hand was sent, by its publisher's clock; 0 where that is not told."""
-        return self._sent_at[-1] if self._sent_at else 0
-
-    def silence(self, timeout_s: float, publishers: int) -> str:
-        """One sentence when nothing came for longer than ``timeout_s``, else an empty string."""
-        quiet_s = time.monotonic() - self.since
-        if quiet_s <= timeout_s:
-            return ""
-        if self.trouble:
-            hint = self.trouble
-        elif publishers:
-            hint = "does its source run, and does every process load the DDS profile config/fastdds.xml?"
-        else:
-            hint = "start its source or check the remap"
-        return (
-            f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received, {publishers} publishers), "
-            f"so no {self.purpose}: {hint}"
-        )
+Problem = tuple[int, str]  # level and sentence
+Report = tuple[list[Problem], dict[str, str]]  # problems, and values by key
+Status = tuple[int, str, dict[str, str]]  # level, sentence and values
 
 
 class Health:
-    """Counts from any thread; ``problems`` and ``values`` make the diagnostic status of them."""
+    """Counts from any thread. ``problems`` and ``values`` are for the diagnostics."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,32 +29,34 @@ class Health:
         self.processed: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self._last: dict[str, tuple[float, int, str]] = {}
-        self._told: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def done(self, kind: str, latency_s: float) -> None:
+        """Count a job that has ended."""
         with self._lock:
             self.processed[kind] += 1
             self._ended.setdefault(kind, deque(maxlen=1000)).append(time.monotonic())
             self._latency.setdefault(kind, deque(maxlen=1000)).append(latency_s)
 
     def drop(self, cause: str, count: int = 1) -> None:
+        """Count messages or jobs that were dropped; of very many causes the last share one count."""
         with self._lock:
             self.dropped[cause if cause in self.dropped or len(self.dropped) < MOST_CAUSES else "other"] += count
 
     def note(self, cause: str, text: str, level: int = WARN) -> bool:
-        """Keep ``text`` on the diagnostics for a while. True when it is time to log it (again)."""
+        """Keep ``text`` on the diagnostics for RECENT_S. Returns whether it is time to log it (again)."""
         now = time.monotonic()
         with self._lock:
             if len(self._last) >= MOST_CAUSES and cause not in self._last:
                 cause = "other"
             self._last[cause] = (now, level, text)
-            fresh = now - self._told.get(cause, -RECENT_S) >= RECENT_S / 2
-            if fresh:
-                self._told[cause] = now
-            return fresh
+            due = now - self._logged_at.get(cause, -RECENT_S) >= RECENT_S / 2
+            if due:
+                self._logged_at[cause] = now
+            return due
 
-    def problems(self) -> list[tuple[int, str]]:
-        """(level, text) of the last seconds."""
+    def problems(self) -> list[Problem]:
+        """Problems of the last seconds."""
         now = time.monotonic()
         with self._lock:
             return [(level, text) for at, level, text in self._last.values() if now - at < RECENT_S]
@@ -120,19 +80,19 @@ class Health:
             "latency_median_ms": f"{np.median(latency_ms):.1f}",
             "latency_p95_ms": f"{np.percentile(latency_ms, 95):.1f}",
         }
-        if recent:  # what a latency budget is held against: the thousand jobs of the others may be minutes old
+        if recent:  # compared with the latency budget; the thousand jobs of the other figures may be minutes old
             figures["latency_recent_p95_ms"] = f"{np.percentile(latency_ms[-len(recent) :], 95):.1f}"
         return figures
 
 
-def matching(sync: Synchronizer, purpose: str) -> tuple[list[tuple[int, str]], dict[str, str]]:
-    """Problems and values of the diagnostics on matching by stamps; ``purpose`` is what cannot be made without."""
+def sync_report(sync: Synchronizer, purpose: str) -> Report:
+    """Problems and values of matching by stamps. ``purpose`` is what cannot be made without matches."""
     values = {"clock_resets": str(sync.resets)} | {f"sync {cause}": str(n) for cause, n in sync.dropped.items()}
-    if not (told := sync.mismatch()):
+    if not (text := sync.mismatch()):
         return [], values
-    return [(WARN, f"{told}, so no {purpose}: stamp all by one clock, or raise sync_tolerance_s")], values
+    return [(WARN, f"{text}, so no {purpose}: stamp all by one clock, or raise sync_tolerance_s")], values
 
 
 def cause_of(error: Exception) -> str:
-    """A short name to count an error by: its text up to the first colon, with # for numbers."""
+    """A short name to count an error by: its text before the first colon, with # for numbers."""
     return re.sub(r"[-+]?\d[\d.e+-]*", "#", str(error).partition(":")[0])[:60] or type(error).__name__

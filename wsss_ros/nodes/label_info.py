@@ -3,6 +3,7 @@
 from typing import Any
 
 from wsss_ros.labels import LabelSpace
+from wsss_ros.nodes.qos import MAP
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -11,12 +12,10 @@ except ImportError:  # the PyPI wheels of ROS have no vision_msgs
 
 
 def publish_label_info(node: Any, labels: LabelSpace) -> Any:
-    """Publish ``label_info`` once, latched; returns its publisher, or None without vision_msgs."""
-    from wsss_ros.nodes.node import MAP
-
+    """Publish ``label_info`` once, latched. Returns its publisher, or None without vision_msgs."""
     if LabelInfo is None:
         return None
-    # Not a lifecycle publisher: the names hold from configure on.
+    # Not a lifecycle publisher: the names are valid from configure on.
     publisher = node.create_publisher(LabelInfo, "label_info", MAP)
     classes = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(labels.names)]
     publisher.publish(LabelInfo(class_map=classes))

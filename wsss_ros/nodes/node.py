@@ -1,57 +1,31 @@
 """The base of the nodes: lifecycle, parameters from a Config, one worker, diagnostics, and an end without noise.
 
-A node defines ``name``, ``model`` and the hooks ``configure activate deactivate release report summary``, and
-calls ``publisher listen every submit complain``. It never dies of a message: what a job raises is counted,
-logged and told.
+A node defines ``name``, ``model`` and the hooks ``configure activate deactivate release report summary``, and calls
+``publisher subscribe every at_deactivate submit report_problem``. No message ends it: what a job raises is counted,
+logged and reported on /diagnostics.
 """
 
-import ctypes
-import logging
-import signal
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from pydantic import Field
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import QoSProfile
 
-from wsss_ros.config import Config
-from wsss_ros.nodes import parameters
-from wsss_ros.nodes.health import ERROR, OK, WARN, Health, Input, cause_of
+from wsss_ros.nodes import diagnostics, inputs, logs, parameters
+from wsss_ros.nodes.health import ERROR, WARN, Health, Problem, Report, Status, cause_of
+from wsss_ros.nodes.inputs import Input
+from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.worker import Worker
 from wsss_ros.types import BadInput
-
-# Sensor input: the newest wins. The small companions of an image may queue, so that a busy moment loses no match.
-SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-SMALL_SENSOR = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-# Results frame by frame: reliable, for RViz asks for it; best-effort subscribers match too.
-RESULT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-# Maps: the last one is kept for whoever comes late.
-MAP = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class NodeConfig(Config):
-    """Parameters that all nodes have."""
-
-    autostart: bool = Field(
-        True, description="Configure and activate at start; false waits for the lifecycle services."
-    )
-    sensor_timeout_s: float = Field(
-        5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn."
-    )
-
-
 class Node(LifecycleNode):
-    """Lifecycle base class; see the module's text. Hooks may raise BadInput to refuse a transition."""
+    """Lifecycle base class; see the text of this module. Hooks may raise BadInput to refuse a transition."""
 
     name = "node"
     model: type[NodeConfig] = NodeConfig
@@ -60,19 +34,18 @@ class Node(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__(self.name, **options)
         self.health = Health()
-        self.config: Config | None = None
+        self.config: NodeConfig | None = None
         self._worker = Worker(self._run_job, lambda kind: self.health.drop(f"{kind} replaced by a newer one"))
         self._inputs: list[Input] = []
-        self._closables: list[Callable[[], Any]] = []
-        self._makers: list[Any] = []
+        self._at_deactivate: list[Callable[[], Any]] = []
+        self._outputs: list[Any] = []
         self._failure = ""
         self._faults = parameters.declare(self, self.model)
         for text in parameters.unknown(list(self._parameter_overrides), list(self._parameters)):
             self.get_logger().warning(text)
-        _bridge_logging(self.get_logger())
+        logs.bridge(self.get_logger())
         self._guard_transitions()
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        diagnostics.publish_every_second(self)
 
     # --- what a node may define ---
 
@@ -80,71 +53,75 @@ class Node(LifecycleNode):
         """Load what is heavy and create publishers; ``self.config`` is read."""
 
     def activate(self) -> None:
-        """Subscribe and start timers. They end by themselves at deactivate."""
+        """Subscribe and start timers. They end by themselves at deactivation."""
 
     def deactivate(self) -> None:
-        """Forget what is half done. Subscriptions, timers and the worker have ended."""
+        """Forget unfinished work. Subscriptions, timers and the worker have ended."""
 
     def release(self) -> None:
-        """Give back what ``configure`` took. Publishers end by themselves."""
+        """Free what ``configure`` allocated. Publishers end by themselves."""
 
     def summary(self) -> str:
-        """What works with what, for the log line that says that the node is ready."""
+        """What the node works with, for the log line that it is ready."""
         return ""
 
-    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
-        """More problems, as (level, text), and values for the diagnostics."""
+    def report(self) -> Report:
+        """More problems and values for the diagnostics."""
         return [], {}
 
     # --- what a node may call ---
 
     def publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A publisher that publishes only while the node is active."""
-        made = self.create_lifecycle_publisher(kind, topic, qos)
-        self._makers.append(made)
-        return made
+        publisher = self.create_lifecycle_publisher(kind, topic, qos)
+        self._outputs.append(publisher)
+        return publisher
 
-    def listen(
+    def subscribe(
         self,
         kind: type,
         topic: str,
         callback: Callable[[Any], None],
         qos: QoSProfile,
         purpose: str,
-        missed: Callable[[], bool] = lambda: True,
+        needed: Callable[[], bool] = lambda: True,
     ) -> Input:
-        """Subscribe while active. ``purpose`` is what cannot be made without this topic; its silence is told
-        while ``missed()``.
+        """Subscribe while active (see ``inputs.subscribe``).
 
-        Where it asks for a latched publisher and meets one that is not, it subscribes once more without that
-        wish: the last map is had where one is kept, a plain stream is taken where it is not, and no message twice.
+        ``purpose`` is what cannot be made without this topic; its silence is reported while ``needed()``.
         """
-        record = Input(self.resolve_topic_name(topic), purpose, missed)
+        record = Input(self.resolve_topic_name(topic), purpose, needed)
         self._inputs.append(record)
-        self._subscribe(kind, callback, qos, record)
+        inputs.subscribe(self, record, kind, callback, qos)
         return record
 
     def every(self, period_s: float, function: Callable[[], None]) -> None:
-        """Call ``function`` on the executor thread while active, by the wall clock (simulated time may stand)."""
+        """Call ``function`` on the executor thread while active, by the wall clock (simulated time may stand still)."""
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        timer = self.create_timer(period_s, lambda: self._guarded(function), clock=steady)
-        self._closables.append(lambda: self.destroy_timer(timer))
+        timer = self.create_timer(period_s, lambda: self.guarded(function), clock=steady)
+        self.at_deactivate(lambda: self.destroy_timer(timer))
+
+    def at_deactivate(self, function: Callable[[], Any]) -> None:
+        """Call ``function`` once, when the node is deactivated; the last one comes first."""
+        self._at_deactivate.append(function)
 
     def submit(self, kind: str, function: Callable, *arguments: Any) -> None:
-        """Do it on the worker; a job of this kind that still waits is replaced, and counted as dropped."""
+        """Call ``function`` on the worker. A job of this kind that still waits is replaced and counted as dropped."""
         self._worker.put(kind, function, *arguments)
 
-    def complain(self, cause: str, text: str, level: int = WARN) -> None:
-        """Tell it on the diagnostics, and in the log once in a while."""
+    def report_problem(self, cause: str, text: str, level: int = WARN) -> None:
+        """Report it on the diagnostics for a while, and in the log, again only after some seconds."""
         if self.health.note(cause, text, level):
             log = self.get_logger()
             log.error(text) if level == ERROR else log.warning(text)
 
-    def wanted(self, *publishers: Any) -> bool:
+    def has_subscribers(self, *publishers: Any) -> bool:
+        """Whether somebody subscribes to one of these topics."""
         return any(publisher.get_subscription_count() for publisher in publishers)
 
     @property
     def active(self) -> bool:
+        """Whether the life cycle is in its state ``active``."""
         return self._state_machine.current_state[1] == "active"
 
     # --- lifecycle ---
@@ -155,26 +132,31 @@ class Node(LifecycleNode):
             self.trigger_activate()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Transition of the life cycle: read the parameters and call ``configure``."""
         return self._transition("configure", self._configure, undo=self._release)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Transition of the life cycle: start the worker and call ``activate``."""
         super().on_activate(state)
         return self._transition("activate", self._activate, undo=lambda: self._deactivate(state))
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Transition of the life cycle: end inputs, timers and the worker, then call ``deactivate``."""
         return self._transition("deactivate", lambda: self._deactivate(state))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Transition of the life cycle: call ``release`` and destroy the publishers."""
         return self._transition("cleanup", self._release)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Transition of the life cycle: end everything."""
         self.close()
         return _SUCCESS
 
     def close(self) -> None:
         """End everything, from any state."""
         for step in (lambda: self._deactivate(None), self._release):
-            self._guarded(step)
+            self.guarded(step)
 
     def _configure(self) -> None:
         self.config = parameters.read(self, self.model, self._faults)
@@ -186,18 +168,18 @@ class Node(LifecycleNode):
         self.get_logger().info(": ".join(filter(None, ["ready", self.summary()])))
 
     def _deactivate(self, state: LifecycleState | None) -> None:
-        while self._closables:
-            self._closables.pop()()
+        while self._at_deactivate:
+            self._at_deactivate.pop()()
         self._inputs.clear()
         if not self._worker.stop():
-            self.get_logger().warning("the job in hand did not end within 30 s and is left to itself")
+            self.get_logger().warning("the running job did not end within 30 s; it is left behind")
         super().on_deactivate(state)
         self.deactivate()
 
     def _release(self) -> None:
         self.release()
-        while self._makers:
-            self.destroy_lifecycle_publisher(self._makers.pop())
+        while self._outputs:
+            self.destroy_lifecycle_publisher(self._outputs.pop())
 
     def _transition(self, what: str, step: Callable[[], None], undo: Callable[[], None] | None = None):
         try:
@@ -208,7 +190,7 @@ class Node(LifecycleNode):
             if self.context.ok():
                 self.get_logger().error(self._failure + detail)
             if undo is not None:
-                self._guarded(undo)
+                self.guarded(undo)
             return _FAILURE
         self._failure = ""
         return _SUCCESS
@@ -230,140 +212,39 @@ class Node(LifecycleNode):
 
     # --- messages and jobs ---
 
-    def _subscribe(self, kind: type, callback: Callable, qos: QoSProfile, record: Input) -> None:
-        def heard(message: Any, about: dict[str, int]) -> None:
-            if record.heard(about["source_timestamp"]):
-                self._guarded(callback, message)
-
-        def incompatible(event: Any) -> None:
-            policy = qos_policy_name_from_kind(event.last_policy_kind)
-            if qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
-                record.trouble = f"its publisher has an incompatible QoS ({policy}); offer what this node asks for"
-                self.complain(record.topic, f"{record.topic}: {record.trouble}")
-            elif not record.streamed:
-                record.streamed = True
-                self.get_logger().info(f"a publisher of {record.topic} is not latched ({policy}); streamed too")
-                self._subscribe(kind, callback, SENSOR, record)
-
-        events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
-        made = self.create_subscription(kind, record.topic, heard, qos, event_callbacks=events)
-        self._closables.append(lambda: self.destroy_subscription(made))
-
     def _run_job(self, kind: str, function: Callable, arguments: tuple, put_at: float) -> None:
-        if self._guarded(function, *arguments):
+        if self.guarded(function, *arguments):
             self.health.done(kind, time.monotonic() - put_at)
 
-    def _guarded(self, function: Callable, *arguments: Any) -> bool:
-        """Call it; False when it raised, which is then counted and told."""
+    def guarded(self, function: Callable, *arguments: Any) -> bool:
+        """Call ``function``. False when it raised; the error is then counted and reported."""
         try:
             function(*arguments)
             return True
         except BadInput as error:
             self.health.drop(cause_of(error))
-            self.complain(cause_of(error), str(error))
+            self.report_problem(cause_of(error), str(error))
         except Exception as error:
             if self.context.ok():
                 self.health.drop("internal error")
                 text = f"internal error: {type(error).__name__}: {error}; please report it"
-                self.complain("internal error", f"{text}\n{traceback.format_exc()}", ERROR)
+                self.report_problem("internal error", f"{text}\n{traceback.format_exc()}", ERROR)
         return False
 
     # --- diagnostics ---
 
-    def status(self) -> tuple[int, str, dict[str, str]]:
-        """Level, sentence and values of now."""
+    def status(self) -> Status:
+        """Level, sentence and values of this moment."""
         state = self._state_machine.current_state[1]
         more, values = self.report()
         problems = self.health.problems() + more + self._state_problems(state)
         values = {"state": state} | values | self.health.values(self.main_job)
         values |= {f"received {record.topic}": str(record.received) for record in self._inputs}
-        problems.sort(key=lambda problem: -problem[0])
-        level = problems[0][0] if problems else OK
-        return level, "; ".join(text.partition("\n")[0] for _, text in problems) or state, values
+        return diagnostics.status(problems, values, state)
 
-    def _state_problems(self, state: str) -> list[tuple[int, str]]:
+    def _state_problems(self, state: str) -> list[Problem]:
         if self._failure:
             return [(ERROR, f"{self._failure}; set it right, then request the transition again")]
         if state != "active":
             return [(WARN, f"{state}: waits for the lifecycle services ({self.get_name()}/change_state)")]
-        told = []
-        for record in self._inputs:
-            publishers = self.count_publishers(record.topic)
-            text = record.silence(self.config.sensor_timeout_s, publishers)
-            if text and record.missed():
-                told.append((WARN, text))
-        return told
-
-    def _publish_diagnostics(self) -> None:
-        level, text, values = self.status()
-        status = DiagnosticStatus(level=bytes([level]), name=self.get_fully_qualified_name(), message=text)
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
-
-
-def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Spin one node until SIGINT or SIGTERM, then end in order. Returns the exit status."""
-    tune_allocator()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    node = None
-    try:
-        rclpy.init(args=args)
-        executor = SingleThreadedExecutor()
-        node = make()
-        executor.add_node(node)
-        node.start()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():  # after a signal, what was under way fails for want of a context
-            raise
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
-def tune_allocator() -> None:
-    """Keep freed buffers of messages in the process instead of mapping them anew each time (glibc only).
-
-    A 300,000-point cloud costs its subscriber 2.1 ms of CPU instead of 10.5 (FACTS 7).
-    """
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((mmap_threshold, 256 << 20), (trim_threshold, 1 << 30), (top_pad, 64 << 20)):
-            libc.mallopt(option, value)
-    except (OSError, AttributeError):
-        logging.getLogger("wsss_ros").debug("no glibc mallopt here; large messages cost more")
-
-
-class _RosHandler(logging.Handler):
-    def __init__(self, logger: Any) -> None:
-        super().__init__()
-        self.logger = logger
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if record.levelno >= logging.ERROR:
-            self.logger.error(text)
-        elif record.levelno >= logging.WARNING:
-            self.logger.warning(text)
-        elif record.levelno >= logging.INFO:
-            self.logger.info(text)
-        else:
-            self.logger.debug(text)
-
-
-def _bridge_logging(logger: Any) -> None:
-    """What the core logs goes where ROS logs go."""
-    core = logging.getLogger("wsss_ros")
-    core.handlers = [handler for handler in core.handlers if not isinstance(handler, _RosHandler)]
-    core.addHandler(_RosHandler(logger))
-    core.setLevel(logging.INFO)
-    core.propagate = False
+        return inputs.silences(self._inputs, self.config.sensor_timeout_s, self.count_publishers)

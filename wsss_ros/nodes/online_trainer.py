@@ -14,8 +14,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from wsss_ros.nodes.health import OK, WARN
-from wsss_ros.nodes.node import MAP, SMALL_SENSOR, Node, NodeConfig, run
+from wsss_ros.nodes.health import OK, WARN, Report
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import MAP, SMALL_SENSOR
 from wsss_ros.nodes.views import Views
 from wsss_ros.online.budget import Latencies, LatencyBudget
 from wsss_ros.online.collector import Collector
@@ -79,7 +82,7 @@ class OnlineTrainerNode(Node):
 
     def activate(self) -> None:
         """Listen to views, tags and the segmenters' latencies."""
-        self.views.listen(self.collects)
+        self.views.subscribe(self.collects)
         for about in ("image", "scene"):
             on_tag = lambda message, about=about: self.tag(about, message.data)  # noqa: E731
             self._listen_quietly(String, f"tags/{about}", on_tag, TAGS)
@@ -111,7 +114,7 @@ class OnlineTrainerNode(Node):
         paused = "; paused, ~/pause with false goes on" if learner.paused else ""
         return f"weights {learner.versions.current().name}, {scenes} scenes in {learner.folder}{paused}"
 
-    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    def report(self) -> Report:
         """Problems and values for the diagnostics."""
         if not self.active:
             return [], {}
@@ -157,7 +160,8 @@ class OnlineTrainerNode(Node):
         """Note that the stamps of the views jumped back."""
         with self.lock:
             self.collector.jumped()
-        self.complain("clock", "the stamps jumped back (a looped bag?); the scene goes on with the views it knows")
+        text = "the stamps jumped back (a looped bag?); the scene goes on with the views it knows"
+        self.report_problem("clock", text)
 
     def tag(self, about: str, text: str) -> None:
         """Take a tag message for the image or the scene."""
@@ -308,11 +312,11 @@ class OnlineTrainerNode(Node):
         """Count each refused tag; many of them make one line of the log."""
         self.set_message(f"tag refused: {error}")
         self.health.drop("tag refused")
-        self.complain("tag refused", self.message, WARN)
+        self.report_problem("tag refused", self.message, WARN)
 
     def _listen_quietly(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
         """Listen to a topic whose silence is not a problem."""
-        self.listen(kind, topic, callback, qos, "", lambda: False)
+        self.subscribe(kind, topic, callback, qos, "", lambda: False)
 
 
 def _short(decision: Decision) -> dict[str, Any]:
@@ -321,7 +325,7 @@ def _short(decision: Decision) -> dict[str, Any]:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node."""
+    """Run the node. Returns the exit status."""
     return run(OnlineTrainerNode, args)
 
 

@@ -1,9 +1,10 @@
-"""ROS parameters from a configuration model, and back: names, defaults, ranges and descriptions come from the model."""
+"""ROS parameters from a configuration model and back. Names, defaults, ranges and descriptions come from the model."""
 
 import difflib
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field
 from pydantic.fields import FieldInfo
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterException, InvalidParameterTypeException, InvalidParameterValueException
@@ -16,41 +17,52 @@ from wsss_ros.types import BadInput
 _REFUSED = (InvalidParameterException, InvalidParameterTypeException, InvalidParameterValueException)
 
 
+class NodeConfig(Config):
+    """Parameters that all nodes have."""
+
+    autostart: bool = Field(
+        True, description="Configure and activate at start; false waits for the lifecycle services."
+    )
+    sensor_timeout_s: float = Field(
+        5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn."
+    )
+
+
 def declare(node: Node, model: type[Config]) -> dict[str, str]:
     """Declare every field of ``model``. A given value that does not fit is replaced by the default.
 
-    Returns the faults of the given values by parameter name, one sentence each; ``read`` takes them.
-    Later changes are checked when they are set and are answered with the reason if they do not fit.
+    Returns the faults of the given values by parameter name, one sentence each, for ``read``. A later change that does
+    not fit is refused with the reason.
     """
     faults: dict[str, str] = {}
     for name, field in model.model_fields.items():
         try:
             node.declare_parameter(name, field.default, _descriptor(field))
         except _REFUSED as error:
-            faults[name] = f"parameter '{name}': {error}; wanted {_wanted(field)}"
+            faults[name] = f"parameter '{name}': {error}; expected {_expected(field)}"
             node.declare_parameter(name, field.default, _descriptor(field), ignore_override=True)
-    node.add_on_set_parameters_callback(lambda changes: _judge(model, changes, faults))
+    node.add_on_set_parameters_callback(lambda changes: _check(model, changes, faults))
     return faults
 
 
 def read(node: Node, model: type[Config], faults: dict[str, str] | None = None) -> Config:
-    """The parameters as one validated configuration. Raises BadInput that lists every fault."""
+    """Return the parameters as one validated configuration. Raises BadInput that lists every fault."""
     if faults:
         raise BadInput("; ".join(faults.values()))
     return build(model, {name: node.get_parameter(name).value for name in model.model_fields}, "parameters")
 
 
 def unknown(given: list[str], known: list[str]) -> list[str]:
-    """One sentence for each given parameter that this node does not have, with the nearest that it has."""
-    told = []
+    """Return one sentence for each given parameter that the node does not have, with the nearest that it has."""
+    texts = []
     for name in given:
         if name not in known and not name.startswith("qos_overrides."):
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            told.append(f"unknown parameter '{name}' is ignored; the nearest is '{near[0] if near else '-'}'")
-    return told
+            texts.append(f"unknown parameter '{name}' is ignored; the nearest is '{near[0] if near else '-'}'")
+    return texts
 
 
-def _judge(model: type[Config], changes: list[Parameter], faults: dict[str, str]) -> SetParametersResult:
+def _check(model: type[Config], changes: list[Parameter], faults: dict[str, str]) -> SetParametersResult:
     ours = {change.name: change.value for change in changes if change.name in model.model_fields}
     try:
         build(model, ours, "parameters")
@@ -64,9 +76,9 @@ def _judge(model: type[Config], changes: list[Parameter], faults: dict[str, str]
 def _descriptor(field: FieldInfo) -> ParameterDescriptor:
     low, high = _bounds(field)
     descriptor = ParameterDescriptor(description=f"{field.description} Read at configure.")
-    descriptor.additional_constraints = _wanted(field)
+    descriptor.additional_constraints = _expected(field)
     if field.annotation is float:
-        # "rate:=2" is an integer to ROS; the model makes a float of it.
+        # "rate:=2" is an integer for ROS; the model turns it into a float.
         descriptor.dynamic_typing = True
         if low is not None and high is not None:
             descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
@@ -83,7 +95,7 @@ def _bounds(field: FieldInfo) -> tuple[Any, Any]:
     return low, high
 
 
-def _wanted(field: FieldInfo) -> str:
+def _expected(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return "one of " + ", ".join(map(str, get_args(field.annotation)))
     low, high = _bounds(field)

@@ -1,23 +1,24 @@
-"""`recorder`: writes what the nodes take and give into a bag, for machines without `ros2 bag record`.
+"""`recorder`: writes inputs and results of the nodes into a bag, for machines without `ros2 bag record`.
 
-Messages are stamped with the time of their arrival, as `ros2 bag record` does, so that the bag tells
-latencies; their own headers tell what they belong to.
+Messages are stamped with the time of their arrival, as `ros2 bag record` does, so that latencies can be read from the
+bag; their own headers show what they belong to.
 """
 
-import importlib
 import time
 from typing import Any
 
 from pydantic import Field
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 
 from wsss_ros.bags.recorder import Recorder as Bag
 from wsss_ros.bags.recording import Topic
-from wsss_ros.nodes.node import Node, NodeConfig, run
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.recorded_topics import message_class, quality
 
 _IMAGE, _CLOUD = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"
-# A reliable subscriber would not match best-effort publishers: only what our nodes publish reliably is asked for so.
+# A reliable subscriber does not match best-effort publishers: only topics that our nodes publish reliably are reliable.
 TOPICS = (
     Topic("color/image_raw", _IMAGE, reliable=False, depth=50),
     Topic("cloud", _CLOUD, latched=True),
@@ -31,10 +32,14 @@ TOPICS = (
 
 
 class RecorderConfig(NodeConfig):
+    """Parameters of the recorder."""
+
     output: str = Field("recording", description="Folder of the bag; it must not exist yet.")
 
 
 class RecorderNode(Node):
+    """Writes TOPICS into a bag while it is active."""
+
     name = "recorder"
     model = RecorderConfig
     main_job = "record"
@@ -42,12 +47,14 @@ class RecorderNode(Node):
     _bag: Bag | None = None
 
     def activate(self) -> None:
+        """Open the bag and subscribe."""
         self._bag = Bag(self.config.output, [self._resolved(topic) for topic in TOPICS])
         for topic in TOPICS:
             self._record(topic)
         self.get_logger().info(f"records into {self.config.output}")
 
     def deactivate(self) -> None:
+        """Close the bag."""
         if self._bag is not None:
             self._bag.close()
             self._bag = None
@@ -56,22 +63,16 @@ class RecorderNode(Node):
         return topic._replace(name=self.resolve_topic_name(topic.name))
 
     def _record(self, topic: Topic) -> None:
-        package, _, kind = topic.msgtype.split("/")
-        qos = QoSProfile(
-            depth=topic.depth,
-            reliability=ReliabilityPolicy.RELIABLE if topic.reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if topic.latched else DurabilityPolicy.VOLATILE,
-        )
-
         name = self.resolve_topic_name(topic.name)
 
         def write(message: Any) -> None:
             self._bag.write(name, time.time_ns(), serialize_message(message))
 
-        self.listen(getattr(importlib.import_module(f"{package}.msg"), kind), topic.name, write, qos, "the recording")
+        self.subscribe(message_class(topic.msgtype), topic.name, write, quality(topic), "the recording")
 
 
 def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns the exit status."""
     return run(RecorderNode, args)
 
 

@@ -1,11 +1,9 @@
-"""``replay``: a bag or a scene folder onto the topics it names, with /clock, for machines without ``ros2 bag``.
+"""``replay``: publishes a bag or a scene folder on its topics, with /clock, for machines without ``ros2 bag``.
 
-Topics are taken as relative names, so that a namespace or a remap moves them; /tf and /clock stay.
-Services ~/pause and ~/resume. At the end the process ends with status 0, unless it loops: then the
-stamps jump back, as those of any looped bag do.
+Topics have relative names, so that a namespace or a remap moves them; /tf and /clock stay. Services: ~/pause and
+~/resume. At the end the process ends with status 0, unless it loops: then the stamps jump back, as in any looped bag.
 """
 
-import importlib
 import sys
 import threading
 import time
@@ -13,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -22,16 +20,22 @@ from wsss_ros.bags.cdr import IMAGE, JPEG
 from wsss_ros.bags.playback import Playback, open_recording
 from wsss_ros.bags.recording import Raw, Topic
 from wsss_ros.labels import scannet20
-from wsss_ros.nodes.health import ERROR, OK, WARN
-from wsss_ros.nodes.node import MAP, Node, NodeConfig, run
+from wsss_ros.nodes.health import ERROR, OK, WARN, Report
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import MAP
+from wsss_ros.nodes.recorded_topics import message_class, quality
 from wsss_ros.types import BadInput
 
 CLOCK_PERIOD_S = 0.02
-SETTLE_S = 0.3  # a subscriber knows of us a little later than we know of it
-LINGER_S = 1.0  # the last messages are on their way when the last one has been sent
+SETTLE_S = 0.3  # a subscriber discovers us a little later than we discover it
+LINGER_S = 1.0  # after the last message was sent it is still on its way
 
 
 class ReplayConfig(NodeConfig):
+    """Parameters of the replay."""
+
     source: str = Field("", description="A bag (.mcap, .db3 or its folder) or a scene folder.")
     rate: float = Field(1.0, gt=0, le=100, description="Speed against the recording.")
     loop: bool = Field(False, description="Start over at the end.")
@@ -39,11 +43,13 @@ class ReplayConfig(NodeConfig):
     wait_for_subscribers_s: float = Field(
         0.0, ge=0, le=300, description="Wait at most this long for subscribers first."
     )
-    subscribers: int = Field(1, ge=1, le=100, description="So many of each image topic are waited for.")
-    set_name: str = Field("", description="Told on ground_truth/set, latched, for the evaluator; empty tells nothing.")
+    subscribers: int = Field(1, ge=1, le=100, description="Subscribers of each image topic to wait for.")
+    set_name: str = Field("", description="Published on ground_truth/set, latched, for the evaluator; empty: nothing.")
 
 
-class Replay(Node):
+class ReplayNode(Node):
+    """Publishes a recording by the wall clock; see the text of this module."""
+
     name = "replay"
     model = ReplayConfig
     main_job = "replay"
@@ -58,32 +64,35 @@ class Replay(Node):
         self.create_service(Trigger, "~/resume", lambda _, answer: self._answer(answer, pause=False))
 
     def start(self) -> None:
-        """Ends the process where there is nothing to play: nobody would come to configure it again."""
+        """Configure and activate. Ends the process where there is nothing to play: nobody would configure it again."""
         super().start()
         if self.get_parameter("autostart").value and not self.active:
             raise SystemExit(1)
 
     def configure(self) -> None:
+        """Open the recording and create a publisher for each of its topics."""
         self._recording = open_recording(self.config.source, scannet20())
         self._clock_topic = self.publisher(Clock, "/clock", QoSProfile(depth=10))
         self._set = self.publisher(String, "ground_truth/set", MAP) if self.config.set_name else None
-        topics = [topic for topic in self._recording.topics if topic.name != "/clock"]  # there is one clock, ours
-        self._offers = {topic.name: self._offer(topic) for topic in topics}
-        missing = sorted({topic.msgtype for topic in topics if not self._offers[topic.name]})
+        topics = [topic for topic in self._recording.topics if topic.name != "/clock"]  # there is only one clock, ours
+        self._outputs_by_topic = {topic.name: self._output(topic) for topic in topics}
+        missing = sorted({topic.msgtype for topic in topics if not self._outputs_by_topic[topic.name]})
         if missing:
             self.get_logger().warning(f"not published, their packages are not installed: {', '.join(missing)}")
 
     def activate(self) -> None:
+        """Start to play on the worker."""
         config = self.config
         self._sent_ns = None
         self._playback = Playback(self._recording, config.rate, config.loop, config.start_paused)
-        self._closables.append(self._playback.stop)
+        self.at_deactivate(self._playback.stop)
         if self._set is not None:
             self._set.publish(String(data=config.set_name))
         self.every(CLOCK_PERIOD_S, self._tick)
         self.submit("replay", self._replay, self._playback)
 
-    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    def report(self) -> Report:
+        """Rate, time, and whether the replay is late, damaged or paused."""
         if self._playback is None:
             return [], {}
         playback, problems = self._playback, []
@@ -102,18 +111,17 @@ class Replay(Node):
 
     # --- playing ---
 
-    def _offer(self, topic: Topic) -> Any:
+    def _output(self, topic: Topic) -> Any:
         """A publisher as recorded; None where the message package is not installed."""
-        package, _, kind = topic.msgtype.split("/")
         try:
-            message = getattr(importlib.import_module(f"{package}.msg"), kind)
+            message = message_class(topic.msgtype)
         except (ImportError, AttributeError):
             return None
         name = topic.name if topic.name in ("/tf", "/tf_static") else topic.name.lstrip("/")
-        return self.publisher(message, name, _qos(topic))
+        return self.publisher(message, name, quality(topic))
 
     def _replay(self, playback: Playback) -> None:
-        """On the worker: one run from the first message to the last, or for ever; then the process ends."""
+        """Play from the first message to the last, or for ever; then the process ends. On the worker."""
         self.exit_status = 1
         try:
             self._wait_for_subscribers(playback)
@@ -121,7 +129,7 @@ class Replay(Node):
             playback.play(self._send)
             self.exit_status = 0
         except BadInput as error:
-            self.complain("recording", str(error), ERROR)
+            self.report_problem("recording", str(error), ERROR)
         finally:
             if not playback.stopped:
                 self._end(playback)
@@ -130,11 +138,11 @@ class Replay(Node):
         if raw.stamp_ns != self._sent_ns:
             self._sent_ns = raw.stamp_ns
             self._tick()
-        if publisher := self._offers.get(raw.topic):
+        if publisher := self._outputs_by_topic.get(raw.topic):
             publisher.publish(bytes(raw.data))
 
     def _tick(self) -> None:
-        """The lock keeps the clock from going back where both threads tick at once."""
+        """Publish the time. The lock keeps it from going back where both threads publish at once."""
         with self._clock_lock:
             now_ns = self._playback.now_ns()
             if now_ns is not None:
@@ -143,26 +151,31 @@ class Replay(Node):
                 self._clock_topic.publish(message)
 
     def _wait_for_subscribers(self, playback: Playback) -> None:
-        """Until each image topic has its subscribers, at most as long as configured; ground truth needs one, and only
-        where a set is named, which is for an evaluator."""
-        truth_wanted = 1 if self.config.set_name else 0
-        wanted = {
-            topic.name: truth_wanted if "ground_truth/" in topic.name else self.config.subscribers
+        """Wait until each image topic has its subscribers, at most as long as configured.
+
+        Ground truth needs one subscriber, an evaluator, and only where a set is named.
+        """
+        of_truth = 1 if self.config.set_name else 0
+        expected = {
+            topic.name: of_truth if "ground_truth/" in topic.name else self.config.subscribers
             for topic in self._recording.topics
             if topic.msgtype in (IMAGE, JPEG)
         }
         until = time.monotonic() + self.config.wait_for_subscribers_s
-        while lonely := [n for n, least in wanted.items() if self._offers[n].get_subscription_count() < least]:
+        while missing := [n for n, least in expected.items() if self._subscribers(n) < least]:
             if time.monotonic() >= until or playback.stopped:
                 break
             time.sleep(0.05)
         if self.config.wait_for_subscribers_s and not playback.stopped:
-            if lonely:
-                self.get_logger().warning(f"starts with too few subscribers on {', '.join(lonely)}")
+            if missing:
+                self.get_logger().warning(f"starts with too few subscribers on {', '.join(missing)}")
             time.sleep(SETTLE_S)
 
+    def _subscribers(self, topic: str) -> int:
+        return self._outputs_by_topic[topic].get_subscription_count()
+
     def _end(self, playback: Playback) -> None:
-        for publisher in filter(None, self._offers.values()):
+        for publisher in filter(None, self._outputs_by_topic.values()):
             publisher.wait_for_all_acked(Duration(seconds=LINGER_S))
         time.sleep(LINGER_S)
         self.get_logger().info(f"the replay has ended: {playback.sent} messages")
@@ -177,21 +190,12 @@ class Replay(Node):
         return answer
 
 
-def _qos(topic: Topic) -> QoSProfile:
-    reliable, latched = ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL
-    return QoSProfile(
-        depth=topic.depth,
-        reliability=reliable if topic.reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=latched if topic.latched else DurabilityPolicy.VOLATILE,
-    )
-
-
 def main(args: list[str] | None = None) -> int:
-    """Returns 0 at the end of the recording or on a signal, 1 where it could not be played to its end."""
-    nodes: list[Replay] = []
+    """Run the node. Returns 0 at the end of the recording or on a signal, 1 where it could not be played to its end."""
+    nodes: list[ReplayNode] = []
 
-    def make() -> Replay:
-        nodes.append(Replay())
+    def make() -> ReplayNode:
+        nodes.append(ReplayNode())
         return nodes[0]
 
     status = run(make, args)

@@ -9,10 +9,13 @@ from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.hand_over import HandOver
 from wsss_ros.nodes.label_info import publish_label_info
-from wsss_ros.nodes.node import Node, NodeConfig
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
 
 
 class SegmenterConfig(NodeConfig):
+    """Parameters of both segmenters."""
+
     weights: str = Field("", description="Checkpoint file; empty for the weights that ship with the package.")
     label_space: str = Field(
         "config/labels/scannet20.yaml",
@@ -47,6 +50,7 @@ class SegmenterNode(Node):
     # --- lifecycle ---
 
     def configure(self) -> None:
+        """Load the weights and make the first forward pass."""
         config = self.config
         first = self.load(config.weights, labels_named(config.label_space) if config.label_space else None)
         self.space = first.labels
@@ -56,14 +60,17 @@ class SegmenterNode(Node):
         self.networks = HandOver(self, f"weights/{self.kind}", first, self.dry_run)
 
     def deactivate(self) -> None:
+        """Stop to follow new weights."""
         if self.networks is not None:
             self.networks.stop()
 
     def release(self) -> None:
+        """Free the network."""
         if self.networks is not None:
             self.networks.release()
         self.networks = self.label_info = None
 
     def summary(self) -> str:
+        """Version, label space and device of the weights."""
         segmenter = self.networks.current.segmenter
         return f"weights {segmenter.version} of {segmenter.labels.name} on {segmenter.device}"

@@ -17,7 +17,11 @@ from std_srvs.srv import SetBool, Trigger
 
 from wsss_ros.bags import codec
 from wsss_ros.labels import labels_named
-from wsss_ros.nodes.node import MAP, SENSOR, Node, NodeConfig, run
+from wsss_ros.nodes.health import Report
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import MAP, SENSOR
 from wsss_ros.tag_page.handler import Page, Robot
 from wsss_ros.tag_page.live_view import LiveView
 from wsss_ros.tag_page.server import PageServer
@@ -63,8 +67,9 @@ class TagPageNode(Node):
         self._learner: tuple[dict, float] | None = None
         page = Page(self.labels, self.view, Robot(self.page_status, self.send_tags, self.command))
         self.server = PageServer(self.config.host, self.config.port, page)
-        self._closables += [self._unsubscribe_all, self.server.close]
-        self._status = self.listen(String, f"{LEARNER}/status", self.on_learner, MAP, "learning", self._had_a_learner)
+        self.at_deactivate(self._unsubscribe_all)
+        self.at_deactivate(self.server.close)
+        self._status = self.subscribe(String, f"{LEARNER}/status", self.on_learner, MAP, "learning", self._had_a_learner)
         self.every(WATCH_S, self._subscribe_to_needed_images)
         self.server.start()
         if self.server.address.is_open:
@@ -80,7 +85,7 @@ class TagPageNode(Node):
         """Address of the page."""
         return self.server.address.url
 
-    def report(self) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    def report(self) -> Report:
         """Values for the diagnostics."""
         return [], {"url": self.summary(), "looked at": ", ".join(sorted(self._subscribed))} if self.active else {}
 
@@ -98,7 +103,7 @@ class TagPageNode(Node):
         classes = learner.get("classes", list(self.labels.names))
         if classes != list(self.labels.names):
             text = f"other classes: the learner's are not those of label_space {self.labels.name}; give both the same"
-            self.complain("other classes", text)
+            self.report_problem("other classes", text)
 
     def _had_a_learner(self) -> bool:
         """Whether the silence of the learner is a problem: the page also works if there never was one."""
@@ -163,7 +168,7 @@ class TagPageNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node."""
+    """Run the node. Returns the exit status."""
     return run(TagPageNode, args)
 
 

@@ -9,10 +9,10 @@ Job = tuple[Callable[..., Any], tuple, float]
 
 
 class Worker:
-    """``put`` never waits; a job that still waits when a newer one of its kind comes is replaced.
+    """``put`` returns at once. A newer job replaces a waiting one of its kind.
 
     ``run(kind, function, arguments, put_at)`` is called on the thread for each job and must not raise;
-    ``replaced(kind)`` is called where a waiting job gave way.
+    ``replaced(kind)`` is called for each job that was replaced.
     """
 
     def __init__(self, run: Callable[[str, Callable, tuple, float], None], replaced: Callable[[str], None]) -> None:
@@ -20,26 +20,27 @@ class Worker:
         self._waiting: dict[str, Job] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._turn = 0  # of the thread that may take jobs; one that was left behind is of an earlier turn
+        self._turn = 0  # of the thread that may take jobs; a thread that was left behind has an earlier one
 
     def start(self) -> None:
+        """Start the thread."""
         self._turn += 1
         self._thread = threading.Thread(target=self._loop, args=(self._turn,), name="wsss_worker", daemon=True)
         self._thread.start()
 
     def put(self, kind: str, function: Callable, *arguments: Any) -> None:
-        """Without a running thread the job is forgotten."""
+        """Call ``function(*arguments)`` on the thread. Without a running thread the job is forgotten."""
         with self._changed:
             if self._thread is None:
                 return
-            gave_way = self._waiting.pop(kind, None)
+            previous = self._waiting.pop(kind, None)
             self._waiting[kind] = (function, arguments, time.monotonic())
             self._changed.notify()
-        if gave_way is not None:
+        if previous is not None:
             self._replaced(kind)
 
     def stop(self, timeout_s: float = 30.0) -> bool:
-        """Forget what waits and let the job in hand finish. False when it did not within the time."""
+        """Forget the waiting jobs and let the running one finish. Returns False where it takes longer than the time."""
         with self._changed:
             thread, self._thread = self._thread, None
             self._turn += 1
@@ -59,4 +60,4 @@ class Worker:
                 kind = next(iter(self._waiting))
                 function, arguments, put_at = self._waiting.pop(kind)
             self._run(kind, function, arguments, put_at)
-            function = arguments = None  # a message of megabytes is not kept until the next one
+            function = arguments = None  # do not keep a message of megabytes until the next one

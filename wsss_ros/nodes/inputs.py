@@ -1,0 +1,94 @@
+"""Subscribed topics: how many messages came, why there is silence, and publishers that are not latched."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
+
+from wsss_ros.nodes.health import WARN, Problem
+from wsss_ros.nodes.qos import SENSOR
+
+
+@dataclass
+class Input:
+    """One subscribed topic.
+
+    ``purpose`` is what cannot be made without it; ``needed`` returns whether its silence matters now. ``problem`` is
+    why messages cannot come, ``streamed`` whether it is subscribed to a second time, without the latch.
+    """
+
+    topic: str
+    purpose: str
+    needed: Callable[[], bool] = lambda: True
+    since: float = field(default_factory=time.monotonic)
+    received: int = 0
+    problem: str = ""
+    streamed: bool = False
+    _sent_at: deque[int] = field(default_factory=lambda: deque(maxlen=16))
+
+    def receive(self, sent_at_ns: int = 0) -> bool:
+        """Count a message. False where it came before, through another subscription of the same topic."""
+        if sent_at_ns and sent_at_ns in self._sent_at:
+            return False
+        self._sent_at.append(sent_at_ns)
+        self.received += 1
+        self.since = time.monotonic()
+        self.problem = ""
+        return True
+
+    @property
+    def sent_ns(self) -> int:
+        """When the newest message was sent, by its publisher's clock; 0 where that is unknown."""
+        return self._sent_at[-1] if self._sent_at else 0
+
+    def silence(self, timeout_s: float, publishers: int) -> str:
+        """One sentence when nothing came for longer than ``timeout_s``, else an empty string."""
+        quiet_s = time.monotonic() - self.since
+        if quiet_s <= timeout_s:
+            return ""
+        if self.problem:
+            hint = self.problem
+        elif publishers:
+            hint = "does its source run, and does every process load the DDS profile config/fastdds.xml?"
+        else:
+            hint = "start its source or check the remap"
+        return (
+            f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received, {publishers} publishers), "
+            f"so no {self.purpose}: {hint}"
+        )
+
+
+def silences(records: list[Input], timeout_s: float, count_publishers: Callable[[str], int]) -> list[Problem]:
+    """The inputs that are silent although they are needed."""
+    texts = [record.silence(timeout_s, count_publishers(record.topic)) for record in records if record.needed()]
+    return [(WARN, text) for text in texts if text]
+
+
+def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], None], qos: QoSProfile) -> None:
+    """Subscribe until the node is deactivated. ``callback`` gets every message once; what it raises is reported.
+
+    Where ``qos`` asks for a latched publisher and meets one that is not, this subscribes once more without the latch:
+    the last map arrives where one is kept, and a plain stream arrives too.
+    """
+
+    def received(message: Any, about: dict[str, int]) -> None:
+        if record.receive(about["source_timestamp"]):
+            node.guarded(callback, message)
+
+    def incompatible(event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        if qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+            record.problem = f"its publisher has an incompatible QoS ({policy}); offer what this node asks for"
+            node.report_problem(record.topic, f"{record.topic}: {record.problem}")
+        elif not record.streamed:
+            record.streamed = True
+            node.get_logger().info(f"a publisher of {record.topic} is not latched ({policy}); streamed too")
+            subscribe(node, record, kind, callback, SENSOR)
+
+    events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
+    subscription = node.create_subscription(kind, record.topic, received, qos, event_callbacks=events)
+    node.at_deactivate(lambda: node.destroy_subscription(subscription))
