@@ -224,5 +224,5 @@ def test_bad_input_is_counted_and_never_ends_it(probe, processes, tmp_path):
 def test_a_folder_that_cannot_be_written(probe, processes, tmp_path):
     (tmp_path / "file").write_text("in the way")
     node = processes("evaluator", output=tmp_path / "file" / "out")
-    assert probe.told(node, "configure failed", "cannot be made", timeout_s=60).level == b"\x02"
+    assert probe.told(node, "configure failed", "cannot be created", timeout_s=60).level == b"\x02"
     assert node.end() == 0 and "Traceback" not in node.text

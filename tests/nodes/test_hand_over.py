@@ -160,7 +160,7 @@ def versions_of(stream: Stream, results: dict[str, list[bytes]]) -> list[str]:
     for _, message in sorted(stream.answers, key=lambda answer: codec.stamp_ns(answer[1].header)):
         index = stream.sent[codec.stamp_ns(message.header)][1]
         makers = [version for version, labels in results.items() if labels[index] == bytes(message.data)]
-        assert len(makers) == 1, f"picture {index} was labelled by {makers}; wanted one version"
+        assert len(makers) == 1, f"picture {index} was labelled by {makers}; expected one version"
         told += makers
     return told
 
@@ -219,10 +219,10 @@ def bad_files(folder: Path, labels: LabelSpace, sound: Path, point: Path) -> dic
     nan = torch.tensor(float("nan"))
     save(folder / "nan", "image", labels, 0, lambda network: next(network.parameters()).fill_(nan))
     return {
-        "missing": (folder / "nowhere.safetensors", "is no file here"),
-        "a folder": (folder, "is no file here"),
-        "relative": ("weights/image.safetensors", "wanted the absolute path"),
-        "empty": ("", "wanted the absolute path"),
+        "missing": (folder / "nowhere.safetensors", "is not a file here"),
+        "a folder": (folder, "is not a file here"),
+        "relative": ("weights/image.safetensors", "expected the absolute path"),
+        "empty": ("", "expected the absolute path"),
         "half written": (folder / "half", "not a readable checkpoint"),
         "foreign": (folder / "foreign", "not a readable checkpoint"),
         "of points": (point, "a network for 'cloud', expected one for 'image'"),

@@ -399,7 +399,7 @@ def unusable_weights(folder: Path, sound: Path) -> dict[str, str]:
     config = checkpoint.NetworkConfig("image", "resnet", {"width": 0.125})
     checkpoint.save(folder / "of_kitchens", config.build(classes), config, classes)
     unreadable = "not a readable checkpoint"
-    return {"foreign": unreadable, "truncated": unreadable, "of_kitchens": "label space 'kitchen' of 2 classes, wanted"}
+    return {"foreign": unreadable, "truncated": unreadable, "of_kitchens": "label space 'kitchen' of 2 classes, expected"}
 
 
 def test_lifecycle_of_the_image_segmenter(probe, segmenter, images, expected, tmp_path):

@@ -17,7 +17,7 @@ from std_msgs.msg import String
 from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.evaluation.running_scores import DOMAINS, LatchedHistory, RunningScores, ScoreKey, count_invalid_labels
 from wsss_ros.labels import labels_named
-from wsss_ros.nodes.health import WARN, Report
+from wsss_ros.nodes.health import WARN, Report, sync_report
 from wsss_ros.nodes.inputs import Input
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig

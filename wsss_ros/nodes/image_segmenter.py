@@ -18,7 +18,7 @@ from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.geometry import unproject
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.health import WARN, Report
+from wsss_ros.nodes.health import WARN, Report, sync_report
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import RESULT, SENSOR, SMALL_SENSOR
 from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode

@@ -8,7 +8,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from wsss_ros.bags import codec
-from wsss_ros.nodes.health import Report
+from wsss_ros.nodes.health import Report, sync_report
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.qos import SENSOR, SMALL_SENSOR
 from wsss_ros.sync import Synchronizer
