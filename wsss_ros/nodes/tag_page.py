@@ -69,7 +69,8 @@ class TagPageNode(Node):
         self.server = PageServer(self.config.host, self.config.port, page)
         self.at_deactivate(self._unsubscribe_all)
         self.at_deactivate(self.server.close)
-        self._status = self.subscribe(String, f"{LEARNER}/status", self.on_learner, MAP, "learning", self._had_a_learner)
+        topic = f"{LEARNER}/status"
+        self._status = self.subscribe(String, topic, self.on_learner, MAP, "learning", self._had_a_learner)
         self.every(WATCH_S, self._subscribe_to_needed_images)
         self.server.start()
         if self.server.address.is_open:
