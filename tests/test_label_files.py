@@ -46,11 +46,11 @@ def scene(labels, tmp_path):
 
 
 def test_a_scene(scene, images, clouds, labels, tmp_path):
-    told = []
+    reported = []
     out = tmp_path / "deep" / "out"
-    result = segment([Source.of_scene(scene)], out, Labeller(images, clouds), lambda *what: told.append(what))
+    result = segment([Source.of_scene(scene)], out, Labeller(images, clouds), lambda *what: reported.append(what))
     assert (result.images, result.points, result.scenes) == (4, 600, ["scene0"])
-    assert told == [("scene0", done, 4) for done in (1, 2, 3, 4)]
+    assert reported == [("scene0", done, 4) for done in (1, 2, 3, 4)]
     for index in range(4):
         expected, confidence = images(scene.frame(index))
         ids = read_uint16(out / "label-filt" / f"{index}.png")

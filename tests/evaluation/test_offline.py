@@ -234,9 +234,9 @@ def test_only_shared_classes_are_scored_and_others_predicted_are_misses():
     comparison = Comparison.between(truth_space, space)
     assert comparison.labels.names == ("floor", "wall", "window", "door", "table", "chair", "sofa", "bookcase")
     truth = np.array([truth_space.index(name) for name in ("floor", "bookcase", "clutter", "floor")], np.uint8)
-    said = np.array([space.index(name) for name in ("floor", "bookshelf", "wall", "cabinet")], np.uint8)
+    predicted = np.array([space.index(name) for name in ("floor", "bookshelf", "wall", "cabinet")], np.uint8)
     matrix = ConfusionMatrix(comparison.labels)
-    matrix.update(comparison.prediction_table[said], comparison.truth_table[truth])
+    matrix.update(comparison.prediction_table[predicted], comparison.truth_table[truth])
     score = matrix.compute()
     assert score["iou"]["floor"] == 50 and score["iou"]["bookcase"] == 100  # the cabinet misses a floor
     assert score["iou"]["wall"] is None and score["count"] == 3  # clutter is not asked for, so no false alarm

@@ -8,7 +8,7 @@ import pytest
 from wsss_ros.bags import cdr
 from wsss_ros.bags.recorder import Recorder
 from wsss_ros.bags.recording import Topic
-from wsss_ros.evaluation import played as scoring
+from wsss_ros.evaluation.played import Played, Published, label_points, read_played, read_published, score_played
 from wsss_ros.types import BadInput, Cloud
 
 IMAGE, CLOUD = cdr.IMAGE, cdr.CLOUD
@@ -62,11 +62,11 @@ def bags(tmp_path):
             cloud("/semantic_cloud", 150, 2_500_000_000, moved, np.array([1, 0, 2], np.uint8)),
         ],
     )
-    return scoring.read_played(played), scoring.read_published(published)
+    return read_played(played), read_published(published)
 
 
 def test_report(bags, labels):
-    report = scoring.report(*bags, labels)
+    report = score_played(*bags, labels)
     assert (report["images_played"], report["images_answered"]) == (2, 1)
     assert report["score_2d"]["frames"] == 1
     assert report["score_2d"]["iou"]["wall"] == pytest.approx(100 * 2 / 3)
@@ -77,7 +77,7 @@ def test_report(bags, labels):
 
 
 def test_every_true_point_counts_and_uncovered_ones_are_missed(bags, labels):
-    score = scoring.report(*bags, labels)["score_3d"]
+    score = score_played(*bags, labels)["score_3d"]
     assert [score["iou"][name] for name in ("wall", "floor", "cabinet")] == [100, 100, 0]
     assert score["miou"] == pytest.approx(200 / 3)
     assert score["covered"] == pytest.approx(200 / 3)
@@ -89,12 +89,12 @@ def test_colours_come_back_from_the_message(bags):
 
 
 def test_without_truth_there_is_no_score(bags, labels):
-    report = scoring.report(scoring.Played(images=bags[0].images), bags[1], labels)
+    report = score_played(Played(images=bags[0].images), bags[1], labels)
     assert report["score_2d"] is None and report["score_3d"] is None
 
 
 def test_nothing_published_is_reported_as_that(bags, labels):
-    report = scoring.report(bags[0], scoring.Published(), labels)
+    report = score_played(bags[0], Published(), labels)
     assert report["images_answered"] == 0 and report["cloud_points"] == 0 and report["score_3d"] is None
 
 
@@ -112,6 +112,6 @@ def test_an_unfinished_recording_keeps_its_partial_name(tmp_path):
 def test_equal_clouds_are_matched_by_order_and_others_by_the_nearest():
     xyz = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0]], np.float32)
     labels = np.array([4, 5, 6], np.uint8)
-    assert scoring.label_points(xyz, labels, xyz.copy()).tolist() == [4, 5, 6], "two points at one place keep theirs"
+    assert label_points(xyz, labels, xyz.copy()).tolist() == [4, 5, 6], "two points at one place keep theirs"
     near = np.array([[1.04, 0, 0], [1.06, 0, 0]], np.float32)
-    assert scoring.label_points(xyz, labels, near).tolist() == [6, 255]
+    assert label_points(xyz, labels, near).tolist() == [6, 255]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsss_ros.evaluation import played as scoring
+from wsss_ros.evaluation import played
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 
 SECOND = 10**9
@@ -131,11 +131,11 @@ def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, proc
     assert len(told) == 4 and told["old", versions["image"][0], "2d"]["miou"] > 3
 
 
-def true_clouds_of(scene) -> dict[int, scoring.Points]:
+def true_clouds_of(scene) -> dict[int, played.Points]:
     found = {}
     for stamp, topic, message in SceneRecording(scene).messages():
         if topic == "ground_truth/cloud":
-            found[stamp] = scoring._points(message)
+            found[stamp] = played._points(message)
     return found
 
 

@@ -27,8 +27,7 @@ def demo(
     from rich.console import Console
 
     from wsss_ros.evaluation import played_pictures
-    from wsss_ros.evaluation.played import read_played, read_published
-    from wsss_ros.evaluation.played import report as scores_of
+    from wsss_ros.evaluation.played import read_played, read_published, score_played
     from wsss_ros.labels import scannet20
 
     console, labels, began = Console(), scannet20(), time.monotonic()
@@ -41,7 +40,7 @@ def demo(
     console.print("scoring what was published")
     played, published = read_played(bag), read_published(recording)
     report = {"scene": scene.name, "seconds": round(time.monotonic() - began, 1), "replay_rate": rate}
-    report |= scores_of(played, published, labels)
+    report |= score_played(played, published, labels)
     report["weights"] = {"image": _origin(image_weights, "image"), "cloud": _origin(cloud_weights, "cloud")}
     (out / "report.json").write_text(json.dumps(report, indent=1))
     pictures = played_pictures.write(played, published, labels, out)

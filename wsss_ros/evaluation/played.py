@@ -96,7 +96,7 @@ def read_published(path: str | Path) -> Published:
     return published
 
 
-def report(played: Played, published: Published, labels: LabelSpace) -> dict:
+def score_played(played: Played, published: Published, labels: LabelSpace) -> dict:
     """Scores (percent; None without truth), latencies, rates and dropped messages, ready for JSON."""
     return {
         "score_2d": _score_images(played, published, labels),
