@@ -1,7 +1,7 @@
 """Typed, strict configuration. An unknown key is an error that names the nearest one.
 
-The models here are the one place for defaults, ranges and descriptions: YAML files, ROS parameters
-and command-line help are all derived from them.
+A configuration is next to what it configures. It is the one place for defaults, ranges and descriptions: YAML files,
+ROS parameters and command-line help are derived from it.
 """
 
 import difflib

@@ -39,11 +39,13 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
 def open_scenes(
     folder: str | Path, labels: LabelSpace, listed: str | Path | None = None
 ) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """The scenes below a folder, sorted or in the order of a list file, and (name, reason) of those that do not open.
+    """Open the scenes below a folder; also returns (name, reason) of those that do not open.
 
-    The folder holds one folder a scene (ScanNet's ``scans`` or ``scans_test``, say). ``listed`` is a text file that
-    names one of them a line; without it all of them count. Faults inside a scene (a broken image) show when it is read, not here.
-    Raises BadInput for a folder or list that is not there, and when no scene is left.
+    The folder holds one folder for each scene, as ScanNet's ``scans`` and ``scans_test`` do. ``listed`` is a text file
+    that names one of them in each line, in the order of the result; without it all are opened, sorted.
+    Faults inside a scene (a broken image) show when it is read, not here.
+
+    Raises BadInput for a folder or list that does not exist, and when no scene is left.
     """
     folder, scenes, left_out = Path(folder), [], []
     for name in _names(folder, listed):
