@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wsss_ros.methods.classify import Classify
-from wsss_ros.methods.joint import Joint
+from wsss_ros.methods.classify import Classify, ClassifyPhase
+from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import Method
-from wsss_ros.methods.recognise import Recognise
-from wsss_ros.methods.supervised import Supervised
+from wsss_ros.methods.recognise import Recognise, RecognisePhase
+from wsss_ros.methods.supervised import Supervised, SupervisedPhase
 
 METHODS: dict[str, type[Method]] = {
     "recognise": Recognise,
@@ -17,6 +17,4 @@ METHODS: dict[str, type[Method]] = {
     "supervised": Supervised,
 }
 # A phase in a configuration: the key ``method`` chooses among the configurations of the methods.
-Phase = Annotated[
-    Recognise.Phase | Classify.Phase | Joint.Phase | Supervised.Phase, Field(discriminator="method")
-]
+Phase = Annotated[RecognisePhase | ClassifyPhase | JointPhase | SupervisedPhase, Field(discriminator="method")]

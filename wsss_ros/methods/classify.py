@@ -5,8 +5,9 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from wsss_ros.losses import classification_loss
-from wsss_ros.methods.method import Method, Samples, TaggedPhase, TagPriors, tag_priors
+from wsss_ros.methods.method import Method, TaggedPhase, TagPriors, tag_priors
 from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean
+from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.samples import Batch, CloudSamples, ImageSamples, PairSamples
 
 
@@ -20,6 +21,7 @@ class Classify(Method):
     """Image tags train ``networks["image"]``, scene tags ``networks["cloud"]``; either may be absent."""
 
     Phase: ClassVar = ClassifyPhase
+    phase: ClassifyPhase
 
     def make_samples(self) -> Samples:
         """Images, clouds, or clouds with an image each, as the networks need them."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from wsss_ros.cam import class_balance, confidence, seed_labels
 from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
-from wsss_ros.methods.method import Method, PairedPhase, Samples, TaggedPhase, TagPriors, tag_priors
+from wsss_ros.methods.method import Method, PairedPhase, TaggedPhase, TagPriors, tag_priors
 from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean, sample_bilinear
+from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.samples import Batch, PairSamples
 
 
@@ -79,6 +80,7 @@ class Joint(Method):
     """
 
     Phase: ClassVar = JointPhase
+    phase: JointPhase
 
     def make_samples(self) -> Samples:
         """Clouds with images of each, and where they meet (eqs. 3-4)."""

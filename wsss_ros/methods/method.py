@@ -125,7 +125,7 @@ class Method:
         self.samples = self.make_samples()
 
     @classmethod
-    def generate(cls, phase: PhaseConfig, report: Report) -> None:
+    def generate(cls, phase: Any, report: Report) -> None:
         """Create data of its own on disk where it is missing. One process of each machine calls this."""
 
     def make_samples(self) -> Samples:

@@ -6,11 +6,12 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from wsss_ros.methods.method import Method, PhaseConfig, Report, Samples
+from wsss_ros.methods.method import Method, PhaseConfig, Report
 from wsss_ros.networks.classifier import image_mean, normalise_images
 from wsss_ros.rooms.closeups import CloseupsConfig, closeup_files, generate_closeups
 from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.samples.closeups import CloseupSamples
+from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.samples import Batch
 
 
@@ -26,6 +27,7 @@ class Recognise(Method):
     """``networks["image"]`` from pictures with one tag each: softmax cross entropy of the averaged scores."""
 
     Phase: ClassVar = RecognisePhase
+    phase: RecognisePhase
     is_segmentation: ClassVar = False
 
     @classmethod

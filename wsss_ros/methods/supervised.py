@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.methods.method import Method, PairedPhase, Samples
+from wsss_ros.methods.method import Method, PairedPhase
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
+from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.samples import Batch, PairSamples
 
 
@@ -21,6 +22,7 @@ class Supervised(Method):
     """Softmax cross entropy on every labelled pixel and point; batches carry the truth."""
 
     Phase: ClassVar = SupervisedPhase
+    phase: SupervisedPhase
     needs_truth: ClassVar = True
 
     def make_samples(self) -> Samples:

@@ -45,7 +45,7 @@ def plan(
             yield Step(at, step, tuple(order[step * batch : (step + 1) * batch]))
 
 
-class Augmented(Dataset):
+class Augmented(Dataset[Any]):
     """Sample ``index`` as epoch ``epoch`` of phase ``phase`` sees it, from these numbers and the seed alone."""
 
     def __init__(self, samples: Samples, seed: int, phase: int):
@@ -58,7 +58,7 @@ class Augmented(Dataset):
 
 def load(
     samples: Samples, seed: int, phase: int, steps: Iterator[Step], part: slice, workers: int, pin: bool
-) -> DataLoader:
+) -> DataLoader[Any]:
     """Batches of this process's ``part`` of every step."""
     keys = ([(step.epoch, index) for index in step.samples[part]] for step in steps)
     return DataLoader(

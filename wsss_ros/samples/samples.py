@@ -6,6 +6,7 @@ not on workers, devices or interruptions. Dense truth is touched for the supervi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,14 +45,14 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Non-blocking, so that pinned batches travel while the device works."""
-        moved = {
+        moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
         return Batch(**moved)
 
     def pin_memory(self) -> "Batch":
-        pinned = {n: value.pin_memory() if isinstance(value, Tensor) else value for n, value in vars(self).items()}
+        pinned: dict[str, Any] = {n: value.pin_memory() if isinstance(value, Tensor) else value for n, value in vars(self).items()}
         return Batch(**pinned)
 
 

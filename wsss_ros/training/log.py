@@ -12,8 +12,8 @@ from torch.utils.tensorboard import SummaryWriter
 from wsss_ros.cam import seed_labels
 from wsss_ros.evaluation import pictures
 from wsss_ros.labels import LabelSpace
-from wsss_ros.methods.method import Samples
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
+from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.samples import Batch
 
 EVERY = 10  # steps between two points of a curve
