@@ -13,8 +13,8 @@ from wsss_ros.online.progress import LearnerLink, RoundProgress
 from wsss_ros.online.records import PLAN, Plan
 from wsss_ros.online.round_training import LossSpike, StepWatch
 from wsss_ros.online.settings import OnlineConfig
+from wsss_ros.training.phase import TrainingDiverged
 from wsss_ros.training.progress import Progress
-from wsss_ros.training.run import TrainingDiverged
 from wsss_ros.types import BadInput
 
 

@@ -11,13 +11,13 @@ from unittest.mock import patch
 
 from wsss_ros import config
 from wsss_ros.methods.joint import Joint
+from wsss_ros.training import run as training
 from wsss_ros.training.config import TrainConfig
-from wsss_ros.training.run import Run, train
 
 
 def main(path: str, folder: str) -> None:
     """Train, noting each batch of the joint phase and the weights at the end of every phase."""
-    seen, losses, phase = [], Joint.losses, Run.train_phase
+    seen, losses, phase = [], Joint.losses, training.train_phase
 
     def noting_losses(method, batch):
         seen.append([hashlib.sha256(cloud.numpy().tobytes()).hexdigest() for cloud in batch.xyz])
@@ -30,8 +30,8 @@ def main(path: str, folder: str) -> None:
         name = f"rank{run.fabric.global_rank}of{run.fabric.world_size}.json"
         (Path(folder) / name).write_text(json.dumps({"seen": seen, "ended": ended}))
 
-    with patch.object(Joint, "losses", noting_losses), patch.object(Run, "train_phase", noting_phase):
-        train(config.load(TrainConfig, path))
+    with patch.object(Joint, "losses", noting_losses), patch.object(training, "train_phase", noting_phase):
+        training.train(config.load(TrainConfig, path))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ from wsss_ros.scenes import open_scene
 from wsss_ros.training import run as training
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.optimisation import Optimisation, build, learning_rate
+from wsss_ros.training.phase import TrainingDiverged
 from wsss_ros.training.progress import Progress
-from wsss_ros.training.run import TrainingDiverged
 from wsss_ros.types import BadInput
 
 ADAM = {"name": "adam", "lr": 0.01}

@@ -34,6 +34,7 @@ def train(
     from wsss_ros.training import processes
     from wsss_ros.training import run as training
     from wsss_ros.training.config import TrainConfig
+    from wsss_ros.training.phase import TrainingDiverged
 
     settings = configuration.load(TrainConfig, config)
     if only:
@@ -52,7 +53,7 @@ def train(
     except Interrupted as stopped:  # the other processes end with 0: a failure of theirs would kill the first
         console.print(f"{stopped}: {command}", soft_wrap=True)
         raise typer.Exit(first * (128 + stopped.signal)) from stopped
-    except training.TrainingDiverged as diverged:
+    except TrainingDiverged as diverged:
         Console(stderr=True, quiet=not first).print(f"wsss: {diverged}", style="red", soft_wrap=True, markup=False)
         raise typer.Exit(int(first)) from diverged
     if any(scores.values()):

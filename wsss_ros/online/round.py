@@ -28,7 +28,7 @@ from wsss_ros.online.scores import Scorer
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.processes.parent import end_with_parent
 from wsss_ros.processes.signals import Interrupted
-from wsss_ros.training.run import TrainingDiverged
+from wsss_ros.training.phase import TrainingDiverged
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")

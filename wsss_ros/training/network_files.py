@@ -83,6 +83,17 @@ def _start_from(network: nn.Module, kind: str, settings, labels: LabelSpace) -> 
         raise BadInput(f"{settings.weights}: does not fit {kind}.network '{settings.network}': {options}") from error
 
 
+def reached_before(weights: str, kind: str) -> dict[str, dict | None]:
+    """What the checkpoint that a run starts from had reached on val, phase by phase, by command; {} without one."""
+    if not weights:
+        return {}
+    known = checkpoint.load(weights, kind).training
+    command = known.get("command")
+    phases = known.get("val_by_phase", {}).items()
+    reached = {name if " of " in name else f"{name} of {command}": val for name, val in phases}
+    return {**reached, f"all of {command}": known["val"]} if known.get("val") else reached
+
+
 def for_inference(
     kind: str,
     settings: ImageNetworkConfig | CloudNetworkConfig,

@@ -1,5 +1,6 @@
-"""What trained networks reach on the val scenes, and what those that a run starts from had reached."""
+"""What comes out of a run: networks as inference has them, their scores on the val scenes, and their files."""
 
+import logging
 from collections.abc import Sequence
 
 from wsss_ros.evaluation import offline
@@ -8,18 +9,102 @@ from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
+from wsss_ros.training import network_files
 from wsss_ros.training.progress import Progress, Report
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.training.state import RunState
+from wsss_ros.types import KINDS, BadInput, Scene
+
+log = logging.getLogger("wsss_ros")
 
 
-def segmenter(trained: Checkpoint, device: str, points: int) -> ImageSegmenter | CloudSegmenter:
+def for_inference(run: RunState, kind: str) -> Checkpoint:
+    """A network of the run as inference has it."""
+    settings = getattr(run.settings, kind)
+    odds = _tag_log_odds(run) if kind == "image" and settings.presence_floor else None
+    return network_files.for_inference(kind, settings, run.networks[kind], run.labels, odds)
+
+
+def _tag_log_odds(run: RunState) -> tuple[float, ...] | None:
+    """What was added to averaged scores where the image network learned last; None if not from tags."""
+    methods = [method for method in run.methods[: run.position.phase + 1] if method.phase.image is not None]
+    if methods:
+        priors = methods[-1].tag_priors()
+        return None if priors is None else tuple(priors[0].tolist())
+    weights = run.settings.image.weights
+    return (checkpoint.load(weights).config.tag_log_odds or None) if weights else None
+
+
+def scores_between(run: RunState) -> dict[str, dict]:
+    """What the networks of the present phase reach on val, for comparison with the next phase."""
+    if not run.data.val or not run.methods[run.position.phase].is_segmentation:
+        return {}
+    return {kind: _score(run, kind) for kind in run.settings.phases[run.position.phase].networks}
+
+
+def finish(run: RunState, command: str) -> dict:
+    """Score both networks, save them with their provenance, and report what was left out. Returns the scores."""
+    scores: dict[str, dict | None] = dict.fromkeys(KINDS)
+    for kind in run.networks:
+        scores[kind] = _score(run, kind) if run.data.val else None
+        trained, known = for_inference(run, kind), _provenance(run, kind, command, scores[kind])
+        path = run.folder.path / f"{kind}.safetensors"
+        checkpoint.save(path, trained.network, trained.config, run.labels, known)
+    run.board.add_scores(scores, run.position.total)
+    for name, reason in run.data.left_out:
+        log.warning("left out: %s: %s", name, reason)
+    run.folder.write_json("data.json", run.data.described(run.labels))
+    run.folder.write_json("scores.json", scores)
+    run.folder.state_path.unlink()
+    return scores
+
+
+def last_good(run: RunState) -> str:
+    """Write the networks of the last saved state as checkpoints; says where they are."""
+    if not run.is_first:
+        return "the first process has the last good weights"
+    state = run.folder.load_state()
+    if state is None:
+        return "no weights were saved before that"
+    files = []
+    for kind, tensors in state["networks"].items():
+        run.networks[kind].load_state_dict(tensors)
+        good = for_inference(run, kind)
+        files.append(str(run.folder.path / "last_good" / f"{kind}.safetensors"))
+        checkpoint.save(files[-1], good.network, good.config, run.labels, {"position": state["position"]})
+    return f"the last good weights, after {state['position']['total']} steps, are in {' and '.join(files)}"
+
+
+def _provenance(run: RunState, kind: str, command: str, scores: dict | None) -> dict:
+    phases = [index for index, phase in enumerate(run.settings.phases) if kind in phase.optimisers]
+    curves = run.position.curves
+    val_by_phase = {curve["phase"]: curve.get("val", {}).get(kind) for curve in curves[:-1]}
+    return {
+        "command": command,
+        "config": run.settings.model_dump(mode="json"),
+        "samples": [len(run.methods[index].samples) for index in phases],
+        "val": scores,
+        "val_by_phase": {**run.reached_before[kind], **val_by_phase},
+        "losses": [epoch for index in phases for epoch in curves[index]["epochs"]],
+    }
+
+
+def _score(run: RunState, kind: str) -> dict:
+    """Scores of a network on the val scenes. Raises BadInput when no scene can be scored."""
+    data, device, cloud = run.settings.data, run.settings.device, run.settings.cloud
+    segmenter = _segmenter(for_inference(run, kind), device, cloud.augment.points if cloud else 0)
+    scores, faults = _scored(segmenter, run.data.val, run.labels, data.val_frames_per_scene, run.report)
+    run.data.left_out.extend(fault for fault in faults if fault not in run.data.left_out)
+    return scores
+
+
+def _segmenter(trained: Checkpoint, device: str, points: int) -> ImageSegmenter | CloudSegmenter:
     """A network of either kind at work; a cloud network sees ``points`` points at once."""
     if trained.config.kind == "image":
         return ImageSegmenter(trained, device)
     return CloudSegmenter(trained, device, points=points)
 
 
-def score(
+def _scored(
     segmenter: ImageSegmenter | CloudSegmenter, scenes: Sequence[Scene], labels: LabelSpace, frames: int, report: Report
 ) -> tuple[dict, list[tuple[str, str]]]:
     """Scores over all scenes, ``frames`` of each (0: all), and (name, reason) of those that cannot be scored.
@@ -40,14 +125,3 @@ def score(
     if len(faults) == len(scenes):
         raise BadInput(f"none of {len(faults)} val scenes can be scored; the first: {faults[0][0]} {faults[0][1]}")
     return matrix.compute(), faults
-
-
-def before(weights: str, kind: str) -> dict[str, dict | None]:
-    """What the checkpoint that a run starts from had reached on val, phase by phase, by command; {} without one."""
-    if not weights:
-        return {}
-    known = checkpoint.load(weights, kind).training
-    command = known.get("command")
-    phases = known.get("val_by_phase", {}).items()
-    reached = {name if " of " in name else f"{name} of {command}": val for name, val in phases}
-    return {**reached, f"all of {command}": known["val"]} if known.get("val") else reached

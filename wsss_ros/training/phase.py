@@ -1,0 +1,135 @@
+"""One phase of a training run, step by step. The loop knows no method by name and does not look into batches."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from wsss_ros.processes.signals import Interrupted, StopRequest
+from wsss_ros.samples.loading import Step, load, plan
+from wsss_ros.training import processes, results
+from wsss_ros.training.log import EVERY, fixed_batches
+from wsss_ros.training.optimisation import Optimisation
+from wsss_ros.training.progress import Progress
+from wsss_ros.training.state import RunState
+
+_SHORTEST_S = 10.0  # epochs are not saved more often than this: with few scenes one may be a step long
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss or gradient that is not finite. The message names the step, its samples and the last good weights."""
+
+
+def train_phase(run: RunState, stop: StopRequest) -> None:
+    """The phase that the run is in, to its end.
+
+    Raises TrainingDiverged on a loss or gradient that is not finite, Interrupted where ``stop`` is set.
+    """
+    at, position, seed = run.position.phase, run.position, run.settings.seed
+    phase, method, name = run.settings.phases[at], run.methods[at], run.name(at)
+    per_epoch = len(method.samples) // run.batches[at]
+    steps = phase.epochs * per_epoch
+    _start(run)
+    shown = fixed_batches(method.samples, seed) if run.board else []
+    saved_at = time.monotonic()
+    for step, batch in _batches(run):
+        done = step.epoch * per_epoch + step.index
+        rates = run.optimisation.set_learning_rates(done / steps)
+        torch.manual_seed(_step_seed(seed, at, done, run.fabric.global_rank))
+        losses = method.losses(run.fabric.to_device(batch))
+        result = run.optimisation.step(losses, stop.number is not None)
+        if result.fault:
+            raise TrainingDiverged(f"{name}: {result.fault} at step {done + 1} of {steps}, {_blame(run, step)}")
+        method.after_step()
+        position.advance(name, result.terms, per_epoch)
+        run.report(Progress(name, done + 1, steps, result.terms, step.epoch + 1, phase.epochs))
+        _show(run, name, result.terms, rates, shown)
+        stopping = result.stop or (run.fabric.world_size == 1 and stop.number is not None)
+        patience_s = min(run.settings.save_every_s, _SHORTEST_S if position.step == 0 else math.inf)
+        if stopping or time.monotonic() - saved_at >= patience_s:
+            _save(run)
+            saved_at = time.monotonic()
+        if stopping:
+            _interrupt(run, stop, f"step {done + 1} of {steps} of '{name}'")
+    _end(run)
+
+
+def _start(run: RunState) -> None:
+    """Networks that are ready for the phase, an optimiser for each one that learns, and the saved state."""
+    phase, method = run.settings.phases[run.position.phase], run.methods[run.position.phase]
+    learns = phase.optimisers
+    ready = {kind: processes.wrap(run.fabric, run.networks[kind], learns.get(kind)) for kind in phase.networks}
+    run.optimisation = Optimisation(run.fabric, run.scaler, run.networks, learns)
+    method.start(ready, run.position.epoch)
+    run.restore_phase()
+
+
+def _batches(run: RunState) -> Iterator[tuple[Step, Any]]:
+    """The steps of the phase from where the run is, each with the batch of this process."""
+    at, settings = run.position.phase, run.settings
+    method, size, epochs = run.methods[at], run.batches[at], settings.phases[at].epochs
+    drawn = settings.seed, at, len(method.samples), size
+    share, rank = size // run.fabric.world_size, run.fabric.global_rank
+    part, pin = slice(rank * share, (rank + 1) * share), run.fabric.device.type == "cuda"
+    batches = None
+    for step in plan(*drawn, epochs, run.position.epoch, run.position.step):
+        if step.index == 0:
+            method.prepare(step.epoch)
+        if batches is None or (step.index == 0 and method.changes_samples):
+            last = step.epoch + 1 if method.changes_samples else epochs
+            ahead = plan(*drawn, last, step.epoch, step.index)
+            batches = iter(load(method.samples, settings.seed, at, ahead, part, settings.data.workers, pin))
+        yield step, next(batches)
+
+
+def _end(run: RunState) -> None:
+    at = run.position.phase
+    for kind in run.settings.phases[at].optimisers:
+        processes.share_statistics(run.fabric, run.networks[kind])
+    run.optimisation = None
+    if at + 1 < len(run.methods) and run.board is not None:
+        run.position.curves[-1]["val"] = results.scores_between(run)
+    run.position.next_phase()
+    _save(run)
+
+
+def _show(run: RunState, name: str, terms: dict, rates: dict, shown: list) -> None:
+    """Curves now and then, pictures of activation maps five times a phase."""
+    if run.board is None:
+        return
+    phase, position = run.settings.phases[run.position.phase], run.position
+    ended, epoch = position.step == 0, position.epoch
+    if ended or position.total % EVERY == 0:
+        run.board.add_step(name, position.total, terms, rates)
+    if ended and (epoch == phase.epochs or epoch % math.ceil(phase.epochs / 5) == 0):
+        networks = {kind: run.networks[kind] for kind in phase.networks}
+        inputs = run.settings.cloud.inputs if run.settings.cloud else ()
+        run.board.add_pictures(networks, inputs, shown, position.total)
+
+
+def _save(run: RunState) -> None:
+    try:
+        run.save()
+    except ValueError as error:
+        raise TrainingDiverged(f"{error} after step {run.position.total}; {results.last_good(run)}") from error
+
+
+def _interrupt(run: RunState, stop: StopRequest, where: str) -> None:
+    run.fabric.barrier()  # the first process has saved
+    number = stop.number or signal.SIGTERM
+    name = signal.Signals(number).name
+    raise Interrupted(f"stopped by {name} after {where}; the same command continues from there", number)
+
+
+def _blame(run: RunState, step: Step) -> str:
+    names = run.methods[run.position.phase].samples.names
+    return f"epoch {step.epoch + 1}, samples {[names[index] for index in step.samples]}; {results.last_good(run)}"
+
+
+def _step_seed(*numbers: int) -> int:
+    """Of dropout and whatever else a method draws in a step."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
