@@ -77,25 +77,25 @@ def done(scenes) -> dict:
     """Everything trained once: most runs here, some in processes of their own, one of these interrupted."""
     settings = settings_for(scenes)
     schedule.prepare_scenes(settings, truth=True)
-    told = {"settings": settings, "cache": sorted(path.name for path in (scenes / "cache").iterdir())}
+    found = {"settings": settings, "cache": sorted(path.name for path in (scenes / "cache").iterdir())}
     apart = [run_of("both", 1, settings)]
     every = [*rows.runs(settings, seeds=[0]), *rows.runs(settings, ["cls", "both"], [1])[1:]]
     for run in every:
         if run not in apart:
             one_run.train_and_score(run, settings, "by hand")
-    told["interrupted"] = []
+    found["interrupted"] = []
 
     def interrupt(event) -> None:
-        told["interrupted"].append(event)
+        found["interrupted"].append(event)
         if event.phase == "1 joint":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         schedule.run_all(settings, every, 2, "wsss bench ablation", interrupt)
-    told["state"] = (scenes / "runs/seed1/both/state.pt").is_file()
-    told["resumed"] = []
-    told["failures"] = schedule.run_all(settings, every, 2, "wsss bench ablation", told["resumed"].append)
-    return told
+    found["state"] = (scenes / "runs/seed1/both/state.pt").is_file()
+    found["resumed"] = []
+    found["failures"] = schedule.run_all(settings, every, 2, "wsss bench ablation", found["resumed"].append)
+    return found
 
 
 # --- what is trained ---
@@ -133,14 +133,14 @@ def test_runs_start_from_the_phase_one_of_their_seed(scenes):
 
 
 @pytest.mark.parametrize(
-    "rows_asked, changes, told",
+    "rows_asked, changes, message",
     [
         (["bothe"], {}, "no row 'bothe'.*cls, 3d_to_2d_plain"),
         ([], {"classify": [{"method": "classify", "epochs": 1, "image": ADAM}]}, "no phase trains the cloud network"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(scenes, rows_asked, changes, told):
-    with pytest.raises(BadInput, match=told):
+def test_what_cannot_be_trained_is_refused(scenes, rows_asked, changes, message):
+    with pytest.raises(BadInput, match=message):
         rows.runs(settings_for(scenes, **changes), rows_asked)
 
 
@@ -213,7 +213,7 @@ def test_rows_differ_in_what_their_losses_are(done):
 
 
 def test_another_phase_one_is_noticed(done):
-    """A row's folder tells which weights it started from; a phase one trained anew has others."""
+    """A row's folder notes which weights it started from; a phase one that is trained again has others."""
     settings, run = done["settings"], run_of("cls", 0, done["settings"])
     note = Path(settings.output) / run.name / "start.json"
     before = note.read_text()
@@ -229,7 +229,7 @@ def test_another_phase_one_is_noticed(done):
         note.write_text(before)
 
 
-def test_other_scoring_is_done_anew(done):
+def test_other_scoring_is_done_again(done):
     run, settings = run_of("cls", 0, done["settings"]), done["settings"]
     assert one_run.is_finished(run, settings)
     data = settings.data.model_copy(update={"val_frames_per_scene": 3})
@@ -239,8 +239,8 @@ def test_other_scoring_is_done_anew(done):
 def test_what_starts_from_a_failed_run_is_not_started(scenes, tmp_path):
     changes = {"output": str(tmp_path / "runs"), "image": {"weights": str(tmp_path / "none.safetensors")}}
     settings = settings_for(scenes, pretrain=None, **changes)
-    told = []
-    failures = schedule.run_all(settings, rows.runs(settings, ["cls"], [0]), 1, report=told.append)
+    events = []
+    failures = schedule.run_all(settings, rows.runs(settings, ["cls"], [0]), 1, report=events.append)
     assert [event.run.name for event in failures] == ["seed0/phase_one", "seed0/cls"]
     assert "none.safetensors" in failures[0].message and "logs" in failures[0].message
     assert "phase_one failed" in failures[1].message
@@ -266,7 +266,7 @@ def test_results_have_an_entry_for_every_run_and_set(done):
 
 
 def test_scores_are_those_of_the_networks(done, labels):
-    """mIoU of one entry against counting pixels by hand."""
+    """The mIoU of one entry is what counting pixels by hand gives."""
     from wsss_ros.inference import ImageSegmenter
     from wsss_ros.training.scene_set import open_scene_set
 
@@ -317,8 +317,8 @@ def test_the_command_reports_and_says_what_failed(done, scenes, tmp_path, monkey
     entries = json.loads((scenes / "docs/results.json").read_text())
     assert len(entries) == 18
     page = (scenes / "docs/results.md").read_text()
-    for told in ("| 33.3 |", "| 49.6 |", "| 54.4 |", "`supervised`", "## Verdict", "torch", "wsss bench", str(file)):
-        assert told in page
+    for part in ("| 33.3 |", "| 49.6 |", "| 54.4 |", "`supervised`", "## Verdict", "torch", "wsss bench", str(file)):
+        assert part in page
     for name in ("cams", "curves"):
         picture = scenes / f"docs/results_{name}.png"
         assert picture.stat().st_size < 500_000 and picture.name in page

@@ -19,11 +19,11 @@ def test_verdict_where_all_came_out():
         {"cls": (20, 21, 22), "3d_to_2d_plain": (25, 25, 25), "3d_to_2d": (27, 27, 27), "both": (30, 31, 32)},
         {"cls": (10, 10, 10), "3d_to_2d_plain": (10, 10, 10), "3d_to_2d": (10, 10, 10), "both": (30, 30, 30)},
     )
-    told = results.verdict(entries)
-    assert "in 2D by +10.0 points (spread 1.0, of each seed's own gain 0.0; ahead in 3 of 3 seeds)" in told[0]
-    assert "in 3D by +20.0 points" in told[0] and "more than the spread in both domains" in told[0]
-    assert told[1].startswith("3D gains most")
-    assert told[2] == "Order in 2D on val, cls < 3d_to_2d_plain < 3d_to_2d < both: came out."
+    sentences = results.verdict(entries)
+    assert "in 2D by +10.0 points (spread 1.0, of each seed's own gain 0.0; ahead in 3 of 3 seeds)" in sentences[0]
+    assert "in 3D by +20.0 points" in sentences[0] and "more than the spread in both domains" in sentences[0]
+    assert sentences[1].startswith("3D gains most")
+    assert sentences[2] == "Order in 2D on val, cls < 3d_to_2d_plain < 3d_to_2d < both: came out."
 
 
 def test_verdict_where_it_did_not():
@@ -31,11 +31,11 @@ def test_verdict_where_it_did_not():
         {"cls": (20, 24, 28), "3d_to_2d": (22, 22, 21), "both": (26, 25, 27)},
         {"cls": (10, 11, 12), "3d_to_2d": (9, 9, 9), "both": (11, 11, 11)},
     )
-    told = results.verdict(entries)
-    assert "Not more than the spread: 2D, 3D" in told[0]
-    assert "by +2.0 points (spread 4.0, of each seed's own gain 3.6; ahead in 2 of 3" in told[0]
-    assert told[1].startswith("2D gains as much")
-    assert "did not come out at cls < 3d_to_2d (-2.33, within the spread)" in told[2]
+    sentences = results.verdict(entries)
+    assert "Not more than the spread: 2D, 3D" in sentences[0]
+    assert "by +2.0 points (spread 4.0, of each seed's own gain 3.6; ahead in 2 of 3" in sentences[0]
+    assert sentences[1].startswith("2D gains as much")
+    assert "did not come out at cls < 3d_to_2d (-2.33, within the spread)" in sentences[2]
     assert results.verdict([entries[0]])[0].startswith("No verdict")
 
 

@@ -13,7 +13,7 @@ NAMES = ["tagged1", "tagged2", "new", "old"]
 
 
 class FakeRobot:
-    """Decides a round after ``busy`` replays of an untagged bag (0: never), and has scores after ``slow`` more replays."""
+    """Decides a round after ``busy`` untagged bags (0: never), and has scores when it was asked ``slow`` times more."""
 
     def __init__(self, out, busy: int = 1, slow: int = 0):
         self.out, self.busy, self.slow = out, busy, slow

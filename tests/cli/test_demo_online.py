@@ -96,6 +96,10 @@ def test_a_node_that_has_ended_ends_the_run():
     children = NodeProcesses()
     children.start(Process("trainer", module="wsss_ros.no_such_module"))
     with pytest.raises(BadInput, match="trainer has ended"):
-        while True:
-            children.check()
-            time.sleep(0.01)
+        check_for_ever(children)
+
+
+def check_for_ever(children: NodeProcesses) -> None:
+    while True:
+        children.check()
+        time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Pictures of an ablation: class activation maps of some rows side by side, and the curves of their losses."""
+"""Pictures of an ablation: class activation maps of some rows next to each other, and the curves of their losses."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ _COLORS = dict(zip(ROWS, ("0.55", "#9ecae1", "#3182bd", "#fdae6b", "#e6550d", "#
 
 
 def draw(entries: Sequence[dict], settings: AblationConfig) -> list[Path]:
-    """Both pictures, beside ``settings.results``; of the CAMs none when a row of the first finished seed is missing."""
+    """Draw the curves and, where a seed has all rows of SHOWN, the activation maps; returns the paths of both files."""
     written = []
     seeds = [seed for seed in settings.seeds if _has_all(entries, seed)]
     if seeds:
@@ -44,7 +44,7 @@ def _has_all(entries: Sequence[dict], seed: int) -> bool:
 
 
 def cams(settings: AblationConfig, seed: int) -> Image.Image:
-    """Views and clouds of val, their truth, and what the networks make of them among the tagged classes (eq. 5)."""
+    """Draw views and clouds of val, their truth, and the best of the tagged classes (eq. 5) by each network."""
     labels = labels_named(settings.labels)
     scenes, _ = open_scene_set(settings.data.val, labels)
     scenes = [scenes[index] for index in spread(len(scenes), _VIEWS)]
@@ -109,16 +109,16 @@ def _fit(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _stacked(pages: Sequence[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (max(page.width for page in pages), sum(page.height for page in pages)), "white")
+    stack = Image.new("RGB", (max(page.width for page in pages), sum(page.height for page in pages)), "white")
     top = 0
     for page in pages:
-        whole.paste(page, (0, top))
+        stack.paste(page, (0, top))
         top += page.height
-    return whole
+    return stack
 
 
 def _smaller(page: Image.Image) -> Image.Image:
-    """256 colours: a third of the bytes, and hardly to be seen."""
+    """The page in 256 colours: a third of the bytes, and hardly a visible difference."""
     return page.quantize(256, dither=Image.Dither.NONE)
 
 
@@ -126,7 +126,7 @@ def _smaller(page: Image.Image) -> Image.Image:
 
 
 def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
-    """Every loss of the joint phase against the epoch, a line a row: mean over seeds, the band their range."""
+    """Draw each loss of the joint phase over the epochs, a line for each row: the mean over seeds and their range."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -151,7 +151,7 @@ def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
 
 
 def _losses(entries: Sequence[dict], settings: AblationConfig) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Row by row its losses [seed, epoch] by name, nan where an epoch goes without (the warm-up)."""
+    """For each row its losses [seed, epoch] by name; nan where an epoch has none (the warm-up)."""
     for row in ROWS:
         seeds = sorted({entry["seed"] for entry in entries if entry["row"] == row})
         folders = [Path(settings.output) / run_of(row, seed, settings).name for seed in seeds]

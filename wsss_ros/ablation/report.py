@@ -1,4 +1,4 @@
-"""The results of an ablation as JSON and as a page that a person reads."""
+"""The results of an ablation as JSON, and as a page in Markdown."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _TITLES = {"2d": "2D (images)", "3d": "3D (clouds)"}
 
 
 def write(entries: Sequence[dict], settings: AblationConfig, config: str, pictures: Sequence[Path] = ()) -> list[Path]:
-    """``settings.results`` with .json and .md: the entries, and the page made of them; returns both paths."""
+    """Write the entries as ``settings.results``.json and the page as .md; returns both paths."""
     data, page = (Path(f"{settings.results}{ending}") for ending in (".json", ".md"))
     data.parent.mkdir(parents=True, exist_ok=True)
     data.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
@@ -36,7 +36,7 @@ def write(entries: Sequence[dict], settings: AblationConfig, config: str, pictur
 
 
 def markdown(entries: Sequence[dict], settings: AblationConfig, config: str, pictures: Sequence[str]) -> list[str]:
-    """The lines of the page."""
+    """Return the lines of the page."""
     scored = [chosen for chosen in PAPER if any(entry["set"] == chosen for entry in entries)]
     seeds = sorted({entry["seed"] for entry in entries})
     lines = ["# The ablation on procedural rooms", ""]
@@ -75,8 +75,8 @@ def _tables(entries: Sequence[dict], chosen: str) -> list[str]:
         for row in [*paper, "supervised"]:
             found = figure(entries, row, chosen, domain)
             gain = "" if None in (found, base) or row == "cls" else f"{found.mean - base.mean:+.1f}"
-            told = f"{paper[row]:.1f}" if row in paper else ""
-            rows.append([title, f"`{row}`", MEANING[row], _told(found), gain, told])
+            of_paper = percent(paper.get(row), "")
+            rows.append([title, f"`{row}`", MEANING[row], _text(found), gain, of_paper])
             title = ""
     return markdown_table(head, rows, text_columns=3)
 
@@ -90,13 +90,13 @@ def _all_rows(entries: Sequence[dict], scored: Sequence[str]) -> list[str]:
     rows = []
     for row in ROWS:
         if seeds := sorted({entry["seed"] for entry in entries if entry["row"] == row}):
-            cells = [_told(figure(entries, row, *column)) for column in columns]
+            cells = [_text(figure(entries, row, *column)) for column in columns]
             rows.append([f"`{row}`", " ".join(map(str, seeds)), *cells])
     head = ["row", "seeds", *(f"{chosen} {domain.upper()}" for chosen, domain in columns)]
     return markdown_table(head, rows, text_columns=2)
 
 
-def _told(found) -> str:
+def _text(found) -> str:
     return "-" if found is None else str(found)
 
 
@@ -109,8 +109,8 @@ def _classes(entries: Sequence[dict]) -> list[str]:
 
 
 def _of_class(entries: Sequence[dict], name: str, domain: str, row: str) -> str:
-    wanted = [entry[f"iou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, "val")]
-    values = [iou[name] for iou in wanted if name in iou]
+    own = [entry[f"iou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, "val")]
+    values = [iou[name] for iou in own if name in iou]
     return percent(sum(values) / len(values) if values else None)
 
 
@@ -135,7 +135,7 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
     hours = sum(entry["seconds"] for entry in rows) / 3600
     data = settings.data
     lines = [
-        f"- Commands: {', '.join(f'`{told}`' for told in sorted({entry['command'] for entry in entries}))}; "
+        f"- Commands: {', '.join(f'`{command}`' for command in sorted({entry['command'] for entry in entries}))}; "
         f"the report alone: `wsss bench ablation {config} --report-only`.",
         f"- Configuration: `{config}`. Phase one, once a seed: {'; '.join(map(_phase, settings.classify))}. "
         f"Then every row: {_phase(settings.joint)}; warm-up without the 3D-to-2D loss: "
@@ -156,13 +156,13 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
         if weights := getattr(settings, kind).weights:
             lines.insert(2, f"- The {kind} network starts from `{weights}`, as the paper's from ImageNet's weights.")
     if settings.pretrain is not None:
-        told = "; ".join(_phase(phase) for phase in settings.pretrain.phases)
-        lines.insert(2, f"- In place of the paper's ImageNet weights, once for all runs: {told}.")
+        phases = "; ".join(map(_phase, settings.pretrain.phases))
+        lines.insert(2, f"- In place of the paper's ImageNet weights, once for all runs: {phases}.")
     return lines
 
 
 def _beyond(joint: JointPhase) -> str:
-    """What of the joint phase is not as the paper has it."""
+    """The options of the joint phase that differ from the paper."""
     options = {
         "images_per_cloud": joint.images_per_cloud if joint.images_per_cloud > 1 else None,
         "tag_prior": joint.tag_prior,
@@ -171,8 +171,8 @@ def _beyond(joint: JointPhase) -> str:
         "balanced_links": joint.balanced_links,
         "correlated": joint.correlated if joint.correlated != "image" else None,
     }
-    told = [name if value is True else f"{name} {value}" for name, value in options.items() if value]
-    return ", ".join(f"`{each}`" for each in told) or "none"
+    texts = [name if value is True else f"{name} {value}" for name, value in options.items() if value]
+    return ", ".join(f"`{each}`" for each in texts) or "none"
 
 
 def _phase(phase: PhaseConfig) -> str:

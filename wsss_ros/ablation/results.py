@@ -1,4 +1,4 @@
-"""The results of an ablation: one entry a run and set, what they say together, and what the paper says."""
+"""The results of an ablation: an entry for each run and set, comparisons of the rows, and the paper's numbers."""
 
 import logging
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ PAPER: dict[str, dict[str, dict[str, float]]] = {
 
 
 def collect(settings: AblationConfig) -> list[dict]:
-    """One entry for each finished run and set below the output, rows in the order of ROWS.
+    """List an entry for each finished run and set below the output, rows in the order of ROWS.
 
     A run of another configuration is left out with a warning. Raises BadInput when no run is finished.
     """
@@ -82,7 +82,7 @@ def _present(iou: dict[str, float | None]) -> dict[str, float]:
 
 
 def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> RunStatistics | None:
-    """mIoU in percent over seeds; None where no run of the row was scored."""
+    """Statistics of the mIoU (percent) over seeds; None where no run of the row was scored."""
     values = [entry[f"miou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
     values = tuple(value for value in values if value is not None)
     return RunStatistics(values) if values else None
@@ -90,10 +90,11 @@ def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> RunSt
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether ``better`` is above ``worse`` in one domain, in the mean over seeds, and whether by more than the spread.
+    """The row ``better`` against the row ``worse`` in one domain, over seeds.
 
-    ``spread`` is the larger standard deviation of the two rows; ``gain_spread`` that of the gains of the seeds, each
-    against itself: what seeds have in common falls out of it. ``wins`` of ``pairs`` seeds went to ``better``.
+    ``margin`` is the difference of their means, ``spread`` the larger standard deviation of the two. ``gain_spread``
+    is the standard deviation of the gains of single seeds, in which the level of a seed cancels out. ``better`` is
+    ahead in ``wins`` of ``pairs`` seeds.
     """
 
     worse: str
@@ -106,15 +107,17 @@ class Comparison:
 
     @property
     def came_out(self) -> bool:
+        """Whether the mean of ``better`` is above that of ``worse``."""
         return self.margin > 0
 
     @property
     def is_clear(self) -> bool:
+        """Whether it is above by more than the spread."""
         return self.spread is not None and self.margin > self.spread
 
 
 def compare(entries: Sequence[dict], worse: str, better: str, chosen: str, domain: str) -> Comparison | None:
-    """None where one of the rows is missing."""
+    """Compare two rows on a set and in a domain; None where one of them is missing."""
     figures = [figure(entries, row, chosen, domain) for row in (worse, better)]
     if None in figures:
         return None
@@ -128,28 +131,28 @@ def compare(entries: Sequence[dict], worse: str, better: str, chosen: str, domai
 
 
 def order(entries: Sequence[dict], chosen: str, domain: str) -> list[Comparison]:
-    """The paper's order, row against the row before it, as far as there are runs; both rows named as in ROWS."""
+    """Compare each row with the one before it, in the paper's order, as far as there are runs."""
     rows = [*PAPER[chosen][domain], "supervised"]
     rows = [row for row in rows if figure(entries, row, chosen, domain)]
     return [compare(entries, *pair, chosen, domain) for pair in zip(rows, rows[1:], strict=False)]
 
 
 def _by_seed(entries: Sequence[dict], row: str, chosen: str, domain: str) -> dict[int, float]:
-    wanted = [entry for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
-    return {entry["seed"]: entry[f"miou_{domain}"] for entry in wanted if entry[f"miou_{domain}"] is not None}
+    own = [entry for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
+    return {entry["seed"]: entry[f"miou_{domain}"] for entry in own if entry[f"miou_{domain}"] is not None}
 
 
 def verdict(entries: Sequence[dict]) -> list[str]:
-    """What must show, judged by the numbers: sentences, the answer first."""
+    """Sentences on whether the losses help, from the numbers; the answer first."""
     main = {domain: compare(entries, "cls", "both", "val", domain) for domain in DOMAINS}
     if None in main.values():
         return ["No verdict: on val the rows cls and both are not scored in both domains."]
-    told = [_answer(main), _most(main)]
+    sentences = [_answer(main), _most(main)]
     for chosen in PAPER:
         for domain in DOMAINS:
             if comparisons := order(entries, chosen, domain):
-                told.append(_order(comparisons, chosen, domain))
-    return told
+                sentences.append(_order(comparisons, chosen, domain))
+    return sentences
 
 
 def _answer(main: dict[str, Comparison]) -> str:
@@ -177,15 +180,15 @@ def _order(comparisons: list[Comparison], chosen: str, domain: str) -> str:
     rows = " < ".join([comparisons[0].worse, *(found.better for found in comparisons)])
     wrong = [found for found in comparisons if not found.came_out]
     thin = [found for found in comparisons if found.came_out and not found.is_clear]
-    told = f"Order in {domain.upper()} on {chosen}, {rows}: "
+    text = f"Order in {domain.upper()} on {chosen}, {rows}: "
     if not wrong:
-        told += "came out"
+        text += "came out"
     else:
         pairs = (f"{found.worse} < {found.better} ({found.margin:+.2f}{_within(found)})" for found in wrong)
-        told += "did not come out at " + ", ".join(pairs)
+        text += "did not come out at " + ", ".join(pairs)
     if thin:
-        told += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.2f})" for f in thin)
-    return told + "."
+        text += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.2f})" for f in thin)
+    return text + "."
 
 
 def _within(found: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""What an ablation trains: its rows, and the training run of each."""
+"""What an ablation trains: its rows, and the training run of each row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS, BadInput
 
-# Row by row how it differs from the full method, for the same steps on the same samples from the same weights.
+# How each row differs from the full method. All take the same steps on the same samples from the same weights.
 ROWS: dict[str, dict] = {
     "cls": {"image_to_point": 0.0, "point_to_image": 0.0},
     "3d_to_2d_plain": {"image_to_point": 0.0, "confidence": "none"},
@@ -28,7 +28,7 @@ PRETRAIN, PHASE_ONE = "pretrain", "phase_one"
 
 @dataclass(frozen=True)
 class Run:
-    """One training run; ``row`` is a name of ROWS, PHASE_ONE or PRETRAIN. ``needs`` names the run it starts from."""
+    """One training run. ``row`` is a name of ROWS, PHASE_ONE or PRETRAIN; ``needs`` names the run it starts from."""
 
     row: str
     seed: int
@@ -36,14 +36,14 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Also its folder below the ablation's output."""
+        """The name, which is also the folder below the ablation's output."""
         return PRETRAIN if self.row == PRETRAIN else f"seed{self.seed}/{self.row}"
 
 
 def runs(settings: AblationConfig, rows: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Run]:
-    """The runs of these rows and seeds (none: all) with those they start from, in the order to start them.
+    """List the runs of these rows and seeds (empty: all) with those they start from, in the order to start them.
 
-    Raises BadInput for a row that there is not, and when phase one leaves a network out.
+    Raises BadInput for an unknown row, and when phase one leaves a network out.
     """
     for row in rows:
         if row not in ROWS:
@@ -59,6 +59,7 @@ def runs(settings: AblationConfig, rows: Sequence[str] = (), seeds: Sequence[int
 
 
 def run_of(row: str, seed: int, settings: AblationConfig) -> Run:
+    """Return the run of a row and a seed, with the run it starts from."""
     if row == PRETRAIN:
         return Run(row, seed, None)
     before = PRETRAIN if settings.pretrain else None
@@ -66,7 +67,7 @@ def run_of(row: str, seed: int, settings: AblationConfig) -> Run:
 
 
 def phase_of(row: str, joint: JointPhase) -> PhaseConfig:
-    """The second phase of a row: the joint phase with parts of it left out, or as many supervised steps."""
+    """Return the second phase of a row: the joint phase without some of its parts, or supervised steps instead."""
     change = ROWS[row]
     if change.get("method") != "supervised":
         return joint.model_copy(update=change)
@@ -75,7 +76,7 @@ def phase_of(row: str, joint: JointPhase) -> PhaseConfig:
 
 
 def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
-    """The training run's own configuration. It scores nothing itself: every run is scored on all sets afterwards."""
+    """Return the configuration of the training run. It has no val set: runs are scored on all sets afterwards."""
     data = settings.data.model_copy(update={"val": None, "val_frames_per_scene": 0})
     image, cloud = settings.image, settings.cloud
     if run.row == PRETRAIN:
@@ -100,7 +101,7 @@ def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
 
 
 def start_weights(run: Run, settings: AblationConfig) -> dict[str, Path]:
-    """The checkpoints a run starts from, by network: those of the run it needs, else those the configuration names."""
+    """Return the checkpoints a run starts from, by network: of the run it needs, else as the configuration says."""
     before = () if run.needs is None else settings.pretrain.phases if run.needs == PRETRAIN else settings.classify
     found = {}
     for kind in KINDS:
@@ -112,7 +113,7 @@ def start_weights(run: Run, settings: AblationConfig) -> dict[str, Path]:
 
 
 def scene_sets(settings: AblationConfig) -> dict[str, SceneSetConfig]:
-    """The sets that networks are scored on, by name. Raises BadInput without a val set."""
+    """Return the sets that networks are scored on, by name. Raises BadInput without a val set."""
     if settings.data.val is None:
         raise BadInput("data.val: missing; an ablation needs labelled scenes to score on")
     return {"val": settings.data.val} | ({} if settings.other is None else {"other": settings.other})

@@ -1,4 +1,4 @@
-"""``wsss bag``: a scene folder as a rosbag2."""
+"""``wsss bag``: write a scene folder as a rosbag2."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,15 +9,15 @@ import typer
 def bag(
     scene: Annotated[Path, typer.Argument(help="A scene: ScanNet layout or a folder of posed RGB-D frames.")],
     out: Annotated[Path, typer.Argument(help="OUT.mcap or OUT.db3 for one file; any other name for a folder.")],
-    storage: Annotated[Literal["mcap", "sqlite3"] | None, typer.Option(help="By OUT's name where not given.")] = None,
+    storage: Annotated[Literal["mcap", "sqlite3"] | None, typer.Option(help="By default from OUT.")] = None,
     compressed: Annotated[bool, typer.Option("--compressed", help="Colour as JPEG instead of raw.")] = False,
     depth: Annotated[Literal["16UC1", "32FC1"], typer.Option(help="Depth in millimetres or in metres.")] = "16UC1",
-    namespace: Annotated[str, typer.Option(help="Put before every topic but /tf.")] = "",
-    frames: Annotated[int, typer.Option(min=0, help="At most so many frames; 0 takes all.")] = 0,
+    namespace: Annotated[str, typer.Option(help="Namespace of all topics but /tf.")] = "",
+    frames: Annotated[int, typer.Option(min=0, help="At most this many frames; 0 for all.")] = 0,
     every: Annotated[int, typer.Option(min=1, help="Every n-th frame.")] = 1,
-    cloud_every: Annotated[int, typer.Option(min=1, help="The cloud so far after every n-th of them.")] = 10,
+    cloud_every: Annotated[int, typer.Option(min=1, help="Write the cloud so far after every n-th frame.")] = 10,
     up: Annotated[str, typer.Option(help="Up in the scene: 'x,y,z', 'auto' (known or found), 'none'.")] = "auto",
-    rate: Annotated[float, typer.Option(min=0, max=1000, help="Stamp frames afresh, in Hz; 0 keeps theirs.")] = 0.0,
+    rate: Annotated[float, typer.Option(min=0, max=1000, help="New stamps at this rate, Hz; 0 keeps them.")] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
     """Write a scene as a bag that `ros2 bag play` and the replay node play."""
@@ -46,5 +46,5 @@ def bag(
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     written = Bag(path)
-    told = f"{path}: {written.message_count} messages, {written.seconds:.1f} s; play it with: ros2 bag play {path}"
-    console.print(told, soft_wrap=True, highlight=False)
+    text = f"{path}: {written.message_count} messages, {written.seconds:.1f} s; play it with: ros2 bag play {path}"
+    console.print(text, soft_wrap=True, highlight=False)

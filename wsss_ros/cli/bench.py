@@ -1,13 +1,13 @@
-"""`wsss bench`: what is measured. Each benchmark is the function of its name in the file of its name."""
+"""`wsss bench`: the measurements. Each is the function ``bench_NAME`` in the file of that name."""
 
 import typer
 
 from wsss_ros.cli import main
 
 BENCHES = {
-    "speed": "How fast networks, conversions and nodes are, beside their baselines.",
-    "train": "Training samples a second, memory, and the share of each part.",
-    "ablation": "Train the rows of the paper's ablation and report what came out.",
+    "speed": "How fast networks, conversions and nodes are, next to their baselines.",
+    "train": "Samples a second of training, memory, and the share of each part.",
+    "ablation": "Train the rows of the paper's ablation and report the results.",
 }
 
 
@@ -17,6 +17,7 @@ class Benches(main.Commands):
     HELP, PREFIX = BENCHES, "bench_"
 
     def parse_args(self, ctx, args: list[str]) -> list[str]:
+        """Put ``speed`` before the options where no name is given."""
         named = args and (args[0] in ("-h", "--help") or not args[0].startswith("-"))
         return super().parse_args(ctx, args if named else ["speed", *args])
 
@@ -28,4 +29,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure. Without a name: speed."""
+    """Measure speeds, a training step, or the ablation. Without a name: speed."""

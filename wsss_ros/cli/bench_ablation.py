@@ -1,4 +1,4 @@
-"""``wsss bench ablation``: the rows of the paper's Table 2, trained, scored and reported."""
+"""``wsss bench ablation``: train, score and report the rows of the paper's Table 2."""
 
 import contextlib
 import os
@@ -13,15 +13,15 @@ _DEFAULT = Path("config/ablation.yaml")
 
 
 def bench_ablation(
-    config: Annotated[Path, typer.Argument(help="An ablation; config/ablation_cpu.yaml is the small one.")] = _DEFAULT,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each; on a GPU it is one.")] = 2,
+    config: Annotated[Path, typer.Argument(help="An ablation; config/ablation_cpu.yaml is a small one.")] = _DEFAULT,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each; on a GPU always 1.")] = 2,
     rows: Annotated[str, typer.Option(help="Only these rows, such as cls,both; empty for all.")] = "",
-    seeds: Annotated[str, typer.Option(help="Only these seeds, such as 0,1; empty for the configuration's.")] = "",
-    report_only: Annotated[bool, typer.Option("--report-only", help="Train nothing; report what is finished.")] = False,
+    seeds: Annotated[str, typer.Option(help="Only these seeds, such as 0,1; empty for all.")] = "",
+    report_only: Annotated[bool, typer.Option("--report-only", help="Only report the finished runs.")] = False,
 ) -> None:
-    """Train and score the ablation's rows and write its report; rooms that are missing are generated first.
+    """Train and score the ablation's rows and write its report. Missing rooms are generated first.
 
-    Finished runs are kept: after an interruption the same command goes on. A failed run does not stop the others.
+    Finished runs are kept: the same command continues after an interruption. A failed run does not stop the others.
     """
     from rich.console import Console
 
@@ -64,22 +64,23 @@ def _train(settings, rows: list[str], seeds: list[int], jobs: int, console) -> l
 
 
 def _words() -> list[str]:
-    """What was said after `wsss bench ablation`."""
+    """The words of the command line after `wsss bench ablation`."""
     words = sys.argv[1:]
     return words[words.index("ablation") + 1 :] if "ablation" in words else []
 
 
-def _listed(told: str) -> list[str]:
-    return [part for part in told.replace(",", " ").split() if part]
+def _listed(text: str) -> list[str]:
+    return [part for part in text.replace(",", " ").split() if part]
 
 
-def numbers(told: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """Read whole numbers that are separated by commas or spaces. Raises BadInput for anything else."""
     from wsss_ros.types import BadInput
 
     try:
-        return [int(part) for part in _listed(told)]
+        return [int(part) for part in _listed(text)]
     except ValueError as error:
-        raise BadInput(f"--seeds {told}: wanted whole numbers, such as 0,1,2") from error
+        raise BadInput(f"--seeds {text}: expected whole numbers, such as 0,1,2") from error
 
 
 def _display(console, count: int):
@@ -87,26 +88,26 @@ def _display(console, count: int):
 
 
 def _lines(console, count: int):
-    """A line for every run that is over."""
-    over = 0
+    """Show a line for each run that has ended."""
+    ended = 0
 
     def show(event) -> None:
-        nonlocal over
+        nonlocal ended
         if event.what in ("kept", "done", "failed"):
-            over += 1
-            console.print(f"{over} of {count}  {_told(event)}", soft_wrap=True, highlight=False)
+            ended += 1
+            console.print(f"{ended} of {count}  {_text(event)}", soft_wrap=True, highlight=False)
 
     return show
 
 
 @contextlib.contextmanager
 def _bars(console, count: int):
-    """A bar for the whole and one for every run under way; above them a line for every run that is over."""
+    """Show a bar for all runs, one for each that is running, and above them a line for each that has ended."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as bar:
-        whole, tasks = bar.add_task("ablation", total=count), {}
+        all_runs, tasks = bar.add_task("ablation", total=count), {}
 
         def show(event) -> None:
             name = event.run.name
@@ -117,13 +118,13 @@ def _bars(console, count: int):
             else:
                 if name in tasks:
                     bar.remove_task(tasks.pop(name))
-                bar.console.print(_told(event), highlight=False)
-                bar.advance(whole)
+                bar.console.print(_text(event), highlight=False)
+                bar.advance(all_runs)
 
         yield show
 
 
-def _told(event) -> str:
+def _text(event) -> str:
     if event.what == "kept":
         return f"{event.run.name}: was finished"
     if event.what == "done":

@@ -23,7 +23,7 @@ def demo(
     image_weights: Annotated[str, typer.Option(help="Checkpoint of the image network.")] = "",
     cloud_weights: Annotated[str, typer.Option(help="Checkpoint of the cloud network.")] = "",
 ) -> None:
-    """Run the whole chain on one scene: bag, nodes as separate processes, replay, scores and pictures."""
+    """Play one scene to the nodes, which run as separate processes; record, score and draw what they publish."""
     from rich.console import Console
 
     from wsss_ros.evaluation import played_pictures

@@ -1,4 +1,4 @@
-"""`wsss`: one entry to everything that is not a node. A subcommand is the function named like its file."""
+"""`wsss`: the entry to everything that is not a node. A subcommand is the function that has the name of its file."""
 
 import functools
 import importlib
@@ -12,17 +12,17 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 COMMANDS = {
-    "demo": "Take a scene through bag, nodes and replay; score and draw what they publish.",
-    "demo-online": "Tag rooms of an unseen kind while they stream by, and learn from them.",
+    "demo": "Play a scene to the nodes; score and draw what they publish.",
+    "demo-online": "Tag rooms of an unseen kind while they are played, and learn from them.",
     "up": "Start the nodes of segment.launch.py without ROS's launch.",
-    "tag": "Serve the web page to tag with, beside running nodes.",
-    "rooms": "Make a data set of procedural rooms in ScanNet's layout.",
+    "tag": "Serve the web page to tag with, for nodes that run already.",
+    "rooms": "Generate a data set of procedural rooms in ScanNet's layout.",
     "bag": "Write a scene as a ROS 2 bag.",
     "replay": "Play a bag or a scene folder to the nodes, with /clock.",
     "train": "Train networks from class tags.",
-    "evaluate": "Score networks, or what they wrote, on labelled scenes.",
-    "segment": "Write labels of a scene or a bag as PLY and PNG.",
-    "bench": "Print speeds; train and report the ablation.",
+    "evaluate": "Score networks, or labels in files, on labelled scenes.",
+    "segment": "Write the labels of a scene or a bag as PLY and PNG.",
+    "bench": "Measure speeds; train and report the ablation.",
 }
 
 
@@ -34,11 +34,12 @@ class Deferred(TyperCommand):
         self.module = module or name
 
     def make_context(self, info_name, args, parent=None, **extra):
+        """Parse the arguments as the module's own command does."""
         return _import_command(self.module).make_context(info_name, args, parent=parent, **extra)
 
 
 class Commands(TyperGroup):
-    """Subcommands whose files are ``PREFIX`` + name, with _ for -."""
+    """Subcommands with their help. The file of each is ``PREFIX`` and its name, with _ for -."""
 
     HELP, PREFIX = COMMANDS, ""
 
@@ -46,9 +47,11 @@ class Commands(TyperGroup):
         return self.PREFIX + name.replace("-", "_")
 
     def list_commands(self, ctx) -> list[str]:
+        """Names of the subcommands whose files exist."""
         return [name for name in self.HELP if find_spec(f"wsss_ros.cli.{self._file(name)}")]
 
     def get_command(self, ctx, name: str):
+        """The subcommand of this name, None for another one."""
         return Deferred(name, self.HELP[name], self._file(name)) if name in self.list_commands(ctx) else None
 
 
@@ -72,14 +75,14 @@ def options(
 
 
 def main() -> None:
-    # As an exception, so that helper processes are ended on the way out.
+    """Run the command line. SIGTERM becomes an exception, so that helper processes are ended first."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     app()
 
 
 def _import_command(name: str):
     function = getattr(importlib.import_module(f"wsss_ros.cli.{name}"), name)
-    if isinstance(function, typer.Typer):  # it has subcommands of its own
+    if isinstance(function, typer.Typer):  # with subcommands of its own
         return typer.main.get_command(function)
     settings = app.info.context_settings
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=settings)
@@ -88,7 +91,7 @@ def _import_command(name: str):
 
 
 def _with_plain_errors(function):
-    """Faults a user can mend end in one line and a status (2 bad input, 1 system, 130 Ctrl-C), not in a traceback."""
+    """Errors that a user can correct end in one line and a status (2 bad input, 1 system, 130 Ctrl-C)."""
     from wsss_ros.types import BadInput
 
     @functools.wraps(function)
