@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from wsss_ros.config import share  # noqa: E402
 from wsss_ros.nodes import bench  # noqa: E402
 
 
-def test_bench_prints_what_was_asked_for_as_json(capsys, monkeypatch):
-    monkeypatch.setattr(bench, "POINTS", 100_000)  # a thousand are copied in less than a microsecond
+def test_bench_prints_the_chosen_parts_as_json(capsys, monkeypatch):
     monkeypatch.setattr(bench.os, "environ", dict(bench.os.environ))
     assert bench.main(["--parts", "conversions_ms"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -20,5 +20,16 @@ def test_bench_prints_what_was_asked_for_as_json(capsys, monkeypatch):
 
 def test_images_are_counted_between_two_processes(ros_environment, monkeypatch):
     monkeypatch.setattr(bench.os, "environ", ros_environment)
-    counts = bench.transport("image", bench.share("config/fastdds.xml"), 1.0)
-    assert counts["sent"] == 30 and counts["lost"] == counts["sent"] - counts["received"] and counts["received"] > 0
+    counts = bench.transport("image", share("config/fastdds.xml"), 1.0)
+    assert counts["sent"] == 30
+    assert counts["lost"] == counts["sent"] - counts["received"]
+    assert counts["received"] > 0
+
+
+def test_what_a_node_adds_to_its_network_is_measured(ros_environment, monkeypatch):
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
+        monkeypatch.setenv(name, ros_environment[name])
+    monkeypatch.setenv(bench.PROFILE, "")  # the bench sets it; afterwards it is as before
+    report = bench.image_overhead(bench._options(["--rounds", "2"]))
+    assert set(report) == {"message_to_message", "network", "added", "least_added"}
+    assert report["message_to_message"] > 0

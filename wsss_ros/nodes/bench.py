@@ -8,32 +8,40 @@ import argparse
 import json
 import os
 import random
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from wsss_ros.bags import cloud_codec
+from wsss_ros.bench.ros_loads import POINTS, light_checkpoint, random_cloud, random_image
 from wsss_ros.config import share
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.process import tune_allocator
 from wsss_ros.nodes.qos import MAP, RESULT, SENSOR
-from wsss_ros.types import Cloud, Frame
+from wsss_ros.processes import children
+from wsss_ros.types import Frame
 
-POINTS, HEIGHT, WIDTH = 300_000, 480, 640
 LOADS = {"cloud": (PointCloud2, 10.0), "image": (Image, 30.0)}
 PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+WARM_UP = 3  # messages that are not measured
 
 
 def main(args: list[str] | None = None) -> int:
+    """Measure the parts that were asked for and print them. Returns the exit status."""
     options = _options(args)
     tune_allocator()
     if options.send:
@@ -66,39 +74,23 @@ def _use_a_quiet_domain() -> None:
 # --- conversions -----------------------------------------------------------------------------------
 
 
-def median_ms(function: Callable[[], object], repeats: int = 30) -> float:
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return round(1e3 * float(np.median(times)), 3)
+def conversions_ms(points: int = POINTS, runs: int = 30) -> dict[str, float]:
+    """Median times to read, write and answer a coloured cloud, next to a plain copy of its bytes."""
+    from wsss_ros.bench.clock import median_ms
 
-
-def conversions_ms() -> dict[str, float]:
-    """A coloured cloud of 300,000 points read, written and answered, beside a plain copy of its bytes."""
-    cloud = _cloud()
+    cloud = random_cloud(points)
     message = conversions.cloud_message(Header(), cloud.xyz, cloud.rgb)
     read, octets = cloud_codec.read_cloud(message), np.frombuffer(message.data, np.uint8)
-    labels, confidence, space = np.zeros(POINTS, np.uint8), np.ones(POINTS, np.float32), scannet20()
-    return {
-        "copy_of_the_bytes": median_ms(octets.copy),
-        "message_to_numpy": median_ms(lambda: cloud_codec.read_cloud(message)),
-        "numpy_to_message": median_ms(lambda: conversions.cloud_message(Header(), cloud.xyz, cloud.rgb)),
-        "numpy_to_semantic_message": median_ms(
-            lambda: conversions.semantic_cloud_message(Header(), read, labels, confidence, space)
+    labels, confidence, space = np.zeros(points, np.uint8), np.ones(points, np.float32), scannet20()
+    calls = {
+        "copy_of_the_bytes": octets.copy,
+        "message_to_numpy": lambda: cloud_codec.read_cloud(message),
+        "numpy_to_message": lambda: conversions.cloud_message(Header(), cloud.xyz, cloud.rgb),
+        "numpy_to_semantic_message": lambda: conversions.semantic_cloud_message(
+            Header(), read, labels, confidence, space
         ),
     }
-
-
-def _cloud() -> Cloud:
-    generator = np.random.default_rng(0)
-    xyz = generator.random((POINTS, 3), np.float32) * np.array((6, 5, 2.5), np.float32)
-    return Cloud(xyz, generator.integers(0, 256, (POINTS, 3), dtype=np.uint8))
-
-
-def _image() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return {name: round(median_ms(call, runs)[0], 3) for name, call in calls.items()}
 
 
 # --- transport -------------------------------------------------------------------------------------
@@ -117,6 +109,7 @@ def transport(load: str, profile: Path | None, seconds: float) -> dict[str, int]
 
 
 def transports(options: argparse.Namespace) -> dict[str, dict]:
+    """Each load with and without the profile that ships."""
     profiles = {"with_profile": share("config/fastdds.xml"), "without": None}
     return {
         load: {name: transport(load, profile, options.seconds) for name, profile in profiles.items()} for load in LOADS
@@ -124,19 +117,21 @@ def transports(options: argparse.Namespace) -> dict[str, dict]:
 
 
 def send(load: str, seconds: float) -> int:
-    """Publish at the load's rate once a subscriber is there; prints how many."""
+    """Publish at the load's rate once a subscriber is there, and print how many messages."""
     kind, rate = LOADS[load]
     rclpy.init()
     node = rclpy.create_node("bench_sender")
     publisher = node.create_publisher(kind, "bench", SENSOR)
-    cloud, pixels = _cloud(), _image()
+    cloud, pixels = random_cloud(), random_image()
     _until(lambda: publisher.get_subscription_count() > 0, 30)
-    time.sleep(1)  # the subscriber knows of us a little later
+    time.sleep(1)  # the subscriber discovers us a little later
     count, start = round(seconds * rate), time.monotonic()
     for n in range(count):
         time.sleep(max(0.0, start + n / rate - time.monotonic()))
-        made = conversions.cloud_message(Header(), cloud.xyz, cloud.rgb) if load == "cloud" else None
-        publisher.publish(made or conversions.image_message(Header(), pixels, "rgb8"))
+        if load == "cloud":
+            publisher.publish(conversions.cloud_message(Header(), cloud.xyz, cloud.rgb))
+        else:
+            publisher.publish(conversions.image_message(Header(), pixels, "rgb8"))
     time.sleep(1)
     rclpy.shutdown()
     print(count)
@@ -144,7 +139,7 @@ def send(load: str, seconds: float) -> int:
 
 
 def receive(load: str, seconds: float) -> int:
-    """Count what comes until the sender has left; prints it."""
+    """Count the messages until the sender has left, and print how many."""
     rclpy.init()
     node, got = rclpy.create_node("bench_receiver"), []
     subscription = node.create_subscription(LOADS[load][0], "bench", lambda m: got.append(len(m.data)), SENSOR)
@@ -162,94 +157,110 @@ def receive(load: str, seconds: float) -> int:
 # --- overhead --------------------------------------------------------------------------------------
 
 
-def _random(kind: str, folder: str) -> str:
-    """A checkpoint of a light network with random weights: its speed is that of a trained one."""
-    from wsss_ros.networks import checkpoint
+@dataclass(frozen=True)
+class Measured:
+    """A segmenter node: its topics, its input, and the forward pass of its network alone."""
 
-    config = {
-        "image": checkpoint.NetworkConfig("image", "resnet"),
-        "cloud": checkpoint.NetworkConfig("cloud", "pointnet2", {"width": 0.5}, inputs=("color", "height")),
-    }[kind]
-    path = Path(folder) / f"{kind}.safetensors"
-    checkpoint.save(path, config.build(scannet20()), config, scannet20())
-    return str(path)
+    name: str
+    weights: str
+    question: tuple[type, str, QoSProfile]
+    answer: tuple[type, str, QoSProfile]
+    message: Callable[[Header], Any]
+    forward: Callable[[], Any]
 
 
 def image_overhead(options: argparse.Namespace) -> dict[str, float]:
+    """What the image segmenter adds to its network."""
     from wsss_ros.inference import ImageSegmenter
 
-    topics = (Image, "color/image_raw", SENSOR, Image, "semantic/image_raw", RESULT)
     with tempfile.TemporaryDirectory() as folder:
-        weights, frame = options.image_weights or _random("image", folder), Frame(_image())
-        segmenter = ImageSegmenter(weights)
-        return _overhead(
+        weights = options.image_weights or str(light_checkpoint("image", Path(folder)))
+        frame, segmenter = Frame(random_image()), ImageSegmenter(weights)
+        measured = Measured(
             "image_segmenter",
             weights,
+            (Image, "color/image_raw", SENSOR),
+            (Image, "semantic/image_raw", RESULT),
             lambda header: conversions.image_message(header, frame.rgb, "rgb8"),
-            topics,
             lambda: segmenter(frame),
-            options.rounds,
         )
+        return _overhead(measured, options.rounds)
 
 
 def cloud_overhead(options: argparse.Namespace) -> dict[str, float]:
+    """What the cloud segmenter adds to its network."""
     from wsss_ros.inference import CloudSegmenter
 
-    topics = (PointCloud2, "cloud", MAP, PointCloud2, "semantic_cloud", MAP)
     with tempfile.TemporaryDirectory() as folder:
-        weights, cloud = options.cloud_weights or _random("cloud", folder), _cloud()
-        segmenter = CloudSegmenter(weights)
-        return _overhead(
+        weights = options.cloud_weights or str(light_checkpoint("cloud", Path(folder)))
+        cloud, segmenter = random_cloud(), CloudSegmenter(weights)
+        measured = Measured(
             "cloud_segmenter",
             weights,
+            (PointCloud2, "cloud", MAP),
+            (PointCloud2, "semantic_cloud", MAP),
             lambda header: conversions.cloud_message(header, cloud.xyz, cloud.rgb),
-            topics,
             lambda: segmenter(cloud),
-            options.rounds,
         )
+        return _overhead(measured, options.rounds)
 
 
-def _overhead(
-    name: str, weights: str, make: Callable, topics: tuple, forward: Callable[[], object], rounds: int
-) -> dict[str, float]:
+def _overhead(measured: Measured, rounds: int) -> dict[str, float]:
     """Message in to message out of the node's own process, and the forward pass alone, in turns; medians."""
-    kind, topic, qos, answer_kind, answer_topic, answer_qos = topics
     os.environ[PROFILE] = str(share("config/fastdds.xml"))
-    command = [sys.executable, "-m", f"wsss_ros.nodes.{name}", "--ros-args", "-p", f"weights:={weights}"]
-    process = subprocess.Popen(command, stdout=sys.stderr)
+    command = [sys.executable, "-m", f"wsss_ros.nodes.{measured.name}", "--ros-args"]
+    process = subprocess.Popen([*command, "-p", f"weights:={measured.weights}"], stdout=sys.stderr)
     try:
-        rclpy.init()
-        node, answers = rclpy.create_node("bench"), []
-        publisher = node.create_publisher(kind, topic, qos)
-        node.create_subscription(
-            answer_kind, answer_topic, lambda m: answers.append((m.header.stamp.sec, time.perf_counter())), answer_qos
-        )
-        spin = lambda: rclpy.spin_once(node, timeout_sec=0.02)  # noqa: E731
-        _until(lambda: spin() or (publisher.get_subscription_count() and node.count_publishers(answer_topic)), 120)
-        through, alone = [], []
-        for second in range(1, rounds + 4):
-            header = Header(frame_id="map")
-            header.stamp.sec = second
-            message = make(header)
-            start = time.perf_counter()
-            publisher.publish(message)
-            answered = lambda second=second: any(sec == second for sec, _ in answers)  # noqa: E731
-            _until(lambda: spin() or answered(), 5 if second < 4 else 60, needed=second > 3)  # noqa: B023
-            through += [at - start for sec, at in answers if sec == second and second > 3]
-            start = time.perf_counter()
-            forward()
-            alone += [time.perf_counter() - start] if second > 3 else []
-            print(f"{name}: {second} of {rounds + 3}", file=sys.stderr)
+        through, alone = _turns(measured, rounds)
     finally:
-        process.terminate()
-        process.wait(30)
+        children.end([process], [(signal.SIGTERM, 30.0)])
         rclpy.try_shutdown()
-    whole, network = (round(1e3 * float(np.median(times)), 1) for times in (through, alone))
-    least = round(1e3 * (min(through) - min(alone)), 1)  # what a machine busy with other things tells best
-    return {"message_to_message": whole, "network": network, "added": round(whole - network, 1), "least_added": least}
+    message, network = (round(1e3 * statistics.median(times), 1) for times in (through, alone))
+    least = round(1e3 * (min(through) - min(alone)), 1)  # the better figure where other programs keep the machine busy
+    return {
+        "message_to_message": message,
+        "network": network,
+        "added": round(message - network, 1),
+        "least_added": least,
+    }
 
 
-def _until(condition: Callable[[], object], seconds: float, needed: bool = True) -> None:
+def _turns(measured: Measured, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of each message through the node, and of each forward pass alone."""
+    rclpy.init()
+    node = rclpy.create_node("bench")
+    publisher = node.create_publisher(*measured.question)
+    answers: dict[int, float] = {}  # stamp, seconds: when
+    kind, topic, qos = measured.answer
+    node.create_subscription(kind, topic, lambda m: answers.setdefault(m.header.stamp.sec, time.perf_counter()), qos)
+
+    def spin_until(condition: Callable[[], Any], seconds: float, needed: bool = True) -> None:
+        def spun() -> bool:
+            rclpy.spin_once(node, timeout_sec=0.02)
+            return bool(condition())
+
+        _until(spun, seconds, needed)
+
+    spin_until(lambda: publisher.get_subscription_count() and node.count_publishers(topic), 120)
+    through, alone = [], []
+    for number in range(1, rounds + WARM_UP + 1):
+        header = Header(frame_id="map")
+        header.stamp.sec = number
+        message, warm = measured.message(header), number > WARM_UP
+        start = time.perf_counter()
+        publisher.publish(message)
+        spin_until(lambda number=number: number in answers, 60 if warm else 5, needed=warm)
+        if warm:
+            through.append(answers[number] - start)
+        start = time.perf_counter()
+        measured.forward()
+        if warm:
+            alone.append(time.perf_counter() - start)
+        print(f"{measured.name}: {number} of {rounds + WARM_UP}", file=sys.stderr)
+    return through, alone
+
+
+def _until(condition: Callable[[], Any], seconds: float, needed: bool = True) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
