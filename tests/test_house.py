@@ -1,37 +1,19 @@
-"""The rules of the house: imports go downwards, and only nodes/ knows ROS."""
+"""The rules of the house: imports go down the list of docs/tour.md, only nodes/ knows ROS, no room grows too large."""
 
 import ast
+import re
+from pathlib import Path
 
 import pytest
+from draw_house import imports, modules, rooms
 from support.paths import ROOT
 
 PACKAGE = ROOT / "wsss_ros"
-
-# DESIGN's list, from the ground up. Within a line no module may import another, but modules of one room may, without
-# a cycle. Those of the first line may import each other in the same way.
-FLOORS = [
-    ["types", "labels", "config", "files", "device", "sync", "processes"],
-    ["cam", "losses"],
-    ["geometry"],
-    ["scenes"],
-    ["rooms"],
-    ["bags"],
-    ["networks"],
-    ["samples"],
-    ["fusion"],
-    ["methods"],
-    ["inference"],
-    ["evaluation"],
-    ["label_files"],
-    ["training"],
-    ["ablation", "bench"],
-    ["online"],
-    ["tag_page"],
-    ["node_set"],
-    ["node_processes"],
-    ["nodes", "cli"],
-]
-FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+TOP_MODULES = {
+    *("types", "labels", "config", "files", "device", "sync"),
+    *("cam", "losses", "inference", "label_files", "node_set", "node_processes"),
+}
+LONGEST_FILE, LARGEST_SHARE = 400, 0.20
 ROS = {
     "rclpy",
     "message_filters",
@@ -43,52 +25,56 @@ ROS = {
     "tf2_ros",
 }
 
-MODULES = {
-    ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): ast.parse(file.read_text())
-    for file in sorted(PACKAGE.rglob("*.py"))
-    if file != PACKAGE / "__init__.py"
-}
+
+def listed(page: Path) -> list[list[str]]:
+    """The rooms in each line of the first list of rooms in a page. The names end where two spaces follow."""
+    block = re.search(r"^```\n(?:wsss_ros/\n)?(\s*types .*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [re.split(r"\s{2,}|\(", line.strip())[0] for line in block[1].splitlines()]
+    return [line.replace("/", "").split() for line in lines]
 
 
-def imports(tree: ast.AST) -> set[str]:
-    """Every module that is imported anywhere in the file, functions included; ours without the package's name."""
-    found = set()
-    for part in ast.walk(tree):
-        if isinstance(part, ast.Import):
-            found |= {name.name.removeprefix("wsss_ros.") for name in part.names}
-        elif isinstance(part, ast.ImportFrom):
-            assert part.level == 0, f"line {part.lineno}: a relative import; name the module in full"
-            for name in part.names:
-                inner = f"{part.module}.{name.name}".removeprefix("wsss_ros.")
-                found.add(inner if inner in MODULES else part.module.removeprefix("wsss_ros."))
-    return found
+MODULES = modules(PACKAGE)
+FLOORS = listed(ROOT / "docs/tour.md")
+FLOOR = {room: height for height, names in enumerate(FLOORS) for room in names}
 
 
 def ours(tree: ast.AST) -> set[str]:
-    return imports(tree) & set(MODULES)
+    return imports(tree, set(MODULES)) & set(MODULES)
 
 
 def faults(module: str, tree: ast.AST) -> list[str]:
+    """What a module imports against the rules. Modules of the first line may import each other."""
     room = module.split(".")[0]
-    told = []
+    found = []
     for target in sorted(ours(tree)):
         below = target.split(".")[0]
         if FLOOR[below] >= max(FLOOR[room], 1) and below != room:
-            told.append(f"{module} imports {target}, which is not on a floor below")
+            found.append(f"{module} imports {target}, which is not on a floor below")
         if module.startswith("methods.") and below == "methods" and target != "methods.method":
-            told.append(f"{module} imports {target}; methods share only methods.method")
-    for name in sorted({name.split(".")[0] for name in imports(tree)}):
+            found.append(f"{module} imports {target}; methods share only methods.method")
+    for name in sorted({name.split(".")[0] for name in imports(tree, set(MODULES))}):
         if room != "nodes" and (name in ROS or name.endswith(("_msgs", "_srvs"))):
-            told.append(f"{module} imports {name}; only nodes/ knows ROS")
-    return told
+            found.append(f"{module} imports {name}; only nodes/ knows ROS")
+    return found
 
 
-def test_every_module_has_a_floor():
-    assert {module.split(".")[0] for module in MODULES} <= set(FLOOR)
+def test_the_tour_lists_every_room_once():
+    names = [name for names in FLOORS for name in names]
+    assert len(names) == len(set(names))
+    assert set(names) == {module.split(".")[0] for module in MODULES}
+
+
+def test_the_tour_lists_rooms_in_the_order_of_the_design():
+    page = ROOT.parent / "shared/DESIGN.md"
+    if not page.is_file():
+        pytest.skip(f"no design to compare with: {page} is absent")
+    design = [name for names in listed(page) for name in names if name in FLOOR]
+    assert len(design) > 20
+    assert [FLOOR[name] for name in design] == sorted(FLOOR[name] for name in design)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_house_rules(module):
+def test_imports_go_down(module):
     assert not faults(module, MODULES[module])
 
 
@@ -100,6 +86,22 @@ def test_no_cycles():
     assert not left, f"these import each other in a circle: {sorted(left)}"
 
 
+def test_no_file_is_long():
+    lines = {file.relative_to(ROOT): len(file.read_text().splitlines()) for file in PACKAGE.rglob("*.py")}
+    assert not {str(file): count for file, count in lines.items() if count > LONGEST_FILE}
+
+
+def test_few_modules_are_at_the_top():
+    assert {file.stem for file in PACKAGE.glob("*.py")} - {"__init__"} == TOP_MODULES
+    assert len(TOP_MODULES) <= 12
+
+
+def test_no_room_is_most_of_the_house():
+    found = rooms(ROOT)
+    total = sum(room.lines for room in found)
+    assert max(room.lines for room in found) / total <= LARGEST_SHARE
+
+
 @pytest.mark.parametrize(
     "module, source, fault",
     [
@@ -107,12 +109,13 @@ def test_no_cycles():
         ("geometry.poses", "from wsss_ros.scenes import images", "geometry.poses imports scenes"),
         ("cam", "def f():\n    import wsss_ros.losses", "cam imports losses"),
         ("cli.up", "from wsss_ros.nodes import replay", "cli.up imports nodes"),
+        ("methods.joint", "from wsss_ros.methods.classify import Classify", "methods share only methods.method"),
         ("bags.bag", "from sensor_msgs.msg import Image", "only nodes/ knows ROS"),
         ("inference", "import rclpy", "only nodes/ knows ROS"),
     ],
 )
 def test_faults_are_seen(module, source, fault):
-    assert any(fault in told for told in faults(module, ast.parse(source)))
+    assert any(fault in found for found in faults(module, ast.parse(source)))
 
 
 def test_what_is_allowed():

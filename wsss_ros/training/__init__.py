@@ -1,0 +1,1 @@
+"""A training run: its data, folder, processes, optimisers, log and network files."""
