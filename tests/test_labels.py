@@ -69,7 +69,7 @@ def test_broken_label_spaces_are_refused(arguments, words):
 
 def test_the_classes_that_s3dis_and_scannet_share():
     shared = s3dis().shared(SPACE)
-    assert [name for _, _, name in shared] == "floor wall window door table chair sofa bookcase".split()
+    assert [name for _, _, name in shared] == ["floor", "wall", "window", "door", "table", "chair", "sofa", "bookcase"]
     assert all(s3dis().names[here] == name for here, _, name in shared)
     assert [SPACE.names[there] for _, there, _ in shared][-1] == "bookshelf"
     assert {(there, here) for here, there, _ in shared} == {pair[:2] for pair in SPACE.shared(s3dis())}

@@ -51,10 +51,10 @@ class Segmenter:
         self.version: str = weights.version
         self.config = weights.config
         self.training = weights.training
-        network = weights.network.eval()
+        network: Any = weights.network.eval()
         if hasattr(network.backbone, "fused"):
             network.backbone = network.backbone.fused()
-        self.network = network.to(self.device)
+        self.network: Any = network.to(self.device)  # not nn.Module, whose type does not know memory_format
 
     def with_weights(self, weights: Checkpoint | str | Path) -> "Segmenter":
         """A new segmenter like this one with other weights; this one stays as it is.

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import yaml
@@ -63,7 +64,7 @@ class LabelSpace:
         return cls(
             name=data["name"],
             names=tuple(str(row["name"]) for row in rows),
-            colors=tuple(tuple(int(c) for c in row["color"]) for row in rows),
+            colors=tuple(cast(tuple[int, int, int], tuple(map(int, row["color"]))) for row in rows),
             ids=tuple(int(row["id"]) for row in rows),
         )
 

@@ -58,7 +58,7 @@ def test_at_any_time_the_bins_are_few_and_add_up(frames):
         scores.add(ScoreKey("", version, "3d"), pred, truth, at_s * SECOND)
         whole[version].update(pred, truth)
     for key, counts in scores.counts.items():
-        assert 0 <= min(counts.bins) and max(counts.bins) < running_scores.MAX_BINS
+        assert min(counts.bins) >= 0 and max(counts.bins) < running_scores.MAX_BINS
         np.testing.assert_array_equal(sum(counts.bins.values()), whole[key.version].counts)
         np.testing.assert_array_equal(counts.matrix.counts, whole[key.version].counts)
     history = scores.history("", "3d")

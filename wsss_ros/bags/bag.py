@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rosbags.interfaces import Qos, QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
@@ -22,7 +23,7 @@ PARTIAL = ".partial"  # ends the name of a folder that holds an incomplete bag
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
-def read_bag(path: str | Path) -> Iterator[tuple[str, int, object]]:
+def read_bag(path: str | Path) -> Iterator[tuple[str, int, Any]]:
     """(topic, stamp_ns, message) of the bag ``path`` in time order; each is decoded when it is asked for.
 
     Messages of a type that is neither of ROS 2 Jazzy nor defined in the bag are left out with a
@@ -31,7 +32,7 @@ def read_bag(path: str | Path) -> Iterator[tuple[str, int, object]]:
     return _decoded(Bag(path))
 
 
-def _decoded(bag: "Bag") -> Iterator[tuple[str, int, object]]:
+def _decoded(bag: "Bag") -> Iterator[tuple[str, int, Any]]:
     types = bag.types()
     unknown = {topic.msgtype for topic in bag.topics} - set(types.types)
     if unknown:

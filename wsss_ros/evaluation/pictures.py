@@ -176,7 +176,7 @@ def _splat(uv: np.ndarray, depth: np.ndarray, rgb: np.ndarray, width: int, heigh
     return picture
 
 
-def _font() -> ImageFont.FreeTypeFont:
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=12)
 
 
