@@ -25,7 +25,8 @@ from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_rgb, write_rgb, write_uint16
 from wsss_ros.scenes.scannet import ScanNetScene
-from wsss_ros.scenes.scannet_write import POINTS, complete_pseudo_scan
+from wsss_ros.scenes.scannet_pseudo import complete_pseudo_scan
+from wsss_ros.scenes.scannet_write import POINTS
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 BENCHMARK_SIZE = (640, 480)  # the benchmark scores pictures of this size and shrinks others to it

@@ -3,20 +3,23 @@
 Readers follow ``types.Scene``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.rgbd_folder import RgbdFolder, has_frames
-from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom
+from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom, is_room
 from wsss_ros.scenes.scannet import ScanNetScene, is_scan
 from wsss_ros.scenes.scannet_write import POINTS
 from wsss_ros.types import BadInput, Scene
 
-_LAYOUTS = (
-    f"'*{POINTS}' (ScanNet), 'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames), "
-    f"or '{ANNOTATIONS}' (a room of S3DIS)"
+# Whether a folder is a scene of the data set, its reader, and what is looked for; the first that fits opens a folder.
+_READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, LabelSpace], Scene], str], ...] = (
+    (is_scan, ScanNetScene, f"'*{POINTS}' (ScanNet)"),
+    (has_frames, RgbdFolder, "'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames)"),
+    (is_room, S3disRoom, f"'{ANNOTATIONS}' (a room of S3DIS)"),
 )
+_LAYOUTS = ", or ".join(looked_for for _, _, looked_for in _READERS)
 
 
 def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
@@ -25,12 +28,9 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
     if not path.is_dir():
         what = "a file" if path.exists() else "no such folder"
         raise BadInput(f"{path}: {what}; expected a scene folder with {_LAYOUTS}")
-    if is_scan(path):
-        return ScanNetScene(path, labels)
-    if has_frames(path):
-        return RgbdFolder(path, labels)
-    if (path / ANNOTATIONS).is_dir():
-        return S3disRoom(path, labels)
+    for fits, reader, _ in _READERS:
+        if fits(path):
+            return reader(path, labels)
     inside = sorted(entry.name for entry in path.iterdir())
     content = f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
     raise BadInput(f"{path} {content}; expected one scene folder with {_LAYOUTS}")

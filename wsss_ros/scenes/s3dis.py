@@ -17,12 +17,12 @@ from wsss_ros.geometry import check_pose, invert
 from wsss_ros.labels import UNLABELLED, LabelSpace, s3dis
 from wsss_ros.scenes.images import image_size, read_bytes, read_rgb, read_uint16
 from wsss_ros.scenes.point_text import read_points
-from wsss_ros.scenes.tags import TagFile
+from wsss_ros.scenes.posed_frames import stamp_of_number
+from wsss_ros.scenes.tags import TagFile, tags_of_image
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 ANNOTATIONS = "Annotations"
 LABEL_LIST = "semantic_labels.json"
-IMAGE_TAG_SHARE = 0.005  # of all pixels
 
 _OBJECT = re.compile(r"(?P<kind>[A-Za-z]+)_\d+")
 _AREA = re.compile(r"area_(?P<number>\d+)(?P<part>[ab]?)", re.IGNORECASE)
@@ -30,7 +30,6 @@ _VIEW = re.compile(r"(?P<stem>camera_[^_]+_+(?P<room>.+_\d+)_+frame_(?P<frame>\d
 _STAIRS = {"stairs": "clutter"}
 _DEPTH_STEPS_A_METRE = 512
 _NO_DEPTH = 65535
-_FRAME_RATE_HZ = 30
 # The cameras of area_5b are in another world frame, a quarter turn and a shift away from that of area_5a and Area_5
 # (github.com/alexsax/2D-3D-Semantics, issues 11 and 40).
 _AREA5_FROM_5B = np.array([[0, 1, 0, -4.09703582], [-1, 0, 0, 6.22617759], [0, 0, 1, 0], [0, 0, 0, 1.0]])
@@ -166,7 +165,7 @@ class S3disRoom:
         depth_m = steps.astype(np.float32)
         depth_m[steps == _NO_DEPTH] = 0
         depth_m /= np.float32(_DEPTH_STEPS_A_METRE)
-        camera, stamp_ns = _camera(view, width, height), 1_000_000_000 + index * 1_000_000_000 // _FRAME_RATE_HZ
+        camera, stamp_ns = _camera(view, width, height), stamp_of_number(index)
         return Frame(rgb, camera, depth_m, view.world_from_camera.copy(), stamp_ns, view.name)
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
@@ -219,9 +218,12 @@ class S3disRoom:
         if self.tag_file is not None:
             return self.tag_file.image(self._views[index].name)
         truth = self.frame_truth(index)
-        if truth is None:
-            return None
-        return self.labels.present(truth, at_least=max(1, int(np.ceil(IMAGE_TAG_SHARE * truth.size))))
+        return None if truth is None else tags_of_image(truth, self.labels)
+
+
+def is_room(folder: Path) -> bool:
+    """Whether the folder is a room of S3DIS."""
+    return (folder / ANNOTATIONS).is_dir()
 
 
 def _find_objects(folder: Path) -> Iterator[tuple[Path, int]]:

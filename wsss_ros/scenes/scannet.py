@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Shaped, UInt8
+from jaxtyping import Float64, UInt8
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
@@ -20,7 +20,7 @@ from wsss_ros.scenes.rig import Rig, labels_on_depth
 from wsss_ros.scenes.scannet_labels import LABEL_TABLE, ImageLabels, LabelTable, ids_by_segment
 from wsss_ros.scenes.scannet_write import AGGREGATION, POINT_LABELS, POINTS, SEGMENTS, TIMESTAMPS
 from wsss_ros.scenes.sens import SensReader
-from wsss_ros.scenes.tags import TagFile
+from wsss_ros.scenes.tags import TagFile, tags_of_cloud, tags_of_image
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 NATIVE_SIZE = {"color": (1296, 968), "depth": (640, 480)}
@@ -31,10 +31,6 @@ EXPORTS = ("color", "depth", "pose")
 SCANS = ("scans", "scans_test")
 EXCERPTS = ("scannet_frames_25k", "scannet_frames_test")
 _SCAN_NAME = re.compile(r"scene\d{4}_\d\d")
-
-# A smaller class is not a tag: a person would not name a few stray pixels or points.
-IMAGE_TAG_SHARE = 0.005  # of all pixels
-SCENE_TAG_SHARE = 0.0005  # of all points
 
 
 class ScanNetScene:
@@ -193,7 +189,7 @@ class ScanNetScene:
     def _tags_of_image(self, index: int) -> tuple[str, ...] | None:
         if self._frames.number(index) not in self._image_labels:
             return None
-        return _tags_of(self.labels, self._read_labels(index), IMAGE_TAG_SHARE)
+        return tags_of_image(self._read_labels(index), self.labels)
 
     @cached_property
     def tags(self) -> tuple[str, ...] | None:
@@ -201,14 +197,10 @@ class ScanNetScene:
         if self.tag_file is not None:
             return self.tag_file.scene
         if (truth := self.cloud_truth()) is not None:
-            return _tags_of(self.labels, truth, SCENE_TAG_SHARE)
+            return tags_of_cloud(truth, self.labels)
         given = [tags for index in range(len(self)) if (tags := self.image_tags(index)) is not None]
         union = set().union(*given)
         return tuple(name for name in self.labels.names if name in union) if given else None
-
-
-def _tags_of(labels: LabelSpace, truth: Shaped[np.ndarray, "..."], share: float) -> tuple[str, ...]:
-    return labels.present(truth, at_least=max(1, int(np.ceil(share * truth.size))))
 
 
 # --- the folders of a scan -------------------------------------------------------------------------

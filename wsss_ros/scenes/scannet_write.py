@@ -12,16 +12,13 @@ from wsss_ros.files import PartialFolder
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import write_depth, write_rgb, write_uint16
-from wsss_ros.types import BadInput, Camera, Frame, Scene
+from wsss_ros.types import BadInput, Camera, Frame
 
 POINTS = "_vh_clean_2.ply"
 POINT_LABELS = "_vh_clean_2.labels.ply"
 AGGREGATION = ".aggregation.json"
 SEGMENTS = "_vh_clean_2.0.010000.segs.json"
 TIMESTAMPS = "timestamps.txt"
-
-# Files of a scan that a scan with pseudo-labels does not link: it has its own, or they describe the true labels.
-_NOT_LINKED = ("*label*", "*instance*", "*.aggregation.json", "*.segs.json", "tags.*", ".*")
 
 
 class SceneWriter:
@@ -186,24 +183,6 @@ def write_scene(
         for frame, truth in frames:
             writer.add(frame, truth)
         writer.finish(xyz, rgb, point_labels, instances, axis_alignment, scene_type)
-
-
-def complete_pseudo_scan(scene: Scene, folder: Path, frame_tags: dict[str, list[str]]) -> None:
-    """Make a scan of a folder with pseudo-labels of ``scene``, a scan in ScanNet's layout.
-
-    The scan's other files are linked; added are a note that ids are nyu40's, and the tags that the labels come from.
-    """
-    info = scene.folder / f"{scene.name}.txt"
-    for place in filter(Path.is_dir, scene.sources):
-        for entry in sorted(place.resolve().iterdir()):
-            left_out = entry.name == info.name or any(entry.match(pattern) for pattern in _NOT_LINKED)
-            if not left_out and not (folder / entry.name).exists():
-                (folder / entry.name).symlink_to(entry)
-    lines = info.read_text().splitlines() if info.is_file() else []
-    lines = [line for line in lines if line.partition("=")[0].strip() != "labelIds"] + ["labelIds = nyu40"]
-    (folder / info.name).write_text("".join(f"{line}\n" for line in lines))
-    tags = {"scene": list(scene.tags or ()), "frames": frame_tags}
-    (folder / "tags.json").write_text(json.dumps(tags, indent=1) + "\n")
 
 
 def _write_points(stem: Path, xyz: np.ndarray, rgb: np.ndarray) -> None:

@@ -1,14 +1,20 @@
-"""The class names that a person gave to a scene and its frames: ``tags.csv`` or ``tags.json`` in its folder."""
+"""Tags of a scene and its frames: those that a person gave in ``tags.csv`` or ``tags.json``, or those of the truth."""
 
 import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 
+# A smaller class is not a tag: a person would not name a few stray pixels or points.
+_IMAGE_SHARE = 0.005  # of all pixels
+_CLOUD_SHARE = 0.0005  # of all points
 _SCENE = "scene"
 _FRAMES = "frames"
 
@@ -48,6 +54,20 @@ class TagFile:
         if len(found) > 1:
             raise BadInput(f"{folder}: has both tags.csv and tags.json; keep the one that is right")
         return cls(found[0], labels) if found else None
+
+
+def tags_of_image(truth: UInt8[np.ndarray, "H W"], labels: LabelSpace) -> tuple[str, ...]:
+    """The classes on at least 0.5 % of the pixels of a label image."""
+    return _common(truth, labels, _IMAGE_SHARE)
+
+
+def tags_of_cloud(truth: UInt8[np.ndarray, "N"], labels: LabelSpace) -> tuple[str, ...]:
+    """The classes of at least 0.05 % of the labels of a cloud."""
+    return _common(truth, labels, _CLOUD_SHARE)
+
+
+def _common(truth: np.ndarray, labels: LabelSpace, share: float) -> tuple[str, ...]:
+    return labels.present(truth, at_least=max(1, int(np.ceil(share * truth.size))))
 
 
 def _classes(names: Iterable[str], labels: LabelSpace, where: str) -> tuple[str, ...]:

@@ -1,0 +1,28 @@
+"""A scan with pseudo-labels in place of its own labels, to train on."""
+
+import json
+from pathlib import Path
+
+from wsss_ros.scenes.scannet import ScanNetScene
+
+# Files of a scan that a scan with pseudo-labels does not link: it has its own, or they describe the true labels.
+_NOT_LINKED = ("*label*", "*instance*", "*.aggregation.json", "*.segs.json", "tags.*", ".*")
+
+
+def complete_pseudo_scan(scene: ScanNetScene, folder: Path, frame_tags: dict[str, list[str]]) -> None:
+    """Turn a folder with pseudo-labels of ``scene`` into a scan in ScanNet's layout.
+
+    Links the scan's other files, and adds a note that ids are nyu40's and the tags that the labels come from.
+    ``frame_tags`` are the tags by the name of the frame.
+    """
+    info = scene.folder / f"{scene.name}.txt"
+    for place in (source for source in scene.sources if source.is_dir()):
+        for entry in sorted(place.resolve().iterdir()):
+            left_out = entry.name == info.name or any(entry.match(pattern) for pattern in _NOT_LINKED)
+            if not left_out and not (folder / entry.name).exists():
+                (folder / entry.name).symlink_to(entry)
+    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = [line for line in lines if line.partition("=")[0].strip() != "labelIds"] + ["labelIds = nyu40"]
+    (folder / info.name).write_text("".join(f"{line}\n" for line in lines))
+    tags = {"scene": list(scene.tags or ()), "frames": frame_tags}
+    (folder / "tags.json").write_text(json.dumps(tags, indent=1) + "\n")
