@@ -2,15 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from wsss_ros.online.records import Decision, Plan
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe
 from wsss_ros.online.stored_scene import StoredScene
-from wsss_ros.rooms.generator import scene_name
-from wsss_ros.training.scene_set import SceneSetConfig
+from wsss_ros.training.scene_set import SceneSetConfig, names_in_set
 from wsss_ros.types import BadInput
 
 _MAX_REJECTIONS = 2  # after this many rejected rounds and no promoted one, a scene is not used any more
@@ -147,23 +145,10 @@ def _memory(
 
 def base_names(scenes: SceneSetConfig | None) -> list[str]:
     """Return the scenes of a base set, also rooms that are not generated yet. Raises BadInput without the set."""
-    if scenes is None:
-        return []
-    if scenes.rooms is not None:
-        return list(room_seeds(scenes))
     try:
-        if scenes.scenes:
-            lines = map(str.strip, Path(scenes.scenes).read_text().splitlines())
-            return sorted({line for line in lines if line and not line.startswith("#")})
-        return sorted(path.name for path in Path(scenes.folder).iterdir() if path.is_dir() and path.name[0] != ".")
-    except OSError as error:
+        return [] if scenes is None else names_in_set(scenes)
+    except BadInput as error:
         raise BadInput(f"the base set of the recipe cannot be read: {error}") from error
-
-
-def room_seeds(scenes: SceneSetConfig) -> dict[str, int]:
-    """Return the seed of each procedural room of a set, by its name."""
-    rooms = scenes.rooms
-    return {scene_name(seed, rooms.style): seed for seed in range(rooms.seed, rooms.seed + rooms.scenes)}
 
 
 def _some(names: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wsss_ros.labels import LabelSpace
-from wsss_ros.online.planning import base_names, room_seeds
+from wsss_ros.online.planning import base_names
 from wsss_ros.online.records import SETS, Plan
 from wsss_ros.online.settings import OnlineRecipe
-from wsss_ros.rooms.generator import generate_room
-from wsss_ros.rooms.missing import generate_missing
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.scenes import open_scene, open_scenes
-from wsss_ros.training.scene_set import SceneSetConfig
+from wsss_ros.training.scene_set import SceneSetConfig, generate_missing_rooms
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -53,7 +51,7 @@ def held_out_scenes(
     for name in SETS:
         folder = root / "scenes"
         if name == "base" and base is not None:
-            _generate_rooms(base, held_out[name])
+            generate_missing_rooms(base, held_out[name])
             folder = Path(base.folder)
         between()
         opened[name] = []
@@ -68,7 +66,7 @@ def held_out_scenes(
 def _link_scenes(plan: Plan, stored: Path, folder: Path, base: SceneSetConfig | None) -> None:
     """Fill ``folder`` with links to the scenes that the plan trains on. Raises BadInput when one is gone."""
     if base is not None:
-        _generate_rooms(base, plan.base)
+        generate_missing_rooms(base, plan.base)
     place = Path(base.folder) if base is not None else stored
     links = {name: stored / name for name in [*plan.new, *plan.memory]}
     links |= {f"base_{name}": place / name for name in plan.base}
@@ -78,14 +76,6 @@ def _link_scenes(plan: Plan, stored: Path, folder: Path, base: SceneSetConfig | 
         if not target.is_dir():
             raise BadInput(f"{target} is gone since the round was planned; start another round")
         (folder / name).symlink_to(target.absolute())
-
-
-def _generate_rooms(scenes: SceneSetConfig, names: Sequence[str]) -> None:
-    """Generate these procedural rooms of a base set where they are missing."""
-    if scenes.rooms is not None:
-        seeds = room_seeds(scenes)
-        targets = {seeds[name]: Path(scenes.folder) / name for name in names}
-        generate_missing(generate_room, scenes.folder, targets, **scenes.rooms.options)
 
 
 def _clean_cache(cache: Path, names: Sequence[str]) -> None:

@@ -39,16 +39,21 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
 def open_scenes(
     folder: str | Path, labels: LabelSpace, listed: str | Path | None = None
 ) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """Open the scenes below a folder; also returns (name, reason) of those that do not open.
+    """Open the scenes of a folder; returns them, and (name, reason) of those that cannot be opened.
 
-    The folder holds one folder for each scene, as ScanNet's ``scans`` and ``scans_test`` do. ``listed`` is a text file
-    that names one of them in each line, in the order of the result; without it all are opened, sorted.
-    Faults inside a scene (a broken image) show when it is read, not here.
-
-    Raises BadInput for a folder or list that does not exist, and when no scene is left.
+    They are those of ``scene_names``, in its order. A fault inside a scene, such as a broken image, shows when it is
+    read, not here. Raises BadInput for a folder or a list that does not exist, and when no scene is left.
     """
-    folder, scenes, left_out = Path(folder), [], []
-    for name in _names(folder, listed):
+    folder, names = Path(folder), scene_names(folder, listed)
+    if not names:
+        raise BadInput(
+            f"{listed}: names no scene; expected a scene name per line"
+            if listed
+            else f"{folder}: has no scene folder; generate some with 'wsss rooms {folder} --scenes 100'"
+        )
+    scenes: list[Scene] = []
+    left_out: list[tuple[str, str]] = []
+    for name in names:
         try:
             scenes.append(open_scene(folder / name, labels))
         except (BadInput, OSError) as error:
@@ -63,12 +68,13 @@ def open_scenes(
 def open_all(
     folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None
 ) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """The scenes that the folders are or hold, and (name, reason) of those that do not open.
+    """Open folders, each a scene or a folder of scenes; returns the scenes, and (name, reason) of those that fail.
 
-    ``listed`` is a text file that names the scenes to take of the folders. Raises BadInput for a folder that neither is
-    a scene nor holds one.
+    With ``listed``, a text file with scene names, all are folders of scenes. Raises BadInput for a folder that is
+    neither a scene nor has one.
     """
-    opened, left_out = [], []
+    opened: list[Scene] = []
+    left_out: list[tuple[str, str]] = []
     for folder in folders:
         if listed is None:
             try:
@@ -86,24 +92,20 @@ def open_all(
     return opened, left_out
 
 
-def _names(folder: Path, listed: str | Path | None) -> list[str]:
+def scene_names(folder: str | Path, listed: str | Path | None = None) -> list[str]:
+    """The names of the scenes in a folder that has one folder per scene, as ScanNet's ``scans`` has.
+
+    ``listed`` is a text file with a name per line, and gives the order; a name that appears twice counts once, and
+    lines that start with # are comments. Without it these are all folders but hidden ones, sorted.
+    Raises BadInput for a folder or a list that cannot be read.
+    """
+    folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected a folder of scene folders, as 'wsss rooms {folder}' makes")
-    if listed:
-        return _read_list(Path(listed))
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    if not names:
-        raise BadInput(f"{folder}: has no scene folder; generate some with 'wsss rooms {folder} --scenes 100'")
-    return names
-
-
-def _read_list(path: Path) -> list[str]:
-    """Read the names in a text file, one per line; a name that appears twice counts once."""
+    if not listed:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in Path(listed).read_text().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); expected a text file with a scene name per line") from error
-    names = [name for name in dict.fromkeys(lines) if name and not name.startswith("#")]
-    if not names:
-        raise BadInput(f"{path}: names no scene; expected a scene name per line")
-    return names
+        raise BadInput(f"{listed}: cannot be read ({error}); expected a text file, a scene name per line") from error
+    return [name for name in dict.fromkeys(lines) if name and not name.startswith("#")]

@@ -1,11 +1,15 @@
 """A set of scenes: those below a folder, generated there first where the set asks for procedural rooms."""
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
 from pydantic import Field
 
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
-from wsss_ros.rooms.generator import RoomsConfig
-from wsss_ros.scenes import open_scenes
+from wsss_ros.rooms.generator import RoomsConfig, generate_room, scene_name
+from wsss_ros.rooms.missing import generate_missing
+from wsss_ros.scenes import open_scenes, scene_names
 from wsss_ros.types import Scene
 
 
@@ -13,10 +17,37 @@ class SceneSetConfig(Config):
     """Scenes below a folder; with ``rooms`` they are generated there first where they are missing."""
 
     folder: str = Field(description="Folder of scene folders.")
-    scenes: str = Field("", description="Text file with one scene name a line (ScanNet's lists); empty takes all.")
+    scenes: str = Field("", description="Text file with one scene name per line (ScanNet's lists); empty takes all.")
     rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
 
 
 def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
     """Open the scenes of a set that exist, as ``scenes.open_scenes`` does."""
     return open_scenes(chosen.folder, labels, chosen.scenes)
+
+
+def names_in_set(chosen: SceneSetConfig) -> list[str]:
+    """The names of the scenes of a set, also of rooms that are not generated yet. Raises BadInput without the set."""
+    return list(_room_seeds(chosen.rooms)) if chosen.rooms else sorted(scene_names(chosen.folder, chosen.scenes))
+
+
+def generate_missing_rooms(
+    chosen: SceneSetConfig,
+    names: Iterable[str] | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Generate the procedural rooms of a set that do not exist yet: those with these ``names``, or all of them.
+
+    Does nothing for a set without rooms. ``workers`` and ``progress`` are those of ``generate_missing``.
+    """
+    if chosen.rooms is None:
+        return
+    seeds = _room_seeds(chosen.rooms)
+    targets = {seeds[name]: Path(chosen.folder) / name for name in (seeds if names is None else names)}
+    generate_missing(generate_room, chosen.folder, targets, workers, progress, **chosen.rooms.options)
+
+
+def _room_seeds(rooms: RoomsConfig) -> dict[str, int]:
+    """The seed of each room, by its name."""
+    return {scene_name(seed, rooms.style): seed for seed in range(rooms.seed, rooms.seed + rooms.scenes)}
