@@ -1,6 +1,8 @@
 """``wsss rooms``: generate a data set of procedural rooms."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -32,17 +34,26 @@ def rooms(
 
 def ensure(part, workers: int) -> None:
     """Generate the missing rooms of a ``SceneSetConfig``; nothing for None and for sets without rooms."""
-    if part is not None and (rooms := part.rooms) is not None:
-        generate_with_progress(Path(part.folder), rooms.scenes, rooms.seed, workers, **rooms.options)
+    from wsss_ros.training.scene_set import generate_missing_rooms
+
+    if part is not None and part.rooms is not None:
+        with _progress(part.rooms.scenes) as report:
+            generate_missing_rooms(part, workers=workers, progress=report)
 
 
 def generate_with_progress(out: Path, scenes: int, seed: int, workers: int = 1, **options) -> list[Path]:
     """Generate rooms as ``generate_rooms`` does, with a progress bar."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from wsss_ros.rooms.generator import generate_rooms
+
+    with _progress(scenes) as report:
+        return generate_rooms(out, scenes, seed, workers, report, **options)
+
+
+@contextmanager
+def _progress(scenes: int) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as bar:
         task = bar.add_task("rooms", total=scenes)
-        return generate_rooms(out, scenes, seed, workers, lambda done, _: bar.update(task, completed=done), **options)
+        yield lambda done, _: bar.update(task, completed=done)
