@@ -168,3 +168,19 @@ def test_a_profile_of_the_users_own_is_left_alone():
 def test_license_is_whole():
     text = (ROOT / "LICENSE").read_text()
     assert re.search(r"Apache License\s+Version 2.0, January 2004", text) and "END OF TERMS AND CONDITIONS" in text
+
+
+def test_changelog_is_in_the_form_that_catkin_tools_read():
+    """REP-132: title, then a section for each version, newest first; each is a bullet list."""
+    lines = (ROOT / "CHANGELOG.rst").read_text().splitlines()
+    assert lines[1] == f"Changelog for package {wsss_ros.__name__}" and lines[0] == lines[2] == "^" * len(lines[1])
+    heads = [at - 1 for at, line in enumerate(lines) if line and set(line) == {"-"}]
+    titles = [lines[at] for at in heads]
+    assert all(len(lines[at + 1]) == len(lines[at]) and lines[at + 2].startswith("* ") for at in heads)
+    versions = titles[titles[0] == "Forthcoming" :]
+    dated = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+) \(\d{4}-\d{2}-\d{2}\)", title) for title in versions]
+    assert all(dated) and dated[0][0].startswith(f"{wsss_ros.__version__} (")
+    numbers = [tuple(map(int, match.groups())) for match in dated]
+    assert numbers == sorted(numbers, reverse=True)
+    text = [line for at, line in enumerate(lines[3:], start=3) if line and not {at, at - 1} & set(heads)]
+    assert all(line.startswith(("* ", "  ")) for line in text)
