@@ -16,7 +16,7 @@ from wsss_ros.methods.method import Method, PhaseData
 from wsss_ros.methods.supervised import Supervised, SupervisedPhase
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import prepare
-from wsss_ros.samples.samples import PairSamples, collate
+from wsss_ros.samples.samples import PairSamples
 
 INPUTS = ("color",)
 
@@ -29,7 +29,7 @@ def scenes(tmp_path_factory, labels):
 def batch_of(scenes, images: int = 1):
     image = ImageAugment(long_side=(64, 96), crop=48)
     source = PairSamples(scenes, image, CloudAugment(points=700), truth=True, images=images)
-    return collate([source.sample(0, np.random.default_rng(seed)) for seed in (1, 2)])
+    return source.collate([source.sample(0, np.random.default_rng(seed)) for seed in (1, 2)])
 
 
 @pytest.fixture(scope="module")

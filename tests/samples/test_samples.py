@@ -12,10 +12,9 @@ from support.striped_scenes import StripedScene
 
 from wsss_ros.labels import scannet20
 from wsss_ros.networks.classifier import sample_bilinear
-from wsss_ros.samples import samples
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.prepared import prepare
-from wsss_ros.samples.samples import CloudSamples, ImageSamples, PairSamples, collate
+from wsss_ros.samples.samples import CloudSamples, ImageSamples, PairSamples
 from wsss_ros.types import BadInput
 
 PLAIN = (0.0, 0.0, 0.0, 0.0)
@@ -107,7 +106,7 @@ def test_max_links_thins_at_random(painted):
 def test_batches_pack_links_in_order(painted):
     source = pairs(painted, images=3, truth=True)
     both = [source.sample(0, np.random.default_rng(seed)) for seed in (0, 1)]
-    batch = collate(both)
+    batch = source.collate(both)
     assert batch.images.shape == (6, 3, 48, 48) and batch.xyz.shape == (2, 900, 3)
     assert batch.image_tags.shape == (6, len(scannet20())) and batch.image_truth.shape == (6, 48, 48)
     assert batch.links_count == tuple(count for sample in both for count in sample["links_count"].tolist())
@@ -143,6 +142,6 @@ def test_images_without_tags_are_left_out(tmp_path, labels):
 
 def test_collate_of_images_alone(painted):
     source = ImageSamples(painted, ImageAugment(crop=32, long_side=(32, 64)))
-    batch = samples.collate([source.sample(i, np.random.default_rng(i)) for i in range(3)])
-    assert batch.images.shape == (3, 3, 32, 32) and batch.xyz is None and batch.links_count == ()
+    batch = source.collate([source.sample(i, np.random.default_rng(i)) for i in range(3)])
+    assert batch.images.shape == (3, 3, 32, 32) and not hasattr(batch, "xyz")
     assert batch.image_tags.sum(dim=1).tolist() == [2, 1, 1]

@@ -29,7 +29,6 @@ from wsss_ros.methods.method import OptimiserConfig
 from wsss_ros.networks import checkpoint
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.samples import loading
-from wsss_ros.samples.samples import collate
 from wsss_ros.scenes import open_scene
 from wsss_ros.training import run as training
 from wsss_ros.training.config import TrainConfig
@@ -360,12 +359,13 @@ class Numbers:
     def sample(self, index: int, rng: np.random.Generator) -> dict:
         return {"cloud_tags": torch.tensor([index, rng.random()], dtype=torch.float32)}
 
-    collate = staticmethod(collate)
+    def collate(self, samples: list) -> dict:
+        return {"cloud_tags": torch.stack([sample["cloud_tags"] for sample in samples])}
 
 
 def drawn(workers: int, part: slice, **where) -> list[torch.Tensor]:
     steps = loading.plan(seed=5, phase=1, samples=7, batch=4, epochs=3, **where)
-    return [batch.cloud_tags for batch in loading.load(Numbers(), 5, 1, steps, part, workers, pin=False)]
+    return [batch["cloud_tags"] for batch in loading.load(Numbers(), 5, 1, steps, part, workers, pin=False)]
 
 
 def test_samples_depend_on_seed_phase_epoch_and_index_only():

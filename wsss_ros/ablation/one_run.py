@@ -21,8 +21,8 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.training.folder import RunFolder
 from wsss_ros.training.phase import TrainingDiverged
-from wsss_ros.training.run import train
 from wsss_ros.training.progress import Progress, Report
+from wsss_ros.training.run import train
 from wsss_ros.types import BadInput
 
 _PRINT_EVERY_S = 0.5

@@ -15,7 +15,7 @@ from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.methods.joint import Joint
 from wsss_ros.methods.method import PhaseData
 from wsss_ros.samples.prepared import prepare
-from wsss_ros.samples.samples import Batch
+from wsss_ros.samples.samples import PairBatch
 from wsss_ros.training import network_files, processes
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.optimisation import Optimisation
@@ -100,7 +100,7 @@ class _Trainer:
             self.method.after_step()
         return sum(batch.links_count)
 
-    def _batch(self, number: int) -> Batch:
+    def _batch(self, number: int) -> PairBatch:
         samples = self.method.samples
         chosen = ((number * self.batch_size + k) % len(samples) for k in range(self.batch_size))
         drawn = [samples.sample(index, np.random.default_rng([number, index])) for index in chosen]

@@ -1,6 +1,6 @@
 """Methods by name: one file and one row each."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from wsss_ros.methods.method import Method
 from wsss_ros.methods.recognise import Recognise, RecognisePhase
 from wsss_ros.methods.supervised import Supervised, SupervisedPhase
 
-METHODS: dict[str, type[Method]] = {
+METHODS: dict[str, type[Method[Any]]] = {
     "recognise": Recognise,
     "classify": Classify,
     "joint": Joint,

@@ -8,7 +8,7 @@ from wsss_ros.losses import classification_loss
 from wsss_ros.methods.method import Method, TaggedPhase, TagPriors, tag_priors
 from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.samples import Batch, CloudSamples, ImageSamples, PairSamples
+from wsss_ros.samples.samples import Batch, CloudBatch, CloudSamples, ImageBatch, ImageSamples, PairSamples
 
 
 class ClassifyPhase(TaggedPhase):
@@ -17,7 +17,7 @@ class ClassifyPhase(TaggedPhase):
     method: Literal["classify"]
 
 
-class Classify(Method):
+class Classify(Method[ClassifyPhase]):
     """Image tags train ``networks["image"]``, scene tags ``networks["cloud"]``; either may be absent."""
 
     Phase: ClassVar = ClassifyPhase
@@ -40,11 +40,11 @@ class Classify(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Eq. 2 of each network that takes part."""
         terms = {}
-        if "image" in self.networks and batch.images is not None:
+        if "image" in self.networks and isinstance(batch, ImageBatch):
             _, scores = self.networks["image"](normalise_images(batch.images))
             mean = image_mean(scores) + self.image_prior.to(scores.device)
             terms["classification_2d"] = classification_loss(mean, batch.image_tags)
-        if "cloud" in self.networks and batch.xyz is not None:
+        if "cloud" in self.networks and isinstance(batch, CloudBatch):
             inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
             _, scores = self.networks["cloud"](batch.xyz, inputs)
             mean = point_mean(scores) + self.cloud_prior.to(scores.device)

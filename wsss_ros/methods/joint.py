@@ -13,7 +13,7 @@ from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_i
 from wsss_ros.methods.method import Method, PairedPhase, TaggedPhase, TagPriors, tag_priors
 from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean, sample_bilinear
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.samples import Batch, PairSamples
+from wsss_ros.samples.samples import PairBatch, PairSamples
 
 
 class JointPhase(PairedPhase, TaggedPhase):
@@ -71,7 +71,7 @@ class Linked(NamedTuple):
     a3: Float[Tensor, "M C"]
 
 
-class Joint(Method):
+class Joint(Method[JointPhase]):
     """``networks["image"]`` and ``networks["cloud"]`` from tags of images and scenes and from each other.
 
     Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the cloud network alone, the 3D-to-2D loss the
@@ -98,7 +98,7 @@ class Joint(Method):
         """The first epochs go without the 3D-to-2D loss: the cloud network has nothing to teach yet."""
         return self.epoch < self.phase.warmup_epochs
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """Eq. 2 in both domains and the two joint losses, eq. 12."""
         image_features, image_scores = self.networks["image"](normalise_images(batch.images))
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
@@ -138,7 +138,7 @@ class Joint(Method):
         weight = confidence(scores.detach(), self.phase.confidence)
         return weight * class_balance(seeds) if self.phase.balanced_links else weight
 
-    def _linked(self, batch: Batch, *maps: Tensor) -> Iterator[Linked]:
+    def _linked(self, batch: PairBatch, *maps: Tensor) -> Iterator[Linked]:
         """Both networks' outputs where they meet, eq. 4, one image and its cloud after the other."""
         image_features, image_scores, cloud_features, cloud_scores = maps
         crop, per_cloud = batch.images.shape[-1], len(batch.images) // len(batch.xyz)

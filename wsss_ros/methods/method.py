@@ -6,7 +6,7 @@ a phase up in ``methods.METHODS``, asks the method for samples, and treats their
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -105,7 +105,10 @@ class PhaseData:
     visibility_m: float
 
 
-class Method:
+P = TypeVar("P", bound=PhaseConfig)
+
+
+class Method(Generic[P]):
     """One phase of training. A method overrides what it needs.
 
     The loop makes all methods of a run first, so that bad data shows before anything trains. It then calls, phase by
@@ -118,7 +121,7 @@ class Method:
     is_segmentation: ClassVar[bool] = True  # after it, scores on val scenes mean something
     changes_samples: ClassVar[bool] = False  # ``prepare`` changes what ``samples`` gives
 
-    def __init__(self, phase: PhaseConfig, data: PhaseData):
+    def __init__(self, phase: P, data: PhaseData):
         self.phase, self.data = phase, data
         self.networks: dict[str, nn.Module] = {}
         self.epoch = 0

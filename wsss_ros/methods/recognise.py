@@ -12,7 +12,7 @@ from wsss_ros.rooms.closeups import CloseupsConfig, closeup_files, generate_clos
 from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.samples.closeups import CloseupSamples
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.samples import Batch
+from wsss_ros.samples.samples import ImageBatch
 
 
 class RecognisePhase(PhaseConfig):
@@ -23,7 +23,7 @@ class RecognisePhase(PhaseConfig):
     augment: ImageAugment = ImageAugment(long_side=(72, 96), crop=64)
 
 
-class Recognise(Method):
+class Recognise(Method[RecognisePhase]):
     """``networks["image"]`` from pictures with one tag each: softmax cross entropy of the averaged scores."""
 
     Phase: ClassVar = RecognisePhase
@@ -51,7 +51,7 @@ class Recognise(Method):
         files = closeup_files(asked.folder, asked.scenes, asked.seed)
         return CloseupSamples(files, self.data.labels, self.phase.augment)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch) -> dict[str, Tensor]:
         """Cross entropy of eq. 1's averaged scores."""
         _, scores = self.networks["image"](normalise_images(batch.images))
         return {"recognition": F.cross_entropy(image_mean(scores.float()), batch.image_tags)}

@@ -9,7 +9,7 @@ from wsss_ros.labels import UNLABELLED
 from wsss_ros.methods.method import Method, PairedPhase
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.samples import Batch, PairSamples
+from wsss_ros.samples.samples import LabelledBatch, PairSamples
 
 
 class SupervisedPhase(PairedPhase):
@@ -18,7 +18,7 @@ class SupervisedPhase(PairedPhase):
     method: Literal["supervised"]
 
 
-class Supervised(Method):
+class Supervised(Method[SupervisedPhase]):
     """Softmax cross entropy on every labelled pixel and point; batches carry the truth."""
 
     Phase: ClassVar = SupervisedPhase
@@ -30,7 +30,7 @@ class Supervised(Method):
         data, images = self.data, self.phase.images_per_cloud
         return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Cross entropy in both domains."""
         _, image_scores = self.networks["image"](normalise_images(batch.images))
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)

@@ -10,14 +10,12 @@ import torch
 from wsss_ros.labels import LabelSpace, scannet20
 from wsss_ros.samples import augment
 from wsss_ros.samples.augment import ImageAugment
-from wsss_ros.samples.samples import Sample, collate
+from wsss_ros.samples.samples import ImageBatch, Sample, stacked
 from wsss_ros.types import BadInput
 
 
 class CloseupSamples:
     """Pictures of one thing each, from files of ``rooms.closeups``. Raises BadInput for a missing or broken file."""
-
-    collate = staticmethod(collate)
 
     def __init__(self, files: Sequence[Path], labels: LabelSpace, settings: ImageAugment):
         if labels.names != scannet20().names:
@@ -47,3 +45,7 @@ class CloseupSamples:
         tags = torch.zeros(self.classes)
         tags[self.tags[index]] = 1
         return {"images": augment.apply_color_matrices(crop, color[None])[0], "image_tags": tags}
+
+    def collate(self, samples: Sequence[Sample]) -> ImageBatch:
+        """The pictures of a step."""
+        return ImageBatch(**stacked(samples))

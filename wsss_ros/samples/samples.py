@@ -4,9 +4,8 @@ All chance comes from the generator that a sample is asked for with, so what a r
 not on workers, devices or interruptions. Dense truth is touched for the supervised ceiling only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,51 +20,67 @@ from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import BadInput
 
 Sample = dict[str, Tensor]
+_OF_IMAGES = ("images", "image_tags", "image_truth", "links_point", "links_uv", "links_count")  # parts of a pair
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one training step sees; the parts that a method does not use are None.
+    """What one training step sees; each kind of samples has its own."""
 
-    K is the number of images, B that of clouds; with clouds there are K / B images of each, one cloud after the other.
+    def to(self, device: torch.device) -> "Batch":
+        """Non-blocking, so that pinned batches travel while the device works."""
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """In memory from which a GPU copies while the CPU works."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        parts = {n: change(value) if isinstance(value, Tensor) else value for n, value in vars(self).items()}
+        return type(self)(**parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBatch(Batch):
+    """K crops of images, RGB in 0..1, and their tags as multi-hot rows."""
+
+    images: Float[Tensor, "K 3 S S"]
+    image_tags: Float[Tensor, "K C"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudBatch(Batch):
+    """B clouds, metres, upright and centred; colours in 0..1, None where the clouds have none; tags as multi-hot rows."""
+
+    xyz: Float[Tensor, "B N 3"]
+    rgb: Float[Tensor, "B N 3"] | None = None
+    cloud_tags: Float[Tensor, "B C"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairBatch(ImageBatch, CloudBatch):
+    """B clouds with K / B images of each, one cloud after the other, and where both meet.
+
     Links are packed: the first ``links_count[0]`` rows belong to the first image and its cloud, and so on.
     ``links_point`` is the row in that cloud, ``links_uv`` the place in that crop (pixels, centres at whole numbers).
     """
 
-    images: Float[Tensor, "K 3 S S"] | None = None
-    image_tags: Float[Tensor, "K C"] | None = None
-    xyz: Float[Tensor, "B N 3"] | None = None
-    rgb: Float[Tensor, "B N 3"] | None = None
-    cloud_tags: Float[Tensor, "B C"] | None = None
-    links_point: Int64[Tensor, "L"] | None = None
-    links_uv: Float[Tensor, "L 2"] | None = None
-    links_count: tuple[int, ...] = ()
-    image_truth: Int64[Tensor, "K S S"] | None = None
-    cloud_truth: Int64[Tensor, "B N"] | None = None
-
-    def to(self, device: torch.device) -> "Batch":
-        """Non-blocking, so that pinned batches travel while the device works."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-            for name, value in vars(self).items()
-        }
-        return Batch(**moved)
-
-    def pin_memory(self) -> "Batch":
-        pinned: dict[str, Any] = {n: value.pin_memory() if isinstance(value, Tensor) else value for n, value in vars(self).items()}
-        return Batch(**pinned)
+    links_point: Int64[Tensor, "L"]
+    links_uv: Float[Tensor, "L 2"]
+    links_count: tuple[int, ...]
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one kind to a batch; with links, what belongs to images is packed."""
-    packed = ("images", "image_tags", "image_truth", "links_point", "links_uv", "links_count")
-    linked = "links_count" in samples[0]
-    parts = {
-        name: (torch.cat if linked and name in packed else torch.stack)([sample[name] for sample in samples])
-        for name in samples[0]
-    }
-    counts = tuple(parts.pop("links_count").tolist()) if linked else ()
-    return Batch(**parts, links_count=counts)
+@dataclass(frozen=True, kw_only=True)
+class LabelledBatch(PairBatch):
+    """The same with dense labels, 255 where nothing is labelled."""
+
+    image_truth: Int64[Tensor, "K S S"]
+    cloud_truth: Int64[Tensor, "B N"]
+
+
+def stacked(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """The parts of samples of one kind by name, stacked."""
+    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
 class ImageSamples:
@@ -73,8 +88,6 @@ class ImageSamples:
 
     Images without a tag teach nothing in eq. 2's sense of "what is here" and are left out.
     """
-
-    collate = staticmethod(collate)
 
     def __init__(self, scenes: Sequence[PreparedScene], settings: ImageAugment):
         self.scenes, self.settings = scenes, settings
@@ -92,11 +105,13 @@ class ImageSamples:
         image, _ = _image_view(self.scenes[s], frame, self.settings, rng)
         return {"images": image, "image_tags": torch.from_numpy(self.scenes[s].image_tags[frame].copy())}
 
+    def collate(self, samples: Sequence[Sample]) -> ImageBatch:
+        """The images of a step."""
+        return ImageBatch(**stacked(samples))
+
 
 class CloudSamples:
     """Tagged clouds, upright and centred."""
-
-    collate = staticmethod(collate)
 
     def __init__(self, scenes: Sequence[PreparedScene], settings: CloudAugment):
         self.scenes, self.settings = scenes, settings
@@ -109,6 +124,10 @@ class CloudSamples:
         sample, _ = _cloud_view(self.scenes[index], self.settings, rng)
         return sample
 
+    def collate(self, samples: Sequence[Sample]) -> CloudBatch:
+        """The clouds of a step."""
+        return CloudBatch(**stacked(samples))
+
 
 class PairSamples:
     """A cloud with ``images`` of its images, and which of the cloud's points are seen where in the crops (eqs. 3-4).
@@ -117,8 +136,6 @@ class PairSamples:
     fewer images than asked for shows some of them again, in another crop.
     ``max_links`` bounds the links of an image (0: all of them). With ``truth`` the dense labels come along.
     """
-
-    collate = staticmethod(collate)
 
     def __init__(
         self,
@@ -159,6 +176,15 @@ class PairSamples:
         if self.truth:
             sample["cloud_truth"] = torch.from_numpy(scene.cloud_truth[kept].astype(np.int64))
         return sample
+
+    def collate(self, samples: Sequence[Sample]) -> PairBatch:
+        """The clouds and images of a step; what belongs to images is packed."""
+        parts = {
+            name: (torch.cat if name in _OF_IMAGES else torch.stack)([sample[name] for sample in samples])
+            for name in samples[0]
+        }
+        counts = tuple(parts.pop("links_count").tolist())
+        return (LabelledBatch if self.truth else PairBatch)(**parts, links_count=counts)
 
     def _seen(self, scene: PreparedScene, frame: int, kept: np.ndarray, rng: np.random.Generator) -> Sample:
         """One image, and where the points of the sampled cloud are in it."""

@@ -14,7 +14,7 @@ from wsss_ros.evaluation import pictures
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.samples import Batch
+from wsss_ros.samples.samples import Batch, CloudBatch, ImageBatch
 
 EVERY = 10  # steps between two points of a curve
 _SHOWN = 4  # samples whose CAMs are drawn
@@ -49,9 +49,9 @@ class TrainingLog:
             network.eval()
         with torch.no_grad():
             for index, batch in enumerate(shown):
-                if "image" in networks and batch.images is not None:
+                if "image" in networks and isinstance(batch, ImageBatch):
                     self._add(f"image/{index}", image_cams(networks["image"], batch, self.labels), step)
-                if "cloud" in networks and batch.xyz is not None and index == 0:
+                if "cloud" in networks and isinstance(batch, CloudBatch) and index == 0:
                     self._add(f"cloud/{index}", cloud_cams(networks["cloud"], inputs, batch, self.labels), step)
         for module, training in modes:  # one by one: norms may be frozen in a network that trains
             module.training = training
@@ -71,7 +71,7 @@ def fixed_batches(samples: Samples, seed: int) -> list[Batch]:
     return [batch for batch in batches if isinstance(batch, Batch)]
 
 
-def image_cams(network: nn.Module, batch: Batch, labels: LabelSpace):
+def image_cams(network: nn.Module, batch: ImageBatch, labels: LabelSpace):
     """The image, the CAM of each tagged class (sigmoid of its score) and the best tagged class of every pixel."""
     images = batch.images.to(next(network.parameters()).device)
     scores = upsample(network(normalise_images(images))[1].float(), images.shape[2:])[0].cpu()
@@ -84,7 +84,7 @@ def image_cams(network: nn.Module, batch: Batch, labels: LabelSpace):
     return pictures.sheet(titles, [[rgb, *maps, pictures.blend(rgb, best, 0.7)]])
 
 
-def cloud_cams(network: nn.Module, inputs: Sequence[str], batch: Batch, labels: LabelSpace):
+def cloud_cams(network: nn.Module, inputs: Sequence[str], batch: CloudBatch, labels: LabelSpace):
     """The cloud from above and the best tagged class of every point."""
     device = next(network.parameters()).device
     xyz, rgb = batch.xyz.to(device), None if batch.rgb is None else batch.rgb.to(device)
