@@ -20,7 +20,7 @@ def test_palettes_are_shared_between_classes():
 
 
 def _lab(rgb) -> np.ndarray:
-    """sRGB in 0..255 to CIELAB (D65), in which distances are about as large as they look."""
+    """Convert sRGB in 0..255 to CIELAB (D65), in which distances are about as large as they look."""
     c = np.asarray(rgb, float) / 255
     c = np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
     xyz = c @ np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])

@@ -121,7 +121,7 @@ def _drawn(seed: int, style: Style, kinds: Sequence[str]) -> tuple[str, int]:
     """The kind of room and the number of views that the seed chooses."""
     rng = np.random.default_rng([seed, 0])
     kind, frames = style.kinds[rng.integers(len(style.kinds))], int(rng.integers(FRAMES[0], FRAMES[1] + 1))
-    return kinds[rng.integers(len(kinds))] if kinds else kind, frames
+    return kinds[int(rng.integers(len(kinds)))] if kinds else kind, frames
 
 
 def _check(seed: int, kinds: Sequence[str], frames: int | None, size: tuple[int, int]) -> None:

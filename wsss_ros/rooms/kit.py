@@ -4,7 +4,7 @@ import colorsys
 
 import numpy as np
 
-from wsss_ros.rooms.materials import FAMILIES, Material
+from wsss_ros.rooms.materials import FAMILIES, Color, Material, shaded
 from wsss_ros.rooms.styles.tables import Style
 
 
@@ -36,12 +36,11 @@ class Kit:
         first, second, texture, scale, gloss, dropout = FAMILIES[name]
         color, accent = self.color(first), self.color(second)
         if texture in ("wood", "planks", "stone"):  # the second colour is a shade of the first
-            shade = self.between(0.72, 0.95)
-            accent = tuple(c * shade for c in color)
+            accent = shaded(color, self.between(0.72, 0.95))
         seed = int(self.rng.integers(1 << 16))
         return Material(color, accent, texture, self.between(*scale), self.between(*gloss), emission, dropout, seed)
 
-    def color(self, palette: str) -> tuple[float, float, float]:
+    def color(self, palette: str) -> Color:
         """A colour near one of a palette; sRGB in 0..1."""
         colors = self.style.palettes[palette]
         rgb = np.array(colors[self.rng.integers(len(colors))]) / 255
@@ -49,7 +48,8 @@ class Kit:
         h = (h + self.rng.normal(0, 0.012)) % 1
         s = np.clip(s * self.rng.uniform(0.75, 1.25), 0, 1)
         v = np.clip(v * self.rng.uniform(0.82, 1.12), 0, 0.97)
-        return tuple(float(c) for c in colorsys.hsv_to_rgb(h, s, v))
+        r, g, b = colorsys.hsv_to_rgb(h, s, v)
+        return float(r), float(g), float(b)
 
     def shape(self, what: str) -> str:
         """One of the shapes in which the style allows a class (or group of shapes)."""

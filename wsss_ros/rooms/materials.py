@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+Color = tuple[float, float, float]  # sRGB in 0..1
+
 
 @dataclass(frozen=True)
 class Material:
@@ -10,14 +12,20 @@ class Material:
     Colours are sRGB in 0..1, lengths in metres. ``dropout`` is the share of missing depth.
     """
 
-    color: tuple[float, float, float]
-    accent: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    color: Color
+    accent: Color = (0.5, 0.5, 0.5)
     texture: str = "plain"
     scale: float = 0.1
     gloss: float = 0.0
     emission: float = 0.0
     dropout: float = 0.0
     seed: int = 0
+
+
+def shaded(color: Color, share: float) -> Color:
+    """A colour with the ``share`` of its brightness."""
+    r, g, b = color
+    return r * share, g * share, b * share
 
 
 # family -> (palette of the colour, palette of the second colour, texture, scale range, gloss range, dropout)

@@ -137,8 +137,9 @@ def _neighbours(number: np.ndarray):
         b.append(there[open_])
         length.append(np.full(open_.sum(), np.hypot(dy, dx)))
     count = int(number.max()) + 1
-    a, b, length = np.concatenate(a), np.concatenate(b), np.concatenate(length)
-    return coo_matrix((np.tile(length, 2), (np.r_[a, b], np.r_[b, a])), shape=(count, count)).tocsr()
+    start, end, metres = np.concatenate(a), np.concatenate(b), np.concatenate(length)
+    both = np.r_[start, end], np.r_[end, start]
+    return coo_matrix((np.tile(metres, 2), both), shape=(count, count)).tocsr()
 
 
 def _directions(

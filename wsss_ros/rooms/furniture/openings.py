@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from wsss_ros.rooms.furniture.piece import NOTHING, Piece
 from wsss_ros.rooms.kit import Kit
+from wsss_ros.rooms.materials import shaded
 from wsss_ros.rooms.meshes import box, pleats
 
 
@@ -50,7 +51,7 @@ def door(kit: Kit, w: float, h: float, angle: float) -> Piece:
         rows = int(kit.rng.integers(1, 4))
         for k in range(rows):
             z, high = 0.12 + k * (h - 0.25) / rows, (h - 0.25) / rows - 0.1
-            shade = replace(leaf, color=tuple(c * 0.9 for c in leaf.color))
+            shade = replace(leaf, color=shaded(leaf.color, 0.9))
             piece_w = w - 0.36
             blade.add(box(mid, -0.021, z, piece_w, 0.006, high), shade)
     blade.add(box(mid * 1.72, -0.05, 1.0, 0.12, 0.03, 0.025), kit.material("metal"))

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from wsss_ros.geometry.compiled import compiled
 from wsss_ros.labels import UNLABELLED, LabelSpace
-from wsss_ros.rooms.furniture.piece import NOTHING
-from wsss_ros.rooms.layout.room import Room
+from wsss_ros.rooms.furniture.piece import NOTHING, Part
+from wsss_ros.rooms.layout.room import Placed, Room
 from wsss_ros.rooms.render.textures import TEXTURES
 from wsss_ros.types import Camera
 
@@ -35,7 +35,9 @@ class World:
 
     def __init__(self, room: Room, labels: LabelSpace) -> None:
         self.room = room
-        vertices, triangles, owner, normals, parts, spots = [], [], [], [], [], []
+        vertices, triangles, owner, normals = [], [], [], []
+        parts: list[Part] = []
+        spots: list[Placed] = []
         count = 0
         for spot in room.placed:
             for part in spot.piece.parts:
@@ -103,7 +105,7 @@ def _caster(vertices: np.ndarray, triangles: np.ndarray):
     return caster
 
 
-def _instances(parts: list, spots: list) -> Int64[np.ndarray, "parts"]:
+def _instances(parts: list[Part], spots: list[Placed]) -> Int64[np.ndarray, "parts"]:
     """One number for each (piece, label), doors, windows, walls and floor included, as ScanNet annotates."""
     known: dict[tuple[int, str], int] = {}
     keys = [(id(s), p.label) for p, s in zip(parts, spots, strict=True)]
