@@ -33,6 +33,8 @@ class Config(BaseModel):
         if not isinstance(values, dict) or not cls.renamed.keys() & values.keys():
             return values
         for old in cls.renamed.keys() & values.keys():
+            if cls.renamed[old] in values:
+                raise ValueError(f"'{old}' is the previous name of '{cls.renamed[old]}'; give one of them")
             warn_renamed(old, cls.renamed[old])
         return {cls.renamed.get(key, key): value for key, value in values.items()}
 
@@ -60,7 +62,7 @@ def load(model: type[Model], path: str | Path) -> Model:
     except (OSError, yaml.YAMLError) as error:
         raise BadInput(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(values, dict):
-        raise BadInput(f"{path}: wanted 'key: value' lines, got a {type(values).__name__}")
+        raise BadInput(f"{path}: expected 'key: value' lines, got a {type(values).__name__}")
     return build(model, values, str(path))
 
 

@@ -50,7 +50,7 @@ class ImageBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class CloudBatch(Batch):
-    """B clouds, metres, upright and centred; colours in 0..1, None where the clouds have none; tags as multi-hot rows."""
+    """B clouds, upright and centred, metres; colours in 0..1, None where clouds have none; tags as multi-hot rows."""
 
     xyz: Float[Tensor, "B N 3"]
     rgb: Float[Tensor, "B N 3"] | None = None
@@ -101,6 +101,7 @@ class ImageSamples:
         return len(self.items)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """One view of an image, and its tags."""
         s, frame = self.items[index]
         image, _ = _image_view(self.scenes[s], frame, self.settings, rng)
         return {"images": image, "image_tags": torch.from_numpy(self.scenes[s].image_tags[frame].copy())}
@@ -121,6 +122,7 @@ class CloudSamples:
         return len(self.scenes)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """One sample of a cloud, and its tags."""
         sample, _ = _cloud_view(self.scenes[index], self.settings, rng)
         return sample
 
@@ -165,6 +167,7 @@ class PairSamples:
         return len(self.scenes)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """One sample of a cloud, views of its images, their tags, and the links between them."""
         scene, frames = self.scenes[index], self.frames[index]
         sample, kept = _cloud_view(scene, self.cloud, rng)
         chosen = np.resize(rng.choice(frames, min(self.images, len(frames)), replace=False), self.images)

@@ -56,10 +56,12 @@ class RunFolder:
             self.write_json("git.json", git)
 
     def release(self) -> None:
+        """Let other processes have the folder."""
         if self._lock is not None:
             self._lock.close()
 
     def write_json(self, name: str, content: Any) -> None:
+        """Write one of its files, complete or not at all."""
         write_json(self.path / name, content)
 
     def save_state(self, state: dict) -> None:

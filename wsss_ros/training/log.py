@@ -36,6 +36,7 @@ class TrainingLog:
             self.writer.add_scalar(f"learning_rate/{kind}", rate, step)
 
     def add_scores(self, scores: dict[str, dict | None], step: int) -> None:
+        """Mean IoU on val, by kind of network."""
         for kind, score in scores.items():
             if score is not None and score["miou"] is not None:
                 self.writer.add_scalar(f"val_miou/{kind}", score["miou"], step)
@@ -60,6 +61,7 @@ class TrainingLog:
         self.writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
     def close(self) -> None:
+        """Write what is left and end."""
         self.writer.close()
 
 
