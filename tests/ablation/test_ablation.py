@@ -24,7 +24,8 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.types import BadInput
 
 ADAM = {"name": "adam", "lr": 0.01}
-pytestmark = pytest.mark.timeout(900)  # the fixture trains a dozen runs, also where many others use the machine
+# The fixture trains a dozen runs; on a busy machine that takes its time.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 # All rows of one seed, and of another what the verdict needs.
 TRAINED = [*((row, 0) for row in ROWS), ("cls", 1), ("both", 1)]
 

@@ -14,7 +14,7 @@ from wsss_ros.cli import main as cli
 from wsss_ros.losses import point_to_image_loss
 from wsss_ros.types import BadInput
 
-pytestmark = pytest.mark.timeout(600)  # a machine that many use
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SMALL = Changes(image_size=32, points=512, batch=2, device="cpu", precision="float32")
 
 

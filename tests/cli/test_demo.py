@@ -1,10 +1,11 @@
-"""`wsss demo` whole: a scene, a bag, five processes on real DDS, a recording, scores and pictures."""
+"""`wsss demo`: a scene, a bag, five processes on real DDS, a recording, scores and pictures."""
 
 import json
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from support.striped_scenes import SIZE, StripedScene, written
@@ -13,6 +14,8 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import NetworkConfig
 from wsss_ros.scenes import ply
 
+# On a busy machine the nodes take their time; the demo ends when nothing is published any more.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 TINY = {
     "image": NetworkConfig("image", "resnet", {"width": 0.125}),
     "cloud": NetworkConfig(
@@ -28,9 +31,9 @@ def test_demo(tmp_path, labels, ros_environment):
         training = {"command": "wsss train x", "val": {"miou": 41.5}, "val_by_phase": {"1 classify": {"miou": 12.25}}}
         checkpoint.save(tmp_path / f"{kind}.safetensors", network.build(labels), network, labels, training)
     command = [sys.executable, "-m", "wsss_ros.cli.main", "demo", "--scene", tmp_path / "scene0"]
-    command += ["--out", tmp_path / "out", "--hz", "4", "--image-weights", tmp_path / "image.safetensors"]
+    command += ["--out", tmp_path / "out", "--hz", "1", "--image-weights", tmp_path / "image.safetensors"]
     command += ["--cloud-weights", tmp_path / "cloud.safetensors"]
-    done = subprocess.run(list(map(str, command)), env=ros_environment, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(list(map(str, command)), env=ros_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out"
     report = json.loads((out / "report.json").read_text())
@@ -50,5 +53,7 @@ def test_demo(tmp_path, labels, ros_environment):
     for name in ("frames.png", "cloud.png"):
         assert np.asarray(Image.open(out / name)).std() > 5
     named = {name for name in StripedScene(0, labels).pair if name in done.stdout}
-    told = " ".join(done.stdout.split())
-    assert len(named) == 2 and "have never seen a real image" in told and "report.json" in told
+    assert len(named) == 2
+    text = " ".join(done.stdout.split())
+    assert "have never seen a real image" in text
+    assert "report.json" in text

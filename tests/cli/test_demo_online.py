@@ -18,7 +18,7 @@ from wsss_ros.rooms.generator import generate_room
 from wsss_ros.types import BadInput
 
 # A run ends by itself where it makes no progress; it may take its time on a busy machine.
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 # Few images a second and long gaps: a busy machine must neither lose images nor take a delay for the end of a room.
 TINY = Plan(
     rounds=1,

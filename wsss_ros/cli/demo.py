@@ -1,5 +1,6 @@
 """``wsss demo``: a scene becomes a bag, the bag is replayed to the nodes, and what they publish is scored and drawn."""
 
+import dataclasses
 import json
 import os
 import random
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-SETTLE_S = 6.0  # after the replay: the last accumulated cloud is still to be published and segmented
+QUIET_S = 6.0  # without a message after the replay: nothing more is published
 
 
 def demo(
@@ -30,7 +31,7 @@ def demo(
     from wsss_ros.evaluation.played import read_played, read_published, score_played
     from wsss_ros.labels import scannet20
 
-    console, labels, began = Console(), scannet20(), time.monotonic()
+    console, labels, started = Console(), scannet20(), time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     if scene is None:
         scene = _unseen_room(out, seed)
@@ -39,7 +40,7 @@ def demo(
     recording = _run_nodes(bag, out, rate, device, image_weights, cloud_weights)
     console.print("scoring what was published")
     played, published = read_played(bag), read_published(recording)
-    report = {"scene": scene.name, "seconds": round(time.monotonic() - began, 1), "replay_rate": rate}
+    report = {"scene": scene.name, "seconds": round(time.monotonic() - started, 1), "replay_rate": rate}
     report |= score_played(played, published, labels)
     report["weights"] = {"image": _origin(image_weights, "image"), "cloud": _origin(cloud_weights, "cloud")}
     (out / "report.json").write_text(json.dumps(report, indent=1))
@@ -91,25 +92,42 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
 
 
 def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: str, cloud_weights: str) -> Path:
-    """Start the set that `wsss up` starts, and a recorder beside it. Returns the recording."""
+    """Start the set that `wsss up` starts, and a recorder in addition to it. Returns the recording."""
     from wsss_ros import node_set
+    from wsss_ros.bags.writing import clear_partial
     from wsss_ros.node_processes import running
     from wsss_ros.node_set import Process
 
     recording = (out / "published").absolute()
     shutil.rmtree(recording, ignore_errors=True)
-    # A domain of our own: another robot's topics on this network are none of ours, and ours none of theirs.
+    partial = clear_partial(recording)
+    # A domain of our own, so that topics of other robots on this network do not mix with these.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 100)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     given = {"bag": str(bag), "rate": str(rate), "device": device, "accumulate": "true"}
     given |= {"image_weights": image_weights, "cloud_weights": cloud_weights}
-    recorder = Process("recorder", module="wsss_ros.nodes.recorder", parameters={"output": str(recording)})
+    parameters = {"output": str(recording), "end_when_quiet_s": QUIET_S}
+    recorder = Process("recorder", module="wsss_ros.nodes.recorder", parameters=parameters, ends_the_set=True)
     with running() as children:
-        for process in [recorder, *node_set.processes(node_set.arguments(given))]:
+        children.start(recorder)
+        while not partial.exists():  # until it records
+            children.check()
+            time.sleep(0.05)
+        for process in _patient(node_set.processes(node_set.arguments(given))):
             children.start(process)
-        children.wait()
-        time.sleep(SETTLE_S)
+        children.wait()  # for the end of the replay
+        if not children.failed:
+            children.wait()  # for the end of the recording
     return recording
+
+
+def _patient(processes: list) -> list:
+    """The same processes, but the replay waits longer for its subscribers: each image shall be answered."""
+    waiting = {"wait_for_subscribers_s": 300.0}
+    return [
+        dataclasses.replace(process, parameters={**process.parameters, **waiting}) if process.ends_the_set else process
+        for process in processes
+    ]
 
 
 def _print(console, report: dict, pictures: list[Path], out: Path) -> None:

@@ -17,10 +17,11 @@ from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.recorded_topics import message_class, quality
 
+_COLOR = "color/image_raw"
 _IMAGE, _CLOUD = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"
 # A reliable subscriber does not match best-effort publishers: only topics that our nodes publish reliably are reliable.
 TOPICS = (
-    Topic("color/image_raw", _IMAGE, reliable=False, depth=50),
+    Topic(_COLOR, _IMAGE, reliable=False, depth=50),
     Topic("cloud", _CLOUD, latched=True),
     Topic("semantic/image_raw", _IMAGE, depth=50),
     Topic("semantic/confidence", _IMAGE, depth=50),
@@ -29,28 +30,45 @@ TOPICS = (
     Topic("semantic_cloud", _CLOUD, latched=True),
     Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"),
 )
+_ANSWERED = ("cloud", "semantic_cloud")  # each cloud is answered with a result of the same stamp
+UNANSWERED_S = 300.0  # without any message, after which a result of the last cloud is no longer expected
 
 
 class RecorderConfig(NodeConfig):
     """Parameters of the recorder."""
 
     output: str = Field("recording", description="Folder of the bag; it must not exist yet.")
+    end_when_quiet_s: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="End by itself when the images have no publisher any more and this long after the last message; "
+        "0: never.",
+    )
 
 
 class RecorderNode(Node):
-    """Writes TOPICS into a bag while it is active."""
+    """Writes TOPICS into a bag while it is active. With ``end_when_quiet_s`` it ends when a replay is over.
+
+    The result of the last cloud may take longer on a busy machine: it is awaited, for minutes.
+    """
 
     name = "recorder"
     model = RecorderConfig
     main_job = "record"
 
     _bag: Bag | None = None
+    _has_images = False
+    _last_message = 0.0
 
     def activate(self) -> None:
         """Open the bag and subscribe."""
         self._bag = Bag(self.config.output, [self._resolved(topic) for topic in TOPICS])
         for topic in TOPICS:
             self._record(topic)
+        self._clouds: dict[str, Any] = {}  # stamp of the newest message of both cloud topics
+        if self.config.end_when_quiet_s:
+            self.every(0.2, self._end_when_quiet)
         self.get_logger().info(f"records into {self.config.output}")
 
     def deactivate(self) -> None:
@@ -67,8 +85,25 @@ class RecorderNode(Node):
 
         def write(message: Any) -> None:
             self._bag.write(name, time.time_ns(), serialize_message(message))
+            self._note(topic, message)
 
         self.subscribe(message_class(topic.msgtype), topic.name, write, quality(topic), "the recording")
+
+    def _note(self, topic: Topic, message: Any) -> None:
+        if topic.msgtype in (_IMAGE, _CLOUD):
+            self._last_message = time.monotonic()
+        if topic.name in _ANSWERED:
+            self._clouds[topic.name] = message.header.stamp
+        self._has_images |= topic.name == _COLOR
+
+    def _end_when_quiet(self) -> None:
+        if not self._has_images or self.count_publishers(self.resolve_topic_name(_COLOR)):
+            return
+        cloud, result = (self._clouds.get(name) for name in _ANSWERED)
+        patience_s = self.config.end_when_quiet_s if cloud == result else UNANSWERED_S
+        if time.monotonic() - self._last_message > patience_s:
+            self.get_logger().info("the images have ended and nothing follows: the recording ends")
+            self.context.try_shutdown()
 
 
 def main(args: list[str] | None = None) -> int:
