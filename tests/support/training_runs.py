@@ -1,0 +1,49 @@
+"""Training runs on scenes small enough to learn in seconds."""
+
+from pathlib import Path
+
+from wsss_ros import config
+from wsss_ros.networks import checkpoint
+from wsss_ros.training.config import TrainConfig
+
+ADAM = {"name": "adam", "lr": 0.01}
+GENTLE = {"name": "adam", "lr": 0.002}
+PHASES = [
+    {"method": "classify", "epochs": 4, "batch": 8, "image": ADAM},
+    {"method": "classify", "epochs": 6, "batch": 4, "cloud": ADAM},
+    {"method": "joint", "epochs": 2, "batch": 4, "warmup_epochs": 1, "image": GENTLE, "cloud": GENTLE},
+]
+SHORT = [{**phase, "epochs": 1} for phase in PHASES[:2]] + [{**PHASES[2], "warmup_epochs": 0, "epochs": 1}]
+JOINT = SHORT[2:]
+
+
+def values_for(root: Path, **changes) -> dict:
+    return {
+        "output": str(root / "run"),
+        "device": "cpu",
+        "data": {
+            "train": {"folder": str(root / "train")},
+            "val": {"folder": str(root / "val")},
+            "frames_per_scene": 0,
+            "cache": str(root / "cache"),
+        },
+        "image": {
+            "options": {"width": 0.125},
+            "long_side": 0,
+            "augment": {"long_side": [32, 40], "crop": 32, "jitter": [0.1, 0.1, 0.1, 0]},
+        },
+        "cloud": {
+            "options": {"width": 0.125, "centres": [64, 32, 16, 8], "neighbours": [8, 8, 8, 8]},
+            "augment": {"points": 256},
+        },
+        "phases": PHASES,
+        **changes,
+    }
+
+
+def settings_for(root: Path, **changes) -> TrainConfig:
+    return config.build(TrainConfig, values_for(root, **changes))
+
+
+def versions(run: str | Path) -> list[str]:
+    return [checkpoint.load(Path(run) / f"{kind}.safetensors").version for kind in ("image", "cloud")]

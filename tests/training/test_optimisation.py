@@ -1,0 +1,49 @@
+"""Optimisers and learning rates."""
+
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from support.training_runs import ADAM
+
+from wsss_ros import config, networks
+from wsss_ros.methods.method import OptimiserConfig
+from wsss_ros.training.optimisation import Optimisation, build, learning_rate
+
+
+def test_learning_rates_follow_their_formulas():
+    poly = config.build(OptimiserConfig, {"lr": 0.01})
+    steps = config.build(OptimiserConfig, {"lr": 0.003, "schedule": "steps"})
+    for epoch in range(200):
+        done = epoch / 200
+        assert learning_rate(poly, done) == pytest.approx(0.01 * (1 - epoch / 200) ** 0.9)
+        passed = (epoch >= 120) + (epoch >= 160) + (epoch >= 180)
+        assert learning_rate(steps, done) == pytest.approx(0.003 * 0.1**passed)
+
+
+def test_the_head_may_learn_faster():
+    network = networks.build("image", "resnet", 20, {"depth": 18, "width": 0.125})
+    plain, faster = (
+        build(network, config.build(OptimiserConfig, ADAM | {"head_lr": factor})) for factor in (1, 10)
+    )
+    assert [group["factor"] for group in plain.param_groups] == [1]
+    assert [group["factor"] for group in faster.param_groups] == [1, 10]
+    assert set(faster.param_groups[1]["params"]) == set(network.head.parameters())
+    assert sum(len(group["params"]) for group in faster.param_groups) == len(list(network.parameters()))
+    settings = config.build(OptimiserConfig, {**ADAM, "lr": 0.02, "head_lr": 10})
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    optimisation = Optimisation(Fabric(accelerator="cpu"), scaler, {"image": network}, {"image": settings})
+    assert optimisation.set_learning_rates(0.0) == {"image": 0.02}
+    faster = optimisation.optimisers["image"]
+    assert [group["lr"] for group in faster.param_groups] == [pytest.approx(0.02), pytest.approx(0.2)]
+
+
+def test_optimisers_are_what_they_are_called():
+    network = torch.nn.Linear(2, 2)
+    network.bias.requires_grad_(False)
+    sgd = build(network, config.build(OptimiserConfig, {"lr": 0.01, "weight_decay": 5e-4}))
+    adam = build(network, config.build(OptimiserConfig, ADAM))
+    assert isinstance(sgd, torch.optim.SGD) and isinstance(adam, torch.optim.AdamW)
+    group = sgd.param_groups[0]
+    assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)
+    assert [parameter is network.weight for parameter in group["params"]] == [True]
