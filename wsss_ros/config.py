@@ -8,6 +8,7 @@ import difflib
 import functools
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -66,7 +67,7 @@ def load(model: type[Model], path: str | Path) -> Model:
     return build(model, values, str(path))
 
 
-def _explain(fault: dict, model: type[BaseModel]) -> str:
+def _explain(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = sorted(_known_keys(model, fault["loc"][:-1]))

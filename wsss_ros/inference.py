@@ -87,7 +87,8 @@ class ImageSegmenter(Segmenter):
         labels: LabelSpace | None = None,
     ):
         super().__init__(weights, device, precision, threads, labels)
-        self.network = self.network.to(memory_format=torch.channels_last)
+        # torch's types lack this argument.
+        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(

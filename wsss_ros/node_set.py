@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -123,7 +124,7 @@ def processes(given: Arguments) -> list[Process]:
         chosen.append(node("cloud_accumulator", views | cloud, use_sim_time=sim_time))
     if given.online:
         kept = given.online_folder and str(Path(given.online_folder).expanduser().absolute())
-        learning = {"folder": kept, "image_weights": image_weights, "cloud_weights": cloud_weights}
+        learning: dict[str, Any] = {"folder": kept, "image_weights": image_weights, "cloud_weights": cloud_weights}
         learning |= {"round_device": given.device, "use_sim_time": sim_time}
         chosen.append(node("online_trainer", views | cloud, **learning))
     if given.evaluate:

@@ -14,7 +14,7 @@ from pathlib import Path
 from wsss_ros.ablation import scoring
 from wsss_ros.ablation.rows import PRETRAIN, Run, runs, start_weights, training_of
 from wsss_ros.ablation.settings import AblationConfig
-from wsss_ros.ablation.timing import timed
+from wsss_ros.ablation.timing import TrainingClock, timed
 from wsss_ros.config import load
 from wsss_ros.files import write_json
 from wsss_ros.networks import checkpoint
@@ -47,8 +47,13 @@ def train_and_score(run: Run, settings: AblationConfig, command: str, report: Re
     _check_start(run, settings, folder)
     if RunFolder(folder).scores(own) is None:
         with timed(folder / "run.json", command) as clock:
-            train(own, command, lambda progress: (clock.tick(), report(progress)))
+            train(own, command, lambda progress: _tick_and_report(clock, progress, report))
     scoring.score(run, settings, lambda name, done: report(Progress(f"score {name}", done, 1, {})))
+
+
+def _tick_and_report(clock: TrainingClock, progress: Progress, report: Report) -> None:
+    clock.tick()
+    report(progress)
 
 
 def _check_start(run: Run, settings: AblationConfig, folder: Path) -> None:

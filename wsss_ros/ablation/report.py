@@ -8,8 +8,9 @@ from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation.tables import markdown_table, percent
+from wsss_ros.methods import Phase
 from wsss_ros.methods.joint import JointPhase
-from wsss_ros.methods.method import PairedPhase, PhaseConfig
+from wsss_ros.methods.method import PairedPhase
 from wsss_ros.methods.recognise import RecognisePhase
 from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS
@@ -175,7 +176,7 @@ def _beyond(joint: JointPhase) -> str:
     return ", ".join(f"`{each}`" for each in texts) or "none"
 
 
-def _phase(phase: PhaseConfig) -> str:
+def _phase(phase: Phase) -> str:
     parts = [f"{phase.method}, {phase.epochs} epoch{'s' * (phase.epochs > 1)} of batch {phase.batch}"]
     if isinstance(phase, RecognisePhase):
         closeups = phase.closeups

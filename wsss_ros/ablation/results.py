@@ -83,8 +83,8 @@ def _present(iou: dict[str, float | None]) -> dict[str, float]:
 
 def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> RunStatistics | None:
     """Statistics of the mIoU (percent) over seeds; None where no run of the row was scored."""
-    values = [entry[f"miou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
-    values = tuple(value for value in values if value is not None)
+    scored = [entry[f"miou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
+    values = tuple(value for value in scored if value is not None)
     return RunStatistics(values) if values else None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_ros.ablation.settings import AblationConfig
+from wsss_ros.methods import Phase
 from wsss_ros.methods.joint import JointPhase
 from wsss_ros.methods.method import PairedPhase, PhaseConfig
 from wsss_ros.methods.supervised import SupervisedPhase
@@ -66,7 +67,7 @@ def run_of(row: str, seed: int, settings: AblationConfig) -> Run:
     return Run(row, seed, before if row == PHASE_ONE else f"seed{seed}/{PHASE_ONE}")
 
 
-def phase_of(row: str, joint: JointPhase) -> PhaseConfig:
+def phase_of(row: str, joint: JointPhase) -> JointPhase | SupervisedPhase:
     """Return the second phase of a row: the joint phase without some of its parts, or supervised steps instead."""
     change = ROWS[row]
     if change.get("method") != "supervised":
@@ -79,6 +80,7 @@ def training_of(run: Run, settings: AblationConfig) -> TrainConfig:
     """Return the configuration of the training run. It has no val set: runs are scored on all sets afterwards."""
     data = settings.data.model_copy(update={"val": None, "val_frames_per_scene": 0})
     image, cloud = settings.image, settings.cloud
+    phases: tuple[Phase, ...]
     if run.row == PRETRAIN:
         phases = settings.pretrain.phases
         data = data.model_copy(update={"train": settings.pretrain.data or settings.data.train})

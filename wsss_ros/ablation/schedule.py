@@ -81,7 +81,7 @@ def run_all(
     """
     file = _write_settings(settings)
     events: queue.Queue[Event] = queue.Queue()
-    schedule, running = _Schedule(chosen, report), {}
+    schedule, running = _Schedule(chosen, report), dict[str, subprocess.Popen]()
     try:
         while schedule.waiting or running:
             run = schedule.take_ready(running) if len(running) < jobs else None
@@ -105,8 +105,9 @@ class _Schedule:
     """Which runs wait and which are over."""
 
     def __init__(self, chosen: Sequence[Run], report: Report):
-        self.waiting, self.failures = list(chosen), []
-        self._report, self._done = report, set()
+        self.waiting, self._report = list(chosen), report
+        self.failures: list[Event] = []
+        self._done: set[str] = set()
 
     def take_ready(self, running: Collection[str]) -> Run | None:
         """The first waiting run whose start is done, or is not among these runs; None where all have to wait."""

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from rosbags.interfaces import Qos, QosDurability, QosReliability
+from rosbags.interfaces import ConnectionExtRosbag2, Qos, QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.metadata import parse_qos
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
@@ -29,7 +29,7 @@ def read_bag(path: str | Path) -> Iterator[tuple[str, int, Any]]:
     Messages of a type that is neither of ROS 2 Jazzy nor defined in the bag are left out with a
     warning. Raises BadInput as `Bag` does.
     """
-    return _decoded(Bag(path))
+    return _decoded(Bag(Path(path)))
 
 
 def _decoded(bag: "Bag") -> Iterator[tuple[str, int, Any]]:
@@ -118,7 +118,8 @@ class _Complete:
         with Reader(path) as reader:
             self.message_count = reader.message_count
             self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1
-            self.topics = [_topic(c.topic, c.msgtype, c.ext.offered_qos_profiles) for c in reader.connections]
+            qos = [cast(ConnectionExtRosbag2, c.ext).offered_qos_profiles for c in reader.connections]
+            self.topics = [_topic(c.topic, c.msgtype, q) for c, q in zip(reader.connections, qos, strict=True)]
             self.definitions = {c.msgtype: (c.msgdef.data, c.msgdef.format.name.lower()) for c in reader.connections}
 
     def raw(self) -> Iterator[Raw]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
@@ -25,7 +26,7 @@ def typestore() -> Typestore:
     return get_typestore(Stores.ROS2_JAZZY)
 
 
-def make(msgtype: str, **fields: object) -> object:
+def make(msgtype: str, **fields: Any) -> object:
     """A message of this type; every field has to be given."""
     return typestore().types[msgtype](**fields)
 

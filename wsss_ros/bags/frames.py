@@ -112,7 +112,7 @@ class BagFrames:
         except BadInput as error:
             raise BadInput(f"{self.path}, {topic}: {error}") from error
 
-    def _messages(self, *topics: str) -> Iterator[tuple[str, object]]:
+    def _messages(self, *topics: str) -> Iterator[tuple[str, Any]]:
         for raw in self._bag.raw():
             if raw.topic in topics:
                 yield raw.topic, self._types.deserialize_cdr(raw.data, raw.msgtype)

@@ -233,7 +233,7 @@ class _FusedCloud:
     def add(self, frame: Frame) -> None:
         fuse(self.voxels, frame)
 
-    def so_far(self, truth: None) -> tuple[Cloud, None]:
+    def so_far(self, truth: UInt8[np.ndarray, "N"] | None) -> tuple[Cloud, None]:
         return self.voxels.cloud(), None
 
 

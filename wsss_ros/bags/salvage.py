@@ -111,7 +111,7 @@ def _scan(buffer: bytes | mmap.mmap, place: int, chunk: int, found: Salvage, sch
     return place if chunk == FILE_LEVEL else None
 
 
-def _scan_chunk(buffer: mmap.mmap, start: int, stop: int, found: Salvage, schemas: dict) -> None:
+def _scan_chunk(buffer: bytes | mmap.mmap, start: int, stop: int, found: Salvage, schemas: dict) -> None:
     """Read the records of a chunk; one that was cut is decompressed as far as possible."""
     compression, place = _string(buffer, start + 28)
     found.chunks.append(Chunk(compression, place + 8, stop))
@@ -134,7 +134,8 @@ def _read_record(
         number, schema = struct.unpack_from("<HH", buffer, start)
         topic, place = _string(buffer, start + 4)
         _, place = _string(buffer, place)
-        found.channels[number] = Channel(topic, *schemas[schema], _qos(buffer, place))
+        msgtype, definition, encoding = schemas[schema]
+        found.channels[number] = Channel(topic, msgtype, definition, encoding, _qos(buffer, place))
     elif code == MESSAGE:
         number, _, stamp_ns = struct.unpack_from("<HIQ", buffer, start)
         if number in found.channels:

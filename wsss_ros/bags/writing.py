@@ -42,14 +42,14 @@ def write_bag(
     `NAME.partial`, which is never taken for a complete bag.
     """
     path = Path(path)
-    storage = _storage(path, storage)
+    plugin = _storage(path, storage)
     _check_target(path, overwrite)
-    make = SceneSequence if isinstance(scene, list) else SceneRecording
-    recording = make(scene, config or BagConfig())
+    config = config or BagConfig()
+    recording = SceneSequence(scene, config) if isinstance(scene, list) else SceneRecording(scene, config)
     partial = clear_partial(path)
     folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
     try:
-        _write_messages(recording, folder, storage, progress)
+        _write_messages(recording, folder, plugin, progress)
         _take_name(folder, path)
     except (OSError, sqlite3.Error) as error:
         raise BadInput(

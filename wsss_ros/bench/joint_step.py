@@ -3,6 +3,7 @@
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from wsss_ros.bench.clock import PartClock
 from wsss_ros.bench.memory import PeakMemory, peak_memory, resident_mb
 from wsss_ros.device import device_named
 from wsss_ros.labels import LabelSpace, labels_named
-from wsss_ros.methods.joint import Joint
+from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import PhaseData
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import PairBatch
@@ -74,7 +75,7 @@ class _Trainer:
     """Networks, optimisers and samples of the joint phase, and one step as training takes it."""
 
     def __init__(self, settings: TrainConfig, scenes: list, labels: LabelSpace):
-        phase, device_type = settings.phases[0], device_named(settings.device).type
+        phase, device_type = cast(JointPhase, settings.phases[0]), device_named(settings.device).type
         self.batch_size, self.clock = phase.batch, PartClock(device_type)
         image, cloud = settings.image, settings.cloud
         data = PhaseData(scenes, labels, image.augment, cloud.augment, cloud.inputs, settings.data.visibility_m)

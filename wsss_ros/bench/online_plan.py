@@ -16,7 +16,7 @@ from wsss_ros.files import write_json
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene
 from wsss_ros.scenes.derived import up_of
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, Scene
 
 UNTAGGED = ("new", "old")  # sets that are scored
 STYLE = "other"  # kinds of rooms and palettes (rooms/style.py) that are never trained on
@@ -110,7 +110,8 @@ def scene_bags(
     scene = open_scene(path, labels)
     up = ",".join(f"{value:.6f}" for value in up_of(scene))  # of the scene: a stretch may see no floor
     config = BagConfig(rate_hz=plan.hz, gap_s=plan.gap_s, cloud_every=1000, up=up)
-    length, played = len(scene) // (plan.rounds * plan.rooms), {}
+    length = len(scene) // (plan.rounds * plan.rooms)
+    played: dict[str, list[Scene]] = {}
     for number in range(plan.rounds):
         starts = [(number + plan.rounds * part) * length for part in range(plan.rooms)]  # each round sees all of it
         played[f"tagged{number + 1}"] = [Stretch(scene, start, length) for start in starts]

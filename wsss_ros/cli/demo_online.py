@@ -126,8 +126,12 @@ class _Robot:
         from wsss_ros.node_processes import running
         from wsss_ros.node_set import Process
 
-        parameters = {"source": str(self.bags[name].absolute()), "set_name": name if name in UNTAGGED else "tagged"}
-        parameters |= {"subscribers": 2, "wait_for_subscribers_s": 300.0}
+        parameters: dict[str, bool | float | str] = {
+            "source": str(self.bags[name].absolute()),
+            "set_name": name if name in UNTAGGED else "tagged",
+            "subscribers": 2,
+            "wait_for_subscribers_s": 300.0,
+        }
         replay = Process("replay", module="wsss_ros.nodes.replay", parameters=parameters, ends_the_set=True)
         with running() as children:
             children.start(replay)

@@ -82,12 +82,13 @@ def _source(domain: str, weights: str, predictions: Path | None, space, device: 
         written = offline.noted_label_space(predictions) or space
         described = {"folder": str(predictions), "labels": written.name}
         return offline.FilePredictions(predictions, written), written, described
+    segmenter: ImageSegmenter | CloudSegmenter
     if domain == "2d":
-        segmenter = ImageSegmenter(weights, device)
-        source = offline.NetworkPredictions(images=segmenter)
+        segmenter = images = ImageSegmenter(weights, device)
+        source = offline.NetworkPredictions(images=images)
     else:
-        segmenter = CloudSegmenter(weights, device)
-        source = offline.NetworkPredictions(clouds=segmenter)
+        segmenter = clouds = CloudSegmenter(weights, device)
+        source = offline.NetworkPredictions(clouds=clouds)
     described = {"weights": weights or "shipped", "version": segmenter.version, "labels": segmenter.labels.name}
     return source, segmenter.labels, described
 

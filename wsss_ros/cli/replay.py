@@ -18,7 +18,7 @@ def replay(
     namespace: Annotated[str, typer.Option(help="Namespace of its topics.")] = "",
 ) -> None:
     """Play a bag or a scene folder on the topics it names, with /clock."""
-    parameters = {
+    parameters: dict[str, bool | float | str] = {
         "source": str(source.absolute()),
         "rate": rate,
         "loop": loop,

@@ -21,7 +21,7 @@ def tag(
 
     The nodes themselves: wsss up online:=true (or, page and all: wsss up online:=true tag:=true).
     """
-    parameters = {"host": host, "port": port, "label_space": labels}
+    parameters: dict[str, bool | float | str] = {"host": host, "port": port, "label_space": labels}
     remaps = {} if color_topic == "color/image_raw" else {"color/image_raw": color_topic}
     page = Process(
         "tag_page", module="wsss_ros.nodes.tag_page", parameters=parameters, remaps=remaps, namespace=namespace

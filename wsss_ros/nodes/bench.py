@@ -142,7 +142,11 @@ def receive(load: str, seconds: float) -> int:
     """Count the messages until the sender has left, and print how many."""
     rclpy.init()
     node, got = rclpy.create_node("bench_receiver"), []
-    subscription = node.create_subscription(LOADS[load][0], "bench", lambda m: got.append(len(m.data)), SENSOR)
+
+    def received(message: Any) -> None:
+        got.append(len(message.data))
+
+    subscription = node.create_subscription(LOADS[load][0], "bench", received, SENSOR)
     end = time.monotonic() + seconds + 40
     seen = False
     while time.monotonic() < end and not (seen and node.count_publishers("bench") == 0):

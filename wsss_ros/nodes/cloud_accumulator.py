@@ -35,13 +35,16 @@ class CloudAccumulatorNode(Node):
 
     name = "cloud_accumulator"
     model = AccumulatorConfig
+    config: AccumulatorConfig
     main_job = "frame"
 
     def configure(self) -> None:
         """Create an empty map and the publisher."""
         self.map = VoxelMap(self.config)
         conversions.warm_up(scannet20())
-        self.views = Views(self, "cloud", self.fuse, self.start_over, self.config.frame_id)
+        self.views = Views(
+            self, "cloud", self.fuse, self.start_over, self.config.frame_id, self.config.sync_tolerance_s
+        )
         self.output = self.publisher(PointCloud2, "cloud", MAP)
 
     def activate(self) -> None:

@@ -41,6 +41,7 @@ class CloudSegmenterNode(SegmenterNode):
 
     name = "cloud_segmenter"
     model = CloudSegmenterConfig
+    config: CloudSegmenterConfig
     kind = main_job = "cloud"
 
     def configure(self) -> None:

@@ -17,7 +17,7 @@ from std_msgs.msg import String
 from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.evaluation.running_scores import DOMAINS, LatchedHistory, RunningScores, ScoreKey, count_invalid_labels
 from wsss_ros.labels import labels_named
-from wsss_ros.nodes.health import WARN, Report, sync_report
+from wsss_ros.nodes.health import WARN, Problem, Report, sync_report
 from wsss_ros.nodes.inputs import Input
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
@@ -62,6 +62,7 @@ class EvaluatorNode(Node):
 
     name = "evaluator"
     model = EvaluatorConfig
+    config: EvaluatorConfig
     main_job = "score"
     scores: RunningScores | None = None
 
@@ -116,7 +117,8 @@ class EvaluatorNode(Node):
         """Matching, and mIoU of the newest sets and versions."""
         if not self.active:
             return [], {}
-        problems, values = [], {}
+        problems: list[Problem] = []
+        values: dict[str, str] = {}
         for domain, what in DOMAINS.items():
             unmatched, counts = sync_report(self.sync[domain], f"scores of {what}")
             problems += unmatched

@@ -64,7 +64,7 @@ class Health:
     def values(self, main: str = "") -> dict[str, str]:
         """Figures by key; those of the kind ``main`` stand without a prefix."""
         with self._lock:
-            values = {}
+            values: dict[str, str] = {}
             for kind in sorted(self.processed):
                 prefix = "" if kind == main else f"{kind} "
                 values |= {prefix + key: value for key, value in self._figures(kind).items()}

@@ -62,6 +62,7 @@ class ImageSegmenterNode(SegmenterNode):
 
     name = "image_segmenter"
     model = ImageSegmenterConfig
+    config: ImageSegmenterConfig
     kind = main_job = "image"
 
     def configure(self) -> None:

@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from diagnostic_msgs.msg import DiagnosticArray
 from pydantic import Field
@@ -52,6 +53,7 @@ class OnlineTrainerNode(Node):
 
     name = "online_trainer"
     model = OnlineTrainerConfig
+    config: OnlineTrainerConfig
     main_job = "frame"
 
     def __init__(self, **options: Any) -> None:
@@ -66,8 +68,8 @@ class OnlineTrainerNode(Node):
             "rollback": self.rollback,
             "reset": self.reset,
         }.items():
-            self.create_service(Trigger, f"~/{name}", lambda _, answer, do=do: self._answer(answer, do))
-        self.create_service(SetBool, "~/pause", lambda request, answer: self._answer(answer, self.pause, request.data))
+            self.create_service(Trigger, f"~/{name}", partial(self._serve_trigger, do))
+        self.create_service(SetBool, "~/pause", self._serve_pause)
 
     def configure(self) -> None:
         """Open the learner's folder."""
@@ -76,7 +78,7 @@ class OnlineTrainerNode(Node):
         self.collector = Collector(self.learner.store, config, config.collect, self.log_message)
         self.budget, self.latencies = LatencyBudget(config.latency_budget_ms), Latencies()
         self.learner.observe = lambda: {"segmenters_p95_ms": self.latencies.take()}
-        self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id)
+        self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id, config.sync_tolerance_s)
         self.weights = {kind: self.publisher(String, f"weights/{kind}", MAP) for kind in ("image", "cloud")}
         self.status_topic = self.publisher(String, "~/status", MAP)
 
@@ -163,7 +165,7 @@ class OnlineTrainerNode(Node):
         text = "the stamps jumped back (a looped bag?); the scene goes on with the views it knows"
         self.report_problem("clock", text)
 
-    def tag(self, about: str, text: str) -> None:
+    def tag(self, about: Literal["image", "scene"], text: str) -> None:
         """Take a tag message for the image or the scene."""
         with self.lock:
             try:
@@ -254,6 +256,12 @@ class OnlineTrainerNode(Node):
         """Empty the memory of scenes."""
         texts = [self.collector.finish("the memory is reset")] if self.collector.scene is not None else []
         return "; ".join([*texts, self.learner.reset()])
+
+    def _serve_trigger(self, do: Callable[[], str], _: Any, answer: Any) -> Any:
+        return self._answer(answer, do)
+
+    def _serve_pause(self, request: Any, answer: Any) -> Any:
+        return self._answer(answer, self.pause, request.data)
 
     def _answer(self, answer: Any, do: Callable[..., str], *arguments: Any) -> Any:
         try:

@@ -11,7 +11,7 @@ from rclpy.exceptions import InvalidParameterException, InvalidParameterTypeExce
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from wsss_ros.config import Config, build
+from wsss_ros.config import Config, Model, build
 from wsss_ros.types import BadInput
 
 _REFUSED = (InvalidParameterException, InvalidParameterTypeException, InvalidParameterValueException)
@@ -45,7 +45,7 @@ def declare(node: Node, model: type[Config]) -> dict[str, str]:
     return faults
 
 
-def read(node: Node, model: type[Config], faults: dict[str, str] | None = None) -> Config:
+def read(node: Node, model: type[Model], faults: dict[str, str] | None = None) -> Model:
     """Return the parameters as one validated configuration. Raises BadInput that lists every fault."""
     if faults:
         raise BadInput("; ".join(faults.values()))

@@ -55,6 +55,7 @@ class RecorderNode(Node):
 
     name = "recorder"
     model = RecorderConfig
+    config: RecorderConfig
     main_job = "record"
 
     _bag: Bag | None = None

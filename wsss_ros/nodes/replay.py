@@ -52,6 +52,7 @@ class ReplayNode(Node):
 
     name = "replay"
     model = ReplayConfig
+    config: ReplayConfig
     main_job = "replay"
 
     def __init__(self, **options: Any) -> None:

@@ -30,6 +30,7 @@ class SegmenterNode(Node):
     """Loads a network at configure. Weights announced on ``weights/KIND`` replace it between two messages."""
 
     model = SegmenterConfig
+    config: SegmenterConfig
     kind: str  # image or cloud
     networks: HandOver | None = None
 

@@ -48,6 +48,7 @@ class TagPageNode(Node):
 
     name = "tag_page"
     model = TagPageConfig
+    config: TagPageConfig
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -63,7 +64,8 @@ class TagPageNode(Node):
 
     def activate(self) -> None:
         """Serve the page."""
-        self.view, self._subscribed = LiveView(), {}
+        self.view = LiveView()
+        self._subscribed: dict[str, Any] = {}
         self._learner: tuple[dict, float] | None = None
         page = Page(self.labels, self.view, Robot(self.page_status, self.send_tags, self.command))
         self.server = PageServer(self.config.host, self.config.port, page)

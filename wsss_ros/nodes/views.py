@@ -23,10 +23,11 @@ class Views:
     """
 
     def __init__(
-        self, node: Node, purpose: str, use: Callable[[Frame], None], jumped: Callable[[], None], frame_id: str
+        self, node: Node, purpose: str, use: Callable[[Frame], None], jumped: Callable[[], None], frame_id: str,
+        tolerance_s: float,
     ) -> None:
         self._node, self._purpose, self._use, self._jumped, self._frame_id = node, purpose, use, jumped, frame_id
-        tolerance_ns = round(node.config.sync_tolerance_s * 1e9)
+        tolerance_ns = round(tolerance_s * 1e9)
         self.sync = Synchronizer(("color", "depth", "camera", "pose"), tolerance_ns)
         self._resets = 0
         self._distortion_reported = False

@@ -19,7 +19,9 @@ def judge(
     a tag score on some set. Small falls may not add up: no score may be more than twice the tolerance below the
     ``best`` one so far on the same scenes.
     """
-    faults, fine, measured = [], [], set()
+    faults: list[str] = []
+    fine: list[str] = []
+    measured = set()
     for name in SETS:
         for measure, title in MEASURES.items():
             old, new = (scores.get(name, {}).get(measure) for scores in (before, after))

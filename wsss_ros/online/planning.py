@@ -83,8 +83,8 @@ def held_out_names(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Dec
 
     Scenes that show views of the latter again are among them, except those that were trained on.
     """
-    back = {name for earlier, _ in past for name in earlier.held_back}
-    back = _names(_with_same_views([scene for scene in stored if scene.name in back], stored))
+    held_back = {name for earlier, _ in past for name in earlier.held_back}
+    back = _names(_with_same_views([scene for scene in stored if scene.name in held_back], stored))
     taught = {name for earlier, _ in past for name in earlier.new}
     return {name for name in back if name not in taught} | {scene.name for scene in stored if scene.held_out}
 
@@ -116,7 +116,7 @@ def balanced(
 
     ``chosen`` are scenes that are in the choice already; they are not returned.
     """
-    left, picked = [scene for scene in scenes if scene.tags], []
+    left, picked = [scene for scene in scenes if scene.tags], list[StoredScene]()
     seen = Counter(tag for scene in chosen for tag in scene.tags)
     while left and len(picked) < count:
         rarest = min({tag for scene in left for tag in scene.tags}, key=lambda tag: (seen[tag], tag))
@@ -131,7 +131,7 @@ def _memory(
     stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]], apart: set[str]
 ) -> list[StoredScene]:
     """Return the scenes of earlier rounds, except those of rejected rounds only: a wrong scene would spoil all."""
-    taught, promoted, rejected = set(), set(), Counter()
+    taught, promoted, rejected = set[str](), set[str](), Counter[str]()
     for earlier, decision in past:
         names = [*earlier.new, *earlier.memory]
         if decision.promoted:

@@ -43,7 +43,8 @@ def _draw_set(axes: Axes, decisions: Sequence[Decision], name: str, measure: str
         points = [(each.round, _score(each.after, name, measure)) for each in judged if each.promoted == promoted]
         points = [point for point in points if point[1] is not None]
         if points:
-            axes.scatter(*zip(*points, strict=True), color=_COLORS[name], marker=marker, s=36, zorder=3)
+            rounds, scores = zip(*points, strict=True)
+            axes.scatter(rounds, scores, color=_COLORS[name], marker=marker, s=36, zorder=3)
 
 
 def _score(scores: dict, name: str, measure: str) -> float | None:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from wsss_ros.files import finite, read_json, write_json
 from wsss_ros.types import BadInput
@@ -92,7 +92,7 @@ def read(folder: Path, name: str, kind: type[Record]) -> Record | None:
 
 def from_values(kind: type[Record], values: dict) -> Record:
     """Build a record from JSON; unknown keys are ignored."""
-    return kind(**{part.name: values[part.name] for part in fields(kind) if part.name in values})
+    return kind(**{part.name: values[part.name] for part in fields(cast(Any, kind)) if part.name in values})
 
 
 def candidate_files(folder: Path) -> tuple[Path, Path]:

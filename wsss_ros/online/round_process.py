@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from typing import Any
 
 from wsss_ros.online.progress import RoundProgress
 from wsss_ros.online.settings import OnlineConfig
@@ -52,7 +53,7 @@ class RoundProcess:
 
     def start(self, number: int) -> None:
         """Start a process for round ``number``."""
-        context = multiprocessing.get_context(START)
+        context: Any = multiprocessing.get_context(START)
         self._progress = context.RawValue(RoundProgress)
         self._pipe, theirs = context.Pipe()
         self._asked_to_wait = False

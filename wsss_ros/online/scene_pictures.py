@@ -22,9 +22,9 @@ _WIDTH = 320  # of one image in the picture, pixels
 
 def write(scene: Scene, online: Path, labels: LabelSpace, folder: Path) -> list[Path]:
     """Write frames.png and cloud.png into ``folder`` and return their paths; ``online`` is the trainer's folder."""
-    titles, weights = zip(*proposed(online), strict=True)
+    rounds, weights = zip(*proposed(online), strict=True)
     images, clouds = zip(*weights, strict=True)
-    titles = ["RGB", *titles]
+    titles = ["RGB", *rounds]
     of_frames = frames(scene, titles, [ImageSegmenter(path) for path in images], labels)
     of_cloud = cloud(scene, titles, [CloudSegmenter(path) for path in clouds], labels)
     return [pictures.save(of_frames, folder / "frames.png"), pictures.save(of_cloud, folder / "cloud.png")]

@@ -109,4 +109,4 @@ class SeenSurfaces:
 def fingerprint(frame: Frame) -> int:
     """Return a checksum of picture and pose: equal for a view that a bag shows again, and for no other view."""
     some_rows = np.ascontiguousarray(frame.rgb[::4])
-    return zlib.crc32(np.ascontiguousarray(frame.world_from_camera), zlib.crc32(some_rows))
+    return zlib.crc32(np.ascontiguousarray(frame.world_from_camera).data, zlib.crc32(some_rows.data))

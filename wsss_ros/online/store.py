@@ -110,8 +110,8 @@ class SceneStore:
 
         Raises BadInput when the disk refuses; then no scene is moved.
         """
-        for scene in self._open:
-            self._drop(scene, "the memory was reset")
+        for opened in self._open:
+            self._drop(opened, "the memory was reset")
         self._open, scenes = [], self.scenes()
         archive = self._free_archive()
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wsss_ros.files import read_json, sync, write_json
 from wsss_ros.networks.checkpoint import file_of
-from wsss_ros.types import KINDS, BadInput
+from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
 
@@ -56,7 +56,7 @@ def at(folder: Path, name: str) -> Version:
         raise BadInput(f"{own}: not a complete version of weights ({error!r}); take another one") from error
     if broken:
         raise BadInput(f"{own}: {', '.join(broken)} changed since it was written; take another version")
-    return Version(name, *(file_of(own, kind) for kind in KINDS), about)
+    return Version(name, file_of(own, "image"), file_of(own, "cloud"), about)
 
 
 class Versions:

@@ -40,7 +40,8 @@ def stop_requests() -> Iterator[StopRequest]:
 
     Outside of the main thread, which alone receives signals, none is ever noted.
     """
-    stop, before = StopRequest(), {}
+    stop = StopRequest()
+    before: dict[int, Any] = {}
 
     def note(number: int, _: Any) -> None:
         stop.number = number

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 from wsss_ros.config import build
@@ -78,12 +78,12 @@ class PageHandler(BaseHTTPRequestHandler):
     @property
     def page(self) -> Page:
         """What the server serves."""
-        return self.server.page
+        return cast(Any, self.server).page
 
     @property
     def address(self) -> ServedAddress:
         """Where the server is reached."""
-        return self.server.address
+        return cast(Any, self.server).address
 
     def do_GET(self) -> None:  # noqa: N802  a name of the base class
         """Called by the base class."""

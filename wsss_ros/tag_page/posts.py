@@ -4,7 +4,8 @@ import json
 import re
 from email.message import Message
 from http import HTTPStatus
-from typing import Annotated, BinaryIO, Literal
+from io import BufferedIOBase
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,7 +36,7 @@ class Refused(Exception):
         self.status = status
 
 
-def read_body(headers: Message, file: BinaryIO) -> dict:
+def read_body(headers: Message, file: BufferedIOBase) -> dict:
     """Read the posted JSON object. Raises Refused for any other body; a large one is not read at all."""
     if headers.get_content_type() != "application/json" or "Content-Type" not in headers:
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected Content-Type: application/json")

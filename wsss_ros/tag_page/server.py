@@ -56,7 +56,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     # --- clients, each in a thread for a bounded time; the base class calls these ---
 
-    def verify_request(self, request: socket.socket, client_address: Any) -> bool:
+    def verify_request(self, request: Any, client_address: Any) -> bool:
         """Return whether the client is served; one too many is refused here."""
         if len(self._until) < MAX_CLIENTS:
             self._until[request] = time.monotonic() + REQUEST_S
@@ -66,7 +66,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             request.send(b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
         return False
 
-    def shutdown_request(self, request: socket.socket) -> None:
+    def shutdown_request(self, request: Any) -> None:
         """Forget a client whose request has ended."""
         self._until.pop(request, None)
         super().shutdown_request(request)

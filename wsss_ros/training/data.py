@@ -10,8 +10,7 @@ from pydantic import Field
 
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
-from wsss_ros.methods import METHODS
-from wsss_ros.methods.method import PhaseConfig
+from wsss_ros.methods import METHODS, Phase
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.training.progress import Progress, Report
 from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
@@ -58,7 +57,7 @@ class RunData:
 def load(
     settings: DataConfig,
     long_side: int,
-    phases: Sequence[PhaseConfig],
+    phases: Sequence[Phase],
     labels: LabelSpace,
     fabric: Fabric,
     report: Report,

@@ -2,8 +2,9 @@
 
 import logging
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import torch
 import yaml
@@ -25,7 +26,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.state_path = self.path / "state.pt"
-        self._lock = None
+        self._lock: TextIO | None = None
 
     def scores(self, settings: TrainConfig) -> dict | None:
         """The scores of a run that is finished, else None. Raises BadInput when the folder holds another run."""
@@ -136,6 +137,7 @@ def differing(old: Any, new: Any) -> list[str]:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    parts: Iterable[tuple[Any, Any]]
     if isinstance(value, dict) and value:
         parts = value.items()
     elif isinstance(value, list) and any(isinstance(part, dict) for part in value):

@@ -62,11 +62,12 @@ def create(
     torch.manual_seed(seed)
     inputs = getattr(settings, "inputs", ())
     network = networks.build(kind, settings.network, len(labels), settings.options, inputs)
-    if getattr(settings, "pretrained", ""):
+    if isinstance(settings, ImageNetworkConfig) and settings.pretrained:
         pretrained.load(network.backbone, settings.pretrained)
     if settings.weights:
         _start_from(network, kind, settings, labels)
-    return network.to(memory_format=torch.channels_last) if kind == "image" else network
+    # torch's types lack this argument.
+    return network.to(memory_format=torch.channels_last) if kind == "image" else network  # type: ignore[call-overload]
 
 
 def _start_from(network: nn.Module, kind: str, settings, labels: LabelSpace) -> None:
@@ -105,7 +106,7 @@ def for_inference(
 
     Without ``tag_log_odds`` an image network has no ``presence_floor``: it did not learn what is in a whole image.
     """
-    if kind == "image":
+    if isinstance(settings, ImageNetworkConfig):
         options = {**settings.options, **settings.inference_options}
         presence = () if tag_log_odds is None else (settings.presence_floor, tag_log_odds)
         config = NetworkConfig(kind, settings.network, options, (), settings.long_side, *presence)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -44,13 +45,13 @@ class Optimisation:
         """Minimise the sum of the losses by one step of every optimiser. Where something is not finite, none steps."""
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(sum(losses.values()))
+        self.fabric.backward(cast(Tensor, sum(losses.values())))
         gradients = [p.grad for o in self.optimisers.values() for group in o.param_groups for p in group["params"]]
         norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         flag = norm.new_tensor(float(stop))
         # All numbers leave the device, and are averaged over the processes, in one transfer.
         each = [loss.detach().float() for loss in losses.values()]
-        numbers = self.fabric.all_reduce(torch.stack([*each, norm, flag]))
+        numbers = cast(Tensor, self.fabric.all_reduce(torch.stack([*each, norm, flag])))
         *values, norm, stopping = numbers.tolist()
         terms = dict(zip(losses, values, strict=True))
         if not all(map(math.isfinite, values)):

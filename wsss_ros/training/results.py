@@ -114,7 +114,7 @@ def _scored(
     matrix, faults, kind = ConfusionMatrix(labels), [], segmenter.kind
     for done, scene in enumerate(scenes, start=1):
         try:
-            if kind == "image":
+            if isinstance(segmenter, ImageSegmenter):
                 counted = offline.score_images(segmenter, [scene], labels, frames)
             else:
                 counted = offline.score_clouds(segmenter, [scene], labels)
