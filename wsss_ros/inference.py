@@ -87,8 +87,7 @@ class ImageSegmenter(Segmenter):
         labels: LabelSpace | None = None,
     ):
         super().__init__(weights, device, precision, threads, labels)
-        # torch's types lack this argument.
-        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = self.network.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def __call__(

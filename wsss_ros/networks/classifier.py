@@ -21,6 +21,11 @@ class ImageClassifier(nn.Module):
         self.head = nn.Linear(backbone.out_channels, classes)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B C h w"]]:
+        """Features and scores.
+
+        Args:
+            images: as ``normalise_images`` makes them.
+        """
         features = self.backbone(images)
         scores = F.conv2d(features, self.head.weight[:, :, None, None], self.head.bias)
         return features, scores
@@ -37,6 +42,12 @@ class CloudClassifier(nn.Module):
     def forward(
         self, xyz: Float[Tensor, "B N 3"], features: Float[Tensor, "B N F"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B N C"]]:
+        """Features and scores.
+
+        Args:
+            xyz: metres.
+            features: as ``input_features`` makes them.
+        """
         embedded = self.backbone(xyz, features)
         return embedded, self.head(embedded)
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,11 @@ def _turns(measured: Measured, rounds: int) -> tuple[list[float], list[float]]:
     publisher = node.create_publisher(*measured.question)
     answers: dict[int, float] = {}  # stamp, seconds: when
     kind, topic, qos = measured.answer
-    node.create_subscription(kind, topic, lambda m: answers.setdefault(m.header.stamp.sec, time.perf_counter()), qos)
+
+    def received(message: Any) -> None:
+        answers.setdefault(message.header.stamp.sec, time.perf_counter())
+
+    node.create_subscription(kind, topic, received, qos)
 
     def spin_until(condition: Callable[[], Any], seconds: float, needed: bool = True) -> None:
         def spun() -> bool:
@@ -253,7 +258,7 @@ def _turns(measured: Measured, rounds: int) -> tuple[list[float], list[float]]:
         message, warm = measured.message(header), number > WARM_UP
         start = time.perf_counter()
         publisher.publish(message)
-        spin_until(lambda number=number: number in answers, 60 if warm else 5, needed=warm)
+        spin_until(partial(answers.__contains__, number), 60 if warm else 5, needed=warm)
         if warm:
             through.append(answers[number] - start)
         start = time.perf_counter()
