@@ -106,7 +106,7 @@ def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: st
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     given = {"bag": str(bag), "rate": str(rate), "device": device, "accumulate": "true"}
     given |= {"image_weights": image_weights, "cloud_weights": cloud_weights}
-    parameters = {"output": str(recording), "end_when_quiet_s": QUIET_S}
+    parameters: dict[str, bool | float | str] = {"output": str(recording), "end_when_quiet_s": QUIET_S}
     recorder = Process("recorder", module="wsss_ros.nodes.recorder", parameters=parameters, ends_the_set=True)
     with running() as children:
         children.start(recorder)
