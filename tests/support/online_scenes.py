@@ -27,7 +27,7 @@ def recipe(folder: Path, **changes) -> str:
     values = {
         "image": {**IMAGE, "augment": {"long_side": [32, 40], "crop": 32, "jitter": [0.1, 0.1, 0.1, 0]}},
         "cloud": {**POINT, "augment": {"points": 256}},
-        "joint": {"method": "joint", "epochs": 1, "batch": 4, "image": rate, "cloud": rate},
+        "phases": [{"method": "joint", "epochs": 1, "batch": 4, "image": rate, "cloud": rate}],
         "frames_per_scene": 0,
         "held_out_frames": 4,
         **changes,

@@ -53,11 +53,11 @@ def write_recipe(path: Path) -> Path:
     """How these networks train: small pictures, few points, two samples a step."""
     size = {"long_side": [48, 64], "crop": 48}
     image = {"network": "resnet", "options": {"width": 0.125}, "long_side": WIDTH, "augment": size}
-    point = {"network": "pointnet2", "options": POINT_OPTIONS, "inputs": ["color"], "augment": {"points": 512}}
+    cloud = {"network": "pointnet2", "options": POINT_OPTIONS, "inputs": ["color"], "augment": {"points": 512}}
     adam = {"name": "adam", "lr": 0.001}
     joint = {"method": "joint", "epochs": 1, "batch": 2, "image": adam, "cloud": adam}
     saved = {"save_every_s": 0.0, "frames_per_scene": 4}
-    path.write_text(yaml.safe_dump({"image": image, "cloud": point, "joint": joint, **saved}))
+    path.write_text(yaml.safe_dump({"image": image, "cloud": cloud, "phases": [joint], **saved}))
     return path
 
 

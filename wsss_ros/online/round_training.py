@@ -116,11 +116,11 @@ def write_candidate(folder: Path, old: Version, share: float) -> None:
     """Write the candidate: old weights plus ``share`` of their difference to the trained ones.
 
     The average of two networks, one of which was fine-tuned from the other, keeps more of what the first one had
-    learned (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+    learned (Wortsman et al., Robust fine-tuning of zero-shot models, 2022). A network that no phase trained stays.
     """
     trained = tuple(checkpoint.file_of(folder / RUN, kind) for kind in KINDS)
     for before, after, target in zip((old.image, old.cloud), trained, records.candidate_files(folder), strict=True):
-        new, start = checkpoint.load(after), checkpoint.load(before)
+        new, start = checkpoint.load(after if after.is_file() else before), checkpoint.load(before)
         known = start.network.state_dict()
         mixed = {
             name: torch.lerp(known[name], value, share) if value.is_floating_point() else value
@@ -138,11 +138,12 @@ class StepWatch:
 
     def __init__(self, spike: float, link: LearnerLink):
         self.spike, self.link = spike, link
-        self._losses: list[float] = []  # sorted
+        self._phase, self._losses = "", list[float]()  # the losses of this phase, sorted
         self._took_s = 0.0
         self._since = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
+        """Take note of a step."""
         if progress.terms:
             self._step(progress)
         self.link.wait_if_asked()
@@ -150,6 +151,8 @@ class StepWatch:
 
     def _step(self, progress: Progress) -> None:
         loss, shown = sum(progress.terms.values()), self.link.progress
+        if progress.phase != self._phase:  # its losses are others
+            self._phase, self._losses, self._took_s = progress.phase, [], 0.0
         self._took_s += time.monotonic() - self._since if self._losses else 0  # the first step includes the set-up
         median = self._losses[len(self._losses) // 2] if self._losses else loss
         if len(self._losses) >= _CALM_STEPS and loss > self.spike * median:

@@ -1,0 +1,65 @@
+"""A round is a list of methods: any of those that a training run takes, on the scenes of the robot."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+from support.online_scenes import put, recipe, settings
+from support.waiting import until
+
+from wsss_ros import config
+from wsss_ros.config import warn_renamed
+from wsss_ros.files import read_json
+from wsss_ros.networks import checkpoint
+from wsss_ros.online.learner import Learner
+from wsss_ros.online.settings import OnlineRecipe
+
+RATE = {"name": "adam", "lr": 0.01}
+TAGS = {"method": "classify", "epochs": 1, "batch": 4, "image": RATE}
+JOINT = {"method": "joint", "epochs": 3, "batch": 2, "warmup_epochs": 2, "image": RATE, "cloud": RATE}
+
+
+def decided(tmp_path, labels, phases: list[dict], **changes):
+    """The learner, closed, and the decision of a round of these phases on four scenes, one of them held out."""
+    asked = settings(tmp_path, labels, {"phases": phases}, round_threads=1, tolerance=1.0, **changes)
+    for number in range(1, 5):
+        put(asked.folder, labels, number, number, held_out=number == 4)
+    learning = Learner(asked)
+    try:
+        learning.start_round()
+        return learning, until(learning.poll, progress=learning.progress)
+    finally:
+        learning.close()
+
+
+@pytest.mark.timeout(900)
+def test_a_round_of_two_methods_shares_its_steps(tmp_path, labels):
+    """Forty steps, one quarter for the tags alone. Three scenes have twelve tagged images and three clouds."""
+    learning, decision = decided(tmp_path, labels, [TAGS, JOINT], steps=40, keep_refused=True)
+    assert decision.judged, decision.why
+    first, second = read_json(learning.folder / "rounds/0001/run/curves.json")
+    assert (first["phase"], second["phase"]) == ("1 classify image", "2 joint")
+    assert (len(first["epochs"]), len(second["epochs"])) == (3, 30)  # 3 steps an epoch, and 1
+    assert set(second["epochs"][0]) >= {"image_to_point", "point_to_image"}, "a round has no warm-up"
+
+
+@pytest.mark.timeout(900)
+def test_a_network_that_no_phase_trains_stays(tmp_path, labels):
+    learning, decision = decided(tmp_path, labels, [TAGS], steps=9)
+    assert decision.promoted, decision.why
+    start, now = (learning.versions.folder / name for name in ("0000", "0001"))
+    versions = {
+        kind: [checkpoint.load(checkpoint.file_of(at, kind)).version for at in (start, now)]
+        for kind in ("image", "cloud")
+    }
+    assert versions["cloud"][0] == versions["cloud"][1] and versions["image"][0] != versions["image"][1]
+
+
+def test_a_recipe_of_an_older_version_has_one_phase(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "wsss_ros")
+    values = yaml.safe_load(Path(recipe(tmp_path, phases=[JOINT])).read_text())
+    older = {key: value for key, value in values.items() if key != "phases"} | {"joint": JOINT}
+    warn_renamed.cache_clear()
+    assert config.build(OnlineRecipe, older) == config.build(OnlineRecipe, values)
+    assert caplog.text.count("the key 'joint' is now 'phases'") == 1
