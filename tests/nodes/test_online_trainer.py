@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.online_stream import Room
-from support.ros_probe import wait
+from support.waiting import until
 
 from wsss_ros.networks import checkpoint
 from wsss_ros.online.budget import FRESH_S, WINDOW_S
@@ -19,6 +19,8 @@ from std_msgs.msg import String  # noqa: E402
 from support.online_robot import LATCHED, RELIABLE, SPACE, Robot  # noqa: E402
 
 from wsss_ros.nodes.health import RECENT_S  # noqa: E402
+
+pytestmark = pytest.mark.timeout(900)  # processes take long to start on a busy machine
 
 
 def test_the_budget_looks_back_as_far_as_the_segmenters_reports():
@@ -35,7 +37,7 @@ def robot(shared_ros_environment, tmp_path_factory, labels):
 
 @pytest.fixture(scope="module")
 def trained(robot) -> dict:
-    """Four rooms were tagged and a round has ended; the status then."""
+    """Status after four rooms were tagged and a round has ended."""
     for number in range(4):
         robot.tagged_scene(number)
     answer = robot.ask("train")
@@ -49,9 +51,10 @@ def test_the_weights_it_starts_with_are_announced(robot, labels):
     assert (status["state"], status["version"], status["scenes"], status["rounds"]) == ("idle", "0000", 0, [])
     assert status["classes"] == list(labels.names) and status["scene"] is None and not status["paused"]
     for kind, network in (("image", "image"), ("cloud", "cloud")):
-        (said,) = wait(lambda kind=kind: robot.weights[kind], 5)
-        begun = checkpoint.load(Path(robot.settings[f"{kind}_weights"]), network)
-        assert Path(said.data).is_absolute() and checkpoint.load(Path(said.data), network).version == begun.version
+        (message,) = until(lambda kind=kind: robot.weights[kind])
+        first = checkpoint.load(Path(robot.settings[f"{kind}_weights"]), network)
+        assert Path(message.data).is_absolute()
+        assert checkpoint.load(Path(message.data), network).version == first.version
     assert f"ready: weights 0000, 0 scenes in {robot.online}" in robot.trainer.text
 
 
@@ -77,9 +80,9 @@ def test_a_round_hands_over_new_weights(robot, trained):
     paths = {}
     for kind, network in (("image", "image"), ("cloud", "cloud")):
         late = robot.probe.collect(String, f"{SPACE}/weights/{kind}", LATCHED)
-        paths[kind] = Path(wait(lambda late=late: late, 5, "a late joiner gets nothing")[0].data)
-        begun = checkpoint.load(Path(robot.settings[f"{kind}_weights"]), network)
-        assert checkpoint.load(paths[kind], network).version != begun.version
+        paths[kind] = Path(until(lambda late=late: late, "a late joiner gets nothing")[0].data)
+        first = checkpoint.load(Path(robot.settings[f"{kind}_weights"]), network)
+        assert checkpoint.load(paths[kind], network).version != first.version
         assert robot.weights[kind][-1].data == str(paths[kind])
     assert {path.parent.name for path in paths.values()} == {"0001"}
 
@@ -88,7 +91,7 @@ def test_rollback_goes_back_and_then_reports_that_there_is_nothing_before(robot,
     answer = robot.ask("rollback")
     assert answer.success and "0000" in answer.message
     robot.until(lambda status: status["version"] == "0000")
-    wait(lambda: Path(robot.weights["cloud"][-1].data).parent.name == "0000", 5, "the old weights are not announced")
+    until(lambda: Path(robot.weights["cloud"][-1].data).parent.name == "0000", "the old weights are not announced")
     answer = robot.ask("rollback")
     assert not answer.success and answer.message and robot.status["version"] == "0000"
 
@@ -139,16 +142,16 @@ def test_the_training_waits_while_a_segmenter_is_too_slow(robot, trained):
         time.sleep(0.3)
         return robot.status["round"] is not None and robot.status["round"]["waiting"]
 
-    wait(waits, 60, "it never waited")
-    told = f"the training waits: {SPACE}/image_segmenter takes 500 ms (p95), its budget is 50 ms; if that lasts, raise"
-    wait(lambda: waits() and any(told in s.message for s in robot.probe.diagnostics[robot.trainer.path]), 10, told)
+    until(waits, "it never waited")
+    text = f"the training waits: {SPACE}/image_segmenter takes 500 ms (p95), its budget is 50 ms; if that lasts, raise"
+    until(lambda: waits() and any(text in s.message for s in robot.probe.diagnostics[robot.trainer.path]), text)
     step = robot.status["round"]["step"]
     assert all(waits() for _ in range(8)) and robot.status["round"]["step"] <= step + 1, "it stands"
     for _ in range(5):
         report(robot, 45)
         time.sleep(0.3)
-    assert robot.status["round"]["waiting"], "below the budget is not below 80 % of it"
-    time.sleep(FRESH_S)  # the segmenter is gone: what it said long ago counts no longer
+    assert robot.status["round"]["waiting"], "45 ms are below the budget, but not below 80 % of it"
+    time.sleep(FRESH_S)  # the segmenter is gone: its old reports do not count
     robot.until(lambda status: len(status["rounds"]) > rounds)
 
 
@@ -174,17 +177,16 @@ def test_a_node_that_is_not_active_reports_it_and_can_be_activated_again(robot, 
     assert robot.probe.transition(robot.trainer, "deactivate")
     answer = robot.ask("train")
     assert not answer.success and "not active" in answer.message
-    robot.said.clear()
+    robot.statuses.clear()
     assert robot.probe.transition(robot.trainer, "activate")
-    assert wait(lambda: robot.said, 5) and robot.status["scenes"] == 1, "the open scene was stored"
+    assert until(lambda: robot.statuses) and robot.status["scenes"] == 1, "the open scene was stored"
 
 
 def test_it_ends_in_order_and_stores_the_open_scene(robot, trained):
-    """Last, for it ends the node."""
+    """This test is the last one, because it ends the node."""
     robot.visit(Room(31))
     robot.tag("scene", "bed")
     robot.until(lambda status: status["scene"] is not None and status["scene"]["tags"])
-    began = time.monotonic()
-    assert robot.trainer.end(signal.SIGINT) == 0 and time.monotonic() - began < 10
+    assert robot.trainer.end(signal.SIGINT) == 0
     assert len(list((robot.online / "scenes").glob("*/tags.json"))) == 2
     assert "Traceback" not in robot.trainer.text and "internal error" not in robot.trainer.text

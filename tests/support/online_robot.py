@@ -1,4 +1,4 @@
-"""A robot for the online trainer: shows it rooms over DDS, tags them, asks its services, reads its status."""
+"""A robot for the online trainer: it publishes views of rooms and tags, calls services, reads the status."""
 
 import contextlib
 import itertools
@@ -15,6 +15,7 @@ from std_msgs.msg import Header, String
 from std_srvs.srv import SetBool, Trigger
 from support.online_stream import Room, settings
 from support.ros_probe import NodeProcess, Probe
+from support.waiting import until
 
 from wsss_ros.networks import checkpoint
 from wsss_ros.nodes import conversions
@@ -37,7 +38,7 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 
 
 def messages(frame: Frame) -> dict:
-    """One view as messages by topic; the pose has no turn."""
+    """Return one view as messages by topic; the pose has no rotation."""
     optical = header(frame.stamp_ns, "camera_optical")
     info = CameraInfo(header=optical, width=frame.camera.width, height=frame.camera.height)
     info.k = frame.camera.matrix().ravel().tolist()
@@ -56,14 +57,14 @@ def stamped(stamp_ns: int) -> str:
 
 
 class Robot:
-    """One trainer at a time; each start is a process of its own on the same folder."""
+    """Runs one trainer at a time; each start is a new process on the same folder."""
 
     def __init__(self, environment: dict, folder: Path, labels, **changes) -> None:
         self.environment, self.folder = environment, folder
         self.settings = settings(folder, labels) | changes
         self.online = Path(self.settings["folder"])
         self.probe = Probe(environment)
-        self.said = self.probe.collect(String, f"{SPACE}/online_trainer/status", LATCHED)
+        self.statuses = self.probe.collect(String, f"{SPACE}/online_trainer/status", LATCHED)
         self.weights = {
             kind: self.probe.collect(String, f"{SPACE}/weights/{kind}", LATCHED) for kind in ("image", "cloud")
         }
@@ -75,19 +76,19 @@ class Robot:
     def start(self, until_active: bool = True, **changes) -> NodeProcess:
         self._starts += 1
         log = self.folder / f"trainer{self._starts}.log"
-        self.said.clear()
+        self.statuses.clear()
         self.trainer = NodeProcess("online_trainer", self.environment, log, SPACE, **(self.settings | changes))
         if until_active:
-            self.until(lambda status: True, 180)
+            self.until(lambda status: True)
         return self.trainer
 
     def restart(self, **changes) -> None:
-        """After the end of the one before, in order or not."""
+        """Start the trainer again, after its end if it still runs."""
         self.trainer.end()
         self.start(**changes)
 
-    def beside(self, name: str, **parameters) -> NodeProcess:
-        """Another node in the trainer's namespace."""
+    def start_node(self, name: str, **parameters) -> NodeProcess:
+        """Start another node in the trainer's namespace."""
         log = self.folder / f"{name}{len(self._others)}.log"
         self._others.append(NodeProcess(name, self.environment, log, SPACE, **parameters))
         return self._others[-1]
@@ -102,20 +103,21 @@ class Robot:
 
     @property
     def status(self) -> dict:
-        return json.loads(self.said[-1].data)
+        return json.loads(self.statuses[-1].data)
 
-    def until(self, condition, timeout_s: float = 90) -> dict:
-        """The first status of now or later that fits. Processes take long to start where the machine is busy."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            if self.said and condition(status := self.status):
-                return status
-            time.sleep(0.01)
-        last = self.said[-1].data if self.said else "no status"
-        raise AssertionError(f"it never came (waited {timeout_s} s); {last}; {self.trainer.text[-3000:]}")
+    def until(self, condition) -> dict:
+        """Wait for a status that fits and return it. Raises AssertionError when the status does not change any more."""
+
+        def fitting() -> dict | None:
+            return self.status if self.statuses and condition(self.status) else None
+
+        def last() -> str:
+            return self.statuses[-1].data if self.statuses else "no status"
+
+        return until(fitting, lambda: f"it never came; {last()}; {self.trainer.text[-3000:]}", last)
 
     def scene(self, **values):
-        """A condition for ``until`` on the open scene."""
+        """Return a condition for ``until`` on the open scene: numbers are at least these, other values equal."""
         return lambda status: status["scene"] is not None and all(
             status["scene"][key] >= value if isinstance(value, int) else status["scene"][key] == value
             for key, value in values.items()
@@ -124,15 +126,15 @@ class Robot:
     # --- what the robot does ---
 
     def show(self, room: Room, index: int) -> int:
-        """One view, now; returns its stamp."""
+        """Publish one view; return its stamp."""
         self.stamp_ns += int(PERIOD_S * 1e9)
         for topic, message in messages(room.frame(index, self.stamp_ns)).items():
             self.probe.publish_without_waiting(f"{SPACE}/{topic}", message, BEST_EFFORT)
         return self.stamp_ns
 
     def visit(self, room: Room, views: int = 4) -> list[int]:
-        """Show a room until the scene has so many frames; returns the stamps of the last time around."""
-        for _ in range(20):
+        """Show a room until the scene has this many frames; return the stamps of the last views."""
+        for _ in range(200):
             stamps = []
             for index in range(views):
                 stamps.append(self.show(room, index))
@@ -144,7 +146,7 @@ class Robot:
 
     @contextlib.contextmanager
     def wandering(self, views: int = 5, times: int = 6) -> Iterator[None]:
-        """Meanwhile the robot goes from room to room, and each of its views is tagged, whoever listens."""
+        """Inside, the robot goes from room to room and tags each of its views, also while no trainer runs."""
         ends = threading.Event()
 
         def wander() -> None:
@@ -167,7 +169,7 @@ class Robot:
         self.probe.send(f"{SPACE}/tags/{about}", String(data=text), TAGS)
 
     def tagged_scene(self, number: int) -> str:
-        """Visit a room, tag it, finish it; returns the answer."""
+        """Visit a room, tag its views, finish the scene; return the answer."""
         room = Room(number)
         for stamp_ns in self.visit(room):
             self.tag("image", f"{stamped(stamp_ns)} {', '.join(room.tags)}")
@@ -183,8 +185,8 @@ class Robot:
         return self.probe.call(SetBool, f"{SPACE}/online_trainer/pause", SetBool.Request(data=on))
 
 
-def whole(robot: Robot, labels) -> tuple[dict[str, tuple], list[str]]:
-    """The stored scenes with their tags, and the weights' history, after every file of them was read."""
+def read_all(robot: Robot, labels) -> tuple[dict[str, tuple], list[str]]:
+    """Read every file; return the stored scenes with their tags, and the history of the weights."""
     scenes, faults = {}, []
     if any(path.name[0] != "." for path in (robot.online / "scenes").iterdir()):
         opened, faults = open_scenes(robot.online / "scenes", labels)
@@ -201,7 +203,8 @@ def whole(robot: Robot, labels) -> tuple[dict[str, tuple], list[str]]:
     return scenes, history
 
 
-def decided(robot: Robot) -> list[int]:
+def decided_rounds(robot: Robot) -> list[int]:
+    """Return the numbers of the rounds in the log."""
     path = robot.online / "rounds.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line)["round"] for line in lines]

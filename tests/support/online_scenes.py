@@ -1,4 +1,4 @@
-"""Stored scenes that can be learned in seconds, and a learner's configuration for them."""
+"""Stored scenes that are learned in seconds, and a learner's settings for them."""
 
 import json
 import os
@@ -22,7 +22,7 @@ WRONG = {"wall": "floor", "floor": "bed", "bed": "wall"}
 
 
 def recipe(folder: Path, **changes) -> str:
-    """Written to ``folder``; its networks are those of ``begin``."""
+    """Write a recipe to ``folder``, with the networks of ``create_weights``; return its path."""
     rate = {"name": "adam", "lr": 0.01}
     values = {
         "image": {**IMAGE, "augment": {"long_side": [32, 40], "crop": 32, "jitter": [0.1, 0.1, 0.1, 0]}},
@@ -36,8 +36,8 @@ def recipe(folder: Path, **changes) -> str:
     return str(folder / "recipe.yaml")
 
 
-def begin(folder: Path, labels: LabelSpace) -> dict[str, str]:
-    """Untrained weights, by the fields of OnlineConfig."""
+def create_weights(folder: Path, labels: LabelSpace) -> dict[str, str]:
+    """Write untrained weights; return their files by the fields of OnlineConfig."""
     torch.manual_seed(0)
     networks = {
         "image": NetworkConfig("image", IMAGE["network"], IMAGE["options"]),
@@ -49,12 +49,12 @@ def begin(folder: Path, labels: LabelSpace) -> dict[str, str]:
 
 
 def settings(folder: Path, labels: LabelSpace, recipe_changes: dict | None = None, **changes) -> OnlineConfig:
-    """A learner in ``folder/online`` with a recipe and weights beside it."""
+    """Return settings of a learner in ``folder/online``, with a recipe and weights in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {
         "folder": str(folder / "online"),
         "recipe": recipe(folder, **(recipe_changes or {})),
-        **begin(folder, labels),
+        **create_weights(folder, labels),
         "round_device": "cpu",
         "steps": 40,
         **changes,
@@ -63,15 +63,15 @@ def settings(folder: Path, labels: LabelSpace, recipe_changes: dict | None = Non
 
 
 def put(online: Path, labels: LabelSpace, seed: int, number: int, held_out: bool = False, wrong: bool = False) -> str:
-    """A striped scene in the store, as ``SceneStore.finish`` leaves it; ``wrong`` gives it tags of other classes."""
+    """Store a striped scene as ``SceneStore.finish`` does; ``wrong`` gives it tags of other classes."""
     scene, place = StripedScene(seed, labels), Path(online) / "scenes"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
         written(Path(made), labels, [seed])
         folder = Path(made) / scene.name
         (folder / "tags.csv").unlink()
-        said = (lambda names: [WRONG[name] for name in names]) if wrong else list
-        tags = {"scene": said(scene.tags), "frames": {str(i): said(scene.image_tags(i)) for i in range(len(scene))}}
+        given = (lambda names: [WRONG[name] for name in names]) if wrong else list
+        tags = {"scene": given(scene.tags), "frames": {str(i): given(scene.image_tags(i)) for i in range(len(scene))}}
         (folder / "tags.json").write_text(json.dumps(tags))
         about = {"number": number, "held_out": held_out, "began_ns": number, "ended_ns": number + 1}
         about |= {"why_ended": "test", "frames": len(scene), "received": len(scene)}

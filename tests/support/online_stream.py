@@ -1,4 +1,4 @@
-"""What a robot sees, in small: rooms that are learned in seconds, and the settings of a learner for them."""
+"""Small rooms that a robot passes and that are learned in seconds, and a learner's settings for them."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ STEP_M = 0.3  # from one view to the next
 
 
 class Room:
-    """A wall of two colours, one class each, passed sideways; room ``number`` is 20 m beside the one before."""
+    """A wall of two colours, one class each, seen by a camera that moves along it. Rooms are 20 m apart."""
 
     def __init__(self, number: int) -> None:
         self.number, self.tags = number, PAIRS[number % len(PAIRS)]
@@ -35,8 +35,8 @@ class Room:
         return Frame(rgb, CAMERA, np.full((HEIGHT, WIDTH), 1.5, np.float32), pose, stamp_ns)
 
 
-def begin_weights(folder: Path, labels: LabelSpace) -> dict[str, Path]:
-    """Tiny untrained networks, by kind."""
+def create_weights(folder: Path, labels: LabelSpace) -> dict[str, Path]:
+    """Write tiny untrained networks; return their files by kind."""
     torch.manual_seed(0)
     configs = {
         "image": checkpoint.NetworkConfig("image", "resnet", {"width": 0.125}),
@@ -50,7 +50,7 @@ def begin_weights(folder: Path, labels: LabelSpace) -> dict[str, Path]:
 
 
 def write_recipe(path: Path) -> Path:
-    """How these networks train: small pictures, few points, two samples a step."""
+    """Write how these networks train: small pictures, few points, two samples a step."""
     size = {"long_side": [48, 64], "crop": 48}
     image = {"network": "resnet", "options": {"width": 0.125}, "long_side": WIDTH, "augment": size}
     cloud = {"network": "pointnet2", "options": POINT_OPTIONS, "inputs": ["color"], "augment": {"points": 512}}
@@ -62,8 +62,8 @@ def write_recipe(path: Path) -> Path:
 
 
 def settings(folder: Path, labels: LabelSpace) -> dict:
-    """Of a learner whose rounds take seconds, begin when told to, and pass the gate where they are finite."""
-    weights = begin_weights(folder / "begin", labels)
+    """Return settings of a learner whose rounds take seconds and start on request; finite scores pass the gate."""
+    weights = create_weights(folder / "first", labels)
     return {
         "folder": str(folder / "online"),
         "recipe": str(write_recipe(folder / "recipe.yaml")),
