@@ -152,6 +152,7 @@ class SceneRecording:
 
     def messages(self) -> Iterator[tuple[int, str, object]]:
         """(stamp_ns, relative topic, message) of every view, then of the cloud where it is due."""
+        growing: _SeenCloud | _FusedCloud
         growing = _SeenCloud(self.scene, self._level) if self.scene.cloud is not None else _FusedCloud()
         before = -1
         for count, index in enumerate(self.indices, start=1):

@@ -6,7 +6,7 @@ a phase up in ``methods.METHODS``, asks the method for samples, and treats their
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -49,6 +49,8 @@ class PhaseConfig(Config):
     """What every phase has. A network trains in a phase where it has an optimiser."""
 
     renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
+    if TYPE_CHECKING:
+        method: str  # each phase has its own, a Literal
 
     epochs: int = Field(ge=1, description="Passes over the samples: images, clouds, or clouds with images of each.")
     batch: int = Field(16, ge=1, description="Samples of one step, over all devices.")

@@ -34,7 +34,7 @@ class Node(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__(self.name, **options)
         self.health = Health()
-        self.config: NodeConfig | None = None
+        self.config: Any = None  # values of ``model`` between configure and cleanup
         self._worker = Worker(self._run_job, lambda kind: self.health.drop(f"{kind} replaced by a newer one"))
         self._inputs: list[Input] = []
         self._at_deactivate: list[Callable[[], Any]] = []

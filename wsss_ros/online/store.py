@@ -121,9 +121,9 @@ class SceneStore:
                 self._place.mkdir()
         except OSError as error:
             raise BadInput(f"{self.folder}: the memory could not be moved to {archive} ({error})") from error
-        for scene in scenes:
+        for stored in scenes:
             reason = f"the memory was reset; kept in {archive.relative_to(self.folder)}"
-            self._discarded.add(discard_of(scene, reason))
+            self._discarded.add(discard_of(stored, reason))
         return archive
 
     def _unusable(self, scene: OpenScene) -> str:
