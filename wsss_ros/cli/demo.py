@@ -123,11 +123,10 @@ def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: st
 
 def _patient(processes: list) -> list:
     """The same processes, but the replay waits longer for its subscribers: each image shall be answered."""
-    waiting = {"wait_for_subscribers_s": 300.0}
-    return [
-        dataclasses.replace(process, parameters={**process.parameters, **waiting}) if process.ends_the_set else process
-        for process in processes
-    ]
+    replay = next(process for process in processes if process.ends_the_set)
+    parameters = {**replay.parameters, "wait_for_subscribers_s": 300.0}
+    others = [process for process in processes if process is not replay]
+    return [*others, dataclasses.replace(replay, parameters=parameters)]
 
 
 def _print(console, report: dict, pictures: list[Path], out: Path) -> None:
