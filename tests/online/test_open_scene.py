@@ -12,18 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-from support.scene_stream import (
-    CAMERA,
-    LABELS,
-    SECOND,
-    discarded,
-    names_below,
-    opened,
-    pose_at,
-    store_in,
-    view,
-    walk,
-)
+from support.scene_stream import CAMERA, LABELS, SECOND, discarded, names_below, opened, pose_at, store_in, view, walk
 
 from wsss_ros.scenes import open_scene
 from wsss_ros.types import BadInput, Camera

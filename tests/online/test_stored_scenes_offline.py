@@ -4,11 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.scene_stream import (
-    LABELS,
-    collect,
-    store_in,
-)
+from support.scene_stream import LABELS, collect, store_in
 from test_inference import tiny
 from typer.testing import CliRunner
 

@@ -9,7 +9,8 @@ def setting(shared_ros_environment, tmp_path_factory):
     from support.tag_page_node import RELIABLE, String, running  # needs ROS, which not all tests here do
 
     with running(shared_ros_environment, tmp_path_factory.mktemp("page"), sensor_timeout_s=0.5) as (page, probe):
-        received = {name: probe.collect(String, page.node.topic(f"tags/{name}"), RELIABLE) for name in ("image", "scene")}
+        topics = {about: page.node.topic(f"tags/{about}") for about in ("image", "scene")}
+        received = {about: probe.collect(String, topic, RELIABLE) for about, topic in topics.items()}
         until(lambda: page.status()["listeners"] == {"image": 1, "scene": 1})
         yield page, probe, received
 

@@ -40,7 +40,7 @@ def test_commands_arrive_and_their_answers_come_back(site):
 @pytest.mark.parametrize(
     "path, posted, text",
     [
-        ("/tags", {"about": "image", "names": ["chiar"]}, "'chiar' is not a class of 'scannet20'; the nearest is 'chair'"),
+        ("/tags", {"about": "image", "names": ["chiar"]}, "'chiar' is not a class of 'scannet20'; the nearest is"),
         ("/tags", {"about": "image", "names": ["<b>chair</b>"]}, "'<b>chair</b>' is not a class of"),
         ("/tags", {"about": "image", "names": ["chair\ud800"]}, "unicode"),
         ("/tags", {"about": "image", "names": []}, "names"),
@@ -130,7 +130,7 @@ def test_a_large_body_is_refused_without_being_read(site, length):
 def test_ten_megabytes_that_are_sent_all_the_same_do_no_harm(site):
     with site.client() as client:
         client.sendall(post_head(site, f"Content-Length: {10 * 2**20}"))
-        with pytest.raises(OSError):  # the other side has hung up
+        with pytest.raises(ConnectionError):  # the other side has hung up
             until(lambda: client.sendall(bytes(65536)), "the server never hung up")
     assert site.get("/")[0] == 200 and site.calls == []
 

@@ -9,18 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
 
 from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
 from wsss_ros.labels import LabelSpace
-from wsss_ros.online.scene_views import (
-    MAX_REMEMBERED,
-    NO_FRAME,
-    KeptViews,
-    ReceivedViews,
-    SeenSurfaces,
-    fingerprint,
-)
+from wsss_ros.online.scene_views import MAX_REMEMBERED, NO_FRAME, KeptViews, ReceivedViews, SeenSurfaces, fingerprint
 from wsss_ros.online.settings import StoreConfig
 from wsss_ros.scenes.scannet_write import SceneWriter
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
@@ -75,7 +67,7 @@ class OpenScene:
         self._received = ReceivedViews()
         self._surfaces = SeenSurfaces(config.max_depth_m)
         self._camera: Camera | None = None
-        self._first: Float64[np.ndarray, "3"] = np.zeros(3)
+        self._first = np.zeros(3)  # position of the first view
         self._last_ns = 0
         self._paused, self._paused_ns = False, 0  # since the last view; before it, in all
         self.fingerprints: list[int] = []

@@ -3,7 +3,7 @@
 import zlib
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float
 
 from wsss_ros.geometry import unproject
 from wsss_ros.types import Frame
@@ -54,9 +54,9 @@ class ReceivedViews:
 
     def __init__(self) -> None:
         self.count = 0
-        self._stamp_ns: Int64[np.ndarray, "R"] = np.zeros(MAX_REMEMBERED, np.int64)
-        self._number: Int64[np.ndarray, "R"] = np.zeros(MAX_REMEMBERED, np.int64)
-        self._distance: Float64[np.ndarray, "R"] = np.zeros(MAX_REMEMBERED)
+        self._stamp_ns = np.zeros(MAX_REMEMBERED, np.int64)
+        self._number = np.zeros(MAX_REMEMBERED, np.int64)
+        self._distance = np.zeros(MAX_REMEMBERED)
 
     def add(self, stamp_ns: int, number: int, distance: float) -> None:
         """Add a view; with all places taken it replaces the oldest one."""

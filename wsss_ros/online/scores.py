@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from wsss_ros import geometry
@@ -144,7 +144,7 @@ def agreeing_links(
 
 def _thinned(cloud: Cloud, points: int) -> Cloud:
     """Return at most ``points`` of the finite points, the same ones each time."""
-    kept: Int64[np.ndarray, "N"] = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
+    kept = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
     if not len(kept):
         raise BadInput("its cloud has no finite point")
     if len(kept) > points:
