@@ -11,7 +11,7 @@ from wsss_ros.training.network_files import CloudNetworkConfig, ExportConfig, Im
 
 
 class TrainConfig(Config):
-    """A training run: networks, data, and the phases one after the other."""
+    """A training run: its networks, its data, and its phases in order."""
 
     renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
 
@@ -22,7 +22,7 @@ class TrainConfig(Config):
     devices: int = Field(1, ge=1, description="Devices (or CPU processes) of each machine that share a batch.")
     machines: int = Field(1, ge=1, description="Machines that share a batch; start the command on each.")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
-    save_every_s: float = Field(300.0, ge=0, description="Time between two states to resume from; 0 after each step.")
+    save_every_s: float = Field(300.0, ge=0, description="Seconds between two saved states; 0: after each step.")
     data: DataConfig
     image: ImageNetworkConfig | None = None
     cloud: CloudNetworkConfig | None = None

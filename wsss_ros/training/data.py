@@ -1,4 +1,4 @@
-"""The scenes of a training run: decoded for training, opened for scoring."""
+"""The data of a training run: decoded training scenes and opened validation scenes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,20 +18,22 @@ from wsss_ros.types import Scene
 
 
 class DataConfig(Config):
-    """Which scenes train, which are scored, and how they are decoded."""
+    """The training scenes, the validation scenes, and how they are decoded."""
 
     train: SceneSetConfig
     val: SceneSetConfig | None = Field(None, description="Labelled scenes that are scored after training.")
     frames_per_scene: int = Field(17, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
     val_frames_per_scene: int = Field(10, ge=0, description="Frames scored of each val scene; 0 for all.")
-    visibility_m: float = Field(0.05, gt=0, le=1, description="A point is seen where depth differs by no more.")
+    visibility_m: float = Field(
+        0.05, gt=0, le=1, description="Largest difference between a visible point's depth and the depth image, metres."
+    )
     cache: str = Field("out/cache", description="Folder of decoded scenes, shared by all runs; may be deleted.")
     workers: int = Field(0, ge=0, le=128, description="Processes that load samples; 0 loads between the steps.")
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run trains on, what it scores, and (name, reason) of what neither can use."""
+    """The data of a run: training scenes, validation scenes, and (name, reason) of each scene that is left out."""
 
     train: Prepared
     val: list[Scene]
@@ -39,11 +41,11 @@ class RunData:
 
     @property
     def names(self) -> list[str]:
-        """Of the training scenes."""
+        """The names of the training scenes."""
         return [scene.name for scene in self.train.scenes]
 
-    def described(self, labels: LabelSpace) -> dict:
-        """What ``data.json`` of a run holds."""
+    def summary(self, labels: LabelSpace) -> dict:
+        """The content of a run's ``data.json``: scenes, number of tagged images, scenes per tag, scenes left out."""
         tags = Counter(name for scene in self.train.scenes for name in labels.tags(np.asarray(scene.tags)))
         return {
             "train": self.names,
@@ -62,29 +64,31 @@ def load(
     fabric: Fabric,
     report: Report,
 ) -> RunData:
-    """Decode the training scenes (one process of each machine does) and open the val scenes.
+    """Decode the training scenes (in one process of each machine) and open the validation scenes.
 
-    Images are stored at most ``long_side`` pixels wide. What cannot be used is in ``left_out``; raises BadInput when
-    nothing is left. The ``phases`` say whether dense labels are decoded, and generate data of their own.
+    The longer side of a stored image has at most ``long_side`` pixels. Dense labels are decoded if the method of any
+    phase needs them. Methods that need generated data, such as close-ups, generate it here. Scenes that cannot be used
+    are listed in ``left_out``. Raises BadInput when no training scene is left.
     """
     scenes, left_out = open_scene_set(settings.train, labels)
     val, val_left_out = ([], []) if settings.val is None else open_scene_set(settings.val, labels)
-    chosen = settings.frames_per_scene, long_side, settings.visibility_m
+    decoding = settings.frames_per_scene, long_side, settings.visibility_m
     truth = any(METHODS[phase.method].needs_truth for phase in phases)
 
-    def step(name: str, done: int, total: int) -> None:
-        report(Progress(name, done, total, {}))
+    def report_task(task: str, done: int, total: int) -> None:
+        report(Progress(task, done, total, {}))
 
-    def prepared() -> Prepared:
-        return prepare(
-            scenes, labels, settings.cache, *chosen, truth, lambda done, total: step("prepare scenes", done, total)
-        )
+    def prepare_scenes() -> Prepared:
+        def progress(done: int, total: int) -> None:
+            report_task("prepare scenes", done, total)
+
+        return prepare(scenes, labels, settings.cache, *decoding, truth, progress)
 
     if fabric.local_rank == 0:
-        ready = prepared()
+        prepared = prepare_scenes()
         for phase in phases:
-            METHODS[phase.method].generate(phase, step)
+            METHODS[phase.method].generate(phase, report_task)
     fabric.barrier()
     if fabric.local_rank != 0:
-        ready = prepared()
-    return RunData(ready, val, [*left_out, *ready.left_out, *val_left_out])
+        prepared = prepare_scenes()
+    return RunData(prepared, val, [*left_out, *prepared.left_out, *val_left_out])

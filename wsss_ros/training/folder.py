@@ -1,4 +1,4 @@
-"""The folder of a training run: what it was asked, where it stands, what came out. Every file appears whole."""
+"""The folder of a training run: its configuration, its saved state and its results. Files are written atomically."""
 
 import logging
 import subprocess
@@ -16,12 +16,15 @@ from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
-# What may change between two calls for one run: none of these changes a weight.
-_FREE = ("output", "export", "save_every_s", "data.workers", "data.cache")
+# Options that may change when a run resumes: none of them changes a weight.
+_CHANGEABLE = ("output", "export", "save_every_s", "data.workers", "data.cache")
 
 
 class RunFolder:
-    """``config.yaml git.json data.json state.pt curves.json log/ *.safetensors scores.json`` of one run."""
+    """The folder of one run.
+
+    Its files: ``config.yaml git.json data.json state.pt curves.json log/ *.safetensors scores.json``.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -29,46 +32,51 @@ class RunFolder:
         self._lock: TextIO | None = None
 
     def scores(self, settings: TrainConfig) -> dict | None:
-        """The scores of a run that is finished, else None. Raises BadInput when the folder holds another run."""
+        """The scores of the run if it is finished, else None. Raises BadInput when the folder holds another run."""
         if not (self.path / "config.yaml").is_file():
             return None
-        keys = differing(_asked(self.path / "config.yaml", type(settings)), settings.model_dump(mode="json"))
+        stored = _stored_configuration(self.path / "config.yaml", type(settings))
+        keys = differing(stored, settings.model_dump(mode="json"))
         kept = ("scores.json", "state.pt", "image.safetensors", "cloud.safetensors", "point.safetensors")
         if keys and any((self.path / name).exists() for name in kept):
-            told = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
-            raise BadInput(f"{self.path} holds a run of another configuration: {told} differ; choose another output")
+            named = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+            raise BadInput(f"{self.path} holds a run of another configuration: {named} differ; choose another output")
         if keys or not (self.path / "scores.json").is_file():
             return None
         return _renamed(read_json(self.path / "scores.json"))
 
     def claim(self, settings: TrainConfig) -> None:
-        """Take the folder for this process and write down what it was asked. Raises BadInput when another has it."""
+        """Lock the folder for this process and write the run's configuration into it.
+
+        Raises BadInput when another process has locked the folder.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock = lock(self.path / ".lock", shared_by_forks=False)  # not by workers that load samples
+            self._lock = lock(self.path / ".lock", shared_by_forks=False)  # workers that load samples do not hold it
         except OSError as error:
             raise BadInput(f"{self.path}: another process trains into it; wait, or choose another output") from error
         (self.path / "config.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
         git = git_state()
         if self.state_path.exists() and (self.path / "git.json").is_file():
             if read_json(self.path / "git.json") != git:
-                log.warning("%s goes on with other code than it began with (git.json)", self.path)
+                log.warning("%s continues with other code than it started with (git.json)", self.path)
         else:
             self.write_json("git.json", git)
 
     def release(self) -> None:
-        """Let other processes have the folder."""
+        """Unlock the folder."""
         if self._lock is not None:
             self._lock.close()
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write one of its files, complete or not at all."""
+        """Write one JSON file of the folder atomically."""
         write_json(self.path / name, content)
 
     def save_state(self, state: dict) -> None:
-        """Raises ValueError, and leaves the last state as it is, when a weight is not finite.
+        """Write the state of the run atomically. When this raises, the previous state is kept.
 
-        Raises TypeError for a method's state of anything but tensors and JSON values: it could not be read back.
+        Raises ValueError when a weight is not finite, and TypeError when a method's state holds anything but tensors
+        and JSON values: ``load_state`` could not read it.
         """
         _check_plain(state["method"], "state_dict()")
         for kind, tensors in state["networks"].items():
@@ -78,17 +86,20 @@ class RunFolder:
         replace(self.state_path, lambda file: _save(state, file))
 
     def load_state(self) -> dict | None:
-        """Tensors on the CPU; None where no state was saved. Raises BadInput when it is broken."""
+        """The saved state with its tensors on the CPU, or None when no state was saved.
+
+        Raises BadInput when the file cannot be read.
+        """
         if not self.state_path.is_file():
             return None
         try:
-            return _of_today(torch.load(self.state_path, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch raises many kinds
+            return _with_current_names(torch.load(self.state_path, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch raises many types of exception
             raise BadInput(f"{self.state_path}: cannot be read ({error}); remove it to start over") from error
 
 
 def _save(state: dict, file: BinaryIO) -> None:
-    """Raises OSError where the disk is full: torch makes an internal error of it."""
+    """Write a state to a file. Raises OSError when the disk is full, where torch itself raises a RuntimeError."""
     try:
         torch.save(state, file)
     except RuntimeError as error:
@@ -107,8 +118,8 @@ def _check_plain(value: Any, where: str) -> None:
         raise TypeError(f"{where} of the method is a {type(value).__name__}; expected tensors and JSON values")
 
 
-def _of_today(state: dict) -> dict:
-    """A state as an older version saved it, under the names of today."""
+def _with_current_names(state: dict) -> dict:
+    """A state that an older version may have saved, under the names of this version."""
     state = {"method": {}, **state}
     if "place" in state:
         state["position"] = state.pop("place")
@@ -116,24 +127,24 @@ def _of_today(state: dict) -> dict:
 
 
 def _renamed(by_kind: dict) -> dict:
-    """Older files call the second network kind "point"."""
+    """The same values by the current network kinds: older files call the second kind "point"."""
     return {PREVIOUS_KINDS.get(kind, kind): value for kind, value in by_kind.items()}
 
 
-def _asked(path: Path, model: type[TrainConfig]) -> Any:
-    """The configuration of a run; what became an option later is at its default."""
+def _stored_configuration(path: Path, model: type[TrainConfig]) -> Any:
+    """The configuration of the run in the folder; options that did not exist then have their defaults."""
     values = yaml.safe_load(path.read_text())
     try:
         return config.build(model, values).model_dump(mode="json")
-    except BadInput:  # an option is gone: it differs
+    except BadInput:  # it has an option that no longer exists, and therefore differs
         return values
 
 
 def differing(old: Any, new: Any) -> list[str]:
-    """The dotted keys in which two configurations differ, those aside that change no weight."""
+    """The dotted keys in which two configurations differ, without the options that change no weight."""
     old, new = _flat(old), _flat(new)
     keys = [key for key in {**old, **new} if old.get(key, ...) != new.get(key, ...)]
-    return [key for key in keys if not any(key == free or key.startswith(f"{free}.") for free in _FREE)]
+    return [key for key in keys if not any(key == free or key.startswith(f"{free}.") for free in _CHANGEABLE)]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -148,7 +159,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def git_state() -> dict | None:
-    """Commit of this package's source and whether it was changed since; None outside of git."""
+    """The commit of this package's source and whether the source has changed since; None outside a git repository."""
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What a training run shows while it goes on: progress, and curves and CAM pictures for TensorBoard."""
+"""The TensorBoard log of a training run: curves of losses, learning rates and scores, and pictures of CAMs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,21 +22,21 @@ _CLASSES = 4  # classes of one image whose CAMs are drawn
 
 
 class TrainingLog:
-    """TensorBoard files in ``folder``; a run that goes on after ``step`` steps takes back what came after these."""
+    """TensorBoard files in ``folder``. A run that resumes after ``step`` steps hides the entries of later steps."""
 
     def __init__(self, folder: Path, labels: LabelSpace, step: int):
         self.labels = labels
         self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add_step(self, phase: str, step: int, terms: dict[str, float], rates: dict[str, float]) -> None:
-        """Losses and learning rates of one step."""
+        """Add the losses and learning rates of one step."""
         for name, value in terms.items():
             self.writer.add_scalar(f"{phase}/{name}", value, step)
         for kind, rate in rates.items():
             self.writer.add_scalar(f"learning_rate/{kind}", rate, step)
 
     def add_scores(self, scores: dict[str, dict | None], step: int) -> None:
-        """Mean IoU on val, by kind of network."""
+        """Add the mean IoU on the validation scenes, by kind of network."""
         for kind, score in scores.items():
             if score is not None and score["miou"] is not None:
                 self.writer.add_scalar(f"val_miou/{kind}", score["miou"], step)
@@ -44,7 +44,7 @@ class TrainingLog:
     def add_pictures(
         self, networks: dict[str, nn.Module], inputs: Sequence[str], shown: list[Batch], step: int
     ) -> None:
-        """Class activation maps of the ``shown`` samples, a picture each."""
+        """Add a picture of the class activation maps of each sample in ``shown``; of clouds, the first one only."""
         modes = [(module, module.training) for network in networks.values() for module in network.modules()]
         for network in networks.values():
             network.eval()
@@ -54,19 +54,22 @@ class TrainingLog:
                     self._add(f"image/{index}", image_cams(networks["image"], batch, self.labels), step)
                 if "cloud" in networks and isinstance(batch, CloudBatch) and index == 0:
                     self._add(f"cloud/{index}", cloud_cams(networks["cloud"], inputs, batch, self.labels), step)
-        for module, training in modes:  # one by one: norms may be frozen in a network that trains
+        for module, training in modes:  # module by module: a network that trains may have frozen norms
             module.training = training
 
     def _add(self, name: str, picture, step: int) -> None:
         self.writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is left and end."""
+        """Write the pending entries and close the files."""
         self.writer.close()
 
 
 def fixed_batches(samples: Samples, seed: int) -> list[Batch]:
-    """A few samples, evenly spread and the same each time, each its own batch; none where batches are not ``Batch``."""
+    """A few evenly spread samples, each in a batch of its own; every call with one ``seed`` returns the same.
+
+    Returns an empty list for a method whose batches are not of type ``Batch``.
+    """
     chosen = np.linspace(0, len(samples) - 1, min(_SHOWN, len(samples))).astype(int)
     drawn = (samples.sample(int(index), np.random.default_rng([seed, int(index)])) for index in chosen)
     batches = [samples.collate([sample]) for sample in drawn]
@@ -74,7 +77,10 @@ def fixed_batches(samples: Samples, seed: int) -> list[Batch]:
 
 
 def image_cams(network: nn.Module, batch: ImageBatch, labels: LabelSpace):
-    """The image, the CAM of each tagged class (sigmoid of its score) and the best tagged class of every pixel."""
+    """A picture of a batch's first image, of the CAM of each tagged class, and of the best tagged class of each pixel.
+
+    The CAM of a class is the sigmoid of its scores.
+    """
     images = batch.images.to(next(network.parameters()).device)
     scores = upsample(network(normalise_images(images))[1].float(), images.shape[2:])[0].cpu()
     tags = batch.image_tags[0]
@@ -87,7 +93,7 @@ def image_cams(network: nn.Module, batch: ImageBatch, labels: LabelSpace):
 
 
 def cloud_cams(network: nn.Module, inputs: Sequence[str], batch: CloudBatch, labels: LabelSpace):
-    """The cloud from above and the best tagged class of every point."""
+    """A picture of a batch's first cloud from above: its colours, and the tagged class with the largest score."""
     device = next(network.parameters()).device
     xyz, rgb = batch.xyz.to(device), None if batch.rgb is None else batch.rgb.to(device)
     scores = network(xyz, input_features(xyz, rgb, tuple(inputs)))[1][0].float().cpu()
@@ -99,4 +105,5 @@ def cloud_cams(network: nn.Module, inputs: Sequence[str], batch: CloudBatch, lab
 
 
 def _best(scores: Float[Tensor, "N C"], tags: Float[Tensor, "C"], labels: LabelSpace) -> UInt8[np.ndarray, "N 3"]:
+    """The colour of the tagged class with the largest score, for each row."""
     return np.array(labels.colors, np.uint8)[seed_labels(scores, tags).numpy()]

@@ -1,4 +1,4 @@
-"""Networks into a training run and out of it: new or from given weights, and as checkpoints."""
+"""The networks of a training run: created or loaded at its start, exported as checkpoints at its end."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,26 +17,26 @@ from wsss_ros.types import KINDS, BadInput
 
 
 class ImageNetworkConfig(Config):
-    """The image network of a run, and the views it trains on."""
+    """The image network of a run, and the augmentation of its training images."""
 
     network: str = Field("resnet", description="Image network by name.")
     options: dict = Field(default_factory=dict, description="Its options while training.")
     inference_options: dict = Field(default_factory=dict, description="Options that differ at inference (stride).")
-    long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0 leaves it.")
+    long_side: int = Field(384, ge=0, description="Longer side of an image at inference, pixels; 0: as it is.")
     presence_floor: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="At inference a class to which the network gives less than this probability in the whole image "
-        "(its own answer to eq. 2) wins no pixel; 0 lets all classes win everywhere.",
+        description="At inference no pixel gets a class whose probability in the whole image, as the network predicts "
+        "it for eq. 2, is below this value; 0: every class is allowed.",
     )
-    pretrained: str = Field("", description="Foreign weights of the backbone: MXNet .params or a torch state dict.")
+    pretrained: str = Field("", description="Backbone weights of another source: MXNet .params or torch state dict.")
     weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
     augment: ImageAugment = ImageAugment()
 
 
 class CloudNetworkConfig(Config):
-    """The cloud network of a run, and the samples it trains on."""
+    """The cloud network of a run, and the augmentation of its training clouds."""
 
     network: str = Field("pointnet2", description="Cloud network by name.")
     options: dict = Field(default_factory=dict, description="Its options.")
@@ -48,14 +48,14 @@ class CloudNetworkConfig(Config):
 class ExportConfig(Config):
     """A second copy of the finished networks."""
 
-    folder: str = Field(description="Where the two networks go in addition to the output folder.")
+    folder: str = Field(description="Folder of the second copy of both networks.")
     dtype: Literal["float32", "float16"] = Field("float16", description="Precision of the stored weights.")
 
 
 def create(
     kind: str, settings: ImageNetworkConfig | CloudNetworkConfig, labels: LabelSpace, seed: int
 ) -> nn.Module:
-    """The network of a kind with random weights from ``seed``, or one that starts from given weights.
+    """Build the network of a kind: with random weights from ``seed``, or with the weights that ``settings`` names.
 
     Raises BadInput for weights that do not fit the network.
     """
@@ -65,12 +65,12 @@ def create(
     if isinstance(settings, ImageNetworkConfig) and settings.pretrained:
         pretrained.load(network.backbone, settings.pretrained)
     if settings.weights:
-        _start_from(network, kind, settings, labels)
+        _load_weights(network, kind, settings, labels)
     # torch's types lack this argument.
     return network.to(memory_format=torch.channels_last) if kind == "image" else network  # type: ignore[call-overload]
 
 
-def _start_from(network: nn.Module, kind: str, settings, labels: LabelSpace) -> None:
+def _load_weights(network: nn.Module, kind: str, settings, labels: LabelSpace) -> None:
     given = checkpoint.load(settings.weights, kind, labels)
     theirs, ours = (given.config.name, given.config.inputs), (settings.network, getattr(settings, "inputs", ()))
     if theirs != ours:
@@ -84,15 +84,15 @@ def _start_from(network: nn.Module, kind: str, settings, labels: LabelSpace) -> 
         raise BadInput(f"{settings.weights}: does not fit {kind}.network '{settings.network}': {options}") from error
 
 
-def reached_before(weights: str, kind: str) -> dict[str, dict | None]:
-    """What the checkpoint that a run starts from had reached on val, phase by phase, by command; {} without one."""
+def earlier_scores(weights: str, kind: str) -> dict[str, dict | None]:
+    """The validation scores in the checkpoint that a run starts from, by "PHASE of COMMAND"; {} without one."""
     if not weights:
         return {}
     known = checkpoint.load(weights, kind).training
     command = known.get("command")
     phases = known.get("val_by_phase", {}).items()
-    reached = {name if " of " in name else f"{name} of {command}": val for name, val in phases}
-    return {**reached, f"all of {command}": known["val"]} if known.get("val") else reached
+    scores = {name if " of " in name else f"{name} of {command}": val for name, val in phases}
+    return {**scores, f"all of {command}": known["val"]} if known.get("val") else scores
 
 
 def for_inference(
@@ -102,9 +102,10 @@ def for_inference(
     labels: LabelSpace,
     tag_log_odds: tuple[float, ...] | None = None,
 ) -> Checkpoint:
-    """The trained weights in the network that inference uses: the same one, perhaps of another stride.
+    """The trained network as a checkpoint for inference, built with its ``inference_options``, such as another stride.
 
-    Without ``tag_log_odds`` an image network has no ``presence_floor``: it did not learn what is in a whole image.
+    Without ``tag_log_odds`` an image network has no ``presence_floor``: it did not learn which classes a whole image
+    shows.
     """
     if isinstance(settings, ImageNetworkConfig):
         options = {**settings.options, **settings.inference_options}
@@ -118,7 +119,7 @@ def for_inference(
 
 
 def export(finished: Path, settings: ExportConfig) -> None:
-    """The networks of a finished run folder in the precision that ships, where they are not there yet."""
+    """Copy the networks of a finished run to the folder and precision of ``settings``."""
     for kind in KINDS:
         source = checkpoint.existing(finished / f"{kind}.safetensors")
         if source.is_file():

@@ -13,7 +13,7 @@ from wsss_ros.methods.method import OptimiserConfig
 
 @dataclass(frozen=True)
 class StepResult:
-    """The losses of a step, what in it is not finite ("" if all is), and whether any process was asked to stop."""
+    """The losses of a step; the value that is not finite, as text, or ""; whether any process was asked to stop."""
 
     terms: dict[str, float]
     fault: str
@@ -34,7 +34,7 @@ class Optimisation:
         self.optimisers = {kind: build(networks[kind], each) for kind, each in settings.items()}
 
     def set_learning_rates(self, done: float) -> dict[str, float]:
-        """The rates at the share ``done`` of the phase, 0..1; returns them by kind of network."""
+        """Set the learning rates at the share ``done`` (0..1) of the phase; returns them by kind of network."""
         rates = {kind: learning_rate(self.settings[kind], done) for kind in self.optimisers}
         for kind, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
@@ -42,21 +42,24 @@ class Optimisation:
         return rates
 
     def step(self, losses: dict[str, Tensor], stop: bool) -> StepResult:
-        """Minimise the sum of the losses by one step of every optimiser. Where something is not finite, none steps."""
+        """Take one step of every optimiser on the sum of the losses; none when a loss or gradient is not finite.
+
+        ``stop`` is this process's request to stop; the result holds that of all processes.
+        """
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(cast(Tensor, sum(losses.values())))
         gradients = [p.grad for o in self.optimisers.values() for group in o.param_groups for p in group["params"]]
         norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         flag = norm.new_tensor(float(stop))
-        # All numbers leave the device, and are averaged over the processes, in one transfer.
+        # One transfer takes all numbers off the device and averages them over the processes.
         each = [loss.detach().float() for loss in losses.values()]
         numbers = cast(Tensor, self.fabric.all_reduce(torch.stack([*each, norm, flag])))
         *values, norm, stopping = numbers.tolist()
         terms = dict(zip(losses, values, strict=True))
         if not all(map(math.isfinite, values)):
             return StepResult(terms, f"loss {terms}", False)
-        # Where float16 gradients overflow, the scaler skips the step.
+        # When float16 gradients overflow, the scaler skips the step.
         if not self.scaler.is_enabled() and not math.isfinite(norm):
             return StepResult(terms, f"gradient of norm {norm} at loss {terms}", False)
         for optimiser in self.optimisers.values():
@@ -75,7 +78,10 @@ class Optimisation:
 
 
 def build(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
-    """Every group of parameters has a ``factor``: its rate as a multiple of that of ``learning_rate``."""
+    """The optimiser of a network's parameters that are not frozen.
+
+    Each group of parameters has a ``factor``: its learning rate as a multiple of ``learning_rate``.
+    """
     of_head = [name.startswith("head.") for name, _ in network.named_parameters()]
     learned = [(p, head) for p, head in zip(network.parameters(), of_head, strict=True) if p.requires_grad]
     factors = dict.fromkeys([1.0, settings.head_lr])
@@ -91,7 +97,7 @@ def build(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimize
 
 
 def learning_rate(settings: OptimiserConfig, done: float) -> float:
-    """The rate where the share ``done`` of the phase, 0..1, is over."""
+    """The learning rate at the share ``done`` (0..1) of the phase."""
     if settings.schedule == "poly":
         return settings.lr * (1 - done) ** settings.power
     return settings.lr * 0.1 ** sum(done >= milestone for milestone in settings.milestones)

@@ -17,17 +17,17 @@ from wsss_ros.training.optimisation import Optimisation
 from wsss_ros.training.progress import Progress
 from wsss_ros.training.state import RunState
 
-_SHORTEST_S = 10.0  # epochs are not saved more often than this: with few scenes one may be a step long
+_SHORTEST_S = 10.0  # shortest time between states saved at ends of epochs: with few scenes an epoch may be one step
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss or gradient that is not finite. The message names the step, its samples and the last good weights."""
+    """A loss, gradient or weight is not finite. The message names the step, its samples and the last good weights."""
 
 
 def train_phase(run: RunState, stop: StopRequest) -> None:
-    """The phase that the run is in, to its end.
+    """Train the current phase of the run to its end.
 
-    Raises TrainingDiverged on a loss or gradient that is not finite, Interrupted where ``stop`` is set.
+    Raises TrainingDiverged on a loss, gradient or weight that is not finite, and Interrupted when ``stop`` is set.
     """
     at, position, seed = run.position.phase, run.position, run.settings.seed
     phase, method, name = run.settings.phases[at], run.methods[at], run.name(at)
@@ -43,7 +43,8 @@ def train_phase(run: RunState, stop: StopRequest) -> None:
         losses = method.losses(run.fabric.to_device(batch))
         result = run.optimisation.step(losses, stop.number is not None)
         if result.fault:
-            raise TrainingDiverged(f"{name}: {result.fault} at step {done + 1} of {steps}, {_blame(run, step)}")
+            where = f"step {done + 1} of {steps}, {_samples_and_last_good(run, step)}"
+            raise TrainingDiverged(f"{name}: {result.fault} at {where}")
         method.after_step()
         position.advance(name, result.terms, per_epoch)
         run.report(Progress(name, done + 1, steps, result.terms, step.epoch + 1, phase.epochs))
@@ -59,7 +60,7 @@ def train_phase(run: RunState, stop: StopRequest) -> None:
 
 
 def _start(run: RunState) -> None:
-    """Networks that are ready for the phase, an optimiser for each one that learns, and the saved state."""
+    """Prepare the networks, create an optimiser for each one that learns, and restore the saved state."""
     phase, method = run.settings.phases[run.position.phase], run.methods[run.position.phase]
     learns = phase.optimisers
     ready = {kind: processes.wrap(run.fabric, run.networks[kind], learns.get(kind)) for kind in phase.networks}
@@ -69,7 +70,7 @@ def _start(run: RunState) -> None:
 
 
 def _batches(run: RunState) -> Iterator[tuple[Step, Any]]:
-    """The steps of the phase from where the run is, each with the batch of this process."""
+    """The remaining steps of the phase, each with the batch of this process."""
     at, settings = run.position.phase, run.settings
     method, size, epochs = run.methods[at], run.batches[at], settings.phases[at].epochs
     drawn = settings.seed, at, len(method.samples), size
@@ -98,7 +99,7 @@ def _end(run: RunState) -> None:
 
 
 def _show(run: RunState, name: str, terms: dict, rates: dict, shown: list) -> None:
-    """Curves now and then, pictures of activation maps five times a phase."""
+    """Log curves every ``EVERY`` steps and after each epoch, pictures of activation maps about five times a phase."""
     if run.board is None:
         return
     phase, position = run.settings.phases[run.position.phase], run.position
@@ -115,21 +116,22 @@ def _save(run: RunState) -> None:
     try:
         run.save()
     except ValueError as error:
-        raise TrainingDiverged(f"{error} after step {run.position.total}; {results.last_good(run)}") from error
+        raise TrainingDiverged(f"{error} after step {run.position.total}; {results.save_last_good(run)}") from error
 
 
 def _interrupt(run: RunState, stop: StopRequest, where: str) -> None:
-    run.fabric.barrier()  # the first process has saved
+    run.fabric.barrier()  # wait until the first process has saved the state
     number = stop.number or signal.SIGTERM
     name = signal.Signals(number).name
     raise Interrupted(f"stopped by {name} after {where}; the same command continues from there", number)
 
 
-def _blame(run: RunState, step: Step) -> str:
-    names = run.methods[run.position.phase].samples.names
-    return f"epoch {step.epoch + 1}, samples {[names[index] for index in step.samples]}; {results.last_good(run)}"
+def _samples_and_last_good(run: RunState, step: Step) -> str:
+    """Text for an error: the samples of the step, and where the last good weights are."""
+    names, last_good = run.methods[run.position.phase].samples.names, results.save_last_good(run)
+    return f"epoch {step.epoch + 1}, samples {[names[index] for index in step.samples]}; {last_good}"
 
 
 def _step_seed(*numbers: int) -> int:
-    """Of dropout and whatever else a method draws in a step."""
+    """The seed of the random numbers that networks and methods draw in a step, such as those of dropout."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,4 +1,4 @@
-"""Where training runs: the device, its arithmetic, and the processes that share a batch (lightning-fabric)."""
+"""The devices of a training run, their precision, and the processes that share a batch (lightning-fabric)."""
 
 import os
 import sys
@@ -20,17 +20,17 @@ _PATIENCE = timedelta(hours=12)  # rank 0 decodes a whole data set while the oth
 
 
 class _Autocast(MixedPrecision):
-    """Mixed precision that leaves inputs as they are: metres in bfloat16 are off by centimetres."""
+    """Mixed precision that does not round the inputs: in bfloat16, metres would be wrong by centimetres."""
 
     def convert_input(self, data):
         return data
 
 
 def start(settings: TrainConfig, scaler: torch.amp.GradScaler) -> Fabric:
-    """The device(s) of a run. With several, this starts the other processes: the same command, once for each.
+    """Set up the devices of a run. With several devices, start the same command in one more process for each of them.
 
-    Over several machines the command is started by hand on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set.
-    Raises BadInput for devices that are not there.
+    With several machines, the user starts the command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set.
+    Raises BadInput for devices that do not exist.
     """
     device, shared = device_named(settings.device), settings.devices * settings.machines > 1
     if shared and device.index is not None:
@@ -53,29 +53,29 @@ def start(settings: TrainConfig, scaler: torch.amp.GradScaler) -> Fabric:
 
 
 def is_first(settings: TrainConfig) -> bool:
-    """Whether this process is the one that reports; known before the others are started."""
+    """Whether this process is the one that reports; can be called before ``start`` starts the other processes."""
     shared = settings.devices * settings.machines > 1
     return not shared or all(os.environ.get(rank, "0") == "0" for rank in ("NODE_RANK", "LOCAL_RANK"))
 
 
 def _end_with_parent(settings: TrainConfig) -> None:
-    """On Linux, a process that the first one started dies with it, instead of waiting for it in vain."""
+    """On Linux, end this process when the first process ends; otherwise it would wait for it forever."""
     if not is_first(settings) and sys.platform == "linux":
         end_with_parent()
 
 
 def finish(fabric: Fabric) -> None:
-    """Part from the other processes."""
+    """Wait for the other processes, then leave their group."""
     if fabric.world_size > 1:
         fabric.barrier()
         torch.distributed.destroy_process_group()
 
 
 def wrap(fabric: Fabric, network: nn.Module, settings: OptimiserConfig | None) -> nn.Module:
-    """``network`` on its device and in the run's arithmetic, ready for one forward a step; outputs are float32.
+    """``network`` on the run's device and in its precision; its forward may be called once in a step, outputs float32.
 
-    Without an optimiser it does not learn. Several processes average its gradients, and on GPUs the statistics of its
-    batch normalisation.
+    Without ``settings`` of an optimiser, the network does not learn. Several processes average its gradients, and on
+    GPUs the statistics of its batch normalisation, too.
     """
     network.to(fabric.device)
     if settings is None:
@@ -90,14 +90,14 @@ def wrap(fabric: Fabric, network: nn.Module, settings: OptimiserConfig | None) -
 
 
 def share_statistics(fabric: Fabric, network: nn.Module) -> None:
-    """The first process's statistics of batch normalisation to all; the weights are the same everywhere anyway."""
+    """Copy the batch normalisation's statistics of the first process to all; their weights are equal already."""
     if fabric.world_size > 1:
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)
 
 
 class _Frozen(nn.Module):
-    """A network that teaches in this phase but does not learn."""
+    """A network that takes part in a phase but does not learn."""
 
     def __init__(self, network: nn.Module, fabric: Fabric):
         super().__init__()
@@ -116,7 +116,7 @@ def _precision(name: str, device: str, scaler: torch.amp.GradScaler) -> Precisio
 
 
 def _make_repeatable() -> None:
-    """The same numbers each time, where CUDA has a kernel for it."""
+    """Make results repeatable, for operations that have a deterministic CUDA kernel."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,4 +1,4 @@
-"""How far a training run is: what is reported after each step."""
+"""The progress that a training run reports after each step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """A step of ``phase`` is done. ``terms`` are its losses by name; empty where nothing is learned."""
+    """``step`` of ``steps`` are done in ``phase``, which may also be a task such as "prepare scenes".
+
+    ``terms`` are the losses of the step by name; empty for a task that trains nothing.
+    """
 
     phase: str
     step: int

@@ -1,4 +1,4 @@
-"""What comes out of a run: networks as inference has them, their scores on the val scenes, and their files."""
+"""The results of a training run: networks for inference, their scores on the validation scenes, and their files."""
 
 import logging
 from collections.abc import Sequence
@@ -18,14 +18,17 @@ log = logging.getLogger("wsss_ros")
 
 
 def for_inference(run: RunState, kind: str) -> Checkpoint:
-    """A network of the run as inference has it."""
+    """A network of the run as a checkpoint for inference."""
     settings = getattr(run.settings, kind)
     odds = _tag_log_odds(run) if kind == "image" and settings.presence_floor else None
     return network_files.for_inference(kind, settings, run.networks[kind], run.labels, odds)
 
 
 def _tag_log_odds(run: RunState) -> tuple[float, ...] | None:
-    """What was added to averaged scores where the image network learned last; None if not from tags."""
+    """The tag prior of the last phase that trained the image network; None if that phase did not learn from tags.
+
+    If no phase of this run has trained it so far, this is the tag prior in the checkpoint that it started from.
+    """
     methods = [method for method in run.methods[: run.position.phase + 1] if method.phase.image is not None]
     if methods:
         priors = methods[-1].tag_priors()
@@ -35,14 +38,17 @@ def _tag_log_odds(run: RunState) -> tuple[float, ...] | None:
 
 
 def scores_between(run: RunState) -> dict[str, dict]:
-    """What the networks of the present phase reach on val, for comparison with the next phase."""
+    """The validation scores of the networks of the current phase, by kind, to compare with those of the next phase.
+
+    Empty without validation scenes, and after a phase that does not train segmentation.
+    """
     if not run.data.val or not run.methods[run.position.phase].is_segmentation:
         return {}
     return {kind: _score(run, kind) for kind in run.settings.phases[run.position.phase].networks}
 
 
 def finish(run: RunState, command: str) -> dict:
-    """Score both networks, save them with their provenance, and report what was left out. Returns the scores."""
+    """Score the networks, save them with their provenance, and log which scenes were left out. Returns the scores."""
     scores: dict[str, dict | None] = dict.fromkeys(KINDS)
     for kind in run.networks:
         scores[kind] = _score(run, kind) if run.data.val else None
@@ -52,14 +58,14 @@ def finish(run: RunState, command: str) -> dict:
     run.board.add_scores(scores, run.position.total)
     for name, reason in run.data.left_out:
         log.warning("left out: %s: %s", name, reason)
-    run.folder.write_json("data.json", run.data.described(run.labels))
+    run.folder.write_json("data.json", run.data.summary(run.labels))
     run.folder.write_json("scores.json", scores)
     run.folder.state_path.unlink()
     return scores
 
 
-def last_good(run: RunState) -> str:
-    """Write the networks of the last saved state as checkpoints; says where they are."""
+def save_last_good(run: RunState) -> str:
+    """Write the networks of the last saved state as checkpoints; returns text for an error that names the files."""
     if not run.is_first:
         return "the first process has the last good weights"
     state = run.folder.load_state()
@@ -75,6 +81,7 @@ def last_good(run: RunState) -> str:
 
 
 def _provenance(run: RunState, kind: str, command: str, scores: dict | None) -> dict:
+    """The record of the training that a checkpoint carries."""
     phases = [index for index, phase in enumerate(run.settings.phases) if kind in phase.optimisers]
     curves = run.position.curves
     val_by_phase = {curve["phase"]: curve.get("val", {}).get(kind) for curve in curves[:-1]}
@@ -83,33 +90,33 @@ def _provenance(run: RunState, kind: str, command: str, scores: dict | None) -> 
         "config": run.settings.model_dump(mode="json"),
         "samples": [len(run.methods[index].samples) for index in phases],
         "val": scores,
-        "val_by_phase": {**run.reached_before[kind], **val_by_phase},
+        "val_by_phase": {**run.earlier_scores[kind], **val_by_phase},
         "losses": [epoch for index in phases for epoch in curves[index]["epochs"]],
     }
 
 
 def _score(run: RunState, kind: str) -> dict:
-    """Scores of a network on the val scenes. Raises BadInput when no scene can be scored."""
+    """Score a network on the validation scenes. Raises BadInput when no scene can be scored."""
     data, device, cloud = run.settings.data, run.settings.device, run.settings.cloud
     segmenter = _segmenter(for_inference(run, kind), device, cloud.augment.points if cloud else 0)
-    scores, faults = _scored(segmenter, run.data.val, run.labels, data.val_frames_per_scene, run.report)
+    scores, faults = _score_scenes(segmenter, run.data.val, run.labels, data.val_frames_per_scene, run.report)
     run.data.left_out.extend(fault for fault in faults if fault not in run.data.left_out)
     return scores
 
 
 def _segmenter(trained: Checkpoint, device: str, points: int) -> ImageSegmenter | CloudSegmenter:
-    """A network of either kind at work; a cloud network sees ``points`` points at once."""
+    """The segmenter of a network of either kind; a cloud network processes ``points`` points at a time."""
     if trained.config.kind == "image":
         return ImageSegmenter(trained, device)
     return CloudSegmenter(trained, device, points=points)
 
 
-def _scored(
+def _score_scenes(
     segmenter: ImageSegmenter | CloudSegmenter, scenes: Sequence[Scene], labels: LabelSpace, frames: int, report: Report
 ) -> tuple[dict, list[tuple[str, str]]]:
-    """Scores over all scenes, ``frames`` of each (0: all), and (name, reason) of those that cannot be scored.
+    """The scores over all scenes, with ``frames`` of each (0: all), and (name, reason) of each scene without a score.
 
-    Raises BadInput when none can.
+    Raises BadInput when no scene can be scored.
     """
     matrix, faults, kind = ConfusionMatrix(labels), [], segmenter.kind
     for done, scene in enumerate(scenes, start=1):

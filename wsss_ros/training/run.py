@@ -1,7 +1,7 @@
 """A training run: from a configuration and class tags to two checkpoints, phase by phase.
 
-A phase is a ``Method`` (``methods/method.py``): it gives samples and losses, and keeps state, which is saved and
-restored with the run.
+A phase is a ``Method`` (``methods/method.py``): it provides samples and losses. Its state is saved and restored with
+the run.
 """
 
 import logging
@@ -28,27 +28,27 @@ def _silent(progress: Progress) -> None:
 
 
 def train(settings: TrainConfig, command: str = "", report: Report = _silent) -> dict:
-    """Run every phase and return the scores of both networks on the val scenes, ``{"image": ..., "cloud": ...}``.
+    """Train all phases and return the scores of both networks on the validation scenes, by kind of network.
 
-    ``settings.output`` then holds the weights, the resolved configuration, git state, data list, curves and scores.
-    A run that was interrupted continues to the result it would have reached; a finished one returns its scores at
-    once. Of several processes only the first one gets scores and reports.
+    ``settings.output`` is the run folder: weights, resolved configuration, git state, data list, curves and scores.
+    An interrupted run resumes and reaches the same result. A finished run returns its scores at once. With several
+    processes, only the first one reports progress and returns scores; the others return {}.
 
-    Raises BadInput for a configuration or data that cannot be trained on and for an output that holds another run,
-    TrainingDiverged on a loss or gradient that is not finite, Interrupted on SIGINT and SIGTERM.
+    Raises BadInput for a configuration or data that cannot be used and for a folder that holds another run,
+    TrainingDiverged on a loss, gradient or weight that is not finite, and Interrupted on SIGINT and SIGTERM.
     """
     folder = RunFolder(settings.output)
     _check(settings)
     scores = folder.scores(settings)
     if scores is None:
-        scores = _trained(settings, folder, command, report)
+        scores = _run_phases(settings, folder, command, report)
     if scores and settings.export is not None:
         network_files.export(folder.path, settings.export)
     return scores
 
 
 def _check(settings: TrainConfig) -> None:
-    """Raises BadInput for phases that lack a network or train nothing."""
+    """Raises BadInput for a phase that lacks a network or trains nothing, and without any phase."""
     if not settings.phases:
         raise BadInput("no phase to train; give 'phases', a list of methods with epochs and optimisers")
     for index, phase in enumerate(settings.phases):
@@ -59,7 +59,7 @@ def _check(settings: TrainConfig) -> None:
                 raise BadInput(f"phases.{index} ({phase.method}) needs the {kind} network; describe it under '{kind}:'")
 
 
-def _trained(settings: TrainConfig, folder: RunFolder, command: str, report: Report) -> dict:
+def _run_phases(settings: TrainConfig, folder: RunFolder, command: str, report: Report) -> dict:
     scaler = torch.amp.GradScaler(device_named(settings.device).type, enabled=settings.precision == "float16")
     fabric = processes.start(settings, scaler)
     first = fabric.global_rank == 0

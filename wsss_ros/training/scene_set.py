@@ -1,4 +1,4 @@
-"""A set of scenes: those below a folder, generated there first where the set asks for procedural rooms."""
+"""A set of scenes: a folder of scenes, into which procedural rooms can be generated."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ from wsss_ros.types import Scene
 
 
 class SceneSetConfig(Config):
-    """Scenes below a folder; with ``rooms`` they are generated there first where they are missing."""
+    """The scenes in a folder. With ``rooms``, those that are missing are procedural rooms to generate."""
 
     folder: str = Field(description="Folder of scene folders.")
     scenes: str = Field("", description="Text file with one scene name per line (ScanNet's lists); empty takes all.")
@@ -22,12 +22,15 @@ class SceneSetConfig(Config):
 
 
 def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """Open the scenes of a set that exist, as ``scenes.open_scenes`` does."""
+    """Open the existing scenes of a set: the scenes, and (name, reason) of those left out (``scenes.open_scenes``)."""
     return open_scenes(chosen.folder, labels, chosen.scenes)
 
 
 def names_in_set(chosen: SceneSetConfig) -> list[str]:
-    """The names of the scenes of a set, also of rooms that are not generated yet. Raises BadInput without the set."""
+    """The names of all scenes of a set, including rooms that are not generated yet.
+
+    Raises BadInput when the folder, or the list of scenes, of a set without ``rooms`` cannot be read.
+    """
     return list(_room_seeds(chosen.rooms)) if chosen.rooms else sorted(scene_names(chosen.folder, chosen.scenes))
 
 
@@ -37,9 +40,9 @@ def generate_missing_rooms(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Generate the procedural rooms of a set that do not exist yet: those with these ``names``, or all of them.
+    """Generate the procedural rooms of a set that do not exist yet: those in ``names``, or all without ``names``.
 
-    Does nothing for a set without rooms. ``workers`` and ``progress`` are those of ``generate_missing``.
+    Does nothing for a set without ``rooms``. ``workers`` and ``progress`` are passed to ``generate_missing``.
     """
     if chosen.rooms is None:
         return

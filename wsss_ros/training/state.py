@@ -1,4 +1,4 @@
-"""A training run in one process: its methods and networks, where it is, and how that is saved and restored."""
+"""The state of a training run in one process: methods, networks, optimisers and position; saved and restored."""
 
 import logging
 from dataclasses import asdict
@@ -24,7 +24,7 @@ log = logging.getLogger("wsss_ros")
 
 
 class RunState:
-    """What a run has in memory. ``optimisation`` is that of the phase in progress, None between two phases."""
+    """The state of a run in memory. ``optimisation`` belongs to the current phase; it is None between two phases."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class RunState:
     ):
         self.settings, self.folder, self.fabric, self.scaler = settings, folder, fabric, scaler
         self.labels, self.data, self.report = labels, data, report
-        # All phases' samples now: what is wrong with the last phase shows before the first.
-        offered = _phase_data(settings, data, labels)
-        self.methods = [METHODS[phase.method](phase, offered) for phase in settings.phases]
+        # The samples of all phases are made before training: a fault in the last phase shows at once.
+        phase_data = _phase_data(settings, data, labels)
+        self.methods = [METHODS[phase.method](phase, phase_data) for phase in settings.phases]
         self.batches = [self._batch_size(index) for index in range(len(settings.phases))]
         left_out = [entry for method in self.methods for entry in getattr(method.samples, "left_out", [])]
         data.left_out.extend(dict.fromkeys(left_out))
@@ -51,7 +51,7 @@ class RunState:
             if kind in used
         }
         starts = {kind: getattr(settings, kind).weights for kind in self.networks}
-        self.reached_before = {kind: network_files.reached_before(weights, kind) for kind, weights in starts.items()}
+        self.earlier_scores = {kind: network_files.earlier_scores(weights, kind) for kind, weights in starts.items()}
         self.optimisation: Optimisation | None = None
         self.position = Position()
         self.board: TrainingLog | None = None
@@ -72,12 +72,12 @@ class RunState:
         return self.fabric.global_rank == 0
 
     def name(self, index: int) -> str:
-        """What a phase is called in progress, curves and messages."""
+        """The name of a phase in progress, curves and messages, such as "2 joint"."""
         phase = self.settings.phases[index]
         return " ".join([str(index + 1), phase.method, *(phase.networks if len(phase.networks) == 1 else ())])
 
     def restore(self, state: dict | None) -> None:
-        """Continue from a saved state. Raises BadInput when the training scenes are others now."""
+        """Restore a saved state, if there is one, and open the log. Raises BadInput when the scenes have changed."""
         if state is not None:
             _check_scenes(self.folder, state["scenes"], self.data.names)
             self.position = Position(**state["position"])
@@ -88,11 +88,11 @@ class RunState:
             self._saved = state
             log.info("continuing after %d steps, in phase %d", self.position.total, self.position.phase + 1)
         if self.is_first:
-            self.folder.write_json("data.json", self.data.described(self.labels))
+            self.folder.write_json("data.json", self.data.summary(self.labels))
             self.board = TrainingLog(self.folder.path / "log", self.labels, self.position.total)
 
     def restore_phase(self) -> None:
-        """Optimisers and method of the phase in progress continue from the saved state, if it has any of them."""
+        """Restore the optimisers and the method of the current phase, if there is a saved state of them."""
         if self._saved is not None:
             self.optimisation.load_state_dict(self._saved["optimisers"])
             if self._saved["method"]:
@@ -100,7 +100,10 @@ class RunState:
         self._saved = None
 
     def save(self) -> None:
-        """Put the state on disk, by the first process. Raises ValueError, and keeps the last, if it is not finite."""
+        """Write the state to disk; only the first process does.
+
+        Raises ValueError when a weight is not finite; the previous state is kept.
+        """
         if not self.is_first:
             return
         running = self.optimisation is not None
@@ -133,5 +136,5 @@ def _check_scenes(folder: RunFolder, before: list[str], now: list[str]) -> None:
         changed = sorted(set(before) ^ set(now))
         raise BadInput(
             f"{folder.path} was trained on {len(before)} scenes, now there are {len(now)}; "
-            f"they differ in {changed[:5]}; bring the same scenes or choose another output"
+            f"they differ in {changed[:5]}; provide the same scenes or choose another output"
         )
