@@ -1,4 +1,4 @@
-"""Methods by name: one file and one row each."""
+"""The training methods by name. Each method has one file here and one row in ``METHODS``."""
 
 from typing import Annotated, Any
 
@@ -16,5 +16,5 @@ METHODS: dict[str, type[Method[Any]]] = {
     "joint": Joint,
     "supervised": Supervised,
 }
-# A phase in a configuration: the key ``method`` chooses among the configurations of the methods.
+# The configuration of a phase: its key ``method`` selects the class.
 Phase = Annotated[RecognisePhase | ClassifyPhase | JointPhase | SupervisedPhase, Field(discriminator="method")]

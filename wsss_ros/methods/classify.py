@@ -1,4 +1,4 @@
-"""Phase one of the joint learning paper: each network alone learns to name what is there, eqs. 1 and 2."""
+"""Phase one of the joint learning paper: each network alone learns to classify from tags, eqs. 1 and 2."""
 
 from typing import ClassVar, Literal
 
@@ -18,13 +18,13 @@ class ClassifyPhase(TaggedPhase):
 
 
 class Classify(Method[ClassifyPhase]):
-    """Image tags train ``networks["image"]``, scene tags ``networks["cloud"]``; either may be absent."""
+    """Image tags train ``networks["image"]``, scene tags train ``networks["cloud"]``. Either network may be absent."""
 
     Phase: ClassVar = ClassifyPhase
     phase: ClassifyPhase
 
     def make_samples(self) -> Samples:
-        """Images, clouds, or clouds with an image each, as the networks need them."""
+        """Images for the image network, clouds for the cloud network, clouds with one image each for both."""
         data = self.data
         if self.phase.networks == ("image",):
             return ImageSamples(data.scenes, data.image)
@@ -33,12 +33,12 @@ class Classify(Method[ClassifyPhase]):
         return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m)
 
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
-        """Count the tags, for ``tag_prior``."""
+        """Start the phase, and compute the tag priors from the data."""
         super().start(networks, epoch)
         self.image_prior, self.cloud_prior = self.tag_priors()
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Eq. 2 of each network that takes part."""
+        """The classification loss (eq. 2) of each network of the phase."""
         terms = {}
         if "image" in self.networks and isinstance(batch, ImageBatch):
             _, scores = self.networks["image"](normalise_images(batch.images))
@@ -52,5 +52,5 @@ class Classify(Method[ClassifyPhase]):
         return terms
 
     def tag_priors(self) -> TagPriors:
-        """``tag_prior`` of the log-odds of the tags."""
+        """The log-odds of the tags of images and of scenes, times ``tag_prior`` of the phase."""
         return tag_priors(self.data.scenes, self.phase.tag_prior)

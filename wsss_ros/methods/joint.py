@@ -1,4 +1,4 @@
-"""Phase two of the joint learning paper: both networks teach each other where pixels and points meet, eqs. 3-12."""
+"""Phase two of the joint learning paper: both networks learn from each other at pixel-point links, eqs. 3-12."""
 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple
@@ -24,44 +24,47 @@ class JointPhase(PairedPhase, TaggedPhase):
     image_to_point: float = Field(1.0, ge=0, description="Weight of the 2D-to-3D loss (eq. 7); 0 leaves it out.")
     point_to_image: float = Field(1.0, ge=0, description="Weight of the 3D-to-2D loss, lambda of eq. 12.")
     confidence: Literal["sigmoid", "logit", "none"] = Field(
-        "sigmoid", description="Of the largest logit (eqs. 6, 10): its sigmoid, itself, or 1 for every pixel and point."
+        "sigmoid",
+        description="Confidence (eqs. 6, 10) of a pixel or point: the sigmoid of its largest logit, this logit, or 1.",
     )
-    class_reduction: Literal["mean", "sum"] = Field("mean", description="Of eq. 7's cross entropy over classes.")
+    class_reduction: Literal["mean", "sum"] = Field(
+        "mean", description="How the cross entropy of eq. 7 is reduced over the classes."
+    )
     centred_features: bool = Field(
         False,
-        description="Take the (weighted) mean of the features that eq. 11 compares off before eqs. 8-9: correlations, "
-        "not cosines.",
+        description="Subtract the (weighted) mean from the features before eqs. 8-9, so that eq. 11 compares "
+        "correlations and not cosines.",
     )
     correlated: Literal["image", "batch"] = Field(
         "image",
-        description="Between which links eq. 11 compares features: those of one image, as in the paper, or those of "
-        "all images that a device has of a step, so that a floor becomes like other rooms' floors, too. Time grows "
-        "with the square of their number; max_links bounds it.",
+        description="The links whose features eq. 11 compares: those of one image, as in the paper, or those of all "
+        "images in a device's part of a step, so that floors of different rooms become similar, too. The time grows "
+        "with the square of the number of links; max_links limits it.",
     )
     balanced_links: bool = Field(
         False,
-        description="In eqs. 7 and 11 each class that the image network sees (eq. 5) weighs alike before confidence, "
-        "however many links show it; else nearly all lie on walls and floors, eq. 7 wakes little else, and one feature "
-        "for all fits eq. 11 best.",
+        description="In eqs. 7 and 11 give each class of the pseudo-labels (eq. 5) the same total weight before "
+        "confidence, independent of its number of links. Without it nearly all links are on walls and floors: eq. 7 "
+        "teaches little else, and eq. 11 is smallest when all features are equal.",
     )
     seed_centring: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Share of the mean of each class's map over the image that is taken off before eq. 5: eqs. 1-2 "
-        "teach how high a map is on average, which says nothing of where its class is; 0 is the paper.",
+        description="Subtract this share of each class's mean score over the image before eq. 5: eqs. 1-2 train the "
+        "mean of a map, which does not tell where the class is; 0 is the paper.",
     )
-    max_links: int = Field(0, ge=0, description="Linked points of an image used in the joint losses; 0 for all.")
+    max_links: int = Field(0, ge=0, description="Most links of an image that the joint losses use; 0 for all.")
 
     def continued(self, epochs: int, batch: int) -> "JointPhase":
-        """Without the warm-up: a trained cloud network has something to teach from the first step on."""
+        """The phase for trained networks, without warm-up: a trained cloud network can teach from the first step."""
         return self.model_copy(update={"epochs": epochs, "batch": batch, "warmup_epochs": 0})
 
 
 class Linked(NamedTuple):
-    """Features ``z`` and scores ``a`` of both networks at the links of a cloud and its image.
+    """Features ``z`` and scores ``a`` of both networks at the M links of an image and its cloud; 2: image, 3: cloud.
 
-    ``seeds`` are what the image network sees there, among the image's tags (eq. 5).
+    ``seeds`` are the pseudo-labels that the image network gives the links, among the image's tags (eq. 5).
     """
 
     z2: Float[Tensor, "M D"]
@@ -72,34 +75,34 @@ class Linked(NamedTuple):
 
 
 class Joint(Method[JointPhase]):
-    """``networks["image"]`` and ``networks["cloud"]`` from tags of images and scenes and from each other.
+    """``networks["image"]`` and ``networks["cloud"]`` learn from tags of images and scenes, and from each other.
 
-    Gradients flow as in the paper's figure 2: the 2D-to-3D loss moves the cloud network alone, the 3D-to-2D loss the
-    image network alone. Each joint loss is averaged over the batch's images, one whose crop has no link counting with
-    zero, or eq. 11 is of all its images' links at once (``JointPhase.correlated``).
+    Gradients flow as in the paper's figure 2: the 2D-to-3D loss trains the cloud network only, the 3D-to-2D loss the
+    image network only. Each joint loss is the mean over the images of the batch, where an image whose crop has no link
+    has the loss 0. With ``JointPhase.correlated`` "batch", eq. 11 is computed once over the links of all images.
     """
 
     Phase: ClassVar = JointPhase
     phase: JointPhase
 
     def make_samples(self) -> Samples:
-        """Clouds with images of each, and where they meet (eqs. 3-4)."""
+        """Clouds with images of each, and the links between them (eqs. 3-4)."""
         data, phase = self.data, self.phase
         links, images = phase.max_links, phase.images_per_cloud
         return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m, links, images=images)
 
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
-        """Count the tags, for ``tag_prior``."""
+        """Start the phase, and compute the tag priors from the data."""
         super().start(networks, epoch)
         self.image_prior, self.cloud_prior = self.tag_priors()
 
     @property
     def warming_up(self) -> bool:
-        """The first epochs go without the 3D-to-2D loss: the cloud network has nothing to teach yet."""
+        """Whether this epoch is one of the first, without the 3D-to-2D loss: the cloud network cannot teach yet."""
         return self.epoch < self.phase.warmup_epochs
 
     def losses(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Eq. 2 in both domains and the two joint losses, eq. 12."""
+        """The terms of eq. 12: the classification loss (eq. 2) of both networks and the two joint losses."""
         image_features, image_scores = self.networks["image"](normalise_images(batch.images))
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         cloud_features, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
@@ -120,7 +123,7 @@ class Joint(Method[JointPhase]):
         return terms
 
     def tag_priors(self) -> TagPriors:
-        """``tag_prior`` of the log-odds of the tags."""
+        """The log-odds of the tags of images and of scenes, times ``tag_prior`` of the phase."""
         return tag_priors(self.data.scenes, self.phase.tag_prior)
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
@@ -129,17 +132,17 @@ class Joint(Method[JointPhase]):
         return image_to_point_loss(at.a3, at.seeds, weight, self.phase.class_reduction)
 
     def point_to_image(self, views: Sequence[Linked]) -> Float[Tensor, ""]:
-        """Eqs. 8-11: what the cloud network finds alike, the image network shall find alike, over all these views."""
+        """Eqs. 8-11 over the links of all ``views``: similarities of the cloud network teach the image network."""
         z2, z3, a3, seeds = (torch.cat([getattr(at, name) for at in views]) for name in ("z2", "z3", "a3", "seeds"))
         return point_to_image_loss(z2, z3.detach(), self._weight(a3, seeds), self.phase.centred_features)
 
     def _weight(self, scores: Float[Tensor, "M C"], seeds: Int64[Tensor, "M"]) -> Float[Tensor, "M"]:
-        """Confidence in the network that teaches (eqs. 6 and 10), each class of ``seeds`` counting alike if wanted."""
+        """The confidence of the teaching network (eqs. 6, 10), balanced over the classes of ``seeds`` if configured."""
         weight = confidence(scores.detach(), self.phase.confidence)
         return weight * class_balance(seeds) if self.phase.balanced_links else weight
 
     def _linked(self, batch: PairBatch, *maps: Tensor) -> Iterator[Linked]:
-        """Both networks' outputs where they meet, eq. 4, one image and its cloud after the other."""
+        """The outputs of both networks at the links (eq. 4), for one image after the other."""
         image_features, image_scores, cloud_features, cloud_scores = maps
         crop, per_cloud = batch.images.shape[-1], len(batch.images) // len(batch.xyz)
         points, pixels = batch.links_point.split(batch.links_count), batch.links_uv.split(batch.links_count)

@@ -1,7 +1,7 @@
-"""The seam between the training loop and what is learned: a phase of training is a ``Method``, all in one file.
+"""The interface between the training loop and the methods: each phase of training is a ``Method``.
 
-Training in two phases is a list of methods that share networks. The loop knows no method by name: it looks the name of
-a phase up in ``methods.METHODS``, asks the method for samples, and treats their batches as opaque.
+Training in two phases is a list of two methods that share networks. The training loop knows no method by name: it finds
+the method of a phase in ``methods.METHODS``, takes samples from it, and does not look into their batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import KINDS
 
 TagPriors = tuple[Float[Tensor, "C"], Float[Tensor, "C"]]  # of images and of clouds
-Report = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+Report = Callable[[str, int, int], None]  # name of a task, steps done, number of steps
 
 
 class OptimiserConfig(Config):
@@ -32,21 +32,21 @@ class OptimiserConfig(Config):
     name: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
     lr: float = Field(gt=0, description="Initial learning rate.")
     head_lr: float = Field(
-        1.0, gt=0, description="Learning rate of the linear head, as a multiple of lr: the head has to follow how the "
-        "joint losses change the features."
+        1.0, gt=0, description="Learning rate of the linear head, as a multiple of lr: the head must follow the "
+        "changes that the joint losses make to the features."
     )
     weight_decay: float = Field(0.0, ge=0, description="Weight decay (decoupled for adam).")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     schedule: Literal["poly", "steps"] = Field("poly", description="poly: (1 - t)^power; steps: x0.1 at milestones.")
     power: float = Field(0.9, gt=0, description="Power of the poly schedule.")
     frozen_norm: bool = Field(
-        False, description="Batch normalisation keeps its statistics: a batch of a few crops estimates them poorly."
+        False, description="Keep the statistics of batch normalisation: a batch of a few crops estimates them poorly."
     )
     milestones: tuple[float, ...] = Field((0.6, 0.8, 0.9), description="Steps of the schedule as shares of training.")
 
 
 class PhaseConfig(Config):
-    """What every phase has. A network trains in a phase where it has an optimiser."""
+    """The options that all phases have. A network learns in a phase if it has an optimiser there."""
 
     renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
     if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class PhaseConfig(Config):
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """The kinds of networks that take part. A method may let one take part that does not learn."""
+        """The kinds of networks that the phase uses. A method may use a network that does not learn."""
         return tuple(self.optimisers)
 
     @property
@@ -73,13 +73,13 @@ class PhaseConfig(Config):
 
 
 class PairedPhase(PhaseConfig):
-    """Both networks, on clouds and images of them."""
+    """A phase that uses both networks, on clouds and images of them."""
 
     images_per_cloud: int = Field(1, ge=1, description="Images of each cloud in a step; the paper takes one.")
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """Both, also where one of them does not learn."""
+        """Both kinds, even if only one of the networks learns."""
         return KINDS
 
 
@@ -90,14 +90,18 @@ class TaggedPhase(PhaseConfig):
         0.0,
         ge=0,
         le=1,
-        description="Share of each tag's log-odds over the data that is added to the averaged scores of eq. 1, so that "
-        "the activation maps need not encode how common a class is; 0 is the paper's eq. 2.",
+        description="Add this share of each tag's log-odds in the data to the averaged scores of eq. 1, so that the "
+        "activation maps need not encode how common a class is; 0 is the paper's eq. 2.",
     )
 
 
 @dataclass(frozen=True)
 class PhaseData:
-    """What a run offers to a method: training scenes, classes, and how images and clouds are augmented."""
+    """The data that a run passes to its methods: training scenes, classes, and the augmentation of images and clouds.
+
+    ``cloud_inputs`` are the cloud network's inputs in addition to xyz. ``visibility_m`` is the largest difference
+    between a visible point's depth and the depth image, in metres.
+    """
 
     scenes: Sequence[PreparedScene]
     labels: LabelSpace
@@ -111,17 +115,17 @@ P = TypeVar("P", bound=PhaseConfig)
 
 
 class Method(Generic[P]):
-    """One phase of training. A method overrides what it needs.
+    """One phase of training. A subclass overrides what it needs; ``make_samples`` and ``losses`` are required.
 
-    The loop makes all methods of a run first, so that bad data shows before anything trains. It then calls, phase by
-    phase: ``start``, ``load_state_dict`` where a run resumes, and for each epoch ``prepare`` and for each step
-    ``losses`` and ``after_step``.
+    A run creates all its methods before training, so that bad data is reported at once. The training loop then calls,
+    for each phase, ``start``, and ``load_state_dict`` if the run resumes in this phase; for each epoch ``prepare``; for
+    each step ``losses`` and ``after_step``.
     """
 
-    Phase: ClassVar[type[PhaseConfig]] = PhaseConfig  # its configuration, with a Literal ``method``
-    needs_truth: ClassVar[bool] = False  # dense labels of the training scenes are decoded
-    is_segmentation: ClassVar[bool] = True  # after it, scores on val scenes mean something
-    changes_samples: ClassVar[bool] = False  # ``prepare`` changes what ``samples`` gives
+    Phase: ClassVar[type[PhaseConfig]] = PhaseConfig  # class of its configuration, which has a Literal ``method``
+    needs_truth: ClassVar[bool] = False  # whether dense labels of the training scenes are decoded
+    is_segmentation: ClassVar[bool] = True  # whether networks are scored on the validation scenes after it
+    changes_samples: ClassVar[bool] = False  # whether ``prepare`` changes the samples that ``samples`` returns
 
     def __init__(self, phase: P, data: PhaseData):
         self.phase, self.data = phase, data
@@ -131,50 +135,50 @@ class Method(Generic[P]):
 
     @classmethod
     def generate(cls, phase: Any, report: Report) -> None:
-        """Create data of its own on disk where it is missing. One process of each machine calls this."""
+        """Generate missing data of the method on disk. The first process of each machine calls this once."""
 
     def make_samples(self) -> Samples:
-        """The samples of the phase. Raises BadInput where the data has none."""
+        """The samples of the phase, made in the constructor. Raises BadInput when the data provides none."""
         raise NotImplementedError
 
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
-        """The phase starts, or resumes in ``epoch`` (from 0). ``networks`` are ready to train, on their device."""
+        """Start the phase, or resume it in ``epoch`` (from 0). ``networks`` are on their device and ready to train."""
         self.networks, self.epoch = networks, epoch
 
     def prepare(self, epoch: int) -> None:
-        """Called once at the start of every epoch: refresh pseudo-labels, cluster, turn losses on.
+        """Prepare an epoch (from 0): update pseudo-labels, cluster, enable losses. Called at the start of each epoch.
 
-        A run that resumes in the middle of an epoch does not call it again: its results belong to the state.
+        A run that resumes in the middle of an epoch does not call it again. So its results must be in the state.
         """
         self.epoch = epoch
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Scalars by name, each with its weight in it; the loop minimises their sum."""
+        """The weighted losses of a batch by name, scalars. The training loop minimises their sum."""
         raise NotImplementedError
 
     def after_step(self) -> None:
-        """Called after each optimiser step: moving averages and the like."""
+        """Update values such as moving averages. Called after each optimiser step."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What it keeps between steps: tensors and JSON values in dictionaries and lists. Saved with the run.
+        """The state that the method keeps between steps: dictionaries and lists of tensors and JSON values.
 
-        It has to be the same on all processes; ``summed`` adds a tensor over them.
+        It is saved with the run and must be equal in all processes; ``summed`` adds a tensor over the processes.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a ``state_dict``, whose tensors are on the CPU. Called after ``start``."""
+        """Restore a ``state_dict``, whose tensors are on the CPU. Called after ``start``."""
 
     def tag_priors(self) -> TagPriors | None:
-        """What it adds to the averaged scores of images and of clouds (eq. 1); None where it does not learn from tags.
+        """The values added to the averaged scores (eq. 1) of images and of clouds; None if it does not learn from tags.
 
-        Inference needs it to know what the image network finds in the image as a whole (``presence_floor``).
+        Inference needs them for the probability of each class in a whole image (``presence_floor``).
         """
         return None
 
 
 def tag_priors(scenes: Sequence[PreparedScene], share: float) -> TagPriors:
-    """``share`` of the log-odds of the tags of all tagged images, and of all scenes (``cam.tag_log_odds``)."""
+    """The log-odds of the tags of all tagged images and of all scenes, times ``share`` (``cam.tag_log_odds``)."""
     image_tags = np.concatenate([scene.image_tags[scene.image_tags.any(axis=1)] for scene in scenes])
     cloud_tags = np.stack([scene.tags for scene in scenes])
     image_prior, cloud_prior = (share * tag_log_odds(torch.from_numpy(tags)) for tags in (image_tags, cloud_tags))
@@ -182,7 +186,7 @@ def tag_priors(scenes: Sequence[PreparedScene], share: float) -> TagPriors:
 
 
 def summed(tensor: Tensor) -> Tensor:
-    """``tensor`` added up over all processes of the run, in place; of one process it stays as it is."""
+    """Add ``tensor`` over all processes of the run, in place, and return it. With one process it is unchanged."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(tensor)
     return tensor

@@ -1,4 +1,4 @@
-"""Before phase one: the image network learns to name the one thing that a picture shows, as on ImageNet."""
+"""Pretraining before phase one: the image network learns to classify close-ups of one object, as on ImageNet."""
 
 import os
 from typing import ClassVar, Literal
@@ -16,7 +16,7 @@ from wsss_ros.samples.samples import ImageBatch
 
 
 class RecognisePhase(PhaseConfig):
-    """The image network learns to name single things, as ImageNet's weights do in the paper."""
+    """The image network learns to classify close-ups of one object; replaces the ImageNet weights of the paper."""
 
     method: Literal["recognise"]
     closeups: CloseupsConfig
@@ -24,7 +24,7 @@ class RecognisePhase(PhaseConfig):
 
 
 class Recognise(Method[RecognisePhase]):
-    """``networks["image"]`` from pictures with one tag each: softmax cross entropy of the averaged scores."""
+    """``networks["image"]`` learns from pictures with one tag each: softmax cross entropy of the averaged scores."""
 
     Phase: ClassVar = RecognisePhase
     phase: RecognisePhase
@@ -32,26 +32,26 @@ class Recognise(Method[RecognisePhase]):
 
     @classmethod
     def generate(cls, phase: RecognisePhase, report: Report) -> None:
-        """Photograph the things of procedural rooms."""
-        asked = phase.closeups
+        """Generate the missing close-ups of objects in procedural rooms."""
+        settings = phase.closeups
         generate_closeups(
-            asked.folder,
-            asked.scenes,
-            asked.seed,
+            settings.folder,
+            settings.scenes,
+            settings.seed,
             os.cpu_count() or 1,
             lambda done, total: report("photograph rooms", done, total),
-            views=asked.views,
-            size=asked.size,
-            style=asked.style,
+            views=settings.views,
+            size=settings.size,
+            style=settings.style,
         )
 
     def make_samples(self) -> Samples:
-        """The pictures."""
-        asked = self.phase.closeups
-        files = closeup_files(asked.folder, asked.scenes, asked.seed)
+        """The close-ups."""
+        settings = self.phase.closeups
+        files = closeup_files(settings.folder, settings.scenes, settings.seed)
         return CloseupSamples(files, self.data.labels, self.phase.augment)
 
     def losses(self, batch: ImageBatch) -> dict[str, Tensor]:
-        """Cross entropy of eq. 1's averaged scores."""
+        """The cross entropy of the averaged scores (eq. 1)."""
         _, scores = self.networks["image"](normalise_images(batch.images))
         return {"recognition": F.cross_entropy(image_mean(scores.float()), batch.image_tags)}

@@ -1,4 +1,4 @@
-"""Both networks from dense labels: the ceiling that the weakly supervised rows of an ablation are held against."""
+"""Both networks learn from dense labels: an upper bound to compare weak supervision with in the ablation."""
 
 from typing import ClassVar, Literal
 
@@ -13,13 +13,13 @@ from wsss_ros.samples.samples import LabelledBatch, PairSamples
 
 
 class SupervisedPhase(PairedPhase):
-    """Both networks from dense labels: a ceiling to compare with, not a method of this package."""
+    """Both networks learn from dense labels: an upper bound to compare with, not weak supervision."""
 
     method: Literal["supervised"]
 
 
 class Supervised(Method[SupervisedPhase]):
-    """Softmax cross entropy on every labelled pixel and point; batches carry the truth."""
+    """Both networks learn by softmax cross entropy on every labelled pixel and point."""
 
     Phase: ClassVar = SupervisedPhase
     phase: SupervisedPhase
@@ -31,7 +31,7 @@ class Supervised(Method[SupervisedPhase]):
         return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images)
 
     def losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
-        """Cross entropy in both domains."""
+        """The cross entropy of pixels and that of points."""
         _, image_scores = self.networks["image"](normalise_images(batch.images))
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         _, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
@@ -43,6 +43,6 @@ class Supervised(Method[SupervisedPhase]):
 
 
 def _cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:
-    """Zero where nothing is labelled, instead of the 0 / 0 of the plain mean."""
+    """The mean cross entropy over what is labelled; 0, not 0 / 0, if nothing is."""
     total = F.cross_entropy(scores, truth, ignore_index=UNLABELLED, reduction="sum")
     return total / (truth != UNLABELLED).sum().clamp(min=1)

@@ -1,7 +1,7 @@
-"""Random views of images and clouds for training, as the supplement (sec. 1.2) describes them.
+"""Augmentation: random views of images and clouds for training, as the supplement of the paper (sec. 1.2) describes.
 
-Every augmentation is one affine map, so that a pixel-point link can follow it exactly: images move by
-``View.uv_from_source``, clouds by a 3x3 matrix, colours by a 3x4 matrix.
+Every augmentation is one affine map, so that pixel-point links follow it exactly: ``View.uv_from_source`` maps pixels,
+a 3x3 matrix maps points, a 3x4 matrix maps colours.
 """
 
 import math
@@ -21,9 +21,9 @@ _YIQ_FROM_RGB = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211
 
 
 class ImageAugment(Config):
-    """How a view of an image is drawn."""
+    """Augmentation of images."""
 
-    long_side: tuple[int, int] = Field((256, 512), description="Range the longer side is rescaled to, pixels.")
+    long_side: tuple[int, int] = Field((256, 512), description="Range of the longer side after rescaling, pixels.")
     crop: int = Field(256, ge=32, le=2048, description="Edge of the square crop, pixels.")
     jitter: tuple[float, float, float, float] = Field(
         (0.3, 0.3, 0.3, 0.1), description="Colour jitter: brightness, contrast, saturation, hue."
@@ -31,7 +31,7 @@ class ImageAugment(Config):
 
 
 class CloudAugment(Config):
-    """How a sample of a cloud is drawn."""
+    """Augmentation of clouds."""
 
     points: int = Field(40_000, ge=256, description="Points of one sample; repeated when the cloud has fewer.")
     rotation_deg: float = Field(5.0, ge=0, le=180, description="Rotation about the upright axis, plus or minus.")
@@ -58,7 +58,7 @@ def random_view(rng: np.random.Generator, width: int, height: int, long_side: tu
     scale = rng.uniform(*long_side) / max(width, height)
     spare = np.array([width, height]) * scale - crop
     start = rng.uniform(np.minimum(spare, 0), np.maximum(spare, 0))
-    # Pixel centres: u_scaled = (u + 0.5) * scale - 0.5, then the crop's origin is taken off.
+    # Pixel centres: u_scaled = (u + 0.5) * scale - 0.5, minus the crop's origin.
     offset = 0.5 * scale - 0.5 - start
     if rng.random() < 0.5:
         return View((-scale, scale), (float(crop - 1 - offset[0]), float(offset[1])))
@@ -66,11 +66,11 @@ def random_view(rng: np.random.Generator, width: int, height: int, long_side: tu
 
 
 def apply_views(images: UInt8[Tensor, "B 3 H W"], views: list[View], crop: int) -> Float[Tensor, "B 3 S S"]:
-    """The views as RGB in 0..1, read bilinearly; outside the image is the mean grey of ImageNet (about 0.45)."""
+    """The views of the images as RGB in 0..1, bilinear; pixels outside the image have ImageNet's mean grey (0.45)."""
     height, width = images.shape[2:]
     scale = torch.tensor([view.scale for view in views], dtype=torch.float64)
     offset = torch.tensor([view.offset for view in views], dtype=torch.float64)
-    # grid_sample wants where each output pixel comes from, with -1..1 spanning the outer pixel edges.
+    # grid_sample expects the source position of each output pixel; -1 and 1 are the outer edges of the image.
     size = torch.tensor([width, height], dtype=torch.float64)
     theta = torch.zeros(len(views), 2, 3, dtype=torch.float64)
     theta[:, [0, 1], [0, 1]] = crop / (scale * size)
@@ -82,10 +82,10 @@ def apply_views(images: UInt8[Tensor, "B 3 H W"], views: list[View], crop: int) 
 def random_color_matrix(
     rng: np.random.Generator, brightness: float, contrast: float, saturation: float, hue: float
 ) -> Float32[np.ndarray, "3 4"]:
-    """Colour jitter as one matrix: ``rgb' = matrix[:, :3] @ rgb + matrix[:, 3] * mean_luma``.
+    """Random colour jitter as one matrix: ``rgb' = matrix[:, :3] @ rgb + matrix[:, 3] * mean_luma``.
 
-    Brightness, contrast and saturation factors are drawn from 1 ± the given amounts, the hue angle from
-    ± ``hue`` turns (a rotation of the chroma plane of YIQ, which is linear).
+    The factors of brightness, contrast and saturation are random in 1 ± the given amounts. The hue angle is random in
+    ± ``hue`` turns; it rotates the chroma plane of YIQ, which is a linear map.
     """
     bright, contrasted, saturated = (rng.uniform(1 - a, 1 + a) for a in (brightness, contrast, saturation))
     angle = 2 * math.pi * rng.uniform(-hue, hue)
@@ -98,22 +98,22 @@ def random_color_matrix(
 
 
 def apply_color_matrices(rgb: Float[Tensor, "B 3 H W"], matrices: Float[Tensor, "B 3 4"]) -> Float[Tensor, "B 3 H W"]:
-    """Each image through its own colour matrix, clipped to 0..1."""
+    """Apply to each image its own colour matrix (``random_color_matrix``); the result is clipped to 0..1."""
     luma = torch.einsum("bchw,c->b", rgb, torch.tensor(_LUMA, device=rgb.device)) / (rgb.shape[2] * rgb.shape[3])
     mixed = torch.bmm(matrices[:, :, :3], rgb.flatten(2)) + (matrices[:, :, 3] * luma[:, None])[:, :, None]
     return mixed.view_as(rgb).clamp_(0, 1)
 
 
 def random_cloud_matrix(rng: np.random.Generator, rotation_deg: float, flip: bool) -> Float32[np.ndarray, "3 3"]:
-    """Flips along x and y, p = 0.5 each, and a rotation of ± ``rotation_deg`` about the upright axis z."""
+    """Random flips along x and y, p = 0.5 each, and a random rotation of ± ``rotation_deg`` about the upright axis."""
     angle = math.radians(rng.uniform(-rotation_deg, rotation_deg))
     rotation = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
     signs = np.where(rng.random(2) < 0.5, -1, 1) if flip else np.ones(2)
     return (rotation @ np.diag([*signs, 1])).astype(np.float32)
 
 
-def sample_points(rng: np.random.Generator, available: int, wanted: int) -> np.ndarray:
-    """Indices of ``wanted`` points; repeated only when there are fewer than that."""
-    if available >= wanted:
-        return rng.choice(available, wanted, replace=False)
-    return np.concatenate([np.arange(available), rng.choice(available, wanted - available)])
+def sample_points(rng: np.random.Generator, available: int, count: int) -> np.ndarray:
+    """``count`` random indices of ``available`` points; indices repeat only when there are fewer points than that."""
+    if available >= count:
+        return rng.choice(available, count, replace=False)
+    return np.concatenate([np.arange(available), rng.choice(available, count - available)])

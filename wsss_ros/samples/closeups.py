@@ -1,4 +1,4 @@
-"""Close-ups of single things (``rooms.closeups``) as samples of training."""
+"""Training samples from close-ups of single objects (``rooms.closeups``)."""
 
 import zipfile
 from collections.abc import Sequence
@@ -15,7 +15,10 @@ from wsss_ros.types import BadInput
 
 
 class CloseupSamples:
-    """Pictures of one thing each, from files of ``rooms.closeups``. Raises BadInput for a missing or broken file."""
+    """Pictures of one object each, from files of ``rooms.closeups``.
+
+    Raises BadInput for a missing or broken file, and for other classes than those of ``scannet20``.
+    """
 
     def __init__(self, files: Sequence[Path], labels: LabelSpace, settings: ImageAugment):
         if labels.names != scannet20().names:
@@ -37,7 +40,7 @@ class CloseupSamples:
         return len(self.tags)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """The augmented picture, its tag as multi-hot."""
+        """An augmented picture, and its tag as a multi-hot row."""
         image, settings = self.images[index], self.settings
         view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop)
         crop = augment.apply_views(image[None], [view], settings.crop)
@@ -47,5 +50,5 @@ class CloseupSamples:
         return {"images": augment.apply_color_matrices(crop, color[None])[0], "image_tags": tags}
 
     def collate(self, samples: Sequence[Sample]) -> ImageBatch:
-        """The pictures of a step."""
+        """The batch of the pictures of a step."""
         return ImageBatch(**stacked(samples))

@@ -1,4 +1,4 @@
-"""The order of training samples and their way to the networks: the same for any number of workers and processes."""
+"""The order and the loading of training samples. Neither depends on the number of workers or processes."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -11,23 +11,23 @@ from torch.utils.data import DataLoader, Dataset
 
 @runtime_checkable
 class Samples(Protocol):
-    """What a phase of training draws from. All chance of ``sample`` comes from the generator that it is given."""
+    """The samples of a training phase. All randomness of ``sample`` comes from the generator that it gets."""
 
     names: list[str]
 
     def __len__(self) -> int:
-        """How many samples an epoch has."""
+        """The number of samples in an epoch."""
 
     def sample(self, index: int, rng: np.random.Generator) -> Any:
         """One augmented sample."""
 
     def collate(self, samples: Sequence[Any]) -> Any:
-        """Samples to a batch: anything that moves with ``.to(device)``, or containers of such things."""
+        """The batch of some samples: an object with ``.to(device)``, or a container of such objects."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a phase: which samples it takes. ``index`` counts within the epoch."""
+    """One step of a phase: the indices of its ``samples``, its ``epoch``, and its ``index`` in the epoch, from 0."""
 
     epoch: int
     index: int
@@ -37,16 +37,16 @@ class Step:
 def plan(
     seed: int, phase: int, samples: int, batch: int, epochs: int, epoch: int = 0, index: int = 0
 ) -> Iterator[Step]:
-    """The steps of a phase from (``epoch``, ``index``) on; an epoch has whole batches only."""
+    """The steps of a phase from step ``index`` of ``epoch`` on. An epoch has complete batches only."""
     for at in range(epoch, epochs):
-        # An index that no sample has: the order shares its numbers with no augmentation.
+        # ``samples`` is not the index of a sample, so the order has other random numbers than any augmentation.
         order = np.random.default_rng([seed, phase, at, samples]).permutation(samples).tolist()
         for step in range(index if at == epoch else 0, samples // batch):
             yield Step(at, step, tuple(order[step * batch : (step + 1) * batch]))
 
 
 class Augmented(Dataset[Any]):
-    """Sample ``index`` as epoch ``epoch`` of phase ``phase`` sees it, from these numbers and the seed alone."""
+    """The augmented samples of a phase, by (epoch, index). A sample depends on these, phase and seed only."""
 
     def __init__(self, samples: Samples, seed: int, phase: int):
         self.samples, self.seed, self.phase = samples, seed, phase
@@ -59,7 +59,7 @@ class Augmented(Dataset[Any]):
 def load(
     samples: Samples, seed: int, phase: int, steps: Iterator[Step], part: slice, workers: int, pin: bool
 ) -> DataLoader[Any]:
-    """Batches of this process's ``part`` of every step."""
+    """The batches of this process: its ``part`` of the samples of each step."""
     keys = ([(step.epoch, index) for index in step.samples[part]] for step in steps)
     return DataLoader(
         Augmented(samples, seed, phase),
@@ -72,6 +72,6 @@ def load(
 
 
 def _start_worker(_: int) -> None:
-    """Ctrl-C reaches workers too; the run decides when they end."""
+    """Ignore the signals to stop, which also reach the workers: the run decides when workers end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

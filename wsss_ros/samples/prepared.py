@@ -1,6 +1,6 @@
-"""Scenes prepared for training: decoded once, into arrays on disk that every run, worker and rank maps.
+"""Scenes prepared for training: decoded once into arrays on disk, which every run, worker and process maps.
 
-Dense truth is stored only when it is asked for, which supervised training alone does.
+Dense truth is stored only on request, for supervised training.
 """
 
 import hashlib
@@ -26,19 +26,20 @@ from wsss_ros.scenes.derived import cloud_of, upright_from_world
 from wsss_ros.scenes.frame_choice import training_frames
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
-LEAST_POINTS = 256  # of a cloud that can be trained on
-_FORMAT = 2  # increased when what is stored changes, so that older folders are rebuilt
+LEAST_POINTS = 256  # smallest number of points of a cloud for training
+_FORMAT = 2  # version of the stored arrays; a new version rebuilds older folders
 _log = logging.getLogger("wsss_ros")
 
 
 @dataclass(frozen=True)
 class PreparedScene:
-    """One scene as arrays, mapped from disk where the scene has a folder.
+    """One scene as arrays; they are mapped from disk if the scene has a folder.
 
-    ``images`` have at most the requested size; ``depth_mm`` (0: missing), ``cameras`` (fx fy cx cy width height) and
-    ``frame_truth`` have the size of the source. ``image_tags`` has a row of zeros for a frame without tags. ``links``
-    counts the cloud's points that each frame sees. ``xyz`` is in the world frame; ``upright_from_world`` makes z point
-    up, and aligns the walls where the data set has an alignment. ``rgb`` has no rows where the cloud has no colours.
+    ``images`` have at most the requested size. ``depth_mm`` (0: missing), ``cameras`` (fx fy cx cy width height) and
+    ``frame_truth`` have the size of the source. ``tags`` and ``image_tags`` are multi-hot; a frame without tags has a
+    row of zeros. ``poses`` are world_from_camera. ``links`` counts the points of the cloud that each frame sees.
+    ``xyz`` is in the world frame, in metres. ``upright_from_world`` makes z point up, and aligns the walls if the data
+    set has an alignment. ``rgb`` has no rows if the cloud has no colours.
     """
 
     name: str
@@ -56,14 +57,14 @@ class PreparedScene:
     cloud_truth: UInt8[np.ndarray, "N"] | None = None
 
     def camera(self, frame: int) -> Camera:
-        """The camera of a frame, at the size of its depth image."""
+        """The camera of a frame, for the size of its depth image."""
         fx, fy, cx, cy, width, height = self.cameras[frame]
         return Camera(float(fx), float(fy), float(cx), float(cy), int(width), int(height))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The scenes that can be trained on, and (name, reason) of the others."""
+    """The scenes that can be used for training, and (name, reason) of the others."""
 
     scenes: list[PreparedScene]
     left_out: list[tuple[str, str]]
@@ -81,9 +82,10 @@ def prepare(
 ) -> Prepared:
     """Decode every scene once: ``frames_per_scene`` of its (tagged) frames (0: all), at most ``long_side`` pixels long.
 
-    Scenes with a folder are stored below ``cache``, under a key of their files and these arguments; a second call maps
-    what is stored. Other scenes stay in memory. A scene that cannot be used is left out with the reason. Frames that
-    cannot be read are left out with a warning. ``progress(done, total)`` is called after every scene.
+    A scene with a folder is stored below ``cache``, under a key of its files and these arguments; a second call maps
+    the stored arrays. Other scenes stay in memory. ``tolerance_m`` is the largest difference between a visible point's
+    depth and the depth image, in metres. A scene that cannot be used is left out with the reason, a frame that cannot
+    be read with a warning. ``progress(done, total)`` is called after every scene.
     Raises BadInput when no scene is left.
     """
     scenes = list(scenes)
@@ -108,13 +110,13 @@ def prepare(
                 progress(done, len(scenes))
     if not ready:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:3])
-        raise BadInput(f"none of {len(scenes)} scenes can be trained on ({reasons}); repair these or give others")
+        raise BadInput(f"none of {len(scenes)} scenes can be trained on ({reasons}); repair them or provide others")
     return Prepared(ready, left_out)
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """How scenes are decoded. The fields, in this order, are part of the key of a stored scene."""
+    """The options of decoding. The fields, in this order, are part of the key of a stored scene."""
 
     frames_per_scene: int
     long_side: int
@@ -133,7 +135,7 @@ def _prepare_scene(scene: Scene, labels: LabelSpace, cache: Path, settings: _Set
 
 
 def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _Settings) -> str:
-    """Changes with every file that the scene is read from, its frames, every class and every setting."""
+    """The key of a stored scene: it changes with the scene's files and frames, the classes and the options."""
     content = []
     for source in sources:
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
@@ -144,7 +146,7 @@ def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _S
 
 
 def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a folder that gets its name only when it is complete; one from a faster process is kept."""
+    """Write the arrays into a folder, atomically. If another process has written it meanwhile, that one is kept."""
     try:
         with PartialFolder(place) as partial:
             for name, array in arrays.items():
@@ -167,7 +169,7 @@ def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, 
     links = [len(link(cloud, view.frame, settings.tolerance_m)) for view in views]
     if not any(links):
         raise BadInput(
-            f"no point of its cloud is visible in any of {len(views)} frames; are poses and cloud of one scan?"
+            f"no point of its cloud is visible in any of {len(views)} frames; expected poses and cloud of one scan"
         )
     poses = np.stack([view.world_from_camera for view in views])
     arrays = {
@@ -199,7 +201,10 @@ class _View:
 
 
 def _readable(scene: Scene, indices: Sequence[int]) -> Iterator[_View]:
-    """The frames that can be decoded and have depth, camera and pose; all have the size of the first one."""
+    """The frames that can be decoded and have depth, camera, pose and the size of the first such frame.
+
+    Raises BadInput when there is none.
+    """
     size, first_fault = None, ""
     for index in indices:
         try:
@@ -220,7 +225,10 @@ def _readable(scene: Scene, indices: Sequence[int]) -> Iterator[_View]:
 
 
 def _finite_cloud(scene: Scene) -> Cloud:
-    """The scene's own cloud, else one fused from all its frames; without points that are not finite."""
+    """The scene's own cloud, else the cloud fused from all its frames, without points that are not finite.
+
+    Raises BadInput when fewer than ``LEAST_POINTS`` points are left.
+    """
     cloud = cloud_of(scene, (view.frame for view in _readable(scene, range(len(scene)))))
     finite = np.isfinite(cloud.xyz).all(axis=1)
     if finite.sum() < LEAST_POINTS:

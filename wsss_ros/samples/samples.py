@@ -1,7 +1,7 @@
 """Training samples: augmented views of images, of clouds, and of both with the links between them.
 
-All chance comes from the generator that a sample is asked for with, so what a run sees depends on its seed alone and
-not on workers, devices or interruptions. Dense truth is touched for the supervised ceiling only.
+All randomness comes from the generator that ``sample`` gets. So the samples of a run depend on its seed only, and not
+on workers, devices or interruptions. Only supervised training reads dense truth.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,19 +20,20 @@ from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import BadInput
 
 Sample = dict[str, Tensor]
-_OF_IMAGES = ("images", "image_tags", "image_truth", "links_point", "links_uv", "links_count")  # parts of a pair
+# The parts of a pair that have one row for each image or link, and are therefore concatenated.
+_OF_IMAGES = ("images", "image_tags", "image_truth", "links_point", "links_uv", "links_count")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one training step sees; each kind of samples has its own."""
+    """The input of one training step; each kind of samples has its own subclass."""
 
     def to(self, device: torch.device) -> "Batch":
-        """Non-blocking, so that pinned batches travel while the device works."""
+        """The batch on a device. The copy does not block: pinned batches are copied while the device computes."""
         return self._each(lambda value: value.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """In memory from which a GPU copies while the CPU works."""
+        """The batch in pinned memory, from which a GPU copies while the CPU works."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
@@ -59,10 +60,10 @@ class CloudBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch(ImageBatch, CloudBatch):
-    """B clouds with K / B images of each, one cloud after the other, and where both meet.
+    """B clouds with K / B images of each, in the order of the clouds, and the links between both.
 
     Links are packed: the first ``links_count[0]`` rows belong to the first image and its cloud, and so on.
-    ``links_point`` is the row in that cloud, ``links_uv`` the place in that crop (pixels, centres at whole numbers).
+    ``links_point`` is the row in the cloud, ``links_uv`` the position in the crop (pixels, centres at whole numbers).
     """
 
     links_point: Int64[Tensor, "L"]
@@ -72,21 +73,21 @@ class PairBatch(ImageBatch, CloudBatch):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledBatch(PairBatch):
-    """The same with dense labels, 255 where nothing is labelled."""
+    """A ``PairBatch`` with dense labels, 255 where unlabelled."""
 
     image_truth: Int64[Tensor, "K S S"]
     cloud_truth: Int64[Tensor, "B N"]
 
 
 def stacked(samples: Sequence[Sample]) -> dict[str, Tensor]:
-    """The parts of samples of one kind by name, stacked."""
+    """Stack each part of the samples, by its name."""
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
 class ImageSamples:
-    """Tagged images of many scenes, one after the other. Raises BadInput when no image has a tag.
+    """The tagged images of all scenes. Raises BadInput when no image has a tag.
 
-    Images without a tag teach nothing in eq. 2's sense of "what is here" and are left out.
+    Images without a tag are left out: eq. 2 needs at least one class that is present.
     """
 
     def __init__(self, scenes: Sequence[PreparedScene], settings: ImageAugment):
@@ -101,13 +102,13 @@ class ImageSamples:
         return len(self.items)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """One view of an image, and its tags."""
+        """An augmented image, and its tags."""
         s, frame = self.items[index]
         image, _ = _image_view(self.scenes[s], frame, self.settings, rng)
         return {"images": image, "image_tags": torch.from_numpy(self.scenes[s].image_tags[frame].copy())}
 
     def collate(self, samples: Sequence[Sample]) -> ImageBatch:
-        """The images of a step."""
+        """The batch of the images of a step."""
         return ImageBatch(**stacked(samples))
 
 
@@ -122,21 +123,22 @@ class CloudSamples:
         return len(self.scenes)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """One sample of a cloud, and its tags."""
+        """An augmented cloud, and its tags."""
         sample, _ = _cloud_view(self.scenes[index], self.settings, rng)
         return sample
 
     def collate(self, samples: Sequence[Sample]) -> CloudBatch:
-        """The clouds of a step."""
+        """The batch of the clouds of a step."""
         return CloudBatch(**stacked(samples))
 
 
 class PairSamples:
-    """A cloud with ``images`` of its images, and which of the cloud's points are seen where in the crops (eqs. 3-4).
+    """Clouds, each with ``images`` of its images and the links between points and pixels of the crops (eqs. 3-4).
 
-    A scene without any tagged image that sees the cloud is left out; raises BadInput when none is left. One with
-    fewer images than asked for shows some of them again, in another crop.
-    ``max_links`` bounds the links of an image (0: all of them). With ``truth`` the dense labels come along.
+    A scene without any tagged image that sees the cloud is left out and listed in ``left_out``. A scene with fewer
+    than ``images`` images repeats some of them, in another crop. ``tolerance_m`` is the largest difference between a
+    visible point's depth and the depth image, in metres. ``max_links`` limits the links of an image (0: no limit).
+    With ``truth`` the samples contain dense labels. Raises BadInput when no scene is left.
     """
 
     def __init__(
@@ -167,7 +169,7 @@ class PairSamples:
         return len(self.scenes)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """One sample of a cloud, views of its images, their tags, and the links between them."""
+        """An augmented cloud, augmented images of it, the tags of both, and the links between them."""
         scene, frames = self.scenes[index], self.frames[index]
         sample, kept = _cloud_view(scene, self.cloud, rng)
         chosen = np.resize(rng.choice(frames, min(self.images, len(frames)), replace=False), self.images)
@@ -181,7 +183,7 @@ class PairSamples:
         return sample
 
     def collate(self, samples: Sequence[Sample]) -> PairBatch:
-        """The clouds and images of a step; what belongs to images is packed."""
+        """The batch of the clouds and images of a step. The parts that belong to images or links are concatenated."""
         parts = {
             name: (torch.cat if name in _OF_IMAGES else torch.stack)([sample[name] for sample in samples])
             for name in samples[0]
@@ -190,7 +192,7 @@ class PairSamples:
         return (LabelledBatch if self.truth else PairBatch)(**parts, links_count=counts)
 
     def _seen(self, scene: PreparedScene, frame: int, kept: np.ndarray, rng: np.random.Generator) -> Sample:
-        """One image, and where the points of the sampled cloud are in it."""
+        """An augmented image, its tags, and its links to the points of the sampled cloud."""
         image, view = _image_view(scene, frame, self.image, rng)
         point, uv = self._links(scene, frame, kept, view, rng)
         seen = {
@@ -206,7 +208,7 @@ class PairSamples:
     def _links(
         self, scene: PreparedScene, frame: int, kept: np.ndarray, view: augment.View, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the sampled cloud and their pixels in the crop."""
+        """The links: rows of the sampled cloud, and their positions (u, v) in the crop, pixels."""
         uv, depth = geometry.project(scene.xyz[kept], scene.camera(frame), scene.poses[frame])
         depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
         seen = np.flatnonzero(geometry.visible(uv, depth, depth_m, self.tolerance_m))
@@ -230,7 +232,7 @@ def _image_view(
 
 
 def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
-    """The sample, and which points of the scene it consists of."""
+    """An augmented cloud with its tags, and the indices of its points in the scene."""
     kept = augment.sample_points(rng, len(scene.xyz), settings.points)
     matrix = augment.random_cloud_matrix(rng, settings.rotation_deg, settings.flip)
     upright = geometry.transform(scene.upright_from_world, scene.xyz[kept])
@@ -245,14 +247,14 @@ def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Gen
 
 
 def _scaled(uv: np.ndarray, scene: PreparedScene, frame: int) -> np.ndarray:
-    """Pixels of the source image to pixels of the stored one, which may be smaller."""
+    """Map pixels of the source image to pixels of the stored image, which may be smaller."""
     height, width = scene.images.shape[2:]
     scale = np.array([width, height]) / scene.cameras[frame, 4:]
     return (uv + 0.5) * scale - 0.5
 
 
 def _truth_view(scene: PreparedScene, frame: int, view: augment.View, crop: int) -> Int64[Tensor, "S S"]:
-    """The labels under the crop's pixels, nearest; unlabelled outside of the image."""
+    """The label of each pixel of the crop, by nearest neighbour; unlabelled outside the image."""
     truth = scene.frame_truth[frame]
     height, width = truth.shape
     scale = np.array([width, height]) / np.array(scene.images.shape[:1:-1])
