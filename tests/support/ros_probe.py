@@ -1,4 +1,4 @@
-"""The other side of a node under test: starts it as a process, talks to it over DDS, keeps what it answers."""
+"""The other side of a node under test: starts it as a process, exchanges messages with it, keeps its diagnostics."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import rclpy
@@ -16,6 +16,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from support.paths import ROOT
+from support.waiting import status_of, until
 
 TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
 
@@ -43,14 +44,10 @@ class NodeProcess:
         return f"{self.space}/{name}"
 
     def end(self, by: signal.Signals = signal.SIGINT) -> int:
-        """Ask the process to end; its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(by)
+        """Ask the process to end. Returns its exit status; one that hangs is killed."""
+        self.process.send_signal(by)
         try:
-            return self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
+            return status_of(self.process, lambda: self.log.stat().st_size)
         finally:
             self._output.close()
 
@@ -102,7 +99,7 @@ class Probe:
     def send(self, topic: str, message, qos) -> None:
         """Publish once a subscriber is there."""
         publisher = self._publisher(topic, type(message), qos)
-        wait(lambda: publisher.get_subscription_count() > 0, 20, f"nobody subscribes to {topic}")
+        until(lambda: publisher.get_subscription_count() > 0, f"nobody subscribes to {topic}")
         publisher.publish(message)
 
     def _publisher(self, topic: str, kind, qos):
@@ -119,9 +116,9 @@ class Probe:
         if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
-        assert client.wait_for_service(20), f"no service {name}"
+        until(client.service_is_ready, f"no service {name}")
         future = client.call_async(request)
-        wait(future.done, 60, f"no answer of {name}")
+        until(future.done, f"no answer of {name}")
         return future.result()
 
     def state(self, node: NodeProcess) -> str:
@@ -151,30 +148,41 @@ class Probe:
 
     # --- diagnostics ---
 
-    def told(self, node: NodeProcess, *parts: str, timeout_s: float = 6):
-        """The next diagnostic status of a node whose message has all ``parts``."""
+    def active(self, node: NodeProcess) -> NodeProcess:
+        """Wait until the diagnostics of a node report that it is active."""
         seen = self.diagnostics.setdefault(node.path, [])
         start = len(seen)
 
-        def match():
-            return next((s for s in seen[start:] if all(part in s.message for part in parts)), None)
+        def state() -> str:
+            values = {pair.key: pair.value for status in seen[start:][-1:] for pair in status.values}
+            return values.get("state", "")
 
-        last = seen[-1].message if seen else "nothing"
-        wait(match, timeout_s, f"diagnostics never said {parts}; before: {last}")
-        return match()
+        until(lambda: state() == "active", lambda: f"{node.name} never became active: {node.text}")
+        return node
+
+    def next_status(self, node: NodeProcess, *parts: str, act: Callable[[], object] = lambda: None):
+        """The next diagnostic status of a node whose message has all ``parts``.
+
+        ``act`` is called now, and again after each status without them.
+        """
+        seen = self.diagnostics.setdefault(node.path, [])
+        looked_at = len(seen)
+
+        def found():
+            nonlocal looked_at
+            for status in seen[looked_at:]:
+                looked_at += 1
+                if all(part in status.message for part in parts):
+                    return status
+                act()
+            return None
+
+        act()
+        return until(found, lambda: f"no status with {parts}; last: {seen[-1].message if seen else 'none'}")
 
     def values(self, node: NodeProcess) -> dict[str, str]:
         """The values of a status that is made after this call."""
         seen = self.diagnostics.setdefault(node.path, [])
         start = len(seen) + 1
-        wait(lambda: len(seen) > start, 6, "no diagnostics")
+        until(lambda: len(seen) > start, "no diagnostics")
         return {pair.key: pair.value for pair in seen[-1].values}
-
-
-def wait(condition, timeout_s: float = 10, why: str = "it did not happen"):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.01)
-    raise AssertionError(f"{why} (waited {timeout_s} s)")
