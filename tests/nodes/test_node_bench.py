@@ -9,6 +9,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from wsss_ros.config import share  # noqa: E402
 from wsss_ros.nodes import bench  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_bench_prints_the_chosen_parts_as_json(capsys, monkeypatch):
     monkeypatch.setattr(bench.os, "environ", dict(bench.os.environ))

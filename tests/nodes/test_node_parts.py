@@ -1,10 +1,10 @@
 """The parts of the node base that need no ROS graph: the queue of one, the figures, silence."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
+from support.waiting import HANG_S, until
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
@@ -25,21 +25,19 @@ class Recorder:
 
     def _run(self, kind, function, arguments, put_at) -> None:
         self.taken.set()
-        self.go.wait(5)
+        self.go.wait(HANG_S)
         function(*arguments)
         self.done.append((kind, *arguments))
 
     def wait_for(self, count: int) -> None:
-        end = time.monotonic() + 5
-        while len(self.done) < count and time.monotonic() < end:
-            time.sleep(0.005)
+        until(lambda: len(self.done) >= count)
 
 
 def test_the_newest_of_each_kind_wins_and_the_others_are_counted():
     recorder = Recorder()
     recorder.worker.start()
     recorder.worker.put("image", lambda n: None, 0)
-    assert recorder.taken.wait(5)
+    assert recorder.taken.wait(HANG_S)
     for n in (1, 2, 3):
         recorder.worker.put("image", lambda n: None, n)
         recorder.worker.put("points", lambda n: None, n)
@@ -50,11 +48,11 @@ def test_the_newest_of_each_kind_wins_and_the_others_are_counted():
     assert recorder.worker.stop()
 
 
-def test_stop_forgets_what_waits_and_start_begins_anew():
+def test_stop_forgets_what_waits_and_start_works_again():
     recorder = Recorder()
     recorder.worker.start()
     recorder.worker.put("a", lambda n: None, 1)
-    assert recorder.taken.wait(5)
+    assert recorder.taken.wait(HANG_S)
     recorder.worker.put("a", lambda n: None, 2)
     threading.Timer(0.1, recorder.go.set).start()
     assert recorder.worker.stop()
@@ -71,22 +69,22 @@ def test_stop_does_not_wait_for_ever():
     recorder = Recorder()
     recorder.worker.start()
     recorder.worker.put("a", lambda: None)
-    assert recorder.taken.wait(5)
+    assert recorder.taken.wait(HANG_S)
     assert not recorder.worker.stop(timeout_s=0.05)
     recorder.go.set()
 
 
 def test_a_stopped_worker_that_was_left_behind_does_no_new_work():
-    """Its job ends after the next start; only the new thread may take jobs then."""
+    """Its job ends after the next start; from then on only the new thread may take jobs."""
     recorder = Recorder()
     recorder.worker.start()
     recorder.worker.put("a", lambda n: None, 1)
-    assert recorder.taken.wait(5)
+    assert recorder.taken.wait(HANG_S)
     left_behind = recorder.worker._thread
     assert not recorder.worker.stop(timeout_s=0.05)
     recorder.worker.start()
     recorder.go.set()
-    left_behind.join(5)
+    left_behind.join(HANG_S)
     assert not left_behind.is_alive()
     recorder.worker.put("a", lambda n: None, 2)
     recorder.wait_for(2)
@@ -120,12 +118,12 @@ def test_a_cause_is_what_stands_before_the_colon():
     )
 
 
-def test_the_log_is_told_once_in_a_while():
+def test_a_problem_is_logged_again_only_after_a_while():
     health = Health()
     assert [health.note("a", "text") for _ in range(3)] == [True, False, False]
 
 
-def test_silence_says_what_was_received_and_what_to_do():
+def test_silence_has_the_messages_received_and_what_to_do():
     record = Input("/pose", "cloud")
     assert record.silence(5, 0) == ""
     record.since -= 7

@@ -20,7 +20,7 @@ from support.online_robot import LATCHED, RELIABLE, SPACE, Robot  # noqa: E402
 
 from wsss_ros.nodes.health import RECENT_S  # noqa: E402
 
-pytestmark = pytest.mark.timeout(900)  # processes take long to start on a busy machine
+pytestmark = pytest.mark.slow
 
 
 def test_the_budget_looks_back_as_far_as_the_segmenters_reports():
@@ -105,8 +105,8 @@ def test_pause_freezes_collecting_and_learning(robot, trained):
         robot.show(Room(10), index)
         time.sleep(0.1)
     robot.tag("scene", "wall")
-    robot.probe.told(robot.trainer, "tag refused: collecting is paused")
-    time.sleep(1.2)  # one status more
+    robot.probe.next_status(robot.trainer, "tag refused: collecting is paused")
+    robot.probe.values(robot.trainer)  # two seconds: one status more
     assert robot.status["scene"] == before, "nothing was collected"
     for service in ("start_scene", "train"):
         answer = robot.ask(service)
@@ -134,6 +134,7 @@ def test_the_training_waits_while_a_segmenter_is_too_slow(robot, trained):
     rounds = len(robot.status["rounds"])
     robot.tagged_scene(20)
     robot.tagged_scene(21)
+    report(robot, 500)
     assert robot.ask("train").success
 
     def waits() -> bool:

@@ -20,7 +20,7 @@ from std_msgs.msg import String  # noqa: E402
 from support.online_robot import LATCHED, RELIABLE, SEGMENTER, SPACE, TAGS, Robot, decided_rounds, read_all, stamped  # noqa: E402
 from support.ros_probe import NodeProcess  # noqa: E402
 
-pytestmark = pytest.mark.timeout(900)  # processes take long to start on a busy machine
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_two_trainers_on_one_folder(robots, tmp_path):
     robot.start()
     second = NodeProcess("online_trainer", robot.environment, tmp_path / "second.log", "/rival", **robot.settings)
     try:
-        status = robot.probe.told(second, "configure failed", str(robot.online), "another learner has it", timeout_s=40)
+        status = robot.probe.next_status(second, "configure failed", str(robot.online), "another learner has it")
         assert status.level == b"\x02" and robot.probe.state(second) == "unconfigured"
         assert second.process.poll() is None and "Traceback" not in second.text
         assert robot.ask("start_scene").success, "the first does not notice"
@@ -119,7 +119,7 @@ def test_odd_tags_and_a_looped_stream(robots, labels):
     robot = robots()
     robot.start()
     robot.tag("image", "chair")
-    robot.probe.told(robot.trainer, "tag refused: no scene is open for 'chair'")
+    robot.probe.next_status(robot.trainer, "tag refused: no scene is open for 'chair'")
     stamps = robot.visit(Room(0), 4)
     for text, reason in (
         ("wall, chiar", "'chiar' is not a class of 'scannet20'; the nearest is 'chair'"),
@@ -129,7 +129,7 @@ def test_odd_tags_and_a_looped_stream(robots, labels):
         ("x" * 100_000, "100000 characters; expected class names"),
     ):
         robot.tag("image", text)
-        robot.probe.told(robot.trainer, f"tag refused: {reason}")
+        robot.probe.next_status(robot.trainer, f"tag refused: {reason}")
     status = robot.until(lambda status: "100000 characters" in status["message"])
     assert status["scene"]["tags"] == []
 
@@ -149,7 +149,7 @@ def test_odd_tags_and_a_looped_stream(robots, labels):
     for index in range(8):
         robot.show(Room(0), index % 4)
         time.sleep(0.1)
-    robot.probe.told(robot.trainer, "the stamps jumped back (a looped bag?)")
+    robot.probe.next_status(robot.trainer, "the stamps jumped back (a looped bag?)")
     looped = robot.until(lambda status: status["scene"]["received"] > before["received"])["scene"]
     assert looped["name"] == before["name"] and looped["frames"] == before["frames"], "its views are known"
     assert values(robot)["clock jumps"] == 1
@@ -208,7 +208,7 @@ def test_a_segmenter_restarted_in_a_hand_over_gets_the_newest_weights(robots, la
     newest = robot.weights["image"][-1].data
     version = checkpoint.load(Path(newest)).version
     until(lambda: used[-1].data == version != first, "the restarted segmenter never took the newest weights")
-    assert {pair.key: pair.value for pair in robot.probe.told(segmenter, "").values}["weights_file"] == newest
+    assert {pair.key: pair.value for pair in robot.probe.next_status(segmenter, "").values}["weights_file"] == newest
 
     answers = robot.probe.collect(Image, f"{SPACE}/semantic/image_raw", RELIABLE)
     until(lambda: robot.show(Room(0), 0) and time.sleep(0.3) or answers, "no answer")

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from support.online_robot import RELIABLE, SEGMENTER, SPACE, Robot, decided_rounds, read_all  # noqa: E402
 from support.waiting import until  # noqa: E402
 
-pytestmark = pytest.mark.timeout(900)  # processes take long to start on a busy machine
+pytestmark = pytest.mark.slow
 STARTING, WORKING, TRAINING = range(3)
 MOMENTS = [TRAINING, STARTING, WORKING, TRAINING, STARTING, TRAINING, WORKING, TRAINING, STARTING, TRAINING]
 

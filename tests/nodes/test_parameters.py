@@ -41,6 +41,6 @@ def test_parameter_file_has_the_defaults_of_the_configuration():
     }
 
 
-def test_unknown_parameters_are_told_with_the_nearest():
-    (told,) = parameters.unknown(["overlay_alfa", "weights"], ["overlay_alpha", "weights", "device"])
-    assert told == "unknown parameter 'overlay_alfa' is ignored; the nearest is 'overlay_alpha'"
+def test_unknown_parameters_are_reported_with_the_nearest():
+    (text,) = parameters.unknown(["overlay_alfa", "weights"], ["overlay_alpha", "weights", "device"])
+    assert text == "unknown parameter 'overlay_alfa' is ignored; the nearest is 'overlay_alpha'"

@@ -99,9 +99,9 @@ def test_the_learners_status_and_services(page, probe, learner):
 
 def test_a_broken_status_and_other_classes_are_reported_in_the_diagnostics(page, probe, learner):
     learner.publisher.publish(String(data="{"))
-    probe.told(page.node, "learner status", "not JSON")
+    probe.next_status(page.node, "learner status", "not JSON")
     learner.report(classes=["dog"])
-    probe.told(page.node, "other classes", "scannet20")
+    probe.next_status(page.node, "other classes", "scannet20")
     assert page.status()["learner"]["classes"] == ["dog"]
     values = probe.values(page.node)
     assert values["url"] == page.url
