@@ -94,10 +94,10 @@ def test_a_room_in_the_sizes_of_the_network(path):
 def test_torch_path_in_many_slices(monkeypatch):
     """Slices of one query each give what one slice gives, and an empty set of queries gives empty answers."""
     xyz = torch.from_numpy(room(50))
-    whole = neighbor_torch.ball_query(xyz, xyz, 1.0, 8), *neighbor_torch.knn(xyz, xyz, 4)
+    at_once = neighbor_torch.ball_query(xyz, xyz, 1.0, 8), *neighbor_torch.knn(xyz, xyz, 4)
     monkeypatch.setattr(neighbor_torch, "SLICE", 60)
     sliced = neighbor_torch.ball_query(xyz, xyz, 1.0, 8), *neighbor_torch.knn(xyz, xyz, 4)
-    for a, b in zip(whole, sliced, strict=True):
+    for a, b in zip(at_once, sliced, strict=True):
         assert torch.equal(a, b)
 
 
@@ -125,7 +125,7 @@ def test_trees_at_hand_change_nothing():
 
 
 def test_huge_coordinates_and_one_dense_heap():
-    """Float32's whole range in one cloud, and many equal points among others: no crash, still exact."""
+    """The full range of float32 in one cloud, and many equal points among others: no crash, still exact."""
     xyz = np.concatenate([room(300), np.full((300, 3), 1.0), [[3e38, 0, 0], [-3e38, 1e-38, 0], [0, 1e30, -1e30]]])
     xyz = xyz.astype(np.float32)
     index = neighbors.farthest_point_sample(torch.from_numpy(xyz), 40)

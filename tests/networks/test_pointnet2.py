@@ -115,9 +115,9 @@ def test_checkpointing_changes_nothing_but_memory(autocast):
             seen[tensor.untyped_storage().data_ptr()] = tensor
             return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                out = net(xyz, features)
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with hooks, torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out = net(xyz, features)
         kept.append(sum(tensor.untyped_storage().nbytes() for tensor in seen.values()))
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             out = net(xyz, features)

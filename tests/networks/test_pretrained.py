@@ -118,9 +118,9 @@ def test_differing_state_dicts_are_refused_by_name(tmp_path, change, words):
 def test_truncated_state_dicts(scratch, writer, data):
     net, weights = narrow()
     WRITERS[writer](weights, scratch)
-    whole = scratch.read_bytes()
-    near_an_end = st.integers(0, 400) | st.integers(len(whole) - 9000, len(whole) - 1)
-    scratch.write_bytes(whole[: data.draw(near_an_end | st.integers(0, len(whole) - 1))])
+    complete = scratch.read_bytes()
+    near_an_end = st.integers(0, 400) | st.integers(len(complete) - 9000, len(complete) - 1)
+    scratch.write_bytes(complete[: data.draw(near_an_end | st.integers(0, len(complete) - 1))])
     refused(net, scratch)
 
 

@@ -3,7 +3,7 @@
 The kernels use scalars and no array views: views cost compile time and reference counts. ``no_type_check`` keeps type
 checkers away from functions that numba compiles.
 
-Each search works on a range of queries, ``begin`` to ``end``, so that several threads can share the queries.
+Each search works on a range of queries, ``start`` to ``stop``, so that several threads can share the queries.
 """
 
 from typing import no_type_check
@@ -142,12 +142,12 @@ def sample(points, place, order, boxes, first, last, child, lowest, count, start
 
 @compiled
 @no_type_check
-def balls(begin, end, place, order, boxes, first, last, child, lowest, centres, squared_radius, index):
-    """Ball query of the centres ``begin`` to ``end``, written to their rows of ``index``."""
+def balls(start, stop, place, order, boxes, first, last, child, lowest, centres, squared_radius, index):
+    """Ball query of the centres ``start`` to ``stop``, written to their rows of ``index``."""
     count = index.shape[1]
     stack = np.empty(len(child) + 1, np.int64)
     bounds, one, distance = np.empty(len(stack)), np.empty((1, 1), np.int64), np.empty((1, 1))
-    for query in range(begin, end):
+    for query in range(start, stop):
         x, y, z = np.float64(centres[query, 0]), np.float64(centres[query, 1]), np.float64(centres[query, 2])
         found, limit = 0, len(order)  # only indices below the limit can still enter the row
         stack[0], depth = 0, 1
@@ -183,10 +183,10 @@ def balls(begin, end, place, order, boxes, first, last, child, lowest, centres, 
 
 @compiled
 @no_type_check
-def nearest(begin, end, place, order, boxes, first, last, child, lowest, queries, visit, index, squared):
-    """Nearest neighbours of the queries ``visit[begin:end]``, written to their rows of ``index`` and ``squared``."""
+def nearest(start, stop, place, order, boxes, first, last, child, lowest, queries, visit, index, squared):
+    """Nearest neighbours of the queries ``visit[start:stop]``, written to their rows of ``index`` and ``squared``."""
     stack, bounds = np.empty(len(child) + 1, np.int64), np.empty(len(child) + 1)
-    for i in range(begin, end):
+    for i in range(start, stop):
         query = visit[i]
         x, y, z = np.float64(queries[query, 0]), np.float64(queries[query, 1]), np.float64(queries[query, 2])
         _search(query, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared)

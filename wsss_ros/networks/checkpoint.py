@@ -140,7 +140,7 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
 
 
 def existing(path: Path) -> Path:
-    """``path``, or where only the file under the previous (or later) name of the network kind exists, that one."""
+    """The path, or the one with the previous or later name of the network kind if only that file exists."""
     if path.exists():
         return path
     names = [*PREVIOUS_KINDS.items(), *((new, old) for old, new in PREVIOUS_KINDS.items())]

@@ -297,7 +297,7 @@ def _propagate_folded(layers: Layers, rows: Tensor, skip: Tensor, near: Tensor, 
     size = _slice(out.shape[1])
     with torch.autocast(rows.device.type, enabled=False):
         above = torch.mm(rows.to(dtype), from_above.T)
-        slices = (whole.split(size) for whole in (out, skip, near, weight))
+        slices = (rows_of_all.split(size) for rows_of_all in (out, skip, near, weight))
         for part, own, *links in zip(*slices, strict=True):
             row = neighbors.interpolate(above, *links).addmm_(own.to(dtype), from_skip.T).add_(bias).relu_()
             for matrix, shift in rest[:-1]:
