@@ -121,6 +121,12 @@ def scene_sets(settings: AblationConfig) -> dict[str, SceneSetConfig]:
     return {"val": settings.data.val} | ({} if settings.other is None else {"other": settings.other})
 
 
+def all_scene_sets(settings: AblationConfig) -> list[SceneSetConfig]:
+    """List the sets that the runs train and are scored on. Raises BadInput without a val set."""
+    pretrain = [] if settings.pretrain is None or settings.pretrain.data is None else [settings.pretrain.data]
+    return [settings.data.train, *scene_sets(settings).values(), *pretrain]
+
+
 def _where_trained(kind: str, network, phases: Sequence[PhaseConfig]):
     return network if any(getattr(phase, kind) for phase in phases) else None
 

@@ -25,12 +25,12 @@ def bench_ablation(
     """
     from rich.console import Console
 
-    from wsss_ros import config as configuration
     from wsss_ros.ablation import figures, report, results
     from wsss_ros.ablation.settings import AblationConfig
+    from wsss_ros.config import load, share
 
-    path = configuration.share(str(config)) if config == _DEFAULT and not config.exists() else config
-    settings, console = configuration.load(AblationConfig, path), Console()
+    path = share(str(config)) if config == _DEFAULT and not config.exists() else config
+    settings, console = load(AblationConfig, path), Console()
     failures = []
     if not report_only:
         failures = _train(settings, _listed(rows), numbers(seeds), jobs, console)
@@ -47,14 +47,11 @@ def bench_ablation(
 
 def _train(settings, rows: list[str], seeds: list[int], jobs: int, console) -> list:
     from wsss_ros.ablation import schedule
-    from wsss_ros.ablation.rows import runs, scene_sets
+    from wsss_ros.ablation.rows import all_scene_sets, runs
     from wsss_ros.cli.rooms import ensure
 
     chosen = runs(settings, rows, seeds)
-    sets = [settings.data.train, *scene_sets(settings).values()]
-    if settings.pretrain is not None and settings.pretrain.data is not None:
-        sets.append(settings.pretrain.data)
-    for part in sets:
+    for part in all_scene_sets(settings):
         ensure(part, os.cpu_count() or 1)
     with console.status("decoding scenes"):
         schedule.prepare_scenes(settings, truth=any(run.row == "supervised" for run in chosen))

@@ -28,15 +28,14 @@ def train(
     """
     from rich.console import Console
 
-    from wsss_ros import config as configuration
     from wsss_ros.cli.rooms import ensure
+    from wsss_ros.config import load
     from wsss_ros.processes.signals import Interrupted
-    from wsss_ros.training import processes
-    from wsss_ros.training import run as training
+    from wsss_ros.training import processes, run
     from wsss_ros.training.config import TrainConfig
     from wsss_ros.training.phase import TrainingDiverged
 
-    settings = configuration.load(TrainConfig, config)
+    settings = load(TrainConfig, config)
     if only:
         settings = _only(settings, only)
     settings = settings.model_copy(
@@ -49,7 +48,7 @@ def train(
     command = shlex.join(["wsss", "train", *sys.argv[2:]])
     try:
         with _progress(console) as report:
-            scores = training.train(settings, command, report)
+            scores = run.train(settings, command, report)
     except Interrupted as stopped:  # the other processes end with 0: a failure of theirs would kill the first
         console.print(f"{stopped}: {command}", soft_wrap=True)
         raise typer.Exit(first * (128 + stopped.signal)) from stopped
