@@ -56,7 +56,7 @@ class OnlineConfig(StoreConfig):
 class OnlineRecipe(Config):
     """How a round of online learning trains: a list of phases, as in a training run, on the scenes of the robot.
 
-    ``OnlineConfig.steps`` says how long a round is; the phases share these steps as their ``epochs`` are to each other.
+    ``OnlineConfig.steps`` is the length of a round; the phases share these steps in proportion to their ``epochs``.
     """
 
     renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
@@ -64,7 +64,7 @@ class OnlineRecipe(Config):
     @model_validator(mode="before")
     @classmethod
     def _read_joint(cls, values: Any) -> Any:
-        """A recipe of an older version has one phase under the key ``joint``."""
+        """Read a recipe of an earlier release, which has one phase under the key ``joint``."""
         if not isinstance(values, dict) or "joint" not in values:
             return values
         warn_renamed("joint", "phases")
@@ -76,15 +76,15 @@ class OnlineRecipe(Config):
     image: ImageNetworkConfig
     cloud: CloudNetworkConfig
     phases: tuple[Phase, ...] = Field(min_length=1, description="What a round trains, one after the other.")
-    base: SceneSetConfig | None = Field(None, description="Tagged scenes of old, mixed into every round.")
-    base_held_out: SceneSetConfig | None = Field(None, description="Tagged scenes of old that the gate scores on.")
+    base: SceneSetConfig | None = Field(None, description="Earlier tagged scenes, mixed into every round.")
+    base_held_out: SceneSetConfig | None = Field(None, description="Earlier tagged scenes that the gate scores.")
     frames_per_scene: int = Field(40, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
     held_out_frames: int = Field(8, ge=1, description="Frames of each held-out scene that the gate scores.")
     new_share: float = Field(
-        1.0, gt=0, le=1, description="Share of the trained weights in the candidate; the rest is as it was before."
+        1.0, gt=0, le=1, description="Share of the trained weights in the candidate; the rest are the old weights."
     )
-    held_out_scenes: int = Field(12, ge=1, description="Scenes of each held-out set that the gate scores at most.")
-    save_every_s: float = Field(20.0, ge=0, description="Time between two states of a round to go on from.")
+    held_out_scenes: int = Field(12, ge=1, description="Most scenes of each held-out set that the gate scores.")
+    save_every_s: float = Field(20.0, ge=0, description="Time between two saved states of a round.")
     visibility_m: float = Field(0.05, gt=0, le=1, description="A point is seen where depth differs by no more.")
 
 
