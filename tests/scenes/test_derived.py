@@ -35,7 +35,7 @@ def test_up_is_found_from_the_frames(kitchen, labels, caplog):
     up = up_of(scene)
     assert scene.world_up is None and np.linalg.norm(up) == pytest.approx(1)
     assert np.array_equal(upright_rotation(scene)[2], up)
-    assert "up found as" in caplog.text
+    assert "estimated up direction" in caplog.text
     height = fused(scene.frame(index) for index in range(0, len(scene), 10)).xyz @ up
     assert 1.5 < np.ptp(np.percentile(height, (1, 99))) < 3.5  # a room stands up
 

@@ -33,7 +33,7 @@ def test_points_by_segment_and_raw_category(tmp_path, labels, caplog):
     np.testing.assert_array_equal(truth[:120], np.repeat(expected, 10))
     assert (truth[120:] == 255).all()
     assert [record.getMessage() for record in caplog.records] == [
-        f"{folder / NAME}.aggregation.json: left unlabelled, because not in the table: unheard of"
+        f"{folder / NAME}.aggregation.json: objects left unlabelled, not in the table: unheard of"
     ]
 
 

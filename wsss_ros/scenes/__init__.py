@@ -1,6 +1,6 @@
 """Scenes on disk, one reader for each data set: ``open_scene`` opens one scene, ``open_scenes`` a folder of scenes.
 
-Readers follow ``types.Scene``.
+All readers implement ``types.Scene``.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +13,17 @@ from wsss_ros.scenes.scannet import ScanNetScene, is_scan
 from wsss_ros.scenes.scannet_write import POINTS
 from wsss_ros.types import BadInput, Scene
 
-# Whether a folder is a scene of the data set, its reader, and what is looked for; the first that fits opens a folder.
+# For each data set: the test for its folders, its reader, and the files it expects. The first test that passes decides.
 _READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, LabelSpace], Scene], str], ...] = (
     (is_scan, ScanNetScene, f"'*{POINTS}' (ScanNet)"),
     (has_frames, RgbdFolder, "'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames)"),
     (is_room, S3disRoom, f"'{ANNOTATIONS}' (a room of S3DIS)"),
 )
-_LAYOUTS = ", or ".join(looked_for for _, _, looked_for in _READERS)
+_LAYOUTS = ", or ".join(expected for _, _, expected in _READERS)
 
 
 def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
-    """Open the scene in a folder, in any of the layouts. Raises BadInput that lists the layouts when it has none."""
+    """Open the scene in a folder of any known layout. Raises BadInput, which lists the layouts, for another folder."""
     path = Path(path)
     if not path.is_dir():
         what = "a file" if path.exists() else "no such folder"
@@ -39,10 +39,11 @@ def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
 def open_scenes(
     folder: str | Path, labels: LabelSpace, listed: str | Path | None = None
 ) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """Open the scenes of a folder; returns them, and (name, reason) of those that cannot be opened.
+    """Open the scenes of a folder; returns the scenes, and (name, reason) of each that cannot be opened.
 
-    They are those of ``scene_names``, in its order. A fault inside a scene, such as a broken image, shows when it is
-    read, not here. Raises BadInput for a folder or a list that does not exist, and when no scene is left.
+    The scenes are those of ``scene_names``, in its order. A fault inside a scene, such as a broken image, is not
+    reported here but when the image is read. Raises BadInput for a folder or a list that does not exist, and when no
+    scene is left.
     """
     folder, names = Path(folder), scene_names(folder, listed)
     if not names:
@@ -68,10 +69,10 @@ def open_scenes(
 def open_all(
     folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None
 ) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """Open folders, each a scene or a folder of scenes; returns the scenes, and (name, reason) of those that fail.
+    """Open folders that are scenes or folders of scenes; returns the scenes, and (name, reason) of each that fails.
 
-    With ``listed``, a text file with scene names, all are folders of scenes. Raises BadInput for a folder that is
-    neither a scene nor has one.
+    With ``listed``, a text file with scene names, all ``folders`` must be folders of scenes. Raises BadInput for a
+    folder that is not a scene and contains none.
     """
     opened: list[Scene] = []
     left_out: list[tuple[str, str]] = []
@@ -93,10 +94,10 @@ def open_all(
 
 
 def scene_names(folder: str | Path, listed: str | Path | None = None) -> list[str]:
-    """The names of the scenes in a folder that has one folder per scene, as ScanNet's ``scans`` has.
+    """The names of the scenes in a folder that contains one folder per scene, such as ScanNet's ``scans``.
 
-    ``listed`` is a text file with a name per line, and gives the order; a name that appears twice counts once, and
-    lines that start with # are comments. Without it these are all folders but hidden ones, sorted.
+    ``listed`` is a text file with one name per line. The result has its order; a name that appears twice counts once;
+    lines that start with # are comments. Without ``listed`` the result is all folders except hidden ones, sorted.
     Raises BadInput for a folder or a list that cannot be read.
     """
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""What a scene does not give, derived from what it gives: which way is up, and the cloud."""
+"""Properties derived from a scene's frames where the scene does not provide them: the up direction and the cloud."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -10,20 +10,20 @@ from wsss_ros.geometry import camera_up, find_up, parse_up, unproject, upright
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
-_VIEWS = 12  # frames from which up is found
-_MOST_POINTS = 300_000  # about this many of their points are used
+_VIEWS = 12  # number of frames from which the up direction is estimated
+_MOST_POINTS = 300_000  # largest number of their points that is used, approximately
 _log = logging.getLogger("wsss_ros")
 
 Seen = tuple[Float[np.ndarray, "N 3"], Float64[np.ndarray, "V 4 4"]]  # points and the poses they were seen from
 
 
-# --- which way is up -------------------------------------------------------------------------------
+# --- the up direction --------------------------------------------------------------------------------
 
 
 def up_of(scene: Scene) -> tuple[float, float, float]:
-    """The unit vector against gravity in the scene's world: what the scene knows, else found from some of its views.
+    """The unit vector against gravity in the scene's world: the scene's ``world_up``, else estimated from some frames.
 
-    Raises BadInput when it has to be found and there is neither a cloud nor depth, or no floor is in view.
+    Raises BadInput when it must be estimated, and the scene has neither cloud nor depth, or its frames show no floor.
     """
     up = _up(scene, lambda: _sampled(scene))
     x, y, z = map(float, up / np.linalg.norm(up))
@@ -44,10 +44,10 @@ def upright_rotation(scene: Scene, up: str = "auto") -> Float64[np.ndarray, "3 3
 def upright_from_world(
     scene: Scene, points: Float[np.ndarray, "N 3"], poses: Float64[np.ndarray, "V 4 4"]
 ) -> Float64[np.ndarray, "4 4"]:
-    """The motion after which z points up: the scene's axis alignment, which also aligns its walls, else a rotation.
+    """The motion that makes z point up: the scene's axis alignment, which also aligns the walls, else a rotation.
 
-    ``points`` of the world and ``poses`` (world_from_camera) are what up is found from, where the scene does not know
-    it. Raises BadInput when no floor is in view.
+    If the scene does not know its up direction, it is estimated from ``points`` (world frame, metres) and ``poses``
+    (world_from_camera). Raises BadInput when they show no floor.
     """
     aligned = getattr(scene, "axis_alignment", None)
     if aligned is not None:
@@ -62,12 +62,15 @@ def _up(scene: Scene, seen: Callable[[], Seen]) -> Float64[np.ndarray, "3"]:
         return np.asarray(scene.world_up, np.float64)
     points, poses = seen()
     found = find_up(points, poses[:, :3, 3], camera_up(poses))
-    _log.info("scene '%s': up found as %s", scene.name, np.round(found, 3))
+    _log.info("scene '%s': estimated up direction %s", scene.name, np.round(found, 3))
     return found
 
 
 def _sampled(scene: Scene) -> Seen:
-    """Points of some frames spread over the scene, or of its cloud where no frame has depth, and all their poses."""
+    """World points of some frames spread over the scene, and the poses of these frames.
+
+    The points are those of the scene's cloud if no frame has depth.
+    """
     chosen = np.unique(np.linspace(0, len(scene) - 1, _VIEWS).astype(int))
     frames = [scene.frame(int(index)) for index in chosen]
     poses = np.stack([_pose(frame) for frame in frames])
@@ -100,17 +103,17 @@ def _own_points(scene: Scene) -> Float64[np.ndarray, "N 3"]:
 
 
 def cloud_of(scene: Scene, frames: Iterable[Frame] | None = None) -> Cloud:
-    """The scene's own cloud; where it has none or an empty one, the cloud ``fused`` from its frames.
+    """The scene's own cloud; if it has none or an empty one, the cloud ``fused`` from its frames.
 
-    ``frames`` are read in place of all frames of the scene, and only when they are fused. Without depth the cloud has
-    no points. Raises BadInput when the cloud or a frame cannot be read.
+    ``frames`` replace the frames of the scene; they are read only if the cloud is fused. Frames without depth give a
+    cloud without points. Raises BadInput when the cloud or a frame cannot be read.
     """
     every = (scene.frame(index) for index in range(len(scene)))
     return scene.cloud or fused(every if frames is None else frames)
 
 
 def fused(frames: Iterable[Frame]) -> Cloud:
-    """One point for each voxel of 2 cm that the frames see at least twice; frames without depth add nothing.
+    """Fuse frames: one point for each voxel of 2 cm that is seen at least twice. Frames without depth add nothing.
 
     Raises BadInput for a frame with depth and camera, but without a usable pose.
     """
@@ -121,6 +124,6 @@ def fused(frames: Iterable[Frame]) -> Cloud:
 
 
 def fuse(voxels: VoxelMap, frame: Frame) -> None:
-    """Add a frame to the map, where it has depth and a camera. Raises BadInput as ``VoxelMap.add`` does."""
+    """Add a frame to the map if it has depth and a camera. Raises BadInput as ``VoxelMap.add`` does."""
     if frame.depth_m is not None and frame.camera is not None:
         voxels.add(frame)

@@ -1,4 +1,4 @@
-"""Image files: JPEG and PNG for colour, 16-bit PNG for depth in millimetres and for class ids."""
+"""Image files: colour as JPEG or PNG; depth in millimetres and class ids as 16-bit PNG."""
 
 import io
 import zlib
@@ -12,7 +12,7 @@ from wsss_ros.types import BadInput
 
 try:
     import simplejpeg
-except ImportError:  # Pillow decodes the same images, about three times slower
+except ImportError:  # Pillow decodes the same images, about three times as slowly
     simplejpeg = None
 
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -22,7 +22,7 @@ def read_rgb(path: str | Path, at_least: tuple[int, int] | None = None) -> UInt8
     """Read a colour image. Raises BadInput naming the file when it is missing, cut short or not an image.
 
     With ``at_least`` = (width, height) a JPEG may be reduced by 2, 4 or 8, averaged over pixel areas, but not below
-    this size. That takes a fraction of the time of full decoding.
+    this size. This is much faster than full decoding.
     """
     return decode_rgb(read_bytes(path, "a colour image"), str(path), at_least)
 
@@ -38,7 +38,7 @@ def decode_rgb(data: bytes, source: str, at_least: tuple[int, int] | None = None
 
 
 def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
-    """Arguments of simplejpeg for the largest factor that divides both sides, so that pixel areas stay aligned."""
+    """Arguments of simplejpeg for the largest reduction that divides both sides, so that pixel areas stay aligned."""
     if at_least is None:
         return {}
     height, width = simplejpeg.decode_jpeg_header(data)[:2]
@@ -49,14 +49,17 @@ def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
 
 
 def read_uint16(path: str | Path, what: str = "image of 16-bit numbers") -> UInt16[np.ndarray, "H W"]:
-    """Read a PNG with one channel of 8 or 16 bits as uint16. Raises BadInput naming the file; ``what`` is expected."""
+    """Read a PNG with one channel of 8 or 16 bits as uint16.
+
+    Raises BadInput that names the file and ``what``, the expected kind of image.
+    """
     return decode_grey(read_bytes(path, f"an {what}"), str(path), what).astype(np.uint16)
 
 
 def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"]:
-    """Decode a PNG with one channel in memory: uint8, uint16 or, for some 16-bit files, int32.
+    """Decode a PNG with one channel in memory to uint8, uint16 or, for some 16-bit files, int32.
 
-    Raises BadInput naming the ``source``, and ``what`` was expected.
+    Raises BadInput that names the ``source`` and ``what``, the expected kind of image.
     """
     try:
         image = Image.open(io.BytesIO(data))
@@ -111,7 +114,7 @@ def encode_jpeg(rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92, subsampling:
 def write_uint16(path: str | Path, pixels: UInt16[np.ndarray, "H W"]) -> None:
     """Write a PNG with one 16-bit channel.
 
-    It is compressed by run lengths: on noisy depth that is smaller than deflate, and takes half the time.
+    Run-length compression makes noisy depth smaller than the default compression and takes half the time.
     """
     Image.fromarray(pixels).save(path, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
@@ -126,7 +129,7 @@ def write_depth(path: str | Path, depth_m: Float32[np.ndarray, "H W"]) -> None:
 
 
 def read_bytes(path: str | Path, expected: str) -> bytes:
-    """Read a file. Raises BadInput that says what was ``expected`` when it cannot be read."""
+    """Read a file. Raises BadInput that names the file and what was ``expected`` when it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""PLY files as structured arrays of numpy: one record per vertex, one field per property."""
+"""PLY files as structured numpy arrays: one record per vertex, one field per property."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,10 @@ class _Element:
     name: str
     count: int
     fields: list[tuple[str, str]]
-    list_bytes: int = 0  # least size of its list properties; 0 where it has none
+    list_bytes: int = 0  # smallest size of the list properties of a row; 0 without list properties
 
     def least_bytes(self) -> int:
-        """Size of all rows; of a list only the least."""
+        """The smallest size of all rows; lists of variable length count with their smallest size."""
         return self.count * (np.dtype(self.fields).itemsize + self.list_bytes)
 
 
@@ -53,7 +53,7 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def count(path: str | Path) -> int:
-    """Number of vertices, from the header alone. Raises BadInput naming the file when it is not a PLY file."""
+    """The number of vertices, read from the header only. Raises BadInput naming the file when it is not a PLY file."""
     try:
         with open(path, "rb") as file:
             head = file.read(1 << 16)
@@ -65,7 +65,7 @@ def count(path: str | Path) -> int:
 def colored_vertices(
     xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"], **columns: Shaped[np.ndarray, "N"]
 ) -> np.ndarray:
-    """Vertices with x y z (float32), red green blue (bytes) and further ``columns`` of their own types."""
+    """Vertices for ``write``: x y z (float32), red green blue (uint8), and further ``columns`` of their own types."""
     parts = dict(zip(("x", "y", "z"), xyz.T, strict=True))
     parts |= dict(zip(("red", "green", "blue"), rgb.T, strict=True)) | columns
     vertices = np.empty(len(xyz), [(name, column.dtype) for name, column in parts.items()])
@@ -77,7 +77,7 @@ def colored_vertices(
 def write(
     path: str | Path, vertices: np.ndarray, faces: Int32[np.ndarray, "F 3"] | None = None, ascii: bool = False
 ) -> None:
-    """Write a structured array [N] as the vertices of a PLY file, followed by the triangles, if any.
+    """Write a structured array [N] as the vertices of a PLY file, and ``faces`` as its triangles.
 
     Raises BadInput when a field has a type that PLY does not have (64-bit integers, booleans, sub-arrays).
     """

@@ -1,4 +1,4 @@
-"""Point clouds as text: millions of rows ``x y z r g b``, some of them broken."""
+"""Point clouds as text: rows ``x y z r g b``, of which some may be broken."""
 
 import logging
 import re
@@ -21,8 +21,8 @@ _log = logging.getLogger("wsss_ros")
 def read_points(path: str | Path) -> tuple[Float32[np.ndarray, "N 3"], UInt8[np.ndarray, "N 3"]]:
     """Read positions (metres) and colours from rows ``x y z r g b``, colours from 0 to 255.
 
-    A line with stray bytes is repaired where it has six valid numbers once these bytes are replaced by spaces, or else
-    removed. Other lines without six valid numbers are dropped. A warning names the file and the lines.
+    A line with bytes that are not text is repaired if it has six valid numbers after these bytes are replaced by spaces
+    or removed. Other lines without six valid numbers are dropped. A warning names the file and the lines.
     Raises BadInput naming the file when it cannot be read, has more than 1000 broken lines, or only broken lines.
     """
     data = read_bytes(path, "rows 'x y z r g b'")
@@ -41,7 +41,7 @@ def read_points(path: str | Path) -> tuple[Float32[np.ndarray, "N 3"], UInt8[np.
 
 
 def _repaired(path: str | Path, data: bytes, rows: np.ndarray, broken: list[list[int]]) -> np.ndarray:
-    """The rows with the broken lines filled in that can be repaired, and without the others."""
+    """The rows, with the broken lines repaired where possible and dropped otherwise."""
     keep = np.ones(len(rows), bool)
     lines: dict[str, list[int]] = {"repaired": [], "dropped": []}
     for number, row, start, end in broken:

@@ -1,4 +1,4 @@
-"""Posed RGB-D frames that are in a folder as images and text: what the ScanNet and the plain folder readers share."""
+"""Posed RGB-D frames in a folder of images and text files; shared by the readers of ScanNet and of plain folders."""
 
 import logging
 from collections import Counter
@@ -15,13 +15,13 @@ from wsss_ros.scenes.rig import Rig, view
 from wsss_ros.types import BadInput, Frame
 
 _FRAME_RATE_HZ = 30
-_START_NS = 1_000_000_000  # stamp of frame 0: ROS takes 0 for "no time"
+_START_NS = 1_000_000_000  # stamp of frame 0; not 0, which means "no time" in ROS
 _log = logging.getLogger("wsss_ros")
 
 
 @dataclass(frozen=True)
 class FrameFiles:
-    """The files of one view; ``number`` is its place in the recording."""
+    """The files of one frame; ``number`` is its position in the recording."""
 
     number: int
     name: str
@@ -31,9 +31,9 @@ class FrameFiles:
 
 
 def list_frames(colors: Iterable[Path], depths: Iterable[Path], poses: Iterable[Path]) -> tuple[list[FrameFiles], int]:
-    """Match files by the number in their names, in numeric order; numbers may have gaps.
+    """Match files by the number in their names; returns the complete frames in the order of their numbers.
 
-    Also returns how many numbers lack one of the three files. Files without a number are ignored.
+    Numbers may have gaps. Also returns how many numbers lack one of the three files. Other file names are ignored.
     """
     color, depth, pose = (
         {int(stem): path for path in paths if (stem := _number(path)).isdecimal()} for paths in (colors, depths, poses)
@@ -51,8 +51,8 @@ class PosedFrames:
     """The frames of one folder that have a usable pose. An image is decoded when its frame is read.
 
     Frames with a lost pose (-inf or NaN) and incomplete frames are left out; ``skipped`` counts them by cause, and
-    one warning for each cause names the ``scene``. ``stamps_ns`` gives times by frame number; a frame without one is
-    stamped by its number at 30 Hz, from 1 s on.
+    one warning for each cause names the ``scene``. ``stamps_ns`` holds stamps by frame number; a frame without one gets
+    ``stamp_of_number``.
     Raises BadInput naming the file for a pose that is not a rigid 4x4 matrix.
     """
 
@@ -73,7 +73,7 @@ class PosedFrames:
 
     @property
     def rig(self) -> Rig:
-        """The cameras of the frames. Only for a folder that has frames."""
+        """The cameras of the frames. The folder must have frames."""
         assert self._rig is not None
         return self._rig
 
@@ -95,7 +95,7 @@ class PosedFrames:
         return image_size(self.files[index].depth)
 
     def frame(self, index: int) -> Frame:
-        """One view on the depth camera's pixels; depth that the colour camera does not see counts as missing.
+        """One frame on the depth camera's pixels. Depth that the colour camera does not see becomes missing (0).
 
         Raises BadInput naming the file that is missing, broken or of the wrong size.
         """
@@ -115,7 +115,7 @@ class PosedFrames:
 
 
 def stamp_of_number(number: int) -> int:
-    """Nanoseconds of a frame without a time: its number at 30 Hz, from 1 s on."""
+    """The stamp of a frame without a time, in nanoseconds: its number at 30 Hz, plus 1 s."""
     return _START_NS + number * 1_000_000_000 // _FRAME_RATE_HZ
 
 
@@ -129,11 +129,11 @@ def read_matrix(path: Path) -> Float64[np.ndarray, "R R"]:
         values = np.array(text.split(), np.float64)
         return values.reshape({9: (3, 3), 16: (4, 4)}[len(values)])
     except (ValueError, KeyError) as error:
-        raise BadInput(f"{path}: {len(text.split())} words; expected the 9 or 16 numbers of a matrix") from error
+        raise BadInput(f"{path}: {len(text.split())} words; expected a matrix of 9 or 16 numbers") from error
 
 
 def _read_pose(path: Path) -> Float64[np.ndarray, "4 4"] | None:
-    """world_from_camera, or None where tracking was lost."""
+    """world_from_camera, or None if tracking was lost. Raises BadInput naming the file."""
     pose = read_matrix(path)
     if not np.isfinite(pose).all():
         return None
@@ -145,7 +145,7 @@ def _read_pose(path: Path) -> Float64[np.ndarray, "4 4"] | None:
 
 
 def read_intrinsics(path: Path) -> tuple[float, float, float, float]:
-    """Read fx, fy, cx, cy in pixels from the file of a camera matrix. Raises BadInput naming the file."""
+    """Read fx, fy, cx, cy (pixels) from a file with a camera matrix. Raises BadInput naming the file."""
     k = read_matrix(path)
     fx, fy, cx, cy = (float(k[row, column]) for row, column in ((0, 0), (1, 1), (0, 2), (1, 2)))
     if not (np.isfinite([fx, fy, cx, cy]).all() and min(fx, fy, cx, cy) > 0):

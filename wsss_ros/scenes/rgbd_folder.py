@@ -17,23 +17,23 @@ from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 _IMAGES = (".jpg", ".jpeg", ".png")
-# One camera for registered images, in order of preference; relative to the scene's folder.
+# Files with the intrinsics, in order of preference; relative to the scene's folder.
 _DEPTH_INTRINSICS = ("camera-intrinsics.txt", "intrinsic/intrinsic_depth.txt", "intrinsics_depth.txt")
 _COLOR_INTRINSICS = ("intrinsic/intrinsic_color.txt", "intrinsics_color.txt")
 
 
 class RgbdFolder:
-    """Posed RGB-D frames without a cloud and without truth. Follows ``types.Scene``.
+    """Posed RGB-D frames without a cloud and without truth. Implements ``types.Scene``.
 
     Three layouts: ``frame-N.color.jpg|png``, ``frame-N.depth.png`` and ``frame-N.pose.txt`` in one folder;
     ``color/N.jpg|png``, ``depth/N.png`` and ``pose/N.txt``; one ``.sens`` file. Depth is a 16-bit PNG in millimetres,
     poses are world_from_camera in metres. ``camera-intrinsics.txt`` (3x3) or ``intrinsic/intrinsic_depth.txt`` (4x4)
-    is the camera of the depth image. Colour must be registered to it, unless ``intrinsic/intrinsic_color.txt`` exists
-    as well. A ``.sens`` file holds all of that. ``tags.csv`` or ``tags.json`` is optional. The world may be tilted, so
-    ``world_up`` is None. Stamps are the frame numbers at 30 Hz, from 1 s on.
+    holds the intrinsics of the depth image. Colour must be registered to it, unless ``intrinsic/intrinsic_color.txt``
+    exists as well. A ``.sens`` file contains all of that. ``tags.csv`` or ``tags.json`` is optional. The world may be
+    tilted, so ``world_up`` is None. Stamps are the frame numbers at 30 Hz, plus 1 s.
 
-    Raises BadInput, naming the file: here for no frames, missing intrinsics and broken poses; in ``frame`` for
-    images that cannot be read and for colour and depth of different size.
+    Raises BadInput, naming the file: here for a folder without frames, missing intrinsics and broken poses; in
+    ``frame`` for images that cannot be read and for colour and depth of different sizes.
     """
 
     world_up: tuple[float, float, float] | None = None
@@ -65,12 +65,12 @@ class RgbdFolder:
         return self._frames.skipped
 
     def frame(self, index: int) -> Frame:
-        """One view. Raises BadInput naming the file that is missing, broken or of the wrong size."""
+        """One frame. Raises BadInput naming the file that is missing, broken or of the wrong size."""
         return self._frames.frame(index)
 
     @cached_property
     def tag_file(self) -> TagFile | None:
-        """The tags that a person gave, or None. Raises BadInput where the file is broken."""
+        """The tags that a person gave, or None without a tag file. Raises BadInput for a broken file."""
         return TagFile.of(self.folder, self.labels)
 
     @property
@@ -79,7 +79,7 @@ class RgbdFolder:
         return self.tag_file.scene if self.tag_file else None
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        """Tags of a frame, or None where it has none."""
+        """Tags of a frame, or None if it has none."""
         return self.tag_file.image(self._frames.name(index)) if self.tag_file else None
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
@@ -92,7 +92,7 @@ class RgbdFolder:
 
 
 def has_frames(folder: Path) -> bool:
-    """Whether the folder has one of the layouts above."""
+    """Whether the folder has one of the layouts of ``RgbdFolder``."""
     return _has_images(folder) or _recording(folder) is not None
 
 
@@ -101,7 +101,7 @@ def _has_images(folder: Path) -> bool:
 
 
 def _recording(folder: Path) -> Path | None:
-    """The only ``.sens`` file of a folder without images."""
+    """The ``.sens`` file of a folder without images, or None. Raises BadInput when there are several."""
     found = [] if _has_images(folder) else sorted(folder.glob("*.sens"))
     if len(found) > 1:
         raise BadInput(f"{folder}: {len(found)} recordings, {found[0].name} the first; expected one scene in a folder")

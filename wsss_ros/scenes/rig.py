@@ -14,7 +14,7 @@ from wsss_ros.types import BadInput, Camera, Frame
 class Rig:
     """The depth camera and the colour camera, both at native size.
 
-    ``color`` is None where the colour image is registered to the depth image already and has its size.
+    ``color`` is None if the colour image is already registered to the depth image and has its size.
     """
 
     depth: Camera
@@ -29,9 +29,9 @@ def view(
     stamp_ns: int,
     name: str,
 ) -> Frame:
-    """A frame on the depth camera's pixels. Sets ``depth_m`` in place to 0 where the colour camera does not see.
+    """A frame on the depth camera's pixels. Sets ``depth_m`` to 0, in place, at pixels outside the colour image.
 
-    Raises BadInput when the two cameras do not see the same.
+    Raises BadInput when the two cameras do not see the same area.
     """
     camera = rig.depth.resized(depth_m.shape[1], depth_m.shape[0])
     if rig.color is not None:
@@ -43,12 +43,12 @@ def view(
 def color_on_depth(
     rgb: UInt8[np.ndarray, "h w 3"], color: Camera, depth: Camera
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
-    """Resample a colour image to the depth camera's pixels, averaged over areas; also which pixels colour sees.
+    """Resample a colour image to the depth camera's pixels, averaged over areas; also returns which pixels it covers.
 
-    Both cameras are taken to look in the same direction from the same place, which is true of ScanNet's within
-    millimetres. A pixel then maps by the intrinsics alone: ``u' = fx'/fx (u - cx) + cx'``. Borders that the colour
-    camera does not see repeat its edge. Images that agree within half a pixel are returned as they are.
-    Raises BadInput when the two cameras do not see the same.
+    This assumes that both cameras look in the same direction from the same position; ScanNet's do, within millimetres.
+    A pixel then maps by the intrinsics alone: ``u' = fx'/fx (u - cx) + cx'``. Pixels outside the colour image repeat
+    its edge. An image whose pixels agree within half a pixel is returned unchanged.
+    Raises BadInput when the two cameras do not see the same area.
     """
     height, width = rgb.shape[:2]
     color = color.resized(width, height)
@@ -60,7 +60,7 @@ def color_on_depth(
     (left, right), (top, bottom) = (edge + 0.5 for edge in edges)
     border = int(np.ceil(max(0, -left, -top, right - width, bottom - height)))
     if border > max(width, height) or not seen.any():
-        raise BadInput(f"colour {color} and depth {depth} do not see the same; check the files of their intrinsics")
+        raise BadInput(f"colour {color} and depth {depth} do not see the same area; check their intrinsics files")
     image = Image.fromarray(np.pad(rgb, ((border, border), (border, border), (0, 0)), "edge") if border else rgb)
     x0, y0, x1, y1 = (float(edge) + border for edge in (left, top, right, bottom))
     resampled = image.resize((depth.width, depth.height), Image.Resampling.HAMMING, (x0, y0, x1, y1))
@@ -68,7 +68,7 @@ def color_on_depth(
 
 
 def labels_on_depth(labels: UInt8[np.ndarray, "h w"], color: Camera, depth: Camera) -> UInt8[np.ndarray, "H W"]:
-    """Labels of the colour camera's view, at any size, read at the depth camera's pixels; 255 where it does not see."""
+    """Labels of the colour camera's image, of any size, at the depth camera's pixels; 255 outside the colour image."""
     height, width = labels.shape
     pixels = _to_color(color.resized(width, height), depth, np.arange(depth.width), np.arange(depth.height))
     u, v = (np.rint(along).astype(np.int64) for along in pixels)
@@ -83,7 +83,7 @@ def _agree(along: Float64[np.ndarray, "K"]) -> bool:
 def _to_color(
     color: Camera, depth: Camera, columns: Shaped[np.ndarray, "K"], rows: Shaped[np.ndarray, "L"]
 ) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "L"]]:
-    """Positions in the colour image of the depth camera's columns and rows."""
+    """The positions of the depth camera's columns and rows in the colour image."""
     u = (columns - depth.cx) * (color.fx / depth.fx) + color.cx
     v = (rows - depth.cy) * (color.fy / depth.fy) + color.cy
     return u, v

@@ -1,4 +1,4 @@
-"""S3DIS rooms (``Area_5/office_1/Annotations``) and the images of the same places from 2D-3D-S."""
+"""Reader of S3DIS rooms (``Area_5/office_1/Annotations``) with the images of the same rooms from 2D-3D-S."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ _VIEW = re.compile(r"(?P<stem>camera_[^_]+_+(?P<room>.+_\d+)_+frame_(?P<frame>\d
 _STAIRS = {"stairs": "clutter"}
 _DEPTH_STEPS_A_METRE = 512
 _NO_DEPTH = 65535
-# The cameras of area_5b are in another world frame, a quarter turn and a shift away from that of area_5a and Area_5
+# The poses of area_5b are in another world frame; this is the motion to the frame of area_5a and Area_5
 # (github.com/alexsax/2D-3D-Semantics, issues 11 and 40).
 _AREA5_FROM_5B = np.array([[0, 1, 0, -4.09703582], [-1, 0, 0, 6.22617759], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 _log = logging.getLogger("wsss_ros")
@@ -49,38 +49,38 @@ class _View:
 
 
 class S3disRoom:
-    """One room of S3DIS, ``Area_5/office_1``, with the 2D-3D-S images taken in it. Follows ``types.Scene``.
+    """One room of S3DIS, ``Area_5/office_1``, with the 2D-3D-S images taken in it. Implements ``types.Scene``.
 
     The cloud is the union of ``Annotations/{class}_{n}.txt``, rows ``x y z r g b``, in the order of the file names;
     broken lines are repaired or dropped (``point_text.read_points``). Files with other names (``wall_3 (1).txt``, a
-    copy) are left out with a warning. The class ``stairs`` counts as clutter; points of other classes than the 13 are
-    unlabelled.
+    copy) are left out with a warning. The class ``stairs`` becomes clutter; points of any class that is not one of the
+    13 are unlabelled.
 
-    ``labels`` are S3DIS's 13 classes or another space. Truth is in ``labels`` for the classes that both have
-    (``LabelSpace.shared``; ScanNet's bookshelf is the bookcase), and 255 for the others. Tags come from ``tags.csv`` or
-    ``tags.json``, else from the truth: the scene has the classes annotated in it, an image those on at least 0.5 % of
-    its pixels.
+    ``labels`` are the 13 classes of S3DIS or another label space. Truth is in ``labels`` for the classes of both spaces
+    (``LabelSpace.shared``; ScanNet's bookshelf is S3DIS's bookcase), and 255 for the others. Tags come from
+    ``tags.csv`` or ``tags.json``, else from the truth: the scene has the classes annotated in it, an image has those on
+    at least 0.5 % of its pixels.
 
-    Images are in ``data/rgb`` (and ``pose``, ``depth``, ``semantic``) of 2D-3D-S's folder for the area. That folder is
-    the area's own, or inside it, or next to it: ``Area_1`` has ``area_1``, ``Area_5`` has ``area_5a`` and ``area_5b``
-    (whose cameras are brought into Area_5's world). An image belongs to the room in its file name:
-    ``camera_{uuid}_{room}_frame_{n}_domain_rgb.png``. A room without images has no frames. ``semantic_labels.json`` is
-    in 2D-3D-S's ``assets`` or next to the area. Stamps are at 30 Hz from 1 s on, in the order of the file names.
-    The images fit ``Stanford3dDataset_v1.2``. In its ``_Aligned_Version`` the rooms are rotated and do not fit, which a
-    warning reports.
+    Images are in ``data/rgb`` (and ``pose``, ``depth``, ``semantic``) of the 2D-3D-S folder of the area. That folder is
+    the area's folder itself, inside it, or next to it: ``area_1`` for ``Area_1``, ``area_5a`` and ``area_5b`` for
+    ``Area_5`` (the poses of ``area_5b`` are transformed to Area_5's world). An image belongs to the room in its file
+    name: ``camera_{uuid}_{room}_frame_{n}_domain_rgb.png``. A room without images has no frames.
+    ``semantic_labels.json`` is in 2D-3D-S's ``assets`` or next to the area. Stamps are at 30 Hz, from 1 s on, in the
+    order of the file names. The images fit ``Stanford3dDataset_v1.2``. They do not fit its ``_Aligned_Version``, in
+    which the rooms are rotated; a warning reports this.
 
-    Raises BadInput, naming the file: here for a folder without annotations; later for text that does not hold points,
-    a room without points, images that cannot be read, depth or labels of another size, and a missing or broken
+    Raises BadInput, naming the file: here for a folder without annotations; later for text without points, a room
+    without points, images that cannot be read, depth or labels of another size than the image, and a missing or broken
     ``semantic_labels.json``.
     """
 
     def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
         self.folder, self.labels = Path(folder), labels
-        where = Path(os.path.abspath(self.folder))  # links are not followed: what is next to a link counts
+        where = Path(os.path.abspath(self.folder))  # not resolved: files next to a link belong to it
         self.name = f"{where.parent.name}_{where.name}" if _AREA.fullmatch(where.parent.name) else where.name
         self._objects = list(_find_objects(self.folder))
         self._counts: list[int] | None = None
-        self._left_out: list[tuple[str, str]] = []  # cause and message of each frame
+        self._left_out: list[tuple[str, str]] = []  # (cause, message) of each frame that is left out
         self._views = [view for area in _image_folders(where.parent) for view in self._find_views(area, where.name)]
         for cause, count in self.skipped.items():
             first = next(message for this, message in self._left_out if this == cause)
@@ -88,7 +88,7 @@ class S3disRoom:
         if self._views and "aligned" in str(where).lower():
             _log.warning(
                 "%s: by its path this is the aligned version, which does not fit the 2D-3D-S images found for it; "
-                "to link points with pixels take Stanford3dDataset_v1.2 instead",
+                "to link points with pixels use Stanford3dDataset_v1.2 instead",
                 self.folder,
             )
 
@@ -98,7 +98,7 @@ class S3disRoom:
 
     @property
     def world_up(self) -> tuple[float, float, float]:
-        """The z axis: areas are level."""
+        """The z axis, against gravity in all areas."""
         return (0.0, 0.0, 1.0)
 
     @property
@@ -115,14 +115,14 @@ class S3disRoom:
         return Cloud(np.concatenate(xyz), np.concatenate(rgb))
 
     def cloud_truth(self) -> UInt8[np.ndarray, "N"]:
-        """Labels of the cloud's points. Reads the cloud when that has not been done yet, and raises as it does."""
+        """Labels of the cloud's points. Reads the cloud if it has not been read yet, and raises BadInput as it does."""
         if self._counts is None:
             self._read_objects()
         kinds = self._table[[label for _, label in self._objects]]
         return np.repeat(kinds, self._counts or [])
 
     def _read_objects(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Positions and colours of each object; also keeps the number of points of each."""
+        """Read positions and colours of each object; also stores the number of points of each in ``_counts``."""
         parts = [read_points(path) for path, _ in self._objects]
         self._counts = [len(xyz) for xyz, _ in parts]
         if not sum(self._counts):
@@ -131,7 +131,7 @@ class S3disRoom:
 
     @cached_property
     def _table(self) -> UInt8[np.ndarray, "256"]:
-        """The label in ``labels`` of each class of S3DIS."""
+        """The label in ``labels`` for each class of S3DIS."""
         return _space().table_to(self.labels)
 
     # --- images
@@ -154,7 +154,7 @@ class S3disRoom:
             yield _View(match["stem"], **paths, world_from_camera=pose, intrinsics=intrinsics)
 
     def frame(self, index: int) -> Frame:
-        """One view. Raises BadInput naming the file that is missing, broken or of the wrong size."""
+        """One frame. Raises BadInput naming the file that is missing, broken or of the wrong size."""
         view = self._views[index]
         rgb = read_rgb(view.rgb)
         height, width = rgb.shape[:2]
@@ -169,11 +169,11 @@ class S3disRoom:
         return Frame(rgb, camera, depth_m, view.world_from_camera.copy(), stamp_ns, view.name)
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
-        """Labels on the frame's pixels, or None where the image has none.
+        """Labels of the frame's pixels, or None if there is no label image.
 
-        The colour of a pixel of ``semantic``, read as the number R G B to the base 256, is an index into
-        ``semantic_labels.json``. Raises BadInput when that list is missing or broken, or when the image has another
-        size than the colour image.
+        The colour of a pixel of ``semantic``, as the number 65536 R + 256 G + B, is an index into
+        ``semantic_labels.json``. Raises BadInput when that list is missing or broken, or when the label image has
+        another size than the colour image.
         """
         view = self._views[index]
         if not view.semantic.is_file():
@@ -189,7 +189,7 @@ class S3disRoom:
 
     @cached_property
     def _image_table(self) -> UInt8[np.ndarray, "K"]:
-        """The label of each entry of ``semantic_labels.json``, and 255 for indices beyond its end (0D0D0D: no data)."""
+        """The label of each entry of ``semantic_labels.json``; the last row, 255, is for larger indices (no data)."""
         area = self._views[0].rgb.parents[2]
         folders = [inside for base in (area, *area.resolve().parents) for inside in (base, base / "assets")]
         path = next((folder / LABEL_LIST for folder in folders if (folder / LABEL_LIST).is_file()), None)
@@ -205,7 +205,7 @@ class S3disRoom:
 
     @cached_property
     def tag_file(self) -> TagFile | None:
-        """The tags that a person gave, or None. Raises BadInput where the file is broken."""
+        """The tags that a person gave, or None without a tag file. Raises BadInput for a broken file."""
         return TagFile.of(self.folder, self.labels)
 
     @cached_property
@@ -214,7 +214,7 @@ class S3disRoom:
         return self.tag_file.scene if self.tag_file else self.labels.present(self.cloud_truth())
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        """Tags of a frame: those of the tag file, else the classes on enough of its pixels; None where it has none."""
+        """Tags of a frame: those of the tag file, else the classes on enough of its pixels; None without both."""
         if self.tag_file is not None:
             return self.tag_file.image(self._views[index].name)
         truth = self.frame_truth(index)
@@ -244,7 +244,7 @@ def _find_objects(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _label_of(kind: str) -> int:
-    """Index of a class in S3DIS's label space, or 255."""
+    """The index of a class in S3DIS's label space, or 255 for another class."""
     names, kind = _space().names, _STAIRS.get(kind.lower(), kind.lower())
     return names.index(kind) if kind in names else UNLABELLED
 
@@ -255,7 +255,7 @@ def _space() -> LabelSpace:
 
 
 def _image_folders(area: Path) -> list[Path]:
-    """The folders of 2D-3D-S for an area of S3DIS: the area itself, those inside it, those next to it."""
+    """The 2D-3D-S folders of an area of S3DIS: the area's folder itself, or folders inside it or next to it."""
     name = _AREA.fullmatch(area.name)
     if name is None:
         return []
@@ -270,7 +270,10 @@ def _image_file(area: Path, match: re.Match, kind: str) -> Path:
 
 
 def _read_view(path: Path) -> tuple[Float64[np.ndarray, "4 4"], Float64[np.ndarray, "3 3"]]:
-    """world_from_camera and the camera matrix of a pose file; its ``camera_rt_matrix`` is camera_from_world, 3x4."""
+    """Read world_from_camera and the camera matrix from a pose file.
+
+    Its ``camera_rt_matrix`` is camera_from_world, 3x4. Raises BadInput naming the file.
+    """
     try:
         data = json.loads(read_bytes(path, "the pose of an image of 2D-3D-S"))
         intrinsics, motion = (np.array(data[key], np.float64) for key in ("camera_k_matrix", "camera_rt_matrix"))
@@ -287,7 +290,7 @@ def _read_view(path: Path) -> tuple[Float64[np.ndarray, "4 4"], Float64[np.ndarr
 
 
 def _camera(view: _View, width: int, height: int) -> Camera:
-    """The camera of an image. 2D-3D-S counts from the corner of the first pixel: 540 is the middle of 1080."""
+    """The camera of an image. In 2D-3D-S, 0 is the corner of the first pixel: the centre of 1080 pixels is at 540."""
     fx, fy, cx, cy = (float(view.intrinsics[row, column]) for row, column in ((0, 0), (1, 1), (0, 2), (1, 2)))
     centred = abs(cx / width - 0.5) < 0.1 and abs(cy / height - 0.5) < 0.1
     if not (centred and np.isfinite([fx, fy]).all() and min(fx, fy) > 0):
@@ -304,5 +307,5 @@ def _read_label_list(path: Path) -> list[str]:
     except ValueError as error:
         raise BadInput(f"{path}: {error}; expected a JSON list of names like 'chair_3_office_1_5'") from error
     if not (isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries)):
-        raise BadInput(f"{path}: not a JSON list of names like 'chair_3_office_1_5'; take the file that is in 2D-3D-S")
+        raise BadInput(f"{path}: not a JSON list of names like 'chair_3_office_1_5'; use the file of 2D-3D-S")
     return entries

@@ -1,7 +1,7 @@
-"""Reader of scenes in ScanNet's layout: ScanNet's own files and exports, and what ``scannet_write`` writes.
+"""Reader of scenes in ScanNet's layout: ScanNet's own files and exports, and the scenes of ``scannet_write``.
 
-Format: the ScanNet repository (SensReader, BenchmarkScripts). Point cloud and poses share the unaligned frame of the
-scan, in which z is up. The axis alignment is stored, but applied to neither.
+The ScanNet repository describes the format (SensReader, BenchmarkScripts). Cloud and poses are in the unaligned frame
+of the scan, in which z is up. The axis alignment is stored, but is not applied to cloud and poses.
 """
 
 import re
@@ -24,32 +24,32 @@ from wsss_ros.scenes.tags import TagFile, tags_of_cloud, tags_of_image
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 NATIVE_SIZE = {"color": (1296, 968), "depth": (640, 480)}
-# The usual intrinsics for the 320x240 excerpt of ScanNet, which has none.
+# The usual intrinsics of ScanNet's 320x240 excerpt, which contains no file with intrinsics.
 EXCERPT_CAMERA = Camera(577.870605, 577.870605, 319.5, 239.5, 640, 480)
 EXPORTS = ("color", "depth", "pose")
-# Folders of scans, and of ScanNet's own excerpts of their frames, in one parent folder.
+# Folders of scans, and folders of ScanNet's excerpts of their frames; all are in one parent folder.
 SCANS = ("scans", "scans_test")
 EXCERPTS = ("scannet_frames_25k", "scannet_frames_test")
 _SCAN_NAME = re.compile(r"scene\d{4}_\d\d")
 
 
 class ScanNetScene:
-    """One scan: ScanNet's own or one of ``write_scene``. Follows ``types.Scene``.
+    """One scan: one of ScanNet's, or one that ``write_scene`` wrote. Implements ``types.Scene``.
 
-    The folder is that of the scan, with ``*_vh_clean_2.ply``, or the scan's folder in ``scannet_frames_25k``. The
-    points of the latter are in ``scans`` or ``scans_test`` next to it; without them the scene has no cloud.
+    ``folder`` is the scan's folder, with ``*_vh_clean_2.ply``, or the scan's folder in ``scannet_frames_25k``. In the
+    second case the points are in ``scans`` or ``scans_test`` next to it; without them the scene has no cloud.
     Frames are those exported to ``color depth pose``, else those in ``<scan>.sens``, else those of the scan in
     ``scannet_frames_25k`` next to ``scans``, else none.
 
     Frames are on the depth camera's pixels: colour of another size is averaged onto them, and depth outside the colour
     image counts as missing. Intrinsics come from the ``.sens`` file, ``intrinsic/``, ``intrinsics_*.txt``, or the
-    scene's ``.txt``, else they are those of the 320x240 excerpt. Stamps without times are the frame numbers at 30 Hz,
-    from 1 s on.
+    scene's ``.txt``; else those of the 320x240 excerpt are used. Frames without times are stamped with their numbers at
+    30 Hz, plus 1 s.
     Point labels come from ``*_vh_clean_2.labels.ply``, else from segments and aggregation; image labels from
     ``label-filt/``, ``label/`` or the zips of these. Raw ids and names need ScanNet's tsv table.
     Tags come from ``tags.csv`` or ``tags.json``, else from the truth: classes on at least 0.5 % of an image's pixels,
-    or on 0.05 % of the scene's points; without point labels, the tags of all images.
-    Frames are listed at the first access; images and points are read again at every call.
+    or on 0.05 % of the scene's points; without point labels, the scene has the tags of all images.
+    Frames are listed at the first access. Images and points are read again at every call.
 
     Raises BadInput, naming the file: here for a folder that is not a scan; later for broken poses or intrinsics, and
     for files that are missing, cut short, or do not belong together.
@@ -74,7 +74,7 @@ class ScanNetScene:
 
     @cached_property
     def _exported(self) -> Path | None:
-        """The folder with exported frames, or None."""
+        """The folder with exported frames, or None without exported frames."""
         own = [self.folder] if (self.folder / f"{self.name}.sens").is_file() else []
         for folder in own or (self.folder, *_siblings(self.folder, EXCERPTS)):
             if all((folder / kind).is_dir() for kind in EXPORTS):
@@ -82,12 +82,12 @@ class ScanNetScene:
         return None
 
     def _folders(self) -> list[Path]:
-        """The folders that the scene is read from, each once."""
+        """The folders from which the scene is read, without duplicates."""
         return list(dict.fromkeys((self.folder, self._stem.parent, self._exported or self.folder)))
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The folders that the scene's content depends on, and the files outside of them."""
+        """The folders and further files on which the scene's content depends."""
         tables = [place / LABEL_TABLE for folder in self._folders() for place in (folder, *folder.resolve().parents)]
         return (*self._folders(), *(path for path in dict.fromkeys(tables) if path.is_file()))
 
@@ -102,17 +102,17 @@ class ScanNetScene:
 
     @property
     def world_up(self) -> tuple[float, float, float]:
-        """The z axis: scans are level."""
+        """The z axis, against gravity in all scans."""
         return (0.0, 0.0, 1.0)
 
     @property
     def axis_alignment(self) -> Float64[np.ndarray, "4 4"]:
-        """aligned_from_world, a rotation about z and a shift; the identity where the scene has none (test scans)."""
+        """aligned_from_world: a rotation about z and a shift; the identity for a scan without one (test scans)."""
         values = self._info.numbers("axisAlignment", 16)
         return np.eye(4) if values is None else values.reshape(4, 4)
 
     def frame(self, index: int) -> Frame:
-        """One view. Raises BadInput naming the file that is missing, broken or of the wrong size."""
+        """One frame. Raises BadInput naming the file that is missing, broken or of the wrong size."""
         return self._frames.frame(index)
 
     @property
@@ -128,10 +128,10 @@ class ScanNetScene:
     # --- truth
 
     def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
-        """Labels of the cloud's points, or None where the scan has none (test scans).
+        """Labels of the cloud's points, or None for a scan without labels (test scans).
 
-        Raises BadInput when there are more or fewer labels than points, and when the labels need ScanNet's table and
-        it is not found.
+        Raises BadInput when labels and points differ in number, and when the labels need ScanNet's table but it is not
+        found.
         """
         labelled, groups, segments = (Path(f"{self._stem}{end}") for end in (POINT_LABELS, AGGREGATION, SEGMENTS))
         if labelled.is_file():
@@ -148,9 +148,9 @@ class ScanNetScene:
         return self.labels.from_ids(ids)
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
-        """Labels on the frame's pixels, or None where the scene has none.
+        """Labels of the frame's pixels, or None if there is no label image.
 
-        Raises BadInput when they are raw ids, which need ScanNet's table, and it is not found.
+        Raises BadInput when the labels are raw ids, which need ScanNet's table, and the table is not found.
         """
         if self._frames.number(index) not in self._image_labels:
             return None
@@ -175,11 +175,11 @@ class ScanNetScene:
 
     @cached_property
     def tag_file(self) -> TagFile | None:
-        """The tags that a person gave, or None. Those in the folder that was opened come first."""
+        """The tags that a person gave, or None without a tag file. A file in the opened folder is preferred."""
         return next((tags for folder in self._folders() if (tags := TagFile.of(folder, self.labels))), None)
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        """Tags of a frame: those of the tag file, else the classes on enough of its pixels; None where it has none."""
+        """Tags of a frame: those of the tag file, else the classes on enough of its pixels; None without both."""
         if self.tag_file is not None:
             return self.tag_file.image(self._frames.name(index))
         if index not in self._image_tags:
@@ -193,7 +193,7 @@ class ScanNetScene:
 
     @cached_property
     def tags(self) -> tuple[str, ...] | None:
-        """Tags of the scene: those of the tag file, else the classes of enough points, else those of all images."""
+        """Tags of the scene: those of the tag file, else the classes of enough points, else the tags of all images."""
         if self.tag_file is not None:
             return self.tag_file.scene
         if (truth := self.cloud_truth()) is not None:
@@ -207,7 +207,7 @@ class ScanNetScene:
 
 
 def is_scan(folder: Path) -> bool:
-    """Whether the folder is that of a scan or of ScanNet's excerpt of a scan's frames."""
+    """Whether the folder is a scan, or ScanNet's excerpt of a scan's frames."""
     return any(folder.glob(f"*{POINTS}")) or _is_excerpt(folder)
 
 
@@ -218,14 +218,14 @@ def _is_excerpt(folder: Path) -> bool:
 
 
 def _siblings(folder: Path, kinds: tuple[str, ...]) -> list[Path]:
-    """The folders with the same name in ``kinds``, which are next to the parent of the folder."""
+    """The existing folders with the name of ``folder`` inside ``kinds``, which are next to the parent of ``folder``."""
     folder = folder.absolute()
     paths = [folder.parent.parent / kind / folder.name for kind in kinds]
     return [path for path in paths if path.is_dir()]
 
 
 def _find_stem(folder: Path) -> Path:
-    """The scan's folder and name: the start of the paths of its files."""
+    """The path of the scan's folder and its name: all files of the scan start with it."""
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected a scene in ScanNet's layout")
     found = sorted(folder.glob(f"*{POINTS}"))
@@ -247,7 +247,7 @@ def _columns(path: Path, vertices: np.ndarray, names: tuple[str, ...], dtype: ty
 
 
 class _Info:
-    """The ``key = value`` lines of a scene's .txt; empty without that file."""
+    """The ``key = value`` lines of a scene's .txt; no keys without that file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -256,7 +256,7 @@ class _Info:
         self.values = {key.strip(): value.strip() for key, _, value in rows}
 
     def numbers(self, key: str, count: int) -> Float64[np.ndarray, "K"] | None:
-        """The numbers of a key, or None without the key. Raises BadInput naming the file for any other value."""
+        """The ``count`` numbers of a key, or None without the key. Raises BadInput for another value."""
         if key not in self.values:
             return None
         try:
@@ -276,7 +276,10 @@ def _read_rig(folder: Path, info: _Info, color: Path, depth: Path) -> Rig:
 
 
 def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) -> Camera | None:
-    """The camera at the size that its numbers are for; None where neither a file of its own nor the .txt has it."""
+    """The camera, at the image size that its intrinsics are for; None if no file has them.
+
+    Raises BadInput for a centre that fits no image size.
+    """
     files = (folder / "intrinsic" / f"intrinsic_{kind}.txt", folder / f"intrinsics_{kind}.txt")
     path = next((path for path in files if path.is_file()), None)
     if path is not None:
@@ -288,7 +291,7 @@ def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) 
             return None
     noted = (info.number(f"{kind}Width"), info.number(f"{kind}Height"))
     for width, height in (actual, noted, NATIVE_SIZE[kind]):
-        # Exports are often shrunk but keep the full-size numbers. The right size has cx, cy near its middle.
+        # Exports are often shrunk but keep the intrinsics of full size. The right size has (cx, cy) near its centre.
         if 0.3 * width < cx < 0.7 * width and 0.3 * height < cy < 0.7 * height:
             return Camera(fx, fy, cx, cy, int(width), int(height))
     raise BadInput(
@@ -298,7 +301,7 @@ def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) 
 
 
 def _read_stamps(path: Path) -> dict[int, int]:
-    """Nanoseconds by frame number from lines ``number stamp``; empty without that file."""
+    """The stamps (ns) by frame number, from lines ``number stamp``; empty without that file."""
     if not path.is_file():
         return {}
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]

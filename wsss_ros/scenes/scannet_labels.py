@@ -1,4 +1,4 @@
-"""ScanNet's labels: the table of classes, images of class ids in folders and zips, points by segments and objects."""
+"""ScanNet's labels: the table of classes, images of class ids in folders and zips, and labels of segments."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from wsss_ros.scenes.images import decode_grey, read_bytes
 from wsss_ros.types import BadInput
 
 LABEL_TABLE = "scannetv2-labels.combined.tsv"
-# Filtered labels go first. Raw ids take 16 bits; the folder `label` of scannet_frames_25k has nyu40 ids in 8 bits.
+# Filtered labels come first. Raw ids have 16 bits; the folder `label` of scannet_frames_25k has nyu40 ids of 8 bits.
 _FOLDERS = ("label-filt", "label")
 _ZIPS = ("_2d-label-filt.zip", "_2d-label.zip")
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
@@ -26,8 +26,8 @@ _log = logging.getLogger("wsss_ros")
 class LabelTable:
     """``scannetv2-labels.combined.tsv``: the nyu40 ids of raw ids (``of_id``) and of object names (``of_name``).
 
-    Id 0 is no class. Both follow the column ``nyu40id``, not the columns with names of classes: a shelf is 15 and not
-    a bookshelf, blinds are 13, which the benchmark ignores, a couch is 6, a doorframe 8, a monitor 40, a trash can or
+    Id 0 means no class. Both use the column ``nyu40id``, not the columns with class names. So a shelf is 15 and not a
+    bookshelf, blinds are 13, which the benchmark ignores, a couch is 6, a doorframe 8, a monitor 40, a trash can or
     radiator 39. Raises BadInput naming the file when a column is missing.
     """
 
@@ -49,7 +49,7 @@ class LabelTable:
 
     @classmethod
     def find(cls, folders: Iterable[Path]) -> "LabelTable":
-        """Read the table in one of these folders or above them. Raises BadInput where there is none."""
+        """Read the table from one of these folders or the folders above. Raises BadInput when there is none."""
         folders = list(folders)
         for folder in folders:
             for place in (folder, *folder.resolve().parents):
@@ -62,10 +62,10 @@ class LabelTable:
 
 
 class ImageLabels:
-    """The images of class ids of one scan, by frame number: in a folder or in ScanNet's zip, which is not unpacked.
+    """The images of class ids of one scan by frame number, in a folder or in ScanNet's zip file.
 
-    Of ``label-filt/``, ``label/``, ``*_2d-label-filt.zip`` and ``*_2d-label.zip`` in the folders, the first that holds
-    an image is read. Raises BadInput naming the file when it is broken.
+    Of ``label-filt/``, ``label/``, ``*_2d-label-filt.zip`` and ``*_2d-label.zip`` in the folders, the first that
+    contains an image is used. Zip files are not unpacked to disk. Raises BadInput naming the file when it is broken.
     """
 
     def __init__(self, folders: Iterable[Path], name: str) -> None:
@@ -76,7 +76,7 @@ class ImageLabels:
         return number in self._images[1]
 
     def read(self, number: int) -> Shaped[np.ndarray, "H W"]:
-        """Ids of a frame as they are stored; uint8 are nyu40 ids. Raises BadInput naming the broken file."""
+        """The ids of a frame as stored: uint8 for nyu40 ids, else raw ids. Raises BadInput naming the broken file."""
         place, images = self._images
         name, what = images[number], "image of class ids"
         if place.is_dir():
@@ -90,7 +90,7 @@ class ImageLabels:
 
     @cached_property
     def _images(self) -> tuple[Path, dict[int, str]]:
-        """The folder or zip of the images, and their file names by number."""
+        """The folder or zip file of the images, and their file names by frame number."""
         for place in self._places:
             images = {int(stem): name for name in _list(place) if (stem := _stem(name)).isdecimal()}
             if images:
@@ -111,7 +111,7 @@ def _list(place: Path) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """The number in 'label-filt/12.png' as text; empty for other files."""
+    """The file name without folder and suffix of a PNG, such as "12" of 'label-filt/12.png'; empty for other files."""
     stem, dot, suffix = name.rpartition("/")[2].partition(".")
     return stem if dot and suffix.lower() == "png" else ""
 
@@ -119,8 +119,8 @@ def _stem(name: str) -> str:
 def ids_by_segment(aggregation: Path, segments: Path, nyu40_of_name: Mapping[str, int]) -> Int64[np.ndarray, "N"]:
     """The nyu40 ids of a scan's points. Each point is in a segment; groups of segments are objects with a name.
 
-    A point without an object has id 0, and so has one of an object whose name is not in the table; a warning lists
-    these names. Raises BadInput naming the file whose JSON has another form.
+    A point has id 0 if it belongs to no object, or to an object whose name is not in the table; a warning lists these
+    names. Raises BadInput naming the file whose JSON has another form.
     """
     groups, indices = _json(aggregation, "segGroups"), _json(segments, "segIndices")
     try:
@@ -134,7 +134,7 @@ def ids_by_segment(aggregation: Path, segments: Path, nyu40_of_name: Mapping[str
     for name, members in named:
         ids[np.isin(kinds, members)] = nyu40_of_name.get(name.strip(), 0)
     if unknown := sorted({name for name, _ in named if name.strip() not in nyu40_of_name}):
-        _log.warning("%s: left unlabelled, because not in the table: %s", aggregation, ", ".join(unknown))
+        _log.warning("%s: objects left unlabelled, not in the table: %s", aggregation, ", ".join(unknown))
     return ids[kind_of_point.reshape(-1)]
 
 

@@ -1,19 +1,19 @@
-"""A scan with pseudo-labels in place of its own labels, to train on."""
+"""A scan with pseudo-labels in place of its own labels, for training."""
 
 import json
 from pathlib import Path
 
 from wsss_ros.scenes.scannet import ScanNetScene
 
-# Files of a scan that a scan with pseudo-labels does not link: it has its own, or they describe the true labels.
+# Files that a scan with pseudo-labels does not link: those it has itself, and those that describe the true labels.
 _NOT_LINKED = ("*label*", "*instance*", "*.aggregation.json", "*.segs.json", "tags.*", ".*")
 
 
 def complete_pseudo_scan(scene: ScanNetScene, folder: Path, frame_tags: dict[str, list[str]]) -> None:
     """Turn a folder with pseudo-labels of ``scene`` into a scan in ScanNet's layout.
 
-    Links the scan's other files, and adds a note that ids are nyu40's and the tags that the labels come from.
-    ``frame_tags`` are the tags by the name of the frame.
+    Links the scan's other files, notes in the scene's .txt that ids are nyu40 ids, and writes ``tags.json`` with the
+    scene's tags and ``frame_tags`` (tags by frame name).
     """
     info = scene.folder / f"{scene.name}.txt"
     for place in (source for source in scene.sources if source.is_dir()):

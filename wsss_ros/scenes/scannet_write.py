@@ -1,4 +1,4 @@
-"""Writer of scenes in ScanNet's layout, which ``scannet.py`` describes and reads."""
+"""Writer of scenes in ScanNet's layout, which ``scannet.py`` reads and describes."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,12 +24,12 @@ TIMESTAMPS = "timestamps.txt"
 class SceneWriter:
     """Writes a scene frame by frame, so that no frame has to stay in memory.
 
-    All files are in a hidden folder next to ``folder``. In ``finish`` it takes that name, when every file of it is on
-    the disk, so that a crash, a power cut or a full disk never leaves half a scene. ``labels`` are the classes of the
-    truth; without them the scene has no truth. As a context manager the writer removes what was not finished.
+    The files are written into a hidden folder next to ``folder``. ``finish`` renames it to ``folder`` when all files
+    are on disk, so a crash, a power cut or a full disk never leaves an incomplete scene. ``labels`` are the classes of
+    the truth; without them the scene has no truth. As a context manager the writer removes an unfinished scene.
 
-    Raises BadInput when the folder exists and is not empty. Each method raises it when the disk does not take what is
-    written: then nothing of the scene is left, and ``open`` is False.
+    Raises BadInput when the folder exists and is not empty. Each method raises BadInput when writing fails, for example
+    on a full disk: then the unfinished scene is removed, and ``open`` is False.
     """
 
     def __init__(self, folder: str | Path, labels: LabelSpace | None = None) -> None:
@@ -49,7 +49,7 @@ class SceneWriter:
         return self
 
     def __exit__(self, *_) -> None:
-        """Remove what was not finished."""
+        """Remove the scene if it is unfinished."""
         self.drop()
 
     def __len__(self) -> int:
@@ -58,14 +58,14 @@ class SceneWriter:
 
     @property
     def open(self) -> bool:
-        """Whether the scene still takes frames: it is neither finished nor dropped."""
+        """Whether frames can still be added: the scene is neither finished nor dropped."""
         return self._partial is not None
 
     def add(self, frame: Frame, truth: UInt8[np.ndarray, "H W"] | None = None) -> int:
-        """Write one view with depth, and its labels where the scene has truth; returns its number, from 0 on.
+        """Write one frame, and its labels if the scene has truth; returns its number, from 0 on.
 
-        A view without a pose is written with a lost pose (-inf), as ScanNet does. Raises BadInput, without any effect
-        on the scene, for a view that lacks depth or camera, or has another camera than the first one.
+        A frame without a pose is written with a lost pose (-inf), as ScanNet does. Raises BadInput, without any effect
+        on the scene, for a frame that lacks depth or camera, or has another camera than the first one.
         """
         depth_m = self._checked_depth(frame, truth)
         number = len(self)
@@ -90,11 +90,11 @@ class SceneWriter:
         scene_type: str = "",
         texts: Mapping[str, str] | None = None,
     ) -> Path:
-        """Write the cloud and give the folder its name; returns the folder.
+        """Write the cloud and rename the hidden folder to ``folder``; returns it.
 
-        ``instances`` are object numbers, -1 for none. They and ``point_labels`` are needed where the scene has truth.
+        ``instances`` are object numbers, -1 for no object. A scene with truth needs ``point_labels`` and ``instances``.
         ``axis_alignment`` [4 4] is stored, but not applied to points and poses. ``texts`` are the contents of further
-        files by name. Raises BadInput when colours, labels or instances are not one per point.
+        text files by name. Raises BadInput unless there is one colour, label and instance per point.
         """
         truth = (point_labels, instances) if self.labels else ()
         if any(part is None or len(part) != len(xyz) for part in (rgb, *truth)):
@@ -114,7 +114,7 @@ class SceneWriter:
         return self.folder
 
     def drop(self) -> None:
-        """Remove what was not finished."""
+        """Remove the scene if it is unfinished."""
         if self._partial is not None:
             self._partial.remove()
             self._partial = None
@@ -126,7 +126,7 @@ class SceneWriter:
     @property
     def _open_folder(self) -> PartialFolder:
         if self._partial is None:
-            raise BadInput(f"{self.folder}: the scene was finished or given up; start another")
+            raise BadInput(f"{self.folder}: the scene is already finished or dropped; start another")
         return self._partial
 
     @contextmanager
@@ -150,7 +150,7 @@ class SceneWriter:
         sizes = [image.shape[:2] for image in (frame.rgb, frame.depth_m, truth) if image is not None]
         if set(sizes) != {(frame.camera.height, frame.camera.width)}:
             raise BadInput(
-                f"frame {index}: colour, depth, labels are (rows, columns) {sizes}; its {frame.camera} is not"
+                f"frame {index}: colour, depth, labels are (rows, columns) {sizes}; expected the size of {frame.camera}"
             )
         return frame.depth_m
 
@@ -177,7 +177,8 @@ def write_scene(
 ) -> None:
     """Write one scene with truth in ScanNet's layout, completely or not at all; equal input gives equal bytes.
 
-    ``frames`` yields views with their labels uint8 [H W]. ``SceneWriter`` describes the rest and what is raised.
+    ``frames`` yields frames with their labels, uint8 [H W]. ``SceneWriter`` describes the other arguments and the
+    exceptions.
     """
     with SceneWriter(folder, labels) as writer:
         for frame, truth in frames:
@@ -200,7 +201,7 @@ def _opaque(xyz: np.ndarray) -> UInt8[np.ndarray, "N"]:
 
 
 def _write_instances(stem: Path, labels: LabelSpace, point_labels: np.ndarray, instances: np.ndarray) -> None:
-    """Write ScanNet's two JSON files: one segment per object and class; a segment with a class becomes a group."""
+    """Write ScanNet's two JSON files: one segment per object and class, and one group per segment with a class."""
     key = instances.astype(np.int64) * 256 + point_labels
     kinds, segment_of_point = np.unique(key, return_inverse=True)
     named = [(s, int(k) % 256) for s, k in enumerate(kinds) if k >= 0 and k % 256 != UNLABELLED]

@@ -1,4 +1,4 @@
-"""Reader of ScanNet's ``.sens`` recordings, version 4. A frame is decoded when it is read, and no other."""
+"""Reader of ScanNet's ``.sens`` recordings, version 4."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ _COLOR_TYPES = {-1: "unknown", 0: "raw", 1: "png", 2: "jpeg"}
 _DEPTH_TYPES = {-1: "unknown", 0: "raw u16", 1: "zlib u16", 2: "occi u16"}
 _START = struct.Struct("<IQ")  # version, length of the sensor's name; the name follows
 _HEAD = struct.Struct("<64f2i4IfQ")  # after the name: four matrices, types, sizes, depth shift, number of frames
-_FRAME = struct.Struct("<16f4Q")  # pose, times of colour and depth in µs, bytes of each; these follow
+_FRAME = struct.Struct("<16f4Q")  # pose, times of colour and depth (µs), their sizes in bytes; the images follow
 _LONGEST_NAME = 1 << 12
 _LARGEST_IMAGE = 1 << 14
 _LAST_US = (1 << 31) * 1_000_000  # ROS counts seconds in 31 bits
@@ -33,7 +33,7 @@ _log = logging.getLogger("wsss_ros")
 
 @dataclass(frozen=True)
 class _Record:
-    """A complete frame. Its images are at ``start``; ``number`` is its place in the file."""
+    """A complete frame. Its images begin at byte ``start``; ``number`` is its position in the file."""
 
     number: int
     pose: tuple[float, ...]
@@ -49,15 +49,15 @@ class _Record:
 class SensReader:
     """The frames of a ``.sens`` file that have a usable pose, in the order of the file.
 
-    Frames are on the depth camera's pixels, as those of exported folders are. A frame is named by its number in the
-    file. Stamps are the file's times of colour; where these do not rise from above 0, the numbers at 30 Hz, from 1 s
-    on. Opening reads the header only. The first access to frames walks over the file once, from one frame's header to
-    the next. Frames with a lost pose (-inf or NaN) are left out; a file that ends too early has its complete frames.
-    ``skipped`` counts both, and one warning for each names the file. No file stays open.
+    Frames are on the depth camera's pixels, like those of exported folders. The name of a frame is its number in the
+    file. Stamps are the times of the colour images if these are positive and increasing, else the frame numbers at
+    30 Hz, plus 1 s. Opening reads the header only. The first access to frames reads the header of each frame once.
+    An image is decoded when its frame is read. Frames with a lost pose (-inf or NaN) are left out; of a file that is
+    cut off, the complete frames are read. ``skipped`` counts both, and one warning for each names the file. The file
+    does not stay open.
 
-    Raises BadInput naming the file and, where it is about one, the frame: for another kind or version of file, for
-    images of a type that is not supported, that are broken or not of the size in the header, and for poses that are
-    not rigid.
+    Raises BadInput, naming the file and the frame: for another kind or version of file, for images of an unsupported
+    type, broken images, images of another size than in the header, and poses that are not rigid.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -101,7 +101,7 @@ class SensReader:
 
     @cached_property
     def _frames(self) -> tuple[list[_Record], Counter[str]]:
-        """The usable frames, and the number of the others by cause."""
+        """The usable frames, and the number of frames left out, by cause."""
         try:
             complete = list(self._walk())
         except OSError as error:
@@ -121,7 +121,7 @@ class SensReader:
         return records, skipped
 
     def _walk(self) -> Iterator[_Record]:
-        """The complete frames up to the end of the file; images are skipped without reading them."""
+        """The complete frames up to the end of the file; their images are not read."""
         with open(self.path, "rb", buffering=0) as file:
             size, at = file.seek(0, os.SEEK_END), self._start
             for number in range(self._count):
@@ -153,7 +153,7 @@ class SensReader:
 
     @cached_property
     def _times_rise(self) -> bool:
-        """Whether the file has times that ROS can use."""
+        """Whether the times of the file are positive, increasing, and small enough for ROS."""
         times = [0, *(record.color_us for record in self._frames[0]), _LAST_US]
         return all(before < after for before, after in zip(times, times[1:], strict=False))
 
@@ -163,13 +163,13 @@ class SensReader:
         return record.color_us * 1000 if self._times_rise else stamp_of_number(record.number)
 
     def depth_size(self, index: int) -> tuple[int, int]:
-        """(width, height), the same for every frame."""
+        """(width, height) of the depth images, the same for every frame."""
         return self.rig.depth.width, self.rig.depth.height
 
     # --- images
 
     def frame(self, index: int) -> Frame:
-        """One view on the depth camera's pixels; depth that the colour camera does not see counts as missing.
+        """One frame on the depth camera's pixels. Depth that the colour camera does not see becomes missing (0).
 
         Raises BadInput naming file and frame when an image cannot be read or decoded.
         """
@@ -185,7 +185,7 @@ class SensReader:
             raise BadInput(f"{self._place(record)}: {error}") from error
 
     def _decode_color(self, record: _Record, data: bytes) -> UInt8[np.ndarray, "H W 3"]:
-        """The image, possibly reduced by 2, 4 or 8, but not below the size of the depth image."""
+        """The colour image, possibly reduced by 2, 4 or 8, but not below the size of the depth image."""
         width, height = self._color.width, self._color.height
         if self._color_type == 0:
             return self._pixels(record, "colour", data, np.dtype("u1"), (height, width, 3)).copy()

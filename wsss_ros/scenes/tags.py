@@ -1,4 +1,4 @@
-"""Tags of a scene and its frames: those that a person gave in ``tags.csv`` or ``tags.json``, or those of the truth."""
+"""Tags of a scene and its frames, from a person (``tags.csv`` or ``tags.json``) or from the truth."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 
-# A smaller class is not a tag: a person would not name a few stray pixels or points.
+# The smallest share of a class that becomes a tag: a person would not name a few stray pixels or points.
 _IMAGE_SHARE = 0.005  # of all pixels
 _CLOUD_SHARE = 0.0005  # of all points
 _SCENE = "scene"
@@ -20,16 +20,17 @@ _FRAMES = "frames"
 
 
 class TagFile:
-    """Class names of a scene and of its frames. A scene without a list of its own has those of all its frames.
+    """The tags (class names) of a scene and of its frames.
 
     ``tags.csv`` has rows ``frame,"name, name"``, with or without a heading; the row ``scene`` is for the whole scene.
-    ``tags.json`` holds ``{"scene": [names], "frames": {"000012": [names]}}``, either key optional, or just
-    ``{"000012": [names], "scene": [names]}``. Frames are named as their files are, with or without leading zeros.
+    ``tags.json`` holds ``{"scene": [names], "frames": {"000012": [names]}}``, where either key is optional, or
+    ``{"000012": [names], "scene": [names]}``. Frames have the names of their files, with or without leading zeros.
 
-    ``scene`` are the tags of the scene, ``given_scene`` only those from a list of its own, None where it has none.
+    ``given_scene`` are the tags in the scene's own list, None without such a list. ``scene`` are the same, or the tags
+    of all frames without such a list.
 
-    Raises BadInput naming the file and the line or key: for a name that is not a class (with the nearest one), for a
-    frame that appears twice, and for anything other than lists of names.
+    Raises BadInput naming the file and the line or key: for a name that is not a class (with the nearest class), for a
+    frame that appears twice, and for values that are not lists of names.
     """
 
     def __init__(self, path: Path, labels: LabelSpace) -> None:
@@ -44,12 +45,12 @@ class TagFile:
         self.scene = self._tags.get(_SCENE, tuple(name for name in labels.names if name in union))
 
     def image(self, name: str) -> tuple[str, ...] | None:
-        """The tags of the frame with this name, or None where it has none."""
+        """The tags of the frame with this name, or None if it has none."""
         return self._tags.get(_frame_key(name))
 
     @classmethod
     def of(cls, folder: Path, labels: LabelSpace) -> "TagFile | None":
-        """The tags in a folder, or None where it has no tag file. Also raises BadInput for a folder with both files."""
+        """The tags in a folder, or None without a tag file. Raises BadInput for a broken file and for two tag files."""
         found = [folder / name for name in ("tags.csv", "tags.json") if (folder / name).is_file()]
         if len(found) > 1:
             raise BadInput(f"{folder}: has both tags.csv and tags.json; keep the one that is right")
@@ -57,12 +58,12 @@ class TagFile:
 
 
 def tags_of_image(truth: UInt8[np.ndarray, "H W"], labels: LabelSpace) -> tuple[str, ...]:
-    """The classes on at least 0.5 % of the pixels of a label image."""
+    """The names of the classes on at least 0.5 % of the pixels of a label image."""
     return _common(truth, labels, _IMAGE_SHARE)
 
 
 def tags_of_cloud(truth: UInt8[np.ndarray, "N"], labels: LabelSpace) -> tuple[str, ...]:
-    """The classes of at least 0.05 % of the labels of a cloud."""
+    """The names of the classes of at least 0.05 % of the points of a cloud."""
     return _common(truth, labels, _CLOUD_SHARE)
 
 
@@ -71,7 +72,7 @@ def _common(truth: np.ndarray, labels: LabelSpace, share: float) -> tuple[str, .
 
 
 def _classes(names: Iterable[str], labels: LabelSpace, where: str) -> tuple[str, ...]:
-    """The classes with these names, in the order of the label space."""
+    """The classes with the given names, in the order of the label space. Raises BadInput for an unknown name."""
     try:
         given = {labels.index(name) for name in names}
     except BadInput as error:
@@ -80,7 +81,7 @@ def _classes(names: Iterable[str], labels: LabelSpace, where: str) -> tuple[str,
 
 
 def _read_csv(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """Line, frame and names of each row."""
+    """(line, frame, names) of each row."""
     lines = read_bytes(path, "rows 'frame,tags'").decode("utf-8-sig", "replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
@@ -95,7 +96,7 @@ def _read_csv(path: Path) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _read_json(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """Key, frame and names of each list."""
+    """(key, frame, names) of each list."""
     text = read_bytes(path, "an object of lists of class names").decode("utf-8-sig", "replace")
     try:
         pairs = json.loads(text, object_pairs_hook=_Pairs)
@@ -116,7 +117,7 @@ def _read_json(path: Path) -> Iterator[tuple[str, str, list[str]]]:
 
 
 class _Pairs(list):
-    """A JSON object as its pairs of key and value; a key may appear twice."""
+    """A JSON object as a list of (key, value); a key may appear twice."""
 
 
 def _names(path: Path, key: str, value: object) -> list[str]:
