@@ -1,4 +1,4 @@
-"""The confusion matrix over a data set and the scores that follow from it, by ScanNet's rules."""
+"""The confusion matrix over a data set, and the scores computed from it by ScanNet's rules."""
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
@@ -11,17 +11,17 @@ class ConfusionMatrix:
     """Counts of (truth, prediction) over one data set.
 
     Truth outside the classes (255) is skipped; a prediction outside the classes is a miss of the true class. A class
-    that occurs in neither truth nor prediction has no IoU (nan) and does not count in the mean; one that occurs in
+    that occurs in neither truth nor predictions has no IoU (nan) and does not count in the mean. A class that occurs in
     predictions only has IoU 0 and counts, as in ScanNet's scripts.
     """
 
     def __init__(self, labels: LabelSpace):
         self.labels = labels
-        # One more column than classes: predictions outside the label space.
+        # The last column counts predictions outside the label space.
         self.counts: Int64[np.ndarray, "C C+1"] = np.zeros((len(labels), len(labels) + 1), np.int64)
 
     def update(self, pred: UInt8[np.ndarray, "..."], truth: UInt8[np.ndarray, "..."]) -> "ConfusionMatrix":
-        """Count one image or cloud. Raises BadInput when the shapes differ."""
+        """Count one image or cloud; returns the matrix itself. Raises BadInput when the shapes differ."""
         if pred.shape != truth.shape:
             raise BadInput(f"prediction of shape {pred.shape} against truth of shape {truth.shape}; they must be equal")
         classes = len(self.labels)
@@ -32,7 +32,10 @@ class ConfusionMatrix:
         return self
 
     def add(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        """Add the counts of another part of the data set. Raises BadInput when its classes differ."""
+        """Add the counts of another part of the data set; returns the matrix itself.
+
+        Raises BadInput when its classes differ.
+        """
         if other.labels.names != self.labels.names:
             raise BadInput(f"counts over {other.labels.names} cannot be added to counts over {self.labels.names}")
         self.counts += other.counts

@@ -1,8 +1,8 @@
 """Evaluation of labels on scenes with truth, by ScanNet's rules.
 
-There is one confusion matrix over all scenes. Every pixel and every vertex counts; truth outside the classes is
-skipped; an invalid prediction is a miss. IoU = hits / (hits + misses + false alarms), where false alarms count only
-on pixels and points whose truth is scored.
+There is one confusion matrix over all scenes. Every pixel and every point counts. Truth outside the classes is skipped;
+an invalid prediction is a miss. IoU = hits / (hits + misses + false alarms), where false alarms count only on pixels
+and points whose truth is scored.
 """
 
 import logging
@@ -27,16 +27,16 @@ from wsss_ros.types import BadInput, Scene
 log = logging.getLogger("wsss_ros")
 
 IMAGE_LABELS = "label-filt"  # folder of PNGs with class ids, one for each frame
-NOTE = "segment.json"  # what was segmented, by which weights, in which label space
-POINT_LABELS = ".labels.ply"  # how the name of a labelled cloud ends
+NOTE = "segment.json"  # file that records the source, the weights and the label space of predictions
+POINT_LABELS = ".labels.ply"  # end of the file name of a labelled cloud
 
 Among = Literal["all", "shared"]
 
 
 class UnusablePrediction(BadInput):
-    """A prediction that is missing, broken or of the wrong size.
+    """A prediction is missing, broken or of the wrong size.
 
-    It ends the evaluation: scores without it would be too high.
+    This ends the evaluation: scores without the prediction would be too high.
     """
 
 
@@ -53,11 +53,11 @@ class Predictions(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The classes that truth and predictions share, which are scored, and how the labels of both become these classes.
+    """The scored classes, which truth and predictions share, and the tables that map the labels of both to them.
 
-    ``labels`` has the shared classes under the names of the truth. The tables turn labels of truth and of predictions
-    into these; other labels become 255. ``present`` is a multi-hot vector of the network's classes that may win, None
-    for all.
+    ``labels`` has the shared classes under the names of the truth. The tables map labels of truth and of predictions to
+    these classes; other labels become 255. ``present`` is a multi-hot vector of the classes that the network may
+    predict, None for all.
     """
 
     labels: LabelSpace
@@ -70,17 +70,17 @@ class Comparison:
     def between(cls, truth: LabelSpace, predicted: LabelSpace, among: Among = "all") -> "Comparison":
         """Compare two label spaces. True classes that the predictions do not have are skipped.
 
-        The paper (Table 4) scores "only on the overlapped class" and does not say how a prediction outside of these
-        counts. With ``among="all"``, the default, every class of the network can win, and one that is not shared is a
-        miss: the network is tested as it is, and labels from files are scored in the same way. With ``among="shared"``
-        only shared classes can win, so the network is given the classes of the data set.
+        The paper (Table 4) scores "only on the overlapped class" and does not define how a prediction of another class
+        counts. With ``among="all"``, the default, the network may predict all its classes, and a prediction of a class
+        that is not shared is a miss; labels from files are scored in the same way. With ``among="shared"`` the network
+        may predict shared classes only, so it knows the classes of the data set.
         Raises BadInput when no class is shared.
         """
         shared = truth.shared(predicted)
         if not shared:
             raise BadInput(
                 f"label spaces '{truth.name}' ({', '.join(truth.names)}) and '{predicted.name}' "
-                f"({', '.join(predicted.names)}) share no class; take weights trained for the scenes' classes"
+                f"({', '.join(predicted.names)}) share no class; use weights trained for the scenes' classes"
             )
         of_truth, of_prediction, names = zip(*shared, strict=True)
         equal = len(shared) == len(truth) == len(predicted)
@@ -98,7 +98,7 @@ class Comparison:
 
 @dataclass
 class NetworkPredictions:
-    """Predictions of networks. With ``present``, a multi-hot vector, only its classes can win."""
+    """Predictions of networks. With ``present``, a multi-hot vector, they predict its classes only."""
 
     images: ImageSegmenter | None = None
     clouds: CloudSegmenter | None = None
@@ -115,11 +115,12 @@ class NetworkPredictions:
 
 @dataclass(frozen=True)
 class FilePredictions:
-    """Predictions in a folder, as ``wsss segment`` writes them; ``labels`` is the space of their class ids.
+    """Predictions in a folder, as ``wsss segment`` writes them; ``labels`` is the label space of their class ids.
 
-    Those of a scene are in ``folder/NAME`` or, for a single scene, in ``folder`` itself: ``label-filt/FRAME.png`` and
-    ``*.labels.ply``. Of the benchmark's files, ``folder/NAME.txt`` is read, which has one id on each line. Its images
-    are not: they are on the pixels of the colour camera, but truth here is on those of the depth camera.
+    The predictions of a scene are in ``folder/NAME`` or, for a single scene, in ``folder`` itself:
+    ``label-filt/FRAME.png`` and ``*.labels.ply``. A file ``folder/NAME.txt`` in the benchmark's format, one id on each
+    line, is read, too. The benchmark's images are not read: they are on the pixels of the colour camera, but the truth
+    is on those of the depth camera.
     """
 
     folder: Path
@@ -163,7 +164,7 @@ class FilePredictions:
 
 
 def noted_label_space(folder: Path) -> LabelSpace | None:
-    """The label space noted in a folder of predictions, or in the first of its scenes; None where there is no note.
+    """The label space in the note (``NOTE``) of a folder of predictions or of its first scene; None without a note.
 
     Raises BadInput when the note is broken.
     """
@@ -178,7 +179,7 @@ def noted_label_space(folder: Path) -> LabelSpace | None:
 
 
 def read_ids(path: Path) -> np.ndarray:
-    """Class ids of a text file, one on each line. Raises UnusablePrediction that names the file."""
+    """Read class ids from a text file, one on each line. Raises UnusablePrediction naming the file."""
     try:
         return _checked_ids(path, np.array(path.read_text().split(), np.int64))
     except (ValueError, OverflowError) as error:
@@ -195,7 +196,11 @@ def _checked_ids(path: Path, ids: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Evaluation:
-    """The result for one domain. ``scenes`` are (name, mIoU in percent or None), ``left_out`` (name, reason)."""
+    """The result for one domain.
+
+    ``scenes`` holds (name, mIoU in percent or None) of each scored scene, ``left_out`` (name, reason) of the others;
+    ``images`` is the number of scored images.
+    """
 
     matrix: ConfusionMatrix
     scenes: list[tuple[str, float | None]] = field(default_factory=list)
@@ -222,10 +227,10 @@ def evaluate_images(
     frames_per_scene: int = 0,
     progress: Callable[[str], None] = lambda scene: None,
 ) -> Evaluation:
-    """Score frames spread evenly over each scene (0: all), as far as they have truth.
+    """Score ``frames_per_scene`` frames spread evenly over each scene (0: all). Frames without truth are skipped.
 
-    A scene without truth, or with a file that cannot be read, is left out as a whole, with the reason. ``progress``
-    is called with each scene's name when it is done. Raises BadInput when no scene is left, UnusablePrediction as
+    A scene without truth, or with a file that cannot be read, is left out, with the reason. ``progress`` is called
+    with the name of each scene when it is done. Raises BadInput when no scene is left, and UnusablePrediction as
     ``predictions`` do.
     """
 
@@ -248,7 +253,7 @@ def evaluate_clouds(
     comparison: Comparison,
     progress: Callable[[str], None] = lambda scene: None,
 ) -> Evaluation:
-    """Score every point of every scene. Otherwise like ``evaluate_images``."""
+    """Score every point of every scene. The rest, and the exceptions, are as for ``evaluate_images``."""
 
     def score(scene: Scene, matrix: ConfusionMatrix) -> int:
         if (truth := scene.cloud_truth()) is None:
@@ -294,7 +299,7 @@ def _evaluate(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.left_out[:3])
         raise BadInput(
             f"no {what} of {len(result.scenes) + len(result.left_out)} scenes can be scored"
-            f"{f' ({reasons})' if reasons else ', their truth has none of the classes'}; give labelled scenes"
+            f"{f' ({reasons})' if reasons else ', their truth has none of the classes'}; provide labelled scenes"
         )
     return result
 
@@ -305,13 +310,13 @@ def _evaluate(
 def score_images(
     segmenter: ImageSegmenter, scenes: Sequence[Scene], labels: LabelSpace, frames_per_scene: int
 ) -> ConfusionMatrix:
-    """One confusion matrix over frames spread evenly over each scene; ``evaluate_images`` for one network."""
+    """Score an image network by ``evaluate_images``; returns one confusion matrix over all scenes."""
     comparison = Comparison.between(labels, segmenter.labels)
     return _logged(evaluate_images(NetworkPredictions(images=segmenter), scenes, comparison, frames_per_scene)).matrix
 
 
 def score_clouds(segmenter: CloudSegmenter, scenes: Sequence[Scene], labels: LabelSpace) -> ConfusionMatrix:
-    """One confusion matrix over every point of every scene; ``evaluate_clouds`` for one network."""
+    """Score a cloud network by ``evaluate_clouds``; returns one confusion matrix over all scenes."""
     comparison = Comparison.between(labels, segmenter.labels)
     return _logged(evaluate_clouds(NetworkPredictions(clouds=segmenter), scenes, comparison)).matrix
 

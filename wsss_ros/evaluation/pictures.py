@@ -23,21 +23,21 @@ def heat(values: Float32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
 def blend(
     rgb: UInt8[np.ndarray, "H W 3"], color: UInt8[np.ndarray, "H W 3"], alpha: float
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """``alpha`` of the colour over the image."""
+    """The image mixed with ``color``, whose share is ``alpha``."""
     return (rgb * (1 - alpha) + color * alpha).astype(np.uint8)
 
 
 def scaled(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture resized to this width; the proportions stay, and there are no new colours (nearest neighbour)."""
+    """The picture resized to this width by nearest neighbour; its proportions stay."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
 
 
 def overlay(
-    rgb: UInt8[np.ndarray, "H W 3"], found: UInt8[np.ndarray, "H W"], labels: LabelSpace
+    rgb: UInt8[np.ndarray, "H W 3"], predicted: UInt8[np.ndarray, "H W"], labels: LabelSpace
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The image with the colours of its classes; where it is unlabelled it stays as it is."""
-    return np.where((found != UNLABELLED)[..., None], blend(rgb, labels.colorize(found), 0.6), rgb)
+    """The image mixed with the colours of its predicted classes; unlabelled pixels are unchanged."""
+    return np.where((predicted != UNLABELLED)[..., None], blend(rgb, labels.colorize(predicted), 0.6), rgb)
 
 
 def sheet(
@@ -71,7 +71,7 @@ def labelled_sheet(
 
 
 def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:
-    """The colours of the named classes and of the unlabelled, in as many lines as the width needs."""
+    """The colours and names of the classes ``names`` and of "unlabelled", in a picture of this width."""
     entries = [(name, labels.colors[labels.names.index(name)]) for name in labels.names if name in names]
     entries.append(("unlabelled", (0, 0, 0)))
     cell, line = 145, 20
@@ -88,9 +88,10 @@ def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:
 def confusion(
     counts: Int64[np.ndarray, "C C+1"], names: Sequence[str], title: str = "", unit: str = "pixels"
 ) -> Image.Image:
-    """A confusion matrix as a picture: each row is one true class, in percent of its ``unit``, with their number.
+    """A picture of a confusion matrix: each row is one true class, in percent of its pixels or points (``unit``).
 
-    The last column holds predictions outside the classes. Rows without truth are grey.
+    The number of pixels or points is next to the name of the class. The last column holds predictions outside the
+    classes. Rows of classes without truth are grey.
     """
     from matplotlib.figure import Figure
 
@@ -123,7 +124,7 @@ def drawn(figure: Any) -> Image.Image:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Replace the PNG file ``path`` by a Matplotlib figure. Raises OSError."""
+    """Write a Matplotlib figure as the PNG file ``path``, atomically. Raises OSError."""
     replace(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
 
@@ -136,11 +137,11 @@ def render_cloud(
     elevation_deg: float = 55.0,
     cut_above_m: float = 1.9,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """An upright cloud (z against gravity) seen obliquely from above, in parallel projection.
+    """Draw an upright cloud (z against gravity) obliquely from above, in parallel projection.
 
     Points higher than ``cut_above_m`` over the floor are left out, so that ceiling and near walls do not hide the
-    room. The view is chosen to fit ``like`` (the cloud itself where None), so that pictures of several clouds can be
-    compared.
+    room. The view fits the points ``like`` (those of the cloud if None), so that pictures of several clouds can be
+    compared. ``size`` is (width, height) in pixels.
     """
     like = xyz if like is None else like
     lowest, highest = np.percentile(like, [0.5, 99.5], axis=0)
@@ -160,7 +161,7 @@ def render_cloud(
 
 def _splat(uv: np.ndarray, depth: np.ndarray, rgb: np.ndarray, width: int, height: int, dot: int) -> np.ndarray:
     picture = np.full((height, width, 3), 255, np.uint8)
-    order = np.argsort(-depth, kind="stable")  # far points first, near points over them
+    order = np.argsort(-depth, kind="stable")  # far points first; near points are drawn over them
     nearest = np.full((height, width), np.inf)
     for dv in range(dot):
         for du in range(dot):
@@ -181,7 +182,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def save(picture: Image.Image | UInt8[np.ndarray, "H W 3"], path: str | Path) -> Path:
-    """Write a picture in the format of its name's end; missing folders are created. Returns the path."""
+    """Write a picture in the format of the path's suffix; missing folders are created. Returns the path."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path)
     return Path(path)

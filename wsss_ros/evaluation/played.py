@@ -1,4 +1,4 @@
-"""Scores of what the nodes published against the truth that was played to them; both are read from bags."""
+"""Scores of the nodes' published predictions against the truth in the played bag; both are read from bags."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,12 @@ from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
 
-REACH_M = 0.05  # a true point takes the label of the nearest published point within this distance; else it is missed
+REACH_M = 0.05  # a true point gets the label of the nearest published point within this distance; else it is a miss
 
 
 @dataclass
 class Points:
-    """A cloud of a bag; labels are 255 where it has none, colours black."""
+    """A cloud of a bag. Points without a label have label 255, points without a colour are black."""
 
     xyz: Float32[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "N 3"]
@@ -28,7 +28,7 @@ class Points:
 
 @dataclass
 class Played:
-    """What was played: images and their truth by stamp, and the last true cloud."""
+    """The content of the played bag: images and true labels by stamp (ns), and the last cloud with true labels."""
 
     images: dict[int, np.ndarray] = field(default_factory=dict)
     truth: dict[int, np.ndarray] = field(default_factory=dict)
@@ -37,10 +37,10 @@ class Played:
 
 @dataclass
 class Published:
-    """What the nodes published.
+    """The messages that the nodes published.
 
-    Labels and confidence by stamp, the last labelled cloud and the last accumulated one, latencies in seconds, arrival
-    times of the label images (ns), and the last diagnostics of each node.
+    Labels and confidence by stamp (ns), the last labelled cloud and the last accumulated cloud, latencies in seconds,
+    arrival times of the label images (ns), and the last diagnostics of each node.
     """
 
     labels: dict[int, np.ndarray] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def read_played(path: str | Path) -> Played:
 
 
 def read_published(path: str | Path) -> Published:
-    """Read a bag of the recorder. Latency is from the arrival of an input to that of its result, at the recorder.
+    """Read a bag of the recorder. Latency is the time between an input's and its result's arrival at the recorder.
 
     Raises BadInput as ``read_played`` does.
     """
@@ -85,19 +85,19 @@ def read_published(path: str | Path) -> Published:
         if name == "semantic/image_raw":
             published.labels[stamp] = image_to_labels(message)
             published.image_arrivals.append(received_ns)
-            _note(published.image_latency, arrived.get(("color/image_raw", stamp)), received_ns)
+            _add_latency(published.image_latency, arrived.get(("color/image_raw", stamp)), received_ns)
         elif name == "semantic/confidence":
             published.confidence[stamp] = image_to_array(message)[..., 0]
         elif name == "cloud":
             published.input_cloud = _points(message)
         elif name == "semantic_cloud":
             published.cloud = _points(message)
-            _note(published.cloud_latency, arrived.get(("cloud", stamp)), received_ns)
+            _add_latency(published.cloud_latency, arrived.get(("cloud", stamp)), received_ns)
     return published
 
 
 def score_played(played: Played, published: Published, labels: LabelSpace) -> dict:
-    """Scores (percent; None without truth), latencies, rates and dropped messages, ready for JSON."""
+    """Scores (percent; None without truth), latencies (ms), rates (Hz) and dropped messages, ready for JSON."""
     return {
         "score_2d": _score_images(played, published, labels),
         "score_3d": _score_cloud(played, published, labels),
@@ -117,7 +117,10 @@ def score_played(played: Played, published: Published, labels: LabelSpace) -> di
 def label_points(
     known: Float32[np.ndarray, "N 3"], labels: UInt8[np.ndarray, "N"], xyz: Float32[np.ndarray, "M 3"]
 ) -> UInt8[np.ndarray, "M"]:
-    """The label of the nearest ``known`` point for each of ``xyz``; 255 beyond REACH_M. Equal clouds match by order."""
+    """For each point of ``xyz`` the label of the nearest ``known`` point; 255 if that is farther than REACH_M.
+
+    Points of equal clouds are matched by their order.
+    """
     if np.array_equal(known, xyz):
         return labels
     index, squared = neighbors.knn(torch.from_numpy(known), torch.from_numpy(xyz), 1)
@@ -143,7 +146,7 @@ def _score_cloud(played: Played, published: Published, labels: LabelSpace) -> di
     return {**ConfusionMatrix(labels).update(found, truth.labels).compute(), "covered": covered}
 
 
-def _note(latencies: list[float], input_ns: int | None, result_ns: int) -> None:
+def _add_latency(latencies: list[float], input_ns: int | None, result_ns: int) -> None:
     if input_ns is not None:
         latencies.append((result_ns - input_ns) / 1e9)
 
@@ -165,7 +168,7 @@ def _drops(values: dict[str, str]) -> dict[str, int]:
 
 
 def _points(message) -> Points:
-    """The finite points of a cloud, black where it has no colours."""
+    """The finite points of a cloud message; black without colours, 255 without labels."""
     read = read_cloud(message)
     rgb = read.cloud.rgb if read.cloud.rgb is not None else np.zeros(read.cloud.xyz.shape, np.uint8)
     if any(field.name == "label" for field in message.fields):

@@ -1,4 +1,4 @@
-"""Pictures of what the nodes published: frames with their labels and confidence, the cloud, and the cloud as PLY."""
+"""Pictures of the nodes' published predictions: frames with labels and confidence, the cloud, and the cloud as PLY."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ from wsss_ros.evaluation.played import Played, Published
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
 
-_ROWS = 6  # frames in the picture
-_WIDTH = 320  # of one image in the picture, pixels
+_ROWS = 6  # number of frames in the picture
+_WIDTH = 320  # width of one image in the picture, pixels
 
 
 def write(played: Played, published: Published, labels: LabelSpace, folder: Path) -> list[Path]:
-    """Write frames.png, cloud.png and cloud.ply into ``folder``, as far as there are results; returns their paths."""
+    """Write frames.png, cloud.png and cloud.ply into ``folder``, if there are results for them; returns the paths."""
     written = []
     stamps = sorted(stamp for stamp in published.labels if stamp in played.images and stamp in published.confidence)
     if stamps:
@@ -31,7 +31,7 @@ def write(played: Played, published: Published, labels: LabelSpace, folder: Path
 
 
 def frames(stamps: Sequence[int], played: Played, published: Published, labels: LabelSpace) -> Image.Image:
-    """Draw a few frames, spread over ``stamps``: RGB, prediction, truth (where there is any) and confidence."""
+    """Draw some frames, spread over ``stamps``: RGB, prediction, truth (if there is any) and confidence."""
     truth_known = bool(played.truth)
     chosen = [stamps[round(i)] for i in np.linspace(0, len(stamps) - 1, min(_ROWS, len(stamps)))]
     rows, seen = [], set()
@@ -50,7 +50,7 @@ def frames(stamps: Sequence[int], played: Played, published: Published, labels: 
 
 
 def clouds(played: Played, published: Published, labels: LabelSpace) -> Image.Image:
-    """Draw the published cloud in its colours and in its classes, next to the truth where there is any."""
+    """Draw the accumulated cloud, the published cloud in the colours of its classes, and the truth if there is any."""
     cloud, source, truth = published.cloud, published.input_cloud, played.cloud_truth
     like = (truth or cloud).xyz
     views = [(cloud.xyz, labels.colorize(cloud.labels), "prediction (from the points alone)")]

@@ -1,4 +1,4 @@
-"""Running scores as files: JSON, a table in Markdown, and a plot over time with the versions of the weights."""
+"""Files with running scores: JSON, a Markdown table, and a plot over time with the versions of the weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from wsss_ros.files import replace, write_json, write_text
 from wsss_ros.labels import LabelSpace
 
 JSON, TABLE, PLOT = "evaluation.json", "evaluation.md", "evaluation.png"
-MAX_COLUMNS = 8  # of a table, and versions named in the plot; the JSON has all
-_HOLD = 0.03  # share of the plotted time for which a value is shown where nothing newer is known
+MAX_COLUMNS = 8  # largest number of versions in a table and of version names in the plot; the JSON file has all
+_HOLD = 0.03  # a value without a newer one is shown for this share of the plotted time
 _COLORS = ("#1f77b4", "#d95f02", "#2ca02c", "#9467bd", "#8c564b", "#e377c2")
 
 
 def write(scores: RunningScores, folder: str | Path) -> None:
-    """Write ``evaluation.json``, ``.md`` and, where anything was scored, ``.png``; each file is replaced as a whole.
+    """Write ``evaluation.json``, ``.md`` and, if anything was scored, ``.png``; each file is replaced atomically.
 
     Raises OSError.
     """
@@ -36,13 +36,13 @@ def write(scores: RunningScores, folder: str | Path) -> None:
 
 
 def table(entries: Sequence[dict], labels: LabelSpace) -> str:
-    """A table for each set and domain: a row for each class that occurs, a column for each version, the newest last."""
+    """A table for each set and domain: one row for each class that occurs, one column for each version, newest last."""
     parts = ["# Evaluation\n"]
     for domain, what in DOMAINS.items():
         for name in _sets(entries, domain):
             some = [entry for entry in entries if (entry["set"], entry["domain"]) == (name, domain)]
             parts.append(_table(f"{what.capitalize()}{_of(name)}: IoU, percent", some, what, labels))
-    return "\n".join(parts if entries else [*parts, "Nothing was scored: no prediction has met its truth.\n"])
+    return "\n".join(parts if entries else [*parts, "Nothing was scored: no prediction has a matching truth.\n"])
 
 
 def _table(title: str, entries: Sequence[dict], what: str, labels: LabelSpace) -> str:
@@ -73,7 +73,7 @@ def _sets(entries: Sequence[dict], domain: str) -> list[str]:
 
 
 def plot(scores: RunningScores) -> Image.Image:
-    """A column for each domain: above the running mean IoU of each set, below each set's IoU by class."""
+    """A plot with one column for each domain: on top the running mean IoU of all sets, then each set's IoU by class."""
     from matplotlib.figure import Figure
 
     entries = scores.entries()
@@ -89,18 +89,18 @@ def plot(scores: RunningScores) -> Image.Image:
         own = {name: histories[name, domain] for name in names if (name, domain) in histories}
         _draw_means(column[0], own, names, unit_s)
         _mark_versions(column[0], scores, domain, unit_s)
-        title = f"{DOMAINS[domain]}: running mean since each version began"
+        title = f"{DOMAINS[domain]}: running mean since the start of each version"
         column[0].set_title(title, fontsize=10, loc="left", pad=18)
         for axis, name in zip(column[1:], names, strict=True):
             mesh = _draw_classes(axis, own.get(name), classes, scores, unit_s)
             axis.set_title(f"IoU by class, {DOMAINS[domain]}{_of(name)}", fontsize=9, loc="left")
-        column[-1].set_xlabel(f"time since the first answer, {unit}")
+        column[-1].set_xlabel(f"time since the first prediction, {unit}")
     figure.colorbar(mesh, ax=axes[1:, -1], label="IoU, percent", shrink=0.8)
     return pictures.drawn(figure)
 
 
 def _unit(span_s: float) -> tuple[float, str]:
-    """The unit of time that suits a plot of this length: its seconds and its name."""
+    """The unit of time for a plot of this length: its seconds and its name."""
     return (1, "s") if span_s <= 180 else (60, "min") if span_s <= 10_800 else (3600, "h")
 
 
@@ -126,13 +126,13 @@ def _draw_means(axis: Any, histories: dict[str, ScoreHistory], names: Sequence[s
 
 
 def _ends(history: ScoreHistory) -> list[int]:
-    """Where each stretch of one version ends, exclusive."""
+    """The end index (exclusive) of each run of rows with one version."""
     versions = history.versions
     return [index for index in range(1, len(versions)) if versions[index] != versions[index - 1]] + [len(versions)]
 
 
 def _mark_versions(axis: Any, scores: RunningScores, domain: str, unit_s: float) -> None:
-    """A line at each change of the version, with the new version's name above it where there is room."""
+    """Draw a line at each change of the version, with the new version's name above it if there is space."""
     named_at, room = -np.inf, (scores.last_bin() + 1) * scores.bin_ns / 1e9 / MAX_COLUMNS
     for at_ns, version in scores.changes[domain]:
         at_s = (at_ns - scores.origin_ns) / 1e9
@@ -145,7 +145,10 @@ def _mark_versions(axis: Any, scores: RunningScores, domain: str, unit_s: float)
 def _draw_classes(
     axis: Any, history: ScoreHistory | None, classes: list[int], scores: RunningScores, unit_s: float
 ) -> Any:
-    """Classes down, time to the right. A value is shown until the next one, for a while at most; grey: no value."""
+    """Draw the IoU of each class (rows) over time. A value is shown until the next, but not longer than ``_HOLD``.
+
+    Grey means no value.
+    """
     bins, width_s = scores.last_bin() + 1, scores.bin_ns / 1e9
     shown = np.full((len(classes), bins), np.nan)
     if history is not None:

@@ -1,6 +1,6 @@
-"""Scores of predictions while they arrive: IoU of each class by set and version of the weights, and its history.
+"""Scores of predictions that arrive over time: IoU of each class by set and version of the weights, and its history.
 
-Memory is bounded however long it runs: time is divided into at most MAX_BINS bins, which become longer with it.
+Memory is bounded for any length of time: time is divided into at most MAX_BINS bins, which become longer as it passes.
 """
 
 import bisect
@@ -15,13 +15,13 @@ from wsss_ros.labels import UNLABELLED, LabelSpace
 
 DOMAINS = {"2d": "images", "3d": "clouds"}
 MAX_BINS = 240
-MAX_KEYS = 400  # sets x versions x domains; those after that are counted together
-MAX_CHANGES = 1000  # of the version; the newest are kept
+MAX_KEYS = 400  # largest number of keys (sets x versions x domains); later ones are counted together as OTHER
+MAX_CHANGES = 1000  # largest number of version changes; the newest are kept
 OTHER = "other"
 
 
 class ScoreKey(NamedTuple):
-    """What has scores of its own."""
+    """The key of scores: the set, the version of the weights, and the domain, "2d" or "3d"."""
 
     set: str
     version: str
@@ -30,7 +30,7 @@ class ScoreKey(NamedTuple):
 
 @dataclass
 class ScoreCounts:
-    """The counts of one key: of its whole time, and of each time bin."""
+    """The counts of one key: of all time, and of each time bin."""
 
     matrix: ConfusionMatrix
     first_ns: int
@@ -41,10 +41,10 @@ class ScoreCounts:
 
 @dataclass(frozen=True)
 class ScoreHistory:
-    """The scores of one set in one domain over time, a row for each time bin with frames.
+    """The scores of one set in one domain over time, one row for each time bin and version with frames.
 
-    ``at_s`` is the middle of the bin in seconds since the first frame, ``versions`` the version that predicted, ``iou``
-    (percent, nan where a class has not occurred) that of all frames of this version until then.
+    ``at_s`` is the middle of the bin in seconds since the first frame. ``versions`` are the versions that predicted.
+    ``iou`` is the IoU over all frames of this version so far, in percent; nan for a class that has not occurred.
     """
 
     at_s: Float64[np.ndarray, "T"]
@@ -52,7 +52,7 @@ class ScoreHistory:
     iou: Float64[np.ndarray, "T C"]
 
     def miou(self) -> Float64[np.ndarray, "T"]:
-        """Mean IoU over the classes that have occurred."""
+        """Mean IoU in percent over the classes that have occurred; nan if none has."""
         known = np.isfinite(self.iou)
         total, count = np.where(known, self.iou, 0).sum(axis=1), known.sum(axis=1)
         return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
@@ -77,13 +77,13 @@ class LatchedHistory:
         del self._times_ns[: -self.max_values], self._values[: -self.max_values]
 
     def at(self, at_ns: int) -> str:
-        """The value that was latched at ``at_ns``; the default before the first one."""
+        """The value that was latched at ``at_ns``; the default before the first value."""
         place = bisect.bisect_right(self._times_ns, at_ns)
         return self._values[place - 1] if place else self.default
 
 
 class RunningScores:
-    """Confusion matrices by set, version and domain, with their history over time. Not for concurrent use."""
+    """Confusion matrices by set, version and domain, with their history over time. Not thread-safe."""
 
     def __init__(self, labels: LabelSpace, bin_s: float = 1.0) -> None:
         self.labels = labels
@@ -104,7 +104,7 @@ class RunningScores:
         self._note_version(key, at_ns)
 
     def entries(self, newest: int = 0) -> list[dict]:
-        """The scores of each key, or of the ``newest`` ones, in the order of their first frames, ready for JSON.
+        """The scores of all keys, or of the ``newest`` keys if not 0, in the order of their first frames; for JSON.
 
         Scores are in percent, None where nothing was scored.
         """
@@ -147,7 +147,7 @@ class RunningScores:
         return self.counts[key]
 
     def _bin(self, at_ns: int) -> int:
-        """The bin of a time. While it is after the last possible bin, each two bins become one."""
+        """The bin of a time. If it is after the last possible bin, pairs of bins are merged until it is not."""
         self.origin_ns = at_ns if self.origin_ns is None else self.origin_ns
         since_ns = max(0, at_ns - self.origin_ns)
         while since_ns // self.bin_ns >= MAX_BINS:
@@ -165,5 +165,5 @@ def _halved(bins: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
 
 
 def count_invalid_labels(labels: UInt8[np.ndarray, "..."], classes: int) -> int:
-    """How many labels are neither a class nor 255."""
+    """The number of labels that are neither a class nor 255."""
     return int(np.count_nonzero((labels >= classes) & (labels != UNLABELLED)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 def percent(value: float | None, missing: str = "-") -> str:
-    """A score in percent with one digit after the point; ``missing`` for None."""
+    """A score in percent as text with one decimal; ``missing`` for None."""
     return missing if value is None else f"{value:.1f}"
 
 
@@ -38,9 +38,9 @@ def markdown_row(cells: Iterable[object]) -> str:
 def markdown_table(
     head: Sequence[str], rows: Iterable[Sequence[object]], text_columns: int = 1, rule_pad: str = ""
 ) -> list[str]:
-    """The lines of a Markdown table; the columns after the first ``text_columns`` hold numbers, to the right.
+    """The lines of a Markdown table. The columns after the first ``text_columns`` are aligned to the right, as numbers.
 
-    ``rule_pad`` stands around the dashes of the second line.
+    ``rule_pad`` is put around the dashes of the second line.
     """
     dashes = ["---"] * text_columns + ["---:"] * (len(head) - text_columns)
     rule = "|".join(["", *(f"{rule_pad}{each}{rule_pad}" for each in dashes), ""])

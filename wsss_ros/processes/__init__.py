@@ -1,1 +1,1 @@
-"""Processes: starting, waiting for and ending children; signals; ending with the parent."""
+"""Processes: start, wait for and end child processes; handle signals; end with the parent process."""

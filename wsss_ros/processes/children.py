@@ -1,4 +1,4 @@
-"""Child processes: start one, wait for it, end it in order or by force."""
+"""Child processes: start them, wait for them, end them by signals."""
 
 import os
 import signal
@@ -9,25 +9,25 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 Child = subprocess.Popen | BaseProcess
-LOOK_S = 0.02  # between two looks at the children
-KILLED_S = 5.0  # a killed process ends at once, unless it waits for a device
+LOOK_S = 0.02  # time between two checks of the children
+KILLED_S = 5.0  # time to wait after SIGKILL: a process ends at once, unless it waits for a device
 
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
-    """A child in a session of its own: Ctrl-C in the terminal reaches it only through this process."""
+    """Start a child process in a session of its own, so that Ctrl-C in the terminal does not reach it directly."""
     return subprocess.Popen(command, start_new_session=True, **options)
 
 
 def has_ended(child: Child) -> bool:
-    """Whether the process has ended; its status is then known."""
+    """Whether the process has ended. Its exit status is then collected."""
     status = child.poll() if isinstance(child, subprocess.Popen) else child.exitcode
     return status is not None
 
 
 def wait(children: Iterable[Child], timeout_s: float, on_look: Callable[[], Any] = lambda: None) -> bool:
-    """Wait until all children have ended, at most ``timeout_s``. ``on_look`` is called at each look at them.
+    """Wait until all children have ended, but at most ``timeout_s``; returns whether all have ended.
 
-    Returns whether all have ended.
+    ``on_look`` is called at each check, every LOOK_S.
     """
     children, until = list(children), time.monotonic() + timeout_s
     while True:
@@ -44,9 +44,9 @@ def end(
     steps: Sequence[tuple[signal.Signals, float]],
     on_look: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Send each signal of ``steps`` to the children that still run and wait its seconds; then kill those that are left.
+    """End the children: for each (signal, seconds) of ``steps`` send the signal to those that run and wait that long.
 
-    ``on_look`` is called at each look at them.
+    Children that still run after that are killed. ``on_look`` is called at each check, every LOOK_S.
     """
     children = list(children)
     for number, patience_s in (*steps, (signal.SIGKILL, KILLED_S)):
@@ -57,7 +57,7 @@ def end(
 
 
 def _send(child: Child, number: signal.Signals) -> None:
-    """Not to a process that has ended: its id may belong to another one by now."""
+    """Send a signal to a child, unless it has ended: another process may have its id by now."""
     if isinstance(child, subprocess.Popen):
         child.send_signal(number)
     elif not has_ended(child):

@@ -1,4 +1,4 @@
-"""A process that does not outlive the one that started it."""
+"""A process that ends with its parent process."""
 
 import ctypes
 import signal
@@ -7,7 +7,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """On Linux the kernel kills this process when its parent ends; elsewhere nothing happens."""
+    """On Linux, let the kernel kill this process when its parent ends; on other systems do nothing."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

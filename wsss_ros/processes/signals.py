@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: as a request that a run grants between two steps, or handled in another way for a while."""
+"""SIGINT (Ctrl-C) and SIGTERM: as a request to stop after the current step, or with a temporary handler."""
 
 import contextlib
 import signal
@@ -18,14 +18,14 @@ class Interrupted(RuntimeError):
 
 @dataclass
 class StopRequest:
-    """The first SIGINT or SIGTERM, or None."""
+    """The number of the first SIGINT or SIGTERM, or None."""
 
     number: int | None = field(default=None)
 
 
 @contextlib.contextmanager
 def handled(numbers: Iterable[int], handler: Callable[[int, Any], Any] | signal.Handlers) -> Iterator[dict]:
-    """Inside, ``handler`` receives these signals. Gives the handlers of before, which are back afterwards."""
+    """Install ``handler`` for these signals while the context lasts; yields the previous handlers by signal."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield before
@@ -36,9 +36,9 @@ def handled(numbers: Iterable[int], handler: Callable[[int, Any], Any] | signal.
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Inside, the first SIGINT or SIGTERM is only noted, so that a step can end; the second acts as usual.
+    """Record the first SIGINT or SIGTERM in a ``StopRequest``, so that the current step can end; the second acts.
 
-    Outside of the main thread, which alone receives signals, none is ever noted.
+    Only the main thread receives signals: in another thread the request stays empty.
     """
     stop = StopRequest()
     before: dict[int, Any] = {}
