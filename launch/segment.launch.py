@@ -12,6 +12,7 @@ from wsss_ros import node_set
 
 
 def generate_launch_description() -> LaunchDescription:
+    """Called by ros2 launch: all arguments of the node set, and its processes."""
     fields = node_set.Arguments.model_fields
     declared = [
         DeclareLaunchArgument(name, default_value=node_set.as_text(field.default), description=field.description)
@@ -21,12 +22,14 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def start(context: LaunchContext) -> list:
+    """The environment and the processes, once the arguments have values."""
     given = {name: LaunchConfiguration(name).perform(context) for name in node_set.Arguments.model_fields}
     variables = [SetEnvironmentVariable(*pair) for pair in node_set.environment(os.environ).items()]
     return [*variables, *map(node, node_set.processes(node_set.arguments(given)))]
 
 
 def node(process: node_set.Process) -> Node:
+    """A process of the set as a node of the launch file."""
     ending = [TimerAction(period=node_set.LINGER_S, actions=[Shutdown(reason="the replay has ended")])]
     # A plain text would be read as YAML and could turn into a number.
     parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in process.parameters.items()}

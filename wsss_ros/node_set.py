@@ -68,6 +68,7 @@ class Process:
 
     @property
     def name(self) -> str:
+        """Name of the node."""
         return self.executable
 
     def ros_arguments(self) -> list[str]:
