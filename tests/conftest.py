@@ -17,6 +17,37 @@ from support.paths import SHARED  # noqa: E402
 from wsss_ros.files import lock  # noqa: E402
 from wsss_ros.labels import LabelSpace, scannet20  # noqa: E402
 
+TESTS = Path(__file__).parent
+# Tests that train, that run rounds or that kill processes; tests that start nodes are found by their fixtures. A single
+# test that takes more than about two seconds carries the marker itself.
+SLOW = (
+    "ablation/test_ablation.py",
+    "bench/test_bench.py",
+    "cli/test_demo",
+    "nodes/test_node_bench.py",
+    "online/test_online_kills.py",
+    "online/test_real_rounds.py",
+    "online/test_round_faults.py",
+    "tag_page/test_tag_page",
+    "test_launch.py",
+    "training/test_method_state.py",
+    "training/test_older_runs.py",
+    "training/test_resuming.py",
+    "training/test_sharing.py",
+    "training/test_training",
+)
+assert all(any(TESTS.glob(f"{start}*")) for start in SLOW), "SLOW names a test file that does not exist"
+STARTS_NODES = {"ros_environment", "shared_ros_environment"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test-quick` leaves out."""
+    for item in items:
+        file = item.path.relative_to(TESTS).as_posix()
+        if file.startswith(SLOW) or STARTS_NODES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 # The same examples each time, and no deadline: a busy machine is no failure.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")

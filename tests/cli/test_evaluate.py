@@ -25,6 +25,7 @@ def folder(labels, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_json_and_pictures(folder, tmp_path):
     result = run(folder, "--out", tmp_path / "out", "--frames", 2, "--device", "cpu")
     assert result.exit_code == 0, result.output

@@ -20,6 +20,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
 
 
+@pytest.mark.slow
 def test_the_command(scene, tmp_path):
     result = run(scene.folder, "--out", tmp_path / "out", "--frames", 2, "--pseudo-labels", "--threshold", 0.0)
     assert result.exit_code == 0, result.output

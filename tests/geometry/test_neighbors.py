@@ -198,6 +198,7 @@ def test_many_callers_at_once(monkeypatch):
             assert torch.equal(index, expected)
 
 
+@pytest.mark.slow
 def test_use_after_fork():
     """Data-loading workers are forked from a process that has used its threads: they need threads of their own."""
     program = """

@@ -101,6 +101,7 @@ BACKBONES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_checkpointing_changes_nothing_but_memory(name):
     """Values, gradients (twice, through one graph), dropout and running statistics are those of the plain network."""

@@ -79,6 +79,7 @@ def test_evaluation_equals_the_twin(gradients):
     torch.testing.assert_close(out, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_paper_configuration_equals_the_twin():
     net = lively(PointNet2(3)).eval()
     xyz, features = batch(1, 3000, 3)
@@ -101,6 +102,7 @@ def test_training_equals_the_twin_in_outputs_and_gradients():
         torch.testing.assert_close(ours, twin, atol=5e-5, rtol=5e-5)  # weights of interpolation are float32 in ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
 def test_checkpointing_changes_nothing_but_memory(autocast):
     xyz, features = batch(2, 300, 3)
@@ -128,6 +130,7 @@ def test_checkpointing_changes_nothing_but_memory(autocast):
     assert kept[1] < 0.5 * kept[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(points=st.integers(2, 60), clouds=st.integers(1, 3), kind=st.sampled_from(["room", "equal", "far", "grid"]))
 def test_any_cloud_equals_the_twin(points, clouds, kind):
@@ -235,6 +238,7 @@ def test_momentum_can_be_set_from_outside():
     assert all(norm.running_mean.abs().sum() > 0 for norm in norms)
 
 
+@pytest.mark.slow
 def test_a_few_steps_learn_height_from_positions_alone():
     """All input features equal: only the geometry can tell high from low."""
     torch.manual_seed(0)

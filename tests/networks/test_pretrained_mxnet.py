@@ -86,6 +86,7 @@ def test_arrays_off_the_machine_s_alignment(tmp_path):
     assert torch.equal(net.bn7.bias, torch.from_numpy(arrays["arg:bn7_beta"]).float())
 
 
+@pytest.mark.slow
 def test_the_published_size(tmp_path):
     """437 MB, most of them a hole in the file; a few arrays have values."""
     path, shapes, size = tmp_path / "full.params", published_shapes(), 0

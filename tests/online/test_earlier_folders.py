@@ -55,6 +55,7 @@ def test_a_damaged_file_of_the_previous_name_is_noticed(config):
         versions.at(weights, "0000")
 
 
+@pytest.mark.slow
 def test_a_round_starts_from_it_and_promotes_a_version_of_the_present_name(config, labels):
     """A real round, planned in the folder and performed in this process."""
     learning = Learner(config)
