@@ -40,7 +40,7 @@ def test_a_bag_cut_anywhere_gives_its_complete_messages(tmp_path_factory, comple
         assert path.stat().st_size < first
         return
     got = list(opened.raw())
-    assert "breaks off" in opened.broken and str(len(got)) in opened.broken
+    assert "is cut off" in opened.broken and str(len(got)) in opened.broken
     assert len(got) == opened.message_count and [raw[:3] for raw in got] == [raw[:3] for raw in messages[: len(got)]]
     assert all(bytes(a.data) == bytes(b.data) for a, b in zip(got, messages, strict=False))
     if len(got) < len(messages):  # the next message was really cut
@@ -63,7 +63,7 @@ def test_a_broken_folder_is_read_file_by_file(tmp_path, complete):
     file = path / "a.mcap"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     opened = Bag(path)
-    assert 0 < opened.message_count < len(complete[1]) and "breaks off" in opened.broken
+    assert 0 < opened.message_count < len(complete[1]) and "is cut off" in opened.broken
 
 
 def compressed(path: Path, raws: list) -> Path:

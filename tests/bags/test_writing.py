@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_a_marked_partial(tmp_path):
             Bag(tmp_path / name)
     for name in ("a.mcap.partial", "c.partial"):
         salvaged = Bag(tmp_path / name)
-        assert "breaks off" in salvaged.broken and 20 < salvaged.message_count < 124
+        assert "is cut off" in salvaged.broken and 20 < salvaged.message_count < 124
         assert len(list(salvaged.raw())) == salvaged.message_count
     with pytest.raises(BadInput):  # SQLite keeps nothing of what was not committed
         Bag(tmp_path / "b.db3.partial")

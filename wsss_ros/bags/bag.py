@@ -1,4 +1,4 @@
-"""rosbag2 files without ROS: any bag read, complete or broken off."""
+"""Reading rosbag2 files without ROS, complete bags and bags that are cut off."""
 
 import logging
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ from wsss_ros.types import BadInput
 log = logging.getLogger("wsss_ros")
 
 SUFFIXES = {".mcap": "mcap", ".db3": "sqlite3"}
-PARTIAL = ".partial"  # ends the name of a folder that holds an incomplete bag
+PARTIAL = ".partial"  # suffix of a folder with an incomplete bag
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 def read_bag(path: str | Path) -> Iterator[tuple[str, int, Any]]:
-    """(topic, stamp_ns, message) of the bag ``path`` in time order; each is decoded when it is asked for.
+    """The messages of the bag ``path`` in time order, as (topic, stamp_ns, message), each decoded when it is needed.
 
-    Messages of a type that is neither of ROS 2 Jazzy nor defined in the bag are left out with a
-    warning. Raises BadInput as `Bag` does.
+    Messages of a type that is neither part of ROS 2 Jazzy nor defined in the bag are left out with a warning. Raises
+    BadInput as ``Bag`` does.
     """
     return _decoded(Bag(Path(path)))
 
@@ -43,7 +43,7 @@ def _decoded(bag: "Bag") -> Iterator[tuple[str, int, Any]]:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether to read this as a bag: any file; a folder with metadata.yaml or storage files, or one left partial."""
+    """Whether the path is read as a bag: any file, a folder with metadata.yaml or storage files, a partial folder."""
     if not path.is_dir():
         return path.is_file()
     files = any(any(path.glob(f"*{suffix}")) for suffix in SUFFIXES)
@@ -54,8 +54,9 @@ def is_bag(path: Path) -> bool:
 class Bag:
     """A bag to read: a .mcap or .db3 file, or a rosbag2 folder.
 
-    A bag that breaks off is read as far as it is complete; `broken` then tells how far that is, and is logged once
-    after the last message. Raises BadInput for a file or folder that is not a bag, or holds no message.
+    A bag that is cut off is read up to its last complete message. The message ``broken`` then reports how much is
+    complete; it is logged after the last message. Raises BadInput for a file or folder that is not a bag, and for a
+    bag without complete messages.
     """
 
     path: Path
@@ -66,7 +67,7 @@ class Bag:
     broken: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        """Open every file and collect topics and times; no message is decoded."""
+        """Open every file and collect topics and times, without decoding messages."""
         self.path = Path(self.path)
         self._parts = [_open(file) for file in _files(self.path)]
         counts = [part.message_count for part in self._parts]
@@ -79,8 +80,8 @@ class Bag:
         self.topics = tuple({topic.name: topic for part in self._parts for topic in part.topics}.values())
         if any(part.broken for part in self._parts):
             self.broken = (
-                f"{self.path}: the bag breaks off; {self.message_count} messages, {self.seconds:.1f} s, are complete "
-                f"and are used, the rest is lost; record or write it again to have all"
+                f"{self.path}: the bag is cut off; {self.message_count} messages, {self.seconds:.1f} s, are complete "
+                f"and are used, the rest is lost; record or write it again to get all messages"
             )
 
     @property
@@ -89,14 +90,14 @@ class Bag:
         return (self.end_ns - self.start_ns) / 1e9
 
     def raw(self) -> Iterator[Raw]:
-        """Serialised messages in time order. Raises BadInput where the bag turns out to be damaged."""
+        """Serialised messages in time order. Raises BadInput when it reaches a damaged part of the bag."""
         for part in self._parts:
             yield from part.raw()
         if self.broken:
             log.warning(self.broken)
 
     def types(self) -> Typestore:
-        """The message types of Jazzy and those that the bag defines."""
+        """The message types of ROS 2 Jazzy and those that the bag defines."""
         store = get_typestore(Stores.ROS2_JAZZY)
         for part in self._parts:
             for msgtype, (definition, encoding) in part.definitions.items():
@@ -154,7 +155,7 @@ class _Broken:
 
 
 def _topic(name: str, msgtype: str, offered: list[Qos]) -> Topic:
-    """Several offers under one name: the weakest, so that each of its subscribers is served."""
+    """A topic with the weakest quality of service of its publishers, so that every subscriber of it still matches."""
     if not offered:
         return Topic(name, msgtype)
     reliable = all(qos.reliability != QosReliability.BEST_EFFORT for qos in offered)
@@ -163,7 +164,7 @@ def _topic(name: str, msgtype: str, offered: list[Qos]) -> Topic:
 
 
 def _files(path: Path) -> list[Path]:
-    """What to open: the folder where its metadata.yaml leads to complete files, else the files one by one."""
+    """The paths to open: the folder itself if its metadata.yaml names complete files, else each of its files."""
     if not path.exists():
         raise BadInput(f"{path}: there is no such bag; give a .mcap or .db3 file or a rosbag2 folder")
     if not path.is_dir():
@@ -172,7 +173,7 @@ def _files(path: Path) -> list[Path]:
         try:
             with Reader(path):
                 return [path]
-        except Exception as error:  # a missing or broken file: take what there is
+        except Exception as error:  # a missing or broken file: read the files that exist
             log.debug("%s: not complete (%s)", path, error)
     files = sorted(file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}") if file.is_file())
     if not files:

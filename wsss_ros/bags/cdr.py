@@ -1,4 +1,4 @@
-"""Messages of ROS 2 Jazzy without ROS: made from arrays, as rosbags' dataclasses, which it serialises (CDR)."""
+"""Messages of ROS 2 Jazzy without ROS, made from arrays: dataclasses of rosbags, which can serialise them (CDR)."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,12 +22,12 @@ STRING = "std_msgs/msg/String"
 
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
-    """The message definitions of ROS 2 Jazzy. Shared: copy before registering more."""
+    """The message definitions of ROS 2 Jazzy. All callers share them: copy them before registering more."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
 def make(msgtype: str, **fields: Any) -> object:
-    """A message of this type; every field has to be given."""
+    """A message of the type ``msgtype``; ``fields`` must contain all its fields."""
     return typestore().types[msgtype](**fields)
 
 
@@ -38,7 +38,7 @@ def header(stamp_ns: int, frame_id: str) -> object:
 
 
 def image_message(head: object, image: np.ndarray, encoding: str) -> object:
-    """An Image; ``image`` is H x W or H x W x C, of the encoding's type, little-endian."""
+    """An Image; ``image`` is [H W] or [H W C], of the encoding's type, little-endian."""
     image = np.ascontiguousarray(image)
     height, width = image.shape[:2]
     data = image.reshape(-1).view(np.uint8)
@@ -47,12 +47,12 @@ def image_message(head: object, image: np.ndarray, encoding: str) -> object:
 
 
 def jpeg_message(head: object, rgb: UInt8[np.ndarray, "H W 3"], quality: int) -> object:
-    """A CompressedImage."""
+    """A CompressedImage with a JPEG of ``quality`` 1..100."""
     return make(JPEG, header=head, format=JPEG_FORMAT, data=np.frombuffer(encode_jpeg(rgb, quality), np.uint8))
 
 
 def depth_message(head: object, depth_m: Float32[np.ndarray, "H W"], encoding: str) -> object:
-    """16UC1: millimetres, 0 where missing or beyond 65.5 m. 32FC1: metres, NaN where missing."""
+    """An Image with depth. 16UC1: millimetres, 0 if missing or beyond 65.5 m. 32FC1: metres, NaN if missing."""
     return image_message(head, depth_to_pixels(depth_m, encoding), encoding)
 
 
@@ -88,7 +88,7 @@ def pose_message(head: object, world_from_camera: Float64[np.ndarray, "4 4"]) ->
 
 
 def tf_message(head: object, child: str, world_from_camera: Float64[np.ndarray, "4 4"]) -> object:
-    """A TFMessage with one transform, from the frame ``child`` to that of the header."""
+    """A TFMessage with one transform, from the frame ``child`` to the frame of the header."""
     x, y, z = map(float, world_from_camera[:3, 3])
     transform = make(
         "geometry_msgs/msg/Transform",
@@ -105,7 +105,7 @@ def _quaternion(world_from_camera: Float64[np.ndarray, "4 4"]) -> object:
 
 
 def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | None = None) -> object:
-    """A PointCloud2 with x y z, `rgb` where the cloud has colours, and `label` where given."""
+    """A PointCloud2 with the fields x y z, ``rgb`` if the cloud has colours, and ``label`` if given."""
     names = ["x", "y", "z"] + ["rgb"] * (cloud.rgb is not None) + ["label"] * (labels is not None)
     points = np.empty(len(cloud), point_dtype(names))
     write_points(points, cloud.xyz, cloud.rgb, labels)
@@ -125,6 +125,6 @@ def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | N
 
 
 def tags_message(names: Sequence[str], stamp_ns: int | None = None) -> object:
-    """A String: ``chair, table``; with the stamp of an image, its tags: ``@SECONDS.NANOS chair, table``."""
+    """A String with tags, ``chair, table``; with the stamp of the tagged image, ``@SECONDS.NANOS chair, table``."""
     about = "" if stamp_ns is None else f"@{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} "
     return make(STRING, data=about + ", ".join(names))

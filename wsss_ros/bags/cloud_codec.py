@@ -1,7 +1,7 @@
-"""How clouds are read from and written to the bytes of sensor_msgs/PointCloud2.
+"""Clouds read from and written to the bytes of sensor_msgs/PointCloud2.
 
-Functions take any object with the fields of the message, such as one of rclpy or of rosbags; neither is imported
-here. A message that cannot be used raises BadInput, whose text up to the first colon is constant (see codec.py).
+Functions take any object with the fields of the message, such as a message of rclpy or rosbags; neither is imported
+here. A message that cannot be used raises BadInput. Its text up to the first colon is constant (see codec.py).
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from wsss_ros.geometry.compiled import compiled, readonly
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Cloud
 
-# Numbers of sensor_msgs/PointField.
+# The type codes of sensor_msgs/PointField.
 UINT8, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = 2, 4, 5, 6, 7, 8
 _KINDS = {UINT8: "u1", UINT16: "u2", INT32: "i4", UINT32: "u4", FLOAT32: "f4", FLOAT64: "f8"}
 
-# What is written, in this order: the type of the bytes, and the type that the field declares. The colour is
+# The written fields in their order: the type of the bytes, and the type that the field declares. The colour is
 # 0x00RRGGBB, declared as float32, as RViz and PCL expect it.
 _WRITTEN = {
     "x": ("<f4", FLOAT32),
@@ -30,7 +30,7 @@ _WRITTEN = {
     "label": ("<u4", UINT32),
     "confidence": ("<f4", FLOAT32),
 }
-# What is read: the types that a field may have. The colour is the first of `rgb` and `rgba` that is there.
+# The types that a field may have when it is read. The colour is the field `rgb`, else `rgba`.
 _POSITIONS, _COLORS, _LABELS = (FLOAT32, FLOAT64), (INT32, UINT32, FLOAT32), (UINT8, UINT16, UINT32)
 _READ = {"x": _POSITIONS, "y": _POSITIONS, "z": _POSITIONS, "rgb": _COLORS, "rgba": _COLORS}
 
@@ -44,12 +44,12 @@ class PointField(NamedTuple):
 
 
 def point_dtype(names: Sequence[str]) -> np.dtype:
-    """The layout of a point with these of the fields x y z rgb label confidence, without gaps."""
+    """The layout of a point with some of the fields x y z rgb label confidence, without gaps."""
     return np.dtype([(name, _WRITTEN[name][0]) for name in names])
 
 
 def point_fields(dtype: np.dtype) -> list[PointField]:
-    """The fields that describe points of a layout made by ``point_dtype``."""
+    """The PointFields of a layout made by ``point_dtype``."""
     return [PointField(name, dtype.fields[name][1], _WRITTEN[name][1]) for name in dtype.names]
 
 
@@ -61,10 +61,10 @@ SEMANTIC_POINT = point_dtype(tuple(_WRITTEN))
 
 @dataclass(frozen=True)
 class ReadCloud:
-    """The finite points of a message, their places in it, and its organisation.
+    """The finite points of a message, their indices in the message (``kept``), and its height and width in points.
 
-    ``kept`` is None where every point is finite. ``gather`` and ``spread`` go from the message's points to the kept
-    ones and back.
+    ``kept`` is None if every point is finite. ``gather`` maps values of the message's points to the kept points,
+    ``spread`` maps them back.
     """
 
     cloud: Cloud
@@ -78,11 +78,11 @@ class ReadCloud:
         return self.height * self.width - len(self.cloud)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        """The rows of the kept points, of ``values`` with a row for each point of the message."""
+        """The rows of the kept points; ``values`` has one row for each point of the message."""
         return values if self.kept is None else values[self.kept]
 
     def spread(self, values: np.ndarray, fill: Any) -> np.ndarray:
-        """``values`` of the kept points at their places, ``fill`` at those of the others."""
+        """One row for each point of the message: ``values`` for the kept points, ``fill`` for the others."""
         if self.kept is None:
             return values
         full = np.full((self.height * self.width, *values.shape[1:]), fill, values.dtype)
@@ -91,10 +91,11 @@ class ReadCloud:
 
 
 def read_cloud(message: Any) -> ReadCloud:
-    """Finite points as float32 metres with their colours, if any; organised or not, any field order and padding.
+    """Read the finite points in metres, with their colours, if any.
 
-    x y z are float32 or float64; the colour is 0x00RRGGBB in ``rgb`` or ``rgba`` as float32, uint32 or int32.
-    Raises BadInput for missing fields, other types, and too few bytes.
+    The cloud may be organised or not, with any order of fields and any padding. x y z are float32 or float64; the
+    colour is 0x00RRGGBB in ``rgb`` or ``rgba`` as float32, uint32 or int32. Raises BadInput for missing fields, other
+    types, and too few bytes.
     """
     points = _structured(message)
     colored = "r" in points.dtype.names
@@ -105,7 +106,7 @@ def read_cloud(message: Any) -> ReadCloud:
         fields = points.dtype.fields
         _read_words(readonly(words), fields["x"][1] // 4, fields["b"][1] // 4, xyz.view(np.uint32), rgb)
     else:
-        with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite and is left out
+        with np.errstate(over="ignore", invalid="ignore"):  # float64 too large for float32 becomes infinite: left out
             _move([points[name] for name in points.dtype.names], [*xyz.T, *(rgb.T if colored else ())])
     kept = None
     if not all_finite(xyz):
@@ -118,7 +119,7 @@ def read_cloud(message: Any) -> ReadCloud:
 def cloud_to_labels(message: Any) -> UInt8[np.ndarray, "N"]:
     """The field ``label`` of every point, in the message's order; a value above 255 becomes 254, which is not a class.
 
-    Raises BadInput where the field is missing or not an unsigned integer, or bytes are too few.
+    Raises BadInput when the field is missing or not an unsigned integer, and for too few bytes.
     """
     field = next((field for field in message.fields if field.name == "label"), None)
     kind = _KINDS[field.datatype] if field and field.datatype in _LABELS else None
@@ -132,14 +133,14 @@ def cloud_to_labels(message: Any) -> UInt8[np.ndarray, "N"]:
 
 
 def all_finite(xyz: Float32[np.ndarray, "N 3"]) -> bool:
-    """Whether every value is finite. One pass over the memory, unless there are values beyond 1e19."""
+    """Whether every value is finite. Takes one pass over the memory, unless values are beyond 1e19."""
     flat = xyz.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.dot(flat, flat))) or bool(np.isfinite(flat).all())
 
 
 def _structured(message: Any) -> np.ndarray:
-    """A flat view of the points with fields x y z and, where there is colour, r g b as bytes."""
+    """A flat array of the points with the fields x y z and, for a cloud with colours, r g b as bytes."""
     fields = {field.name: field for field in message.fields}
     _check_layout(message, fields)
     order = ">" if message.is_bigendian else "<"
@@ -157,7 +158,7 @@ def _structured(message: Any) -> np.ndarray:
 
 
 def _strided(message: Any, dtype: np.dtype, offset: int) -> np.ndarray:
-    """A flat array of one ``dtype`` for each point; a view where the rows have no padding."""
+    """A flat array with one ``dtype`` for each point; a view of the message if the rows have no padding."""
     strides = (message.row_step if message.height > 1 else 0, message.point_step)
     data = np.frombuffer(message.data, np.uint8)
     return np.ndarray((message.height, message.width), dtype, data, offset, strides).reshape(-1)
@@ -194,9 +195,10 @@ def _check_size(message: Any) -> None:
 
 
 def _words(points: np.ndarray) -> np.ndarray | None:
-    """The points as rows of uint32 where they have the usual layout, else None.
+    """The points as rows of uint32 if they have the usual layout, else None.
 
-    That is: float32 x y z side by side, complete words, little-endian, no gaps between the points.
+    The usual layout is: adjacent float32 x y z, every offset a multiple of 4 bytes, little-endian, no gaps between
+    points.
     """
     fields, step = points.dtype.fields, points.dtype.itemsize
     x, y, z, blue = (fields[name][1] for name in "xyzb")
@@ -216,7 +218,7 @@ def write_points(
     rgb: UInt8[np.ndarray, "N 3"] | None = None,
     labels: UInt8[np.ndarray, "N"] | None = None,
 ) -> None:
-    """Fill ``points``, an array of a layout of ``point_dtype`` with the fields x y z, rgb and label that are given."""
+    """Fill ``points``, whose layout ``point_dtype`` made for x y z and for rgb and label where they are given."""
     values = points.view(np.float32).reshape(len(xyz), len(points.dtype.names))
     if rgb is None:
         _move([*xyz.T], [*values[:, :3].T])
@@ -233,7 +235,7 @@ def write_semantic_points(
     confidence: Float32[np.ndarray, "N"],
     space: LabelSpace,
 ) -> None:
-    """Fill ``points``, an array of SEMANTIC_POINT, for every point of the message that was read, in its order.
+    """Fill ``points``, an array of SEMANTIC_POINT with one row for each point of the message ``read``, in its order.
 
     The colour is that of the class. Points that were not finite get NaN, label 255 and confidence 0.
     """
@@ -245,14 +247,14 @@ def write_semantic_points(
 
 
 def _packed(rgb: UInt8[np.ndarray, "N 3"]) -> UInt32[np.ndarray, "N"]:
-    """0x00RRGGBB."""
+    """Each colour as one number, 0x00RRGGBB."""
     wide = np.zeros((len(rgb), 4), np.uint8)
     wide[:, 0], wide[:, 1], wide[:, 2] = rgb[:, 2], rgb[:, 1], rgb[:, 0]
     return wide.view("<u4")[:, 0]
 
 
 def _move(sources: list[np.ndarray], targets: list[np.ndarray]) -> None:
-    """Copy column by column, a stretch at a time: a strided pass over memory is slow, one over the cache is not."""
+    """Copy column by column, in blocks that fit the cache: strided access to memory is slow, to the cache it is not."""
     for start in range(0, len(sources[0]), 16_384):
         for source, target in zip(sources, targets, strict=True):
             target[start : start + 16_384] = source[start : start + 16_384]

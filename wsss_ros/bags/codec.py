@@ -1,8 +1,8 @@
-"""The one table of image encodings, and how images, cameras and poses are read from messages.
+"""The table of image encodings, and functions that read images, cameras and poses from messages.
 
-Functions take any object with the fields of the ROS message, such as a message of rclpy or of rosbags; neither is
-imported here. Reading copies only what has to move. A message that cannot be used raises BadInput, whose text up to
-the first colon is constant: nodes count dropped messages by it. Clouds are in cloud_codec.py.
+Functions take any object with the fields of the ROS message, such as a message of rclpy or rosbags; neither is imported
+here. Pixels are copied only if necessary. A message that cannot be used raises BadInput. Its text up to the first colon
+is constant: nodes count dropped messages by it. Clouds are in cloud_codec.py.
 """
 
 from typing import Any, NamedTuple
@@ -16,9 +16,10 @@ from wsss_ros.types import BadInput, Camera
 
 
 class Encoding(NamedTuple):
-    """How an encoding of sensor_msgs/Image stores a pixel, and what such an image can be read as.
+    """An encoding of sensor_msgs/Image: how a pixel is stored, and how such an image can be used.
 
-    ``rgb`` holds the channels of red, green and blue; ``steps_per_metre`` makes it a depth image.
+    ``rgb`` holds the channels of red, green and blue, None if it is not a colour image. ``steps_per_metre`` is the unit
+    of depth, None if it is not a depth image. ``labels``: whether it may be a label image.
     """
 
     kind: str  # numpy's name of a channel's type, without the byte order
@@ -43,9 +44,9 @@ ENCODINGS = {
     "mono16": Encoding("u2", 1, steps_per_metre=1000),
     "32FC1": Encoding("f4", 1, steps_per_metre=1),
 }
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # the first bytes
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # the first bytes of a file
 _GREY_16_BIT = b"\x10\x00"  # bit depth and colour type, at byte 24 of a PNG
-JPEG_FORMAT = "rgb8; jpeg compressed bgr8"  # of sensor_msgs/CompressedImage, as compressed_image_transport writes it
+JPEG_FORMAT = "rgb8; jpeg compressed bgr8"  # ``format`` of a CompressedImage, as compressed_image_transport writes it
 
 
 def stamp_ns(header: Any) -> int:
@@ -57,7 +58,7 @@ def stamp_ns(header: Any) -> int:
 
 
 def image_to_array(message: Any) -> Shaped[np.ndarray, "H W C"]:
-    """A view of the channels as they are stored, without the padding of rows.
+    """A view of the stored channels, without the padding of rows.
 
     Raises BadInput for an encoding that is not in ENCODINGS, for an empty image and for too few bytes.
     """
@@ -85,7 +86,7 @@ def color_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def image_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
-    """A colour image as RGB; a view of the message where it is rgb8 without padding.
+    """A colour image as RGB; a view of the message if it is rgb8 without padding.
 
     Raises BadInput for an encoding other than rgb8 bgr8 rgba8 bgra8 mono8, and for too few bytes.
     """
@@ -106,12 +107,12 @@ def image_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def compressed_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
-    """A JPEG or PNG image as RGB; its first bytes tell which. Raises BadInput when it cannot be decoded."""
+    """A JPEG or PNG image, recognised by its first bytes, as RGB. Raises BadInput when it cannot be decoded."""
     data = bytes(message.data)
     if not data.startswith((_JPEG, _PNG)):
         raise BadInput(
             f"compressed image: format '{message.format}', {len(data)} bytes that are neither JPEG nor PNG; "
-            "publish JPEG or PNG, or take the raw images (nodes: transport: raw)"
+            "publish JPEG or PNG, or use the raw images (nodes: transport: raw)"
         )
     if data.startswith(_PNG) and data[24:26] == _GREY_16_BIT:
         raise BadInput("compressed image: a PNG of 16 bit samples, which is a depth image; expected a colour image")
@@ -128,13 +129,14 @@ def check_depth_encoding(encoding: str) -> None:
 
 
 def image_to_depth_m(message: Any) -> Float32[np.ndarray, "H W"]:
-    """Depth in metres, 0 where missing (0, NaN, infinite or negative). The unit follows from the encoding alone.
+    """Depth in metres, 0 where missing (0, NaN, infinite or negative in the message).
 
-    Raises BadInput for an encoding other than 16UC1 mono16 (mm) and 32FC1 (m), and for too few bytes.
+    The encoding determines the unit: millimetres for 16UC1 and mono16, metres for 32FC1. Raises BadInput for any other
+    encoding, and for too few bytes.
     """
     check_depth_encoding(message.encoding)
     encoding = ENCODINGS[message.encoding]
-    depth = image_to_array(message)[..., 0].astype(np.float32)  # native order, and never a view: it is written to
+    depth = image_to_array(message)[..., 0].astype(np.float32)  # a copy in native byte order: it is changed below
     if encoding.kind == "f4":
         depth[~(np.isfinite(depth) & (depth > 0))] = 0
     if encoding.steps_per_metre != 1:
@@ -143,7 +145,7 @@ def image_to_depth_m(message: Any) -> Float32[np.ndarray, "H W"]:
 
 
 def depth_to_pixels(depth_m: Float32[np.ndarray, "H W"], encoding: str) -> Shaped[np.ndarray, "H W"]:
-    """16UC1: millimetres, 0 where missing or beyond 65.5 m. 32FC1: metres, NaN where missing."""
+    """The pixels of a depth image. 16UC1: millimetres, 0 if missing or beyond 65.5 m. 32FC1: metres, NaN if missing."""
     known = np.isfinite(depth_m) & (depth_m > 0)
     dtype = ENCODINGS[encoding].dtype()
     if dtype.kind == "f":
@@ -153,7 +155,7 @@ def depth_to_pixels(depth_m: Float32[np.ndarray, "H W"], encoding: str) -> Shape
 
 
 def image_to_labels(message: Any) -> UInt8[np.ndarray, "H W"]:
-    """A label image. Raises BadInput for an encoding other than mono8 and 8UC1, and for too few bytes."""
+    """The labels of a label image. Raises BadInput for an encoding other than mono8 and 8UC1, and for too few bytes."""
     if message.encoding not in ENCODINGS or not ENCODINGS[message.encoding].labels:
         raise BadInput(
             f"label encoding: got '{message.encoding}', expected mono8: one class index for each pixel, "
@@ -168,7 +170,7 @@ def image_to_labels(message: Any) -> UInt8[np.ndarray, "H W"]:
 def camera_from_info(message: Any, height: int | None = None, width: int | None = None) -> Camera:
     """The pinhole camera of a sensor_msgs/CameraInfo.
 
-    Raises BadInput for an uncalibrated camera, and for one of another size than the image's where that is given.
+    Raises BadInput for an uncalibrated camera and, if the image's ``height`` and ``width`` are given, for another size.
     """
     fx, fy, cx, cy = (float(message.k[i]) for i in (0, 4, 2, 5))
     if not np.isfinite((fx, fy, cx, cy)).all() or fx <= 0 or fy <= 0:
@@ -182,14 +184,14 @@ def camera_from_info(message: Any, height: int | None = None, width: int | None 
 
 
 def is_distorted(message: Any) -> bool:
-    """Whether a CameraInfo states lens distortion, which the pinhole model here leaves out."""
+    """Whether a CameraInfo has lens distortion, which ``camera_from_info`` ignores."""
     return any(abs(value) > 1e-9 for value in message.d)
 
 
 def stamped_pose_to_matrix(message: Any, frame_id: str | None = None) -> Float64[np.ndarray, "4 4"]:
     """``world_from_camera`` of a geometry_msgs/PoseStamped.
 
-    Raises BadInput as ``pose_to_matrix`` does, and when the message names no frame or another than ``frame_id``.
+    Raises BadInput as ``pose_to_matrix`` does, and when the message has no frame or another frame than ``frame_id``.
     """
     given = message.header.frame_id
     if not given or (frame_id and given != frame_id):
@@ -201,7 +203,7 @@ def stamped_pose_to_matrix(message: Any, frame_id: str | None = None) -> Float64
 
 
 def pose_to_matrix(pose: Any) -> Float64[np.ndarray, "4 4"]:
-    """The matrix of a geometry_msgs/Pose. Raises BadInput for NaN and for a quaternion that is not of length 1."""
+    """The 4x4 matrix of a geometry_msgs/Pose. Raises BadInput for NaN and for a quaternion that is not of length 1."""
     at, turn = pose.position, pose.orientation
     matrix = np.eye(4)
     matrix[:3, 3] = at.x, at.y, at.z

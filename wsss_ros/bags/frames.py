@@ -1,4 +1,4 @@
-"""A recorded bag as frames and a cloud: what can be segmented without playing it to the nodes."""
+"""A recorded bag as frames and a cloud, to segment it without playing it to the nodes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from wsss_ros.scenes.derived import fused
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Cloud, Frame
 
-# The ends of the topics' names: those of the nodes. Colour may also be compressed.
+# The last parts of the topic names, as the nodes use them. Colour may also be compressed.
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
 _TOLERANCE_NS = 20_000_000
 
 
 def _color(message: Any) -> UInt8[np.ndarray, "H W 3"]:
-    return np.require(color_to_rgb(message), requirements="W")  # torch warns about arrays that are read-only
+    return np.require(color_to_rgb(message), requirements="W")  # torch warns about read-only arrays
 
 
-# How each part of a posed frame is read from its message.
+# The function that reads each field of a ``Frame`` from its message.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "rgb": _color,
     "depth_m": image_to_depth_m,
@@ -38,8 +38,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 class BagFrames:
     """The colour images of a bag, in time order, and its cloud. Each call reads the bag again.
 
-    The topic of images is the one that ends in ``color/image_raw`` or its ``/compressed``, else the only colour topic;
-    ``color`` and ``cloud_topic`` name others. Raises BadInput as ``Bag`` does, and here when there is no such topic.
+    The topic of the images ends in ``color/image_raw`` or ``color/image_raw/compressed``, else it is the only colour
+    topic. ``color`` and ``cloud_topic`` select other topics. Raises BadInput as ``Bag`` does, and when the bag has
+    neither images nor a cloud.
     """
 
     path: Path
@@ -65,7 +66,7 @@ class BagFrames:
         return sum(raw.topic == self.color for raw in self._bag.raw())
 
     def frames(self, chosen: set[int] | None = None) -> Iterator[Frame]:
-        """Colour images, named by their number from 0; ``chosen`` are the numbers to read, None for all.
+        """The colour images as frames, named by their number from 0; ``chosen`` are the numbers to read, None for all.
 
         Raises BadInput naming bag and topic for an image that cannot be read.
         """
@@ -75,7 +76,10 @@ class BagFrames:
                 yield Frame(rgb, stamp_ns=stamp_ns(message.header), name=str(index))
 
     def cloud(self) -> Cloud | None:
-        """The last cloud of the bag, else one fused from depth, poses and intrinsics; None where there is neither."""
+        """The last cloud of the bag, else a cloud fused from depth, poses and intrinsics; None without both.
+
+        Raises BadInput naming bag and topic for a message that cannot be read.
+        """
         if not self.cloud_topic:
             return self._fused()
         last = None
@@ -98,7 +102,7 @@ class BagFrames:
         return cloud if len(cloud) else None
 
     def _views(self, topics: dict[str, str]) -> Iterator[Frame]:
-        """Frames with depth, camera and pose, from the topics of these parts."""
+        """The frames with depth, camera and pose; ``topics`` are the topics by field of ``Frame``."""
         parts = {topic: part for part, topic in topics.items()}
         sync = Synchronizer(tuple(topics), _TOLERANCE_NS)
         for topic, message in self._messages(*parts):
@@ -118,7 +122,10 @@ class BagFrames:
                 yield raw.topic, self._types.deserialize_cdr(raw.data, raw.msgtype)
 
     def _topic(self, named: str, types: tuple[str, ...], ends: tuple[str, ...], sole: bool = True) -> str:
-        """The topic of that name, or one with such an end, or the only one of the types; empty where there is none."""
+        """The topic ``named``, else one whose name ends in ``ends``, else (with ``sole``) the only one of the types.
+
+        Empty without such a topic. Raises BadInput when ``named`` is not in the bag.
+        """
         there = [topic.name for topic in self._bag.topics if topic.msgtype in types]
         if named:
             if named not in there:

@@ -1,4 +1,4 @@
-"""Playing a recording: which message is due when, by the wall clock, with rate, pause and loop. No ROS."""
+"""Playing a recording by the wall clock, with rate, pause and loop. It needs no ROS."""
 
 import threading
 import time
@@ -11,11 +11,11 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene
 from wsss_ros.types import BadInput
 
-LATE_NS = 50_000_000  # later than this, the replay slows down instead of catching up in a burst
+LATE_NS = 50_000_000  # if a message is later than this, the replay slows down instead of sending many at once
 
 
 def open_recording(source: str | Path, labels: LabelSpace, config: BagConfig | None = None) -> Bag | SceneRecording:
-    """A bag as it is, or a scene folder turned into messages while it plays. Raises BadInput for anything else."""
+    """Open a bag, or a scene folder, whose messages are made while it plays. Raises BadInput for another ``source``."""
     if not str(source):
         raise BadInput("nothing to replay; give 'source', a bag (.mcap, .db3 or its folder) or a scene folder")
     path = Path(source).expanduser()
@@ -29,9 +29,9 @@ def open_recording(source: str | Path, labels: LabelSpace, config: BagConfig | N
 class Playback:
     """Sends a recording's messages when they are due. All methods may be called from any thread.
 
-    The time of the replay (``now_ns``, for /clock) runs at ``rate`` times the wall clock. It never goes past a message
-    that has not been sent, and never back, except where a loop starts over. Where messages cannot be made or sent fast
-    enough, the replay slows down; ``behind_s`` is the sum of these delays.
+    The time of the replay (``now_ns``, for /clock) runs ``rate`` times as fast as the wall clock. It never passes a
+    message that has not been sent, and never goes back, except when a loop starts again. If messages cannot be made or
+    sent fast enough, the replay slows down; ``behind_s`` is the sum of these delays.
     """
 
     def __init__(self, recording: Recording, rate: float = 1.0, loop: bool = False, paused: bool = False) -> None:
@@ -40,7 +40,7 @@ class Playback:
         self.behind_s = 0.0
         self.paused, self.stopped = paused, False
         self._changed = threading.Condition()
-        self._anchor: tuple[float, int] | None = None  # wall seconds, stamp: a moment at which the two agreed
+        self._anchor: tuple[float, int] | None = None  # (wall clock in s, stamp in ns) of one moment
         self._limit = 0
 
     def play(self, send: Callable[[Raw], None]) -> None:
@@ -64,7 +64,7 @@ class Playback:
             yield raw
 
     def _wait_for(self, stamp_ns: int) -> bool:
-        """Wait until ``stamp_ns`` is due. False when the replay was stopped."""
+        """Wait until ``stamp_ns`` is due. Returns False when the replay is stopped."""
         with self._changed:
             if self._anchor is None:
                 self._anchor, self._limit = (time.monotonic(), stamp_ns), stamp_ns
@@ -101,7 +101,7 @@ class Playback:
             self._changed.notify_all()
 
     def resume(self) -> None:
-        """Go on where ``pause`` stopped."""
+        """Continue where ``pause`` stopped."""
         with self._changed:
             if self.paused and self._anchor is not None:
                 self._anchor = (time.monotonic(), self._anchor[1])
@@ -109,7 +109,7 @@ class Playback:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """End ``play`` soon."""
+        """Stop the replay; ``play`` returns soon."""
         with self._changed:
             self.stopped = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Record a running system into a bag, message by message as they arrive. No ROS."""
+"""Recording messages of a running system into a bag as they arrive. It needs no ROS."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,10 +11,10 @@ from wsss_ros.types import BadInput
 
 
 class Recorder:
-    """A bag folder under construction in ``NAME.partial``; ``close`` gives it its name.
+    """Writes a bag folder under the name ``NAME.partial``; ``close`` renames it to ``path``.
 
-    Raises BadInput when ``path`` exists. Errors of the disk (OSError) pass through; what was recorded
-    before stays under the partial name.
+    Raises BadInput when ``path`` exists. Methods raise OSError when the disk fails; the messages recorded before stay
+    in the partial folder.
     """
 
     def __init__(self, path: str | Path, topics: Iterable[Topic]) -> None:
@@ -27,10 +27,10 @@ class Recorder:
         self._connections = {topic.name: connect(self._writer, topic) for topic in topics}
 
     def write(self, topic: str, received_ns: int, data: bytes) -> None:
-        """One serialised message (CDR) and the time it was received at."""
+        """Write one serialised message (CDR) with the time at which it was received."""
         self._writer.write(self._connections[topic], received_ns, data)
 
     def close(self) -> None:
-        """Finish the bag and give it its name."""
+        """Finish the bag and rename it to ``path``."""
         self._writer.close()
         self.partial.rename(self.path)

@@ -1,6 +1,6 @@
 """A scene as a stream of ROS 2 messages, in time order and serialised (CDR), without ROS installed.
 
-A bag is this stream written down; the replay node publishes the same bytes.
+``writing`` stores this stream in a bag; the replay node publishes the same bytes.
 """
 
 import re
@@ -40,7 +40,7 @@ from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 
 class BagConfig(Config):
-    """What of a scene goes into the stream, and under which names."""
+    """The content of the stream of a scene, and its names of topics and frames."""
 
     compressed: bool = Field(False, description="Colour as JPEG on color/image_raw/compressed, in place of rgb8.")
     jpeg_quality: int = Field(95, ge=1, le=100, description="Quality of those JPEGs.")
@@ -57,7 +57,7 @@ class BagConfig(Config):
 
 
 class Topic(NamedTuple):
-    """A topic as it is offered: best effort or reliable, latched (transient local) or not."""
+    """A topic with its quality of service: reliable or best effort, latched (transient local) or not, queue depth."""
 
     name: str
     msgtype: str
@@ -67,7 +67,7 @@ class Topic(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """One serialised message (CDR with its 4-byte header) and the time it was recorded at."""
+    """One serialised message (CDR with its 4-byte header) and the time at which it was recorded."""
 
     topic: str
     msgtype: str
@@ -77,7 +77,7 @@ class Raw(NamedTuple):
 
 @runtime_checkable
 class Recording(Protocol):
-    """What can be played: a bag, or a scene that is turned into messages while it plays."""
+    """A recording that can be played: a bag, or a scene whose messages are made while it plays."""
 
     topics: tuple[Topic, ...]
 
@@ -87,14 +87,14 @@ class Recording(Protocol):
 
 @dataclass
 class SceneRecording:
-    """A scene as a recording: the messages of each view with one stamp, and the cloud as it grows.
+    """A scene as a recording: the messages of each frame with one stamp, and the cloud seen so far.
 
-    A tag file in the scene's folder is played as a person would give the tags: ``tags/image`` after each image that
-    has tags, ``tags/scene`` with every cloud where the scene as a whole has some. Tags that follow from labels are
+    Tags of a tag file in the scene's folder are played as a person would give them: ``tags/image`` after each image
+    with tags, ``tags/scene`` with every cloud if the file has tags for the scene. Tags that are derived from labels are
     not played.
 
-    Where the scene has its own cloud, the part seen so far is sent (all of it where there is no depth); else the
-    frames are fused into voxels. The world is turned so that z points up.
+    If the scene has its own cloud, the points seen so far are sent (all points if frames have no depth); else the
+    frames are fused into voxels. The world is rotated so that z points up.
     Raises BadInput for a scene without frames or poses, or with stamps that do not increase.
     """
 
@@ -102,7 +102,7 @@ class SceneRecording:
     config: BagConfig = BagConfig()
 
     def __post_init__(self) -> None:
-        """Check what can be checked without decoding every frame."""
+        """Check the configuration and the first frame; the other frames are not decoded."""
         _check_names(self.config)
         taken = range(0, len(self.scene), self.config.every)
         self.indices = taken[: self.config.frames or None]
@@ -115,11 +115,11 @@ class SceneRecording:
         self.topics = tuple(self._offered(first))
 
     def __len__(self) -> int:
-        """Number of views."""
+        """Number of frames."""
         return len(self.indices)
 
     def name(self, topic: str) -> str:
-        """The full name of a relative topic; /tf is one for the whole machine."""
+        """The full name of a topic: a relative name is put into the namespace, an absolute one (/tf) is not."""
         namespace = self.config.namespace.strip("/")
         return topic if topic.startswith("/") else f"/{namespace}/{topic}" if namespace else f"/{topic}"
 
@@ -143,7 +143,7 @@ class SceneRecording:
             yield Topic(self.name("tags/scene"), STRING, depth=100)
 
     def raw(self) -> Iterator[Raw]:
-        """Serialised messages in time order. Raises BadInput where a frame cannot be recorded."""
+        """Serialised messages in time order. Raises BadInput for a frame that cannot be recorded."""
         offered = {topic.name: topic.msgtype for topic in self.topics}
         for stamp_ns, topic, message in self.messages():
             name = self.name(topic)
@@ -151,7 +151,7 @@ class SceneRecording:
                 yield Raw(name, offered[name], stamp_ns, typestore().serialize_cdr(message, offered[name]))
 
     def messages(self) -> Iterator[tuple[int, str, object]]:
-        """(stamp_ns, relative topic, message) of every view, then of the cloud where it is due."""
+        """(stamp_ns, relative topic, message) of every frame, and of the cloud after every ``cloud_every`` frames."""
         growing: _SeenCloud | _FusedCloud
         growing = _SeenCloud(self.scene, self._level) if self.scene.cloud is not None else _FusedCloud()
         before = -1
@@ -210,7 +210,7 @@ class SceneRecording:
 
 
 class _SeenCloud:
-    """The points of the scene's own cloud that were seen by a frame so far."""
+    """The points of the scene's own cloud that the frames have seen so far."""
 
     def __init__(self, scene: Scene, level: Float64[np.ndarray, "3 3"]) -> None:
         self.cloud = replace(scene.cloud, xyz=(scene.cloud.xyz @ level.T).astype(np.float32))
@@ -226,7 +226,7 @@ class _SeenCloud:
 
 
 class _FusedCloud:
-    """Voxels fused from the frames, for a scene without a cloud of its own."""
+    """The cloud fused from the frames so far, for a scene without a cloud of its own."""
 
     def __init__(self) -> None:
         self.voxels = VoxelMap()

@@ -1,7 +1,7 @@
-"""Salvage of an MCAP file that breaks off: every complete message is found without the index at its end.
+"""Salvage of an MCAP file that is cut off: find every complete message without the index at the end of the file.
 
-Layout by the MCAP specification: 8 bytes of magic, then records of u8 opcode, u64 length, content; all little-endian;
-a string or map starts with its length in bytes (u32).
+The layout by the MCAP specification: 8 bytes of magic, then records of opcode (u8), length (u64) and content, all
+little-endian; a string or map starts with its length in bytes (u32).
 """
 
 import mmap
@@ -31,13 +31,13 @@ class Channel(NamedTuple):
 
     topic: str
     msgtype: str
-    definition: str  # of the message type, in `encoding` ('ros2msg' or 'ros2idl')
+    definition: str  # of the message type, in the language ``encoding`` ('ros2msg' or 'ros2idl')
     encoding: str
     qos_yaml: str
 
 
 class Entry(NamedTuple):
-    """Where one message's bytes are. Sorts by time, then by place in the file."""
+    """The position of one message's bytes. Entries sort by time, then by position in the file."""
 
     stamp_ns: int
     chunk: int
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Where a chunk's compressed records are in the file."""
+    """The position of a chunk's compressed records in the file."""
 
     compression: str
     start: int
@@ -56,7 +56,10 @@ class Chunk(NamedTuple):
 
 @dataclass
 class Salvage:
-    """The complete messages of a file, and `broken_at`: the first byte that cannot be read as a record, or None."""
+    """The complete messages of a file.
+
+    ``broken_at`` is the position of the first byte that cannot be read as a record, or None.
+    """
 
     path: Path
     channels: dict[int, Channel] = field(default_factory=dict)
@@ -65,7 +68,7 @@ class Salvage:
     broken_at: int | None = None
 
     def messages(self) -> Iterator[tuple[Channel, int, bytes]]:
-        """(channel, stamp_ns, serialised message) in time order; each is read when it is asked for."""
+        """(channel, stamp_ns, serialised message) in time order, each read when it is needed."""
         with _mapped(self.path) as buffer:
             load = lru_cache(maxsize=4)(lambda number: self._chunk(buffer, number))
             for entry in self.entries:
@@ -80,7 +83,7 @@ class Salvage:
 
 
 def salvage(path: Path) -> Salvage:
-    """Find every complete message. Raises BadInput when the file is not an MCAP of ROS 2."""
+    """Find every complete message. Raises BadInput when the file is not an MCAP file of ROS 2."""
     found = Salvage(path)
     schemas: dict[int, tuple[str, str, str]] = {}
     with _mapped(path) as buffer:
@@ -93,7 +96,7 @@ def salvage(path: Path) -> Salvage:
 
 
 def _scan(buffer: bytes | mmap.mmap, place: int, chunk: int, found: Salvage, schemas: dict) -> int | None:
-    """Read records from ``place`` on. Returns None at a proper end, else the place where the file breaks off."""
+    """Read records from byte ``place`` on. Returns None at a proper end, else the byte where the file is cut off."""
     while place < len(buffer):
         try:
             code, length = struct.unpack_from("<BQ", buffer, place)
@@ -112,7 +115,7 @@ def _scan(buffer: bytes | mmap.mmap, place: int, chunk: int, found: Salvage, sch
 
 
 def _scan_chunk(buffer: bytes | mmap.mmap, start: int, stop: int, found: Salvage, schemas: dict) -> None:
-    """Read the records of a chunk; one that was cut is decompressed as far as possible."""
+    """Read the records of a chunk; a chunk that is cut off is decompressed as far as possible."""
     compression, place = _string(buffer, start + 28)
     found.chunks.append(Chunk(compression, place + 8, stop))
     _scan(_decompress(compression, buffer[place + 8 : stop]), 0, len(found.chunks) - 1, found, schemas)
@@ -162,7 +165,7 @@ def _string(buffer: bytes | mmap.mmap, place: int) -> tuple[str, int]:
 
 
 def _decompress(compression: str, data: bytes) -> bytes:
-    """As much as can be decompressed; a broken or unknown compression gives nothing."""
+    """The data as far as it can be decompressed; empty for broken data or an unknown compression."""
     if compression == "":
         return data
     streams = {"zstd": zstd.ZstdDecompressor, "lz4": lz4.frame.LZ4FrameDecompressor}
@@ -176,5 +179,5 @@ def _mapped(path: Path) -> mmap.mmap:
     with open(path, "rb") as file:
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError as error:  # nothing to map
+        except ValueError as error:  # mmap refuses an empty file
             raise BadInput(f"{path}: the file is empty; give a rosbag2") from error

@@ -1,4 +1,4 @@
-"""Scenes one after the other as one recording, as if a robot went from room to room."""
+"""Several scenes as one recording, as if a robot were carried from room to room."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,10 +11,9 @@ from wsss_ros.types import BadInput, Frame, Scene
 
 
 class SceneSequence:
-    """A recording that plays ``scenes`` at ``config.rate_hz`` images a second, ``config.gap_s`` apart.
+    """A recording of ``scenes`` in order at ``config.rate_hz`` frames per second, with gaps of ``config.gap_s``.
 
-    Every scene keeps a world of its own, as if the robot had been carried into the next room. Raises BadInput
-    without scenes or a rate, and what ``SceneRecording`` raises.
+    Every scene keeps its own world frame. Raises BadInput without scenes or a rate, and as ``SceneRecording`` does.
     """
 
     def __init__(self, scenes: Sequence[Scene], config: BagConfig) -> None:
@@ -30,7 +29,7 @@ class SceneSequence:
         self.topics = tuple(topics.values())
 
     def __len__(self) -> int:
-        """Number of views."""
+        """Number of frames."""
         return sum(len(part) for part in self.parts)
 
     def raw(self) -> Iterator[Raw]:
@@ -40,7 +39,7 @@ class SceneSequence:
 
 
 class _Wrapped:
-    """A scene of which a subclass changes something."""
+    """A scene that behaves like another one, apart from what a subclass changes."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -66,15 +65,15 @@ class Stretch(_Wrapped):
         return self._count
 
     def frame(self, index: int) -> Frame:
-        """The frame of that number within the stretch."""
+        """The frame with this index in the stretch."""
         return self._scene.frame(self._first + index)
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        """The tags of that frame."""
+        """The tags of the frame with this index in the stretch, or None."""
         return self._scene.image_tags(self._first + index)
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
-        """The true labels of that frame."""
+        """The true labels of the frame with this index in the stretch, or None."""
         return self._scene.frame_truth(self._first + index)
 
 
@@ -84,11 +83,11 @@ class Untagged(_Wrapped):
     tag_file = tags = None
 
     def image_tags(self, index: int) -> None:
-        """No tags."""
+        """None: the frame's tags are hidden."""
 
 
 class _Shifted(_Wrapped):
-    """A scene whose frames are stamped evenly from a given time on."""
+    """A scene whose frames have stamps at equal distances, from ``start_ns`` on."""
 
     def __init__(self, scene: Scene, start_ns: int, period_ns: int) -> None:
         super().__init__(scene)

@@ -1,7 +1,7 @@
-"""rosbag2 files without ROS: a scene written as a bag that `ros2 bag play` plays.
+"""Writing a scene as a rosbag2 that ``ros2 bag play`` can play, without ROS.
 
-A name that ends in .mcap or .db3 is one file; any other is rosbag2's folder with metadata.yaml. A bag is written
-next to its name, in `NAME.partial`, and takes its name only when it is complete.
+A name that ends in .mcap or .db3 means one file; any other name means rosbag2's folder with metadata.yaml. A bag is
+written into ``NAME.partial`` and is renamed only when it is complete.
 """
 
 import logging
@@ -35,11 +35,11 @@ def write_bag(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write ``scene`` as the bag ``path`` and return its path; several scenes are played one after the other.
+    """Write ``scene`` as the bag ``path`` and return its path; a list of scenes becomes one bag (``SceneSequence``).
 
-    ``progress(views written, views)`` is called after each view. Raises BadInput when the target exists (without
-    ``overwrite``), the scene cannot be recorded or the disk is full; what was written until then stays under
-    `NAME.partial`, which is never taken for a complete bag.
+    ``progress(frames written, frames)`` is called after each frame. Raises BadInput when ``path`` exists (without
+    ``overwrite``), the scene cannot be recorded or the disk is full; the messages written until then stay in
+    ``NAME.partial``.
     """
     path = Path(path)
     plugin = _storage(path, storage)
@@ -50,21 +50,21 @@ def write_bag(
     folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
     try:
         _write_messages(recording, folder, plugin, progress)
-        _take_name(folder, path)
+        _publish(folder, path)
     except (OSError, sqlite3.Error) as error:
         raise BadInput(
-            f"{path}: the bag could not be written completely ({error}); what there is stays in {partial}, marked as "
-            f"partial; make room or give another place, then write it again"
+            f"{path}: the bag could not be written completely ({error}); the incomplete bag stays in {partial}; "
+            f"free disk space or give another path, then write it again"
         ) from error
     except BaseException:
-        log.warning("%s is not complete; what was written until now stays in %s", path, partial)
+        log.warning("%s is not complete; the messages written until now stay in %s", path, partial)
         raise
     shutil.rmtree(partial)
     return path
 
 
 def clear_partial(path: Path) -> Path:
-    """The folder in which the bag ``path`` is written until it is complete; what an earlier try left is deleted."""
+    """The folder in which the bag ``path`` is written until it is complete; an older one is deleted."""
     partial = path.with_name(path.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     return partial
@@ -123,8 +123,8 @@ def _check_target(path: Path, overwrite: bool) -> None:
         raise BadInput(f"{path} is a folder but not a bag; it is not overwritten, give another name")
 
 
-def _take_name(folder: Path, path: Path) -> None:
-    """The last step: the complete bag, safely on the disk, gets its name."""
+def _publish(folder: Path, path: Path) -> None:
+    """Rename the complete bag to ``path``, after all its data is on disk."""
     single = path.suffix in SUFFIXES
     complete = folder / f"{folder.name}{path.suffix}" if single else folder
     sync_all(folder)
