@@ -31,7 +31,7 @@ def start(context: LaunchContext) -> list:
 def node(process: node_set.Process) -> Node:
     """A process of the set as a node of the launch file."""
     ending = [TimerAction(period=node_set.LINGER_S, actions=[Shutdown(reason="the replay has ended")])]
-    # A plain text would be read as YAML and could turn into a number.
+    # Without its type a text is read as YAML and may become a number.
     parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in process.parameters.items()}
     return Node(
         package=process.package,

@@ -42,7 +42,7 @@ CASES = {
 
 @pytest.fixture
 def scene(tmp_path) -> Path:
-    """Named such that a careless reader would take it for a number."""
+    """A folder whose name a careless reader takes for a number."""
     folder = tmp_path / "1e3"
     folder.mkdir()
     return folder
@@ -53,7 +53,7 @@ def given_for(case: str, scene: Path) -> dict[str, str]:
 
 
 def resolve(arguments: list[str]) -> dict:
-    """What rclpy itself makes of the arguments of a process."""
+    """Name, topics and parameters that rclpy itself reads from the arguments of a process."""
     context = rclpy.Context()
     rclpy.init(args=["node", *arguments], context=context)
     node = rclpy.node.Node("unnamed", context=context, automatically_declare_parameters_from_overrides=True)
@@ -87,7 +87,7 @@ def test_a_bag_brings_replay_and_simulated_time(scene):
     assert set(nodes) == {"image_segmenter", "cloud_segmenter", "replay"}
     replay = nodes["replay"]["parameters"]
     assert (replay["source"], replay["rate"], replay["loop"]) == (str(scene), 2.0, True)
-    assert not replay["use_sim_time"], "who publishes /clock does not listen to it"
+    assert not replay["use_sim_time"], "the node that publishes /clock does not subscribe to it"
     assert nodes["image_segmenter"]["parameters"]["use_sim_time"]
     assert nodes["image_segmenter"]["parameters"]["device"] == "cpu"
 
@@ -148,20 +148,20 @@ def test_the_set_ends_with_the_replay_unless_someone_watches(scene, rviz, ends):
 
 
 @pytest.mark.parametrize(
-    "text, told",
+    "text, message",
     [
         ("bagg:=x", "'bag'"),
         ("rate:=0", "rate: input should be greater than 0, got '0'"),
         ("loop:=perhaps", "loop"),
-        ("scene.mcap", "wanted NAME:=VALUE, such as bag:=scene.mcap"),
+        ("scene.mcap", "expected NAME:=VALUE, such as bag:=scene.mcap"),
         ("bag:=/nowhere/scene.mcap", "no such file or folder"),
         ("image_weights:=/nowhere/w", "no such file or folder"),
         ("params_file:=/nowhere/p.yaml", "no such file or folder"),
         ("tag_port:=70000", "tag_port: input should be less than or equal to 65535"),
     ],
 )
-def test_bad_arguments(text, told):
-    with pytest.raises(BadInput, match=told.replace("(", r"\(")):
+def test_bad_arguments(text, message):
+    with pytest.raises(BadInput, match=message.replace("(", r"\(")):
         node_set.processes(node_set.arguments([text]))
 
 

@@ -42,7 +42,7 @@ def running() -> Iterator["NodeProcesses"]:
 
 
 class NodeProcesses:
-    """Running processes of the set. ``failed`` names those that ended badly."""
+    """Running processes of the set. ``failed`` has the names of those that failed."""
 
     def __init__(self) -> None:
         self.failed: list[str] = []

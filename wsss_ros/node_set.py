@@ -1,7 +1,7 @@
 """The set of processes that segments a stream: one description, which the launch file and `wsss up` both start.
 
-`arguments` turns NAME:=VALUE texts into Arguments, `processes` turns those into Processes, `environment`
-is what they all need. Nothing here starts anything.
+`arguments` turns NAME:=VALUE texts into Arguments, `processes` turns those into Processes, `environment` has the
+variables that all of them need. Nothing here starts a process.
 """
 
 import json
@@ -24,7 +24,7 @@ _PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 
 class Arguments(Config):
-    """What can be said at the launch; None leaves it to the parameter file."""
+    """What can be chosen at the launch; None leaves it to the parameter file."""
 
     bag: str = Field("", description="A bag or a scene folder to replay; empty for live topics.")
     rate: float | None = Field(None, gt=0, le=100, description="Speed of the replay against the recording.")
@@ -54,7 +54,7 @@ class Arguments(Config):
 
 @dataclass(frozen=True)
 class Process:
-    """One node process. Ours are found by executable (`ros2 run`) or by module (`python -m`)."""
+    """One node process. Those of this package are found by executable (`ros2 run`) or by module (`python -m`)."""
 
     executable: str
     package: str = "wsss_ros"
@@ -64,7 +64,7 @@ class Process:
     remaps: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     arguments: tuple[str, ...] = ()
-    ends_the_set: bool = False  # when it ends, so do the others, LINGER_S later
+    ends_the_set: bool = False  # when it ends, the others end LINGER_S later
 
     @property
     def name(self) -> str:
@@ -72,14 +72,14 @@ class Process:
         return self.executable
 
     def ros_arguments(self) -> list[str]:
-        """The words after the executable or module that say all of the above to rclpy."""
+        """The words after the executable or module that give all of this to rclpy."""
         words = ["--ros-args", "-r", f"__node:={self.name}"]
         if self.namespace:
             words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
         if self.params_file:
             words += ["--params-file", self.params_file]
         for key, value in self.parameters.items():
-            # The value is parsed as YAML: quoted, a path such as 007 stays a text.
+            # The value is parsed as YAML. With quotes, a path such as 007 stays a text.
             words += ["-p", f"{key}:={json.dumps(value)}"]
         for old, new in self.remaps.items():
             words += ["-r", f"{old}:={new}"]
@@ -103,12 +103,12 @@ def processes(given: Arguments) -> list[Process]:
     sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
 
     def node(executable: str, remaps: Mapping[str, str], ends_the_set: bool = False, **parameters) -> Process:
-        told = {key: value for key, value in parameters.items() if value is not None}
+        given_parameters = {key: value for key, value in parameters.items() if value is not None}
         module = f"wsss_ros.nodes.{executable}"
         return Process(
             executable,
             module=module,
-            parameters=told,
+            parameters=given_parameters,
             params_file=str(params_file),
             remaps={old: new for old, new in remaps.items() if old != new},
             namespace=given.namespace,
@@ -135,7 +135,7 @@ def processes(given: Arguments) -> list[Process]:
     if given.bag:
         # Where the cloud is built here, the recorded one must not mix with it.
         aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
-        # The accumulator is up long before the segmenter has loaded its weights: all who take images are waited for.
+        # The accumulator is ready long before the segmenter has loaded its weights: the replay waits for all of them.
         replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 60.0}
         replayed["subscribers"] = 1 + accumulate + given.online
         chosen.append(node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed))
@@ -165,7 +165,7 @@ def _view_topics(given: Arguments) -> dict[str, str]:
 
 
 def _rviz(given: Arguments, sim_time: bool) -> Process:
-    """RViz with absolute topic names in its file; a namespace and other names of the inputs are reached by remaps."""
+    """RViz. Its file has absolute topic names; remaps lead to a namespace and to other names of the inputs."""
     results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
     shown = {"color/image_raw": given.color_topic, "cloud": given.cloud_topic} | {name: name for name in results}
     remaps = {f"/{name}": _absolute(topic, given.namespace) for name, topic in shown.items()}
@@ -191,12 +191,12 @@ def _weights(name: str, given: Arguments) -> str | None:
 def _existing(name: str, path: str) -> Path:
     found = Path(path).expanduser().absolute()
     if not found.exists():
-        raise BadInput(f"{name}:={path}: there is no such file or folder; wanted a path that exists ({found} does not)")
+        raise BadInput(f"{name}:={path}: no such file or folder; expected a path that exists ({found} does not)")
     return found
 
 
 def _split(text: str) -> tuple[str, str]:
     name, sign, value = text.partition(":=")
     if not sign:
-        raise BadInput(f"'{text}': wanted NAME:=VALUE, such as bag:=scene.mcap")
+        raise BadInput(f"'{text}': expected NAME:=VALUE, such as bag:=scene.mcap")
     return name.removeprefix("--"), value

@@ -14,7 +14,7 @@ def replay(
     rate: Annotated[float, typer.Option(min=0.01, max=100, help="Speed against the recording.")] = 1.0,
     loop: Annotated[bool, typer.Option(help="Start over at the end.")] = False,
     paused: Annotated[bool, typer.Option(help="Wait for the service ~/resume.")] = False,
-    wait: Annotated[float, typer.Option(min=0, max=300, help="Wait at most so many seconds for subscribers.")] = 0.0,
+    wait: Annotated[float, typer.Option(min=0, max=300, help="Wait at most this many seconds for subscribers.")] = 0.0,
     namespace: Annotated[str, typer.Option(help="Namespace of its topics.")] = "",
 ) -> None:
     """Play a bag or a scene folder on the topics it names, with /clock."""
@@ -25,5 +25,5 @@ def replay(
         "start_paused": paused,
         "wait_for_subscribers_s": wait,
     }
-    replay = Process("replay", module="wsss_ros.nodes.replay", parameters=parameters, namespace=namespace)
-    raise typer.Exit(run([replay]))
+    node = Process("replay", module="wsss_ros.nodes.replay", parameters=parameters, namespace=namespace)
+    raise typer.Exit(run([node]))

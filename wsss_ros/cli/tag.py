@@ -1,4 +1,4 @@
-"""`wsss tag`: the page to tag with, beside nodes that run already."""
+"""`wsss tag`: the page to tag with, for nodes that already run."""
 
 from typing import Annotated
 
@@ -13,13 +13,13 @@ def tag(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8080,
     labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
     namespace: Annotated[str, typer.Option(help="Namespace of the nodes that segment and learn.")] = "",
-    color_topic: Annotated[str, typer.Option(help="Colour images, for want of an overlay.")] = "color/image_raw",
+    color_topic: Annotated[str, typer.Option(help="Colour images, shown without an overlay.")] = "color/image_raw",
 ) -> None:
-    """Serve a web page that shows the live image, sends class tags, and steers the learner.
+    """Serve a web page that shows the live image, sends class tags, and controls the learner.
 
     Examples: wsss tag · wsss tag --host 0.0.0.0 · wsss tag --namespace robot
 
-    The nodes themselves: wsss up online:=true (or, page and all: wsss up online:=true tag:=true).
+    The nodes themselves: wsss up online:=true (together with the page: wsss up online:=true tag:=true).
     """
     parameters: dict[str, bool | float | str] = {"host": host, "port": port, "label_space": labels}
     remaps = {} if color_topic == "color/image_raw" else {"color/image_raw": color_topic}

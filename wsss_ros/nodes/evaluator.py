@@ -36,12 +36,12 @@ UNKNOWN = "unknown"
 class EvaluatorConfig(NodeConfig):
     """Parameters of the evaluator."""
 
-    output: str = Field("evaluation", description="Folder of the JSON, table and plot; those of before are replaced.")
-    write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two writings; one more at the end.")
+    output: str = Field("evaluation", description="Folder of the JSON, table and plot; existing ones are replaced.")
+    write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two updates of the files.")
     label_space: str = Field("config/labels/scannet20.yaml", description="Classes of predictions and truth.")
-    sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Stamps of the two may differ by this.")
+    sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Most that stamps of an image and its truth differ.")
     cloud_tolerance_s: float = Field(
-        1.0, ge=0, le=60, description="Those of a cloud and its truth by this: one built here has its own stamps."
+        1.0, ge=0, le=60, description="The same for a cloud: one built here has stamps of its own."
     )
 
 
