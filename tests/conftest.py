@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# An int is welcome where a float is wanted (PEP 484).
+# An int is accepted where a float is expected (PEP 484).
 install_import_hook("wsss_ros", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import hypothesis  # noqa: E402
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-# The same examples each time, and no deadline: a busy machine is no failure.
+# The same examples each time, and no deadline: a busy machine is not a failure.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 
@@ -60,7 +60,7 @@ def labels() -> LabelSpace:
 
 @pytest.fixture(scope="session")
 def kitchen() -> Path:
-    """100 real posed RGB-D frames, beside the checkout on machines that have them."""
+    """100 real posed RGB-D frames, next to the checkout on machines that have them."""
     folder = SHARED / "kitchen"
     if not folder.is_dir():
         pytest.skip(f"no kitchen frames: {folder} is absent")
@@ -71,7 +71,7 @@ def kitchen() -> Path:
 def ros_domain() -> Iterator[dict[str, str]]:
     """The environment for ROS processes: a DDS domain of its own, traffic on this machine only.
 
-    The domain stays claimed by a file lock until the end, so tests of other runs keep clear of it.
+    A file lock claims the domain until the end, so that tests of other runs take another one.
     """
     for domain in range(1, 101):
         try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-HANG_S = 150.0  # without progress for this long it hangs; below pytest's own limit for a test
+HANG_S = 300.0  # without progress for this long it hangs; below pytest's own limit for a test
 
 
 def until(
