@@ -63,7 +63,7 @@ def gated(tmp_path):
     """A HandOver whose loads wait for their gate, and the files a to d."""
     node, gates = FakeNode(), {name: threading.Event() for name in "abcd"}
     for name in "abcd":
-        (tmp_path / name).write_text("whole")
+        (tmp_path / name).write_text("complete")
 
     def load(path: str) -> FakeNetwork:
         started.append(Path(path).name)
@@ -71,13 +71,13 @@ def gated(tmp_path):
         return FakeNetwork(Path(path).name, load)
 
     started: list[str] = []
-    made = HandOver(node, "weights/image", FakeNetwork("old", load), lambda _: (None, np.ones(3)))
-    made.start()
-    announce = lambda name: made.on_announced(String(data=str(tmp_path / name)))  # noqa: E731
-    yield SimpleNamespace(node=node, made=made, gates=gates, announce=announce, started=started)
+    hand_over = HandOver(node, "weights/image", FakeNetwork("old", load), lambda _: (None, np.ones(3)))
+    hand_over.start()
+    announce = lambda name: hand_over.on_announced(String(data=str(tmp_path / name)))  # noqa: E731
+    yield SimpleNamespace(node=node, hand_over=hand_over, gates=gates, announce=announce, started=started)
     for gate in gates.values():
         gate.set()
-    made.stop()
+    hand_over.stop()
 
 
 def test_while_one_loads_only_the_newest_waits(gated):
@@ -90,7 +90,7 @@ def test_while_one_loads_only_the_newest_waits(gated):
     until(lambda: gated.node.jobs)
     gated.node.work()
     assert gated.started == ["a", "d"] and gated.node.published == ["old", "d"]
-    assert gated.made.current.segmenter.version == "d" and gated.made.count == 1
+    assert gated.hand_over.current.segmenter.version == "d" and gated.hand_over.count == 1
 
 
 def test_frames_go_on_while_weights_load(gated):
@@ -98,12 +98,12 @@ def test_frames_go_on_while_weights_load(gated):
     until(lambda: gated.started == ["a"])
     seen = []
     for _ in range(3):
-        gated.node.submit("image", lambda: seen.append(gated.made.current.segmenter.version))
+        gated.node.submit("image", lambda: seen.append(gated.hand_over.current.segmenter.version))
         gated.node.work()
     gated.gates["a"].set()
     until(lambda: gated.node.jobs)
     gated.node.work()
-    gated.node.submit("image", lambda: seen.append(gated.made.current.segmenter.version))
+    gated.node.submit("image", lambda: seen.append(gated.hand_over.current.segmenter.version))
     gated.node.work()
     assert seen == ["old", "old", "old", "a"]
 
@@ -125,26 +125,26 @@ def test_a_stop_in_the_middle_of_a_load_discards_it(gated):
     gated.announce("a")
     until(lambda: gated.started == ["a"])
     threading.Timer(0.2, gated.gates["a"].set).start()
-    gated.made.stop()
+    gated.hand_over.stop()
     gated.node.work()
-    assert gated.node.published == ["old"] and not gated.made.problem
-    gated.made.start()
+    assert gated.node.published == ["old"] and not gated.hand_over.problem
+    gated.hand_over.start()
     gated.announce("a")  # the latch repeats it
     until(lambda: gated.node.jobs)
     gated.node.work()
     assert gated.node.published == ["old", "a"]
-    gated.made.stop()
-    gated.made.release()
-    assert gated.node.destroyed and gated.made.current is None
+    gated.hand_over.stop()
+    gated.hand_over.release()
+    assert gated.node.destroyed and gated.hand_over.current is None
 
 
 def test_a_failure_that_may_pass_is_tried_again(gated, monkeypatch):
-    old = gated.made.current.segmenter
+    old = gated.hand_over.current.segmenter
     load = old.with_weights
     monkeypatch.setattr(old, "with_weights", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
     gated.announce("a")
-    until(lambda: gated.made.problem)
-    assert "a: OutOfMemoryError: CUDA; old stays, it is tried again every 5 s" in gated.made.problem
+    until(lambda: gated.hand_over.problem)
+    assert "a: OutOfMemoryError: CUDA; old stays, it is tried again every 5 s" in gated.hand_over.problem
     assert not gated.node.jobs and gated.node.health.dropped == {"new weights not loaded": 1}
     gated.node.again()
     until(lambda: gated.node.health.dropped == {"new weights not loaded": 2})
@@ -153,23 +153,24 @@ def test_a_failure_that_may_pass_is_tried_again(gated, monkeypatch):
     gated.node.again()
     until(lambda: gated.node.jobs)
     gated.node.work()
-    assert gated.node.published == ["old", "a"] and not gated.made.problem
+    assert gated.node.published == ["old", "a"] and not gated.hand_over.problem
     gated.node.again()
     assert gated.started == ["a"], "what is in use is not loaded again"
 
 
 def test_a_refused_file_is_not_tried_again(gated, monkeypatch):
-    old = gated.made.current.segmenter
+    old = gated.hand_over.current.segmenter
     monkeypatch.setattr(old, "with_weights", lambda *_: (_ for _ in ()).throw(BadInput("no checkpoint")))
     gated.announce("a")
-    until(lambda: gated.made.problem)
+    until(lambda: gated.hand_over.problem)
     gated.node.again()
-    gated.made.stop()  # whatever was started has ended
-    assert gated.node.health.dropped == {"new weights refused": 1} and "announce a sound file" in gated.made.problem
+    gated.hand_over.stop()  # whatever was started has ended
+    assert gated.node.health.dropped == {"new weights refused": 1}
+    assert "announce a sound file" in gated.hand_over.problem
 
 
 def test_nothing_refers_to_the_old_network(gated):
-    old = weakref.ref(gated.made.current.segmenter)
+    old = weakref.ref(gated.hand_over.current.segmenter)
     gated.gates["a"].set()
     gated.announce("a")
     until(lambda: gated.node.jobs)

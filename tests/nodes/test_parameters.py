@@ -1,11 +1,15 @@
 """Parameters of the nodes: their descriptions, the file that ships, and names that no node has."""
 
+import inspect
+
 import pytest
 import yaml
 from support.paths import ROOT
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from wsss_ros.bags.playback import Playback  # noqa: E402
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter  # noqa: E402
 from wsss_ros.nodes import parameters  # noqa: E402
 from wsss_ros.nodes.cloud_accumulator import AccumulatorConfig  # noqa: E402
 from wsss_ros.nodes.cloud_segmenter import CloudSegmenterConfig  # noqa: E402
@@ -25,6 +29,22 @@ MODELS = {
     "tag_page": TagPageConfig,
     "replay": ReplayConfig,
 }
+
+
+@pytest.mark.parametrize(
+    "model, core, others",
+    [
+        (ImageSegmenterConfig, ImageSegmenter, {}),
+        (CloudSegmenterConfig, CloudSegmenter, {}),
+        (ReplayConfig, Playback, {"start_paused": "paused"}),
+    ],
+)
+def test_defaults_are_those_of_the_core(model, core, others):
+    defaults = {name: parameter.default for name, parameter in inspect.signature(core).parameters.items()}
+    shared = {name for name in model.model_fields if others.get(name, name) in defaults} - {"label_space"}
+    assert len(shared) >= 3
+    for name in shared:
+        assert model.model_fields[name].default == defaults[others.get(name, name)], name
 
 
 @pytest.mark.parametrize("model", [*MODELS.values(), RecorderConfig])
