@@ -1,7 +1,7 @@
-"""Typed, strict configuration. An unknown key is an error that names the nearest one.
+"""Typed, strict configuration: an unknown key is an error, whose message names the nearest known key.
 
-A configuration is next to what it configures. It is the one place for defaults, ranges and descriptions: YAML files,
-ROS parameters and command-line help are derived from it.
+A configuration class is in the module that uses it. It is the only place for defaults, ranges and descriptions: YAML
+files, ROS parameters and command-line help are derived from it.
 """
 
 import difflib
@@ -22,15 +22,15 @@ log = logging.getLogger("wsss_ros")
 
 
 class Config(BaseModel):
-    """Base of all configuration: frozen, and without room for a misspelt key."""
+    """The base class of all configurations: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    renamed: ClassVar[dict[str, str]] = {}  # previous name of a key -> its name now
+    renamed: ClassVar[dict[str, str]] = {}  # previous name of a key -> its current name
 
     @model_validator(mode="before")
     @classmethod
     def _read_previous_names(cls, values: Any) -> Any:
-        """Keys under their previous names are read, with one warning for each name."""
+        """Accept previous names of keys, with one warning for each name."""
         if not isinstance(values, dict) or not cls.renamed.keys() & values.keys():
             return values
         for old in cls.renamed.keys() & values.keys():
@@ -42,12 +42,12 @@ class Config(BaseModel):
 
 @functools.cache
 def warn_renamed(old: str, new: str) -> None:
-    """Report once that a key has another name now."""
+    """Log a warning that a key has a new name, once for each key."""
     log.warning("the key '%s' is now '%s'; the previous name is still read", old, new)
 
 
 def build(model: type[Model], values: dict, source: str = "configuration") -> Model:
-    """Validate ``values``. Raises BadInput that lists every fault in one line each."""
+    """Build a configuration from ``values``. Raises BadInput that names the ``source`` and every fault."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -56,7 +56,7 @@ def build(model: type[Model], values: dict, source: str = "configuration") -> Mo
 
 
 def load(model: type[Model], path: str | Path) -> Model:
-    """Read a YAML file into ``model``. Raises BadInput on a missing or broken file."""
+    """Read a configuration from a YAML file. Raises BadInput for a missing or broken file and for invalid values."""
     path = Path(path)
     try:
         values = yaml.safe_load(path.read_text()) or {}
@@ -78,13 +78,13 @@ def _explain(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: tuple) -> set[str]:
-    """The keys of the model at ``path``; of all models that may stand there, where that is open."""
+    """The keys of the model at ``path``; if several models are possible there, the keys of all of them."""
     models = [model]
     for part in path:
         fields = [each.model_fields[part] for each in models if part in each.model_fields]
         if fields:
             models = [found for field in fields for found in _models(field.annotation)]
-        elif isinstance(part, str):  # no field: the tag that chooses among several models; a number: a place in a list
+        elif isinstance(part, str):  # not a field but the tag of one of several models; a number is an index in a list
             models = [each for each in models if _has_tag(each, part)]
     return {key for each in models for key in each.model_fields}
 
@@ -100,7 +100,10 @@ def _models(annotation) -> list[type[BaseModel]]:
 
 
 def share(name: str) -> Path:
-    """A file of ``config/`` or ``launch/``, in a source tree or where setup.py installed it."""
+    """The path of a file of ``config/`` or ``launch/``, in the source tree or where setup.py installed it.
+
+    Raises BadInput when the file is not installed.
+    """
     package = Path(__file__).resolve().parent
     roots = [
         package.parent,

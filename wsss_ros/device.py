@@ -1,4 +1,4 @@
-"""Names of devices and of their arithmetic, and the number of CPU threads."""
+"""Devices and precisions by name, and the number of CPU threads."""
 
 from pathlib import Path
 
@@ -10,7 +10,10 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 def device_named(name: str) -> torch.device:
-    """The device ``name``; "auto" is the GPU where torch sees one. Raises BadInput for an unknown or absent device."""
+    """The device ``name``; "auto" is the GPU if torch sees one, else the CPU.
+
+    Raises BadInput for an unknown or absent device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -23,7 +26,7 @@ def device_named(name: str) -> torch.device:
 
 
 def dtype_named(precision: str, device: torch.device) -> torch.dtype:
-    """The type ``precision``; "auto" is bfloat16 where ``device`` is fast with it, else float32.
+    """The type ``precision``; "auto" is bfloat16 if ``device`` computes fast with it, else float32.
 
     Raises BadInput for an unknown precision.
     """
@@ -35,7 +38,7 @@ def dtype_named(precision: str, device: torch.device) -> torch.dtype:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16; elsewhere torch emulates it, slower than float32."""
+    """Whether the hardware supports bfloat16. If not, torch emulates it, which is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     try:

@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name only when they are complete; JSON; locks between processes."""
+"""Atomic files and folders, which get their name only when they are complete; JSON; locks between processes."""
 
 import fcntl
 import json
@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-_PARTIAL = ".partial-"  # stands in the names of hidden folders that are not complete
+_PARTIAL = ".partial-"  # part of the names of hidden folders that are not complete
 
 
 def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Give ``write`` a hidden file next to ``path``, which takes that name once it is complete and on disk; mode 0644.
+    """Replace the file ``path`` atomically; missing folders are created.
 
-    When ``write`` raises or the disk is full (OSError), the old file stays as it was and nothing is left of the new.
+    ``write`` writes into a hidden file next to ``path``. This file is renamed to ``path``, with mode 0644, when it is
+    complete and on disk. When ``write`` raises or the disk is full (OSError), the old file is unchanged and the hidden
+    file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
@@ -44,12 +46,12 @@ def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises OSError, and ValueError where it is not JSON."""
+    """The content of a JSON file. Raises OSError, and ValueError when it is not JSON."""
     return json.loads(path.read_text())
 
 
 def finite(value: Any) -> Any:
-    """``value`` with None for each NaN and infinity, which JSON does not have."""
+    """A copy of ``value`` in which None replaces NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -58,16 +60,17 @@ def finite(value: Any) -> Any:
 
 
 class PartialFolder:
-    """A hidden folder next to ``path``, to be filled in ``inner`` and then to take the name ``path``.
+    """A hidden folder next to ``path``. The caller writes into ``inner``; ``publish`` renames it to ``path``.
 
-    Until ``publish`` nothing is at ``path``. As a context it removes what was not published. Raises OSError.
+    Before ``publish``, ``path`` does not change. As a context manager it removes a folder that was not published.
+    Raises OSError.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._outer = Path(tempfile.mkdtemp(prefix=f".{path.name}{_PARTIAL}", dir=path.parent))
-        self.inner = self._outer / path.name  # a folder in a folder: mkdtemp's own is closed to other users
+        self.inner = self._outer / path.name  # a folder inside, because other users may not read mkdtemp's own
         try:
             self.inner.mkdir()
         except OSError:
@@ -81,10 +84,10 @@ class PartialFolder:
         self.remove()
 
     def publish(self, on_disk: bool = False) -> None:
-        """Give the folder its name.
+        """Rename the folder to ``path``.
 
-        ``on_disk``: only after every file of it is on the disk, so that a power cut never leaves a part of it. Raises
-        OSError, also where ``path`` is a folder with content.
+        With ``on_disk``, wait first until every file is on the disk, so that a power cut never leaves a part of it.
+        Raises OSError, also when ``path`` is a folder with content.
         """
         if on_disk:
             sync_all(self.inner)
@@ -94,14 +97,14 @@ class PartialFolder:
         self.remove()
 
     def remove(self) -> None:
-        """Delete what was not published."""
+        """Delete the hidden folder, if it was not published."""
         shutil.rmtree(self._outer, ignore_errors=True)
 
 
 def remove_partial_folders(folder: Path) -> list[str]:
-    """Delete the partial folders that killed processes left in ``folder``; returns the names they were to have.
+    """Delete the partial folders that killed processes left in ``folder``; returns the names of their targets.
 
-    Only safe where no other process writes there.
+    Only safe while no other process writes into ``folder``.
     """
     left = sorted(folder.glob(f".*{_PARTIAL}*"))
     for partial in left:
@@ -110,7 +113,7 @@ def remove_partial_folders(folder: Path) -> list[str]:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content, or a folder's names, to the disk."""
+    """Flush a file's content, or a folder's entries, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -119,18 +122,18 @@ def sync(path: Path) -> None:
 
 
 def sync_all(folder: Path) -> None:
-    """Bring a folder and everything below it to the disk; several files at a time, which the disk takes together."""
+    """Flush a folder and everything below it to the disk, several files in parallel."""
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(sync, [*folder.rglob("*"), folder]))
 
 
 def lock(path: Path, wait: bool = False, shared_by_forks: bool = True) -> TextIO:
-    """Lock the file ``path``, which is created where it is missing, until the returned file is closed.
+    """Lock the file ``path``, which is created if it is missing, until the returned file is closed.
 
-    While another holds the lock, this waits with ``wait`` and raises OSError without. A process that ends, in whatever
-    way, releases its locks. With ``shared_by_forks`` the lock belongs to the opened file: forked processes hold it,
-    too, and it cannot be taken twice within one process. Without, it belongs to this process alone: workers that it
-    forked and that outlive it by a moment do not hold it.
+    If the lock is held elsewhere, this waits (with ``wait``) or raises OSError (without). A process that ends, for any
+    reason, releases its locks. With ``shared_by_forks`` the lock belongs to the opened file: forked processes hold it,
+    too, and one process cannot take it twice. Without it, the lock belongs to this process only: forked workers that
+    end a little later do not hold it.
     """
     file = open(path, "w")  # noqa: SIM115  the caller closes it
     take = fcntl.flock if shared_by_forks else fcntl.lockf

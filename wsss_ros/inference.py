@@ -1,6 +1,6 @@
-"""Inference: an image or a cloud in, a label and a confidence for each pixel or point out.
+"""Inference: labels and confidence for each pixel of an image or each point of a cloud.
 
-The two networks are independent: neither needs the other's input. Nodes, commands and scripts call this.
+The two networks are independent: neither needs the other's input. Nodes, commands and scripts use this module.
 """
 
 import copy
@@ -28,12 +28,12 @@ _NEIGHBOUR_CHUNK = 250_000
 
 
 class Segmenter:
-    """The base of both segmenters: the network of a checkpoint on a device, in some precision.
+    """The base class of both segmenters: the network of a checkpoint on a device, in one precision.
 
-    ``file`` is where the checkpoint was read from, empty for one that was given in memory.
+    ``file`` is the file of the checkpoint, empty for a checkpoint that was given in memory.
     """
 
-    kind: str  # of the network: one of KINDS
+    kind: str  # the kind of the network, one of KINDS
 
     def __init__(
         self, weights: Checkpoint | str | Path, device: str, precision: str, threads: int, labels: LabelSpace | None
@@ -44,7 +44,7 @@ class Segmenter:
         self.device = device_named(device)
         self.dtype = dtype_named(precision, self.device)
         if isinstance(weights, Checkpoint):
-            weights = replace(weights, network=copy.deepcopy(weights.network))  # the caller's stays as it is
+            weights = replace(weights, network=copy.deepcopy(weights.network))  # the caller's network is not changed
         else:
             weights = checkpoint.load(self.file, self.kind, labels)
         self.labels: LabelSpace = weights.labels
@@ -57,7 +57,7 @@ class Segmenter:
         self.network: Any = network.to(self.device)  # not nn.Module, whose type does not know memory_format
 
     def with_weights(self, weights: Checkpoint | str | Path) -> "Segmenter":
-        """A new segmenter like this one with other weights; this one stays as it is.
+        """A new segmenter with the same options and other weights; this segmenter is not changed.
 
         Raises BadInput when the weights cannot be used or are for another label space.
         """
@@ -69,11 +69,11 @@ class Segmenter:
 
 
 class ImageSegmenter(Segmenter):
-    """Per-pixel classes of one RGB image.
+    """Labels the pixels of one RGB image.
 
-    ``weights`` is a checkpoint or its file; empty for the weights that ship. ``precision`` "auto" takes
-    bfloat16 where the hardware has it. ``threads`` are CPU threads, 0 leaves their number to torch. With ``labels``,
-    a file of another label space is refused. Raises BadInput when the weights or the device cannot be used.
+    ``weights`` is a checkpoint or its file; empty for the weights that ship. ``precision`` "auto" is bfloat16 if the
+    hardware supports it. ``threads`` is the number of CPU threads; 0: torch's default. With ``labels``, a file of
+    another label space is refused. Raises BadInput when the weights or the device cannot be used.
     """
 
     kind = "image"
@@ -95,26 +95,26 @@ class ImageSegmenter(Segmenter):
     ) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
         """Labels and confidence (0..1) at the size of the image. Only ``frame.rgb`` is read.
 
-        With ``present``, a multi-hot vector, only its classes can win (eq. 5); without, those that the network itself
-        finds in the image (``NetworkConfig.presence_floor``).
+        With ``present``, a multi-hot vector, pixels get its classes only (eq. 5). Without it, they get the classes that
+        the network finds in the whole image (``NetworkConfig.presence_floor``).
         """
         scores = self.scores(frame.rgb)
         if present is None and self.config.presence_floor:
-            present = self._found(scores)
+            present = self._present_classes(scores)
         labels, confidence = _decide(scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1]), present)
         shape = frame.rgb.shape[:2]
         return labels.reshape(shape), confidence.reshape(shape)
 
-    def _found(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"]:
-        """Multi-hot: the classes that are in the image by the averaged scores (eq. 1), at least the likeliest."""
+    def _present_classes(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"]:
+        """The multi-hot vector of the classes in the image by the averaged scores (eq. 1), at least the likeliest."""
         log_odds = scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
-        likely = torch.sigmoid(image_mean(scores)[0] + log_odds)
-        found = likely >= self.config.presence_floor
-        found[likely.argmax()] = True
-        return found.float().cpu().numpy()
+        probability = torch.sigmoid(image_mean(scores)[0] + log_odds)
+        present = probability >= self.config.presence_floor
+        present[probability.argmax()] = True
+        return present.float().cpu().numpy()
 
     def scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C H W"]:
-        """Class scores (logits) of every pixel: the 2D class activation map, bilinear to image size.
+        """Class scores (logits) of every pixel: the 2D class activation map, resized bilinearly to the image size.
 
         Raises BadInput on an image without pixels.
         """
@@ -130,10 +130,11 @@ class ImageSegmenter(Segmenter):
 
 
 class CloudSegmenter(Segmenter):
-    """Per-point classes of one cloud of any size.
+    """Labels the points of one cloud of any size.
 
-    The network sees at most ``points`` points, drawn evenly at random; every other point takes the class scores of
-    its three nearest, weighted by inverse distance. The other arguments are those of ``ImageSegmenter``.
+    The network processes at most ``points`` points, drawn uniformly at random. If the cloud has more, every point gets
+    the class scores of its three nearest drawn points, weighted by inverse distance. The other arguments are those of
+    ``ImageSegmenter``.
     """
 
     kind = "cloud"
@@ -152,7 +153,7 @@ class CloudSegmenter(Segmenter):
 
     @property
     def needs_color(self) -> bool:
-        """Whether the network's input has the colours of the points."""
+        """Whether the network needs the colours of the points."""
         return "color" in self.config.inputs
 
     @torch.inference_mode()
@@ -164,8 +165,9 @@ class CloudSegmenter(Segmenter):
     ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
         """Labels and confidence (0..1) of each point; a point that is not finite gets 255 and 0.
 
-        ``up`` points against gravity in the cloud's frame. With ``present``, a multi-hot vector, only its classes
-        can win (eq. 5). Raises BadInput on an empty cloud and on a cloud without the colours this network needs.
+        ``up`` points against gravity in the cloud's frame. With ``present``, a multi-hot vector, points get its classes
+        only (eq. 5). Raises BadInput for a cloud without finite points, and for one without colours if the network
+        needs them.
         """
         finite = np.isfinite(cloud.xyz).all(axis=1)
         if not finite.any():
@@ -212,7 +214,7 @@ class CloudSegmenter(Segmenter):
     ) -> Float[Tensor, "N C"]:
         """Class scores (logits) of every point of an upright cloud: the 3D class activation map.
 
-        All points go through the network, however many there are.
+        The network processes all points at once, for any number of points.
         """
         points = torch.from_numpy(np.ascontiguousarray(xyz)).to(self.device)[None]
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)[None].float() / 255
@@ -221,19 +223,19 @@ class CloudSegmenter(Segmenter):
 
 
 def shipped_weights(kind: str) -> Path:
-    """The checkpoint of the network ``kind`` that comes with the package."""
+    """The path of the checkpoint of the network ``kind`` that ships with the package."""
     return checkpoint.file_of(SHIPPED, kind)
 
 
 def _sample(count: int, size: int) -> np.ndarray:
-    """An even random choice, the same each time, so that equal clouds get equal labels."""
+    """``size`` sorted random indices of ``count`` points; the same in each call: equal clouds get equal labels."""
     return np.sort(np.random.default_rng(0).choice(count, size, replace=False))
 
 
 def _decide(
     scores: Float[Tensor, "N C"], present: Float32[np.ndarray, "C"] | None
 ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
-    """The best class, of those that are ``present``, and the sigmoid of its logit."""
+    """The class with the largest logit, among those of ``present`` if given, and the sigmoid of this logit."""
     if present is None:
         best, label = scores.max(dim=1)
     else:

@@ -1,4 +1,4 @@
-"""Labels of scenes and bags as files: labels, pictures, pseudo-labels to train on, files for the ScanNet benchmark."""
+"""Labels of scenes and bags as files: labels, pictures, pseudo-labels for training, files for the ScanNet benchmark."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ Tags = tuple[str, ...] | None
 
 @dataclass
 class Source:
-    """What is segmented: some frames with their tags, and a cloud with the direction against gravity in it."""
+    """The input of segmentation: ``count`` frames with their tags, and a cloud with its direction against gravity."""
 
     name: str
     count: int
@@ -50,7 +50,10 @@ class Source:
 
     @classmethod
     def of_scene(cls, scene: Scene, frames: int = 0) -> "Source":
-        """``frames`` of the scene spread evenly (0: all). The cloud is the scene's own, else fused from all frames."""
+        """The source of a scene: ``frames`` of its frames, spread evenly (0: all), and its cloud.
+
+        The cloud is the scene's own, else it is fused from all frames.
+        """
         chosen = spread(len(scene), frames)
 
         def views() -> Iterator[tuple[Frame, Tags]]:
@@ -62,7 +65,10 @@ class Source:
 
     @classmethod
     def of_bag(cls, bag: BagFrames, frames: int = 0) -> "Source":
-        """``frames`` of the bag's images spread evenly (0: all). In a bag's map z is up (REP-105)."""
+        """The source of a bag: ``frames`` of its images, spread evenly (0: all), and its cloud.
+
+        In the map frame of a bag z points up (REP-105).
+        """
         chosen = spread(len(bag), frames)
         views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
         return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0))
@@ -70,11 +76,11 @@ class Source:
 
 @dataclass
 class Labeller:
-    """Labels images and clouds with one network or both; as pseudo-labels where ``threshold`` is given.
+    """Labels images and clouds with one network or both. With ``threshold`` the labels are pseudo-labels.
 
-    Pseudo-labels are seeds (eq. 5): in an image only its tags can win (the scene's, where the image has none), in a
-    cloud only the scene's tags; below the threshold of confidence a pixel or point stays unlabelled. Raises BadInput
-    when the two networks have different label spaces.
+    Pseudo-labels are seeds (eq. 5): an image gets classes of its tags only (of the scene's tags, if it has none), a
+    cloud classes of the scene's tags only. A pixel or point whose confidence is below ``threshold`` is unlabelled.
+    Raises BadInput when the two networks have different label spaces.
     """
 
     images: ImageSegmenter | None = None
@@ -90,7 +96,7 @@ class Labeller:
         if self.images and self.clouds and self.images.labels != self.clouds.labels:
             raise BadInput(
                 f"the image network knows '{self.images.labels.name}', the cloud network '{self.clouds.labels.name}'; "
-                "take weights of one label space, or segment images and clouds apart (--only)"
+                "use weights of one label space, or segment images and clouds separately (--only)"
             )
 
     def image(self, frame: Frame, tags: Tags) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
@@ -104,7 +110,7 @@ class Labeller:
         return self._seeds(*self.clouds(cloud, up, self._present(tags)))
 
     def usable(self, tags: Tags) -> bool:
-        """Whether something with these tags can be labelled: pseudo-labels need tags."""
+        """Whether an image or cloud with these tags can be labelled: pseudo-labels need tags."""
         return self.threshold is None or bool(tags)
 
     def _present(self, tags: Tags) -> Float32[np.ndarray, "C"] | None:
@@ -118,7 +124,11 @@ class Labeller:
 
 @dataclass
 class Written:
-    """What was written. ``left_out`` counts frames and clouds by cause, ``failed`` has (name, reason) of each scene."""
+    """A summary of the written files: names of the scenes, numbers of images and points.
+
+    ``left_out`` counts the frames and clouds without labels by cause, ``failed`` holds (name, reason) of each scene
+    that failed.
+    """
 
     scenes: list[str] = field(default_factory=list)
     images: int = 0
@@ -135,13 +145,13 @@ def segment(
 ) -> Written:
     """Write the labels of one source into ``out``, or those of several into ``out/NAME``.
 
-    Of each source: ``label-filt/FRAME.png`` (16-bit ids of the data set, 0 unlabelled), ``label-color``, ``overlay``,
-    ``confidence`` (8 bits for 0..1) and ``frames.png``; ``NAME*.labels.ply`` (x y z, colour and id of the class,
-    confidence; the points of the scene's cloud in its order) and ``cloud.png``; ``segment.json`` names the weights.
-    With pseudo-labels, a scan in ScanNet's layout becomes a scan to train on: its other files are linked.
+    The files of a source: ``label-filt/FRAME.png`` (16-bit ids of the data set, 0 unlabelled), ``label-color``,
+    ``overlay``, ``confidence`` (8 bits for 0..1) and ``frames.png``; ``NAME*.labels.ply`` (x y z, colour and id of the
+    class, confidence; the points of the scene's cloud in its order) and ``cloud.png``; ``segment.json`` names the
+    weights. With pseudo-labels, a scan in ScanNet's layout becomes a scan for training: its other files are linked.
 
-    ``out`` appears when it is complete. Raises BadInput when it exists already, when nothing can be segmented, and
-    when the only source is broken; of several, a broken one is left out, with its reason in ``failed``.
+    ``out`` is created only when it is complete. Raises BadInput when it exists already, when nothing can be segmented,
+    and when the only source is broken; of several sources, a broken one is left out, with its reason in ``failed``.
     """
     written = Written()
     with _output_folder(out) as folder:
@@ -164,7 +174,7 @@ def segment(
 
 @contextmanager
 def _output_folder(out: str | Path) -> Iterator[Path]:
-    """A hidden folder next to ``out`` that takes its name at the end; after an error nothing is left of it."""
+    """A hidden folder next to ``out`` that is renamed to ``out`` at the end; after an error it is removed."""
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists already; remove it or choose another --out")
@@ -269,7 +279,7 @@ def _sheet_row(rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, spac
 
 
 def _write_cloud(source: Source, folder: Path, labeller: Labeller, left_out: Counter) -> int:
-    """Returns the number of points."""
+    """Label the source's cloud and write it; returns the number of points."""
     if not labeller.usable(source.tags):
         left_out["clouds without tags"] += 1
         return 0
@@ -311,12 +321,13 @@ def benchmark(
     clouds: CloudSegmenter | None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Written:
-    """Write the benchmark's submissions: ``out/3d`` and ``out/2d``, each to be zipped with its files at the root.
+    """Write submissions to the benchmark: the folders ``out/3d`` and ``out/2d``. To submit one, zip its files.
 
-    ``3d/SCAN.txt``: the nyu40 id of each vertex of ``*_vh_clean_2.ply``, one on each line, for scans that have one.
-    ``2d/SCAN_NNNNNN.png``: 8-bit nyu40 ids for each image of ``color``, on the colour camera's pixels, resized by
-    nearest neighbour to 640x480, the size at which the benchmark scores (scannet_frames_test is its set of images).
-    Raises BadInput as ``segment`` does, for a folder with neither, and for weights of other classes than ScanNet's 20.
+    ``3d/SCAN.txt`` holds the nyu40 id of each vertex of ``*_vh_clean_2.ply``, one on each line, for scans with such a
+    file. ``2d/SCAN_NNNNNN.png`` holds 8-bit nyu40 ids for each image of ``color``, on the colour camera's pixels,
+    resized by nearest neighbour to 640x480, the size at which the benchmark scores (its images are those of
+    scannet_frames_test). Raises BadInput as ``segment`` does, for a scan with neither points nor images, and for
+    weights of other classes than ScanNet's 20.
     """
     for network in filter(None, (images, clouds)):
         if network.labels.name != "scannet20":

@@ -15,7 +15,7 @@ from wsss_ros.types import BadInput
 
 UNLABELLED = 255
 _SHIPPED = ("scannet20", "s3dis")  # label files that come with the package
-# Another name of a class -> the name that stands for the class when label spaces are compared.
+# Class names that mean the same class: when label spaces are compared, the key is replaced by the value.
 _SAME_CLASS = {"bookcase": "bookshelf"}
 
 
@@ -59,7 +59,7 @@ class LabelSpace:
 
     @classmethod
     def from_dict(cls, data: dict) -> "LabelSpace":
-        """Read what ``to_dict`` gives. Raises KeyError or TypeError for anything else."""
+        """Read the dictionary that ``to_dict`` returns. Raises KeyError or TypeError for anything else."""
         rows = data["classes"]
         return cls(
             name=data["name"],
@@ -83,7 +83,7 @@ class LabelSpace:
         raise BadInput(f"'{name}' is not a class of '{self.name}'; the nearest is '{near[0]}' of {known}")
 
     def multi_hot(self, tags: Iterable[str]) -> Float32[np.ndarray, "C"]:
-        """1 for each class that is tagged, 0 for the others. Raises BadInput for a tag that is not a class."""
+        """The vector with 1 for tagged classes and 0 for the others. Raises BadInput for a tag that is not a class."""
         vector = np.zeros(len(self), np.float32)
         for tag in tags:
             vector[self.index(tag)] = 1
@@ -94,19 +94,19 @@ class LabelSpace:
         return tuple(name for name, on in zip(self.names, multi_hot, strict=True) if on > 0.5)
 
     def present(self, labels: UInt8[np.ndarray, "..."], at_least: int = 1) -> tuple[str, ...]:
-        """The classes that cover at least ``at_least`` pixels or points."""
+        """The names of the classes that at least ``at_least`` pixels or points have."""
         counts = np.bincount(labels.ravel(), minlength=256)[: len(self)]
         return tuple(name for name, count in zip(self.names, counts, strict=True) if count >= at_least)
 
     def from_ids(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-        """Labels of a data set's ids; an id that is not a class becomes 255."""
+        """The labels for ids of the data set; an id that is not a class becomes 255."""
         size = max(max(self.ids), int(ids.max(initial=0))) + 1
         table = np.full(size, UNLABELLED, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
         return table[ids]
 
     def to_ids(self, labels: UInt8[np.ndarray, "..."]) -> Integer[np.ndarray, "..."]:
-        """The data set's ids of labels; 255 becomes 0."""
+        """The ids of the data set for labels; a label that is not a class becomes 0."""
         table = np.zeros(256, np.uint16)
         table[: len(self)] = self.ids
         return table[labels]
@@ -114,14 +114,14 @@ class LabelSpace:
     def shared(self, other: "LabelSpace") -> tuple[tuple[int, int, str], ...]:
         """The classes of both spaces, as (index here, index there, name here), in the order of this space.
 
-        Names are compared; S3DIS's bookcase is ScanNet's bookshelf.
+        Classes are equal if their names are; S3DIS's bookcase equals ScanNet's bookshelf.
         """
         there = {_SAME_CLASS.get(name, name): index for index, name in enumerate(other.names)}
         pairs = ((index, there.get(_SAME_CLASS.get(name, name)), name) for index, name in enumerate(self.names))
         return tuple(pair for pair in pairs if pair[1] is not None)
 
     def table_to(self, other: "LabelSpace") -> UInt8[np.ndarray, "256"]:
-        """The table with which ``table[labels]`` turns labels of this space into the other's.
+        """The table that maps labels of this space to labels of ``other``: ``table[labels]``.
 
         Classes that the other space does not have become 255.
         """
@@ -131,17 +131,17 @@ class LabelSpace:
         return table
 
     def colorize(self, labels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "... 3"]:
-        """RGB for each label; unlabelled is black."""
+        """The RGB colour of each label; unlabelled is black."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.colors
         return table.take(labels, axis=0)
 
 
 def labels_named(name: str | Path) -> LabelSpace:
-    """The label space of the file ``name``, or of the file or the short name that ships with the package.
+    """The label space in the file ``name``, or in a file that ships with the package, given by its path or short name.
 
-    ``labels_named("config/labels/scannet20.yaml")`` and ``labels_named("scannet20")`` are the same. Raises BadInput
-    when there is neither.
+    ``labels_named("config/labels/scannet20.yaml")`` and ``labels_named("scannet20")`` return the same label space.
+    Raises BadInput when there is no such file or it is broken.
     """
     if str(name) in _SHIPPED:
         return LabelSpace.load(share(f"config/labels/{name}.yaml"))

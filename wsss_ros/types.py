@@ -1,8 +1,8 @@
-"""The values that travel between the rooms: cameras, frames, clouds, links, scenes; and the error of unusable input.
+"""The types that all rooms share: cameras, frames, clouds, links, scenes; and the exception for unusable input.
 
-Conventions, everywhere: metres; poses are ``world_from_camera`` with optical camera axes (x right,
-y down, z forward); pixels are ``(u, v)`` with the centre of the top-left pixel at (0, 0); missing
-depth is 0; colours are RGB; labels are uint8 class indices with 255 = unlabelled.
+Conventions in the whole package: lengths are in metres; poses are ``world_from_camera`` with optical camera axes (x
+right, y down, z forward); pixels are ``(u, v)`` with the centre of the top-left pixel at (0, 0); missing depth is 0;
+colours are RGB; labels are uint8 class indices, 255 means unlabelled.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
-KINDS = ("image", "cloud")  # of networks
-
-
-KINDS = ("image", "cloud")  # of networks: the domains they see
+KINDS = ("image", "cloud")  # the kinds of networks, by the domain of their input
 
 
 class BadInput(ValueError):
-    """Input that cannot be used. The message reports what came, what was expected and what to do."""
+    """Input that cannot be used. The message names the input, the expected input, and what the user can do."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Camera:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
     def resized(self, width: int, height: int) -> "Camera":
-        """The camera of the same view resampled to ``width`` x ``height`` (pixel areas preserved)."""
+        """The camera of the same image resized to ``width`` x ``height``, so that pixel areas stay aligned."""
         sx, sy = width / self.width, height / self.height
         cx, cy = (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
         return Camera(self.fx * sx, self.fy * sy, cx, cy, width, height)
@@ -46,7 +43,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Frame:
-    """One view. Depth, where present, is on the pixels of the colour image."""
+    """One view. Depth, if there is any, is on the pixels of the colour image."""
 
     rgb: UInt8[np.ndarray, "H W 3"]
     camera: Camera | None = None
@@ -70,7 +67,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Links:
-    """Which point of a cloud is seen at which (sub-)pixel of a frame."""
+    """The M points of a cloud that a frame sees, as rows of the cloud, and their sub-pixel positions in the frame."""
 
     point: Int64[np.ndarray, "M"]
     uv: Float64[np.ndarray, "M 2"]
@@ -81,10 +78,10 @@ class Links:
 
 @runtime_checkable
 class Scene(Protocol):
-    """What every scene reader offers; frames and clouds are decoded when they are asked for.
+    """The interface of all scene readers. Frames and clouds are decoded at each call.
 
-    ``tags`` are the class names of the scene and ``image_tags(i)`` those of one frame, or None where there are none.
-    Truth is for evaluation only: training never calls ``*_truth``, but for its supervised comparison.
+    Truth is for evaluation only: training never calls ``frame_truth`` or ``cloud_truth``, except for the supervised
+    comparison.
     """
 
     name: str
@@ -94,24 +91,24 @@ class Scene(Protocol):
 
     @property
     def tags(self) -> tuple[str, ...] | None:
-        """Class names of the scene, or None where there are none."""
+        """Class names that are tagged in the scene, or None for an untagged scene."""
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        """Class names of one frame, or None where there are none."""
+        """Class names that are tagged in one frame, or None for an untagged frame."""
 
     def frame(self, index: int) -> Frame:
         """Decode one frame. Raises BadInput when it cannot be read."""
 
     @property
     def cloud(self) -> Cloud | None:
-        """The scene's own cloud, or None where it has to be accumulated from the frames."""
+        """The scene's own cloud, or None if it must be fused from the frames."""
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
-        """True labels of the pixels of one frame, or None where there are none."""
+        """True labels of the pixels of one frame, or None without truth."""
 
     def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
-        """True labels of the points of ``cloud``, or None where there are none."""
+        """True labels of the points of ``cloud``, or None without truth."""
 
     @property
     def world_up(self) -> Sequence[float] | None:
-        """Unit vector against gravity in the world frame, or None where it has to be found."""
+        """Unit vector against gravity in the world frame, or None if it is unknown."""
