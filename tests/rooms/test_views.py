@@ -6,7 +6,7 @@ import pytest
 from wsss_ros.rooms.layout.plan import free_floor, plan
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.styles import style_named
-from wsss_ros.rooms.views import MIN_CLEARANCE_M, cells_seen, choose_views, most_telling, room_camera, safe_walk
+from wsss_ros.rooms.views import MIN_CLEARANCE_M, cells_seen, choose_complementary, choose_views, room_camera, safe_walk
 
 LARGE = ("bed", "sofa", "table", "desk", "bookshelf", "refrigerator", "counter")
 
@@ -49,8 +49,8 @@ def test_few_views_see_the_whole_room(kind, style, labels):
     assert not [s.piece.kind for s in world.room.placed if id(s) in missed and s.piece.kind in LARGE]
 
 
-def test_the_most_telling_views_by_hand():
+def test_complementary_views_by_hand():
     seen = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]], bool)
-    assert most_telling(seen, 1).tolist() == [1]
-    assert most_telling(seen, 2).tolist() == [1, 3]
-    assert most_telling(seen, 3).tolist() == [0, 1, 3]  # 0.6 of cells seen before against 0.3
+    assert choose_complementary(seen, 1).tolist() == [1]
+    assert choose_complementary(seen, 2).tolist() == [1, 3]
+    assert choose_complementary(seen, 3).tolist() == [0, 1, 3]  # 0.6 of cells seen before against 0.3

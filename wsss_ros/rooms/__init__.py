@@ -1,1 +1,1 @@
-"""The procedural generator of furnished rooms and of close-ups of their things."""
+"""The procedural generator of furnished rooms, and of close-ups of the objects in them."""

@@ -1,8 +1,8 @@
-"""Close-ups of single things, each tagged with one class; they take the place of ImageNet on machines without it.
+"""Close-ups of single objects, each tagged with one class; they replace ImageNet on machines without it.
 
-The paper's image network starts from weights that learned to name the one thing a photograph shows. These pictures are
-such photographs of procedural rooms: a camera turns to a piece of furniture and steps back until it fills the view. The
-one tag is the class of that piece. The rooms have their own seeds, never those of a training set.
+The paper's image network starts from weights that were trained to classify photographs of one object. The close-ups are
+such photographs of procedural rooms: a camera looks at a piece of furniture from a distance at which it fills the view.
+The tag is the class of that piece. The rooms have seeds of their own, never those of a training set.
 """
 
 from collections.abc import Callable
@@ -27,16 +27,16 @@ from wsss_ros.rooms.walk import pose
 from wsss_ros.types import BadInput, Camera
 
 FIELD_OF_VIEW = np.radians(55)
-LEAST_SHARE = 0.3  # of the picture shows the tagged class, and no other class of things shows more
-_TRIES = 8  # views of a thing before the next thing has its turn
+LEAST_SHARE = 0.3  # smallest share of the tagged class in a picture; no other class of objects may have a larger share
+_TRIES = 8  # largest number of views of one object that are tried
 _BACKGROUND = ("wall", "floor")
 
 
 class CloseupsConfig(Config):
-    """Pictures of single things of procedural rooms, generated into the folder where they are missing."""
+    """Close-ups of single objects in procedural rooms. Missing files are generated into the folder."""
 
     folder: str = Field(description="Folder of the pictures, one file a room.")
-    scenes: int = Field(ge=1, le=100_000, description="How many rooms are photographed.")
+    scenes: int = Field(ge=1, le=100_000, description="Number of rooms to photograph.")
     seed: int = Field(ge=0, description="Seed of the first room; keep it apart from those of training rooms.")
     views: int = Field(60, ge=1, description="Pictures of each room.")
     size: int = Field(96, ge=32, le=512, description="Edge of a picture, pixels.")
@@ -46,32 +46,32 @@ class CloseupsConfig(Config):
 def photograph_room(
     out_folder: str | Path, seed: int, views: int = 60, size: int = 96, style: str = "default"
 ) -> Path:
-    """Photograph the things of one room ``views`` times; writes and returns ``out_folder/closeups{seed:05d}.npz``.
+    """Take ``views`` close-ups of the objects of one room; returns the file, ``out_folder/closeups{seed:05d}.npz``.
 
-    The file holds ``images`` uint8 [V size size 3] and ``tags`` uint8 [V]. Classes take turns, so rare classes get as
-    many pictures as common ones. V is less than ``views`` where things hide each other. The same seed gives the same
-    pictures.
+    The file holds ``images`` uint8 [V size size 3] and ``tags`` uint8 [V]. Each class gets the same number of views, so
+    rare classes have as many pictures as common ones. V is less than ``views`` if objects hide each other. The same
+    seed gives the same pictures.
 
-    Raises BadInput when no thing of the room can be photographed.
+    Raises BadInput when no object of the room can be photographed, and when the file cannot be written.
     """
     labels, rng = scannet20(), np.random.default_rng([seed, 100])
     looks = style_named(style)
     room = plan(str(rng.choice(looks.kinds)), np.random.default_rng([seed, 101]), looks)
-    world, things = World(room, labels), _things(room, labels)
+    world, objects = World(room, labels), _objects(room, labels)
     kit = Kit(np.random.default_rng([seed, 102]), looks)
     light, sensor = Light.draw(room, kit), Sensor.draw(kit)
     focal = size / 2 / np.tan(FIELD_OF_VIEW / 2)
     camera = Camera(focal, focal, (size - 1) / 2, (size - 1) / 2, size, size)
-    classes, images, tags = sorted({label for label, _ in things}), [], []
+    classes, images, tags = sorted({label for label, _ in objects}), [], []
     for view in range(views):
         tag = classes[view % len(classes)]
-        boxes = [box for label, box in things if label == tag]
+        boxes = [box for label, box in objects if label == tag]
         picture = _photograph(world, camera, light, sensor, tag, boxes[rng.integers(len(boxes))], rng)
         if picture is not None:
             images.append(picture)
             tags.append(tag)
     if not images:
-        raise BadInput(f"room {seed}: no thing in it could be photographed; take another seed")
+        raise BadInput(f"room {seed}: no object in it could be photographed; choose another seed")
     return _store(closeup_files(out_folder, 1, seed)[0], np.stack(images), np.array(tags, np.uint8))
 
 
@@ -83,7 +83,7 @@ def generate_closeups(
     progress: Callable[[int, int], None] | None = None,
     **options,
 ) -> list[Path]:
-    """Close-ups of the rooms ``seed .. seed + scenes - 1``; files that exist already are kept.
+    """Generate the close-ups of the rooms ``seed .. seed + scenes - 1``; existing files are kept.
 
     ``progress(done, total)`` is called after every room; ``options`` go to ``photograph_room``. Returns all files.
     """
@@ -92,12 +92,12 @@ def generate_closeups(
 
 
 def closeup_files(folder: str | Path, scenes: int, seed: int) -> list[Path]:
-    """The files into which ``generate_closeups`` writes the pictures of these rooms."""
+    """The files into which ``generate_closeups`` writes the close-ups, one for each room."""
     return [Path(folder) / f"closeups{s:05d}.npz" for s in range(seed, seed + scenes)]
 
 
-def _things(room: Room, labels: LabelSpace) -> list[tuple[int, Float64[np.ndarray, "2 3"]]]:
-    """Every labelled thing in the room: its class and its bounding box (low corner, high corner)."""
+def _objects(room: Room, labels: LabelSpace) -> list[tuple[int, Float64[np.ndarray, "2 3"]]]:
+    """The labelled objects of the room: class and bounding box (lowest corner, highest corner) of each."""
     found: dict[tuple[int, str], list[np.ndarray]] = {}
     for number, spot in enumerate(room.placed):
         for part in spot.piece.parts:
@@ -116,7 +116,7 @@ def _photograph(
     box: Float64[np.ndarray, "2 3"],
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "S S 3"] | None:
-    """A picture that shows the class ``tag`` more than any other, or None after a few tries."""
+    """A picture in which the class ``tag`` covers more than any other object class; None if all tries fail."""
     for _ in range(_TRIES):
         where = _viewpoint(world, box, rng)
         if where is None:
@@ -131,9 +131,9 @@ def _photograph(
 
 
 def _viewpoint(world: World, box: np.ndarray, rng: np.random.Generator) -> Float64[np.ndarray, "4 4"] | None:
-    """A camera in the room that looks at some part of the box, about so far away that the box fills the view.
+    """A random pose from which the camera looks at the box, at a distance at which the box about fills the view.
 
-    None when the drawn place is outside the room or too near a surface.
+    None if this pose is outside the room or too near to a surface.
     """
     target = rng.uniform(*(box.mean(0) + side * 0.3 * np.ptp(box, 0) for side in (-1, 1)))
     extent = np.clip(np.linalg.norm(np.ptp(box, 0)), 0.4, 2.4)
@@ -153,5 +153,5 @@ def _store(file: Path, images: np.ndarray, tags: np.ndarray) -> Path:
     try:
         replace(file, lambda stream: np.savez(stream, images=images, tags=tags))
     except OSError as error:
-        raise BadInput(f"{file}: could not be written; no part of it is left: {error}") from error
+        raise BadInput(f"{file}: could not be written, and nothing of it is left: {error}") from error
     return file

@@ -9,11 +9,11 @@ from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.shots import Shot
 from wsss_ros.rooms.views import FEW
 
-SPACING_M = 0.02  # of the cloud's points
+SPACING_M = 0.02  # distance between the cloud's points
 
 
 def scan_frame(rng: np.random.Generator) -> Float64[np.ndarray, "4 4"]:
-    """Draw world_from_room: scans start anywhere and face anywhere, but z points up."""
+    """A random world_from_room: scans start at any position and yaw, but z points up."""
     yaw = rng.uniform(0, 2 * np.pi)
     c, s = np.cos(yaw), np.sin(yaw)
     moved = np.eye(4)
@@ -25,17 +25,17 @@ def scan_frame(rng: np.random.Generator) -> Float64[np.ndarray, "4 4"]:
 def fuse(
     shots: list[Shot], world: World, rng: np.random.Generator
 ) -> tuple[Float32[np.ndarray, "N 3"], UInt8[np.ndarray, "N 3"], UInt8[np.ndarray, "N"], Int32[np.ndarray, "N"]]:
-    """One point for each voxel that was seen at least twice; of few views once is enough.
+    """Fuse the views to one point for each voxel that is seen at least twice; with few views, once is enough.
 
-    A point has the mean place and colour of the object that is seen most in its voxel. The samples are exact surface
-    points, as a fused scan's surfaces are thin; a mild noise is added to the means.
+    A point has the mean position and colour of the object that is seen most in its voxel. The samples are exact surface
+    points, because a fused scan has thin surfaces; a little noise is added to the means.
 
     Returns xyz, rgb, labels and instances.
     """
     xyz = np.concatenate([s.points for s in shots])
     rgb = np.concatenate([s.colors for s in shots])
     owner = np.concatenate([s.instances for s in shots]) + 1
-    # a grid that is turned against the walls, so that no wall runs along a border of voxels
+    # The grid is rotated against the walls, so that no wall is on a border between voxels.
     turned = transform(scan_frame(np.random.default_rng(7)), xyz).astype(np.float32)
     cell = np.floor((turned - turned.min(0)) / SPACING_M).astype(np.int64)
     extent = cell.max(0) + 1
@@ -52,7 +52,7 @@ def fuse(
     points = mean(xyz) + rng.normal(0, 0.0015, (len(winner), 3))
     instances = owner_of[winner] - 1
     label_of = np.full(world.instance.max() + 2, UNLABELLED, np.uint8)
-    label_of[world.instance] = world.label  # instance -1 is the last entry, and unlabelled
+    label_of[world.instance] = world.label  # instance -1 is the last entry, which is unlabelled
     return (
         points.astype(np.float32),
         np.round(mean(rgb)).astype(np.uint8),

@@ -1,8 +1,8 @@
-"""Procedural rooms in ScanNet's layout, for every machine that has no ScanNet.
+"""Procedural rooms in ScanNet's layout, for machines without ScanNet.
 
-A scene is planned (``layout``: what stands where; ``furniture``: its shapes; ``styles``: its looks), walked through
-(``walk``, ``views``), rendered (``render``, ``shots``), fused to a cloud and written by ``scannet_write.write_scene``.
-Everything follows from the seed: the same seed gives the same bytes, in any process and next to any others.
+The generator plans a room (``layout``: the places of the pieces; ``furniture``: their shapes; ``styles``: their looks),
+plans a camera walk (``walk``, ``views``), renders the views (``render``, ``shots``), fuses them to a cloud and writes
+the scene by ``scannet_write.write_scene``. The same seed gives the same bytes, in any process.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from wsss_ros.rooms.views import choose_views, room_camera
 from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.types import BadInput, Frame
 
-FRAMES = (60, 120)  # range of a scene's views, from which the seed chooses
+FRAMES = (60, 120)  # range of the number of views, from which the seed chooses
 # The names of kinds of rooms in ScanNet's own .txt files.
 SCENE_TYPES = {
     "bedroom": "Bedroom / Hotel", "living_room": "Living room / Lounge", "kitchen": "Kitchen", "office": "Office",
@@ -35,9 +35,9 @@ SCENE_TYPES = {
 
 
 class RoomsConfig(Config):
-    """How many rooms of which seeds, kinds and looks are generated."""
+    """The number of rooms to generate, and their seeds, kinds and looks."""
 
-    scenes: int = Field(ge=1, le=100_000, description="How many rooms to generate.")
+    scenes: int = Field(ge=1, le=100_000, description="Number of rooms to generate.")
     seed: int = Field(ge=0, description="Seed of the first room; the others follow.")
     frames: int = Field(0, ge=0, description="Views of each room; 0 for 60 to 120, by its seed.")
     style: str = Field("default", description="Tables of looks, by name (rooms/styles).")
@@ -46,7 +46,7 @@ class RoomsConfig(Config):
 
     @property
     def options(self) -> dict:
-        """What ``generate_room`` takes in addition to the folder and the seed."""
+        """The arguments of ``generate_room`` in addition to the folder and the seed."""
         return dict(frames=self.frames or None, style=self.style, kinds=self.kinds, size=self.size)
 
 
@@ -102,10 +102,10 @@ def generate_rooms(
     progress: Callable[[int, int], None] | None = None,
     **options,
 ) -> list[Path]:
-    """Rooms of the seeds ``seed .. seed + scenes - 1``; rooms that exist already are kept.
+    """Generate the rooms of the seeds ``seed .. seed + scenes - 1``; existing rooms are kept. Returns all folders.
 
-    ``progress(done, total)`` is called after every room; ``options`` go to ``generate_room``. With several ``workers``
-    the rooms are generated in processes of their own; their bytes are the same.
+    ``progress(done, total)`` is called after every room; ``options`` are passed to ``generate_room``. With several
+    ``workers`` the rooms are generated in parallel processes, with the same bytes.
     """
     style = options.get("style", "default")
     folders = {s: Path(out_folder) / scene_name(s, style) for s in range(seed, seed + scenes)}

@@ -1,4 +1,4 @@
-"""A kit draws what is random about looks: lengths, materials and shapes."""
+"""The kit of a room draws random lengths, materials and shapes from a style."""
 
 import colorsys
 
@@ -23,7 +23,7 @@ class Kit:
         return float(self.rng.uniform(low, high))
 
     def chance(self, probability: float) -> bool:
-        """True with this probability."""
+        """True with this ``probability``, else False."""
         return bool(self.rng.random() < probability)
 
     def material(self, what: str) -> Material:

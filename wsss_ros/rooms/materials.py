@@ -1,4 +1,4 @@
-"""Materials: how a surface looks, and the families of them from which styles choose."""
+"""Materials of surfaces, and the families of materials from which styles choose."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ Color = tuple[float, float, float]  # sRGB in 0..1
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface looks, and how well a depth camera sees it.
+    """The look of a surface, and how well a depth camera sees it.
 
     Colours are sRGB in 0..1, lengths in metres. ``dropout`` is the share of missing depth.
     """
@@ -23,7 +23,7 @@ class Material:
 
 
 def shaded(color: Color, share: float) -> Color:
-    """A colour with the ``share`` of its brightness."""
+    """The colour with its brightness multiplied by ``share``."""
     r, g, b = color
     return r * share, g * share, b * share
 

@@ -1,4 +1,4 @@
-"""Triangle meshes of simple bodies in metres: boxes, lofts, cushions, bowls, cloth. Furniture is made of these."""
+"""Triangle meshes of simple bodies, from which furniture is built: boxes, lofts, cushions, bowls, cloth; in metres."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from jaxtyping import Float64, Int64
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices in metres, and triangles as indices of them."""
+    """Vertices in metres, and triangles as indices of vertices."""
 
     vertices: Float64[np.ndarray, "N 3"]
     triangles: Int64[np.ndarray, "M 3"]
 
 
 def turn(yaw: float) -> Float64[np.ndarray, "3 3"]:
-    """The rotation by ``yaw`` about z."""
+    """The rotation matrix of ``yaw`` (radians) about z."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
@@ -29,12 +29,12 @@ _CUBE_FACES = np.array(
 
 
 def box(x: float, y: float, z: float, w: float, d: float, h: float) -> Mesh:
-    """A box with its bottom's middle at (x, y, z)."""
+    """A box of width w, depth d and height h, with the centre of its bottom at (x, y, z)."""
     return Mesh(_CUBE * (w, d, h) + (x, y, z), _CUBE_FACES.copy())
 
 
 def loft(rings: Iterable[tuple], power: float = 2.0, sides: int = 14) -> Mesh:
-    """A skin over horizontal rings (x, y, z, radius x, radius y); ``power`` > 2 makes them squarer. Ends are capped."""
+    """A closed surface through horizontal rings (x, y, z, radius x, radius y); ``power`` > 2 makes rings squarer."""
     rings = np.array(list(rings), np.float64)
     angle = (np.arange(sides) + 0.5) * (2 * np.pi / sides)
     c, s = np.cos(angle), np.sin(angle)
@@ -55,12 +55,12 @@ def loft(rings: Iterable[tuple], power: float = 2.0, sides: int = 14) -> Mesh:
 
 
 def cylinder(x: float, y: float, z: float, radius: float, h: float, top: float | None = None) -> Mesh:
-    """An upright cylinder, its bottom's middle at (x, y, z); a cone with another radius at its ``top``."""
+    """An upright cylinder with the centre of its bottom at (x, y, z); a cone, if the radius ``top`` is different."""
     return loft([(x, y, z, radius, radius), (x, y, z + h, top or radius, top or radius)])
 
 
 def leg(x: float, y: float, z: float, h: float, radius: float, lean: tuple[float, float] = (0.0, 0.0)) -> Mesh:
-    """A round leg whose foot is shifted by ``lean`` from its head."""
+    """A round leg whose lower end is shifted by ``lean`` from its upper end."""
     return loft([(x + lean[0], y + lean[1], z, radius * 0.8, radius * 0.8), (x, y, z + h, radius, radius)], sides=8)
 
 
@@ -101,7 +101,7 @@ def pleats(x: float, y: float, z: float, w: float, h: float, amplitude: float, c
 
 
 def lean_back(mesh: Mesh, angle: float, y: float, z: float) -> Mesh:
-    """Tilt a mesh about the x axis through (y, z); a positive angle moves its upper end towards +y."""
+    """Tilt a mesh about the axis through (y, z) parallel to x; a positive angle (radians) moves its top towards +y."""
     c, s = np.cos(angle), np.sin(angle)
     v = mesh.vertices.copy()
     v[:, 1], v[:, 2] = (

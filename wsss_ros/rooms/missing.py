@@ -1,4 +1,4 @@
-"""Generates the missing parts of a data set, in several processes."""
+"""Generation of the missing parts of a data set, in several processes."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +16,8 @@ def generate_missing(
 ) -> list[Path]:
     """Call ``generate(out_folder, seed, **options)`` for each seed whose target, a file or folder, does not exist.
 
-    ``targets`` maps each seed to its target. ``progress(done, total)`` is called after each; ``total`` counts the
-    targets that exist already, too. With several ``workers`` the calls run in processes of their own.
+    ``targets`` maps each seed to its target. ``progress(done, total)`` is called after each seed; both numbers include
+    the targets that exist already. With several ``workers`` the calls run in parallel processes.
 
     Returns all targets in their order.
     """
@@ -38,7 +38,7 @@ def _generated(
     if workers <= 1 or len(seeds) <= 1:
         yield from (generate(out_folder, seed, **options) for seed in seeds)
         return
-    # spawned, not forked: the ray caster's threads do not survive a fork
+    # Spawn, not fork: the ray caster's threads do not survive a fork.
     with ProcessPoolExecutor(min(workers, len(seeds)), multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(generate, out_folder, seed, **options) for seed in seeds]
         try:

@@ -14,12 +14,12 @@ from wsss_ros.rooms.render.surfaces import View, World
 from wsss_ros.rooms.views import CLOUD_RANGE_M, FEW
 from wsss_ros.types import Camera, Frame
 
-STRIDE = 10  # every tenth frame of a 30 Hz recording is kept
+STRIDE = 10  # stamps are those of every tenth frame of a 30 Hz recording
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One view with its truth: the measured frame, its labels, and samples of the surfaces for the cloud."""
+    """One view with its truth: the measured frame, its labels, and surface samples for the cloud."""
 
     frame: Frame
     truth: UInt8[np.ndarray, "H W"]
@@ -31,7 +31,7 @@ class Shot:
 def take_shots(
     world: World, camera: Camera, poses: Float64[np.ndarray, "F 4 4"], steps: Int64[np.ndarray, "F"], seed: int
 ) -> Iterator[Shot]:
-    """Render every pose; poses and points are in the room's own frame."""
+    """Render a view for each pose. Poses and points are in the frame of the room."""
     kit = Kit(np.random.default_rng([seed, 4]), world.room.kit.style)
     light, sensor = Light.draw(world.room, kit), Sensor.draw(kit)
     gain = None
@@ -40,7 +40,7 @@ def take_shots(
         view, eye = world.cast(camera, pose), pose[:3, 3]
         linear = shade(world, camera, view, light, eye, rng)
         now = exposure_gain(linear, sensor.exposure)
-        gain = now if gain is None else gain**0.65 * now**0.35  # automatic exposure lags
+        gain = now if gain is None else gain**0.65 * now**0.35  # automatic exposure reacts with a delay
         rgb = sensor.expose(linear, camera, gain, rng)
         depth_m = sensor.measure(world, view, camera, eye, rng)
         frame = Frame(rgb, camera, depth_m, pose, _stamp_ns(int(steps[k])), str(k))
@@ -53,10 +53,10 @@ def _stamp_ns(index: int) -> int:
 
 def _sampled(frame: Frame, view: View, world: World, every_row: bool) -> Shot:
     shape = frame.rgb.shape[:2]
-    label = np.append(world.label, np.uint8(UNLABELLED))[view.part]  # part -1 takes the last
+    label = np.append(world.label, np.uint8(UNLABELLED))[view.part]  # part -1 gets the last entry
     instance = np.append(world.instance, -1)[view.part]
     seen = (frame.depth_m > 0) & (view.depth_m.reshape(shape) < CLOUD_RANGE_M)
-    if not every_row:  # of many views every other row is enough: pixels lie closer than the cloud's points
+    if not every_row:  # with many views every other row is enough: pixels are denser than the cloud's points
         seen[1::2] = False
     seen = seen.ravel()
     return Shot(frame, label.reshape(shape), view.point[seen], frame.rgb.reshape(-1, 3)[seen], instance[seen])

@@ -1,4 +1,4 @@
-"""Which views of a room are taken: the camera, a walk that keeps clear of surfaces, and the choice of a few views."""
+"""The views of a room: the camera, a walk that keeps its distance to surfaces, and the choice of a few views."""
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -9,12 +9,12 @@ from wsss_ros.scenes.scannet import EXCERPT_CAMERA
 from wsss_ros.types import Camera
 
 FEW, WALK = 40, 240  # fewer views than FEW are chosen from a walk of WALK views
-MIN_CLEARANCE_M = 0.1  # between the camera and any surface
-CLOUD_RANGE_M = 4.5  # farther surfaces do not get into the cloud
+MIN_CLEARANCE_M = 0.1  # smallest distance between the camera and any surface
+CLOUD_RANGE_M = 4.5  # largest distance of surfaces that are added to the cloud
 
 
 def room_camera(size: tuple[int, int]) -> Camera:
-    """ScanNet's depth camera at another (width, height), by the rule of its 320x240 excerpt (FACTS 3)."""
+    """ScanNet's depth camera for images of ``size`` (width, height), scaled as for its 320x240 excerpt (FACTS 3)."""
     full, (width, height) = EXCERPT_CAMERA, size
     return Camera(
         full.fx * width / full.width,
@@ -29,16 +29,16 @@ def room_camera(size: tuple[int, int]) -> Camera:
 def choose_views(
     world: World, frames: int, seed: int
 ) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
-    """Poses of the views and the step of the walk at which each is taken. Few views still see the whole room."""
+    """The poses of the views, and the step of the walk of each. Few views are chosen to see the whole room."""
     if frames >= FEW:
         return safe_walk(world, frames, seed), np.arange(frames)
     poses = safe_walk(world, WALK, seed, floor=0.3)
-    steps = most_telling(cells_seen(world, poses), frames)
+    steps = choose_complementary(cells_seen(world, poses), frames)
     return poses[steps], steps
 
 
 def safe_walk(world: World, frames: int, seed: int, **options) -> Float64[np.ndarray, "F 4 4"]:
-    """The first of a few walks that keeps clear of every surface; else the walk that is clearest."""
+    """The first of a few walks with MIN_CLEARANCE_M to every surface; else the walk with the largest clearance."""
     walks = []
     for attempt in range(8):
         poses = walk(world.room, frames, np.random.default_rng([seed, 2, attempt]), **options)
@@ -50,7 +50,7 @@ def safe_walk(world: World, frames: int, seed: int, **options) -> Float64[np.nda
 
 
 def cells_seen(world: World, poses: Float64[np.ndarray, "F 4 4"], cell: float = 0.15) -> Bool[np.ndarray, "F K"]:
-    """Which of K cells of surface each pose has in view, by a few rays."""
+    """Whether each pose sees each of K cells of the room's surfaces, estimated by a few rays."""
     camera, frame, cells = room_camera((32, 24)), [], []
     for k, pose in enumerate(poses):
         view = world.cast(camera, pose)
@@ -63,10 +63,10 @@ def cells_seen(world: World, poses: Float64[np.ndarray, "F 4 4"], cell: float = 
     return seen
 
 
-def most_telling(seen: Bool[np.ndarray, "F K"], count: int) -> Int64[np.ndarray, "V"]:
-    """Choose ``count`` views, each time the view that adds most; their indices in the order of the walk.
+def choose_complementary(seen: Bool[np.ndarray, "F K"], count: int) -> Int64[np.ndarray, "V"]:
+    """Choose ``count`` views greedily by the cells that they add; returns their indices in the order of the walk.
 
-    A cell counts 1 when it is new, 0.3 on its second view, and less on further ones.
+    A cell counts 1 in the first view that sees it, 0.3 in the second, and less in further views.
     """
     worth, hits, left = np.array([1, 0.3, 0.1, 0.03]), np.zeros(seen.shape[1], np.int64), np.ones(len(seen), bool)
     for _ in range(count):

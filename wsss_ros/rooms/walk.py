@@ -1,4 +1,4 @@
-"""A hand-held camera walk through a room: where the camera is and where it looks, frame by frame."""
+"""A walk with a hand-held camera through a room: the pose of the camera in each frame."""
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -9,15 +9,16 @@ from scipy.sparse.csgraph import dijkstra
 from wsss_ros.rooms.layout.plan import free_floor
 from wsss_ros.rooms.layout.room import Room
 
-NEAR, FAR = 0.7, 2.6  # metres between the camera and what it looks at
+NEAR, FAR = 0.7, 2.6  # smallest and largest distance of the camera to its target, metres
 LOOK_DOWN, LOOK_UP = np.radians(58), np.radians(14)
 
 
 def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) -> Float64[np.ndarray, "F 4 4"]:
     """Poses (world_from_camera, optical axes) of a smooth walk past the furniture.
 
-    The camera stays above the free floor at 1.3 to 1.8 m and turns towards one target after another, mostly downwards,
-    as people do when they scan a room. It shakes and rolls a little. The share ``floor`` of targets is on the floor.
+    The camera stays above the free floor at a height of 1.3 to 1.8 m. It turns towards one target after another, mostly
+    downwards, as people do when they scan a room, and shakes and rolls a little. The share ``floor`` of the targets is
+    on the floor.
     """
     free, cell = free_floor(room)
     stops, targets = _stops(room, free, cell, max(4, round(frames / 8)), floor, rng)
@@ -36,7 +37,7 @@ def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) 
 
 
 def pose(eye: np.ndarray, yaw: float, pitch: float, roll: float) -> Float64[np.ndarray, "4 4"]:
-    """An optical camera at ``eye``; yaw from +x about z, pitch upwards, roll about the view axis; radians."""
+    """The pose of an optical camera at ``eye``: yaw from +x about z, pitch upwards, roll about its axis; radians."""
     forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     down = np.cross(forward, right)
@@ -49,13 +50,13 @@ def pose(eye: np.ndarray, yaw: float, pitch: float, roll: float) -> Float64[np.n
 
 
 def _wander(frames: int, smooth: float, deviation: float, rng: np.random.Generator) -> Float64[np.ndarray, "F"]:
-    """Smooth noise of a given standard deviation."""
+    """Smooth random noise with this standard deviation."""
     noise = ndimage.gaussian_filter1d(rng.standard_normal(frames + 80), smooth)[40 : 40 + frames]
     return noise * (deviation * np.sqrt(2 * smooth * np.sqrt(np.pi)))
 
 
 def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
-    """Points to look at: every piece in turn, and between them some points of walls and floor."""
+    """Points for the camera to look at: points of all pieces, and some of walls and floor."""
     pieces = [p for p in room.placed if p.piece.kind not in ("wall", "floor", "") and p.piece.size[2] > 0.05]
     order = rng.permutation(len(pieces))
     points = []
@@ -76,7 +77,7 @@ def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> 
 def _stops(
     room: Room, free: Bool[np.ndarray, "Y X"], cell: float, count: int, floor: float, rng: np.random.Generator
 ) -> tuple[list[tuple[int, int]], Float64[np.ndarray, "K 3"]]:
-    """For each target a free cell from which to look at it; the order keeps the way between them short."""
+    """A free cell for each target, from which the camera looks at it, and the targets; ordered for a short way."""
     cells = np.argwhere(free)
     xy = (cells[:, ::-1] + 0.5) * cell
     targets = _targets(room, count, floor, rng)
@@ -98,7 +99,7 @@ def _stops(
 def _path(
     free: Bool[np.ndarray, "Y X"], cell: float, stops: list[tuple[int, int]]
 ) -> tuple[Float64[np.ndarray, "P 2"], Int64[np.ndarray, "K"]]:
-    """A smooth way in metres over free cells through all stops, and the index of each stop in it."""
+    """A smooth path (metres) over free cells through all stops, and the index of each stop in it."""
     number = np.full(free.shape, -1)
     number[free] = np.arange(free.sum())
     graph = _neighbours(number)
@@ -122,7 +123,7 @@ def _path(
 
 
 def _neighbours(number: np.ndarray):
-    """The graph of 8-connected free cells; a diagonal needs both of its sides free."""
+    """The graph of 8-connected free cells. Diagonal neighbours are connected if both cells between them are free."""
     a, b, length = [], [], []
     ny, nx = number.shape
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -145,7 +146,7 @@ def _neighbours(number: np.ndarray):
 def _directions(
     stops: Float64[np.ndarray, "K 2"], targets: Float64[np.ndarray, "K 3"], height: float
 ) -> tuple[Float64[np.ndarray, "K"], Float64[np.ndarray, "K"]]:
-    """Yaw and pitch from each stop to its target."""
+    """Yaw and pitch (radians) from each stop to its target."""
     to = targets[:, :2] - stops
     pitch = np.arctan2(targets[:, 2] - height, np.hypot(*to.T))
     return np.unwrap(np.arctan2(to[:, 1], to[:, 0])), np.clip(pitch, -LOOK_DOWN, LOOK_UP)
@@ -154,12 +155,12 @@ def _directions(
 def _schedule(
     at_stop: Int64[np.ndarray, "K"], yaw: Float64[np.ndarray, "K"], frames: int, rng: np.random.Generator
 ) -> Float64[np.ndarray, "K"]:
-    """The frame at which each stop is reached: walking, turning and looking take time."""
+    """The frame at which the camera reaches each stop: walking, turning and looking take time."""
     cost = np.maximum(np.diff(at_stop) * 0.5, np.abs(np.diff(yaw)) * 4) + rng.uniform(2, 5, len(at_stop) - 1)
     clock = np.concatenate([[0], np.cumsum(cost)])
     return clock * ((frames - 1) / clock[-1])
 
 
 def _eased(when: np.ndarray, values: np.ndarray, frames: int, smooth: float) -> Float64[np.ndarray, "F"]:
-    """Values at stops to values at frames, with soft starts and ends."""
+    """Interpolate values at stops to values at frames, with soft starts and ends."""
     return ndimage.gaussian_filter1d(np.interp(np.arange(frames), when, values), smooth, mode="nearest")

@@ -1,4 +1,4 @@
-"""Furniture by formula: several shapes for each class, of meshes with materials.
+"""Procedural furniture: several shapes for each class, built of meshes with materials.
 
 A piece is in its own frame: the origin on the floor below its middle, z up, its back towards +y, its front towards
 -y; metres. Proportions and materials come from the style's tables (``rooms.styles``) through a ``Kit``. The sizes in

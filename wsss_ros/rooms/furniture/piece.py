@@ -9,12 +9,12 @@ from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.materials import Material
 from wsss_ros.rooms.meshes import Mesh, cylinder, turn
 
-NOTHING = ""  # the label of things outside the label space: books, boxes, lamps, screens
+NOTHING = ""  # the label of objects outside the label space: books, boxes, lamps, screens
 
 
 @dataclass(frozen=True)
 class Part:
-    """One mesh of one material and label; wood runs along the axis ``grain`` (0, 1 or 2)."""
+    """One mesh with one material and label; wood grain is along the axis ``grain`` (0, 1 or 2)."""
 
     mesh: Mesh
     material: Material
@@ -51,13 +51,13 @@ BUILDERS: dict[str, Callable[[Kit], Piece]] = {}  # name of a shape -> the funct
 
 
 def builder(function: Callable[[Kit], Piece]) -> Callable[[Kit], Piece]:
-    """Enter a function into ``BUILDERS`` under its name."""
+    """Register a function in ``BUILDERS`` under its name (a decorator)."""
     BUILDERS[function.__name__] = function
     return function
 
 
 def corners(w: float, d: float, inset: float) -> list[tuple[float, float]]:
-    """Centres of four legs of a rectangle w x d, each ``inset`` from two of its edges."""
+    """The centres of four legs below a rectangle w x d, each ``inset`` away from two of its edges."""
     a, b = w / 2 - inset, d / 2 - inset
     return [(-a, -b), (a, -b), (-a, b), (a, b)]
 

@@ -1,4 +1,4 @@
-"""Beds, sofas, easy chairs and rugs: what bedrooms and living rooms hold."""
+"""Beds, sofas, easy chairs and rugs, for bedrooms and living rooms."""
 
 from wsss_ros.rooms.furniture import build
 from wsss_ros.rooms.furniture.cabinets import night_stand

@@ -1,4 +1,4 @@
-"""What each kind of room holds."""
+"""The pieces of furniture of each kind of room."""
 
 from collections.abc import Callable
 

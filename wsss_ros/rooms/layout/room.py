@@ -1,4 +1,4 @@
-"""A room while it is furnished: its pieces and openings, and how a piece finds its place."""
+"""A room while it is furnished: its pieces and openings, and functions that place a piece."""
 
 from dataclasses import dataclass, field
 
@@ -60,7 +60,7 @@ class Opening:
 
 
 def overlap(a: Placed, b: Placed, margin: float = 0.0) -> bool:
-    """Whether two pieces share space: separating axes of the rectangles, then the heights."""
+    """Whether two pieces overlap: by the separating axes of their rectangles, then by their heights."""
     (a0, a1), (b0, b1) = a.span(), b.span()
     if a1 <= b0 or b1 <= a0:
         return False
@@ -104,11 +104,11 @@ class Room:
         return Placed(piece, x, y, z, WALL_YAW[wall])
 
     def along(self, spot: Placed, wall: int) -> float:
-        """How far along a wall a piece is, metres."""
+        """The position of a piece along a wall, metres."""
         return (spot.x, spot.y, self.width - spot.x, self.depth - spot.y)[wall]
 
     def in_front(self, of: Placed, deep: float, margin: float = 0.0) -> Placed:
-        """The space of depth ``deep`` in front of a piece, as an invisible block."""
+        """The space in front of a piece, ``deep`` metres deep, as an invisible block."""
         block = Piece(NOTHING, (of.piece.size[0] + 2 * margin, deep, 1.9))
         return Placed(block, *of.point(0, -(of.piece.size[1] + deep) / 2), 0.0, of.yaw)
 
@@ -119,7 +119,7 @@ class Room:
                     and (c[:, 1] <= self.depth - margin + 1e-6).all())  # fmt: skip
 
     def fits(self, spot: Placed, margin: float = REACH) -> bool:
-        """Whether the piece is inside the room and clear of every piece and every space that has to stay free."""
+        """Whether the piece is inside the room and overlaps no other piece and no space that must stay free."""
         if not self.inside(spot):
             return False
         return not any(overlap(spot, other, margin) for other in self.placed + self.kept_free if other.solid)

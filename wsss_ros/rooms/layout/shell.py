@@ -1,4 +1,4 @@
-"""What encloses a room: walls, floor, ceiling with lamps, and the piece of hall behind an open door."""
+"""The shell of a room: walls, floor, ceiling with lamps, and the part of a hall behind an open door."""
 
 from dataclasses import replace
 

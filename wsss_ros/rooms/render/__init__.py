@@ -1,1 +1,1 @@
-"""Pictures of a furnished room: ray casting, textures, light, and the faults of a real RGB-D camera."""
+"""Rendering of a furnished room: ray casting, textures, light, and the faults of a real RGB-D camera."""

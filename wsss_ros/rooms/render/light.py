@@ -1,4 +1,4 @@
-"""The light of a scene, and how surfaces look in it."""
+"""The light of a scene, and the shading of surfaces."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SHADOWS = 2  # this many of the strongest lights cast shadows
 
 @dataclass(frozen=True)
 class Light:
-    """The lamps of a scene and the light from everywhere.
+    """The lamps of a scene, and its ambient light.
 
     ``places`` are in metres and ``colors`` are linear, the strongest lamp first; ``radius`` is that of a lamp.
     """

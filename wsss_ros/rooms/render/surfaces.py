@@ -1,4 +1,4 @@
-"""The surfaces of a room, and what the rays of a camera meet."""
+"""The surfaces of a room, and the points at which a camera's rays hit them."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CREASE = np.cos(np.radians(50))  # edges sharper than this stay sharp in shading
 
 @dataclass(frozen=True)
 class View:
-    """What the rays of one camera met; flat arrays over the H*W pixels. Part -1: nothing."""
+    """The surface points that the rays of one camera hit; flat arrays over the H*W pixels. Part -1: no surface."""
 
     part: Int64[np.ndarray, "P"]
     depth_m: Float32[np.ndarray, "P"]

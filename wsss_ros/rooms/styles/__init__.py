@@ -1,6 +1,6 @@
-"""How rooms may look, as tables: colours, which of them a class may take, proportions, shapes, sizes of rooms.
+"""Styles of rooms as tables: colours, the colours of each class, proportions, shapes, sizes of rooms.
 
-A further style is a further file of tables and a row in ``STYLES``; other palettes or proportions need no code.
+To add a style, add a file of tables here and a row in ``STYLES``; other palettes or proportions need no code.
 """
 
 from wsss_ros.rooms.styles.default import DEFAULT

@@ -1,4 +1,4 @@
-"""The style of the rooms that networks are trained on."""
+"""The style of the rooms for training."""
 
 from wsss_ros.rooms.styles.tables import Style
 

@@ -1,7 +1,7 @@
-"""The style that no training sees.
+"""A style that is never used for training, to test how networks generalise.
 
-No colour of its palettes is near one of the same family in the default style; its proportions, shapes and kinds of
-rooms are other ones, too.
+No colour of its palettes is near a colour of the same family in the default style; its proportions, shapes and kinds of
+rooms are different, too.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ PALETTES = {
     "sky": ((230, 197, 174), (163, 156, 185), (107, 113, 143), (215, 180, 136)),
 }
 
-# the rows of the default tables that are different
+# The rows that differ from those of the default tables.
 MATERIALS = {
     "wall": (("white", 4), ("paint", 2.5), ("wallpaper", 2.5), ("panel", 1), ("brick", 0.5)),
     "wet wall": (("tiling", 3), ("panel", 2), ("wallpaper", 2)),

@@ -1,7 +1,7 @@
-"""A style of rooms that a small network learns from tags in minutes.
+"""A simple style of rooms, which a small network learns from tags in minutes.
 
-Every class keeps to a few colours of one or two families. Some classes share their colours: beds, wardrobes, shelves
-and doors are of the same woods.
+Every class has only a few colours of one or two families. Some classes share colours: beds, wardrobes, shelves and
+doors are of the same woods.
 """
 
 from dataclasses import replace

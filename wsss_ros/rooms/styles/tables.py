@@ -1,4 +1,4 @@
-"""What a style is made of."""
+"""The tables of a style."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Style:
-    """Tables from which every random choice about looks is drawn.
+    """The tables from which all random choices about looks are drawn.
 
     palettes: family -> sRGB colours 0..255. materials: what -> ((family, weight), ...). sizes: what -> (low, high)
     in metres. shapes: class or group -> names of furniture builders. rooms: kind -> (width, depth) ranges in metres.
