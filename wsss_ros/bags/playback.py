@@ -17,7 +17,7 @@ LATE_NS = 50_000_000  # if a message is later than this, the replay slows down i
 def open_recording(source: str | Path, labels: LabelSpace, config: BagConfig | None = None) -> Bag | SceneRecording:
     """Open a bag, or a scene folder, whose messages are made while it plays. Raises BadInput for another ``source``."""
     if not str(source):
-        raise BadInput("nothing to replay; give 'source', a bag (.mcap, .db3 or its folder) or a scene folder")
+        raise BadInput("nothing to replay; set 'source' to a bag (.mcap, .db3 or its folder) or a scene folder")
     path = Path(source).expanduser()
     if not path.exists():
         raise BadInput(f"{path}: no such bag or scene; give a .mcap or .db3 file, its folder, or a scene folder")

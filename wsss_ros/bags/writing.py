@@ -110,7 +110,7 @@ def _storage(path: Path, storage: str | None) -> str:
     by_name = SUFFIXES.get(path.suffix)
     if storage and by_name and storage != by_name:
         suffix = next(suffix for suffix, kind in SUFFIXES.items() if kind == storage)
-        raise BadInput(f"{path} is named as {by_name}, but {storage} was asked for; name it *{suffix} or give a folder")
+        raise BadInput(f"{path} is named as {by_name}, but the storage is {storage}; name it *{suffix} or give a folder")
     return storage or by_name or "mcap"
 
 
@@ -118,9 +118,9 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if not path.exists():
         return
     if not overwrite:
-        raise BadInput(f"{path} exists already; give another name or ask to overwrite it (wsss bag --overwrite)")
+        raise BadInput(f"{path} exists already; choose another name or overwrite it (wsss bag --overwrite)")
     if path.is_dir() and not (path / "metadata.yaml").exists():
-        raise BadInput(f"{path} is a folder but not a bag; it is not overwritten, give another name")
+        raise BadInput(f"{path} is a folder but not a bag; it is not overwritten; choose another name")
 
 
 def _publish(folder: Path, path: Path) -> None:

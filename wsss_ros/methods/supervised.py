@@ -43,6 +43,6 @@ class Supervised(Method[SupervisedPhase]):
 
 
 def _cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:
-    """The mean cross entropy over what is labelled; 0, not 0 / 0, if nothing is."""
+    """The mean cross entropy over the labelled pixels or points; 0 if none is labelled, where torch returns nan."""
     total = F.cross_entropy(scores, truth, ignore_index=UNLABELLED, reduction="sum")
     return total / (truth != UNLABELLED).sum().clamp(min=1)

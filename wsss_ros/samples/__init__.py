@@ -1,1 +1,1 @@
-"""What a method trains on: prepared scenes, augmented samples of images and clouds with the links between them."""
+"""The training data of methods: prepared scenes, augmented samples of images and clouds, the links between them."""

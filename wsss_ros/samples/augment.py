@@ -46,7 +46,7 @@ class View:
     offset: tuple[float, float]
 
     def uv_from_source(self, uv: Float64[np.ndarray, "M 2"]) -> Float64[np.ndarray, "M 2"]:
-        """Pixels of the source image (centres at whole numbers) to pixels of the view."""
+        """Map pixels of the source image (centres at whole numbers) to pixels of the view."""
         return uv * np.array(self.scale) + np.array(self.offset)
 
 

@@ -191,7 +191,7 @@ def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, 
 
 @dataclass(frozen=True)
 class _View:
-    """A frame that has what links need."""
+    """A frame with depth, camera and pose, which links need; ``index`` is its index in the scene."""
 
     index: int
     frame: Frame
