@@ -66,7 +66,7 @@ def test_an_existing_file_is_kept_unless_it_is_to_be_overwritten(tmp_path):
     folder.mkdir()
     with pytest.raises(BadInput, match="not a bag; it is not overwritten"):
         write_bag(TinyScene(), folder, overwrite=True)
-    with pytest.raises(BadInput, match="named as mcap, but sqlite3"):
+    with pytest.raises(BadInput, match="suffix is that of mcap, not of sqlite3"):
         write_bag(TinyScene(), tmp_path / "b.mcap", storage="sqlite3")
 
 

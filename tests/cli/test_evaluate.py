@@ -50,7 +50,7 @@ def test_a_list_chooses_scenes(folder, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["{empty}"], "nor is it a folder of scenes"),
+        (["{empty}"], "it is not a folder of scenes either"),
         (["{folder}/scene2", "--only", "3d"], "no clouds of 1 scenes can be scored"),
         (["{folder}", "--predictions", "{empty}/none"], "no such folder; expected predictions"),
         (["{folder}", "--predictions", "{empty}"], "label-filt/0.png: no such prediction"),

@@ -172,7 +172,7 @@ def test_a_file_that_shrinks_or_goes_while_it_is_read(five):
     reader = SensReader(five)
     assert len(reader) == 3
     five.write_bytes(five.read_bytes()[:1000])
-    with pytest.raises(BadInput, match="room.sens, frame 4: the file ends within it"):
+    with pytest.raises(BadInput, match="room.sens, frame 4: the file is shorter"):
         reader.frame(2)
     five.unlink()
     with pytest.raises(BadInput, match="room.sens: cannot be read .No such file"):
@@ -227,10 +227,10 @@ def test_files_of_another_kind(tmp_path):
     [
         (JPEG, ZLIB, b"", None, "frame 0, colour: cannot be decoded"),
         (JPEG, ZLIB, b"\xff\xd8\xff rubbish", None, "frame 0, colour: cannot be decoded"),
-        (PNG, ZLIB, "small", None, "frame 0: colour is 16x20; the header of the file says 32x24"),
-        (RAW, ZLIB, bytes(100), None, "frame 0: colour of 100 bytes; the 32x24 .* take 2304"),
+        (PNG, ZLIB, "small", None, "frame 0: colour is 16x20; expected 32x24, as in the header"),
+        (RAW, ZLIB, bytes(100), None, "frame 0: colour of 100 bytes; expected 2304 for 32x24"),
         (PNG, ZLIB, None, b"rubbish", "frame 0: depth cannot be unpacked"),
-        (PNG, ZLIB, None, sens_files.encode_depth(np.zeros(99), ZLIB), "frame 0: depth of 198 bytes; .*take 1536"),
+        (PNG, ZLIB, None, sens_files.encode_depth(np.zeros(99), ZLIB), "frame 0: depth of 198 bytes; expected 1536"),
         (PNG, ZLIB, None, sens_files.encode_depth(np.zeros(10**7), ZLIB), "frame 0: depth of 1537 bytes"),
         (PNG, 0, None, bytes(99), "frame 0: depth of 99 bytes"),
     ],

@@ -110,7 +110,7 @@ def _storage(path: Path, storage: str | None) -> str:
     by_name = SUFFIXES.get(path.suffix)
     if storage and by_name and storage != by_name:
         suffix = next(suffix for suffix, kind in SUFFIXES.items() if kind == storage)
-        raise BadInput(f"{path} is named as {by_name}, but the storage is {storage}; name it *{suffix} or give a folder")
+        raise BadInput(f"{path}: its suffix is that of {by_name}, not of {storage}; name it *{suffix} or give a folder")
     return storage or by_name or "mcap"
 
 

@@ -27,7 +27,7 @@ Report = Callable[[str, int, int], None]  # name of a task, steps done, number o
 
 
 class OptimiserConfig(Config):
-    """How one network learns in a phase."""
+    """The optimiser of one network in a phase, with its learning rate schedule."""
 
     name: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
     lr: float = Field(gt=0, description="Initial learning rate.")
@@ -68,7 +68,7 @@ class PhaseConfig(Config):
         return {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind) is not None}
 
     def continued(self, epochs: int, batch: int) -> "PhaseConfig":
-        """This phase for networks that are trained already, as a round of online learning has them."""
+        """The configuration of this phase for networks that are already trained, for a round of online learning."""
         return self.model_copy(update={"epochs": epochs, "batch": batch})
 
 
@@ -170,9 +170,10 @@ class Method(Generic[P]):
         """Restore a ``state_dict``, whose tensors are on the CPU. Called after ``start``."""
 
     def tag_priors(self) -> TagPriors | None:
-        """The values added to the averaged scores (eq. 1) of images and of clouds; None if it does not learn from tags.
+        """The values that are added to the averaged scores (eq. 1) of images and of clouds.
 
-        Inference needs them for the probability of each class in a whole image (``presence_floor``).
+        None if the method does not learn from tags. Inference needs them for the probability of each class in a whole
+        image (``presence_floor``).
         """
         return None
 

@@ -161,7 +161,7 @@ def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
 def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, Any]:
     """The arrays of a ``PreparedScene`` by name. Raises BadInput with the reason why the scene cannot be used."""
     if not scene.tags:
-        raise BadInput("it has no tags; give tags.csv or tags.json")
+        raise BadInput("it has no tags; add tags.csv or tags.json")
     if not len(scene):
         raise BadInput("it has no usable frame")
     views = list(_readable(scene, training_frames(scene, settings.frames_per_scene)))

@@ -87,14 +87,14 @@ def stacked(samples: Sequence[Sample]) -> dict[str, Tensor]:
 class ImageSamples:
     """The tagged images of all scenes. Raises BadInput when no image has a tag.
 
-    Images without a tag are left out: eq. 2 needs at least one class that is present.
+    Images without a tag are left out, because their classes are unknown.
     """
 
     def __init__(self, scenes: Sequence[PreparedScene], settings: ImageAugment):
         self.scenes, self.settings = scenes, settings
         tagged = [(s, f) for s, scene in enumerate(scenes) for f in np.flatnonzero(scene.image_tags.any(axis=1))]
         if not tagged:
-            raise BadInput(f"no tagged image in {len(scenes)} scenes; give tags (tags.csv, tags.json) or other scenes")
+            raise BadInput(f"no tagged image in {len(scenes)} scenes; add tags (tags.csv or tags.json) or other scenes")
         self.items = [(s, int(f)) for s, f in tagged]
         self.names = [f"{scenes[s].name}#{f}" for s, f in self.items]
 

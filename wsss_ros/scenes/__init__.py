@@ -88,7 +88,7 @@ def open_all(
         except BadInput as error:
             if listed is not None or not folder.is_dir():
                 raise
-            raise BadInput(f"{alone}; nor is it a folder of scenes ({error})") from error
+            raise BadInput(f"{alone}; it is not a folder of scenes either ({error})") from error
         opened, left_out = opened + found, left_out + missed
     return opened, left_out
 

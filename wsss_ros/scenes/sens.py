@@ -176,7 +176,7 @@ class SensReader:
         record = self._frames[0][index]
         data = self._read(record.start, record.color_bytes + record.depth_bytes)
         if len(data) < record.color_bytes + record.depth_bytes:
-            raise BadInput(f"{self._place(record)}: the file ends within it, which it did not before; open it again")
+            raise BadInput(f"{self._place(record)}: the file is shorter than when it was opened; open it again")
         depth_m = self._decode_depth(record, data[record.color_bytes :])
         rgb = self._decode_color(record, data[: record.color_bytes])
         try:
@@ -193,7 +193,7 @@ class SensReader:
         factor = width // rgb.shape[1]
         if (rgb.shape[1] * factor, rgb.shape[0] * factor) != (width, height):
             got = f"{rgb.shape[1]}x{rgb.shape[0]}"
-            raise BadInput(f"{self._place(record)}: colour is {got}; the header of the file says {width}x{height}")
+            raise BadInput(f"{self._place(record)}: colour is {got}; expected {width}x{height}, as in the header")
         return rgb
 
     def _decode_depth(self, record: _Record, data: bytes) -> Float32[np.ndarray, "H W"]:
@@ -212,7 +212,7 @@ class SensReader:
         size = int(np.prod(shape)) * dtype.itemsize
         if len(data) != size:
             got = f"{self._place(record)}: {kind} of {len(data)} bytes"
-            raise BadInput(f"{got}; the {shape[1]}x{shape[0]} in the header of the file take {size}")
+            raise BadInput(f"{got}; expected {size} for {shape[1]}x{shape[0]} pixels, as in the header")
         return np.frombuffer(data, dtype).reshape(shape)
 
     def _place(self, record: _Record) -> str:

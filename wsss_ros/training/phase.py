@@ -29,9 +29,9 @@ def train_phase(run: RunState, stop: StopRequest) -> None:
 
     Raises TrainingDiverged on a loss, gradient or weight that is not finite, and Interrupted when ``stop`` is set.
     """
-    at, position, seed = run.position.phase, run.position, run.settings.seed
-    phase, method, name = run.settings.phases[at], run.methods[at], run.name(at)
-    per_epoch = len(method.samples) // run.batches[at]
+    index, position, seed = run.position.phase, run.position, run.settings.seed
+    phase, method, name = run.settings.phases[index], run.methods[index], run.name(index)
+    per_epoch = len(method.samples) // run.batches[index]
     steps = phase.epochs * per_epoch
     _start(run)
     shown = fixed_batches(method.samples, seed) if run.board else []
@@ -39,7 +39,7 @@ def train_phase(run: RunState, stop: StopRequest) -> None:
     for step, batch in _batches(run):
         done = step.epoch * per_epoch + step.index
         rates = run.optimisation.set_learning_rates(done / steps)
-        torch.manual_seed(_step_seed(seed, at, done, run.fabric.global_rank))
+        torch.manual_seed(_step_seed(seed, index, done, run.fabric.global_rank))
         losses = method.losses(run.fabric.to_device(batch))
         result = run.optimisation.step(losses, stop.number is not None)
         if result.fault:
@@ -71,28 +71,28 @@ def _start(run: RunState) -> None:
 
 def _batches(run: RunState) -> Iterator[tuple[Step, Any]]:
     """The remaining steps of the phase, each with the batch of this process."""
-    at, settings = run.position.phase, run.settings
-    method, size, epochs = run.methods[at], run.batches[at], settings.phases[at].epochs
-    drawn = settings.seed, at, len(method.samples), size
+    index, settings = run.position.phase, run.settings
+    method, size, epochs = run.methods[index], run.batches[index], settings.phases[index].epochs
+    order = settings.seed, index, len(method.samples), size
     share, rank = size // run.fabric.world_size, run.fabric.global_rank
     part, pin = slice(rank * share, (rank + 1) * share), run.fabric.device.type == "cuda"
     batches = None
-    for step in plan(*drawn, epochs, run.position.epoch, run.position.step):
+    for step in plan(*order, epochs, run.position.epoch, run.position.step):
         if step.index == 0:
             method.prepare(step.epoch)
         if batches is None or (step.index == 0 and method.changes_samples):
             last = step.epoch + 1 if method.changes_samples else epochs
-            ahead = plan(*drawn, last, step.epoch, step.index)
-            batches = iter(load(method.samples, settings.seed, at, ahead, part, settings.data.workers, pin))
+            ahead = plan(*order, last, step.epoch, step.index)
+            batches = iter(load(method.samples, settings.seed, index, ahead, part, settings.data.workers, pin))
         yield step, next(batches)
 
 
 def _end(run: RunState) -> None:
-    at = run.position.phase
-    for kind in run.settings.phases[at].optimisers:
+    index = run.position.phase
+    for kind in run.settings.phases[index].optimisers:
         processes.share_statistics(run.fabric, run.networks[kind])
     run.optimisation = None
-    if at + 1 < len(run.methods) and run.board is not None:
+    if index + 1 < len(run.methods) and run.board is not None:
         run.position.curves[-1]["val"] = results.scores_between(run)
     run.position.next_phase()
     _save(run)

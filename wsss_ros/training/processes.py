@@ -34,7 +34,7 @@ def start(settings: TrainConfig, scaler: torch.amp.GradScaler) -> Fabric:
     """
     device, shared = device_named(settings.device), settings.devices * settings.machines > 1
     if shared and device.index is not None:
-        raise BadInput(f"device '{settings.device}' is one device, but {settings.devices} were asked for; use 'cuda'")
+        raise BadInput(f"device '{settings.device}' is one device, but {settings.devices} are configured; use 'cuda'")
     if device.type == "cuda":
         if settings.devices > torch.cuda.device_count():
             raise BadInput(f"devices: {settings.devices}, but this machine has {torch.cuda.device_count()} GPUs")

@@ -50,7 +50,7 @@ def train(settings: TrainConfig, command: str = "", report: Report = _silent) ->
 def _check(settings: TrainConfig) -> None:
     """Raises BadInput for a phase that lacks a network or trains nothing, and without any phase."""
     if not settings.phases:
-        raise BadInput("no phase to train; give 'phases', a list of methods with epochs and optimisers")
+        raise BadInput("no phase to train; set 'phases' to a list of methods with epochs and optimisers")
     for index, phase in enumerate(settings.phases):
         if not phase.optimisers:
             raise BadInput(f"phases.{index} trains nothing; give it an optimiser, such as 'image: {{lr: 0.01}}'")
