@@ -28,6 +28,7 @@ SLOW = (
     "online/test_online_kills.py",
     "online/test_real_rounds.py",
     "online/test_round_faults.py",
+    "online/test_round_methods.py",
     "tag_page/test_tag_page",
     "test_launch.py",
     "training/test_method_state.py",

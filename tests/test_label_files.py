@@ -121,6 +121,7 @@ def test_weights_of_two_label_spaces_do_not_mix(labels, images):
 # --- pseudo-labels ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pseudo_labels_are_tagged_classes_above_the_threshold(scene, images, clouds, labels, tmp_path):
     """By plain argmax over the tagged classes; and neither network would have kept to those by itself."""
     threshold = float(np.median(Labeller(images, threshold=0.0).image(scene.frame(0), scene.image_tags(0))[1]))

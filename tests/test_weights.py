@@ -53,6 +53,7 @@ def unseen_room(tmp_path_factory, labels):
     return scannet.ScanNetScene(folder, labels)
 
 
+@pytest.mark.slow
 def test_they_see_more_than_one_class_in_an_unseen_room(unseen_room, labels):
     """One class everywhere, or labels at random (5 % right), would be a sign of weights loaded wrongly."""
     image, cloud = ImageSegmenter(device="cpu"), CloudSegmenter(device="cpu")

@@ -52,6 +52,7 @@ def test_parameters_of_the_paper_add_up():
     assert net.out_channels == 256
 
 
+@pytest.mark.slow
 def test_paper_configuration_labels_every_point_of_a_large_cloud():
     net = PointNet2(3).eval()
     xyz, features = batch(1, 5000, 3)

@@ -58,6 +58,7 @@ def test_scene_is_read_back_in_scannets_layout(scene, folder, labels):
     assert near_a_wall.mean() > 0.5  # the rest: other walls, window reveals, the hall
 
 
+@pytest.mark.slow
 def test_cloud_is_about_two_centimetres_apart(scene):
     xyz = scene.cloud.xyz
     apart = cKDTree(xyz).query(xyz, k=2)[0][:, 1]

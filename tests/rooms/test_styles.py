@@ -42,6 +42,7 @@ def test_palettes_of_the_styles_lie_apart(family):
     assert (cKDTree(default).query(other)[0] < 5).mean() < 0.08
 
 
+@pytest.mark.slow
 def test_the_other_style_has_all_classes_and_other_proportions(plans, other_plans, labels):
     tags = {k: [{p.label for s in room.placed for p in s.piece.parts} for room in v] for k, v in other_plans.items()}
     assert set().union(*itertools.chain(*tags.values())) == {*labels.names, NOTHING}
