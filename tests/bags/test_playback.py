@@ -168,12 +168,12 @@ def test_what_is_a_bag_and_what_a_scene(tmp_path, labels):
     folder = write_scene_folder(tmp_path / "scene", labels)
     file, of_rosbag2 = write_bag(TinyScene(), tmp_path / "a.mcap"), write_bag(TinyScene(), tmp_path / "a")
     (tmp_path / "a.mcap.partial").mkdir()
-    told = {path.name: is_bag(path) for path in (folder, file, of_rosbag2, tmp_path / "a.mcap.partial")}
-    assert told == {"scene": False, "a.mcap": True, "a": True, "a.mcap.partial": True}
+    results = {path.name: is_bag(path) for path in (folder, file, of_rosbag2, tmp_path / "a.mcap.partial")}
+    assert results == {"scene": False, "a.mcap": True, "a": True, "a.mcap.partial": True}
     scene = open_recording(folder, labels)
     assert isinstance(scene, SceneRecording) and len(scene) == 5
     assert open_recording(file, labels).topics == open_recording(of_rosbag2, labels).topics == scene.topics
-    with pytest.raises(BadInput, match="give 'source'"):
+    with pytest.raises(BadInput, match="set 'source' to a bag"):
         open_recording("", labels)
     with pytest.raises(BadInput, match="no such bag or scene"):
         open_recording(tmp_path / "b.mcap", labels)
