@@ -34,7 +34,6 @@ def _bytes(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
-@pytest.mark.slow
 def test_scene_is_read_back_in_scannets_layout(scene, folder, labels):
     assert folder.name == scene.name == "room0003_00"
     assert len(scene) == 24
@@ -58,7 +57,6 @@ def test_scene_is_read_back_in_scannets_layout(scene, folder, labels):
     assert near_a_wall.mean() > 0.5  # the rest: other walls, window reveals, the hall
 
 
-@pytest.mark.slow
 def test_cloud_is_about_two_centimetres_apart(scene):
     xyz = scene.cloud.xyz
     apart = cKDTree(xyz).query(xyz, k=2)[0][:, 1]
@@ -86,7 +84,6 @@ def test_cloud_depth_pose_and_labels_agree(scene):
     assert np.mean(colors) < 25
 
 
-@pytest.mark.slow
 def test_same_seed_same_bytes_in_any_process(tmp_path):
     options = dict(frames=3, size=SMALL)
     alone = [generate_room(tmp_path / "a", seed, **options) for seed in (7, 8)]
