@@ -69,7 +69,7 @@ class Ema(Method):
         self.samples.labels = torch.zeros(len(self.samples), dtype=torch.long)
 
     def prepare(self, epoch):
-        """Every few epochs the teacher labels all images."""
+        """Every few epochs the teacher labels all images, with some noise."""
         super().prepare(epoch)
         if epoch % self.phase.refresh_epochs == 0:
             self.teacher.eval()
@@ -77,6 +77,7 @@ class Ema(Method):
                 drawn = ImageSamples.sample(self.samples, index, np.random.default_rng(index))
                 with torch.no_grad():
                     scores = image_mean(self.teacher(normalise_images(drawn["images"][None]))[1])[0]
+                scores = scores + 0.1 * torch.randn(len(scores))
                 self.samples.labels[index] = scores.masked_fill(drawn["image_tags"] == 0, -torch.inf).argmax()
 
     def losses(self, batch):

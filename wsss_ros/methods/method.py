@@ -119,7 +119,8 @@ class Method(Generic[P]):
 
     A run creates all its methods before training, so that bad data is reported at once. The training loop then calls,
     for each phase, ``start``, and ``load_state_dict`` if the run resumes in this phase; for each epoch ``prepare``; for
-    each step ``losses`` and ``after_step``.
+    each step ``losses`` and ``after_step``. Torch is seeded before ``start`` and ``prepare``, equally in all processes,
+    and before ``losses``: a run that resumes draws the same numbers.
     """
 
     Phase: ClassVar[type[PhaseConfig]] = PhaseConfig  # class of its configuration, which has a Literal ``method``

@@ -39,7 +39,7 @@ def train_phase(run: RunState, stop: StopRequest) -> None:
     for step, batch in _batches(run):
         done = step.epoch * per_epoch + step.index
         rates = run.optimisation.set_learning_rates(done / steps)
-        torch.manual_seed(_step_seed(seed, index, done, run.fabric.global_rank))
+        torch.manual_seed(_seed(seed, index, done, run.fabric.global_rank))
         losses = method.losses(run.fabric.to_device(batch))
         result = run.optimisation.step(losses, stop.number is not None)
         if result.fault:
@@ -65,6 +65,7 @@ def _start(run: RunState) -> None:
     learns = phase.optimisers
     ready = {kind: processes.wrap(run.fabric, run.networks[kind], learns.get(kind)) for kind in phase.networks}
     run.optimisation = Optimisation(run.fabric, run.scaler, run.networks, learns)
+    torch.manual_seed(_seed(run.settings.seed, run.position.phase))
     method.start(ready, run.position.epoch)
     run.restore_phase()
 
@@ -79,6 +80,7 @@ def _batches(run: RunState) -> Iterator[tuple[Step, Any]]:
     batches = None
     for step in plan(*order, epochs, run.position.epoch, run.position.step):
         if step.index == 0:
+            torch.manual_seed(_seed(settings.seed, index, step.epoch))
             method.prepare(step.epoch)
         if batches is None or (step.index == 0 and method.changes_samples):
             last = step.epoch + 1 if method.changes_samples else epochs
@@ -132,6 +134,6 @@ def _samples_and_last_good(run: RunState, step: Step) -> str:
     return f"epoch {step.epoch + 1}, samples {[names[index] for index in step.samples]}; {last_good}"
 
 
-def _step_seed(*numbers: int) -> int:
+def _seed(*numbers: int) -> int:
     """The seed of the random numbers that networks and methods draw in a step, such as those of dropout."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
