@@ -5,7 +5,6 @@ Fast DDS profile that ships; and what a node adds to the forward pass of its net
 """
 
 import argparse
-import itertools
 import json
 import os
 import random
@@ -40,8 +39,6 @@ from wsss_ros.types import Frame
 LOADS = {"cloud": (PointCloud2, 10.0), "image": (Image, 30.0)}
 PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 WARM_UP = 3  # messages that are not measured
-CONNECTION_S = 120.0
-ANSWER_S, ATTEMPTS = 10.0, 12  # wait for an answer before the next message; messages that may remain unanswered
 
 
 def main(args: list[str] | None = None) -> int:
@@ -127,8 +124,7 @@ def send(load: str, seconds: float) -> int:
     node = rclpy.create_node("bench_sender")
     publisher = node.create_publisher(kind, "bench", SENSOR)
     cloud, pixels = random_cloud(), random_image()
-    if not _wait_for(lambda: publisher.get_subscription_count() > 0, CONNECTION_S, partial(time.sleep, 0.0005)):
-        raise TimeoutError(f"nobody subscribed within {CONNECTION_S:.0f} s")
+    _until(lambda: publisher.get_subscription_count() > 0, 30)
     time.sleep(1)  # the subscriber discovers us a little later
     count, start = round(seconds * rate), time.monotonic()
     for n in range(count):
@@ -246,46 +242,41 @@ def _turns(measured: Measured, rounds: int) -> tuple[list[float], list[float]]:
         answers.setdefault(message.header.stamp.sec, time.perf_counter())
 
     node.create_subscription(kind, topic, received, qos)
-    spin, stamps = partial(rclpy.spin_once, node, timeout_sec=0.02), itertools.count(1)
 
-    def ask() -> float:
-        """Seconds from a message to its answer. A best-effort message may be lost: then the next one is sent."""
-        for _ in range(ATTEMPTS):
-            header = Header(frame_id="map")
-            header.stamp.sec = stamp = next(stamps)
-            message = measured.message(header)
-            start = time.perf_counter()
-            publisher.publish(message)
-            if _wait_for(partial(answers.__contains__, stamp), ANSWER_S, spin):
-                return answers[stamp] - start
-        raise TimeoutError(f"{measured.name} answered none of {ATTEMPTS} messages in {ATTEMPTS * ANSWER_S:.0f} s")
+    def spin_until(condition: Callable[[], Any], seconds: float, needed: bool = True) -> None:
+        def spun() -> bool:
+            rclpy.spin_once(node, timeout_sec=0.02)
+            return bool(condition())
 
-    def is_connected() -> bool:
-        return bool(publisher.get_subscription_count() and node.count_publishers(topic))
+        _until(spun, seconds, needed)
 
-    if not _wait_for(is_connected, CONNECTION_S, spin):
-        raise TimeoutError(f"{measured.name} did not connect within {CONNECTION_S:.0f} s")
+    spin_until(lambda: publisher.get_subscription_count() and node.count_publishers(topic), 120)
     through, alone = [], []
     for number in range(1, rounds + WARM_UP + 1):
-        answered_s = ask()
+        header = Header(frame_id="map")
+        header.stamp.sec = number
+        message, warm = measured.message(header), number > WARM_UP
+        start = time.perf_counter()
+        publisher.publish(message)
+        spin_until(partial(answers.__contains__, number), 60 if warm else 5, needed=warm)
+        if warm:
+            through.append(answers[number] - start)
         start = time.perf_counter()
         measured.forward()
-        alone_s = time.perf_counter() - start
-        if number > WARM_UP:
-            through.append(answered_s)
-            alone.append(alone_s)
+        if warm:
+            alone.append(time.perf_counter() - start)
         print(f"{measured.name}: {number} of {rounds + WARM_UP}", file=sys.stderr)
     return through, alone
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float, meanwhile: Callable[[], Any]) -> bool:
-    """Call ``meanwhile`` until the condition holds; False if that takes longer."""
+def _until(condition: Callable[[], Any], seconds: float, needed: bool = True) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            return False
-        meanwhile()
-    return True
+            if needed:
+                raise TimeoutError(f"the other side did not answer within {seconds:.0f} s")
+            return
+        time.sleep(0.0005)
 
 
 PARTS = {
