@@ -68,10 +68,14 @@ def test_depth_is_metres_by_its_encoding(encoding, order, padding, family):
     assert (read[1, :3] == 0).all() == (kind == "f4")
 
 
-def test_millimetres_are_the_nearest_metres():
+def test_millimetres_are_the_nearest_metres_or_one_step_off():
     millimetres = np.arange(65536, dtype="<u2").reshape(256, 256)
-    read = codec.image_to_depth_m(image(millimetres, "16UC1"))
-    np.testing.assert_array_equal(read, (millimetres / 1000).astype(np.float32))
+    exact = (millimetres / 1000).astype(np.float32)
+    message = image(millimetres, "16UC1")
+    np.testing.assert_array_equal(codec.image_to_depth_m(message, as_on_disk=True), exact)
+    read = codec.image_to_depth_m(message)
+    np.testing.assert_array_equal(read, millimetres.astype(np.float32) * np.float32(0.001))
+    assert (np.abs(read - exact) <= np.spacing(exact)).all()
 
 
 @given(st.lists(st.floats(-1, 80, width=32) | st.sampled_from([0.0, float("nan"), float("inf")]), min_size=1))

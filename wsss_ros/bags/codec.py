@@ -128,19 +128,22 @@ def check_depth_encoding(encoding: str) -> None:
         )
 
 
-def image_to_depth_m(message: Any) -> Float32[np.ndarray, "H W"]:
+def image_to_depth_m(message: Any, as_on_disk: bool = False) -> Float32[np.ndarray, "H W"]:
     """Depth in metres, 0 where missing (0, NaN, infinite or negative in the message).
 
-    The encoding determines the unit: millimetres for 16UC1 and mono16, metres for 32FC1. Raises BadInput for any other
-    encoding, and for too few bytes.
+    The encoding determines the unit: millimetres for 16UC1 and mono16, metres for 32FC1. Millimetres are multiplied
+    by 0.001, or, ``as_on_disk``, divided by 1000 as in depth images of scenes: the two differ by a float32 step at
+    most. Raises BadInput for any other encoding, and for too few bytes.
     """
     check_depth_encoding(message.encoding)
-    encoding = ENCODINGS[message.encoding]
+    steps = np.float32(ENCODINGS[message.encoding].steps_per_metre)
     depth = image_to_array(message)[..., 0].astype(np.float32)  # a copy in native byte order: it is changed below
-    if encoding.kind == "f4":
+    if steps == 1:
         depth[~(np.isfinite(depth) & (depth > 0))] = 0
-    if encoding.steps_per_metre != 1:
-        depth /= np.float32(encoding.steps_per_metre)
+    elif as_on_disk:
+        depth /= steps
+    else:
+        depth *= 1 / steps
     return depth
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def _color(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 # The function that reads each field of a ``Frame`` from its message.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "rgb": _color,
-    "depth_m": image_to_depth_m,
+    "depth_m": partial(image_to_depth_m, as_on_disk=True),
     "world_from_camera": lambda message: pose_to_matrix(message.pose),
     "camera": camera_from_info,
 }
