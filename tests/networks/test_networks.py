@@ -196,6 +196,8 @@ def test_input_features_are_centred_colour_and_height_above_the_floor():
     torch.testing.assert_close(features[0, :, 0], torch.full((101,), 0.5))
     torch.testing.assert_close(features[0, :, 3], torch.linspace(-0.01, 0.99, 101))
     assert input_features(xyz, None, ()).shape == (1, 101, 0)
+    with pytest.raises(BadInput, match=r"without colours.*inputs: \[height\]"):
+        input_features(xyz, None, ("color",))
 
 
 def test_images_are_normalised_by_imagenet_statistics():

@@ -69,6 +69,13 @@ def test_a_missing_cloud_is_fused_from_all_frames():
     assert 0 < len(few) < len(cloud)
 
 
+def test_an_empty_cloud_counts_as_missing():
+    class Emptied(TinyScene):
+        cloud = Cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))
+
+    assert np.array_equal(cloud_of(Emptied(scale=4)).xyz, cloud_of(TinyScene(has_cloud=False, scale=4)).xyz)
+
+
 def test_frames_without_depth_or_camera_add_nothing():
     frame = TinyScene().frame(0)
     with_gaps = [frame, replace(frame, depth_m=None), replace(frame, camera=None), frame]

@@ -66,9 +66,6 @@ class LatchedHistory:
         self._times_ns: list[int] = []
         self._values: list[str] = []
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def add(self, at_ns: int, value: str) -> None:
         """Add a value that was published at ``at_ns``; values may arrive in any order."""
         place = bisect.bisect_right(self._times_ns, at_ns)

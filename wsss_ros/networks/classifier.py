@@ -89,7 +89,7 @@ def input_features(
     parts: list[Tensor] = []
     if "color" in inputs:
         if rgb is None:
-            raise BadInput("a cloud without colours for a network that takes colours; use another network")
+            raise BadInput("clouds without colours, but 'color' is among the network's inputs; use 'inputs: [height]'")
         parts.append(rgb - 0.5)
     if "height" in inputs:
         floor = torch.quantile(xyz[..., 2], 0.01, dim=1, keepdim=True)
