@@ -44,15 +44,18 @@ class FakeRobot:
         return self.unscored < 0
 
 
+def plan(rounds: int) -> Plan:
+    return Plan(rounds=rounds, write_period_s=0.0)
+
+
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     monkeypatch.setattr(online_stream, "_LOAD_S", 0.0)
-    monkeypatch.setattr(online_stream, "WRITE_PERIOD_S", 0.0)
 
 
 def test_untagged_bags_are_played_during_and_after_each_round(tmp_path):
     robot, lines = FakeRobot(tmp_path, busy=2), []
-    stream(tmp_path, Plan(rounds=2), NAMES, robot, lines.append)
+    stream(tmp_path, plan(2), NAMES, robot, lines.append)
     a_round = ["new", "new", "new", "old"]
     assert robot.played == ["new", "old", "tagged1", *a_round, "tagged2", *a_round]
     assert lines == ["round 1: promoted, a test", "round 2: rejected, a test"]
@@ -60,14 +63,33 @@ def test_untagged_bags_are_played_during_and_after_each_round(tmp_path):
 
 def test_bags_are_played_again_until_there_are_scores(tmp_path):
     robot = FakeRobot(tmp_path, busy=1, slow=1)
-    stream(tmp_path, Plan(rounds=1), NAMES, robot, lambda line: None)
+    stream(tmp_path, plan(1), NAMES, robot, lambda line: None)
     assert robot.played == ["new", "old"] * 2 + ["tagged1", "new"] + ["new", "old"] * 2
 
 
-def test_a_round_without_progress_ends_the_wait(tmp_path, monkeypatch):
+def test_a_round_without_progress_has_no_decision_and_the_next_one_follows(tmp_path, monkeypatch):
     monkeypatch.setattr(online_stream, "STALLED_S", 0.0)
-    with pytest.raises(BadInput, match="round 1: no progress for 0 s"):
-        stream(tmp_path, Plan(rounds=1), NAMES, FakeRobot(tmp_path, busy=0), lambda line: None)
+    robot, lines = FakeRobot(tmp_path, busy=0), []
+    stream(tmp_path, plan(2), NAMES, robot, lines.append)
+    assert lines == [f"round {number}: no decision, and no progress for 0 s" for number in (1, 2)]
+    assert robot.played == ["new", "old", "tagged1", "new", "old", "tagged2", "new", "old"]
+
+
+def test_weights_that_are_never_scored_end_the_run(tmp_path, monkeypatch):
+    """More frames of the weights before, which each replay brings, do not make the wait longer."""
+    monkeypatch.setattr(online_stream, "STALLED_S", 0.0)
+    robot = FakeRobot(tmp_path, slow=1000)
+    scores, play = tmp_path / "evaluation/evaluation.json", robot.play
+    scores.parent.mkdir()
+
+    def play_and_score(name: str) -> None:
+        play(name)
+        scores.write_text(json.dumps([{"set": "new", "version": "0", "domain": "2d", "frames": len(robot.played)}]))
+
+    monkeypatch.setattr(robot, "play", play_and_score)
+    with pytest.raises(BadInput, match="scoring: no progress for 0 s"):
+        stream(tmp_path, plan(1), NAMES, robot, lambda line: None)
+    assert robot.played == ["new", "old"] * 2
 
 
 def test_patience_starts_again_with_each_change():

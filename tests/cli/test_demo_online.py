@@ -31,6 +31,7 @@ TINY = Plan(
     steps=2,
     silence_s=8.0,
     gap_s=10.0,
+    write_period_s=5.0,
 )
 
 

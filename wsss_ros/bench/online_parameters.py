@@ -9,7 +9,6 @@ import yaml
 from wsss_ros.bench.online_plan import Plan
 from wsss_ros.config import share
 
-WRITE_PERIOD_S = 5.0  # of the evaluator, whose scores a run waits for
 _BASE_HELD_OUT = 4  # of the base rooms
 
 
@@ -36,7 +35,7 @@ def write(out: Path, seed: int, plan: Plan, base: Sequence[Path], has_truth: boo
         trainer |= {"min_shift_m": 0.1, "min_turn_deg": 6.0}  # a hand-held camera moves little
     nodes = {
         "online_trainer": trainer,
-        "evaluator": {"output": str(out / "evaluation"), "write_period_s": WRITE_PERIOD_S},
+        "evaluator": {"output": str(out / "evaluation"), "write_period_s": plan.write_period_s},
         "image_segmenter": {"device": "cpu", "threads": 1},
         "cloud_segmenter": {"device": "cpu", "threads": 1},
     }

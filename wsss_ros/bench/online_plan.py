@@ -41,6 +41,7 @@ class Plan:
     steps: int = 60
     silence_s: float = 1.2  # without images, after which a tagged room ends
     gap_s: float = 2.2  # between two tagged rooms
+    write_period_s: float = 30.0  # of the evaluator: its plot takes a second, which must not show in the latencies
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from wsss_ros.bench.online_parameters import WRITE_PERIOD_S
 from wsss_ros.bench.online_plan import UNTAGGED, Plan
 from wsss_ros.files import read_json
 from wsss_ros.types import BadInput
@@ -33,19 +32,18 @@ def stream(out: Path, plan: Plan, names: list[str], robot: Robot, report: Callab
     """Play the untagged bags, then for each round the tagged one, and the untagged ones during and after it.
 
     ``names`` are those of the bags; ``out`` holds ``online/`` of the trainer and ``evaluation/`` of the evaluator.
-    Raises BadInput where a node or a replay has ended, and where nothing changes for minutes.
+    A round that makes no progress for minutes has no decision; the next one follows. Raises BadInput where a node or a
+    replay has ended, and where a scene does not end or new weights are not scored.
     """
     untagged = [name for name in UNTAGGED if name in names]
-    _play_until_scored(out, untagged, robot)
+    _play_until_scored(out, untagged, plan.write_period_s, robot)
     for number in range(1, plan.rounds + 1):
         _wait_for_end_of_scene(out / "online", robot)
         robot.play(f"tagged{number}")
         _wait_for_end_of_scene(out / "online", robot)
-        decision = _play_until_decided(out / "online", number, untagged[0], robot)
-        what = "promoted" if decision["promoted"] else "rejected"
-        report(f"round {number}: {what}, {decision['why']}")
+        report(f"round {number}: {_play_until_decided(out / 'online', number, untagged[0], robot)}")
         time.sleep(_LOAD_S)
-        _play_until_scored(out, untagged, robot)
+        _play_until_scored(out, untagged, plan.write_period_s, robot)
 
 
 def _wait_for_end_of_scene(online: Path, robot: Robot) -> None:
@@ -57,36 +55,37 @@ def _wait_for_end_of_scene(online: Path, robot: Robot) -> None:
         time.sleep(0.1)
 
 
-def _play_until_decided(online: Path, number: int, name: str, robot: Robot) -> dict:
-    """Work on while round ``number`` runs; returns its decision."""
+def _play_until_decided(online: Path, number: int, name: str, robot: Robot) -> str:
+    """Work on while round ``number`` runs; returns what was decided, or that it makes no progress."""
     folders = [online / name for name in ("rounds", "cache", "weights")]
     patience = Patience(f"round {number}", lambda: _files(folders), STALLED_S)
     while (decision := _decision(online, number)) is None:
-        patience.check()
+        if patience.is_over():
+            return f"no decision, and no progress for {STALLED_S:.0f} s"
         robot.play(name)
         robot.check()
-    return decision
+    return f"{'promoted' if decision['promoted'] else 'rejected'}, {decision['why']}"
 
 
-def _play_until_scored(out: Path, names: list[str], robot: Robot) -> None:
+def _play_until_scored(out: Path, names: list[str], write_period_s: float, robot: Robot) -> None:
     """Play the untagged bags once, and again until the segmenters run the newest weights and have scores."""
-    patience = Patience("scoring", lambda: _scores(out / "evaluation" / "evaluation.json"), STALLED_S)
+    patience = Patience("scoring", lambda: _scored(out / "evaluation" / "evaluation.json"), STALLED_S)
     while True:
         for name in names:
             robot.play(name)
         robot.check()
-        if _is_scored_soon(robot):
+        if _is_scored_soon(robot, 2 * write_period_s):
             return
         patience.check()
 
 
-def _is_scored_soon(robot: Robot) -> bool:
+def _is_scored_soon(robot: Robot, seconds: float) -> bool:
     """Whether the scores are there after the evaluator has had time to write them."""
-    until = time.monotonic() + 2 * WRITE_PERIOD_S
+    until = time.monotonic() + seconds
     while not robot.has_scores():
         if time.monotonic() > until:
             return False
-        time.sleep(0.2)
+        time.sleep(1.0)
     return True
 
 
@@ -97,12 +96,16 @@ class Patience:
         self.what, self.state, self.seconds = what, state, seconds
         self._last, self._since = state(), time.monotonic()
 
-    def check(self) -> None:
-        """Raises BadInput where nothing has changed for too long."""
+    def is_over(self) -> bool:
+        """Whether nothing has changed for too long."""
         state, now = self.state(), time.monotonic()
         if state != self._last:
             self._last, self._since = state, now
-        elif now - self._since > self.seconds:
+        return now - self._since > self.seconds
+
+    def check(self) -> None:
+        """Raises BadInput where nothing has changed for too long."""
+        if self.is_over():
             raise BadInput(f"{self.what}: no progress for {self.seconds:.0f} s; the last messages are above")
 
 
@@ -126,10 +129,10 @@ def _files(folders: Iterable[Path]) -> set[tuple[str, int, int]]:
     return found
 
 
-def _scores(file: Path) -> dict[tuple, int]:
-    """How much was scored of each version and set."""
+def _scored(file: Path) -> set[tuple]:
+    """The versions that have scores, by set and domain. More frames of the same ones are no progress."""
     try:
         entries = read_json(file)
     except (OSError, ValueError):
-        return {}
-    return {(entry["set"], entry["version"], entry["domain"]): entry["frames"] for entry in entries}
+        return set()
+    return {(entry["set"], entry["version"], entry["domain"]) for entry in entries}
