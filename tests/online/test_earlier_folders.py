@@ -15,7 +15,7 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.online import round, versions
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.progress import LearnerLink, RoundProgress
-from wsss_ros.online.records import RUN, candidate_files
+from wsss_ros.online.records import RUN, candidate_files, delete_training
 from wsss_ros.online.round_training import write_candidate
 from wsss_ros.online.versions import Versions
 from wsss_ros.types import BadInput
@@ -94,3 +94,13 @@ def test_a_training_that_was_finished_under_the_previous_name_gives_the_candidat
     made = checkpoint.load(candidate_files(tmp_path)[1], "cloud", labels).network.state_dict()
     for name, value in checkpoint.load(old.cloud).network.state_dict().items():
         torch.testing.assert_close(made[name], value)
+
+
+def test_a_refused_candidate_with_the_previous_name_is_found_and_kept(tmp_path):
+    names = ["candidate_image.safetensors", "candidate_point.safetensors"]
+    (tmp_path / RUN).mkdir()
+    for name in (*names, "state.pt"):
+        (tmp_path / RUN / name).touch()
+    files = candidate_files(tmp_path)
+    delete_training(tmp_path, [file.name for file in files])
+    assert [file.name for file in files] == names == sorted(path.name for path in (tmp_path / RUN).iterdir())

@@ -63,11 +63,12 @@ def test_a_full_disk_leaves_the_log_as_it_was(tmp_path, monkeypatch):
 def test_of_a_finished_training_the_small_files_stay(tmp_path):
     run = tmp_path / "run"
     (run / "log").mkdir(parents=True)
+    candidate = [file.name for file in records.candidate_files(tmp_path)]
     gone = ("image.safetensors", "state.pt", "log/events", ".state.pt.x.partial")
-    for name in (*gone, "config.yaml", "curves.json", *records.CANDIDATE):
+    for name in (*gone, "config.yaml", "curves.json", *candidate):
         (run / name).write_text("x")
-    records.delete_training(tmp_path, records.CANDIDATE)
-    assert sorted(os.listdir(run)) == [*sorted(records.CANDIDATE), "config.yaml", "curves.json"]
+    records.delete_training(tmp_path, candidate)
+    assert sorted(os.listdir(run)) == [*sorted(candidate), "config.yaml", "curves.json"]
     records.delete_training(tmp_path)
     records.delete_training(tmp_path / "nowhere")
     assert sorted(os.listdir(run)) == ["config.yaml", "curves.json"]

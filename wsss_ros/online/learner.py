@@ -195,7 +195,8 @@ class Learner:
             decision = self._promote(decision)
         decision.more.update(self.observe())
         keep_candidate = decision.judged and not decision.promoted and self.config.keep_refused
-        self.history.settle(decision, records.CANDIDATE_FILES if keep_candidate else ())
+        candidate = records.candidate_files(self.history.folder_of(number)) if keep_candidate else ()
+        self.history.settle(decision, [file.name for file in candidate])
         if self._round == number:
             self._set_round(0)
         log.info("round %d %s: %s", number, "promoted" if decision.promoted else "not promoted", decision.why)

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from wsss_ros.files import finite, read_json, write_json
-from wsss_ros.types import BadInput
+from wsss_ros.networks.checkpoint import file_of
+from wsss_ros.types import KINDS, BadInput
 
 log = logging.getLogger("wsss_ros")
 Record = TypeVar("Record")
 
 PLAN, DECISION, RUN = "plan.json", "decision.json", "run"
-CANDIDATE = "candidate_image.safetensors", "candidate_cloud.safetensors"  # in RUN
-CANDIDATE_FILES = (*CANDIDATE, "candidate_point.safetensors")  # also the name of the second one in earlier rounds
 SETS = ("new", "memory", "base")  # of held-out scenes
 
 
@@ -96,8 +95,9 @@ def from_values(kind: type[Record], values: dict) -> Record:
 
 
 def candidate_files(folder: Path) -> tuple[Path, Path]:
-    """Return the candidate files of the round in ``folder``: image network, cloud network."""
-    return folder / RUN / CANDIDATE[0], folder / RUN / CANDIDATE[1]
+    """Return the candidate files of the round in ``folder``, image and cloud; in earlier rounds with previous names."""
+    image, cloud = (file_of(folder / RUN, kind, prefix="candidate_") for kind in KINDS)
+    return image, cloud
 
 
 def delete_training(folder: Path, keep: Sequence[str] = ()) -> None:
