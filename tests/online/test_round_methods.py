@@ -11,8 +11,11 @@ from support.waiting import until
 from wsss_ros import config
 from wsss_ros.config import warn_renamed
 from wsss_ros.files import read_json
+from wsss_ros.methods import METHODS
+from wsss_ros.methods.method import Method
 from wsss_ros.networks import checkpoint
 from wsss_ros.online.learner import Learner
+from wsss_ros.online.round_training import methods_of
 from wsss_ros.online.settings import OnlineRecipe
 
 RATE = {"name": "adam", "lr": 0.01}
@@ -54,6 +57,25 @@ def test_a_network_that_no_phase_trains_stays(tmp_path, labels):
         for kind in ("image", "cloud")
     }
     assert versions["cloud"][0] == versions["cloud"][1] and versions["image"][0] != versions["image"][1]
+
+
+def test_missing_data_of_a_method_is_generated_before_its_samples_are_made(tmp_path, labels, monkeypatch):
+    calls = []
+
+    class Needy(Method):
+        @classmethod
+        def generate(cls, phase, report):
+            report("generate", 0, 2)
+            calls.append("generated")
+
+        def make_samples(self):
+            calls.append("samples")
+            return []
+
+    monkeypatch.setitem(METHODS, "classify", Needy)
+    asked = config.load(OnlineRecipe, recipe(tmp_path, phases=[TAGS]))
+    methods_of(asked, [], labels, lambda: calls.append("may wait"))
+    assert calls == ["may wait", "generated", "samples"]
 
 
 def test_a_recipe_of_an_older_version_has_one_phase(tmp_path, caplog):

@@ -93,7 +93,7 @@ def _train_and_judge(config: OnlineConfig, folder: Path, plan: Plan, link: Learn
     labels, old = labels_named(recipe.labels), versions.at(root / "weights", plan.begins_from)
     link.enter("preparing scenes")
     prepared = training_scenes(plan, root, folder, recipe, labels, link.wait_if_asked)
-    methods = methods_of(recipe, prepared.scenes, labels)
+    methods = methods_of(recipe, prepared.scenes, labels, link.wait_if_asked)
     link.enter("training")
     losses = train_round(config, recipe, folder, old, methods, link)
     write_candidate(folder, old, recipe.new_share)

@@ -4,7 +4,7 @@ import bisect
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,8 +37,15 @@ class LossSpike(RuntimeError):
     """A loss far above the earlier ones."""
 
 
-def methods_of(recipe: OnlineRecipe, scenes: Sequence[PreparedScene], labels: LabelSpace) -> list[Method]:
-    """Return the methods of the recipe on these scenes. Raises BadInput where one finds nothing to learn from."""
+def methods_of(
+    recipe: OnlineRecipe, scenes: Sequence[PreparedScene], labels: LabelSpace, between: Callable[[], None]
+) -> list[Method]:
+    """Return the methods of the recipe on these scenes, after they have generated what they need.
+
+    ``between`` is called while they generate. Raises BadInput where one finds nothing to learn from.
+    """
+    for phase in recipe.phases:
+        METHODS[phase.method].generate(phase, lambda task, done, total: between())
     data = PhaseData(
         scenes, labels, recipe.image.augment, recipe.cloud.augment, recipe.cloud.inputs, recipe.visibility_m
     )
