@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from wsss_ros.cli.options import Device
+
 QUIET_S = 6.0  # without a message after the replay: nothing more is published
 
 
@@ -20,7 +22,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the generated room; training uses 1000 to 9999.")] = 424242,
     frames: Annotated[int, typer.Option(min=0, help="At most so many frames; 0 takes all.")] = 0,
     hz: Annotated[float, typer.Option(min=0.1, help="Images a second to replay.")] = 4.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     image_weights: Annotated[str, typer.Option(help="Checkpoint of the image network.")] = "",
     cloud_weights: Annotated[str, typer.Option(help="Checkpoint of the cloud network.")] = "",
 ) -> None:

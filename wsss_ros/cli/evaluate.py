@@ -8,21 +8,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Listed
+
 
 def evaluate(
     scenes: Annotated[list[Path], typer.Argument(help="Scene folders, or folders of them, in any supported layout.")],
-    image_weights: Annotated[
-        str, typer.Option("--image-weights", "--image", help="Checkpoint of the image network; empty: the shipped one.")
-    ] = "",
-    cloud_weights: Annotated[
-        str, typer.Option("--cloud-weights", "--point", help="Checkpoint of the cloud network; empty: the shipped one.")
-    ] = "",
+    image_weights: ImageWeights = "",
+    cloud_weights: CloudWeights = "",
     only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score only images or only clouds.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score what 'wsss segment' wrote into this folder, instead of networks.")
     ] = None,
-    listed: Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")] = None,
-    frames: Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")] = 0,
+    listed: Listed = None,
+    frames: Frames = 0,
     labels: Annotated[
         str, typer.Option(help="Label file of the truth, or s3dis or scannet20; empty finds it from the layout.")
     ] = "",
@@ -34,7 +32,7 @@ def evaluate(
         ),
     ] = "all",
     out: Annotated[Path, typer.Option(help="Where the JSON and the pictures go.")] = Path("out/evaluate"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Per-class IoU and mIoU in 2D and 3D by ScanNet's rules: one confusion matrix over all scenes."""
     from rich.console import Console

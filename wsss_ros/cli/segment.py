@@ -5,19 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Listed
+
 
 def segment(
     source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, or a bag.")],
     out: Annotated[Path, typer.Option(help="Folder to write, which must not exist yet.")],
-    image_weights: Annotated[
-        str, typer.Option("--image-weights", "--image", help="Checkpoint of the image network; empty: the shipped one.")
-    ] = "",
-    cloud_weights: Annotated[
-        str, typer.Option("--cloud-weights", "--point", help="Checkpoint of the cloud network; empty: the shipped one.")
-    ] = "",
+    image_weights: ImageWeights = "",
+    cloud_weights: CloudWeights = "",
     only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Segment images or clouds alone.")] = None,
-    listed: Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")] = None,
-    frames: Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")] = 0,
+    listed: Listed = None,
+    frames: Frames = 0,
     pseudo_labels: Annotated[
         bool, typer.Option("--pseudo-labels", help="Labels to train on: only tagged classes can win.")
     ] = False,
@@ -29,7 +27,7 @@ def segment(
     ] = False,
     color: Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")] = "",
     cloud: Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Write the labels of a scene, a set of scenes or a bag as PLY and PNG files."""
     from rich.console import Console

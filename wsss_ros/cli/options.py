@@ -1,0 +1,16 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ImageWeights = Annotated[
+    str, typer.Option("--image-weights", "--image", help="Checkpoint of the image network; empty: the shipped one.")
+]
+CloudWeights = Annotated[
+    str, typer.Option("--cloud-weights", "--point", help="Checkpoint of the cloud network; empty: the shipped one.")
+]
+Listed = Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")]
+Frames = Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
