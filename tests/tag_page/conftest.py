@@ -1,7 +1,15 @@
-"""One tag page for all tests of a file: its node, the tags it sends, a learner for one test."""
+"""For each test a server of the page, or the one node of a file, with the tags it sends; a learner for one test."""
 
 import pytest
+from support.tag_site import Site
 from support.waiting import until
+
+
+@pytest.fixture
+def site(labels):
+    made = Site(labels)
+    yield made
+    made.server.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,12 @@
 
 import threading
 
-import pytest
-from support.tag_site import Site, picture, refusal
+from support.tag_site import picture, refusal
 
 from wsss_ros.scenes.images import decode_rgb
 from wsss_ros.tag_page import live_view
 from wsss_ros.tag_page.live_view import LiveView
 from wsss_ros.types import BadInput
-
-
-@pytest.fixture
-def site(labels):
-    made = Site(labels)
-    yield made
-    made.server.close()
 
 
 def test_a_picture_comes_with_its_stamp_and_age(site):

@@ -11,13 +11,6 @@ from wsss_ros.tag_page.posts import MAX_BYTES
 from wsss_ros.types import BadInput
 
 
-@pytest.fixture
-def site(labels):
-    made = Site(labels)
-    yield made
-    made.server.close()
-
-
 def test_tags_arrive_in_the_order_of_the_classes_and_once_each(site):
     posted = {"about": "image", "names": ["table", "Chair ", "table"], "stamp": "17.000000042"}
     status, _, body = site.post("/tags", posted)

@@ -15,14 +15,6 @@ from wsss_ros.tag_page.handler import FILES, FOLDER, PageHandler, Robot
 from wsss_ros.tag_page.server import MAX_CLIENTS, PageServer
 from wsss_ros.types import BadInput
 
-
-@pytest.fixture
-def site(labels):
-    made = Site(labels)
-    yield made
-    made.server.close()
-
-
 # --- what is served ---
 
 
