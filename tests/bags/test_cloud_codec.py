@@ -8,10 +8,9 @@ from reference import conversions as reference
 from support.messages import FAMILIES, of_family
 
 from wsss_ros.bags import cdr, cloud_codec
-from wsss_ros.bags.cloud_codec import FLOAT32, FLOAT64, INT32, UINT8, UINT16, UINT32
+from wsss_ros.bags.cloud_codec import FLOAT32, FLOAT64, INT16, INT32, NUMBERS, UINT8, UINT16, UINT32
 from wsss_ros.types import BadInput, Cloud
 
-INT16 = 3
 STAMP_NS = 12_000_000_345
 
 
@@ -163,6 +162,16 @@ def test_huge_coordinates_are_kept_and_infinite_ones_left_out(family):
     np.testing.assert_array_equal(read.kept, [0, 2])
     assert not message.is_dense
     assert cdr.cloud_message(cdr.header(0, "map"), Cloud(xyz[[0, 2]])).is_dense
+
+
+@pytest.mark.parametrize("datatype, kind", [*enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1)])
+def test_positions_of_any_number_are_read_where_they_are_allowed(datatype, kind, family):
+    rows = np.arange(6, dtype=">" + kind).reshape(2, 3)
+    size = rows.itemsize
+    fields = [(name, size * place, datatype) for place, name in enumerate("xyz")]
+    message = of_family(cloud(fields, rows.view(np.uint8).reshape(1, -1), 2, 3 * size, big_endian=True), family)
+    read = cloud_codec.read_cloud(message, NUMBERS)
+    np.testing.assert_array_equal(read.cloud.xyz, np.arange(6).reshape(2, 3))
 
 
 def spoilt_cloud(change) -> object:

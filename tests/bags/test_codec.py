@@ -138,10 +138,17 @@ def compressed(data: bytes, text: str = "rgb8; jpeg compressed bgr8") -> object:
     return cdr.make(cdr.JPEG, header=cdr.header(5, "camera"), format=text, data=np.frombuffer(data, np.uint8))
 
 
-def png(pixels: np.ndarray) -> bytes:
+def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
-    Picture.fromarray(pixels).save(buffer, "PNG")
+    Picture.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind, options", [("TIFF", {}), ("WebP", {"lossless": True}), ("BMP", {})])
+def test_formats_of_other_programs_come_out_as_rgb(kind, options, family):
+    rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    read = codec.color_to_rgb(of_family(compressed(encoded(rgb, kind, **options), kind.lower()), family))
+    np.testing.assert_array_equal(read, rgb)
 
 
 def test_jpeg_and_png_come_out_as_rgb(family):
@@ -149,7 +156,7 @@ def test_jpeg_and_png_come_out_as_rgb(family):
     red[..., 0] = 250
     jpeg = codec.compressed_to_rgb(of_family(cdr.jpeg_message(cdr.header(5, "camera"), red, 95), family))
     assert np.abs(jpeg.astype(int) - red).max() < 8
-    read = codec.color_to_rgb(of_family(compressed(png(red), "png"), family))
+    read = codec.color_to_rgb(of_family(compressed(encoded(red), "png"), family))
     np.testing.assert_array_equal(read, red)
 
 
@@ -157,12 +164,13 @@ def test_jpeg_and_png_come_out_as_rgb(family):
     "data",
     [
         b"",
+        bytes(12) + encoded(np.zeros((4, 4), np.uint16)),
         b"RIFF....WEBP",
         simplejpeg.encode_jpeg(np.zeros((64, 64, 3), np.uint8))[:200],
-        png(np.eye(9, dtype=np.uint8))[:50],
-        png(np.zeros((4, 4), np.uint16)),
+        encoded(np.eye(9, dtype=np.uint8))[:50],
+        encoded(np.zeros((4, 4), np.uint16)),
     ],
-    ids=["nothing", "webp", "cut jpeg", "cut png", "depth png"],
+    ids=["nothing", "compressedDepth", "webp", "cut jpeg", "cut png", "depth png"],
 )
 def test_broken_compressed_images_say_why(data, family):
     with pytest.raises(BadInput, match="^compressed image: "):

@@ -17,8 +17,8 @@ from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Cloud
 
 # The type codes of sensor_msgs/PointField.
-UINT8, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = 2, 4, 5, 6, 7, 8
-_KINDS = {UINT8: "u1", UINT16: "u2", INT32: "i4", UINT32: "u4", FLOAT32: "f4", FLOAT64: "f8"}
+INT8, UINT8, INT16, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = range(1, 9)
+_KINDS = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=INT8))
 
 # The written fields in their order: the type of the bytes, and the type that the field declares. The colour is
 # 0x00RRGGBB, declared as float32, as RViz and PCL expect it.
@@ -31,8 +31,8 @@ _WRITTEN = {
     "confidence": ("<f4", FLOAT32),
 }
 # The types that a field may have when it is read. The colour is the field `rgb`, else `rgba`.
-_POSITIONS, _COLORS, _LABELS = (FLOAT32, FLOAT64), (INT32, UINT32, FLOAT32), (UINT8, UINT16, UINT32)
-_READ = {"x": _POSITIONS, "y": _POSITIONS, "z": _POSITIONS, "rgb": _COLORS, "rgba": _COLORS}
+FLOATS, NUMBERS = (FLOAT32, FLOAT64), tuple(_KINDS)
+_COLORS, _LABELS = (INT32, UINT32, FLOAT32), (UINT8, UINT16, UINT32)
 
 
 class PointField(NamedTuple):
@@ -90,14 +90,14 @@ class ReadCloud:
         return full
 
 
-def read_cloud(message: Any) -> ReadCloud:
+def read_cloud(message: Any, positions: Sequence[int] = FLOATS) -> ReadCloud:
     """Read the finite points in metres, with their colours, if any.
 
-    The cloud may be organised or not, with any order of fields and any padding. x y z are float32 or float64; the
-    colour is 0x00RRGGBB in ``rgb`` or ``rgba`` as float32, uint32 or int32. Raises BadInput for missing fields, other
-    types, and too few bytes.
+    The cloud may be organised or not, with any order of fields and any padding. ``positions`` are the types that x y z
+    may have, FLOATS or NUMBERS; the colour is 0x00RRGGBB in ``rgb`` or ``rgba`` as float32, uint32 or int32. Raises
+    BadInput for missing fields, other types, and too few bytes.
     """
-    points = _structured(message)
+    points = _structured(message, positions)
     colored = "r" in points.dtype.names
     xyz = np.empty((len(points), 3), np.float32)
     rgb = np.empty((len(points), 3), np.uint8) if colored else None
@@ -139,10 +139,10 @@ def all_finite(xyz: Float32[np.ndarray, "N 3"]) -> bool:
         return bool(np.isfinite(np.dot(flat, flat))) or bool(np.isfinite(flat).all())
 
 
-def _structured(message: Any) -> np.ndarray:
+def _structured(message: Any, positions: Sequence[int]) -> np.ndarray:
     """A flat array of the points with the fields x y z and, for a cloud with colours, r g b as bytes."""
     fields = {field.name: field for field in message.fields}
-    _check_layout(message, fields)
+    _check_layout(message, fields, positions)
     order = ">" if message.is_bigendian else "<"
     names, formats, offsets = ["x", "y", "z"], [], []
     for name in names:
@@ -164,15 +164,15 @@ def _strided(message: Any, dtype: np.dtype, offset: int) -> np.ndarray:
     return np.ndarray((message.height, message.width), dtype, data, offset, strides).reshape(-1)
 
 
-def _check_layout(message: Any, fields: dict[str, Any]) -> None:
+def _check_layout(message: Any, fields: dict[str, Any], positions: Sequence[int] = FLOATS) -> None:
     missing = [name for name in "xyz" if name not in fields]
     if missing:
         raise BadInput(f"cloud fields: got {', '.join(fields) or 'none'}; expected x, y, z, and rgb or rgba for colour")
+    types = dict.fromkeys("xyz", positions) | dict.fromkeys(("rgb", "rgba"), _COLORS)
     for name, field in fields.items():
-        allowed = _READ.get(name)
-        if allowed is None:
+        if name not in types:
             continue
-        fits = field.datatype in allowed
+        fits = field.datatype in types[name]
         if not fits or field.offset + np.dtype(_KINDS[field.datatype]).itemsize > message.point_step:
             kinds = "float32 or float64" if name in "xyz" else "float32, uint32 or int32"
             raise BadInput(

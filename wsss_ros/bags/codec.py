@@ -44,8 +44,9 @@ ENCODINGS = {
     "mono16": Encoding("u2", 1, steps_per_metre=1000),
     "32FC1": Encoding("f4", 1, steps_per_metre=1),
 }
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # the first bytes of a file
-_GREY_16_BIT = b"\x10\x00"  # bit depth and colour type, at byte 24 of a PNG
+_PNG, _GREY_16_BIT = b"\x89PNG\r\n\x1a\n", b"\x10\x00"  # the first bytes; bit depth and colour type, from byte 24
+# The formats of a compressed image, by the first bytes.
+_FORMATS = {"JPEG": (b"\xff\xd8",), "PNG": (_PNG,), "TIFF": (b"II*\0", b"MM\0*"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
 JPEG_FORMAT = "rgb8; jpeg compressed bgr8"  # ``format`` of a CompressedImage, as compressed_image_transport writes it
 
 
@@ -107,14 +108,15 @@ def image_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def compressed_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
-    """A JPEG or PNG image, recognised by its first bytes, as RGB. Raises BadInput when it cannot be decoded."""
-    data = bytes(message.data)
-    if not data.startswith((_JPEG, _PNG)):
+    """An image of one of _FORMATS as RGB. Raises BadInput for another format and when it cannot be decoded."""
+    data = memoryview(message.data)
+    start = bytes(data[:26])
+    if not any(start.startswith(first) for first in _FORMATS.values()):
         raise BadInput(
-            f"compressed image: format '{message.format}', {len(data)} bytes that are neither JPEG nor PNG; "
+            f"compressed image: format '{message.format}', {len(data)} bytes that are not {', '.join(_FORMATS)}; "
             "publish JPEG or PNG, or use the raw images (nodes: transport: raw)"
         )
-    if data.startswith(_PNG) and data[24:26] == _GREY_16_BIT:
+    if start.startswith(_PNG) and start[24:] == _GREY_16_BIT:
         raise BadInput("compressed image: a PNG of 16 bit samples, which is a depth image; expected a colour image")
     return decode_rgb(data, "compressed image")
 

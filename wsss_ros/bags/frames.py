@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, POSE
-from wsss_ros.bags.cloud_codec import read_cloud
+from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
 from wsss_ros.bags.codec import camera_from_info, color_to_rgb, image_to_depth_m, pose_to_matrix, stamp_ns
 from wsss_ros.scenes.derived import fused
 from wsss_ros.sync import Synchronizer
@@ -88,7 +88,8 @@ class BagFrames:
             last = raw if raw.topic == self.cloud_topic else last
         if last is None:
             return None
-        return self._read(last.topic, read_cloud, self._types.deserialize_cdr(last.data, last.msgtype)).cloud
+        message = self._types.deserialize_cdr(last.data, last.msgtype)
+        return self._read(last.topic, partial(read_cloud, positions=NUMBERS), message).cloud
 
     def _fused(self) -> Cloud | None:
         topics = {

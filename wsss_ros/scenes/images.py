@@ -27,7 +27,9 @@ def read_rgb(path: str | Path, at_least: tuple[int, int] | None = None) -> UInt8
     return decode_rgb(read_bytes(path, "a colour image"), str(path), at_least)
 
 
-def decode_rgb(data: bytes, source: str, at_least: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+def decode_rgb(
+    data: bytes | memoryview, source: str, at_least: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
     """Decode a colour image in memory, as ``read_rgb`` does; ``source`` names it in messages."""
     try:
         if simplejpeg is not None and simplejpeg.is_jpeg(data):
@@ -37,7 +39,7 @@ def decode_rgb(data: bytes, source: str, at_least: tuple[int, int] | None = None
         raise BadInput(f"{source}: cannot be decoded ({error}); expected a complete JPEG or PNG image") from error
 
 
-def _reduction(data: bytes, at_least: tuple[int, int] | None) -> dict[str, int]:
+def _reduction(data: bytes | memoryview, at_least: tuple[int, int] | None) -> dict[str, int]:
     """Arguments of simplejpeg for the largest reduction that divides both sides, so that pixel areas stay aligned."""
     if at_least is None:
         return {}
