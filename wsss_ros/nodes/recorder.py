@@ -59,15 +59,14 @@ class RecorderNode(Node):
     main_job = "record"
 
     _bag: Bag | None = None
-    _has_images = False
-    _last_message = 0.0
 
     def activate(self) -> None:
         """Open the bag and subscribe."""
         self._bag = Bag(self.config.output, [self._resolved(topic) for topic in TOPICS])
+        self._has_images, self._last_message = False, time.monotonic()
+        self._clouds: dict[str, Any] = {}  # stamp of the newest message of both cloud topics
         for topic in TOPICS:
             self._record(topic)
-        self._clouds: dict[str, Any] = {}  # stamp of the newest message of both cloud topics
         if self.config.end_when_quiet_s:
             self.every(0.2, self._end_when_quiet)
         self.get_logger().info(f"records into {self.config.output}")
