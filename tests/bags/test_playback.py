@@ -95,8 +95,13 @@ def test_messages_come_when_they_are_due(time, rate):
 def test_the_clock_never_goes_back_nor_past_an_unsent_message():
     playback = Playback(Ticks(10), rate=2.0)
     assert playback.now_ns() is None
-    seen, sent = [], []
-    thread = threading.Thread(target=playback.play, args=(lambda raw: sent.append(raw.stamp_ns),))
+    seen, sent, at_sending = [], [], []
+
+    def send(raw: Raw) -> None:
+        at_sending.append(playback.now_ns())
+        sent.append(raw.stamp_ns)
+
+    thread = threading.Thread(target=playback.play, args=(send,))
     thread.start()
     while thread.is_alive():
         known, now_ns = len(sent), playback.now_ns()
@@ -106,6 +111,7 @@ def test_the_clock_never_goes_back_nor_past_an_unsent_message():
             assert len(sent) > known or not unsent or now_ns <= unsent[0]
     thread.join()
     assert seen == sorted(seen) and playback.now_ns() == sent[-1]
+    assert sent == at_sending == playback.recording.stamps
 
 
 def test_pause_holds_messages_and_clock_and_resume_goes_on_from_there(time):

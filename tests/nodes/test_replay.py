@@ -18,6 +18,7 @@ from wsss_ros.config import share
 from wsss_ros.processes import children
 
 pytestmark = pytest.mark.slow
+SECOND, LINGER_S = 10**9, 1.0  # the replay stays for LINGER_S after the last message
 
 LISTENER = """
 import json, sys, time
@@ -136,6 +137,12 @@ def recorded(listener: subprocess.Popen) -> tuple[dict[str, list], dict]:
     return topics, answer["offers"]
 
 
+def logged_at(log: str, text: str) -> float:
+    """When the node logged ``text``, in seconds: a line starts as [INFO] [1700000000.123456789] [replay]."""
+    (line,) = [line for line in log.splitlines() if text in line]
+    return float(line.split("] [")[1])
+
+
 def test_a_bag_arrives_complete_and_as_recorded(tmp_path, processes):
     scene = TinyScene(frames=12, scale=8, world_up=(0, 0, 1))
     path = write_bag(scene, tmp_path / "a.mcap")
@@ -162,7 +169,8 @@ def test_a_bag_arrives_complete_and_as_recorded(tmp_path, processes):
     assert clock == sorted(clock) and clock[-1] == stamps[-1] and set(stamps) <= set(clock) and len(clock) > 13
     assert offers["color/image_raw"] == [["BEST_EFFORT", "VOLATILE"]]
     assert offers["pose"] == [["RELIABLE", "VOLATILE"]] and offers["cloud"] == [["RELIABLE", "TRANSIENT_LOCAL"]]
-    assert "at rate 0.5" in out + errors
+    ready, over = (logged_at(out + errors, text) for text in ("at rate 0.5", "the replay has ended"))
+    assert over - ready >= (stamps[-1] - stamps[0]) / SECOND / 0.5 + LINGER_S, "no message is early"
 
 
 def test_a_scene_folder_loops_pauses_and_moves_with_its_namespace(tmp_path, processes, labels):
