@@ -43,3 +43,13 @@ def test_balanced_classes_have_equal_weight_and_a_mean_of_one(labels):
 
 def test_no_labels_give_no_weights():
     assert cam.class_balance(torch.zeros(0, dtype=torch.int64)).shape == (0,)
+
+
+def test_log_odds_of_tags_count_only_where_the_class_is_known():
+    tags = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    known = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    # two of three, one of two, none of none; and one of each added
+    expected = [math.log(3 / 2), math.log(2 / 2), math.log(1 / 1)]
+    assert cam.tag_log_odds(tags, known).tolist() == pytest.approx(expected)
+    assert torch.equal(cam.tag_log_odds(tags, torch.ones_like(tags)), cam.tag_log_odds(tags))
+    assert cam.tag_log_odds(tags)[2].item() == pytest.approx(math.log(1 / 4))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.losses import image_to_point_loss, point_to_image_loss
+from reference.losses import classification_loss, image_to_point_loss, point_to_image_loss
 
 from wsss_ros import losses
 
@@ -27,6 +27,29 @@ def test_classification_loss_gradient():
     assert torch.autograd.gradcheck(lambda s: losses.classification_loss(s, tags), scores)
     (gradient,) = torch.autograd.grad(losses.classification_loss(scores, tags), scores)
     torch.testing.assert_close(gradient, (torch.sigmoid(scores.detach()) - tags) / scores.numel())
+
+
+def test_unknown_classes_are_left_out_of_the_classification_loss():
+    scores = torch.tensor([[0.0, 2.0, 50.0], [50.0, -50.0, 50.0]], requires_grad=True)
+    tags = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    known = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    loss = losses.classification_loss(scores, tags, known)
+    assert loss.item() == pytest.approx((math.log(2) + math.log1p(math.exp(-2))) / 6)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    of_all = torch.autograd.grad(losses.classification_loss(scores, tags), scores)[0]
+    assert torch.equal(gradient, of_all * known), "a judgement has the same weight, whatever else is unknown"
+    assert losses.classification_loss(scores, tags, torch.zeros_like(tags)) == 0
+    all_known = losses.classification_loss(scores, tags, torch.ones_like(tags))
+    assert torch.equal(all_known, losses.classification_loss(scores, tags))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_classification_loss_is_the_slow_one(seed):
+    scores = torch.randn(4, 6, dtype=torch.float64, generator=seeded(seed), requires_grad=True)
+    tags, known = ((torch.rand(4, 6, generator=seeded(seed + k)) > 0.5).double() for k in (10, 20))
+    fast, slow = losses.classification_loss(scores, tags, known), classification_loss(scores, tags, known)
+    torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, scores)[0] for loss in (fast, slow)))
 
 
 def test_image_to_point_loss_of_hand_computed_logits():

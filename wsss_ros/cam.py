@@ -50,10 +50,11 @@ def class_balance(labels: Int64[Tensor, "N"]) -> Float[Tensor, "N"]:
     return len(labels) / (of_class.count_nonzero() * of_class[labels]).float()
 
 
-def tag_log_odds(tags: Float[Tensor, "K C"]) -> Float[Tensor, "C"]:
+def tag_log_odds(tags: Float[Tensor, "K C"], known: Float[Tensor, "K C"] | None = None) -> Float[Tensor, "C"]:
     """The frequency of each class among K tagged images or scenes, as a logit.
 
-    One sample with the class and one without it are added, so the result is finite.
+    Only the images or scenes where the class is known count. One sample with the class and one without it are added,
+    so the result is finite.
 
     A classifier of averaged scores expresses this frequency everywhere in its activation map, so walls and floors win
     over the things in front of them. When the frequency is added to the average score, the map only has to express what
@@ -61,6 +62,8 @@ def tag_log_odds(tags: Float[Tensor, "K C"]) -> Float[Tensor, "C"]:
 
     Args:
         tags: multi-hot 0 / 1.
+        known: 1 where the class was judged (present or absent), 0 where it is unknown. None: all are known.
     """
-    present = tags.sum(dim=0) + 1
-    return torch.log(present / (len(tags) + 2 - present))
+    known = torch.ones_like(tags) if known is None else known
+    present = (tags * known).sum(dim=0) + 1
+    return torch.log(present / (known.sum(dim=0) + 2 - present))

@@ -11,16 +11,21 @@ from torch import Tensor
 _TILE = 1024
 
 
-def classification_loss(mean_scores: Float[Tensor, "B C"], tags: Float[Tensor, "B C"]) -> Float[Tensor, ""]:
+def classification_loss(
+    mean_scores: Float[Tensor, "B C"], tags: Float[Tensor, "B C"], known: Float[Tensor, "B C"] | None = None
+) -> Float[Tensor, ""]:
     """Multi-label classification of averaged class scores, eq. 2.
 
-    Binary cross entropy, averaged over batch and classes.
+    Binary cross entropy, summed over the known (sample, class) pairs and divided by B C, the number of all pairs. So
+    each judgement has the same weight, whatever else is unknown in its sample or batch: a sample with one known class
+    does not teach this class C times as much as a sample with C known classes. A sample without a known class adds 0.
 
     Args:
         mean_scores: logits averaged over pixels or points (eq. 1).
         tags: multi-hot 0 / 1.
+        known: 1 where the class was judged (present or absent), 0 where it is unknown. None: all are known.
     """
-    return F.binary_cross_entropy_with_logits(mean_scores, tags)
+    return F.binary_cross_entropy_with_logits(mean_scores, tags, weight=known)
 
 
 def image_to_point_loss(

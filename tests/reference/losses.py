@@ -5,6 +5,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def classification_loss(mean_scores: Tensor, tags: Tensor, known: Tensor) -> Tensor:
+    """Eq. 2: the cross entropies of the known pairs, over the number of all pairs."""
+    total = torch.zeros((), dtype=torch.float64)
+    for b in range(len(tags)):
+        for c in range(tags.shape[1]):
+            if known[b, c]:
+                p = torch.sigmoid(mean_scores[b, c].double())
+                total = total - torch.log(p if tags[b, c] else 1 - p)
+    return total / tags.numel()
+
+
 def image_to_point_loss(scores: Tensor, labels: Tensor, weight: Tensor, class_reduction: str) -> Tensor:
     """Eq. 7."""
     total = torch.zeros((), dtype=torch.float64)

@@ -19,6 +19,7 @@ def test_a_scene_comes_back_as_arrays(tmp_path, labels):
     assert scene.images.shape == (3, 3, 36, 48) and scene.depth_mm.shape == (3, 72, 96)
     assert labels.tags(scene.tags) == ("wall", "picture")
     assert [labels.tags(row) for row in scene.image_tags] == [("wall", "picture"), ("wall",), ("wall",)]
+    assert (scene.known == 1).all() and (scene.image_known == 1).all() and scene.image_known.shape == (3, len(labels))
     assert scene.camera(1) == CAMERA and np.array_equal(scene.poses[2], source.frame(2).world_from_camera)
     assert np.abs(scene.depth_mm[0] / 1000 - source.frame(0).depth_m).max() < 0.0006
     assert np.array_equal(scene.xyz, source.cloud.xyz) and np.array_equal(scene.cloud_truth, source.cloud_truth())

@@ -108,7 +108,9 @@ def test_batches_pack_links_in_order(painted):
     both = [source.sample(0, np.random.default_rng(seed)) for seed in (0, 1)]
     batch = source.collate(both)
     assert batch.images.shape == (6, 3, 48, 48) and batch.xyz.shape == (2, 900, 3)
-    assert batch.image_tags.shape == (6, len(scannet20())) and batch.image_truth.shape == (6, 48, 48)
+    assert batch.image_tags.shape == batch.image_known.shape == (6, len(scannet20()))
+    assert batch.cloud_tags.shape == batch.cloud_known.shape == (2, len(scannet20()))
+    assert batch.image_truth.shape == (6, 48, 48)
     assert batch.links_count == tuple(count for sample in both for count in sample["links_count"].tolist())
     assert torch.equal(batch.links_uv[sum(batch.links_count[:3]) :], both[1]["links_uv"])
     assert torch.equal(batch.to(torch.device("cpu")).links_point, batch.links_point)

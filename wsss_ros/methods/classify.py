@@ -43,12 +43,12 @@ class Classify(Method[ClassifyPhase]):
         if "image" in self.networks and isinstance(batch, ImageBatch):
             _, scores = self.networks["image"](normalise_images(batch.images))
             mean = image_mean(scores) + self.image_prior.to(scores.device)
-            terms["classification_2d"] = classification_loss(mean, batch.image_tags)
+            terms["classification_2d"] = classification_loss(mean, batch.image_tags, batch.image_known)
         if "cloud" in self.networks and isinstance(batch, CloudBatch):
             inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
             _, scores = self.networks["cloud"](batch.xyz, inputs)
             mean = point_mean(scores) + self.cloud_prior.to(scores.device)
-            terms["classification_3d"] = classification_loss(mean, batch.cloud_tags)
+            terms["classification_3d"] = classification_loss(mean, batch.cloud_tags, batch.cloud_known)
         return terms
 
     def tag_priors(self) -> TagPriors:

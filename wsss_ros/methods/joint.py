@@ -109,8 +109,8 @@ class Joint(Method[JointPhase]):
         image_mean_scores = image_mean(image_scores) + self.image_prior.to(image_scores.device)
         cloud_mean_scores = point_mean(cloud_scores) + self.cloud_prior.to(cloud_scores.device)
         terms = {
-            "classification_2d": classification_loss(image_mean_scores, batch.image_tags),
-            "classification_3d": classification_loss(cloud_mean_scores, batch.cloud_tags),
+            "classification_2d": classification_loss(image_mean_scores, batch.image_tags, batch.image_known),
+            "classification_3d": classification_loss(cloud_mean_scores, batch.cloud_tags, batch.cloud_known),
         }
         to_point, to_image = self.phase.image_to_point, self.phase.point_to_image * (not self.warming_up)
         if to_point or to_image:

@@ -181,9 +181,13 @@ class Method(Generic[P]):
 
 def tag_priors(scenes: Sequence[PreparedScene], share: float) -> TagPriors:
     """The log-odds of the tags of all tagged images and of all scenes, times ``share`` (``cam.tag_log_odds``)."""
-    image_tags = np.concatenate([scene.image_tags[scene.image_tags.any(axis=1)] for scene in scenes])
-    cloud_tags = np.stack([scene.tags for scene in scenes])
-    image_prior, cloud_prior = (share * tag_log_odds(torch.from_numpy(tags)) for tags in (image_tags, cloud_tags))
+    tagged = [scene.image_tags.any(axis=1) for scene in scenes]
+    of_images = (
+        np.concatenate([getattr(scene, name)[rows] for scene, rows in zip(scenes, tagged, strict=True)])
+        for name in ("image_tags", "image_known")
+    )
+    of_clouds = (np.stack([getattr(scene, name) for scene in scenes]) for name in ("tags", "known"))
+    image_prior, cloud_prior = (share * tag_log_odds(*map(torch.from_numpy, of)) for of in (of_images, of_clouds))
     return image_prior, cloud_prior
 
 

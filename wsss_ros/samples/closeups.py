@@ -40,14 +40,15 @@ class CloseupSamples:
         return len(self.tags)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """An augmented picture, and its tag as a multi-hot row."""
+        """An augmented picture, and its tag as a multi-hot row; all other classes are known to be absent."""
         image, settings = self.images[index], self.settings
         view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop)
         crop = augment.apply_views(image[None], [view], settings.crop)
         color = torch.from_numpy(augment.random_color_matrix(rng, *settings.jitter))
         tags = torch.zeros(self.classes)
         tags[self.tags[index]] = 1
-        return {"images": augment.apply_color_matrices(crop, color[None])[0], "image_tags": tags}
+        image = augment.apply_color_matrices(crop, color[None])[0]
+        return {"images": image, "image_tags": tags, "image_known": torch.ones(self.classes)}
 
     def collate(self, samples: Sequence[Sample]) -> ImageBatch:
         """The batch of the pictures of a step."""

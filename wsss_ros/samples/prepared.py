@@ -27,7 +27,7 @@ from wsss_ros.scenes.frame_choice import training_frames
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
 LEAST_POINTS = 256  # smallest number of points of a cloud for training
-_FORMAT = 2  # version of the stored arrays; a new version rebuilds older folders
+_FORMAT = 3  # version of the stored arrays; a new version rebuilds older folders
 _log = logging.getLogger("wsss_ros")
 
 
@@ -37,7 +37,8 @@ class PreparedScene:
 
     ``images`` have at most the requested size. ``depth_mm`` (0: missing), ``cameras`` (fx fy cx cy width height) and
     ``frame_truth`` have the size of the source. ``tags`` and ``image_tags`` are multi-hot; a frame without tags has a
-    row of zeros. ``poses`` are world_from_camera. ``links`` counts the points of the cloud that each frame sees.
+    row of zeros. ``known`` and ``image_known`` are 1 where a class was judged (present or absent), 0 where it is
+    unknown. ``poses`` are world_from_camera. ``links`` counts the points of the cloud that each frame sees.
     ``xyz`` is in the world frame, in metres. ``upright_from_world`` makes z point up, and aligns the walls if the data
     set has an alignment. ``rgb`` has no rows if the cloud has no colours.
     """
@@ -45,6 +46,8 @@ class PreparedScene:
     name: str
     tags: Float32[np.ndarray, "C"]
     image_tags: Float32[np.ndarray, "F C"]
+    known: Float32[np.ndarray, "C"]
+    image_known: Float32[np.ndarray, "F C"]
     images: UInt8[np.ndarray, "F 3 h w"]
     depth_mm: UInt16[np.ndarray, "F H W"]
     cameras: Float64[np.ndarray, "F 6"]
@@ -172,9 +175,12 @@ def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, 
             f"no point of its cloud is visible in any of {len(views)} frames; expected poses and cloud of one scan"
         )
     poses = np.stack([view.world_from_camera for view in views])
+    image_tags = [scene.image_tags(view.index) for view in views]
     arrays = {
         "tags": labels.multi_hot(scene.tags),
-        "image_tags": np.stack([labels.multi_hot(scene.image_tags(view.index) or ()) for view in views]),
+        "image_tags": np.stack([labels.multi_hot(tags or ()) for tags in image_tags]),
+        "known": np.ones(len(labels), np.float32),
+        "image_known": np.stack([np.full(len(labels), tags is not None, np.float32) for tags in image_tags]),
         "images": np.stack([_shrunk(view.frame.rgb, settings.long_side).numpy() for view in views]),
         "depth_mm": np.stack([_millimetres(view.depth_m) for view in views]),
         "cameras": np.array([astuple(view.camera) for view in views], np.float64),

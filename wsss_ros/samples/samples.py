@@ -21,7 +21,7 @@ from wsss_ros.types import BadInput
 
 Sample = dict[str, Tensor]
 # The parts of a pair that have one row for each image or link, and are therefore concatenated.
-_OF_IMAGES = ("images", "image_tags", "image_truth", "links_point", "links_uv", "links_count")
+_OF_IMAGES = ("images", "image_tags", "image_known", "image_truth", "links_point", "links_uv", "links_count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +43,24 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBatch(Batch):
-    """K crops of images, RGB in 0..1, and their tags as multi-hot rows."""
+    """K crops of images, RGB in 0..1, and their tags as multi-hot rows; ``image_known`` is 0 for unknown classes."""
 
     images: Float[Tensor, "K 3 S S"]
     image_tags: Float[Tensor, "K C"]
+    image_known: Float[Tensor, "K C"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloudBatch(Batch):
-    """B clouds, upright and centred, metres; colours in 0..1, None where clouds have none; tags as multi-hot rows."""
+    """B clouds, upright and centred, metres; colours in 0..1, None where clouds have none; tags as multi-hot rows.
+
+    ``cloud_known`` is 1 where the class was judged (present or absent), 0 where it is unknown.
+    """
 
     xyz: Float[Tensor, "B N 3"]
     rgb: Float[Tensor, "B N 3"] | None = None
     cloud_tags: Float[Tensor, "B C"]
+    cloud_known: Float[Tensor, "B C"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +110,7 @@ class ImageSamples:
         """An augmented image, and its tags."""
         s, frame = self.items[index]
         image, _ = _image_view(self.scenes[s], frame, self.settings, rng)
-        return {"images": image, "image_tags": torch.from_numpy(self.scenes[s].image_tags[frame].copy())}
+        return {"images": image, **_image_tags(self.scenes[s], frame)}
 
     def collate(self, samples: Sequence[Sample]) -> ImageBatch:
         """The batch of the images of a step."""
@@ -197,7 +202,7 @@ class PairSamples:
         point, uv = self._links(scene, frame, kept, view, rng)
         seen = {
             "images": image,
-            "image_tags": torch.from_numpy(scene.image_tags[frame].copy()),
+            **_image_tags(scene, frame),
             "links_point": torch.from_numpy(point),
             "links_uv": torch.from_numpy(uv.astype(np.float32)),
         }
@@ -231,6 +236,11 @@ def _image_view(
     return augment.apply_color_matrices(crop, color[None])[0], view
 
 
+def _image_tags(scene: PreparedScene, frame: int) -> Sample:
+    """The tags of an image, and which classes are known in it."""
+    return {name: torch.from_numpy(getattr(scene, name)[frame].copy()) for name in ("image_tags", "image_known")}
+
+
 def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
     """An augmented cloud with its tags, and the indices of its points in the scene."""
     kept = augment.sample_points(rng, len(scene.xyz), settings.points)
@@ -240,6 +250,7 @@ def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Gen
     sample = {
         "xyz": torch.from_numpy(xyz.astype(np.float32)),
         "cloud_tags": torch.from_numpy(np.array(scene.tags)),
+        "cloud_known": torch.from_numpy(np.array(scene.known)),
     }
     if len(scene.rgb):
         sample["rgb"] = torch.from_numpy(scene.rgb[kept]).float() / 255
