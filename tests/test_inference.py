@@ -52,7 +52,32 @@ def test_labels_are_the_argmax_of_the_scores(image_segmenter):
     labels, confidence = image_segmenter(frame)
     scores = image_segmenter.scores(frame.rgb)[0].detach()
     assert np.array_equal(labels, scores.argmax(0).numpy())
-    np.testing.assert_allclose(confidence, torch.sigmoid(scores.amax(0)).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(confidence, probability(scores.numpy()).max(axis=0), rtol=1e-5)
+
+
+def probability(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """The softmax over the first axis, in float64."""
+    powers = np.exp(scores.astype(np.float64) / temperature)
+    return powers / powers.sum(axis=0)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 4.0])
+def test_the_temperature_changes_the_confidence_and_no_label(labels, image_segmenter, cloud_segmenter, temperature):
+    """The confidence is the softmax of logits / temperature over the classes that may win."""
+    frame, cloud, tags = noise(48, 64), cloud_of(500), np.zeros(20, np.float32)
+    tags[[2, 5, 11]] = 1
+    images = ImageSegmenter(tiny(labels, "image", temperature=temperature), "cpu")
+    clouds = CloudSegmenter(tiny(labels, "cloud", inputs=("color",), temperature=temperature), "cpu", "float32")
+    scores = images.scores(frame.rgb)[0].detach().numpy()
+    for present, of in ((None, scores), (tags, scores[tags > 0])):
+        found, confidence = images(frame, present)
+        assert np.array_equal(found, image_segmenter(frame, present)[0])
+        np.testing.assert_allclose(confidence, probability(of, temperature).max(axis=0), rtol=1e-4)
+    xyz = (cloud.xyz - cloud.xyz.mean(0, dtype=np.float64)).astype(np.float32)
+    found, confidence = clouds(cloud)
+    assert np.array_equal(found, cloud_segmenter(cloud)[0])
+    expected = probability(clouds.scores(xyz, cloud.rgb).detach().numpy().T, temperature).max(axis=0)
+    np.testing.assert_allclose(confidence, expected, rtol=1e-3)
 
 
 def test_classes_that_the_network_does_not_find_in_the_image_win_no_pixel(labels):

@@ -101,7 +101,8 @@ class ImageSegmenter(Segmenter):
         scores = self.scores(frame.rgb)
         if present is None and self.config.presence_floor:
             present = self._present_classes(scores)
-        labels, confidence = _decide(scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1]), present)
+        flat = scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1])
+        labels, confidence = _decide(flat, present, self.config.temperature)
         shape = frame.rgb.shape[:2]
         return labels.reshape(shape), confidence.reshape(shape)
 
@@ -196,7 +197,7 @@ class CloudSegmenter(Segmenter):
         present: Float32[np.ndarray, "C"] | None,
     ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
         if len(xyz) <= self.points:
-            return _decide(self.scores(xyz, rgb), present)
+            return _decide(self.scores(xyz, rgb), present, self.config.temperature)
         chosen = _sample(len(xyz), self.points)
         scores = self.scores(xyz[chosen], None if rgb is None else rgb[chosen])
         support = torch.from_numpy(xyz[chosen]).to(self.device)
@@ -205,7 +206,8 @@ class CloudSegmenter(Segmenter):
             queries = torch.from_numpy(xyz[start : start + _NEIGHBOUR_CHUNK]).to(self.device)
             index, squared_distance = neighbors.knn(support, queries, 3)
             weight = neighbors.interpolation_weights(squared_distance)
-            parts.append(_decide(neighbors.interpolate(scores, index, weight), present))
+            interpolated = neighbors.interpolate(scores, index, weight)
+            parts.append(_decide(interpolated, present, self.config.temperature))
         labels, confidence = zip(*parts, strict=True)
         return np.concatenate(labels), np.concatenate(confidence)
 
@@ -233,15 +235,22 @@ def _sample(count: int, size: int) -> np.ndarray:
 
 
 def _decide(
-    scores: Float[Tensor, "N C"], present: Float32[np.ndarray, "C"] | None
+    scores: Float[Tensor, "N C"], present: Float32[np.ndarray, "C"] | None, temperature: float
 ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
-    """The class with the largest logit, among those of ``present`` if given, and the sigmoid of this logit."""
+    """The class with the largest logit, among those of ``present`` if given, and its probability.
+
+    The probability is the softmax of logits / temperature over the same classes (Guo et al., On calibration of modern
+    neural networks, 2017). The temperature changes no label.
+    """
     if present is None:
         best, label = scores.max(dim=1)
     else:
-        label = cam.seed_labels(scores, torch.from_numpy(present).to(scores.device))
+        allowed = torch.from_numpy(present).to(scores.device)
+        label = cam.seed_labels(scores, allowed)
         best = scores.gather(1, label[:, None])[:, 0]
-    return label.to(torch.uint8).cpu().numpy(), torch.sigmoid(best).cpu().numpy()
+        scores = scores[:, allowed > 0.5]
+    others = ((scores - best[:, None]) / temperature).exp_().sum(dim=1)  # the softmax, divided by its largest term
+    return label.to(torch.uint8).cpu().numpy(), others.reciprocal_().cpu().numpy()
 
 
 def _fit(images: Float[Tensor, "B 3 H W"], long_side: int) -> Float[Tensor, "B 3 h w"]:

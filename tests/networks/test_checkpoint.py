@@ -43,6 +43,30 @@ def test_the_version_names_the_weights(saved, labels, tmp_path):
     assert checkpoint.save(tmp_path / "other", network, CONFIG, labels) != version
 
 
+def test_a_calibration_changes_the_version_and_nothing_else(saved, labels, tmp_path):
+    path, network, version = saved
+    half = tmp_path / "half.safetensors"
+    checkpoint.save(half, network, CONFIG, labels, {"seed": 3}, torch.float16)
+    before, weights = checkpoint.load(half), load_file(half)
+    calibrated = checkpoint.set_calibration(half, 2.5, 0.375)
+    loaded = checkpoint.load(half, "image", labels)
+    assert loaded.version == calibrated != before.version
+    assert loaded.config == dataclasses.replace(CONFIG, temperature=2.5, min_confidence=0.375)
+    assert loaded.training == {"seed": 3}
+    after = load_file(half)
+    assert after.keys() == weights.keys() and all(torch.equal(after[name], weights[name]) for name in weights)
+    assert checkpoint.save(path, before.network, loaded.config, labels) not in (version, before.version)
+    assert checkpoint.set_calibration(half, 1.0, 0.0) == before.version
+
+
+@pytest.mark.parametrize("changes", [{"temperature": 0.0}, {"temperature": float("nan")}, {"min_confidence": 1.5}])
+def test_a_calibration_that_cannot_be_is_refused(saved, changes):
+    path, *_ = saved
+    rewritten(path, **changes)
+    with pytest.raises(BadInput, match="wsss calibrate"):
+        checkpoint.load(path)
+
+
 def test_half_precision_halves_the_file(saved, labels, tmp_path):
     path, network, _ = saved
     checkpoint.save(tmp_path / "half", network, CONFIG, labels, dtype=torch.float16)
@@ -98,7 +122,7 @@ def test_a_file_under_the_previous_name_of_its_kind_is_found(tmp_path):
 
 def test_files_without_the_later_fields_are_read(saved):
     path, *_ = saved
-    rewritten(path, presence_floor=None, tag_log_odds=None)
+    rewritten(path, presence_floor=None, tag_log_odds=None, temperature=None, min_confidence=None)
     config = checkpoint.load(path).config
     assert config == dataclasses.replace(CONFIG, presence_floor=0.0, tag_log_odds=())
 

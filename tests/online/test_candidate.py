@@ -34,15 +34,19 @@ def saved(folder, labels, seed: int) -> dict[str, dict[str, torch.Tensor]]:
 
 def test_the_candidate_is_a_share_of_the_way(tmp_path, labels):
     before, trained = saved(tmp_path / "old", labels, 0), saved(tmp_path / RUN, labels, 1)
+    checkpoint.set_calibration(tmp_path / "old" / "image.safetensors", 2.5, 0.3)
     old = Version("0000", *(tmp_path / "old" / f"{kind}.safetensors" for kind in CONFIGS), {})
     write_candidate(tmp_path, old, 0.25)
     for kind, file in zip(CONFIGS, candidate_files(tmp_path), strict=True):
         made = checkpoint.load(file, kind, labels)
         assert made.training == {"seed": 1, "new_share": 0.25}
+        kept = (made.config.temperature, made.config.min_confidence)
+        assert kept == ((2.5, 0.3) if kind == "image" else (1.0, 0.0)), "the calibration is that of the start"
         assert set(made.config.tag_log_odds) <= {0.0}, "the log-odds come from the few scenes of the round"
         for name, value in made.network.state_dict().items():
             if value.is_floating_point():
                 torch.testing.assert_close(value, 0.75 * before[kind][name] + 0.25 * trained[kind][name])
+    checkpoint.set_calibration(tmp_path / RUN / "image.safetensors", 2.5, 0.3)
     write_candidate(tmp_path, old, 1.0)
     versions = [checkpoint.load(file).version for file in candidate_files(tmp_path)]
     assert versions == [checkpoint.load(tmp_path / RUN / f"{kind}.safetensors").version for kind in CONFIGS]

@@ -3,8 +3,10 @@
 A checkpoint has everything that inference needs. Nothing in it is pickled, so a foreign file cannot run code.
 """
 
+import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,9 @@ class NetworkConfig:
         presence_floor: a class wins no pixel of an image in which its probability is below this. The probability is
             the sigmoid of the mean of its map plus its ``tag_log_odds``.
         tag_log_odds: for each class, what training added to the mean score; empty for 0.
+        temperature: the confidence of a label is the softmax of logits / temperature; 1 until it is fitted to labelled
+            scenes (``evaluation.calibration``). It changes no label.
+        min_confidence: recommended by the calibration: labels with less are more often wrong than right; 0 for none.
     """
 
     kind: str
@@ -45,6 +50,8 @@ class NetworkConfig:
     long_side: int = 0
     presence_floor: float = 0.0
     tag_log_odds: tuple[float, ...] = ()
+    temperature: float = 1.0
+    min_confidence: float = 0.0
 
     def build(self, labels: LabelSpace) -> nn.Module:
         """The network, with random weights.
@@ -64,7 +71,7 @@ class Checkpoint:
         config: how it was built.
         labels: its classes.
         training: where it comes from: command, seeds, scores.
-        version: a hash of the weights.
+        version: a hash of the weights and of their calibration.
     """
 
     network: nn.Module
@@ -93,22 +100,37 @@ def save(
         dtype: of the weights in the file. Float16 halves the file; ``load`` converts it back to float32.
 
     Returns:
-        The version, a hash of the weights.
+        The version, a hash of the weights and of their calibration.
     """
     tensors = {
         name: (value.detach().cpu().to(dtype) if value.is_floating_point() else value.detach().cpu()).contiguous()
         for name, value in network.state_dict().items()
     }
-    version = _version(tensors)
-    description = {
-        "format": FORMAT,
-        "version": version,
-        "network": asdict(config),
-        "labels": labels.to_dict(),
-        "training": training or {},
-    }
+    return _write(Path(path), tensors, config, {"labels": labels.to_dict(), "training": training or {}})
+
+
+def set_calibration(path: str | Path, temperature: float, min_confidence: float) -> str:
+    """Replace the calibration in a checkpoint; the rest of the file stays. Returns the new version.
+
+    The file is replaced at once, or not at all. Raises BadInput when it is not a readable checkpoint.
+    """
+    path = existing(Path(path))
+    metadata, tensors = _read(path)
+    description = _description(path, metadata)
+    try:
+        before, kept = _network_config(description["network"]), {n: description[n] for n in ("labels", "training")}
+    except (KeyError, TypeError) as error:
+        raise _incomplete(path, error) from error
+    config = dataclasses.replace(before, temperature=temperature, min_confidence=min_confidence)
+    return _write(path, tensors, config, kept)
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], config: NetworkConfig, rest: dict[str, Any]) -> str:
+    """Write the file atomically; returns its version."""
+    version = _version(tensors, config)
+    description = {"format": FORMAT, "version": version, "network": asdict(config), **rest}
     content = serialise(tensors, metadata={"wsss_ros": json.dumps(description, sort_keys=True)})
-    replace(Path(path), lambda file: file.write(content))
+    replace(path, lambda file: file.write(content))
     return version
 
 
@@ -132,7 +154,7 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
         own_labels = LabelSpace.from_dict(description["labels"])
         training, version = description["training"], description["version"]
     except (KeyError, TypeError) as error:
-        raise BadInput(f"{path}: its description of the network is incomplete ({error!r}); write it again") from error
+        raise _incomplete(path, error) from error
     _check(path, config, own_labels, kind, labels)
     network = config.build(own_labels)
     _fill(path, network, tensors)
@@ -177,6 +199,10 @@ def _description(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     return description
 
 
+def _incomplete(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path}: its description of the network is incomplete ({error!r}); write it again")
+
+
 def _network_config(fields: dict[str, Any]) -> NetworkConfig:
     """The description of a network, also of a file with a previous name of its kind or without ``tag_log_odds``."""
     kind = PREVIOUS_KINDS.get(fields["kind"], fields["kind"])
@@ -189,6 +215,11 @@ def _check(path: Path, config: NetworkConfig, own: LabelSpace, kind: str | None,
         raise BadInput(f"{path}: a network for '{config.kind}', expected one for '{kind}'; are the two files swapped?")
     if config.tag_log_odds and len(config.tag_log_odds) != len(own):
         raise BadInput(f"{path}: {len(config.tag_log_odds)} tag_log_odds for {len(own)} classes; write it again")
+    if not 0 < config.temperature < math.inf or not 0 <= config.min_confidence <= 1:
+        raise BadInput(
+            f"{path}: temperature {config.temperature} and min_confidence {config.min_confidence}; expected a "
+            "temperature above 0 and a confidence from 0 to 1; calibrate it again with 'wsss calibrate'"
+        )
     if expected is not None and own.names != expected.names:
         differing = sorted(set(own.names) ^ set(expected.names)) or "only their order"
         raise BadInput(
@@ -212,9 +243,13 @@ def _fill(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> N
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
 
 
-def _version(tensors: dict[str, torch.Tensor]) -> str:
+def _version(tensors: dict[str, torch.Tensor], config: NetworkConfig) -> str:
+    """A hash of the weights and of their calibration, if there is one."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].view(-1).view(torch.uint8).numpy().tobytes())
+    calibration = (config.temperature, config.min_confidence)
+    if calibration != (1.0, 0.0):
+        digest.update(repr(calibration).encode())
     return digest.hexdigest()[:12]

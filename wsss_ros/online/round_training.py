@@ -134,8 +134,9 @@ def write_candidate(folder: Path, old: Version, share: float) -> None:
             for name, value in new.network.state_dict().items()
         }
         new.network.load_state_dict(mixed)
-        # The few scenes of a round do not show how common classes are in images.
-        likely = {name: getattr(start.config, name) for name in ("presence_floor", "tag_log_odds")}
+        # The few scenes of a round do not show how common classes are in images, and have no labels to calibrate with.
+        names = ("presence_floor", "tag_log_odds", "temperature", "min_confidence")
+        likely = {name: getattr(start.config, name) for name in names}
         about = {**new.training, "new_share": share}
         checkpoint.save(target, new.network, replace(new.config, **likely), new.labels, about)
 
