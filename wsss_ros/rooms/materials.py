@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from wsss_ros.rooms.pictures import Picture
+
 Color = tuple[float, float, float]  # sRGB in 0..1
 
 
@@ -10,6 +12,10 @@ class Material:
     """The look of a surface, and how well a depth camera sees it.
 
     Colours are sRGB in 0..1, lengths in metres. ``dropout`` is the share of missing depth.
+
+    With a ``picture`` the surface shows it, multiplied by ``color``: where the mesh says (``Mesh.uv``), and on a mesh
+    without uv by box projection, one picture every ``tile`` = (width, height) metres. Box projection lays the grain of
+    a picture along the part when ``texture`` is "wood".
     """
 
     color: Color
@@ -20,6 +26,8 @@ class Material:
     emission: float = 0.0
     dropout: float = 0.0
     seed: int = 0
+    picture: Picture | None = None
+    tile: tuple[float, float] = (1.0, 1.0)
 
 
 def shaded(color: Color, share: float) -> Color:

@@ -4,15 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices in metres, and triangles as indices of vertices."""
+    """Vertices in metres, and triangles as indices of vertices.
+
+    ``uv`` are the places of the triangles' corners in the picture of the material: (0, 0) is its top left corner,
+    (1, 1) its bottom right corner, and beyond them it repeats.
+    """
 
     vertices: Float64[np.ndarray, "N 3"]
     triangles: Int64[np.ndarray, "M 3"]
+    uv: Float32[np.ndarray, "M 3 2"] | None = None
 
 
 def turn(yaw: float) -> Float64[np.ndarray, "3 3"]:

@@ -43,7 +43,7 @@ class Piece:
         """Set another piece onto this one, turned by ``yaw``; its parts keep their labels."""
         for part in other.parts:
             vertices = part.mesh.vertices @ turn(yaw).T + (x, y, z)
-            self.parts.append(replace(part, mesh=Mesh(vertices, part.mesh.triangles)))
+            self.parts.append(replace(part, mesh=replace(part.mesh, vertices=vertices)))
         return self
 
 
