@@ -128,6 +128,15 @@ def test_points_beside_the_sample_take_the_scores_of_their_three_nearest(cloud_s
     assert (labels == expected.argmax(1)).mean() > 0.999
 
 
+def test_the_scores_of_points_are_those_that_label_them(cloud_segmenter):
+    cloud = cloud_of(5000)
+    cloud.xyz[[3, 700]] = np.nan
+    labels, confidence = (np.delete(values, [3, 700]) for values in cloud_segmenter(cloud))
+    scores = cloud_segmenter.point_scores(cloud)
+    assert np.array_equal(scores.argmax(1).numpy(), labels)
+    np.testing.assert_allclose(torch.softmax(scores, 1).amax(1).numpy(), confidence, rtol=1e-5)
+
+
 def test_the_same_cloud_gets_the_same_labels(cloud_segmenter):
     first, second = (cloud_segmenter(cloud_of(5000))[0] for _ in range(2))
     assert np.array_equal(first, second)

@@ -4,6 +4,7 @@ The two networks are independent: neither needs the other's input. Nodes, comman
 """
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from wsss_ros import cam, geometry
@@ -99,15 +100,19 @@ class ImageSegmenter(Segmenter):
         the network finds in the whole image (``NetworkConfig.presence_floor``).
         """
         scores = self.scores(frame.rgb)
-        if present is None and self.config.presence_floor:
-            present = self._present_classes(scores)
+        present = self.present_classes(scores) if present is None else present
         flat = scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1])
         labels, confidence = _decide(flat, present, self.config.temperature)
         shape = frame.rgb.shape[:2]
         return labels.reshape(shape), confidence.reshape(shape)
 
-    def _present_classes(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"]:
-        """The multi-hot vector of the classes in the image by the averaged scores (eq. 1), at least the likeliest."""
+    def present_classes(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"] | None:
+        """The multi-hot vector of the classes in the image by the averaged scores (eq. 1), at least the likeliest.
+
+        None without a ``presence_floor``: each class may win.
+        """
+        if not self.config.presence_floor:
+            return None
         log_odds = scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
         probability = torch.sigmoid(image_mean(scores)[0] + log_odds)
         present = probability >= self.config.presence_floor
@@ -170,6 +175,21 @@ class CloudSegmenter(Segmenter):
         only (eq. 5). Raises BadInput for a cloud without finite points, and for one without colours if the network
         needs them.
         """
+        finite = self._finite(cloud)
+        labels = np.full(len(cloud), UNLABELLED, np.uint8)
+        confidence = np.zeros(len(cloud), np.float32)
+        temperature = self.config.temperature
+        parts = [_decide(scores, present, temperature) for scores in self._score_parts(cloud, finite, up)]
+        labels[finite], confidence[finite] = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return labels, confidence
+
+    @torch.inference_mode()
+    def point_scores(self, cloud: Cloud, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Float[Tensor, "N C"]:
+        """Class scores (logits) of each finite point, which ``__call__`` labels. Raises BadInput as it does."""
+        return torch.cat(list(self._score_parts(cloud, self._finite(cloud), up)))
+
+    def _finite(self, cloud: Cloud) -> Bool[np.ndarray, "N"]:
+        """Which points are finite. Raises BadInput for a cloud that cannot be segmented."""
         finite = np.isfinite(cloud.xyz).all(axis=1)
         if not finite.any():
             raise BadInput(f"a cloud of {len(cloud)} points, none of them finite, has nothing to segment")
@@ -178,11 +198,7 @@ class CloudSegmenter(Segmenter):
                 "the cloud has no colours and this cloud network needs them; publish a cloud with an 'rgb' field, "
                 "or load weights trained with 'inputs: [height]'"
             )
-        labels = np.full(len(cloud), UNLABELLED, np.uint8)
-        confidence = np.zeros(len(cloud), np.float32)
-        rgb = None if cloud.rgb is None else cloud.rgb[finite]
-        labels[finite], confidence[finite] = self._segment(self._upright(cloud.xyz[finite], up), rgb, present)
-        return labels, confidence
+        return finite
 
     @staticmethod
     def _upright(xyz: Float32[np.ndarray, "N 3"], up: tuple[float, float, float]) -> Float32[np.ndarray, "N 3"]:
@@ -190,26 +206,22 @@ class CloudSegmenter(Segmenter):
         centred = xyz - xyz.mean(axis=0, dtype=np.float64)
         return (centred @ geometry.upright(np.asarray(up, np.float64)).T).astype(np.float32)
 
-    def _segment(
-        self,
-        xyz: Float32[np.ndarray, "N 3"],
-        rgb: UInt8[np.ndarray, "N 3"] | None,
-        present: Float32[np.ndarray, "C"] | None,
-    ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
+    def _score_parts(
+        self, cloud: Cloud, finite: Bool[np.ndarray, "N"], up: tuple[float, float, float]
+    ) -> Iterator[Float[Tensor, "M C"]]:
+        """Class scores of the finite points, in parts that fit into memory."""
+        xyz, rgb = self._upright(cloud.xyz[finite], up), None if cloud.rgb is None else cloud.rgb[finite]
         if len(xyz) <= self.points:
-            return _decide(self.scores(xyz, rgb), present, self.config.temperature)
+            yield self.scores(xyz, rgb)
+            return
         chosen = _sample(len(xyz), self.points)
         scores = self.scores(xyz[chosen], None if rgb is None else rgb[chosen])
         support = torch.from_numpy(xyz[chosen]).to(self.device)
-        parts = []
         for start in range(0, len(xyz), _NEIGHBOUR_CHUNK):
             queries = torch.from_numpy(xyz[start : start + _NEIGHBOUR_CHUNK]).to(self.device)
             index, squared_distance = neighbors.knn(support, queries, 3)
             weight = neighbors.interpolation_weights(squared_distance)
-            interpolated = neighbors.interpolate(scores, index, weight)
-            parts.append(_decide(interpolated, present, self.config.temperature))
-        labels, confidence = zip(*parts, strict=True)
-        return np.concatenate(labels), np.concatenate(confidence)
+            yield neighbors.interpolate(scores, index, weight)
 
     def scores(
         self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None
