@@ -51,3 +51,16 @@ def shared_floor(a: Placed, b: Placed, step: float = 0.02) -> float:
     x, y = c * x + s * y, c * y - s * x
     inside = (np.abs(x) < b.piece.size[0] / 2) & (np.abs(y) < b.piece.size[1] / 2)
     return float(inside.sum()) * step * step
+
+
+def picture_at(pixels: np.ndarray, u: float, v: float) -> np.ndarray:
+    """The linear colour of a picture [H W 3] at (u, v), between its four nearest pixels; it repeats."""
+    height, width = pixels.shape[:2]
+    linear = (pixels.astype(np.float64) / 255) ** 2.2
+    x, y = u * width - 0.5, v * height - 0.5
+    color = np.zeros(3)
+    for row in (np.floor(y), np.floor(y) + 1):
+        for column in (np.floor(x), np.floor(x) + 1):
+            share = (1 - abs(x - column)) * (1 - abs(y - row))
+            color += share * linear[int(row) % height, int(column) % width]
+    return color

@@ -9,9 +9,9 @@ from PIL import Image
 
 
 def write_glb(path: Path, surfaces: list[dict], node: dict | None = None) -> Path:
-    """Write surfaces: dicts of ``points`` [N 3], ``triangles`` [M 3] and maybe ``uv`` [N 2], ``image``, ``color``, ``nyu40``.
+    """Write surfaces: dicts of ``points`` [N 3], ``triangles`` [M 3], and what else a surface has.
 
-    ``image`` is the uri of a file; ``color`` is RGBA.
+    That is: ``uv`` [N 2], ``image`` (the uri of a file), ``color`` (RGBA), ``nyu40``.
     """
     binary, header = b"", dict(bufferViews=[], accessors=[], materials=[], images=[], textures=[])
 

@@ -11,7 +11,8 @@ Color = tuple[float, float, float]  # sRGB in 0..1
 class Material:
     """The look of a surface, and how well a depth camera sees it.
 
-    Colours are sRGB in 0..1, lengths in metres. ``dropout`` is the share of missing depth.
+    Colours are sRGB in 0..1, lengths in metres. ``dropout`` is the share of missing depth. Glass
+    has an ``alpha`` below 1: the share of its own colour; the rest is what is behind it.
 
     With a ``picture`` the surface shows it, multiplied by ``color``: where the mesh says (``Mesh.uv``), and on a mesh
     without uv by box projection, one picture every ``tile`` = (width, height) metres. Box projection lays the grain of
@@ -26,6 +27,7 @@ class Material:
     emission: float = 0.0
     dropout: float = 0.0
     seed: int = 0
+    alpha: float = 1.0
     picture: Picture | None = None
     tile: tuple[float, float] = (1.0, 1.0)
 

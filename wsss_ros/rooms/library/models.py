@@ -64,7 +64,8 @@ def material_of(surface: Surface, seed: int) -> Material:
     """The look of a surface. Depth cameras see glass (alpha below 1) and black things badly."""
     r, g, b, alpha = surface.color
     if alpha < 1:
-        return Material((r, g, b), gloss=0.6, dropout=0.35 + 0.4 * (1 - alpha), seed=seed, picture=surface.picture)
+        dropout = 0.35 + 0.4 * (1 - alpha)
+        return Material((r, g, b), gloss=0.6, dropout=dropout, seed=seed, alpha=alpha, picture=surface.picture)
     black = surface.picture is None and max(r, g, b) < 0.2
     gloss, dropout = (0.25, 0.2) if black else (0.08, 0.02)
     return Material((r, g, b), gloss=gloss, dropout=dropout, seed=seed, picture=surface.picture)

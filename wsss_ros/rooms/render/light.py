@@ -9,11 +9,14 @@ from jaxtyping import Float32, Float64
 from wsss_ros.geometry.compiled import compiled
 from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.layout.room import Room
+from wsss_ros.rooms.render.images import lay_images
 from wsss_ros.rooms.render.surfaces import View, World
 from wsss_ros.rooms.render.textures import albedo
 from wsss_ros.types import Camera
 
 SHADOWS = 2  # this many of the strongest lights cast shadows
+PANES = 3  # so many panes of glass behind each other are transparent
+SKY = np.array([0.7, 0.85, 1.0], np.float32)  # light from outside behind a pane, at a window light of 1
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,37 @@ class Light:
 def shade(
     world: World, camera: Camera, view: View, light: Light, eye: Float64[np.ndarray, "3"], rng: np.random.Generator
 ) -> Float32[np.ndarray, "P 3"]:
-    """Linear light that leaves each surface point towards the camera: Lambert and a highlight for each lamp."""
+    """Linear light that reaches the camera from each surface point, and through glass from what is behind it.
+
+    A surface reflects by Lambert's law, with a highlight for each lamp.
+    """
+    if not (world.alpha < 1).any():
+        return _surface_light(world, camera, view, light, eye, rng)
+    linear = np.zeros((len(view.part), 3), np.float32)
+    share = np.ones((len(view.part), 1), np.float32)  # of the light at this depth that reaches the camera
+    for pane in range(PANES + 1):
+        here = _surface_light(world, camera, view, light, eye, rng)
+        if pane:
+            here[view.part < 0] = SKY * world.room.window_light
+        own = np.append(world.alpha, np.float32(1))[view.part][:, None] if pane < PANES else np.float32(1)
+        linear += share * own * here
+        share = share * (1 - own)
+        glass = share[:, 0] > 0
+        if not glass.any():
+            break
+        view = world.cast_behind(view, glass, eye)
+    return linear
+
+
+def _surface_light(
+    world: World, camera: Camera, view: View, light: Light, eye: Float64[np.ndarray, "3"], rng: np.random.Generator
+) -> Float32[np.ndarray, "P 3"]:
     base = albedo(
         view.part, view.point, view.flat_normal, world.origin, world.turn, world.grain, world.color, world.accent,
         world.texture, world.looks, world.seed,
     )  # fmt: skip
+    if world.images is not None:
+        lay_images(base, world.images, view, world, eye, 1 / camera.fx)
     size = np.array([world.room.width, world.room.depth, world.room.height])
     shadow = np.zeros((SHADOWS, camera.height, camera.width), np.float32)
     for k, place in enumerate(light.places[:SHADOWS]):

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64, UInt32
 
 from wsss_ros.geometry.compiled import compiled
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.rooms.furniture.piece import NOTHING, Part
 from wsss_ros.rooms.layout.room import Placed, Room
+from wsss_ros.rooms.render.image_table import image_table
 from wsss_ros.rooms.render.textures import TEXTURES
 from wsss_ros.types import Camera
 
@@ -18,13 +19,18 @@ CREASE = np.cos(np.radians(50))  # edges sharper than this stay sharp in shading
 
 @dataclass(frozen=True)
 class View:
-    """The surface points that the rays of one camera hit; flat arrays over the H*W pixels. Part -1: no surface."""
+    """The surface points that the rays of one camera hit; flat arrays over the H*W pixels. Part -1: no surface.
+
+    ``triangle`` and ``barycentric`` are meaningless where there is no surface.
+    """
 
     part: Int64[np.ndarray, "P"]
     depth_m: Float32[np.ndarray, "P"]
     point: Float32[np.ndarray, "P 3"]
     normal: Float32[np.ndarray, "P 3"]
     flat_normal: Float32[np.ndarray, "P 3"]
+    triangle: UInt32[np.ndarray, "P"]
+    barycentric: Float32[np.ndarray, "P 2"]
 
 
 class World:
@@ -58,28 +64,43 @@ class World:
         self.origin = np.array([(s.x, s.y, s.z) for s in spots], np.float32)
         self.turn = np.array([(np.cos(s.yaw), np.sin(s.yaw)) for s in spots], np.float32)
         materials = [p.material for p in parts]
+        self.images = image_table(parts)
         self.color = np.array([m.color for m in materials], np.float32) ** 2.2
         self.accent = np.array([m.accent for m in materials], np.float32) ** 2.2
         self.texture = np.array([TEXTURES.index(m.texture) for m in materials])
         self.looks = np.array([(m.scale, m.gloss, m.emission, m.dropout) for m in materials], np.float32)
+        self.alpha = np.array([m.alpha for m in materials], np.float32)
         self.seed = np.array([m.seed for m in materials], np.int64)
         self.caster = _caster(np.concatenate(vertices), np.concatenate(triangles))
 
     def cast(self, camera: Camera, world_from_camera: Float64[np.ndarray, "4 4"]) -> View:
         """Depth along the optical axis, surface points and normals (towards the camera) of all pixels."""
-        rays = _rays(camera, world_from_camera)
+        return self._hits(_rays(camera, world_from_camera))
+
+    def cast_behind(self, view: View, glass: Bool[np.ndarray, "P"], eye: Float64[np.ndarray, "3"]) -> View:
+        """What the rays of a view hit behind ``glass``, the pixels where they pass it; no surface elsewhere."""
+        rays = np.zeros((len(glass), 6), np.float32)
+        directions = view.point[glass] - eye
+        directions /= np.maximum(view.depth_m[glass], 1e-6)[:, None]
+        rays[glass, :3], rays[glass, 3:] = view.point[glass] + 1e-3 * _unit(directions), directions
+        behind = self._hits(rays)
+        behind.part[~glass] = -1
+        behind.depth_m[glass] += view.depth_m[glass]
+        return behind
+
+    def _hits(self, rays: Float32[np.ndarray, "P 6"]) -> View:
         hit = self.caster.cast_rays(_tensor(rays), nthreads=1)
-        return View(
-            *_surface(
-                rays,
-                hit["t_hit"].numpy(),
-                hit["primitive_ids"].numpy(),
-                hit["primitive_uvs"].numpy(),
-                hit["primitive_normals"].numpy(),
-                self.part_of_triangle,
-                self.corner_normals,
-            )
+        triangle, barycentric = hit["primitive_ids"].numpy(), hit["primitive_uvs"].numpy()
+        surface = _surface(
+            rays,
+            hit["t_hit"].numpy(),
+            triangle,
+            barycentric,
+            hit["primitive_normals"].numpy(),
+            self.part_of_triangle,
+            self.corner_normals,
         )
+        return View(*surface, triangle=triangle, barycentric=barycentric)
 
     def blocked(self, points: Float32[np.ndarray, "P 3"], lights: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether a surface is between each point and its light."""
