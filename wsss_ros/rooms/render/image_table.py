@@ -15,7 +15,8 @@ class ImageTable:
     ``texels`` are the pixels of all pictures and of their smaller copies; a row of ``levels`` is the start, width and
     height of one copy. A part shows the picture whose largest copy is ``first[part]`` (-1: no picture), one of
     ``count[part]``. ``mapped[part]``: placed by ``uv``, else by box projection with ``tile``; ``oriented`` is 1 or 2
-    for pictures of wood whose grain runs along u or v, else 0. ``density`` are texels for each metre of a mapped triangle.
+    for pictures of wood whose grain runs along u or v, else 0. ``density`` are texels for each metre of a mapped
+    triangle.
     """
 
     texels: UInt8[np.ndarray, "T 3"]

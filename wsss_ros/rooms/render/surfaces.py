@@ -91,7 +91,7 @@ class World:
     def _hits(self, rays: Float32[np.ndarray, "P 6"]) -> View:
         hit = self.caster.cast_rays(_tensor(rays), nthreads=1)
         triangle, barycentric = hit["primitive_ids"].numpy(), hit["primitive_uvs"].numpy()
-        surface = _surface(
+        part, depth_m, point, normal, flat_normal = _surface(
             rays,
             hit["t_hit"].numpy(),
             triangle,
@@ -100,7 +100,7 @@ class World:
             self.part_of_triangle,
             self.corner_normals,
         )
-        return View(*surface, triangle=triangle, barycentric=barycentric)
+        return View(part, depth_m, point, normal, flat_normal, triangle, barycentric)
 
     def blocked(self, points: Float32[np.ndarray, "P 3"], lights: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether a surface is between each point and its light."""
