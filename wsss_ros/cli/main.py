@@ -21,6 +21,7 @@ COMMANDS = {
     "replay": "Play a bag or a scene folder to the nodes, with /clock.",
     "train": "Train networks from class tags.",
     "evaluate": "Score networks, or labels in files, on labelled scenes.",
+    "calibrate": "Fit the confidence of a network to labelled scenes.",
     "segment": "Write the labels of a scene or a bag as PLY and PNG.",
     "bench": "Measure speeds; train and report the ablation.",
 }

@@ -1,0 +1,94 @@
+"""``wsss calibrate``: fit the confidence of a network to labelled scenes."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss_ros.cli.options import Device, Frames, Listed
+
+
+def calibrate(
+    weights: Annotated[Path, typer.Argument(help="Checkpoint of an image or a cloud network.")],
+    scenes: Annotated[list[Path], typer.Argument(help="Labelled scene folders, or folders of them: a validation set.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Write temperature and min_confidence into the checkpoint: a new version.")
+    ] = False,
+    min_confidence: Annotated[
+        float, typer.Option(min=-1, max=1, help="The min_confidence to recommend; -1 takes it from the curve, 0 is off.")
+    ] = -1.0,
+    unknown: Annotated[
+        str, typer.Option(help="Classes that the truth of these scenes cannot tell, separated by commas.")
+    ] = "",
+    listed: Listed = None,
+    frames: Frames = 0,
+    labels: Annotated[
+        str, typer.Option(help="Label file of the truth, or s3dis or scannet20; empty: that of the network.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="Where the JSON and the picture go.")] = Path("out/calibrate"),
+    device: Device = "auto",
+) -> None:
+    """Fit the temperature of a network's confidence; reliability diagram, calibration error, risk-coverage curve."""
+    import dataclasses
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from wsss_ros.evaluation import calibration_plot, pictures
+    from wsss_ros.evaluation.calibration import Calibration, KnownClasses, scores_of
+    from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.labels import labels_named
+    from wsss_ros.networks import checkpoint
+    from wsss_ros.scenes import open_all
+
+    console = Console(soft_wrap=True)
+    loaded = checkpoint.load(weights)
+    truth = labels_named(labels) if labels else loaded.labels
+    classes = KnownClasses.between(truth, loaded.labels, filter(None, map(str.strip, unknown.split(","))))
+    opened, left_out = open_all(scenes, truth, listed)
+    segmenter = {"image": ImageSegmenter, "cloud": CloudSegmenter}[loaded.config.kind](loaded, device)
+    shown = track(opened, "class scores", console=console, transient=True)
+    known, missed = scores_of(segmenter, shown, classes, frames)
+    found = Calibration.of(known, loaded.labels, loaded.config.temperature)
+    if min_confidence >= 0:
+        found = dataclasses.replace(found, min_confidence=min_confidence)
+    report = {"command": shlex.join(["wsss", "calibrate", *sys.argv[2:]]), "weights": str(weights)}
+    report |= {"version": loaded.version, "kind": loaded.config.kind, "scenes": len(opened) - len(missed)}
+    report |= found.compute()
+    if write:
+        report["new_version"] = checkpoint.set_calibration(weights, found.temperature, found.min_confidence)
+    out.mkdir(parents=True, exist_ok=True)
+    file, picture = (out / f"calibration_{loaded.config.kind}{suffix}" for suffix in (".json", ".png"))
+    file.write_text(json.dumps(report, indent=1) + "\n")
+    title = f"{loaded.config.kind} network {loaded.version}, {report['scenes']} scenes, {report['samples']:,} labels"
+    pictures.save(calibration_plot.plot(found, title), picture)
+    _print(console, report, [*left_out, *missed], write)
+    console.print(f"results: {file}  {picture}")
+
+
+def _print(console, report: dict, left_out: list[tuple[str, str]], written: bool) -> None:
+    from rich.table import Table
+
+    from wsss_ros.evaluation.tables import percent
+
+    table = Table("", "temperature", "ECE %", "negative log likelihood", title="confidence")
+    for when in ("before", "after"):
+        entry = report[when]
+        table.add_row(when, f"{entry['temperature']:.3f}", percent(entry["ece"]), f"{entry['nll']:.3f}")
+    console.print(table)
+    table = Table("min_confidence", "labelled %", "of these wrong %", "mIoU %", title="labels kept")
+    for name, threshold in (("all", 0.0), ("min_confidence", report["min_confidence"])):
+        kept = report["kept"][name]
+        table.add_row(f"{threshold:.3f}", *(percent(kept[key]) for key in ("coverage", "risk", "miou")))
+    console.print(table)
+    if not report["min_confidence"]:
+        console.print("recommended min_confidence 0: no group of labels is more often wrong than right, or each is")
+    for name, reason in left_out:
+        console.print(f"  left out: {name}: {reason}", markup=False)
+    if written:
+        console.print(f"{report['weights']}: version {report['version']} is now {report['new_version']}")
+    else:
+        console.print("the checkpoint is unchanged; --write writes the calibration into it")
