@@ -158,7 +158,8 @@ def test_scores_of_scenes_give_the_labels_of_the_segmenters(labels):
         expected[clouds].append((*clouds(scene.cloud), scene.cloud_truth()))
     for segmenter, results in expected.items():
         found, left_out = scores_of(segmenter, scenes, classes)
-        predicted, confidence, truth = (np.concatenate([v.ravel() for v in part]) for part in zip(*results, strict=True))
+        flat = [[values.ravel() for values in part] for part in zip(*results, strict=True)]
+        predicted, confidence, truth = map(np.concatenate, flat)
         scored = truth != UNLABELLED
         assert left_out == [] and np.array_equal(found.truth, truth[scored])
         assert np.array_equal(found.labels(), predicted[scored])

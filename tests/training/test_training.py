@@ -80,6 +80,19 @@ def test_a_finished_run_gives_its_scores_at_once(finished, tmp_path):
     assert checkpoint.load(tmp_path / "export" / "cloud.safetensors").training["val"] == scores["cloud"]
 
 
+def test_a_run_calibrates_its_networks_on_its_val_scenes(root):
+    plain, calibrated = (settings_for(root, output=str(root / name), phases=SHORT[:2], calibrate=name == "calibrated")
+                         for name in ("plain", "calibrated"))  # fmt: skip
+    assert training.train(plain) == training.train(calibrated)
+    for kind in ("image", "cloud"):
+        before, after = (checkpoint.load(Path(s.output) / f"{kind}.safetensors") for s in (plain, calibrated))
+        report = json.loads((Path(calibrated.output) / f"calibration_{kind}.json").read_text())
+        assert after.config.temperature == report["temperature"] != before.config.temperature == 1.0
+        assert after.config.min_confidence == report["min_confidence"] and before.config.min_confidence == 0.0
+        assert report["after"]["nll"] < report["before"]["nll"] and after.version != before.version
+    assert not list(Path(plain.output).glob("calibration*"))
+
+
 def test_a_run_from_before_an_option_is_the_same_run(finished, tmp_path):
     settings, scores, _ = finished
     shutil.copytree(settings.output, tmp_path / "run")

@@ -18,7 +18,7 @@ def calibrate(
         bool, typer.Option("--write", help="Write temperature and min_confidence into the checkpoint: a new version.")
     ] = False,
     min_confidence: Annotated[
-        float, typer.Option(min=-1, max=1, help="The min_confidence to recommend; -1 takes it from the curve, 0 is off.")
+        float, typer.Option(min=-1, max=1, help="The min_confidence to recommend; -1: from the curve; 0: off.")
     ] = -1.0,
     unknown: Annotated[
         str, typer.Option(help="Classes that the truth of these scenes cannot tell, separated by commas.")
@@ -55,9 +55,14 @@ def calibrate(
     found = Calibration.of(known, loaded.labels, loaded.config.temperature)
     if min_confidence >= 0:
         found = dataclasses.replace(found, min_confidence=min_confidence)
-    report = {"command": shlex.join(["wsss", "calibrate", *sys.argv[2:]]), "weights": str(weights)}
-    report |= {"version": loaded.version, "kind": loaded.config.kind, "scenes": len(opened) - len(missed)}
-    report |= found.compute()
+    report = {
+        "command": shlex.join(["wsss", "calibrate", *sys.argv[2:]]),
+        "weights": str(weights),
+        "version": loaded.version,
+        "kind": loaded.config.kind,
+        "scenes": len(opened) - len(missed),
+        **found.compute(),
+    }
     if write:
         report["new_version"] = checkpoint.set_calibration(weights, found.temperature, found.min_confidence)
     out.mkdir(parents=True, exist_ok=True)

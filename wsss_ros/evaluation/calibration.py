@@ -66,7 +66,7 @@ class LabelledScores:
 
 def fit_temperature(known: LabelledScores) -> float:
     """The temperature with the smallest negative log likelihood; 1 where it makes no difference."""
-    grid = np.linspace(*np.log(_RANGE), 40)
+    grid = np.log(np.geomspace(*_RANGE, 40))
     values = [known.negative_log_likelihood(np.exp(at)) for at in grid]
     if max(values) - min(values) < 1e-9:
         return 1.0
@@ -118,7 +118,7 @@ class RiskCoverage:
         """The curve with one row for each different confidence."""
         order = np.argsort(-confidence, kind="stable")
         sorted_confidence, wrong = confidence[order], np.cumsum(~right[order])
-        last = np.flatnonzero(np.append(np.diff(sorted_confidence) != 0, True))  # labels of one confidence stay together
+        last = np.flatnonzero(np.append(np.diff(sorted_confidence) != 0, True))  # equal confidences stay together
         return cls(sorted_confidence[last], (last + 1) / len(right), wrong[last] / (last + 1))
 
     def recommended(self) -> float:
@@ -202,8 +202,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class KnownClasses:
-    """The classes that truth and network share: a table from labels of the truth to those of the network (else 255),
-    and which classes of the network the truth knows.
+    """The classes that truth and network share.
+
+    ``table`` maps labels of the truth to those of the network, others to 255. ``known`` says which classes of the
+    network the truth has.
     """
 
     table: UInt8[np.ndarray, "256"]

@@ -34,7 +34,8 @@ def _draw_reliability(axis: Any, calibration: Calibration) -> None:
         reliability = calibration.reliability(temperature)
         label = f"{when}: temperature {temperature:.2f}, ECE {100 * reliability.error():.1f} %"
         some = reliability.count > 0
-        axis.plot(reliability.confidence[some], reliability.accuracy[some], "o-", color=color, label=label, markersize=4)
+        at, accuracy = reliability.confidence[some], reliability.accuracy[some]
+        axis.plot(at, accuracy, "o-", color=color, label=label, markersize=4)
         share = reliability.count / reliability.count.sum()
         axis.bar(edges[:-1], share, 1 / BINS, align="edge", color=color, alpha=0.25)
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right labels; bars: share of all labels")
@@ -50,7 +51,8 @@ def _draw_curve(axis: Any, calibration: Calibration) -> None:
         kept = calibration.scores_above(threshold)
         if kept["risk"] is not None:
             miou = "" if kept["miou"] is None else f", mIoU {kept['miou']:.1f} %"
-            label = f"min_confidence {threshold:.3g}: {kept['coverage']:.0f} % labelled, {kept['risk']:.0f} % wrong{miou}"
+            shares = f"{kept['coverage']:.0f} % labelled, {kept['risk']:.0f} % wrong"
+            label = f"min_confidence {threshold:.3g}: {shares}{miou}"
             axis.plot(kept["coverage"], kept["risk"], marker, color=_AFTER, label=label)
     axis.set(xlim=(0, 100), ylim=(0, 100), xlabel="coverage: percent of labels kept")
     axis.set_ylabel("risk: percent of these that are wrong")

@@ -27,4 +27,7 @@ class TrainConfig(Config):
     image: ImageNetworkConfig | None = None
     cloud: CloudNetworkConfig | None = None
     phases: tuple[Phase, ...]
+    calibrate: bool = Field(
+        False, description="Fit the confidence of the finished networks to the val scenes (wsss calibrate)."
+    )
     export: ExportConfig | None = None

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
-from wsss_ros.evaluation import offline
+from wsss_ros.evaluation import calibration, offline
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
@@ -53,6 +54,8 @@ def finish(run: RunState, command: str) -> dict:
     for kind in run.networks:
         scores[kind] = _score(run, kind) if run.data.val else None
         trained, known = for_inference(run, kind), _provenance(run, kind, command, scores[kind])
+        if run.settings.calibrate:
+            trained = _calibrated(run, trained)
         path = run.folder.path / f"{kind}.safetensors"
         checkpoint.save(path, trained.network, trained.config, run.labels, known)
     run.board.add_scores(scores, run.position.total)
@@ -102,6 +105,25 @@ def _score(run: RunState, kind: str) -> dict:
     scores, faults = _score_scenes(segmenter, run.data.val, run.labels, data.val_frames_per_scene, run.report)
     run.data.left_out.extend(fault for fault in faults if fault not in run.data.left_out)
     return scores
+
+
+def _calibrated(run: RunState, trained: Checkpoint) -> Checkpoint:
+    """The network with the temperature and ``min_confidence`` that fit the validation scenes.
+
+    Without labelled validation scenes it stays as it is, with a warning.
+    """
+    cloud = run.settings.cloud
+    segmenter = _segmenter(trained, run.settings.device, cloud.augment.points if cloud else 0)
+    try:
+        classes = calibration.KnownClasses.between(run.labels, trained.labels)
+        known, _ = calibration.scores_of(segmenter, run.data.val, classes, run.settings.data.val_frames_per_scene)
+    except BadInput as error:
+        log.warning("the confidence of the %s network is not calibrated: %s", trained.config.kind, error)
+        return trained
+    found = calibration.Calibration.of(known, trained.labels)
+    run.folder.write_json(f"calibration_{trained.config.kind}.json", found.compute())
+    fitted = replace(trained.config, temperature=found.temperature, min_confidence=found.min_confidence)
+    return replace(trained, config=fitted)
 
 
 def _segmenter(trained: Checkpoint, device: str, points: int) -> ImageSegmenter | CloudSegmenter:
