@@ -173,14 +173,25 @@ def test_nothing_to_segment(cloud_segmenter, xyz):
         cloud_segmenter(Cloud(xyz, np.zeros((len(xyz), 3), np.uint8)))
 
 
-def test_missing_colours_are_named(cloud_segmenter):
-    with pytest.raises(BadInput, match="'rgb' field"):
-        cloud_segmenter(Cloud(cloud_of(10).xyz))
+@pytest.mark.parametrize(("inputs", "warnings"), [(("color", "height"), 1), (("color", "has_color"), 0), ((), 0)])
+def test_a_cloud_without_colours_is_segmented_as_grey(labels, caplog, inputs, warnings):
+    """Weights that have the input has_color know such clouds; others say once that it is new to them."""
+    segmenter, cloud = CloudSegmenter(tiny(labels, "cloud", inputs=inputs), "cpu", "float32", 600), cloud_of(900)
+    with caplog.at_level("WARNING", "wsss_ros"):
+        colorless = [segmenter(Cloud(cloud.xyz)) for _ in range(3)][-1]
+    assert caplog.text.count("no colours") == warnings
+    assert bool(segmenter.color_problem(None)) == bool(warnings) and not segmenter.color_problem(cloud.rgb)
+    segmenter.scores = lambda xyz, rgb: mid_grey(segmenter, xyz, labels, inputs)
+    for got, expected in zip(colorless, segmenter(Cloud(cloud.xyz)), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-def test_a_network_without_colours_needs_none(labels):
-    segmenter = CloudSegmenter(tiny(labels, "cloud", inputs=()), "cpu")
-    assert segmenter(Cloud(cloud_of(50).xyz))[0].shape == (50,)
+def mid_grey(segmenter, xyz, labels, inputs):
+    """The scores of points whose colours, centred, are 0, and whose flag is 0."""
+    zeros = {"color": np.zeros((len(xyz), 3)), "height": (xyz[:, 2] - np.quantile(xyz[:, 2], 0.01))[:, None]}
+    features = [zeros.get(name, np.zeros((len(xyz), 1))) for name in inputs] or [np.zeros((len(xyz), 0))]
+    features = torch.from_numpy(np.concatenate(features, 1).astype(np.float32))[None]
+    return segmenter.network(torch.from_numpy(xyz)[None], features)[1][0]
 
 
 def test_devices(labels):
@@ -215,7 +226,7 @@ def test_other_weights_in_a_segmenter_of_the_same_settings(labels, tmp_path):
     swapped = segmenter.with_weights(tmp_path / "other.safetensors")
     assert (swapped.device, swapped.dtype, swapped.points) == (segmenter.device, segmenter.dtype, 600)
     assert swapped.file == str(tmp_path / "other.safetensors") and segmenter.file == ""
-    assert segmenter.needs_color and not swapped.needs_color
+    assert (segmenter.config.inputs, swapped.config.inputs) == (("color",), ("height",))
     expected = CloudSegmenter(tmp_path / "other.safetensors", "cpu", "bfloat16", points=600)
     for got, wanted in zip(swapped(cloud_of(900)), expected(cloud_of(900)), strict=True):
         np.testing.assert_array_equal(got, wanted)

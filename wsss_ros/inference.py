@@ -4,6 +4,7 @@ The two networks are independent: neither needs the other's input. Nodes, comman
 """
 
 import copy
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from wsss_ros.types import BadInput, Cloud, Frame
 
 SHIPPED = Path(__file__).parent / "weights"  # folder of the checkpoints that come with the package
 _NEIGHBOUR_CHUNK = 250_000
+log = logging.getLogger("wsss_ros")
 
 
 class Segmenter:
@@ -156,11 +158,18 @@ class CloudSegmenter(Segmenter):
     ):
         super().__init__(weights, device, precision, threads, labels)
         self.points = self._options["points"] = points
+        self._warned = False
 
-    @property
-    def needs_color(self) -> bool:
-        """Whether the network needs the colours of the points."""
-        return "color" in self.config.inputs
+    def color_problem(self, rgb: UInt8[np.ndarray, "N 3"] | None) -> str:
+        """What is wrong with a cloud with these colours, or "": without colours it may be new to the network."""
+        inputs = self.config.inputs
+        if rgb is not None or "color" not in inputs or "has_color" in inputs:
+            return ""
+        return (
+            f"the cloud has no colours, and weights {self.version} were trained on coloured clouds only: it is "
+            "segmented as grey, less accurately; publish a cloud with an 'rgb' field, or train weights with the cloud "
+            "input 'has_color' and 'drop_color'"
+        )
 
     @torch.inference_mode()
     def __call__(
@@ -172,8 +181,9 @@ class CloudSegmenter(Segmenter):
         """Labels and confidence (0..1) of each point; a point that is not finite gets 255 and 0.
 
         ``up`` points against gravity in the cloud's frame. With ``present``, a multi-hot vector, points get its classes
-        only (eq. 5). Raises BadInput for a cloud without finite points, and for one without colours if the network
-        needs them.
+        only (eq. 5). A cloud without colours is segmented as a grey one, with one warning if the network has a
+        ``color_problem`` with it.
+        Raises BadInput for a cloud without finite points.
         """
         finite = self._finite(cloud)
         labels = np.full(len(cloud), UNLABELLED, np.uint8)
@@ -193,11 +203,6 @@ class CloudSegmenter(Segmenter):
         finite = np.isfinite(cloud.xyz).all(axis=1)
         if not finite.any():
             raise BadInput(f"a cloud of {len(cloud)} points, none of them finite, has nothing to segment")
-        if self.needs_color and cloud.rgb is None:
-            raise BadInput(
-                "the cloud has no colours and this cloud network needs them; publish a cloud with an 'rgb' field, "
-                "or load weights trained with 'inputs: [height]'"
-            )
         return finite
 
     @staticmethod
@@ -230,6 +235,10 @@ class CloudSegmenter(Segmenter):
 
         The network processes all points at once, for any number of points.
         """
+        problem = self.color_problem(rgb)
+        if problem and not self._warned:
+            self._warned = True
+            log.warning(problem)
         points = torch.from_numpy(np.ascontiguousarray(xyz)).to(self.device)[None]
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)[None].float() / 255
         with self.autocast():

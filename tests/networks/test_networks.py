@@ -196,8 +196,15 @@ def test_input_features_are_centred_colour_and_height_above_the_floor():
     torch.testing.assert_close(features[0, :, 0], torch.full((101,), 0.5))
     torch.testing.assert_close(features[0, :, 3], torch.linspace(-0.01, 0.99, 101))
     assert input_features(xyz, None, ()).shape == (1, 101, 0)
-    with pytest.raises(BadInput, match=r"without colours.*inputs: \[height\]"):
-        input_features(xyz, None, ("color",))
+
+
+def test_points_without_a_colour_are_mid_grey_and_flagged():
+    xyz, rgb = torch.zeros(2, 3, 3), torch.rand(2, 3, 3)
+    rgb[1] = torch.nan
+    features = input_features(xyz, rgb, ("color", "has_color"))
+    torch.testing.assert_close(features[0, :, :3], rgb[0] - 0.5)
+    assert features[0, :, 3].tolist() == [1, 1, 1] and not features[1].any()
+    assert torch.equal(features[1:], input_features(xyz[1:], None, ("color", "has_color")))
 
 
 def test_images_are_normalised_by_imagenet_statistics():

@@ -115,7 +115,6 @@ BAD_CLOUDS = {
         lambda s: cloud(s, Cloud(np.full((9, 3), np.nan, np.float32), np.zeros((9, 3), np.uint8))),
         "empty cloud: ",
     ),
-    "no rgb": (lambda s: conversions.cloud_message(header(s, "w"), room().xyz), "no colours"),
     "no fields": (lambda s: set_to(cloud(s), fields=[]), "cloud fields: got none"),
     "cut off": (lambda s: set_to(cloud(s), width=3001), "cloud size: "),
 }
@@ -126,6 +125,18 @@ def test_bad_input_is_reported_and_the_next_cloud_is_segmented(probe, node, clou
     spoil, text = BAD_CLOUDS[case]
     probe.send(node.topic("cloud"), spoil(CLOCK.next()), LATCHED)
     assert probe.next_status(node, text).level == b"\x01"
+    stamp = CLOCK.next()
+    probe.send(node.topic("cloud"), cloud(stamp), LATCHED)
+    answered(clouds, stamp)
+
+
+def test_a_cloud_without_colours_is_segmented_with_a_warning(probe, node, clouds):
+    """Weights that were trained on coloured clouds only."""
+    stamp = CLOCK.next()
+    probe.send(node.topic("cloud"), conversions.cloud_message(header(stamp, "w"), room().xyz), LATCHED)
+    answered(clouds, stamp)
+    assert probe.next_status(node, "no colours").level == b"\x01"
+    assert "trained on coloured clouds only" in node.text
     stamp = CLOCK.next()
     probe.send(node.topic("cloud"), cloud(stamp), LATCHED)
     answered(clouds, stamp)

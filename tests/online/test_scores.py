@@ -50,7 +50,7 @@ def test_agreement_is_among_the_tagged_classes():
 class ByColour:
     """Stands for both networks: a class scores as much as the colour is like its own."""
 
-    needs_color, points = True, 400
+    points = 400
 
     def __init__(self, labels, swapped: bool = False):
         self.rows = np.full((len(labels), 3), -1e3)
@@ -126,12 +126,26 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_no_scene_scores_nothing(lab
     assert judged(labels, []) == nothing
 
 
-def test_a_cloud_without_colours_or_points_is_left_out(labels, scene, caplog):
-    class Other(StripedScene):
+def test_a_cloud_without_points_is_left_out(labels, scene, caplog):
+    class Empty(StripedScene):
         @property
         def cloud(self):
             whole = super().cloud
-            return Cloud(whole.xyz) if self.rng_seed == 1 else Cloud(whole.xyz * np.nan, whole.rgb)
+            return Cloud(whole.xyz * np.nan, whole.rgb)
 
-    assert judged(labels, [Other(1, labels), Other(2, labels)])["clouds"] == 0
-    assert "has no colours" in caplog.text and "no finite point" in caplog.text
+    assert judged(labels, [Empty(2, labels)])["clouds"] == 0
+    assert "no finite point" in caplog.text
+
+
+def test_a_cloud_without_colours_is_scored(labels):
+    class Colorless(StripedScene):
+        @property
+        def cloud(self):
+            return Cloud(super().cloud.xyz)
+
+    class Flat(Points):
+        def scores(self, xyz, rgb):
+            assert rgb is None
+            return torch.zeros(len(xyz), len(self.rows))
+
+    assert judged(labels, [Colorless(1, labels)], clouds=Flat(labels))["clouds"] == 1

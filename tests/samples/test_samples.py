@@ -124,6 +124,21 @@ def test_clouds_without_colours_make_samples_without(tmp_path, labels):
 
     scenes = prepare([Grey(0, labels)], labels, tmp_path, 0).scenes
     assert "rgb" not in CloudSamples(scenes, CloudAugment(points=256)).sample(0, np.random.default_rng(0))
+    both = prepare([Grey(0, labels), StripedScene(1, labels)], labels, tmp_path, 0).scenes
+    for source in (CloudSamples(both, CloudAugment(points=256)), pairs(both)):
+        grey, colored = (source.sample(k, np.random.default_rng(0)) for k in (0, 1))
+        batch = source.collate([grey, colored])
+        assert batch.rgb[0].isnan().all() and torch.equal(batch.rgb[1], colored["rgb"])
+        assert source.collate([grey, grey]).rgb is None
+
+
+def test_colours_are_dropped_from_a_share_of_the_samples(painted):
+    half, never = (CloudSamples(painted, CloudAugment(points=300, drop_color=share)) for share in (0.5, 0.0))
+    drawn = [half.sample(0, np.random.default_rng(seed)) for seed in range(200)]
+    assert 70 < sum("rgb" in sample for sample in drawn) < 130
+    for seed, sample in enumerate(drawn[:20]):  # all else is the same as without it
+        other = never.sample(0, np.random.default_rng(seed))
+        assert all(torch.equal(sample[name], other[name]) for name in sample)
 
 
 def test_images_without_tags_are_left_out(tmp_path, labels):

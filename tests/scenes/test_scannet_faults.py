@@ -59,9 +59,20 @@ def test_other_broken_files_are_named(folder, labels):
     (folder / "room.txt").write_text("axisAlignment = 1 0 0\n")
     with pytest.raises(BadInput, match="room.txt: 'axisAlignment"):
         _ = ScanNetScene(folder, labels).axis_alignment
-    ply.write(folder / "room_vh_clean_2.ply", np.zeros(3, [("x", "f4"), ("y", "f4"), ("z", "f4")]))
-    with pytest.raises(BadInput, match=r"no vertex property \['red', 'green', 'blue'\]"):
+    ply.write(folder / "room_vh_clean_2.ply", np.zeros(3, [("x", "f4"), ("y", "f4"), ("red", "u1")]))
+    with pytest.raises(BadInput, match=r"no vertex property \['z'\]"):
         _ = ScanNetScene(folder, labels).cloud
+    ply.write(folder / "room_vh_clean_2.ply", np.zeros(3, [(name, "f4") for name in ("x", "y", "z", "red")]))
+    with pytest.raises(BadInput, match=r"no vertex property \['green', 'blue'\]"):
+        _ = ScanNetScene(folder, labels).cloud
+
+
+def test_a_mesh_without_colours_is_a_cloud_without_colours(folder, labels):
+    vertices = np.zeros(3, [("x", "f4"), ("y", "f4"), ("z", "f4")])
+    vertices["y"] = [1, 2, 3]
+    ply.write(folder / "room_vh_clean_2.ply", vertices)
+    cloud = ScanNetScene(folder, labels).cloud
+    assert cloud.rgb is None and cloud.xyz[:, 1].tolist() == [1, 2, 3]
 
 
 def test_folders_that_are_not_a_scan(tmp_path, labels):

@@ -84,8 +84,7 @@ def _cloud_rows(
         up = up_of(scene)
         maps = [scene.cloud_truth(), *(segmenter(cloud, up, present)[0] for segmenter in segmenters)]
         shown |= _classes(maps)
-        colors = [np.full(cloud.xyz.shape, 160, np.uint8) if cloud.rgb is None else cloud.rgb]
-        colors += [labels.colorize(found) for found in maps]
+        colors = [cloud.rgb, *(labels.colorize(found) for found in maps)]
         rows.append([pictures.render_cloud(cloud.xyz, color, size=_SIZE) for color in colors])
     return rows
 

@@ -130,7 +130,7 @@ def save_figure(figure: Any, path: Path) -> None:
 
 def render_cloud(
     xyz: Float[np.ndarray, "N 3"],
-    rgb: UInt8[np.ndarray, "N 3"],
+    rgb: UInt8[np.ndarray, "N 3"] | None,
     like: Float[np.ndarray, "M 3"] | None = None,
     size: tuple[int, int] = (640, 480),
     azimuth_deg: float = 35.0,
@@ -141,8 +141,9 @@ def render_cloud(
 
     Points higher than ``cut_above_m`` over the floor are left out, so that ceiling and near walls do not hide the
     room. The view fits the points ``like`` (those of the cloud if None), so that pictures of several clouds can be
-    compared. ``size`` is (width, height) in pixels.
+    compared. ``size`` is (width, height) in pixels. Without ``rgb`` the points are grey.
     """
+    rgb = np.full(xyz.shape, 160, np.uint8) if rgb is None else rgb
     like = xyz if like is None else like
     lowest, highest = np.percentile(like, [0.5, 99.5], axis=0)
     ceiling = lowest[2] + cut_above_m

@@ -21,7 +21,7 @@ IMAGE: dict[str, Callable[..., Backbone]] = {
 }
 CLOUD: dict[str, Callable[..., Backbone]] = {"pointnet2": PointNet2}
 
-CLOUD_INPUTS = {"color": 3, "height": 1}  # input of a cloud network -> its channels
+CLOUD_INPUTS = {"color": 3, "height": 1, "has_color": 1}  # input of a cloud network -> its channels
 
 
 def build(

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from wsss_ros.networks.backbone import Backbone
-from wsss_ros.types import BadInput
 
 
 class ImageClassifier(nn.Module):
@@ -79,21 +78,18 @@ def input_features(
 
     Args:
         xyz: metres; z points up.
-        rgb: in 0..1; None only where ``inputs`` has no color.
-        inputs: ``color`` (RGB minus 0.5) and ``height`` (metres above the floor: the 1 % quantile of z), or one of
-            them, or none.
-
-    Raises:
-        BadInput: color without ``rgb``.
+        rgb: in 0..1, NaN for points without a colour; None if no point has one.
+        inputs: any of ``color`` (RGB minus 0.5; mid-grey, which is 0, for points without a colour), ``height`` (metres
+            above the floor: the 1 % quantile of z) and ``has_color`` (1 for points with a colour, else 0).
     """
     parts: list[Tensor] = []
     if "color" in inputs:
-        if rgb is None:
-            raise BadInput("clouds without colours, but 'color' is among the network's inputs; use 'inputs: [height]'")
-        parts.append(rgb - 0.5)
+        parts.append(torch.zeros_like(xyz) if rgb is None else torch.nan_to_num(rgb - 0.5, nan=0.0))
     if "height" in inputs:
         floor = torch.quantile(xyz[..., 2], 0.01, dim=1, keepdim=True)
         parts.append((xyz[..., 2] - floor)[..., None])
+    if "has_color" in inputs:
+        parts.append(torch.zeros_like(xyz[..., :1]) if rgb is None else rgb[..., :1].isfinite().to(xyz.dtype))
     return torch.cat(parts, dim=-1) if parts else xyz.new_zeros((*xyz.shape[:2], 0))
 
 

@@ -14,7 +14,7 @@ from wsss_ros.bags import cloud_codec
 from wsss_ros.geometry import find_up, parse_up
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.health import Report
+from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
 from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode
@@ -50,6 +50,7 @@ class CloudSegmenterNode(SegmenterNode):
         super().configure()
         self.output = self.publisher(PointCloud2, "semantic_cloud", MAP)
         self.left_out = 0
+        self.problem = ""
 
     def activate(self) -> None:
         """Subscribe to clouds and to new weights."""
@@ -61,6 +62,7 @@ class CloudSegmenterNode(SegmenterNode):
         if not self.active:
             return [], {}
         problems, values = self.networks.report()
+        problems = [*problems, (WARN, self.problem)] if self.problem else problems
         return problems, values | {"points_not_finite": str(self.left_out)}
 
     def segment(self, message: PointCloud2) -> None:
@@ -73,7 +75,9 @@ class CloudSegmenterNode(SegmenterNode):
                 "check what fills the cloud topic"
             )
         up = find_up(read.cloud.xyz) if self.up is None else self.up
-        labels, confidence = self.networks.current.segmenter(read.cloud, tuple(map(float, up)))
+        segmenter = self.networks.current.segmenter
+        labels, confidence = segmenter(read.cloud, tuple(map(float, up)))
+        self.problem = segmenter.color_problem(read.cloud.rgb)
         self.output.publish(conversions.semantic_cloud_message(message.header, read, labels, confidence, self.space))
 
     # --- weights ---

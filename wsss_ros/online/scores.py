@@ -100,8 +100,6 @@ class Scorer:
     def _scored(self, scene: Scene) -> _Tally:
         tally = _Tally()
         cloud = _thinned(cloud_of(scene), self.clouds.points)
-        if self.clouds.needs_color and cloud.rgb is None:
-            raise BadInput("its cloud has no colours, and this cloud network needs them")
         upright = (cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64)) @ upright_rotation(scene).T
         point_scores = self.clouds.scores(upright.astype(np.float32), cloud.rgb).cpu()
         tags = self.labels.multi_hot(scene.tags or ())

@@ -36,6 +36,13 @@ class CloudAugment(Config):
     points: int = Field(40_000, ge=256, description="Points of one sample; repeated when the cloud has fewer.")
     rotation_deg: float = Field(5.0, ge=0, le=180, description="Rotation about the upright axis, plus or minus.")
     flip: bool = Field(True, description="Mirror along x and y, each with p = 0.5.")
+    drop_color: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the samples whose points lose their colours, so that the network learns to segment "
+        "clouds without colours, too; the cloud network's inputs should then include has_color.",
+    )
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,9 @@ class ImageBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class CloudBatch(Batch):
-    """B clouds, upright and centred, metres; colours in 0..1, None where clouds have none; tags as multi-hot rows.
+    """B clouds, upright and centred, metres; tags as multi-hot rows.
 
+    Colours are in 0..1, NaN for the points of a cloud without colours; ``rgb`` is None if no cloud has any.
     ``cloud_known`` is 1 where the class was judged (present or absent), 0 where it is unknown.
     """
 
@@ -82,6 +83,16 @@ class LabelledBatch(PairBatch):
 
     image_truth: Int64[Tensor, "K S S"]
     cloud_truth: Int64[Tensor, "B N"]
+
+
+def with_colors(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples, so that either all have ``rgb`` or none has: points without a colour are NaN where others have one.
+
+    Some scenes may have no colours, and ``CloudAugment.drop_color`` takes them from some samples.
+    """
+    if all("rgb" not in sample for sample in samples):
+        return samples
+    return [{"rgb": torch.full_like(sample["xyz"], torch.nan), **sample} for sample in samples]
 
 
 def stacked(samples: Sequence[Sample]) -> dict[str, Tensor]:
@@ -134,7 +145,7 @@ class CloudSamples:
 
     def collate(self, samples: Sequence[Sample]) -> CloudBatch:
         """The batch of the clouds of a step."""
-        return CloudBatch(**stacked(samples))
+        return CloudBatch(**stacked(with_colors(samples)))
 
 
 class PairSamples:
@@ -189,6 +200,7 @@ class PairSamples:
 
     def collate(self, samples: Sequence[Sample]) -> PairBatch:
         """The batch of the clouds and images of a step. The parts that belong to images or links are concatenated."""
+        samples = with_colors(samples)
         parts = {
             name: (torch.cat if name in _OF_IMAGES else torch.stack)([sample[name] for sample in samples])
             for name in samples[0]
@@ -252,7 +264,8 @@ def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Gen
         "cloud_tags": torch.from_numpy(np.array(scene.tags)),
         "cloud_known": torch.from_numpy(np.array(scene.known)),
     }
-    if len(scene.rgb):
+    dropped = settings.drop_color > 0 and rng.random() < settings.drop_color
+    if len(scene.rgb) and not dropped:
         sample["rgb"] = torch.from_numpy(scene.rgb[kept]).float() / 255
     return sample, kept
 

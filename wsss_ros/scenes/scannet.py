@@ -23,6 +23,7 @@ from wsss_ros.scenes.sens import SensReader
 from wsss_ros.scenes.tags import TagFile, tags_of_cloud, tags_of_image
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
+_COLORS = ("red", "green", "blue")  # properties of a mesh's vertices
 NATIVE_SIZE = {"color": (1296, 968), "depth": (640, 480)}
 # The usual intrinsics of ScanNet's 320x240 excerpt, which contains no file with intrinsics.
 EXCERPT_CAMERA = Camera(577.870605, 577.870605, 319.5, 239.5, 640, 480)
@@ -117,13 +118,17 @@ class ScanNetScene:
 
     @property
     def cloud(self) -> Cloud | None:
-        """The vertices of the scan's mesh, or None without a mesh. Raises BadInput naming the broken file."""
+        """The vertices of the scan's mesh, or None without a mesh; without colours if the mesh has none.
+
+        Raises BadInput naming the broken file.
+        """
         path = Path(f"{self._stem}{POINTS}")
         if not path.is_file():
             return None
         vertices = ply.read(path)
         xyz = _columns(path, vertices, ("x", "y", "z"), np.float32)
-        return Cloud(xyz, _columns(path, vertices, ("red", "green", "blue"), np.uint8))
+        colored = not set(_COLORS).isdisjoint(vertices.dtype.names or ())
+        return Cloud(xyz, _columns(path, vertices, _COLORS, np.uint8) if colored else None)
 
     # --- truth
 

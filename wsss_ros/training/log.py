@@ -98,7 +98,7 @@ def cloud_cams(network: nn.Module, inputs: Sequence[str], batch: CloudBatch, lab
     xyz, rgb = batch.xyz.to(device), None if batch.rgb is None else batch.rgb.to(device)
     scores = network(xyz, input_features(xyz, rgb, tuple(inputs)))[1][0].float().cpu()
     points = batch.xyz[0].numpy()
-    own = np.full(points.shape, 160, np.uint8) if rgb is None else (batch.rgb[0].numpy() * 255).astype(np.uint8)
+    own = None if rgb is None or rgb[0].isnan().any() else (batch.rgb[0].numpy() * 255).astype(np.uint8)
     best = _best(scores, batch.cloud_tags[0], labels)
     views = [pictures.render_cloud(points, colors, size=(400, 300)) for colors in (own, best)]
     return pictures.sheet(["cloud", "best tag"], [views])
