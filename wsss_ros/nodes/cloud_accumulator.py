@@ -1,6 +1,6 @@
 """RGB, depth, camera_info and pose in, one growing cloud of the map out."""
 
-import sys
+from typing import NoReturn
 
 from builtin_interfaces.msg import Time
 from pydantic import Field
@@ -96,10 +96,10 @@ class CloudAccumulatorNode(Node):
         self.output.publish(conversions.cloud_message(header, cloud.xyz, cloud.rgb))
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns the exit status."""
-    return run(CloudAccumulatorNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(CloudAccumulatorNode, args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,8 +3,7 @@
 Weights announced on ``weights/cloud`` replace the current ones between two clouds (hand_over.py).
 """
 
-import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from pydantic import Field
@@ -99,10 +98,10 @@ class CloudSegmenterNode(SegmenterNode):
         self.dry_run(segmenter, self.config.points + 100)
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns the exit status."""
-    return run(CloudSegmenterNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(CloudSegmenterNode, args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,11 +3,10 @@
 They are written to a folder again and again, and at the end: evaluation.json, evaluation.md, evaluation.png.
 """
 
-import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from pydantic import Field
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -229,10 +228,10 @@ def _labelled(message: PointCloud2) -> tuple[Any, Any]:
     return read.cloud.xyz, read.gather(labels)
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns the exit status."""
-    return run(EvaluatorNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(EvaluatorNode, args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

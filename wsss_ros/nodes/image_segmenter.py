@@ -3,10 +3,9 @@
 Weights announced on ``weights/image`` replace the current ones between two frames (hand_over.py).
 """
 
-import sys
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -221,10 +220,10 @@ class ImageSegmenterNode(SegmenterNode):
             )
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns the exit status."""
-    return run(ImageSegmenterNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(ImageSegmenterNode, args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -29,6 +29,7 @@ class Node(LifecycleNode):
 
     name = "node"
     model: type[NodeConfig] = NodeConfig
+    exit_status = 0  # of the process, once the node has ended in order
     main_job = ""  # the kind of job whose rate and latency stand for the node's
 
     def __init__(self, **options: Any) -> None:

@@ -1,13 +1,12 @@
 """``online_trainer``: collects tagged scenes, trains on them next to the segmenters, and publishes new weights."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray
 from pydantic import Field
@@ -332,10 +331,10 @@ def _short(decision: Decision) -> dict[str, Any]:
     return {key: value for key, value in asdict(decision).items() if key != "more"}
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns the exit status."""
-    return run(OnlineTrainerNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(OnlineTrainerNode, args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

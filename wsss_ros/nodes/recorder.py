@@ -5,7 +5,7 @@ bag; their own headers show what they belong to.
 """
 
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import Field
 from rclpy.serialization import serialize_message
@@ -106,9 +106,9 @@ class RecorderNode(Node):
             self.context.try_shutdown()
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns the exit status."""
-    return run(RecorderNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(RecorderNode, args)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ Topics have relative names, so that a namespace or a remap moves them; /tf and /
 ~/resume. At the end the process ends with status 0, unless it loops: then the stamps jump back, as in any looped bag.
 """
 
-import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import Field
 from rclpy.duration import Duration
@@ -191,17 +190,10 @@ class ReplayNode(Node):
         return answer
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns 0 at the end of the recording or on a signal, 1 where it could not be played to its end."""
-    nodes: list[ReplayNode] = []
-
-    def make() -> ReplayNode:
-        nodes.append(ReplayNode())
-        return nodes[0]
-
-    status = run(make, args)
-    return status or max((node.exit_status for node in nodes), default=0)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node. Its status is 1 if the recording could not be played to its end, else 0."""
+    run(ReplayNode, args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,10 +4,9 @@ It subscribes to images only while a page is open, so that no overlay is compute
 """
 
 import json
-import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import Field
 from rclpy.qos import QoSProfile
@@ -170,10 +169,10 @@ class TagPageNode(Node):
         return answer.success, answer.message
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node. Returns the exit status."""
-    return run(TagPageNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(TagPageNode, args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
