@@ -1,5 +1,6 @@
 """What is written for scenes and bags: labels, pictures, pseudo-labels, the benchmark's files."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,7 @@ from wsss_ros.evaluation.offline import (
 )
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.label_files import Labeller, Source, benchmark, segment
-from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.labels import UNLABELLED, LabelSpace, TagList
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.images import read_uint16
 from wsss_ros.types import BadInput
@@ -152,11 +153,23 @@ def test_pseudo_labels_make_a_scan_to_train_on(scene, images, clouds, labels, tm
     assert {path: path.stat().st_mtime_ns for path in scene.folder.rglob("*")} == before
 
 
+def test_classes_that_nobody_judged_stay_unknown_with_pseudo_labels(scene, images, clouds, labels, tmp_path):
+    tags = {"scene": ["wall", "?sofa"], "frames": {"1": ["wall", "-bed"]}, "complete": False}
+    (scene.folder / "tags.csv").unlink()
+    (scene.folder / "tags.json").write_text(json.dumps(tags))
+    source = open_scene(scene.folder, labels)
+    segment([Source.of_scene(source)], tmp_path / "scene0", Labeller(images, clouds, 0.0))
+    pseudo = open_scene(tmp_path / "scene0", labels)
+    assert pseudo.unknown == source.unknown and len(source.unknown) == 19
+    assert pseudo.image_unknown(1) == source.image_unknown(1) and len(source.image_unknown(1)) == 18
+    assert pseudo.image_tags(0) == ("wall",) and pseudo.image_unknown(0) == source.unknown, "those of the scene"
+
+
 def test_without_tags_there_are_no_pseudo_labels(scene, images, clouds, tmp_path):
     source = replace(Source.of_scene(scene), tags=None, frames=lambda: ((scene.frame(i), None) for i in range(4)))
     with pytest.raises(BadInput, match="nothing to segment .4 frames without tags, 1 clouds without tags"):
         segment([source], tmp_path / "out", Labeller(images, clouds, 0.5))
-    some = replace(source, frames=lambda: ((scene.frame(i), ("wall",) if i else ()) for i in range(4)))
+    some = replace(source, frames=lambda: ((scene.frame(i), TagList(("wall",) if i else ())) for i in range(4)))
     result = segment([some], tmp_path / "out", Labeller(images, clouds, 0.5))
     assert result.images == 3 and result.left_out == {"frames without tags": 1, "clouds without tags": 1}
 

@@ -94,3 +94,15 @@ def test_files(tmp_path):
         module.labels_named(path)
     with pytest.raises(BadInput, match="not installed"):
         module.labels_named("config/labels/nothing.yaml")
+
+
+def test_a_list_of_tags_has_present_absent_and_unknown_classes():
+    tags = SPACE.tag_list(["-Sofa", " bed", "? desk", "wall", "bed"])
+    assert (tags.present, tags.absent, tags.unknown) == (("wall", "bed"), ("sofa",), ("desk",))
+    assert tags.written == ["wall", "bed", "-sofa", "?desk"] and SPACE.tag_list(tags.written) == tags
+    assert SPACE.unknown(tags) == ("desk",)
+    assert set(SPACE.unknown(tags, complete=False)) == set(SPACE.names) - {"wall", "bed", "sofa"}
+    with pytest.raises(BadInput, match="'bed' is both present and unknown; expected one of them"):
+        SPACE.tag_list(["bed", "?bed"])
+    with pytest.raises(BadInput, match="'soffa' is not a class .*nearest is 'sofa'"):
+        SPACE.tag_list(["-soffa"])

@@ -19,7 +19,7 @@ from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
 from wsss_ros.files import PartialFolder
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.labels import UNLABELLED, LabelSpace, TagList
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
@@ -42,10 +42,10 @@ class Source:
 
     name: str
     count: int
-    frames: Callable[[], Iterator[tuple[Frame, Tags]]]
+    frames: Callable[[], Iterator[tuple[Frame, TagList | None]]]
     cloud: Callable[[], Cloud | None]
     up: Callable[[], tuple[float, float, float]]
-    tags: Tags = None
+    tags: TagList | None = None
     scene: Scene | None = None
 
     @classmethod
@@ -56,12 +56,12 @@ class Source:
         """
         chosen = spread(len(scene), frames)
 
-        def views() -> Iterator[tuple[Frame, Tags]]:
+        def views() -> Iterator[tuple[Frame, TagList | None]]:
             for index in chosen:
-                yield scene.frame(index), scene.image_tags(index)
+                yield scene.frame(index), _listed(scene.image_tags(index), scene.image_unknown(index))
 
         cloud, up = partial(cloud_of, scene), partial(up_of, scene)
-        return cls(scene.name, len(chosen), views, cloud, up, scene.tags, scene)
+        return cls(scene.name, len(chosen), views, cloud, up, _listed(scene.tags, scene.unknown), scene)
 
     @classmethod
     def of_bag(cls, bag: BagFrames, frames: int = 0) -> "Source":
@@ -72,6 +72,14 @@ class Source:
         chosen = spread(len(bag), frames)
         views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
         return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0))
+
+
+def _listed(tags: Tags, unknown: tuple[str, ...]) -> TagList | None:
+    return None if tags is None else TagList(tags, unknown=unknown)
+
+
+def _present(tags: TagList | None) -> Tags:
+    return None if tags is None else tags.present
 
 
 @dataclass
@@ -243,10 +251,10 @@ def _write_images(
     shown, rows, present, count = set(spread(source.count, _SHEET_ROWS)), [], set(), 0
     for number, (frame, own_tags) in enumerate(source.frames()):
         tags = source.tags if own_tags is None else own_tags
-        if labeller.usable(tags):
-            labels, confidence = labeller.image(frame, tags)
+        if labeller.usable(_present(tags)):
+            labels, confidence = labeller.image(frame, _present(tags))
             _write_image(folder, frame.name or str(number), frame.rgb, labels, confidence, labeller.labels)
-            frame_tags[frame.name] = list(tags or ())
+            frame_tags[frame.name] = [] if tags is None else tags.written
             present |= set(labeller.labels.present(labels))
             count += 1
             if number in shown:
@@ -280,7 +288,7 @@ def _sheet_row(rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, spac
 
 def _write_cloud(source: Source, folder: Path, labeller: Labeller, left_out: Counter) -> int:
     """Label the source's cloud and write it; returns the number of points."""
-    if not labeller.usable(source.tags):
+    if not labeller.usable(_present(source.tags)):
         left_out["clouds without tags"] += 1
         return 0
     cloud = source.cloud()
@@ -288,7 +296,7 @@ def _write_cloud(source: Source, folder: Path, labeller: Labeller, left_out: Cou
         left_out["no cloud, and no depth with poses to fuse one"] += 1
         return 0
     up = source.up()
-    labels, confidence = labeller.cloud(cloud, up, source.tags)
+    labels, confidence = labeller.cloud(cloud, up, _present(source.tags))
     mesh = _MESH if isinstance(source.scene, ScanNetScene) else ""
     space = labeller.labels
     ids = space.to_ids(labels).astype(np.uint16)

@@ -14,9 +14,29 @@ from wsss_ros.config import share
 from wsss_ros.types import BadInput
 
 UNLABELLED = 255
+ABSENT, NOT_JUDGED = "-", "?"  # the signs before a class name in a list of tags; without a sign the class is present
+_MEANING = {"": "present", ABSENT: "absent", NOT_JUDGED: "unknown"}
 _SHIPPED = ("scannet20", "s3dis")  # label files that come with the package
 # Class names that mean the same class: when label spaces are compared, the key is replaced by the value.
 _SAME_CLASS = {"bookcase": "bookshelf"}
+
+
+@dataclass(frozen=True)
+class TagList:
+    """The judgement of a person about one image or scene: class names in the order of the label space.
+
+    ``chair, -sofa, ?table`` is how it is written: a chair is present, sofas are absent, and nobody could judge whether
+    there is a table. The other classes are not listed: ``LabelSpace.unknown`` says what that means.
+    """
+
+    present: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> list[str]:
+        """The names with their signs, as ``LabelSpace.tag_list`` reads them."""
+        return [*self.present, *(ABSENT + name for name in self.absent), *(NOT_JUDGED + name for name in self.unknown)]
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,32 @@ class LabelSpace:
         near = difflib.get_close_matches(plain, self.names, n=1, cutoff=0.0)
         known = ", ".join(self.names)
         raise BadInput(f"'{name}' is not a class of '{self.name}'; the nearest is '{near[0]}' of {known}")
+
+    def tag_list(self, names: Iterable[str]) -> TagList:
+        """Read a list of tags: ``chair`` is present, ``-chair`` absent, ``?chair`` unknown.
+
+        Raises BadInput for a name that is not a class, and for a class with two meanings.
+        """
+        signs: dict[int, str] = {}
+        for name in map(str.strip, names):
+            sign = name[:1] if name[:1] in _MEANING else ""
+            index = self.index(name.removeprefix(sign))
+            if signs.setdefault(index, sign) != sign:
+                meanings = f"both {_MEANING[signs[index]]} and {_MEANING[sign]}"
+                raise BadInput(f"'{self.names[index]}' is {meanings}; expected one of them")
+        present, absent, unknown = (
+            tuple(self.names[index] for index in sorted(signs) if signs[index] == meaning) for meaning in _MEANING
+        )
+        return TagList(present, absent, unknown)
+
+    def unknown(self, tags: TagList, complete: bool = True) -> tuple[str, ...]:
+        """The classes that a list of tags does not judge.
+
+        These are the classes marked as unknown, and without ``complete`` also those that are not listed. In a complete
+        list, a class that is not listed is absent.
+        """
+        judged = {*tags.present, *tags.absent}
+        return tags.unknown if complete else tuple(name for name in self.names if name not in judged)
 
     def multi_hot(self, tags: Iterable[str]) -> Float32[np.ndarray, "C"]:
         """The vector with 1 for tagged classes and 0 for the others. Raises BadInput for a tag that is not a class."""

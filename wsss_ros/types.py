@@ -91,10 +91,17 @@ class Scene(Protocol):
 
     @property
     def tags(self) -> tuple[str, ...] | None:
-        """Class names that are tagged in the scene, or None for an untagged scene."""
+        """Class names that are tagged (as present) in the scene, or None for an untagged scene."""
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
-        """Class names that are tagged in one frame, or None for an untagged frame."""
+        """Class names that are tagged (as present) in one frame, or None for an untagged frame."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Class names that were not judged in the scene: neither present nor absent. Empty for an untagged scene."""
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """Class names that were not judged in one frame. Empty for an untagged frame."""
 
     def frame(self, index: int) -> Frame:
         """Decode one frame. Raises BadInput when it cannot be read."""

@@ -260,3 +260,11 @@ def test_without_tags_of_the_scene_only_those_of_images_are_sent(scene_folder, l
     (scene_folder / "tags.json").write_text(f'{{"frames": {{"{name}": ["chair"], "{name}9": ["wall"]}}}}')
     sent = sent_tags(SceneRecording(open_scene(scene_folder, labels)))
     assert [text for _, _, text in sent] == ["@1700000000.066666666 chair"]
+
+
+def test_absent_and_unknown_classes_are_sent_with_their_signs(scene_folder, labels):
+    name = open_scene(scene_folder, labels).frame(2).name
+    rows = f'unknown,frame,tags\n,scene,-bed\n"sink, desk",{name},"-sofa, chair"\n'
+    (scene_folder / "tags.csv").write_text(rows)
+    sent = sent_tags(SceneRecording(open_scene(scene_folder, labels), BagConfig(cloud_every=5)))
+    assert [text for _, _, text in sent] == ["@1700000000.066666666 chair, -sofa, ?desk, ?sink", "-bed"]

@@ -54,6 +54,28 @@ def test_of_a_scene_tagged_by_hand_the_tagged_frames_are_taken(tmp_path, labels)
     assert len(one.images) == 1 and one.image_tags.any()
 
 
+def test_unknown_classes_are_marked_and_a_change_of_their_meaning_is_noticed(tmp_path, labels):
+    written(tmp_path / "scenes", labels, [0])
+    folder = tmp_path / "scenes" / "scene0"
+    rows = 'frame,tags,unknown\nscene,"wall, -bed",desk\n1,wall,"sofa, bed"\n3,"floor, -door",\n'
+    (folder / "tags.csv").write_text(rows)
+    judged = {True: [], False: []}
+    for complete in (True, False):
+        (scene,) = prepare([open_scene(folder, labels, complete)], labels, tmp_path / "cache").scenes
+        assert [labels.tags(row) for row in scene.image_tags] == [("wall",), ("floor",)]
+        judged[complete] = [set(labels.tags(row)) for row in (scene.known, *scene.image_known)]
+    every = set(labels.names)
+    assert judged[True] == [every - {"desk"}, every - {"sofa"}, every], "no bed is in the scene, so none in a frame"
+    assert judged[False] == [{"wall", "bed"}, {"wall", "bed"}, {"floor", "door", "bed"}]
+
+
+def test_an_untagged_frame_is_not_judged(tmp_path, labels):
+    scene = PaintedScene()
+    scene.image_tags = lambda index: ("wall",) if index else None
+    (ready,) = prepare([scene], labels, tmp_path, 0).scenes
+    assert ready.image_known.any(axis=1).tolist() == [False, True, True] and ready.image_known[1:].all()
+
+
 def test_dense_truth_is_read_only_when_asked_for(tmp_path, labels):
     scene = StripedScene(0, labels)
     scene.frame_truth = scene.cloud_truth = lambda *_: pytest.fail("training looked at dense truth")

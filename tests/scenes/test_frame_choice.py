@@ -9,6 +9,7 @@ class _Scene:
     """A scene with tags for some frames; ``tag_file`` says whether a person gave them."""
 
     name, tags, cloud, world_up = "made up", None, None, None
+    unknown, image_unknown = (), lambda *_: ()
     frame = frame_truth = cloud_truth = lambda *_: None  # never asked
 
     def __init__(self, frames: int, tags: dict[int, tuple[str, ...]], by_hand: bool):

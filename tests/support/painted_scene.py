@@ -32,6 +32,11 @@ class PaintedScene:
     def image_tags(self, index: int) -> tuple[str, ...]:
         return ("wall",) if index else ("wall", "picture")
 
+    unknown = ()
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        return ()
+
     def _pose(self, index: int) -> np.ndarray:
         turn, pose = np.radians([0.0, 4.0, -5.0])[index], np.eye(4)
         pose[:3, :3] = [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]

@@ -31,6 +31,11 @@ class StripedScene:
     def image_tags(self, index: int):
         return tuple(self.pair) if index % 2 else (self.pair[0],)
 
+    unknown = ()
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        return ()
+
     def _paint(self, left: np.ndarray, noise: np.random.Generator) -> np.ndarray:
         base = np.where(left[..., None], self.COLORS[self.pair[0]], self.COLORS[self.pair[1]])
         return np.clip(base + noise.normal(0, 10, base.shape), 0, 255).astype(np.uint8)

@@ -28,8 +28,13 @@ class TinyScene:
     def __len__(self) -> int:
         return self.frames
 
+    unknown = ()
+
     def image_tags(self, index: int) -> None:
         return None
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        return ()
 
     def frame(self, index: int) -> Frame:
         pose = np.eye(4)

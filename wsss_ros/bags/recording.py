@@ -160,14 +160,14 @@ class SceneRecording:
             before = self._later(frame, before)
             for topic, message in self._view(frame, self.scene.frame_truth(index)):
                 yield frame.stamp_ns, topic, message
-            if self._tags is not None and (names := self._tags.image(frame.name)):
-                yield frame.stamp_ns, "tags/image", tags_message(names, frame.stamp_ns)
+            if self._tags is not None and (tags := self._tags.image_list(frame.name)) and tags.written:
+                yield frame.stamp_ns, "tags/image", tags_message(tags.written, frame.stamp_ns)
             growing.add(frame)
             if count % self.config.cloud_every == 0 or count == len(self.indices):
                 for topic, message in self._cloud(frame.stamp_ns, *growing.so_far(self._truth)):
                     yield frame.stamp_ns, topic, message
-                if self._tags is not None and self._tags.given_scene:
-                    yield frame.stamp_ns, "tags/scene", tags_message(self._tags.given_scene)
+                if self._tags is not None and (tags := self._tags.given_scene) and tags.written:
+                    yield frame.stamp_ns, "tags/scene", tags_message(tags.written)
 
     def _stamped(self, frame: Frame, position: int) -> Frame:
         if not self.config.rate_hz:

@@ -72,6 +72,10 @@ class Stretch(_Wrapped):
         """The tags of the frame with this index in the stretch, or None."""
         return self._scene.image_tags(self._first + index)
 
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """The classes that are not judged in the frame with this index in the stretch."""
+        return self._scene.image_unknown(self._first + index)
+
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         """The true labels of the frame with this index in the stretch, or None."""
         return self._scene.frame_truth(self._first + index)
@@ -81,9 +85,14 @@ class Untagged(_Wrapped):
     """A scene without its tags."""
 
     tag_file = tags = None
+    unknown = ()
 
     def image_tags(self, index: int) -> None:
         """None: the frame's tags are hidden."""
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """None: the frame is untagged."""
+        return ()
 
 
 class _Shifted(_Wrapped):

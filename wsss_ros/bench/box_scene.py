@@ -11,6 +11,7 @@ class BoxScene:
 
     SIZE_M = (6.0, 5.0, 2.6)
     tags = ("wall", "floor")
+    unknown = ()
     world_up = (0.0, 0.0, 1.0)
 
     def __init__(self, seed: int, long_side: int, points: int, frames: int = 4):
@@ -24,6 +25,10 @@ class BoxScene:
     def image_tags(self, index: int) -> tuple[str, ...]:
         """The same for each image."""
         return self.tags
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """No class: all are judged."""
+        return self.unknown
 
     def frame(self, index: int) -> Frame:
         """A level view from the middle in a random direction."""

@@ -144,7 +144,8 @@ def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _S
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
         stats = [(path, path.stat()) for path in files if path.is_file()]
         content += [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-    described = json.dumps([_FORMAT, scene.name, len(scene), labels.names, astuple(settings), content])
+    complete = getattr(scene, "complete", True)
+    described = json.dumps([_FORMAT, scene.name, len(scene), labels.names, astuple(settings), complete, content])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
@@ -175,12 +176,11 @@ def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, 
             f"no point of its cloud is visible in any of {len(views)} frames; expected poses and cloud of one scan"
         )
     poses = np.stack([view.world_from_camera for view in views])
-    image_tags = [scene.image_tags(view.index) for view in views]
     arrays = {
         "tags": labels.multi_hot(scene.tags),
-        "image_tags": np.stack([labels.multi_hot(tags or ()) for tags in image_tags]),
-        "known": np.ones(len(labels), np.float32),
-        "image_known": np.stack([np.full(len(labels), tags is not None, np.float32) for tags in image_tags]),
+        "image_tags": np.stack([labels.multi_hot(scene.image_tags(view.index) or ()) for view in views]),
+        "known": 1 - labels.multi_hot(scene.unknown),
+        "image_known": np.stack([_image_known(scene, view.index, labels) for view in views]),
         "images": np.stack([_shrunk(view.frame.rgb, settings.long_side).numpy() for view in views]),
         "depth_mm": np.stack([_millimetres(view.depth_m) for view in views]),
         "cameras": np.array([astuple(view.camera) for view in views], np.float64),
@@ -193,6 +193,12 @@ def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, 
     if settings.truth:
         arrays |= _truth(scene, [view.index for view in views], len(cloud))
     return arrays
+
+
+def _image_known(scene: Scene, index: int, labels: LabelSpace) -> Float32[np.ndarray, "C"]:
+    if scene.image_tags(index) is None:
+        return np.zeros(len(labels), np.float32)
+    return 1 - labels.multi_hot(scene.image_unknown(index))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from wsss_ros.scenes.scannet_write import POINTS
 from wsss_ros.types import BadInput, Scene
 
 # For each data set: the test for its folders, its reader, and the files it expects. The first test that passes decides.
-_READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, LabelSpace], Scene], str], ...] = (
+_READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, LabelSpace, bool], Scene], str], ...] = (
     (is_scan, ScanNetScene, f"'*{POINTS}' (ScanNet)"),
     (has_frames, RgbdFolder, "'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames)"),
     (is_room, S3disRoom, f"'{ANNOTATIONS}' (a room of S3DIS)"),
@@ -22,28 +22,32 @@ _READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, LabelSpace], Scene
 _LAYOUTS = ", or ".join(expected for _, _, expected in _READERS)
 
 
-def open_scene(path: str | Path, labels: LabelSpace) -> Scene:
-    """Open the scene in a folder of any known layout. Raises BadInput, which lists the layouts, for another folder."""
+def open_scene(path: str | Path, labels: LabelSpace, complete: bool = True) -> Scene:
+    """Open the scene in a folder of any known layout.
+
+    ``complete``: whether classes that a person did not list in ``tags.csv`` or ``tags.json`` are absent, else they are
+    unknown. Raises BadInput, which lists the layouts, for a folder of no known layout.
+    """
     path = Path(path)
     if not path.is_dir():
         what = "a file" if path.exists() else "no such folder"
         raise BadInput(f"{path}: {what}; expected a scene folder with {_LAYOUTS}")
     for fits, reader, _ in _READERS:
         if fits(path):
-            return reader(path, labels)
+            return reader(path, labels, complete)
     inside = sorted(entry.name for entry in path.iterdir())
     content = f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
     raise BadInput(f"{path} {content}; expected one scene folder with {_LAYOUTS}")
 
 
 def open_scenes(
-    folder: str | Path, labels: LabelSpace, listed: str | Path | None = None
+    folder: str | Path, labels: LabelSpace, listed: str | Path | None = None, complete: bool = True
 ) -> tuple[list[Scene], list[tuple[str, str]]]:
     """Open the scenes of a folder; returns the scenes, and (name, reason) of each that cannot be opened.
 
-    The scenes are those of ``scene_names``, in its order. A fault inside a scene, such as a broken image, is not
-    reported here but when the image is read. Raises BadInput for a folder or a list that does not exist, and when no
-    scene is left.
+    The scenes are those of ``scene_names``, in its order; ``complete`` is that of ``open_scene``. A fault inside a
+    scene, such as a broken image, is not reported here but when the image is read. Raises BadInput for a folder or a
+    list that does not exist, and when no scene is left.
     """
     folder, names = Path(folder), scene_names(folder, listed)
     if not names:
@@ -56,7 +60,7 @@ def open_scenes(
     left_out: list[tuple[str, str]] = []
     for name in names:
         try:
-            scenes.append(open_scene(folder / name, labels))
+            scenes.append(open_scene(folder / name, labels, complete))
         except (BadInput, OSError) as error:
             left_out.append((name, str(error)))
     if not scenes:

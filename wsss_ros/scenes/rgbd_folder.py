@@ -29,8 +29,9 @@ class RgbdFolder:
     ``color/N.jpg|png``, ``depth/N.png`` and ``pose/N.txt``; one ``.sens`` file. Depth is a 16-bit PNG in millimetres,
     poses are world_from_camera in metres. ``camera-intrinsics.txt`` (3x3) or ``intrinsic/intrinsic_depth.txt`` (4x4)
     holds the intrinsics of the depth image. Colour must be registered to it, unless ``intrinsic/intrinsic_color.txt``
-    exists as well. A ``.sens`` file contains all of that. ``tags.csv`` or ``tags.json`` is optional. The world may be
-    tilted, so ``world_up`` is None. Stamps are the frame numbers at 30 Hz, plus 1 s.
+    exists as well. A ``.sens`` file contains all of that. ``tags.csv`` or ``tags.json`` is optional; ``complete`` is
+    that of ``TagFile``. The world may be tilted, so ``world_up`` is None. Stamps are the frame numbers at 30 Hz, plus
+    1 s.
 
     Raises BadInput, naming the file: here for a folder without frames, missing intrinsics and broken poses; in
     ``frame`` for images that cannot be read and for colour and depth of different sizes.
@@ -39,8 +40,8 @@ class RgbdFolder:
     world_up: tuple[float, float, float] | None = None
     cloud: Cloud | None = None
 
-    def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
-        self.folder, self.labels = Path(folder), labels
+    def __init__(self, folder: str | Path, labels: LabelSpace, complete: bool = True) -> None:
+        self.folder, self.labels, self.complete = Path(folder), labels, complete
         self.name = self.folder.resolve().name
         recording = _recording(self.folder)
         self._frames: SensReader | PosedFrames = SensReader(recording) if recording else self._listed()
@@ -71,7 +72,7 @@ class RgbdFolder:
     @cached_property
     def tag_file(self) -> TagFile | None:
         """The tags that a person gave, or None without a tag file. Raises BadInput for a broken file."""
-        return TagFile.of(self.folder, self.labels)
+        return TagFile.of(self.folder, self.labels, self.complete)
 
     @property
     def tags(self) -> tuple[str, ...] | None:
@@ -81,6 +82,15 @@ class RgbdFolder:
     def image_tags(self, index: int) -> tuple[str, ...] | None:
         """Tags of a frame, or None if it has none."""
         return self.tag_file.image(self._frames.name(index)) if self.tag_file else None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Classes that the tag file does not judge in the scene."""
+        return self.tag_file.unknown if self.tag_file else ()
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """Classes that the tag file does not judge in a frame."""
+        return self.tag_file.image_unknown(self._frames.name(index)) if self.tag_file else ()
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         """None: these folders have no labels."""

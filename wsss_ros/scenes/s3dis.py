@@ -58,8 +58,8 @@ class S3disRoom:
 
     ``labels`` are the 13 classes of S3DIS or another label space. Truth is in ``labels`` for the classes of both spaces
     (``LabelSpace.shared``; ScanNet's bookshelf is S3DIS's bookcase), and 255 for the others. Tags come from
-    ``tags.csv`` or ``tags.json``, else from the truth: the scene has the classes annotated in it, an image has those on
-    at least 0.5 % of its pixels.
+    ``tags.csv`` or ``tags.json`` (``complete`` is that of ``TagFile``), else from the truth: the scene has the classes
+    annotated in it, an image has those on at least 0.5 % of its pixels.
 
     Images are in ``data/rgb`` (and ``pose``, ``depth``, ``semantic``) of the 2D-3D-S folder of the area. That folder is
     the area's folder itself, inside it, or next to it: ``area_1`` for ``Area_1``, ``area_5a`` and ``area_5b`` for
@@ -74,8 +74,8 @@ class S3disRoom:
     ``semantic_labels.json``.
     """
 
-    def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
-        self.folder, self.labels = Path(folder), labels
+    def __init__(self, folder: str | Path, labels: LabelSpace, complete: bool = True) -> None:
+        self.folder, self.labels, self.complete = Path(folder), labels, complete
         where = Path(os.path.abspath(self.folder))  # not resolved: files next to a link belong to it
         self.name = f"{where.parent.name}_{where.name}" if _AREA.fullmatch(where.parent.name) else where.name
         self._objects = list(_find_objects(self.folder))
@@ -206,7 +206,7 @@ class S3disRoom:
     @cached_property
     def tag_file(self) -> TagFile | None:
         """The tags that a person gave, or None without a tag file. Raises BadInput for a broken file."""
-        return TagFile.of(self.folder, self.labels)
+        return TagFile.of(self.folder, self.labels, self.complete)
 
     @cached_property
     def tags(self) -> tuple[str, ...] | None:
@@ -219,6 +219,15 @@ class S3disRoom:
             return self.tag_file.image(self._views[index].name)
         truth = self.frame_truth(index)
         return None if truth is None else tags_of_image(truth, self.labels)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Classes that the tag file does not judge in the room; with tags from the truth all are known."""
+        return self.tag_file.unknown if self.tag_file else ()
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """Classes that the tag file does not judge in a frame; with tags from the truth all are known."""
+        return self.tag_file.image_unknown(self._views[index].name) if self.tag_file else ()
 
 
 def is_room(folder: Path) -> bool:

@@ -48,16 +48,17 @@ class ScanNetScene:
     30 Hz, plus 1 s.
     Point labels come from ``*_vh_clean_2.labels.ply``, else from segments and aggregation; image labels from
     ``label-filt/``, ``label/`` or the zips of these. Raw ids and names need ScanNet's tsv table.
-    Tags come from ``tags.csv`` or ``tags.json``, else from the truth: classes on at least 0.5 % of an image's pixels,
-    or on 0.05 % of the scene's points; without point labels, the scene has the tags of all images.
+    Tags come from ``tags.csv`` or ``tags.json`` (``complete`` is that of ``TagFile``), else from the truth: classes on
+    at least 0.5 % of an image's pixels, or on 0.05 % of the scene's points; without point labels, the scene has the
+    tags of all images.
     Frames are listed at the first access. Images and points are read again at every call.
 
     Raises BadInput, naming the file: here for a folder that is not a scan; later for broken poses or intrinsics, and
     for files that are missing, cut short, or do not belong together.
     """
 
-    def __init__(self, folder: str | Path, labels: LabelSpace) -> None:
-        self.folder, self.labels = Path(folder), labels
+    def __init__(self, folder: str | Path, labels: LabelSpace, complete: bool = True) -> None:
+        self.folder, self.labels, self.complete = Path(folder), labels, complete
         self._stem = _find_stem(self.folder)
         self.name = self._stem.name
         self._info = _Info(Path(f"{self._stem}.txt"))
@@ -181,7 +182,8 @@ class ScanNetScene:
     @cached_property
     def tag_file(self) -> TagFile | None:
         """The tags that a person gave, or None without a tag file. A file in the opened folder is preferred."""
-        return next((tags for folder in self._folders() if (tags := TagFile.of(folder, self.labels))), None)
+        found = (TagFile.of(folder, self.labels, self.complete) for folder in self._folders())
+        return next((tags for tags in found if tags), None)
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
         """Tags of a frame: those of the tag file, else the classes on enough of its pixels; None without both."""
@@ -190,6 +192,15 @@ class ScanNetScene:
         if index not in self._image_tags:
             self._image_tags[index] = self._tags_of_image(index)
         return self._image_tags[index]
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Classes that the tag file does not judge in the scene; with tags from the truth all are known."""
+        return self.tag_file.unknown if self.tag_file else ()
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """Classes that the tag file does not judge in a frame; with tags from the truth all are known."""
+        return self.tag_file.image_unknown(self._frames.name(index)) if self.tag_file else ()
 
     def _tags_of_image(self, index: int) -> tuple[str, ...] | None:
         if self._frames.number(index) not in self._image_labels:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from wsss_ros.labels import TagList
 from wsss_ros.scenes.scannet import ScanNetScene
 
 # Files that a scan with pseudo-labels does not link: those it has itself, and those that describe the true labels.
@@ -13,7 +14,7 @@ def complete_pseudo_scan(scene: ScanNetScene, folder: Path, frame_tags: dict[str
     """Turn a folder with pseudo-labels of ``scene`` into a scan in ScanNet's layout.
 
     Links the scan's other files, notes in the scene's .txt that ids are nyu40 ids, and writes ``tags.json`` with the
-    scene's tags and ``frame_tags`` (tags by frame name).
+    scene's tags and ``frame_tags`` (written tags by frame name), with the classes that are unknown.
     """
     info = scene.folder / f"{scene.name}.txt"
     for place in (source for source in scene.sources if source.is_dir()):
@@ -24,5 +25,6 @@ def complete_pseudo_scan(scene: ScanNetScene, folder: Path, frame_tags: dict[str
     lines = info.read_text().splitlines() if info.is_file() else []
     lines = [line for line in lines if line.partition("=")[0].strip() != "labelIds"] + ["labelIds = nyu40"]
     (folder / info.name).write_text("".join(f"{line}\n" for line in lines))
-    tags = {"scene": list(scene.tags or ()), "frames": frame_tags}
+    of_scene = TagList(scene.tags or (), unknown=scene.unknown)
+    tags = {"scene": of_scene.written, "frames": frame_tags}
     (folder / "tags.json").write_text(json.dumps(tags, indent=1) + "\n")

@@ -4,11 +4,12 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss_ros.labels import LabelSpace
+from wsss_ros.labels import NOT_JUDGED, LabelSpace, TagList
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 
@@ -17,44 +18,91 @@ _IMAGE_SHARE = 0.005  # of all pixels
 _CLOUD_SHARE = 0.0005  # of all points
 _SCENE = "scene"
 _FRAMES = "frames"
+_COMPLETE = "complete"
+_COLUMNS = {"tags", "unknown", "split"}  # of tags.csv, next to "frame"
 
 
 class TagFile:
     """The tags (class names) of a scene and of its frames.
 
-    ``tags.csv`` has rows ``frame,"name, name"``, with or without a heading; the row ``scene`` is for the whole scene.
+    ``tags.csv`` has rows ``frame,"name, name"``, or a heading that names its columns: ``frame`` and ``tags``, and if
+    needed ``unknown`` (names that nobody could judge) and ``split``, in any order; other columns are ignored.
     ``tags.json`` holds ``{"scene": [names], "frames": {"000012": [names]}}``, where either key is optional, or
-    ``{"000012": [names], "scene": [names]}``. Frames have the names of their files, with or without leading zeros.
+    ``{"000012": [names], "scene": [names]}``. The row or key ``scene`` is for the whole scene. Frames have the names of
+    their files, with or without leading zeros.
 
-    ``given_scene`` are the tags in the scene's own list, None without such a list. ``scene`` are the same, or the tags
-    of all frames without such a list.
+    Names have the signs of ``LabelSpace.tag_list``: ``sofa`` is present, ``-sofa`` absent, ``?sofa`` unknown.
+    With ``complete``, a class that is not listed is absent, otherwise unknown; a key ``"complete"`` of tags.json
+    overrides the argument. A class that the scene's list calls absent is absent in each frame that does not judge it.
+
+    ``given_scene`` is the scene's own list, None without such a list. ``scene`` are the classes present in the scene,
+    ``unknown`` those that are not judged in it (see ``scene_list``).
 
     Raises BadInput naming the file and the line or key: for a name that is not a class (with the nearest class), for a
-    frame that appears twice, and for values that are not lists of names.
+    class with two meanings, for a frame that appears twice, and for values that are not lists of names.
     """
 
-    def __init__(self, path: Path, labels: LabelSpace) -> None:
-        self._tags: dict[str, tuple[str, ...]] = {}
-        for where, frame, names in (_read_json if path.suffix == ".json" else _read_csv)(path):
-            key = _frame_key(frame)
-            if key in self._tags:
-                raise BadInput(f"{path}, {where}: '{frame}' appears twice; expected all its tags in one place")
-            self._tags[key] = _classes(names, labels, f"{path}, {where}")
-        self.given_scene = self._tags.get(_SCENE)
-        union = set().union(*self._tags.values())
-        self.scene = self._tags.get(_SCENE, tuple(name for name in labels.names if name in union))
+    def __init__(self, path: Path, labels: LabelSpace, complete: bool = True) -> None:
+        content = (_read_json if path.suffix == ".json" else _read_csv)(path)
+        self.labels = labels
+        self.complete = complete if content.complete is None else content.complete
+        self._lists: dict[str, TagList] = {}
+        self._splits: dict[str, str] = {}
+        for row in content.rows:
+            key = _frame_key(row.frame)
+            if key in self._lists:
+                raise BadInput(f"{path}, {row.where}: '{row.frame}' appears twice; expected all its tags in one place")
+            try:
+                self._lists[key] = labels.tag_list(row.names)
+            except BadInput as error:
+                raise BadInput(f"{path}, {row.where}: {error}") from error
+            self._splits[key] = row.split
+        self.given_scene = self._lists.pop(_SCENE, None)
+        whole = scene_list(self.given_scene, self._lists.values(), labels)
+        self.scene, self.unknown = whole.present, labels.unknown(whole, self.complete)
 
     def image(self, name: str) -> tuple[str, ...] | None:
-        """The tags of the frame with this name, or None if it has none."""
-        return self._tags.get(_frame_key(name))
+        """The classes present in the frame with this name, or None if the frame has no list."""
+        given = self.image_list(name)
+        return None if given is None else given.present
+
+    def image_unknown(self, name: str) -> tuple[str, ...]:
+        """The classes that are not judged in the frame with this name; none if the frame has no list."""
+        given = self.image_list(name)
+        absent = self.given_scene.absent if self.given_scene else ()
+        unknown = () if given is None else self.labels.unknown(given, self.complete)
+        return tuple(tag for tag in unknown if tag not in absent)
+
+    def image_list(self, name: str) -> TagList | None:
+        """The list of the frame with this name, or None if it has none."""
+        return self._lists.get(_frame_key(name))
+
+    def split(self, name: str) -> str:
+        """The value of the column ``split`` for the frame with this name, such as ``train``; "" without one."""
+        return self._splits.get(_frame_key(name), "")
 
     @classmethod
-    def of(cls, folder: Path, labels: LabelSpace) -> "TagFile | None":
+    def of(cls, folder: Path, labels: LabelSpace, complete: bool = True) -> "TagFile | None":
         """The tags in a folder, or None without a tag file. Raises BadInput for a broken file and for two tag files."""
         found = [folder / name for name in ("tags.csv", "tags.json") if (folder / name).is_file()]
         if len(found) > 1:
             raise BadInput(f"{folder}: has both tags.csv and tags.json; keep the one that is right")
-        return cls(found[0], labels) if found else None
+        return cls(found[0], labels, complete) if found else None
+
+
+def scene_list(own: TagList | None, frames: Iterable[TagList], labels: LabelSpace) -> TagList:
+    """The list of a whole scene: its own, completed from the lists of its frames where it names no present class.
+
+    Classes present in any frame are present in the scene. Classes that are unknown in a frame, and present in none, are
+    unknown. A class that is absent in a frame may still be elsewhere in the scene. An empty own list stays empty.
+    """
+    if own is not None and (own.present or own == TagList()):
+        return own
+    frames, own = list(frames), own or TagList()
+    present = {name for tags in frames for name in tags.present}.difference(own.absent)
+    unknown = {name for tags in (own, *frames) for name in tags.unknown}.difference(own.absent, present)
+    ordered = lambda names: tuple(name for name in labels.names if name in names)  # noqa: E731
+    return TagList(ordered(present), own.absent, ordered(unknown))
 
 
 def tags_of_image(truth: UInt8[np.ndarray, "H W"], labels: LabelSpace) -> tuple[str, ...]:
@@ -71,32 +119,72 @@ def _common(truth: np.ndarray, labels: LabelSpace, share: float) -> tuple[str, .
     return labels.present(truth, at_least=max(1, int(np.ceil(share * truth.size))))
 
 
-def _classes(names: Iterable[str], labels: LabelSpace, where: str) -> tuple[str, ...]:
-    """The classes with the given names, in the order of the label space. Raises BadInput for an unknown name."""
-    try:
-        given = {labels.index(name) for name in names}
-    except BadInput as error:
-        raise BadInput(f"{where}: {error}") from error
-    return tuple(labels.names[index] for index in sorted(given))
+class _Row(NamedTuple):
+    """The list of one frame or of the scene, and its place in the file. Unknown classes have a ``?`` in front."""
+
+    where: str
+    frame: str
+    names: list[str]
+    split: str = ""
 
 
-def _read_csv(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """(line, frame, names) of each row."""
+class _Content(NamedTuple):
+    """The rows of a file, and what it says about classes that are not listed (None: nothing)."""
+
+    rows: list[_Row]
+    complete: bool | None = None
+
+
+def _read_csv(path: Path) -> _Content:
     lines = read_bytes(path, "rows 'frame,tags'").decode("utf-8-sig", "replace").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            row: list[str] = next(csv.reader([line]), [])
-        except csv.Error as error:
-            raise BadInput(f"{path}, line {number}: {error}; expected 'frame,\"name, name\"'") from error
-        if not any(map(str.strip, row)) or (number == 1 and row[0].strip() == "frame"):
-            continue
-        if len(row) < 2:
-            raise BadInput(f"{path}, line {number}: '{line}' has no comma; expected 'frame,\"name, name\"'")
-        yield f"line {number}", row[0], [name.strip() for name in ",".join(row[1:]).split(",") if name.strip()]
+    cells = [(f"line {number}", _cells(path, number, line)) for number, line in enumerate(lines, start=1)]
+    rows = [(where, row) for where, row in cells if any(row)]
+    first = [name.lower() for name in rows[0][1]] if rows else []
+    is_heading = first[:1] == ["frame"] or {"frame", "tags"} <= {*first}
+    if is_heading and first != ["frame", "tags"] and {*first} & _COLUMNS:
+        columns = _columns(f"{path}, {rows[0][0]}", first)
+        return _Content([_row_of_columns(path, columns, *row) for row in rows[1:]])
+    return _Content([_plain_row(path, *row) for row in rows[is_heading:]])
 
 
-def _read_json(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """(key, frame, names) of each list."""
+def _cells(path: Path, number: int, line: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line]), [])]
+    except csv.Error as error:
+        raise BadInput(f"{path}, line {number}: {error}; expected 'frame,\"name, name\"'") from error
+
+
+def _plain_row(path: Path, where: str, cells: list[str]) -> _Row:
+    """A row of a file without further columns: the frame, then its names, with or without quotes."""
+    if len(cells) < 2:
+        raise BadInput(f"{path}, {where}: '{cells[0]}' has no comma; expected 'frame,\"name, name\"'")
+    return _Row(where, cells[0], _split_names(",".join(cells[1:])))
+
+
+def _columns(where: str, heading: list[str]) -> list[str]:
+    known = [name for name in heading if name in {"frame", *_COLUMNS}]
+    if "tags" not in known or len({*known}) < len(known):
+        found = ", ".join(heading)
+        raise BadInput(f"{where}: the columns are {found}; expected 'frame' and 'tags', and each name once")
+    return heading
+
+
+def _row_of_columns(path: Path, columns: list[str], where: str, cells: list[str]) -> _Row:
+    if len(cells) > len(columns) or len(cells) <= max(columns.index("frame"), columns.index("tags")):
+        raise BadInput(
+            f"{path}, {where}: {len(cells)} values; expected {len(columns)} ({', '.join(columns)}), "
+            "with quotes around several names"
+        )
+    values = dict(zip(columns, cells, strict=False))  # the last columns may be left out
+    unknown = [NOT_JUDGED + name for name in _split_names(values.get("unknown", ""))]
+    return _Row(where, values["frame"], _split_names(values["tags"]) + unknown, values.get("split", ""))
+
+
+def _split_names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _read_json(path: Path) -> _Content:
     text = read_bytes(path, "an object of lists of class names").decode("utf-8-sig", "replace")
     try:
         pairs = json.loads(text, object_pairs_hook=_Pairs)
@@ -104,14 +192,20 @@ def _read_json(path: Path) -> Iterator[tuple[str, str, list[str]]]:
         raise BadInput(f"{path}: not JSON ({error}); expected an object of lists of class names") from error
     if not isinstance(pairs, _Pairs):
         raise BadInput(f"{path}: holds a {type(pairs).__name__}; expected an object of lists of class names")
-    nested = any(key == _FRAMES for key, _ in pairs)
-    for key, value in pairs:
+    flags = [value for key, value in pairs if key == _COMPLETE and isinstance(value, bool)]
+    lists = [(key, value) for key, value in pairs if not (key == _COMPLETE and isinstance(value, bool))]
+    return _Content(list(_json_rows(path, lists)), flags[-1] if flags else None)
+
+
+def _json_rows(path: Path, lists: list[tuple[str, object]]) -> Iterator[_Row]:
+    nested = any(key == _FRAMES for key, _ in lists)
+    for key, value in lists:
         if nested and key not in (_SCENE, _FRAMES):
             raise BadInput(f"{path}, key '{key}': next to 'frames' only 'scene' is allowed; move it into 'frames'")
         if key != _FRAMES:
-            yield f"key '{key}'", key, _names(path, key, value)
+            yield _Row(f"key '{key}'", key, _names(path, key, value))
         elif isinstance(value, _Pairs):
-            yield from ((f"key 'frames.{frame}'", frame, _names(path, f"frames.{frame}", of)) for frame, of in value)
+            yield from (_Row(f"key 'frames.{name}'", name, _names(path, f"frames.{name}", of)) for name, of in value)
         else:
             raise BadInput(f"{path}, key 'frames': {json.dumps(value)}; expected an object of lists by frame")
 

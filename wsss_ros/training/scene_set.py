@@ -18,12 +18,15 @@ class SceneSetConfig(Config):
 
     folder: str = Field(description="Folder of scene folders.")
     scenes: str = Field("", description="Text file with one scene name per line (ScanNet's lists); empty takes all.")
+    complete: bool = Field(
+        True, description="Classes that tags.csv or tags.json does not list are absent; false: they are unknown."
+    )
     rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
 
 
 def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
     """Open the existing scenes of a set: the scenes, and (name, reason) of those left out (``scenes.open_scenes``)."""
-    return open_scenes(chosen.folder, labels, chosen.scenes)
+    return open_scenes(chosen.folder, labels, chosen.scenes, chosen.complete)
 
 
 def names_in_set(chosen: SceneSetConfig) -> list[str]:
