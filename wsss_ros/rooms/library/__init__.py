@@ -1,4 +1,4 @@
-"""Libraries of furniture models, from which rooms are furnished: a folder of GLB models."""
+"""Libraries of furniture models, from which rooms are furnished: folders of GLB models, Sweet Home 3D's ``.sh3f``."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +10,7 @@ from wsss_ros.rooms.furniture.piece import Piece
 from wsss_ros.rooms.library.folder import MESH, folder_models, folder_textures
 from wsss_ros.rooms.library.glb import Surface, read_glb
 from wsss_ros.rooms.library.models import OTHER, Model, piece_of
+from wsss_ros.rooms.library.sh3f import Sh3fFile
 from wsss_ros.rooms.materials import Material
 from wsss_ros.rooms.pictures import read_picture
 from wsss_ros.types import BadInput
@@ -38,20 +39,32 @@ class FurnitureLibrary:
 
     @classmethod
     def open(cls, path: str | Path, labels: LabelSpace | None = None) -> "FurnitureLibrary":
-        """Open a folder of models. Raises BadInput when there is no model, or one cannot be read."""
+        """Open a folder of models, a ``.sh3f`` file of Sweet Home 3D, or a folder of such files.
+
+        Raises BadInput when there is no model, or a file cannot be read.
+        """
         path, labels = Path(path), labels or scannet20()
-        if not path.is_dir():
-            raise BadInput(f"{path}: not a folder; expected a folder of models CLASS__name/{MESH}")
-        library = cls(
-            str(path),
-            folder_models(path, labels),
-            lambda name: read_glb(path / name / MESH),
-            folder_textures(path),
-            labels,
-        )
+        if not path.exists():
+            raise BadInput(f"{path}: does not exist; expected a folder of models or a .sh3f file")
+        archives = sorted(path.glob("*.sh3f")) if path.is_dir() else [path]
+        library = cls._of_archives(path, archives, labels) if archives else cls._of_folder(path, labels)
         if not library.models:
-            raise BadInput(f"{path}: no models; expected folders CLASS__name with a file {MESH} in each")
+            raise BadInput(
+                f"{path}: no models; expected folders CLASS__name with a file {MESH} in each, or .sh3f files"
+            )
         return library
+
+    @classmethod
+    def _of_folder(cls, path: Path, labels: LabelSpace) -> "FurnitureLibrary":
+        textures = folder_textures(path)
+        return cls(str(path), folder_models(path, labels), lambda name: read_glb(path / name / MESH), textures, labels)
+
+    @classmethod
+    def _of_archives(cls, path: Path, archives: list[Path], labels: LabelSpace) -> "FurnitureLibrary":
+        files = [Sh3fFile(archive) for archive in archives]
+        owner = {model.name: file for file in files for model in file.models}
+        models = {model.name: model for file in files for model in file.models}
+        return cls(str(path), models.values(), lambda name: owner[name].surfaces(name), {}, labels)
 
     def model(self, name: str) -> Model:
         """What is known of a model without loading it. Raises BadInput when there is no such model."""
@@ -72,7 +85,7 @@ class FurnitureLibrary:
 
         "otherfurniture" gives those of OTHER that have this label.
         """
-        return tuple(name for name, m in self.models.items() if kind in (m.kind, m.label))
+        return tuple(name for name, m in self.models.items() if kind == m.kind or kind == m.label == "otherfurniture")
 
     def size(self, name: str) -> tuple[float, float, float]:
         """Width, depth and height of a model in metres, without loading it."""
