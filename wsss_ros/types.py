@@ -7,6 +7,7 @@ colours are RGB; labels are uint8 class indices, 255 means unlabelled.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -119,3 +120,32 @@ class Scene(Protocol):
     @property
     def world_up(self) -> Sequence[float] | None:
         """Unit vector against gravity in the world frame, or None if it is unknown."""
+
+
+@runtime_checkable
+class Photos(Protocol):
+    """Photographs without depth and pose, which only the image network learns from. They are decoded at each call.
+
+    ``names`` and ``files`` have one entry for each photograph. ``left_out`` has (name, reason) of those that cannot be
+    used. Truth is for evaluation only.
+    """
+
+    name: str
+    names: list[str]
+    files: list[Path]
+    left_out: list[tuple[str, str]]
+
+    def __len__(self) -> int:
+        """Number of photographs."""
+
+    def image_tags(self, index: int) -> tuple[str, ...]:
+        """Class names that are tagged in a photograph."""
+
+    def image_unknown(self, index: int) -> tuple[str, ...]:
+        """Class names that nobody could judge in a photograph."""
+
+    def rgb(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
+        """Decode a photograph. Raises BadInput when it cannot be read."""
+
+    def truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
+        """True labels of the pixels of a photograph, or None without truth."""

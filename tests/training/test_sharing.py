@@ -50,7 +50,7 @@ class Numbers:
 
 
 def drawn(workers: int, part: slice, **where) -> list[torch.Tensor]:
-    steps = loading.plan(seed=5, phase=1, samples=7, batch=4, epochs=3, **where)
+    steps = loading.plan(seed=5, phase=1, shares=[loading.Share(7, 1.0)], batch=4, epochs=3, **where)
     return [batch["cloud_tags"] for batch in loading.load(Numbers(), 5, 1, steps, part, workers, pin=False)]
 
 

@@ -15,6 +15,7 @@ from wsss_ros.device import device_named
 from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import PhaseData
+from wsss_ros.samples.mixture import Source
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import PairBatch
 from wsss_ros.training import network_files, processes
@@ -78,7 +79,7 @@ class _Trainer:
         phase, device_type = cast(JointPhase, settings.phases[0]), device_named(settings.device).type
         self.batch_size, self.clock = phase.batch, PartClock(device_type)
         image, cloud = settings.image, settings.cloud
-        data = PhaseData(scenes, labels, image.augment, cloud.augment, cloud.inputs, settings.data.visibility_m)
+        data = PhaseData([Source(scenes)], labels, image.augment, cloud.augment, cloud.inputs, settings.data.visibility_m)
         self.method = Joint(phase, data)
         self.scaler = torch.amp.GradScaler(device_type, enabled=settings.precision == "float16")
         self.fabric = processes.start(settings, self.scaler)
@@ -111,7 +112,7 @@ class _Trainer:
 def _scenes(settings: TrainConfig, labels: LabelSpace, made_up: bool) -> tuple[list, str]:
     """Prepared scenes and what they are called."""
     data, long_side = settings.data, settings.image.augment.long_side[1]
-    if not made_up and Path(data.train.folder).is_dir():
+    if not made_up and data.train is not None and Path(data.train.folder).is_dir():
         scenes, name = open_scene_set(data.train, labels)[0], data.train.folder
     else:
         scenes, name = [BoxScene(seed, long_side, settings.cloud.augment.points) for seed in range(4)], "made-up rooms"

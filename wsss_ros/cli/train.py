@@ -41,7 +41,7 @@ def train(
     settings = settings.model_copy(
         update={"output": output or settings.output, "seed": settings.seed if seed < 0 else seed}
     )
-    for part in (settings.data.train, settings.data.val):
+    for part in settings.data.scene_sets:
         ensure(part, workers)
     first = processes.is_first(settings)
     console = Console(quiet=not first)

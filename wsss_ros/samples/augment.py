@@ -57,19 +57,28 @@ class View:
         return uv * np.array(self.scale) + np.array(self.offset)
 
 
-def random_view(rng: np.random.Generator, width: int, height: int, long_side: tuple[int, int], crop: int) -> View:
+def random_stretch(rng: np.random.Generator) -> float:
+    """A random factor for the width of an image that was squeezed to a square: common ratios of width to height."""
+    return rng.uniform(0.75, 1.5)
+
+
+def random_view(
+    rng: np.random.Generator, width: int, height: int, long_side: tuple[int, int], crop: int, stretch: float = 1.0
+) -> View:
     """Rescale the longer side to a random size in ``long_side``, crop ``crop`` x ``crop``, flip with p = 0.5.
 
-    An axis that is shorter than the crop after rescaling is placed at random inside it and padded.
+    An axis that is shorter than the crop after rescaling is placed at random inside it and padded. The width is
+    multiplied by ``stretch`` first.
     """
-    scale = rng.uniform(*long_side) / max(width, height)
-    spare = np.array([width, height]) * scale - crop
+    scale = rng.uniform(*long_side) / max(width * stretch, height)
+    spare = np.array([width * stretch, height]) * scale - crop
     start = rng.uniform(np.minimum(spare, 0), np.maximum(spare, 0))
     # Pixel centres: u_scaled = (u + 0.5) * scale - 0.5, minus the crop's origin.
-    offset = 0.5 * scale - 0.5 - start
+    scales = scale * stretch, scale
+    offset = 0.5 * np.array(scales) - 0.5 - start
     if rng.random() < 0.5:
-        return View((-scale, scale), (float(crop - 1 - offset[0]), float(offset[1])))
-    return View((scale, scale), (float(offset[0]), float(offset[1])))
+        return View((-scales[0], scale), (float(crop - 1 - offset[0]), float(offset[1])))
+    return View(scales, (float(offset[0]), float(offset[1])))
 
 
 def apply_views(images: UInt8[Tensor, "B 3 H W"], views: list[View], crop: int) -> Float[Tensor, "B 3 S S"]:

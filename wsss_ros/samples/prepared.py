@@ -181,7 +181,7 @@ def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, 
         "image_tags": np.stack([labels.multi_hot(scene.image_tags(view.index) or ()) for view in views]),
         "known": 1 - labels.multi_hot(scene.unknown),
         "image_known": np.stack([_image_known(scene, view.index, labels) for view in views]),
-        "images": np.stack([_shrunk(view.frame.rgb, settings.long_side).numpy() for view in views]),
+        "images": np.stack([shrunk(view.frame.rgb, settings.long_side).numpy() for view in views]),
         "depth_mm": np.stack([_millimetres(view.depth_m) for view in views]),
         "cameras": np.array([astuple(view.camera) for view in views], np.float64),
         "poses": poses,
@@ -266,7 +266,8 @@ def _millimetres(depth_m: np.ndarray) -> UInt16[np.ndarray, "H W"]:
     return millimetres
 
 
-def _shrunk(rgb: UInt8[np.ndarray, "H W 3"], long_side: int) -> UInt8[Tensor, "3 h w"]:
+def shrunk(rgb: UInt8[np.ndarray, "H W 3"], long_side: int) -> UInt8[Tensor, "3 h w"]:
+    """An image whose longer side has at most ``long_side`` pixels; a smaller image keeps its size."""
     image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)
     scale = long_side / max(rgb.shape[:2])
     if scale >= 1:

@@ -1,12 +1,13 @@
 """Scenes on disk, one reader for each data set: ``open_scene`` opens one scene, ``open_scenes`` a folder of scenes.
 
-All readers implement ``types.Scene``.
+All readers implement ``types.Scene``. A folder of photographs without poses is not a scene: ``scenes.photos``.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes.photos import has_photo_tags
 from wsss_ros.scenes.rgbd_folder import RgbdFolder, has_frames
 from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom, is_room
 from wsss_ros.scenes.scannet import ScanNetScene, is_scan
@@ -35,9 +36,16 @@ def open_scene(path: str | Path, labels: LabelSpace, complete: bool = True) -> S
     for fits, reader, _ in _READERS:
         if fits(path):
             return reader(path, labels, complete)
+    if has_photo_tags(path):
+        raise BadInput(f"{path}: photographs with tags.csv and no poses; expected one scene folder with {_LAYOUTS}")
     inside = sorted(entry.name for entry in path.iterdir())
     content = f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
     raise BadInput(f"{path} {content}; expected one scene folder with {_LAYOUTS}")
+
+
+def is_photo_folder(path: str | Path) -> bool:
+    """Whether a folder holds photographs for ``scenes.photos.PhotoFolder``, and not a scene."""
+    return has_photo_tags(Path(path)) and not any(fits(Path(path)) for fits, _, _ in _READERS)
 
 
 def open_scenes(

@@ -1,26 +1,31 @@
-"""The data of a training run: decoded training scenes and opened validation scenes."""
+"""The data of a training run: decoded sources of training data and opened validation scenes."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 from lightning_fabric import Fabric
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods import METHODS, Phase
-from wsss_ros.samples.prepared import Prepared, prepare
+from wsss_ros.samples.mixture import Source
 from wsss_ros.training.progress import Progress, Report
 from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
-from wsss_ros.types import Scene
+from wsss_ros.training.sources import Decoding, LeftOut, OpenedSource, SourceConfig, open_source
+from wsss_ros.types import BadInput, Scene
 
 
 class DataConfig(Config):
-    """The training scenes, the validation scenes, and how they are decoded."""
+    """The training data, the validation scenes, and how they are decoded."""
 
-    train: SceneSetConfig
+    train: SceneSetConfig | None = Field(None, description="Training scenes, if they are the only source.")
+    sources: tuple[SourceConfig, ...] = Field(
+        (), description="Sources of training data, instead of 'train': each step draws from all of them by weight."
+    )
     val: SceneSetConfig | None = Field(None, description="Labelled scenes that are scored after training.")
     frames_per_scene: int = Field(17, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
     val_frames_per_scene: int = Field(10, ge=0, description="Frames scored of each val scene; 0 for all.")
@@ -30,30 +35,77 @@ class DataConfig(Config):
     cache: str = Field("out/cache", description="Folder of decoded scenes, shared by all runs; may be deleted.")
     workers: int = Field(0, ge=0, le=128, description="Processes that load samples; 0 loads between the steps.")
 
+    @model_validator(mode="after")
+    def _one_of_train_and_sources(self) -> "DataConfig":
+        if (self.train is None) == (not self.sources):
+            raise ValueError("expected either 'train', one folder of scenes, or 'sources', a list of them")
+        return self
+
+    @property
+    def scene_sets(self) -> list[SceneSetConfig]:
+        """The sets of scenes, for training and for validation, into which rooms can be generated."""
+        trained = [given.scene_set for given in self.sources] if self.train is None else [self.train]
+        return trained + ([] if self.val is None else [self.val])
+
 
 @dataclass(frozen=True)
 class RunData:
-    """The data of a run: training scenes, validation scenes, and (name, reason) of each scene that is left out."""
+    """The data of a run: training sources, validation scenes, and (name, reason) of what is left out.
 
-    train: Prepared
+    ``given`` are the configurations of the sources.
+    """
+
+    sources: list[Source]
+    given: list[SourceConfig]
     val: list[Scene]
-    left_out: list[tuple[str, str]]
+    left_out: LeftOut
 
     @property
     def names(self) -> list[str]:
-        """The names of the training scenes."""
-        return [scene.name for scene in self.train.scenes]
+        """The names of the training scenes and photographs."""
+        return [name for source in self.sources for name in [*(s.name for s in source.scenes), *_photo_names(source)]]
 
     def summary(self, labels: LabelSpace) -> dict:
-        """The content of a run's ``data.json``: scenes, number of tagged images, scenes per tag, scenes left out."""
-        tags = Counter(name for scene in self.train.scenes for name in labels.tags(np.asarray(scene.tags)))
+        """The content of a run's ``data.json``: scenes, number of tagged images, scenes per tag, scenes left out.
+
+        Each of the ``sources`` lists its own, with its images per tag and its photographs.
+        """
+        scenes = [scene for source in self.sources for scene in source.scenes]
+        described = zip(self.sources, self.given, strict=True)
         return {
-            "train": self.names,
-            "images": sum(int(scene.image_tags.any(axis=1).sum()) for scene in self.train.scenes),
-            "tags": {name: tags[name] for name in labels.names if tags[name]},
+            "train": [scene.name for scene in scenes],
+            "images": sum(len(_image_tags(source)) for source in self.sources),
+            "tags": _counts([np.asarray(scene.tags) for scene in scenes], labels),
+            "sources": [
+                {
+                    "name": source.name,
+                    "path": given.path,
+                    "weight": source.weight,
+                    "scenes": len(source.scenes),
+                    "images": len(_image_tags(source)),
+                    "image_tags": _counts(_image_tags(source), labels),
+                    "photographs": _photo_names(source),
+                }
+                for source, given in described
+            ],
             "val": [scene.name for scene in self.val],
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
         }
+
+
+def _photo_names(source: Source) -> list[str]:
+    return [] if source.photos is None else list(source.photos.names)
+
+
+def _image_tags(source: Source) -> Sequence[Float32[np.ndarray, "C"]]:
+    """The tags of each tagged image of a source."""
+    return [row for images in source.images for row in images.image_tags if row.any()]
+
+
+def _counts(rows: Sequence[Float32[np.ndarray, "C"]], labels: LabelSpace) -> dict[str, int]:
+    """The number of rows with each tag, without tags that do not occur."""
+    tags = Counter(name for row in rows for name in labels.tags(row))
+    return {name: tags[name] for name in labels.names if tags[name]}
 
 
 def load(
@@ -64,31 +116,50 @@ def load(
     fabric: Fabric,
     report: Report,
 ) -> RunData:
-    """Decode the training scenes (in one process of each machine) and open the validation scenes.
+    """Decode the training data (in one process of each machine) and open the validation scenes.
 
     The longer side of a stored image has at most ``long_side`` pixels. Dense labels are decoded if the method of any
-    phase needs them. Methods that need generated data, such as close-ups, generate it here. Scenes that cannot be used
-    are listed in ``left_out``. Raises BadInput when no training scene is left.
+    phase needs them. Methods that need generated data, such as close-ups, generate it here. Scenes and photographs that
+    cannot be used are listed in ``left_out``. Raises BadInput when nothing of a source is left.
     """
-    scenes, left_out = open_scene_set(settings.train, labels)
+    opened = _open(settings, labels)
     val, val_left_out = ([], []) if settings.val is None else open_scene_set(settings.val, labels)
-    decoding = settings.frames_per_scene, long_side, settings.visibility_m
     truth = any(METHODS[phase.method].needs_truth for phase in phases)
+    decoding = Decoding(settings.cache, settings.frames_per_scene, long_side, settings.visibility_m, truth)
 
     def report_task(task: str, done: int, total: int) -> None:
         report(Progress(task, done, total, {}))
 
-    def prepare_scenes() -> Prepared:
-        def progress(done: int, total: int) -> None:
-            report_task("prepare scenes", done, total)
-
-        return prepare(scenes, labels, settings.cache, *decoding, truth, progress)
+    def prepare_all() -> list[tuple[Source, LeftOut]]:
+        return [source.prepare(labels, decoding, report_task) for source in opened]
 
     if fabric.local_rank == 0:
-        prepared = prepare_scenes()
+        prepared = prepare_all()
         for phase in phases:
             METHODS[phase.method].generate(phase, report_task)
     fabric.barrier()
     if fabric.local_rank != 0:
-        prepared = prepare_scenes()
-    return RunData(prepared, val, [*left_out, *prepared.left_out, *val_left_out])
+        prepared = prepare_all()
+    sources = [source for source, _ in prepared]
+    left_out = [
+        (f"{each.config.name}: {name}" if len(opened) > 1 else name, reason)
+        for each, (_, later) in zip(opened, prepared, strict=True)
+        for name, reason in [*each.left_out, *later]
+    ]
+    return RunData(sources, [each.config for each in opened], val, [*left_out, *val_left_out])
+
+
+def _open(settings: DataConfig, labels: LabelSpace) -> list[OpenedSource]:
+    """Open the sources. Raises BadInput, which names the source, for one that cannot be used."""
+    if settings.train is not None:
+        only = settings.train
+        given = SourceConfig(path=only.folder, scenes=only.scenes, rooms=only.rooms, dense=True)
+        scenes, left_out = open_scene_set(only, labels)
+        return [OpenedSource(given, scenes, None, left_out)]
+    opened = []
+    for number, each in enumerate(settings.sources):
+        try:
+            opened.append(open_source(each, labels))
+        except BadInput as error:
+            raise BadInput(f"data.sources.{number}: {error}") from error
+    return opened

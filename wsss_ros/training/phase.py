@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from wsss_ros.processes.signals import Interrupted, StopRequest
-from wsss_ros.samples.loading import Step, load, plan
+from wsss_ros.samples.loading import Step, load, plan, shares_of
 from wsss_ros.training import processes, results
 from wsss_ros.training.log import EVERY, fixed_batches
 from wsss_ros.training.optimisation import Optimisation
@@ -74,7 +74,7 @@ def _batches(run: RunState) -> Iterator[tuple[Step, Any]]:
     """The remaining steps of the phase, each with the batch of this process."""
     index, settings = run.position.phase, run.settings
     method, size, epochs = run.methods[index], run.batches[index], settings.phases[index].epochs
-    order = settings.seed, index, len(method.samples), size
+    order = settings.seed, index, shares_of(method.samples), size
     share, rank = size // run.fabric.world_size, run.fabric.global_rank
     part, pin = slice(rank * share, (rank + 1) * share), run.fabric.device.type == "cuda"
     batches = None

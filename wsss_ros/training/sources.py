@@ -1,0 +1,133 @@
+"""The sources of a run's training data: folders of scenes, single scenes, procedural rooms, folders of photographs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pydantic import Field
+
+from wsss_ros.config import Config
+from wsss_ros.labels import LabelSpace
+from wsss_ros.rooms.generator import RoomsConfig
+from wsss_ros.samples.mixture import Source
+from wsss_ros.samples.photos import prepare_photos
+from wsss_ros.samples.prepared import Prepared, prepare
+from wsss_ros.scenes import is_photo_folder, open_all
+from wsss_ros.scenes.photos import PhotoFolder
+from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
+from wsss_ros.types import BadInput, Photos, Scene
+
+LeftOut = list[tuple[str, str]]  # (name, reason)
+
+
+class SourceConfig(Config):
+    """One source of training data, and how much of each step comes from it."""
+
+    path: str = Field(description="Folder of scenes, one scene with poses, or folder of photographs with tags.csv.")
+    weight: float = Field(1.0, gt=0, description="Share of the samples of each step, relative to the other sources.")
+    scenes: str = Field("", description="Text file with one scene name per line (ScanNet's lists); empty takes all.")
+    rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
+    frames_per_scene: int | None = Field(
+        None, ge=0, description="Frames used of each scene, 0 for all; empty: data.frames_per_scene."
+    )
+    dense: bool = Field(
+        False, description="Methods that learn from dense labels may use those of its scenes: for simulated ones."
+    )
+    split: str = Field("", description="Photographs with this value in the column split; empty takes all.")
+    include: str = Field("", description="Photographs or scenes whose name matches a pattern, such as free/*.")
+    squeezed: str = Field(
+        "", description="Pattern for photographs that lost their aspect ratio; training stretches their width at random."
+    )
+
+    @property
+    def name(self) -> str:
+        """The name of the source in files and messages: the last part of its path, and its ``include``."""
+        return "/".join([Path(self.path).resolve().name, *([self.include] if self.include else [])])
+
+    @property
+    def scene_set(self) -> SceneSetConfig:
+        """The source as a set of scenes."""
+        return SceneSetConfig(folder=self.path, scenes=self.scenes, rooms=self.rooms)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How scenes and photographs are decoded (``samples.prepared.prepare``)."""
+
+    cache: str
+    frames_per_scene: int
+    long_side: int
+    tolerance_m: float
+    truth: bool
+
+
+@dataclass(frozen=True)
+class OpenedSource:
+    """A source whose scenes or photographs are opened but not decoded."""
+
+    config: SourceConfig
+    scenes: Sequence[Scene]
+    photos: Photos | None
+    left_out: LeftOut
+
+    def prepare(
+        self, labels: LabelSpace, decoding: Decoding, progress: Callable[[str, int, int], None]
+    ) -> tuple[Source, LeftOut]:
+        """Decode it; returns the source for training, and (name, reason) of what cannot be used.
+
+        ``progress(task, done, total)`` is called after every scene and photograph. Raises BadInput when nothing is left.
+        """
+        given = self.config
+        if self.photos is not None:
+            photos, left_out = prepare_photos(
+                self.photos,
+                labels,
+                decoding.cache,
+                decoding.long_side,
+                given.squeezed,
+                lambda done, total: progress("prepare photographs", done, total),
+            )
+            return Source(photos=photos, name=given.name, weight=given.weight), left_out
+        prepared = self._prepare_scenes(labels, decoding, lambda done, total: progress("prepare scenes", done, total))
+        return Source(prepared.scenes, name=given.name, weight=given.weight), prepared.left_out
+
+    def _prepare_scenes(
+        self, labels: LabelSpace, decoding: Decoding, progress: Callable[[int, int], None]
+    ) -> Prepared:
+        frames = self.config.frames_per_scene
+        return prepare(
+            self.scenes,
+            labels,
+            decoding.cache,
+            decoding.frames_per_scene if frames is None else frames,
+            decoding.long_side,
+            decoding.tolerance_m,
+            decoding.truth and self.config.dense,
+            progress,
+        )
+
+
+def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
+    """Open a source. Raises BadInput for options that do not apply to it, and when it has nothing to train on."""
+    folder = Path(given.path)
+    if given.rooms is None and is_photo_folder(folder):
+        _refuse(given, "photographs", ("scenes", "frames_per_scene", "dense"))
+        photos = PhotoFolder(folder, labels, given.split, given.include)
+        return OpenedSource(given, (), photos, photos.left_out)
+    _refuse(given, "scenes", ("split", "squeezed"))
+    if given.rooms is not None:
+        scenes, left_out = open_scene_set(given.scene_set, labels)
+    else:
+        scenes, left_out = open_all([folder], labels, Path(given.scenes) if given.scenes else None)
+    chosen = [scene for scene in scenes if not given.include or fnmatchcase(scene.name, given.include)]
+    if not chosen:
+        raise BadInput(f"{folder}: none of {len(scenes)} scenes has a name like '{given.include}'")
+    return OpenedSource(given, chosen, None, left_out)
+
+
+def _refuse(given: SourceConfig, what: str, options: Iterable[str]) -> None:
+    """Raises BadInput for an option that is set but does not apply to a folder of ``what``."""
+    for option in options:
+        if getattr(given, option) != SourceConfig.model_fields[option].default:
+            raise BadInput(f"{given.path}: a folder of {what}, to which '{option}' does not apply; remove this key")
