@@ -39,6 +39,7 @@ SLOW = (
     "training/test_older_runs.py",
     "training/test_resuming.py",
     "training/test_sharing.py",
+    "training/test_sources.py",
     "training/test_training",
 )
 assert all(any(TESTS.glob(f"{start}*")) for start in SLOW), "SLOW names a test file that does not exist"

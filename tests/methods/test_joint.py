@@ -1,10 +1,12 @@
 """The joint method: which loss moves which network, when, and that the sum is eq. 12."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from reference.losses import class_balance, image_to_point_loss, point_to_image_loss
 from support.painted_scene import PaintedScene
 
@@ -14,9 +16,11 @@ from wsss_ros.methods import METHODS
 from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import Method, PhaseData
 from wsss_ros.methods.supervised import Supervised, SupervisedPhase
+from wsss_ros.networks.classifier import normalise_images
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
+from wsss_ros.samples.mixture import Source
 from wsss_ros.samples.prepared import prepare
-from wsss_ros.samples.samples import PairSamples
+from wsss_ros.samples.samples import ImageSamples, PairSamples
 
 INPUTS = ("color",)
 
@@ -61,7 +65,7 @@ def joint(scenes, epoch: int = 0, **changes) -> Joint:
 
 def data_of(scenes) -> PhaseData:
     image = ImageAugment(long_side=(64, 96), crop=48)
-    return PhaseData(scenes, scannet20(), image, CloudAugment(points=700), INPUTS, 0.05)
+    return PhaseData([Source(scenes)], scannet20(), image, CloudAugment(points=700), INPUTS, 0.05)
 
 
 def moved(method: Joint, loss: torch.Tensor) -> set[str]:
@@ -207,11 +211,31 @@ def test_the_tag_prior_is_added_to_the_averaged_scores(scenes, batch):
     names = scenes[0].image_tags.shape[1]
     expected = torch.full((names,), float(np.log(1 / 4)))
     expected[0], expected[10] = np.log(4), np.log(2 / 3)
-    torch.testing.assert_close(with_prior.image_prior, expected)
-    assert torch.equal(plain.image_prior, torch.zeros(names))
+    torch.testing.assert_close(with_prior.priors.images[0], expected)
+    assert torch.equal(plain.priors.images[0], torch.zeros(names))
     terms, shifted = plain.losses(batch), with_prior.losses(batch)
     assert not torch.isclose(terms["classification_2d"], shifted["classification_2d"])
     assert torch.equal(terms["image_to_point"], shifted["image_to_point"])
+
+
+def test_photographs_enter_the_classification_of_images_only(scenes, batch):
+    """Eq. 2 is then the mean over all images; the links, and so all other losses, are those of the pairs."""
+    method = joint(scenes)
+    alone = method.losses(batch)
+    image = ImageSamples(scenes, ImageAugment(long_side=(64, 96), crop=48))
+    photos = image.collate([image.sample(index, np.random.default_rng(index)) for index in (0, 1, 2)])
+    terms = method.losses(replace(batch, photos=photos))
+    scores = cam_means(method, photos.images)
+    of_photos = F.binary_cross_entropy_with_logits(scores, photos.image_tags)
+    expected = (2 * alone["classification_2d"] + 3 * of_photos) / 5
+    torch.testing.assert_close(terms["classification_2d"], expected)
+    for name in ("classification_3d", "image_to_point", "point_to_image"):
+        torch.testing.assert_close(terms[name], alone[name])
+
+
+def cam_means(method: Joint, images: torch.Tensor) -> torch.Tensor:
+    """The averaged scores of images, eq. 1."""
+    return method.networks["image"](normalise_images(images))[1].mean(dim=(2, 3))
 
 
 def test_supervised_learning_sees_labelled_pixels_and_points_alone(scenes, batch):

@@ -14,7 +14,10 @@ THREE = [Share(50, 1.0), Share(7, 2.0), Share(23, 1.0)]
 
 
 @given(
-    seed=st.integers(0, 99), samples=st.integers(1, 40), batch=st.integers(1, 8), start=st.tuples(*[st.integers(0, 3)] * 2)
+    seed=st.integers(0, 99),
+    samples=st.integers(1, 40),
+    batch=st.integers(1, 8),
+    start=st.tuples(st.integers(0, 3), st.integers(0, 3)),
 )
 def test_one_source_has_the_order_that_runs_of_all_versions_have(seed, samples, batch, start):
     """The twin is the formula of the first version: weights of earlier runs can be reached again."""

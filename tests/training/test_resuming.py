@@ -71,7 +71,7 @@ def test_other_scenes_are_no_continuation(root, labels, tmp_path):
     with pytest.raises(Interrupted):
         training.train(settings, report=lambda p: os.kill(os.getpid(), signal.SIGINT) if p.terms else None)
     (tmp_path / "train" / "scene3").rename(tmp_path / "scene3")
-    with pytest.raises(BadInput, match=r"trained on 6 scenes, now there are 5; they differ in \['scene3'\]"):
+    with pytest.raises(BadInput, match=r"6 scenes and photographs, now there are 5; they differ in \['scene3'\]"):
         training.train(settings)
 
 

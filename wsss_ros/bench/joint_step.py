@@ -79,7 +79,8 @@ class _Trainer:
         phase, device_type = cast(JointPhase, settings.phases[0]), device_named(settings.device).type
         self.batch_size, self.clock = phase.batch, PartClock(device_type)
         image, cloud = settings.image, settings.cloud
-        data = PhaseData([Source(scenes)], labels, image.augment, cloud.augment, cloud.inputs, settings.data.visibility_m)
+        sources, visibility_m = [Source(scenes)], settings.data.visibility_m
+        data = PhaseData(sources, labels, image.augment, cloud.augment, cloud.inputs, visibility_m)
         self.method = Joint(phase, data)
         self.scaler = torch.amp.GradScaler(device_type, enabled=settings.precision == "float16")
         self.fabric = processes.start(settings, self.scaler)

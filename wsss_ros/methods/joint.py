@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from wsss_ros.cam import class_balance, confidence, seed_labels
 from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
-from wsss_ros.methods.method import Method, PairedPhase, TaggedPhase, TagPriors, tag_priors
+from wsss_ros.methods.method import Method, PairedPhase, TaggedPhase
 from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean, sample_bilinear
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.samples import PairBatch, PairSamples
+from wsss_ros.samples.mixture import PairsWithPhotos, mixed, photographs, posed, weights_of
+from wsss_ros.samples.priors import SourcePriors, TagPriors
+from wsss_ros.samples.samples import ImageSamples, PairBatch, PairSamples
+from wsss_ros.types import BadInput
 
 
 class JointPhase(PairedPhase, TaggedPhase):
@@ -54,6 +57,12 @@ class JointPhase(PairedPhase, TaggedPhase):
         description="Subtract this share of each class's mean score over the image before eq. 5: eqs. 1-2 train the "
         "mean of a map, which does not tell where the class is; 0 is the paper.",
     )
+    photos_per_cloud: int = Field(
+        0,
+        ge=0,
+        description="Photographs without poses in a step, for each of its clouds. They are drawn at random by the "
+        "weights of their sources, and enter eq. 2 of the image network only.",
+    )
     max_links: int = Field(0, ge=0, description="Most links of an image that the joint losses use; 0 for all.")
 
     def continued(self, epochs: int, batch: int) -> "JointPhase":
@@ -86,15 +95,26 @@ class Joint(Method[JointPhase]):
     phase: JointPhase
 
     def make_samples(self) -> Samples:
-        """Clouds with images of each, and the links between them (eqs. 3-4)."""
+        """Clouds with images of each, and the links between them (eqs. 3-4); photographs, if configured."""
         data, phase = self.data, self.phase
         links, images = phase.max_links, phase.images_per_cloud
-        return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m, links, images=images)
+        pairs = mixed(
+            data.sources,
+            lambda source: PairSamples(source.scenes, data.image, data.cloud, data.visibility_m, links, images=images),
+            posed,
+            "posed scenes",
+        )
+        if not phase.photos_per_cloud:
+            return pairs
+        if not any(map(photographs, data.sources)):
+            raise BadInput("photos_per_cloud: no source has photographs; add one to data.sources, or set it to 0")
+        photos = mixed(data.sources, lambda source: ImageSamples(source.images, data.image), photographs)
+        return PairsWithPhotos(pairs, photos, phase.photos_per_cloud)
 
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
         """Start the phase, and compute the tag priors from the data."""
         super().start(networks, epoch)
-        self.image_prior, self.cloud_prior = self.tag_priors()
+        self.priors = self.source_priors()
 
     @property
     def warming_up(self) -> bool:
@@ -102,14 +122,19 @@ class Joint(Method[JointPhase]):
         return self.epoch < self.phase.warmup_epochs
 
     def losses(self, batch: PairBatch) -> dict[str, Tensor]:
-        """The terms of eq. 12: the classification loss (eq. 2) of both networks and the two joint losses."""
-        image_features, image_scores = self.networks["image"](normalise_images(batch.images))
+        """The terms of eq. 12: the classification loss (eq. 2) of both networks and the two joint losses.
+
+        Photographs take part in the classification loss of the image network only.
+        """
+        shown = batch.all_images()
+        image_features, image_scores = self.networks["image"](normalise_images(shown.images))
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         cloud_features, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
-        image_mean_scores = image_mean(image_scores) + self.image_prior.to(image_scores.device)
-        cloud_mean_scores = point_mean(cloud_scores) + self.cloud_prior.to(cloud_scores.device)
+        priors, device = self.priors, image_scores.device
+        image_mean_scores = image_mean(image_scores) + priors.of_images(shown.image_source, device)
+        cloud_mean_scores = point_mean(cloud_scores) + priors.of_clouds(batch.cloud_source, device)
         terms = {
-            "classification_2d": classification_loss(image_mean_scores, batch.image_tags, batch.image_known),
+            "classification_2d": classification_loss(image_mean_scores, shown.image_tags, shown.image_known),
             "classification_3d": classification_loss(cloud_mean_scores, batch.cloud_tags, batch.cloud_known),
         }
         to_point, to_image = self.phase.image_to_point, self.phase.point_to_image * (not self.warming_up)
@@ -123,8 +148,15 @@ class Joint(Method[JointPhase]):
         return terms
 
     def tag_priors(self) -> TagPriors:
-        """The log-odds of the tags of images and of scenes, times ``tag_prior`` of the phase."""
-        return tag_priors(self.data.scenes, self.phase.tag_prior)
+        """The log-odds of the tags of images and of scenes of all sources, times ``tag_prior`` of the phase."""
+        return self.source_priors().mixed()
+
+    def source_priors(self) -> SourcePriors:
+        """The tag priors of each source."""
+        sources, phase = self.data.sources, self.phase
+        shares = zip(weights_of(sources, posed), weights_of(sources, photographs), strict=True)
+        images = [phase.images_per_cloud * linked + phase.photos_per_cloud * alone for linked, alone in shares]
+        return SourcePriors(sources, phase.tag_prior, images)
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 5-7: pseudo-labels and confidence of the image network teach the cloud network."""

@@ -8,21 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from wsss_ros.cam import tag_log_odds
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.loading import Samples
+from wsss_ros.samples.mixture import Source
 from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.priors import TagPriors
 from wsss_ros.types import KINDS
 
-TagPriors = tuple[Float[Tensor, "C"], Float[Tensor, "C"]]  # of images and of clouds
 Report = Callable[[str, int, int], None]  # name of a task, steps done, number of steps
 
 
@@ -97,18 +95,23 @@ class TaggedPhase(PhaseConfig):
 
 @dataclass(frozen=True)
 class PhaseData:
-    """The data that a run passes to its methods: training scenes, classes, and the augmentation of images and clouds.
+    """The data that a run passes to its methods: its sources, classes, and the augmentation of images and clouds.
 
     ``cloud_inputs`` are the cloud network's inputs in addition to xyz. ``visibility_m`` is the largest difference
     between a visible point's depth and the depth image, in metres.
     """
 
-    scenes: Sequence[PreparedScene]
+    sources: Sequence[Source]
     labels: LabelSpace
     image: ImageAugment
     cloud: CloudAugment
     cloud_inputs: tuple[str, ...]
     visibility_m: float
+
+    @property
+    def scenes(self) -> list[PreparedScene]:
+        """The posed scenes of all sources."""
+        return [scene for source in self.sources for scene in source.scenes]
 
 
 P = TypeVar("P", bound=PhaseConfig)
@@ -177,18 +180,6 @@ class Method(Generic[P]):
         image (``presence_floor``).
         """
         return None
-
-
-def tag_priors(scenes: Sequence[PreparedScene], share: float) -> TagPriors:
-    """The log-odds of the tags of all tagged images and of all scenes, times ``share`` (``cam.tag_log_odds``)."""
-    tagged = [scene.image_tags.any(axis=1) for scene in scenes]
-    of_images = (
-        np.concatenate([getattr(scene, name)[rows] for scene, rows in zip(scenes, tagged, strict=True)])
-        for name in ("image_tags", "image_known")
-    )
-    of_clouds = (np.stack([getattr(scene, name) for scene in scenes]) for name in ("tags", "known"))
-    image_prior, cloud_prior = (share * tag_log_odds(*map(torch.from_numpy, of)) for of in (of_images, of_clouds))
-    return image_prior, cloud_prior
 
 
 def summed(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from wsss_ros.labels import UNLABELLED
 from wsss_ros.methods.method import Method, PairedPhase
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.loading import Samples
+from wsss_ros.samples.mixture import dense, mixed
 from wsss_ros.samples.samples import LabelledBatch, PairSamples
 
 
@@ -28,7 +29,14 @@ class Supervised(Method[SupervisedPhase]):
     def make_samples(self) -> Samples:
         """Clouds with images of each, and the dense labels of both."""
         data, images = self.data, self.phase.images_per_cloud
-        return PairSamples(data.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images)
+        return mixed(
+            data.sources,
+            lambda source: PairSamples(
+                source.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images
+            ),
+            dense,
+            "dense labels",
+        )
 
     def losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """The cross entropy of pixels and that of points."""

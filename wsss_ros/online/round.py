@@ -18,7 +18,6 @@ from wsss_ros.device import use_threads
 from wsss_ros.files import lock
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace, labels_named
-from wsss_ros.methods.method import TagPriors
 from wsss_ros.online import gate, plot, records, versions
 from wsss_ros.online.progress import UNFINISHED, LearnerGone, LearnerLink, RoundProgress
 from wsss_ros.online.records import DECISION, PLAN, Decision, Plan, candidate_files, given_up
@@ -28,6 +27,7 @@ from wsss_ros.online.scores import Scorer
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.processes.parent import end_with_parent
 from wsss_ros.processes.signals import Interrupted
+from wsss_ros.samples.priors import TagPriors
 from wsss_ros.training.phase import TrainingDiverged
 from wsss_ros.types import BadInput, Scene
 

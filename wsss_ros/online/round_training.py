@@ -13,7 +13,7 @@ import torch
 from wsss_ros.files import read_json
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods import METHODS
-from wsss_ros.methods.method import Method, PhaseConfig, PhaseData, TagPriors, tag_priors
+from wsss_ros.methods.method import Method, PhaseConfig, PhaseData
 from wsss_ros.networks import checkpoint
 from wsss_ros.online import records
 from wsss_ros.online.progress import LearnerLink
@@ -21,7 +21,9 @@ from wsss_ros.online.records import PLAN, RUN, Plan
 from wsss_ros.online.round_scenes import CACHE, SCENES
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe
 from wsss_ros.online.versions import Version
+from wsss_ros.samples.mixture import Source
 from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.priors import SourcePriors, TagPriors
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.data import DataConfig
 from wsss_ros.training.progress import Progress
@@ -47,7 +49,7 @@ def methods_of(
     for phase in recipe.phases:
         METHODS[phase.method].generate(phase, lambda task, done, total: between())
     data = PhaseData(
-        scenes, labels, recipe.image.augment, recipe.cloud.augment, recipe.cloud.inputs, recipe.visibility_m
+        [Source(scenes)], labels, recipe.image.augment, recipe.cloud.augment, recipe.cloud.inputs, recipe.visibility_m
     )
     return [METHODS[phase.method](phase, data) for phase in recipe.phases]
 
@@ -55,7 +57,7 @@ def methods_of(
 def priors_of(methods: Sequence[Method], scenes: Sequence[PreparedScene]) -> TagPriors:
     """Return the tag priors of the last method that learns from tags; zeros if none does."""
     known = [priors for method in methods if (priors := method.tag_priors()) is not None]
-    return known[-1] if known else tag_priors(scenes, 0.0)
+    return known[-1] if known else SourcePriors([Source(scenes)], 0.0, [1.0]).mixed()
 
 
 def train_round(

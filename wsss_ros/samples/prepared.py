@@ -64,6 +64,18 @@ class PreparedScene:
         fx, fy, cx, cy, width, height = self.cameras[frame]
         return Camera(float(fx), float(fy), float(cx), float(cy), int(width), int(height))
 
+    def image(self, frame: int) -> UInt8[np.ndarray, "3 h w"]:
+        """The image of a frame."""
+        return self.images[frame]
+
+    def image_name(self, frame: int) -> str:
+        """The name of a frame in messages."""
+        return f"{self.name}#{frame}"
+
+    def is_squeezed(self, frame: int) -> bool:
+        """Whether the image of a frame has lost its aspect ratio, as some photographs have."""
+        return False
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -6,6 +6,7 @@ on workers, devices or interruptions. Only supervised training reads dense truth
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,16 @@ from wsss_ros import geometry
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.samples import augment
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
+from wsss_ros.samples.photos import PreparedPhotos
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import BadInput
 
 Sample = dict[str, Tensor]
 # The parts of a pair that have one row for each image or link, and are therefore concatenated.
-_OF_IMAGES = ("images", "image_tags", "image_known", "image_truth", "links_point", "links_uv", "links_count")
+_OF_IMAGES = (
+    *("images", "image_tags", "image_known", "image_source", "image_truth"),
+    *("links_point", "links_uv", "links_count"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +42,25 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        parts = {n: change(value) if isinstance(value, Tensor) else value for n, value in vars(self).items()}
-        return type(self)(**parts)
+        def changed(value: Any) -> Any:
+            if isinstance(value, Batch):
+                return value._each(change)
+            return change(value) if isinstance(value, Tensor) else value
+
+        return type(self)(**{name: changed(value) for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBatch(Batch):
-    """K crops of images, RGB in 0..1, and their tags as multi-hot rows; ``image_known`` is 0 for unknown classes."""
+    """K crops of images, RGB in 0..1, and their tags as multi-hot rows; ``image_known`` is 0 for unknown classes.
+
+    ``image_source`` is the number of the source of each image; None if there is only one source.
+    """
 
     images: Float[Tensor, "K 3 S S"]
     image_tags: Float[Tensor, "K C"]
     image_known: Float[Tensor, "K C"]
+    image_source: Int64[Tensor, "K"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +68,15 @@ class CloudBatch(Batch):
     """B clouds, upright and centred, metres; tags as multi-hot rows.
 
     Colours are in 0..1, NaN for the points of a cloud without colours; ``rgb`` is None if no cloud has any.
-    ``cloud_known`` is 1 where the class was judged (present or absent), 0 where it is unknown.
+    ``cloud_known`` is 1 where the class was judged (present or absent), 0 where it is unknown. ``cloud_source`` is the
+    number of the source of each cloud; None if there is only one source.
     """
 
     xyz: Float[Tensor, "B N 3"]
     rgb: Float[Tensor, "B N 3"] | None = None
     cloud_tags: Float[Tensor, "B C"]
     cloud_known: Float[Tensor, "B C"]
+    cloud_source: Int64[Tensor, "B"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +85,22 @@ class PairBatch(ImageBatch, CloudBatch):
 
     Links are packed: the first ``links_count[0]`` rows belong to the first image and its cloud, and so on.
     ``links_point`` is the row in the cloud, ``links_uv`` the position in the crop (pixels, centres at whole numbers).
+    ``photos`` are further images, without a cloud.
     """
 
     links_point: Int64[Tensor, "L"]
     links_uv: Float[Tensor, "L 2"]
     links_count: tuple[int, ...]
+    photos: ImageBatch | None = None
+
+    def all_images(self) -> ImageBatch:
+        """The images of the clouds, and after them the photographs."""
+        names = ("images", "image_tags", "image_known", "image_source")
+        own, photos = ({name: getattr(part, name) for name in names} for part in (self, self.photos or self))
+        if self.photos is None:
+            return ImageBatch(**own)
+        both = {name: (own[name], photos[name]) for name in names}
+        return ImageBatch(**{n: None if a is None or b is None else torch.cat([a, b]) for n, (a, b) in both.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,18 +127,19 @@ def stacked(samples: Sequence[Sample]) -> dict[str, Tensor]:
 
 
 class ImageSamples:
-    """The tagged images of all scenes. Raises BadInput when no image has a tag.
+    """The tagged images of scenes, or of collections of photographs. Raises BadInput when no image has a tag.
 
-    Images without a tag are left out, because their classes are unknown.
+    Images without a tag are left out, because their classes are unknown. Photographs that were squeezed to a square are
+    stretched at random.
     """
 
-    def __init__(self, scenes: Sequence[PreparedScene], settings: ImageAugment):
+    def __init__(self, scenes: Sequence[PreparedScene | PreparedPhotos], settings: ImageAugment):
         self.scenes, self.settings = scenes, settings
         tagged = [(s, f) for s, scene in enumerate(scenes) for f in np.flatnonzero(scene.image_tags.any(axis=1))]
         if not tagged:
             raise BadInput(f"no tagged image in {len(scenes)} scenes; add tags (tags.csv or tags.json) or other scenes")
         self.items = [(s, int(f)) for s, f in tagged]
-        self.names = [f"{scenes[s].name}#{f}" for s, f in self.items]
+        self.names = [scenes[s].image_name(f) for s, f in self.items]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -201,7 +228,7 @@ class PairSamples:
     def collate(self, samples: Sequence[Sample]) -> PairBatch:
         """The batch of the clouds and images of a step. The parts that belong to images or links are concatenated."""
         samples = with_colors(samples)
-        parts = {
+        parts: dict[str, Any] = {
             name: (torch.cat if name in _OF_IMAGES else torch.stack)([sample[name] for sample in samples])
             for name in samples[0]
         }
@@ -239,16 +266,17 @@ class PairSamples:
 
 
 def _image_view(
-    scene: PreparedScene, frame: int, settings: ImageAugment, rng: np.random.Generator
+    scene: PreparedScene | PreparedPhotos, frame: int, settings: ImageAugment, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "3 S S"], augment.View]:
-    image = torch.from_numpy(scene.images[frame].copy())
-    view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop)
+    image = torch.from_numpy(scene.image(frame).copy())
+    stretch = augment.random_stretch(rng) if scene.is_squeezed(frame) else 1.0
+    view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop, stretch)
     crop = augment.apply_views(image[None], [view], settings.crop)
     color = torch.from_numpy(augment.random_color_matrix(rng, *settings.jitter))
     return augment.apply_color_matrices(crop, color[None])[0], view
 
 
-def _image_tags(scene: PreparedScene, frame: int) -> Sample:
+def _image_tags(scene: PreparedScene | PreparedPhotos, frame: int) -> Sample:
     """The tags of an image, and which classes are known in it."""
     return {name: torch.from_numpy(getattr(scene, name)[frame].copy()) for name in ("image_tags", "image_known")}
 

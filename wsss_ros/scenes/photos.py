@@ -22,8 +22,8 @@ _log = logging.getLogger("wsss_ros")
 class PhotoFolder:
     """The photographs that ``tags.csv`` of a folder names; implements ``types.Photos``.
 
-    ``tags.csv`` has the columns ``frame,tags`` and perhaps ``unknown`` and ``split``. ``frame`` is the path of a picture
-    below the folder, without its extension. ``unknown`` names the classes that nobody could judge.
+    ``tags.csv`` has the columns ``frame,tags`` and perhaps ``unknown`` and ``split``. ``frame`` is the path of a
+    picture below the folder, without its extension. ``unknown`` names the classes that nobody could judge.
     ``label/FRAME.png`` holds dense labels as ids of the label space.
 
     ``split`` selects the rows with this value in the column ``split``, ``include`` the frames that match a pattern such

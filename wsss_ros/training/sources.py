@@ -37,7 +37,7 @@ class SourceConfig(Config):
     split: str = Field("", description="Photographs with this value in the column split; empty takes all.")
     include: str = Field("", description="Photographs or scenes whose name matches a pattern, such as free/*.")
     squeezed: str = Field(
-        "", description="Pattern for photographs that lost their aspect ratio; training stretches their width at random."
+        "", description="Pattern for photographs that lost their aspect ratio: training stretches them at random."
     )
 
     @property
@@ -76,7 +76,7 @@ class OpenedSource:
     ) -> tuple[Source, LeftOut]:
         """Decode it; returns the source for training, and (name, reason) of what cannot be used.
 
-        ``progress(task, done, total)`` is called after every scene and photograph. Raises BadInput when nothing is left.
+        ``progress(task, done, total)`` is called after every scene or photograph. Raises BadInput if nothing is left.
         """
         given = self.config
         if self.photos is not None:

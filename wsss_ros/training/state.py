@@ -122,7 +122,7 @@ class RunState:
 def _phase_data(settings: TrainConfig, data: RunData, labels: LabelSpace) -> PhaseData:
     image, cloud = settings.image, settings.cloud
     return PhaseData(
-        data.train.scenes,
+        data.sources,
         labels,
         image.augment if image else ImageAugment(),
         cloud.augment if cloud else CloudAugment(),
@@ -135,6 +135,6 @@ def _check_scenes(folder: RunFolder, before: list[str], now: list[str]) -> None:
     if before != now:
         changed = sorted(set(before) ^ set(now))
         raise BadInput(
-            f"{folder.path} was trained on {len(before)} scenes, now there are {len(now)}; "
-            f"they differ in {changed[:5]}; provide the same scenes or choose another output"
+            f"{folder.path} was trained on {len(before)} scenes and photographs, now there are {len(now)}; "
+            f"they differ in {changed[:5]}; provide the same ones or choose another output"
         )
