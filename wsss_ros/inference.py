@@ -22,7 +22,8 @@ from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
-from wsss_ros.networks.classifier import image_mean, input_features, normalise_images
+from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, upsample, upsampled_mean
+from wsss_ros.networks.pixel_labels import label_pixels
 from wsss_ros.types import BadInput, Cloud, Frame
 
 SHIPPED = Path(__file__).parent / "weights"  # folder of the checkpoints that come with the package
@@ -101,22 +102,27 @@ class ImageSegmenter(Segmenter):
         With ``present``, a multi-hot vector, pixels get its classes only (eq. 5). Without it, they get the classes that
         the network finds in the whole image (``NetworkConfig.presence_floor``).
         """
-        scores = self.scores(frame.rgb)
-        present = self.present_classes(scores) if present is None else present
-        flat = scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1])
-        labels, confidence = _decide(flat, present, self.config.temperature)
-        shape = frame.rgb.shape[:2]
-        return labels.reshape(shape), confidence.reshape(shape)
+        maps, size = self._maps(frame.rgb), frame.rgb.shape[:2]
+        if present is None:
+            present = self._likely_classes(upsampled_mean(maps, size)[0])
+        if self.device.type == "cpu":
+            return label_pixels(maps[0].contiguous().numpy(), size, present, self.config.temperature)
+        scores = upsample(maps, size).permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+        labels, confidence = _decide(scores, present, self.config.temperature)
+        return labels.reshape(size), confidence.reshape(size)
 
     def present_classes(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"] | None:
         """The multi-hot vector of the classes in the image by the averaged scores (eq. 1), at least the likeliest.
 
         None without a ``presence_floor``: each class may win.
         """
+        return self._likely_classes(image_mean(scores)[0])
+
+    def _likely_classes(self, mean_scores: Float[Tensor, "C"]) -> Float32[np.ndarray, "C"] | None:
         if not self.config.presence_floor:
             return None
-        log_odds = scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
-        probability = torch.sigmoid(image_mean(scores)[0] + log_odds)
+        log_odds = mean_scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
+        probability = torch.sigmoid(mean_scores + log_odds)
         present = probability >= self.config.presence_floor
         present[probability.argmax()] = True
         return present.float().cpu().numpy()
@@ -126,15 +132,17 @@ class ImageSegmenter(Segmenter):
 
         Raises BadInput on an image without pixels.
         """
+        return upsample(self._maps(rgb), rgb.shape[:2])
+
+    def _maps(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C h w"]:
+        """Class scores on the grid of the network. Raises BadInput on an image without pixels."""
         if rgb.shape[0] == 0 or rgb.shape[1] == 0:
             raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
-        height, width = rgb.shape[:2]
         images = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
         images = _fit(normalise_images(images), self.config.long_side).contiguous(memory_format=torch.channels_last)
         with self.autocast():
             scores = self.network(images)[1].float()
-        scores = scores.contiguous(memory_format=torch.channels_last)
-        return F.interpolate(scores, (height, width), mode="bilinear", align_corners=False)
+        return scores.contiguous(memory_format=torch.channels_last)
 
 
 class CloudSegmenter(Segmenter):

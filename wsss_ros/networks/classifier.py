@@ -109,3 +109,14 @@ def sample_bilinear(maps: Float[Tensor, "D h w"], uv: Float[Tensor, "M 2"], size
 def upsample(maps: Float[Tensor, "B D h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "B D H W"]:
     """Maps at the size (rows, columns) of their images: ``sample_bilinear`` at the centre of every pixel."""
     return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)
+
+
+def upsampled_mean(maps: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C"]:
+    """``image_mean(upsample(maps, size))`` without the large maps: each cell by the share of the pixels it gives."""
+
+    def shares(cells: int, pixels: int) -> Float[Tensor, " cells"]:
+        of_each = torch.eye(cells, dtype=maps.dtype, device=maps.device)
+        return F.interpolate(of_each[None], pixels, mode="linear", align_corners=False)[0].mean(dim=1)
+
+    rows, columns = (shares(cells, pixels) for cells, pixels in zip(maps.shape[2:], size, strict=True))
+    return maps @ columns @ rows
