@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from wsss_ros import cam, geometry
 from wsss_ros.device import device_named, dtype_named, use_threads
@@ -92,6 +92,9 @@ class ImageSegmenter(Segmenter):
     ):
         super().__init__(weights, device, precision, threads, labels)
         self.network = self.network.to(memory_format=torch.channels_last)
+        for part in self.network.modules():  # autocast would convert these weights again for each image
+            if isinstance(part, (nn.Conv2d, nn.Linear)):
+                part.to(self.dtype)
 
     @torch.inference_mode()
     def __call__(

@@ -58,7 +58,7 @@ class _Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.conv(x) if self.conv.stride == (1, 1) else _strided(self.conv, x))
-        return F.relu6(x) if self.active else x
+        return F.relu6(x, inplace=True) if self.active else x
 
 
 def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
