@@ -55,7 +55,7 @@ def test_dense_labels_are_ids(folder, labels):
     [
         ({"missing": ("wall", "", "train")}, "line 6: no picture 'missing' with one of .jpg"),
         ({"d": ("wall, armchair", "", "val")}, "line 5: 'armchair' is not a class"),
-        ({"d": ("wall", "floor, wall", "val")}, "line 5: wall in both 'tags' and 'unknown'"),
+        ({"d": ("wall", "floor, wall", "val")}, "line 5: 'wall'"),
         ({"kitchen/a ": ("wall", "", "val")}, "line 6: 'kitchen/a' appears twice"),
     ],
 )
@@ -77,8 +77,8 @@ def test_two_pictures_of_one_name_leave_it_out(folder, labels):
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ("frame,classes\nd,wall\n", "no column tags in 'frame,classes'; expected a table"),
-        ("frame,tags\n", "no row; expected one per photograph"),
+        ("frame,split\nd,val\n", "the columns are frame, split; expected 'frame' and 'tags'"),
+        ("frame,tags\n", "tags.csv: no row$"),
         ("frame,tags\nx,wall\ny,wall\n", "none of 2 photographs can be used; the first: .* no picture 'x'"),
     ],
 )
@@ -89,10 +89,30 @@ def test_nothing_to_use(folder, labels, text, reason):
 
 
 def test_a_split_needs_its_column(folder, labels):
+    with pytest.raises(BadInput, match="no row with split 'test'; its splits are train, val"):
+        PhotoFolder(folder, labels, "test")
     (folder / "tags.csv").write_text("frame,tags\nd,wall\n")
     assert PhotoFolder(folder, labels).names == ["d"]
-    with pytest.raises(BadInput, match="no column split in 'frame,tags'"):
+    with pytest.raises(BadInput, match="no row with split 'val'; its splits are not given"):
         PhotoFolder(folder, labels, "val")
+
+
+def test_a_broken_line_leaves_out_itself(folder, labels):
+    path = folder / "tags.csv"
+    path.write_text(path.read_text() + 'a, b, "c", d, e, f, g, h\n"open quote\nliving/c2,wall,,train\n')
+    photos = PhotoFolder(folder, labels)
+    assert photos.names == list(TAGS)
+    assert [name for name, _ in photos.left_out] == ["tags.csv", "tags.csv", "living/c2"]
+    assert "line 6: 8 values; expected 5" in photos.left_out[0][1]
+
+
+def test_columns_in_another_order_and_signs(folder, labels):
+    (folder / "tags.csv").write_text('tags,frame\n"wall, -sofa, ?bed",d\n')
+    assert is_photo_folder(folder)
+    photos = PhotoFolder(folder, labels)
+    assert photos.image_tags(0) == ("wall",) and photos.image_unknown(0) == ("bed",)
+    unlisted = set(labels.names) - {"wall", "sofa"}
+    assert set(PhotoFolder(folder, labels, complete=False).image_unknown(0)) == unlisted
 
 
 def test_missing_folders_and_tags(tmp_path, labels):

@@ -79,24 +79,24 @@ def open_scenes(
 
 
 def open_all(
-    folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None
+    folders: Sequence[Path], labels: LabelSpace, listed: Path | None = None, complete: bool = True
 ) -> tuple[list[Scene], list[tuple[str, str]]]:
     """Open folders that are scenes or folders of scenes; returns the scenes, and (name, reason) of each that fails.
 
-    With ``listed``, a text file with scene names, all ``folders`` must be folders of scenes. Raises BadInput for a
-    folder that is not a scene and contains none.
+    With ``listed``, a text file with scene names, all ``folders`` must be folders of scenes. ``complete`` is that of
+    ``open_scene``. Raises BadInput for a folder that is not a scene and contains none.
     """
     opened: list[Scene] = []
     left_out: list[tuple[str, str]] = []
     for folder in folders:
         if listed is None:
             try:
-                opened.append(open_scene(folder, labels))
+                opened.append(open_scene(folder, labels, complete))
                 continue
             except BadInput as error:
                 alone = error
         try:
-            found, missed = open_scenes(folder, labels, listed)
+            found, missed = open_scenes(folder, labels, listed, complete)
         except BadInput as error:
             if listed is not None or not folder.is_dir():
                 raise

@@ -2,9 +2,10 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -43,7 +44,7 @@ class TagFile:
     """
 
     def __init__(self, path: Path, labels: LabelSpace, complete: bool = True) -> None:
-        content = (_read_json if path.suffix == ".json" else _read_csv)(path)
+        content = (_read_json if path.suffix == ".json" else read_csv)(path)
         self.labels = labels
         self.complete = complete if content.complete is None else content.complete
         self._lists: dict[str, TagList] = {}
@@ -119,7 +120,7 @@ def _common(truth: np.ndarray, labels: LabelSpace, share: float) -> tuple[str, .
     return labels.present(truth, at_least=max(1, int(np.ceil(share * truth.size))))
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """The list of one frame or of the scene, and its place in the file. Unknown classes have a ``?`` in front."""
 
     where: str
@@ -128,37 +129,62 @@ class _Row(NamedTuple):
     split: str = ""
 
 
-class _Content(NamedTuple):
+class Content(NamedTuple):
     """The rows of a file, and what it says about classes that are not listed (None: nothing)."""
 
-    rows: list[_Row]
+    rows: list[Row]
     complete: bool | None = None
 
 
-def _read_csv(path: Path) -> _Content:
+def read_csv(path: Path, faults: list[str] | None = None) -> Content:
+    """The rows of ``tags.csv``. Raises BadInput for a line that is not a row; with ``faults`` it is added there."""
+
+    def each(read: Callable[..., Any], given: Iterable[tuple]) -> list:
+        found = []
+        for arguments in given:
+            try:
+                found.append(read(path, *arguments))
+            except BadInput as error:
+                if faults is None:
+                    raise
+                faults.append(str(error))
+        return found
+
     lines = read_bytes(path, "rows 'frame,tags'").decode("utf-8-sig", "replace").splitlines()
-    cells = [(f"line {number}", _cells(path, number, line)) for number, line in enumerate(lines, start=1)]
-    rows = [(where, row) for where, row in cells if any(row)]
+    rows = [(where, row) for where, row in each(_cells, enumerate(lines, start=1)) if any(row)]
     first = [name.lower() for name in rows[0][1]] if rows else []
-    is_heading = first[:1] == ["frame"] or {"frame", "tags"} <= {*first}
+    is_heading = first[:1] == ["frame"] or _names_columns(first)
     if is_heading and first != ["frame", "tags"] and {*first} & _COLUMNS:
         columns = _columns(f"{path}, {rows[0][0]}", first)
-        return _Content([_row_of_columns(path, columns, *row) for row in rows[1:]])
-    return _Content([_plain_row(path, *row) for row in rows[is_heading:]])
+        return Content(each(partial(_row_of_columns, columns), rows[1:]))
+    return Content(each(_plain_row, rows[is_heading:]))
 
 
-def _cells(path: Path, number: int, line: str) -> list[str]:
+def has_columns(path: Path) -> bool:
+    """Whether a file is a ``tags.csv`` whose first line names the columns ``frame`` and ``tags``."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return _names_columns([name.strip().lower() for name in file.readline().split(",")])
+
+
+def _names_columns(cells: list[str]) -> bool:
+    return {"frame", "tags"} <= {*cells}
+
+
+def _cells(path: Path, number: int, line: str) -> tuple[str, list[str]]:
+    """The place of a line, and its values."""
     try:
-        return [cell.strip() for cell in next(csv.reader([line]), [])]
+        return f"line {number}", [cell.strip() for cell in next(csv.reader([line]), [])]
     except csv.Error as error:
         raise BadInput(f"{path}, line {number}: {error}; expected 'frame,\"name, name\"'") from error
 
 
-def _plain_row(path: Path, where: str, cells: list[str]) -> _Row:
+def _plain_row(path: Path, where: str, cells: list[str]) -> Row:
     """A row of a file without further columns: the frame, then its names, with or without quotes."""
     if len(cells) < 2:
         raise BadInput(f"{path}, {where}: '{cells[0]}' has no comma; expected 'frame,\"name, name\"'")
-    return _Row(where, cells[0], _split_names(",".join(cells[1:])))
+    return Row(where, cells[0], _split_names(",".join(cells[1:])))
 
 
 def _columns(where: str, heading: list[str]) -> list[str]:
@@ -169,7 +195,7 @@ def _columns(where: str, heading: list[str]) -> list[str]:
     return heading
 
 
-def _row_of_columns(path: Path, columns: list[str], where: str, cells: list[str]) -> _Row:
+def _row_of_columns(columns: list[str], path: Path, where: str, cells: list[str]) -> Row:
     if len(cells) > len(columns) or len(cells) <= max(columns.index("frame"), columns.index("tags")):
         raise BadInput(
             f"{path}, {where}: {len(cells)} values; expected {len(columns)} ({', '.join(columns)}), "
@@ -177,14 +203,14 @@ def _row_of_columns(path: Path, columns: list[str], where: str, cells: list[str]
         )
     values = dict(zip(columns, cells, strict=False))  # the last columns may be left out
     unknown = [NOT_JUDGED + name for name in _split_names(values.get("unknown", ""))]
-    return _Row(where, values["frame"], _split_names(values["tags"]) + unknown, values.get("split", ""))
+    return Row(where, values["frame"], _split_names(values["tags"]) + unknown, values.get("split", ""))
 
 
 def _split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _read_json(path: Path) -> _Content:
+def _read_json(path: Path) -> Content:
     text = read_bytes(path, "an object of lists of class names").decode("utf-8-sig", "replace")
     try:
         pairs = json.loads(text, object_pairs_hook=_Pairs)
@@ -194,18 +220,18 @@ def _read_json(path: Path) -> _Content:
         raise BadInput(f"{path}: holds a {type(pairs).__name__}; expected an object of lists of class names")
     flags = [value for key, value in pairs if key == _COMPLETE and isinstance(value, bool)]
     lists = [(key, value) for key, value in pairs if not (key == _COMPLETE and isinstance(value, bool))]
-    return _Content(list(_json_rows(path, lists)), flags[-1] if flags else None)
+    return Content(list(_json_rows(path, lists)), flags[-1] if flags else None)
 
 
-def _json_rows(path: Path, lists: list[tuple[str, object]]) -> Iterator[_Row]:
+def _json_rows(path: Path, lists: list[tuple[str, object]]) -> Iterator[Row]:
     nested = any(key == _FRAMES for key, _ in lists)
     for key, value in lists:
         if nested and key not in (_SCENE, _FRAMES):
             raise BadInput(f"{path}, key '{key}': next to 'frames' only 'scene' is allowed; move it into 'frames'")
         if key != _FRAMES:
-            yield _Row(f"key '{key}'", key, _names(path, key, value))
+            yield Row(f"key '{key}'", key, _names(path, key, value))
         elif isinstance(value, _Pairs):
-            yield from (_Row(f"key 'frames.{name}'", name, _names(path, f"frames.{name}", of)) for name, of in value)
+            yield from (Row(f"key 'frames.{name}'", name, _names(path, f"frames.{name}", of)) for name, of in value)
         else:
             raise BadInput(f"{path}, key 'frames': {json.dumps(value)}; expected an object of lists by frame")
 

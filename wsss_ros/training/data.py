@@ -153,7 +153,8 @@ def _open(settings: DataConfig, labels: LabelSpace) -> list[OpenedSource]:
     """Open the sources. Raises BadInput, which names the source, for one that cannot be used."""
     if settings.train is not None:
         only = settings.train
-        given = SourceConfig(path=only.folder, scenes=only.scenes, rooms=only.rooms, dense=True)
+        known = {"scenes": only.scenes, "complete": only.complete, "rooms": only.rooms}
+        given = SourceConfig(path=only.folder, dense=True, **known)
         scenes, left_out = open_scene_set(only, labels)
         return [OpenedSource(given, scenes, None, left_out)]
     opened = []

@@ -34,6 +34,9 @@ class SourceConfig(Config):
     dense: bool = Field(
         False, description="Methods that learn from dense labels may use those of its scenes: for simulated ones."
     )
+    complete: bool = Field(
+        True, description="Classes that tags.csv or tags.json does not list are absent; false: they are unknown."
+    )
     split: str = Field("", description="Photographs with this value in the column split; empty takes all.")
     include: str = Field("", description="Photographs or scenes whose name matches a pattern, such as free/*.")
     squeezed: str = Field(
@@ -48,7 +51,7 @@ class SourceConfig(Config):
     @property
     def scene_set(self) -> SceneSetConfig:
         """The source as a set of scenes."""
-        return SceneSetConfig(folder=self.path, scenes=self.scenes, rooms=self.rooms)
+        return SceneSetConfig(folder=self.path, scenes=self.scenes, complete=self.complete, rooms=self.rooms)
 
 
 @dataclass(frozen=True)
@@ -113,13 +116,14 @@ def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
     folder = Path(given.path)
     if given.rooms is None and is_photo_folder(folder):
         _refuse(given, "photographs", ("scenes", "frames_per_scene", "dense"))
-        photos = PhotoFolder(folder, labels, given.split, given.include)
+        photos = PhotoFolder(folder, labels, given.split, given.include, given.complete)
         return OpenedSource(given, (), photos, photos.left_out)
     _refuse(given, "scenes", ("split", "squeezed"))
     if given.rooms is not None:
         scenes, left_out = open_scene_set(given.scene_set, labels)
     else:
-        scenes, left_out = open_all([folder], labels, Path(given.scenes) if given.scenes else None)
+        listed = Path(given.scenes) if given.scenes else None
+        scenes, left_out = open_all([folder], labels, listed, given.complete)
     chosen = [scene for scene in scenes if not given.include or fnmatchcase(scene.name, given.include)]
     if not chosen:
         raise BadInput(f"{folder}: none of {len(scenes)} scenes has a name like '{given.include}'")
