@@ -1,13 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wsss_ros import labels as module
-from wsss_ros.labels import UNLABELLED, LabelSpace, s3dis, scannet20
+from wsss_ros.labels import UNLABELLED, LabelSpace, TagList, s3dis, scannet20
 from wsss_ros.types import BadInput
 
 SPACE = scannet20()
+
+
+def test_ignored_names_are_skipped_in_lists_of_tags(labels):
+    space = replace(labels, ignored=("pinball",))
+    assert space.tag_list(["wall", "-pinball", "pinball", "?sofa"]) == TagList(("wall",), (), ("sofa",))
+    assert space == labels
+    with pytest.raises(BadInput, match="'pinball' is not a class"):
+        labels.tag_list(["pinball"])
 
 
 def test_scannet20_is_the_benchmark():

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -43,7 +43,8 @@ class TagList:
 class LabelSpace:
     """An ordered set of classes. A label is an index into ``names``; 255 is unlabelled.
 
-    ``ids`` are the numbers that a data set uses for these classes (nyu40 ids for ScanNet).
+    ``ids`` are the numbers that a data set uses for these classes (nyu40 ids for ScanNet). ``ignored`` are names in
+    lists of tags that are not classes and are skipped there.
     Raises BadInput when a name or an id repeats, the columns differ in length, or there are not 1 to 254 classes.
     """
 
@@ -51,6 +52,7 @@ class LabelSpace:
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     ids: tuple[int, ...]
+    ignored: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.colors) == len(self.ids):
@@ -110,7 +112,10 @@ class LabelSpace:
         signs: dict[int, str] = {}
         for name in map(str.strip, names):
             sign = name[:1] if name[:1] in _MEANING else ""
-            index = self.index(name.removeprefix(sign))
+            name = name.removeprefix(sign)
+            if name in self.ignored:
+                continue
+            index = self.index(name)
             if signs.setdefault(index, sign) != sign:
                 meanings = f"both {_MEANING[signs[index]]} and {_MEANING[sign]}"
                 raise BadInput(f"'{self.names[index]}' is {meanings}; expected one of them")

@@ -1,7 +1,7 @@
 """The sources of a run's training data: folders of scenes, single scenes, procedural rooms, folders of photographs."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -36,6 +36,9 @@ class SourceConfig(Config):
     )
     complete: bool = Field(
         True, description="Classes that tags.csv or tags.json does not list are absent; false: they are unknown."
+    )
+    ignore_tags: tuple[str, ...] = Field(
+        (), description="Names in its tag files that are not classes and are skipped; other such names are errors."
     )
     split: str = Field("", description="Photographs with this value in the column split; empty takes all.")
     include: str = Field("", description="Photographs or scenes whose name matches a pattern, such as free/*.")
@@ -113,7 +116,7 @@ class OpenedSource:
 
 def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
     """Open a source. Raises BadInput for options that do not apply to it, and when it has nothing to train on."""
-    folder = Path(given.path)
+    folder, labels = Path(given.path), replace(labels, ignored=given.ignore_tags)
     if given.rooms is None and is_photo_folder(folder):
         _refuse(given, "photographs", ("scenes", "frames_per_scene", "dense"))
         photos = PhotoFolder(folder, labels, given.split, given.include, given.complete)
