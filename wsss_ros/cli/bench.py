@@ -6,6 +6,7 @@ from wsss_ros.cli import main
 
 BENCHES = {
     "speed": "How fast networks, conversions and nodes are, next to their baselines.",
+    "image": "Image networks: milliseconds, and mIoU, by stride, size and precision.",
     "train": "Samples a second of training, memory, and the share of each part.",
     "ablation": "Train the rows of the paper's ablation and report the results.",
 }
@@ -29,4 +30,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure speeds, a training step, or the ablation. Without a name: speed."""
+    """Measure speeds, image networks, a training step, or the ablation. Without a name: speed."""

@@ -12,7 +12,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from wsss_ros.bags import cloud_codec
-from wsss_ros.bench.ros_loads import POINTS, light_checkpoint, random_cloud, random_image
+from wsss_ros.bench.ros_loads import POINTS, random_cloud, random_image
 from wsss_ros.config import share
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
@@ -60,8 +59,8 @@ def _options(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--rounds", type=int, default=12, help="messages through each node")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each transport run")
-    parser.add_argument("--image-weights", default="", help="image checkpoint; a random light one if empty")
-    parser.add_argument("--cloud-weights", default="", help="cloud checkpoint; a random light one if empty")
+    parser.add_argument("--image-weights", default="", help="image checkpoint; the one that ships if empty")
+    parser.add_argument("--cloud-weights", default="", help="cloud checkpoint; the one that ships if empty")
     parser.add_argument("--send", choices=LOADS, help="only send this load (used by the bench itself)")
     parser.add_argument("--receive", choices=LOADS, help="only count this load (used by the bench itself)")
     return parser.parse_args(args)
@@ -178,36 +177,32 @@ def image_overhead(options: argparse.Namespace) -> dict[str, float]:
     """What the image segmenter adds to its network."""
     from wsss_ros.inference import ImageSegmenter
 
-    with tempfile.TemporaryDirectory() as folder:
-        weights = options.image_weights or str(light_checkpoint("image", Path(folder)))
-        frame, segmenter = Frame(random_image()), ImageSegmenter(weights)
-        measured = Measured(
-            "image_segmenter",
-            weights,
-            (Image, "color/image_raw", SENSOR),
-            (Image, "semantic/image_raw", RESULT),
-            lambda header: conversions.image_message(header, frame.rgb, "rgb8"),
-            lambda: segmenter(frame),
-        )
-        return _overhead(measured, options.rounds)
+    frame, segmenter = Frame(random_image()), ImageSegmenter(options.image_weights)
+    measured = Measured(
+        "image_segmenter",
+        segmenter.file,
+        (Image, "color/image_raw", SENSOR),
+        (Image, "semantic/image_raw", RESULT),
+        lambda header: conversions.image_message(header, frame.rgb, "rgb8"),
+        lambda: segmenter(frame),
+    )
+    return _overhead(measured, options.rounds)
 
 
 def cloud_overhead(options: argparse.Namespace) -> dict[str, float]:
     """What the cloud segmenter adds to its network."""
     from wsss_ros.inference import CloudSegmenter
 
-    with tempfile.TemporaryDirectory() as folder:
-        weights = options.cloud_weights or str(light_checkpoint("cloud", Path(folder)))
-        cloud, segmenter = random_cloud(), CloudSegmenter(weights)
-        measured = Measured(
-            "cloud_segmenter",
-            weights,
-            (PointCloud2, "cloud", MAP),
-            (PointCloud2, "semantic_cloud", MAP),
-            lambda header: conversions.cloud_message(header, cloud.xyz, cloud.rgb),
-            lambda: segmenter(cloud),
-        )
-        return _overhead(measured, options.rounds)
+    cloud, segmenter = random_cloud(), CloudSegmenter(options.cloud_weights)
+    measured = Measured(
+        "cloud_segmenter",
+        segmenter.file,
+        (PointCloud2, "cloud", MAP),
+        (PointCloud2, "semantic_cloud", MAP),
+        lambda header: conversions.cloud_message(header, cloud.xyz, cloud.rgb),
+        lambda: segmenter(cloud),
+    )
+    return _overhead(measured, options.rounds)
 
 
 def _overhead(measured: Measured, rounds: int) -> dict[str, float]:
