@@ -15,6 +15,7 @@ from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.recording import BagConfig
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.evaluation.offline import (
+    IMAGE_LABELS,
     Comparison,
     FilePredictions,
     NetworkPredictions,
@@ -24,7 +25,7 @@ from wsss_ros.evaluation.offline import (
 )
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.label_files import Labeller, Source, benchmark, segment
-from wsss_ros.labels import UNLABELLED, LabelSpace, TagList
+from wsss_ros.labels import RECOMMENDED, UNLABELLED, LabelSpace, TagList
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.images import read_uint16
 from wsss_ros.types import BadInput
@@ -79,6 +80,39 @@ def test_what_is_written_scores_like_the_networks(scene, images, clouds, labels,
         (evaluate_clouds(files, [scene], comparison), evaluate_clouds(now, [scene], comparison)),
     ):
         assert (of_files.matrix.counts == of_networks.matrix.counts).all() and of_files.matrix.counts.any()
+
+
+def test_unsure_labels_are_unlabelled_in_every_file_and_count_as_misses(scene, images, clouds, labels, tmp_path):
+    least = float(np.median(images(scene.frame(0))[1]))
+    recommending = ImageSegmenter(tiny(labels, "image", min_confidence=least), "cpu", "float32")  # as images
+    in_cloud = float(np.median(clouds(scene.cloud)[1]))
+    for name, labeller in (
+        ("given", Labeller(images, min_confidence=least)),
+        ("recommended", Labeller(recommending)),
+        ("cloud", Labeller(clouds=clouds, min_confidence=in_cloud)),
+        ("all", Labeller(recommending, min_confidence=0.0)),
+    ):
+        segment([Source.of_scene(scene)], tmp_path / name, labeller)
+    found, confidence = images(scene.frame(0))
+    expected = np.where(confidence >= least, found, UNLABELLED).astype(np.uint8)
+    dropped = expected == UNLABELLED
+    assert 0.2 < dropped.mean() < 0.8
+    for name in ("given", "recommended"):
+        kinds = (IMAGE_LABELS, "label-color")
+        ids, drawn = (np.asarray(Image.open(tmp_path / name / kind / "0.png")) for kind in kinds)
+        assert (ids == labels.to_ids(expected)).all() and (drawn[dropped] == 0).all()
+        note = json.loads((tmp_path / name / "segment.json").read_text())
+        assert note["min_confidence"] == {"image": pytest.approx(least)}
+    assert (np.asarray(Image.open(tmp_path / "all" / IMAGE_LABELS / "0.png")) == labels.to_ids(found)).all()
+    rows = ply.read(tmp_path / "cloud" / "scene0_vh_clean_2.labels.ply")
+    unsure = rows["confidence"] < in_cloud
+    assert unsure.any() and ((rows["label"] == 0) == unsure).all() and not rows["red"][unsure].any()
+    comparison = Comparison.between(labels, labels)
+    files = evaluate_images(FilePredictions(tmp_path / "given", labels), [scene], comparison)
+    networks = NetworkPredictions(recommending, min_confidence=RECOMMENDED)
+    assert (evaluate_images(networks, [scene], comparison).matrix.counts == files.matrix.counts).all()
+    kept = np.mean([images(scene.frame(index))[1] >= least for index in range(4)])
+    assert files.compute()["coverage"] == pytest.approx(100 * kept)
 
 
 def test_an_output_that_exists_is_left_alone(scene, images, tmp_path):

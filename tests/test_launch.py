@@ -90,6 +90,13 @@ def test_a_bag_brings_replay_and_simulated_time(scene):
     assert not replay["use_sim_time"], "the node that publishes /clock does not subscribe to it"
     assert nodes["image_segmenter"]["parameters"]["use_sim_time"]
     assert nodes["image_segmenter"]["parameters"]["device"] == "cpu"
+    assert nodes["image_segmenter"]["parameters"]["min_confidence"] == -1.0, "as the weights recommend"
+
+
+def test_a_least_confidence_goes_to_both_segmenters():
+    nodes = resolved_set({"min_confidence": "0.4"})
+    for name in ("image_segmenter", "cloud_segmenter"):
+        assert nodes[name]["parameters"]["min_confidence"] == 0.4
 
 
 def test_namespace_and_topics_of_a_robot(scene):

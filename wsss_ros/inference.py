@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from wsss_ros import cam, geometry
 from wsss_ros.device import device_named, dtype_named, use_threads
 from wsss_ros.geometry import neighbors
-from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.labels import RECOMMENDED, UNLABELLED, LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
 from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, upsample, upsampled_mean
@@ -66,6 +66,20 @@ class Segmenter:
         Raises BadInput when the weights cannot be used or are for another label space.
         """
         return type(self)(weights, labels=self.labels, **self._options)
+
+    def threshold(self, min_confidence: float = RECOMMENDED) -> float:
+        """The confidence that a label needs: ``min_confidence``, or the recommendation of the checkpoint for -1."""
+        return self.config.min_confidence if min_confidence < 0 else min_confidence
+
+    def drop_unsure(
+        self,
+        labels: UInt8[np.ndarray, "..."],
+        confidence: Float32[np.ndarray, "..."],
+        min_confidence: float = RECOMMENDED,
+    ) -> UInt8[np.ndarray, "..."]:
+        """The labels, with 255 where the confidence is below the ``threshold``; 0 keeps all labels."""
+        threshold = self.threshold(min_confidence)
+        return np.where(confidence < threshold, np.uint8(UNLABELLED), labels) if threshold else labels
 
     def autocast(self) -> torch.autocast:
         """The context in which the network computes."""

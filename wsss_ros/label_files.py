@@ -18,8 +18,8 @@ from wsss_ros.bags.frames import BagFrames
 from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
 from wsss_ros.files import PartialFolder
-from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.labels import UNLABELLED, LabelSpace, TagList
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter, Segmenter
+from wsss_ros.labels import RECOMMENDED, LabelSpace, TagList
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
@@ -86,6 +86,7 @@ def _present(tags: TagList | None) -> Tags:
 class Labeller:
     """Labels images and clouds with one network or both. With ``threshold`` the labels are pseudo-labels.
 
+    A pixel or point whose confidence is below ``min_confidence`` is unlabelled (-1: below what the weights recommend).
     Pseudo-labels are seeds (eq. 5): an image gets classes of its tags only (of the scene's tags, if it has none), a
     cloud classes of the scene's tags only. A pixel or point whose confidence is below ``threshold`` is unlabelled.
     Raises BadInput when the two networks have different label spaces.
@@ -94,6 +95,7 @@ class Labeller:
     images: ImageSegmenter | None = None
     clouds: CloudSegmenter | None = None
     threshold: float | None = None
+    min_confidence: float = RECOMMENDED
 
     @property
     def labels(self) -> LabelSpace:
@@ -109,13 +111,13 @@ class Labeller:
 
     def image(self, frame: Frame, tags: Tags) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
         """Labels and confidence of every pixel."""
-        return self._seeds(*self.images(frame, present=self._present(tags)))
+        return self._sure(self.images, *self.images(frame, present=self._present(tags)))
 
     def cloud(
         self, cloud: Cloud, up: tuple[float, float, float], tags: Tags
     ) -> tuple[UInt8[np.ndarray, "N"], Float32[np.ndarray, "N"]]:
         """Labels and confidence of every point."""
-        return self._seeds(*self.clouds(cloud, up, self._present(tags)))
+        return self._sure(self.clouds, *self.clouds(cloud, up, self._present(tags)))
 
     def usable(self, tags: Tags) -> bool:
         """Whether an image or cloud with these tags can be labelled: pseudo-labels need tags."""
@@ -124,10 +126,14 @@ class Labeller:
     def _present(self, tags: Tags) -> Float32[np.ndarray, "C"] | None:
         return None if self.threshold is None else self.labels.multi_hot(tags)
 
-    def _seeds(self, labels: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.threshold is not None:
-            labels = np.where(confidence >= self.threshold, labels, np.uint8(UNLABELLED))
-        return labels, confidence
+    def least_confidence(self, network: Segmenter) -> float:
+        """The confidence that a label of this network needs."""
+        return network.threshold(self.min_confidence if self.threshold is None else self.threshold)
+
+    def _sure(
+        self, network: Segmenter, labels: np.ndarray, confidence: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return network.drop_unsure(labels, confidence, self.least_confidence(network)), confidence
 
 
 @dataclass
@@ -221,12 +227,14 @@ def _segment_one(
 def _write_note(
     source: Source, folder: Path, labeller: Labeller, images: int, points: int, left_out: Counter
 ) -> None:
-    versions = {"image": labeller.images, "cloud": labeller.clouds}
+    networks = {"image": labeller.images, "cloud": labeller.clouds}
+    used = {kind: network for kind, network in networks.items() if network}
     note = {
         "name": source.name,
-        "weights": {kind: network.version for kind, network in versions.items() if network},
+        "weights": {kind: network.version for kind, network in used.items()},
         "pseudo_labels": labeller.threshold is not None,
         "threshold": labeller.threshold,
+        "min_confidence": {kind: labeller.least_confidence(network) for kind, network in used.items()},
         "images": images,
         "points": points,
         "left_out": dict(left_out),

@@ -14,6 +14,7 @@ from wsss_ros.config import share
 from wsss_ros.types import BadInput
 
 UNLABELLED = 255
+RECOMMENDED = -1.0  # as the smallest confidence of a label: what the checkpoint recommends
 ABSENT, NOT_JUDGED = "-", "?"  # the signs before a class name in a list of tags; without a sign the class is present
 _MEANING = {"": "present", ABSENT: "absent", NOT_JUDGED: "unknown"}
 _SHIPPED = ("scannet20", "s3dis")  # label files that come with the package

@@ -32,6 +32,9 @@ class Arguments(Config):
     device: str | None = Field(None, description="auto, cpu, cuda or cuda:N, for both networks.")
     image_weights: str | None = Field(None, description="Checkpoint of the image network; else the one that ships.")
     cloud_weights: str | None = Field(None, description="Checkpoint of the cloud network; else the one that ships.")
+    min_confidence: float | None = Field(
+        None, ge=-1, le=1, description="Labels with less confidence become 255; -1: as the weights recommend, 0: none."
+    )
     params_file: str = Field("", description="Parameters of all nodes; empty for config/segment.yaml.")
     namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
     rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")
@@ -117,9 +120,10 @@ def processes(given: Arguments) -> list[Process]:
 
     views, cloud = _view_topics(given), {"cloud": given.cloud_topic}
     image_weights, cloud_weights = _weights("image_weights", given), _weights("cloud_weights", given)
+    of_both: dict[str, Any] = {"use_sim_time": sim_time, "device": given.device, "min_confidence": given.min_confidence}
     chosen = [
-        node("image_segmenter", views, use_sim_time=sim_time, device=given.device, weights=image_weights),
-        node("cloud_segmenter", cloud, use_sim_time=sim_time, device=given.device, weights=cloud_weights),
+        node("image_segmenter", views, weights=image_weights, **of_both),
+        node("cloud_segmenter", cloud, weights=cloud_weights, **of_both),
     ]
     if accumulate:
         chosen.append(node("cloud_accumulator", views | cloud, use_sim_time=sim_time))

@@ -21,6 +21,7 @@ def test_hand_counted(labels):
     assert result["miou"] == pytest.approx((200 / 3 + 50 + 0) / 3)
     assert result["accuracy"] == pytest.approx(60)
     assert result["count"] == 5
+    assert result["coverage"] == pytest.approx(80)
 
 
 def test_equals_torchmetrics_over_several_updates(labels):

@@ -1,5 +1,6 @@
 """The cloud segmenter as a process of its own on real DDS, with a tiny network."""
 
+import shutil
 import signal
 
 import numpy as np
@@ -9,6 +10,7 @@ from support.waiting import until
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from sensor_msgs.msg import PointCloud2  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 from support.node_views import BEST_EFFORT, LATCHED, answered, has_answer, until_answered  # noqa: E402
 from support.ros_probe import NodeProcess  # noqa: E402
 from support.tiny_networks import ON_ONE_THREAD  # noqa: E402
@@ -51,6 +53,30 @@ def test_cloud_results(probe, node, clouds, expected_cloud, labels):
     np.testing.assert_allclose(table["confidence"], expected_cloud[1], rtol=1e-4)
     painted = labels.colorize(expected_cloud[0]).astype(np.uint32)
     np.testing.assert_array_equal(table["rgb"], painted[:, 0] << 16 | painted[:, 1] << 8 | painted[:, 2])
+
+
+def test_unsure_points_are_unlabelled_as_the_weights_recommend(probe, started, weights, expected_cloud, tmp_path):
+    """And weights that are handed over bring their own recommendation, here none."""
+    found, confidence = expected_cloud
+    least = float(np.median(confidence))
+    careful = tmp_path / "careful.safetensors"
+    shutil.copy(weights["cloud"], careful)
+    checkpoint.set_calibration(careful, 1.0, least)
+    node = started("cloud_segmenter", weights=str(careful), points=1000, **ON_ONE_THREAD)
+    clouds = probe.collect(PointCloud2, node.topic("semantic_cloud"), LATCHED)
+
+    def table() -> np.ndarray:
+        stamp = CLOCK.next()
+        probe.send(node.topic("cloud"), cloud(stamp), LATCHED)
+        return np.frombuffer(answered(clouds, stamp).data, cloud_codec.SEMANTIC_POINT)
+
+    points = table()
+    unsure = points["confidence"] < np.float32(least)
+    np.testing.assert_array_equal(points["label"], np.where(unsure, 255, found))
+    assert 0.2 < unsure.mean() < 0.8 and not points["rgb"][unsure].any() and points["rgb"][~unsure].all()
+    probe.send(node.topic("weights/cloud"), String(data=str(weights["cloud"])), LATCHED)
+    until(lambda: probe.values(node).get("min_confidence") == "0")
+    np.testing.assert_array_equal(table()["label"], found)
 
 
 def test_a_late_subscriber_gets_the_last_semantic_cloud(probe, node, clouds):

@@ -41,6 +41,7 @@ from support.view_messages import (  # noqa: E402
     view,
 )
 
+from wsss_ros.bags import cloud_codec  # noqa: E402
 from wsss_ros.inference import ImageSegmenter  # noqa: E402
 from wsss_ros.labels import LabelSpace  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
@@ -95,6 +96,33 @@ def test_image_results(probe, segmenter, images, expected, labels):
     np.testing.assert_array_equal(painted, labels.colorize(true))
     mixed = np.frombuffer(got["semantic_overlay/image_raw"].data, np.uint8).reshape(HEIGHT, WIDTH, 3)
     assert np.abs(mixed.astype(float) - (painted.astype(float) + colors()) / 2).max() <= 1
+
+
+def test_unsure_labels_are_unlabelled_in_all_results(probe, started, weights, expected, labels):
+    """255 in labels and points, black as a colour, the image itself in the overlay; the confidence stays."""
+    found, confidence = expected
+    least = float(np.median(confidence))
+    sure = started("image_segmenter", weights=weights["image"], min_confidence=least, **ON_ONE_THREAD)
+    images = {name: probe.collect(kind, sure.topic(name), RELIABLE) for name, kind in OUTPUTS.items()}
+    until_answered(lambda: send(probe, sure, view(CLOCK.next())), *images.values())
+    stamp = CLOCK.next()
+    send(probe, sure, view(stamp))
+    got = {name: answered(messages, stamp) for name, messages in images.items()}
+    pixels = {name: np.frombuffer(m.data, np.uint8) for name, m in got.items() if name != "semantic/points"}
+    classes = pixels["semantic/image_raw"].reshape(HEIGHT, WIDTH)
+    sent = pixels["semantic/confidence"].view(np.float32).reshape(HEIGHT, WIDTH)
+    np.testing.assert_array_equal(classes, np.where(sent < np.float32(least), 255, found))
+    np.testing.assert_allclose(sent, confidence, rtol=1e-4)
+    dropped = classes == 255
+    assert 0.2 < dropped.mean() < 0.8
+    painted, mixed = (pixels[f"semantic_{name}/image_raw"].reshape(HEIGHT, WIDTH, 3) for name in ("color", "overlay"))
+    np.testing.assert_array_equal(painted, labels.colorize(classes))
+    np.testing.assert_array_equal(mixed[dropped], colors()[dropped])
+    points = np.frombuffer(got["semantic/points"].data, cloud_codec.SEMANTIC_POINT)
+    unsure = points["label"] == 255
+    np.testing.assert_array_equal(unsure, points["confidence"] < np.float32(least))
+    assert unsure.any() and not unsure.all() and not points["rgb"][unsure].any()
+    until(lambda: probe.values(sure).get("min_confidence") == f"{least:g}")
 
 
 def test_semantic_points_lie_where_their_pixels_saw_them(probe, segmenter, images, expected):

@@ -31,6 +31,10 @@ def evaluate(
             "may win, one beyond the shared is a miss; shared: only the shared may win."
         ),
     ] = "all",
+    min_confidence: Annotated[
+        float,
+        typer.Option(min=-1, max=1, help="Labels with less count as unlabelled, a miss; -1: as the weights recommend."),
+    ] = 0.0,
     out: Annotated[Path, typer.Option(help="Where the JSON and the pictures go.")] = Path("out/evaluate"),
     device: Device = "auto",
 ) -> None:
@@ -45,6 +49,7 @@ def evaluate(
     opened, left_out = open_all(scenes, space, listed)
     domains = [only] if only else ["2d", "3d"]
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
+    report["min_confidence"] = min_confidence
     report |= {"truth": space.name, "not_opened": dict(left_out)}
     results = {}
     for domain in domains:
@@ -52,7 +57,7 @@ def evaluate(
         source, predicted, described = _source(domain, weights, predictions, space, device)
         comparison = offline.Comparison.between(space, predicted, among)
         if predictions is None:
-            source.present = comparison.present
+            source.present, source.min_confidence = comparison.present, min_confidence
         results[domain] = _run(console, domain, source, opened, comparison, frames, bool(only))
         report[domain] = {"predictions": described, **results[domain].compute()} if results[domain] else None
     _finish(console, results, report, left_out, out)
@@ -143,6 +148,7 @@ def _print(console, scored: dict, report: dict) -> None:
 
     table = iou_table({f"{domain.upper()} IoU %": report[domain] for domain in scored})
     table.add_row("accuracy", *(percent(report[domain]["accuracy"]) for domain in scored))
+    table.add_row("labelled", *(percent(report[domain]["coverage"]) for domain in scored))
     table.add_row("scored", *(f"{report[domain]['count']:,}" for domain in scored))
     console.print(table)
     for domain, result in scored.items():

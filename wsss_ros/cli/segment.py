@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Listed
+from wsss_ros.labels import RECOMMENDED
 
 
 def segment(
@@ -22,6 +23,12 @@ def segment(
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pseudo-labels with less confidence are written as unlabelled.")
     ] = 0.5,
+    min_confidence: Annotated[
+        float,
+        typer.Option(
+            min=-1, max=1, help="Labels with less confidence are unlabelled; -1: as the weights recommend, 0: none is."
+        ),
+    ] = RECOMMENDED,
     benchmark: Annotated[
         bool, typer.Option("--benchmark", help="Files of the ScanNet benchmark: 3d/SCAN.txt, 2d/SCAN_NNNNNN.png.")
     ] = False,
@@ -39,10 +46,12 @@ def segment(
 
     if benchmark and (pseudo_labels or frames):
         raise BadInput("--benchmark takes neither --pseudo-labels nor --frames: every image has to be labelled")
+    if min_confidence > 0 and (benchmark or pseudo_labels):
+        raise BadInput("--min-confidence: the benchmark needs all labels, and --threshold is that of pseudo-labels")
     console = Console(soft_wrap=True)
     images = None if only == "3d" else ImageSegmenter(image_weights, device)
     clouds = None if only == "2d" else CloudSegmenter(cloud_weights, device)
-    labeller = label_files.Labeller(images, clouds, threshold if pseudo_labels else None)
+    labeller = label_files.Labeller(images, clouds, threshold if pseudo_labels else None, min_confidence)
     opened, left_out = ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud)
     with Progress(console=console, transient=True) as bar:
         tasks = {}

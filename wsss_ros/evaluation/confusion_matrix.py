@@ -51,7 +51,8 @@ class ConfusionMatrix:
     def compute(self) -> dict:
         """The scores in percent, ready for JSON.
 
-        ``{"miou": percent, "iou": {name: percent or None}, "accuracy": percent, "count": scored pixels or points}``
+        ``{"miou": percent, "iou": {name: percent or None}, "accuracy": percent, "coverage": percent, "count": scored
+        pixels or points}``; ``coverage`` is the share of these that has a label.
         """
         iou, total = self.iou(), int(self.counts.sum())
         known = np.isfinite(iou)
@@ -60,5 +61,6 @@ class ConfusionMatrix:
             "miou": float(100 * iou[known].mean()) if known.any() else None,
             "iou": {name: float(100 * value) if np.isfinite(value) else None for name, value in per_class},
             "accuracy": float(100 * np.trace(self.counts) / total) if total else None,
+            "coverage": float(100 * self.counts[:, : len(self.labels)].sum() / total) if total else None,
             "count": total,
         }

@@ -98,19 +98,25 @@ class Comparison:
 
 @dataclass
 class NetworkPredictions:
-    """Predictions of networks. With ``present``, a multi-hot vector, they predict its classes only."""
+    """Predictions of networks. With ``present``, a multi-hot vector, they predict its classes only.
+
+    Labels with less confidence than ``min_confidence`` are unlabelled, and so misses (-1: than the weights recommend).
+    """
 
     images: ImageSegmenter | None = None
     clouds: CloudSegmenter | None = None
     present: Float32[np.ndarray, "C"] | None = None
+    min_confidence: float = 0.0
 
     def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
         """Labels of one frame by the image network."""
-        return self.images(scene.frame(index), present=self.present)[0]
+        found = self.images(scene.frame(index), present=self.present)
+        return self.images.drop_unsure(*found, self.min_confidence)
 
     def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
         """Labels of the scene's cloud by the cloud network."""
-        return self.clouds(scene.cloud, up_of(scene), self.present)[0]
+        found = self.clouds(scene.cloud, up_of(scene), self.present)
+        return self.clouds.drop_unsure(*found, self.min_confidence)
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,13 @@ def scaled(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray,
 
 
 def overlay(
-    rgb: UInt8[np.ndarray, "H W 3"], predicted: UInt8[np.ndarray, "H W"], labels: LabelSpace
+    rgb: UInt8[np.ndarray, "H W 3"], predicted: UInt8[np.ndarray, "H W"], labels: LabelSpace, alpha: float = 0.6
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The image mixed with the colours of its predicted classes; unlabelled pixels are unchanged."""
-    return np.where((predicted != UNLABELLED)[..., None], blend(rgb, labels.colorize(predicted), 0.6), rgb)
+    """The image mixed with the colours of its predicted classes, whose share is ``alpha``.
+
+    Unlabelled pixels are unchanged.
+    """
+    return np.where((predicted != UNLABELLED)[..., None], blend(rgb, labels.colorize(predicted), alpha), rgb)
 
 
 def sheet(

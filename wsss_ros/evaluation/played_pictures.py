@@ -37,7 +37,7 @@ def frames(stamps: Sequence[int], played: Played, published: Published, labels: 
     rows, seen = [], set()
     for stamp in chosen:
         rgb, predicted = played.images[stamp], published.labels[stamp]
-        row = [rgb, pictures.blend(rgb, labels.colorize(predicted), 0.65)]
+        row = [rgb, pictures.overlay(rgb, predicted, labels, 0.65)]
         if truth_known:
             row.append(labels.colorize(played.truth[stamp]))
             seen |= set(labels.present(played.truth[stamp]))

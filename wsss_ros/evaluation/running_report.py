@@ -52,6 +52,7 @@ def _table(title: str, entries: Sequence[dict], what: str, labels: LabelSpace) -
     by_class = {name: [entry["iou"][name] for entry in shown] for name in labels.names}
     rows = [[name, *map(_percent, iou)] for name, iou in by_class.items() if any(value is not None for value in iou)]
     rows.append(["**mean**", *(f"**{_percent(entry['miou'])}**" for entry in shown)])
+    rows.append(["labelled", *(_percent(entry["coverage"]) for entry in shown)])
     rows.append([what, *(entry["frames"] for entry in shown)])
     lines += markdown_table(["class", *(entry["version"] for entry in shown)], rows, rule_pad=" ")
     return "\n".join(lines) + "\n"

@@ -127,7 +127,7 @@ class RunningScores:
 
     def _entry(self, key: ScoreKey, counts: ScoreCounts) -> dict:
         scores = counts.matrix.compute()
-        values = {"frames": counts.frames, "miou": scores["miou"], "iou": scores["iou"]}
+        values = {"frames": counts.frames, "miou": scores["miou"], "iou": scores["iou"], "coverage": scores["coverage"]}
         return {**key._asdict(), **values, "first_ns": counts.first_ns, "last_ns": counts.last_ns}
 
     def _note_version(self, key: ScoreKey, at_ns: int) -> None:

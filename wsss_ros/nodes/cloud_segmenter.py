@@ -60,7 +60,7 @@ class CloudSegmenterNode(SegmenterNode):
         """The weights in use and the points left out."""
         if not self.active:
             return [], {}
-        problems, values = self.networks.report()
+        problems, values = self.networks_report()
         problems = [*problems, (WARN, self.problem)] if self.problem else problems
         return problems, values | {"points_not_finite": str(self.left_out)}
 
@@ -74,9 +74,8 @@ class CloudSegmenterNode(SegmenterNode):
                 "check what fills the cloud topic"
             )
         up = find_up(read.cloud.xyz) if self.up is None else self.up
-        segmenter = self.networks.current.segmenter
-        labels, confidence = segmenter(read.cloud, tuple(map(float, up)))
-        self.problem = segmenter.color_problem(read.cloud.rgb)
+        labels, confidence = self.labelled(read.cloud, tuple(map(float, up)))
+        self.problem = self.networks.current.segmenter.color_problem(read.cloud.rgb)
         self.output.publish(conversions.semantic_cloud_message(message.header, read, labels, confidence, self.space))
 
     # --- weights ---

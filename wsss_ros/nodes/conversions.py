@@ -16,7 +16,7 @@ from wsss_ros.bags.cloud_codec import (
     write_semantic_points,
 )
 from wsss_ros.bags.codec import ENCODINGS
-from wsss_ros.labels import LabelSpace
+from wsss_ros.labels import UNLABELLED, LabelSpace
 
 
 def image_message(header: Header, pixels: np.ndarray, encoding: str) -> Image:
@@ -30,11 +30,18 @@ def image_message(header: Header, pixels: np.ndarray, encoding: str) -> Image:
 
 
 def overlay(
-    rgb: UInt8[np.ndarray, "H W 3"], colors: UInt8[np.ndarray, "H W 3"], alpha: float
+    rgb: UInt8[np.ndarray, "H W 3"],
+    colors: UInt8[np.ndarray, "H W 3"],
+    labels: UInt8[np.ndarray, "H W"],
+    alpha: float,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """``alpha`` of the class colour over the image."""
+    """``alpha`` of the class colour over the image; an unlabelled pixel has the colour of the image."""
     share = round(alpha * 256)
-    return ((rgb.astype(np.uint16) * (256 - share) + colors.astype(np.uint16) * share) >> 8).astype(np.uint8)
+    mixed = ((rgb.astype(np.uint16) * (256 - share) + colors.astype(np.uint16) * share) >> 8).astype(np.uint8)
+    unlabelled = labels == UNLABELLED
+    if unlabelled.any():
+        mixed[unlabelled] = rgb[unlabelled]
+    return mixed
 
 
 def cloud_message(

@@ -96,7 +96,7 @@ class ImageSegmenterNode(SegmenterNode):
         """The weights in use, and matching where points have subscribers."""
         if not self.active:
             return [], {}
-        problems, weights = self.networks.report()
+        problems, weights = self.networks_report()
         unmatched, values = sync_report(self.sync, "semantic/points")
         return problems + (unmatched if self.has_subscribers(self.points) else []), weights | values
 
@@ -129,7 +129,7 @@ class ImageSegmenterNode(SegmenterNode):
         view = View(message.header, convert(message))
         self._size = view.rgb.shape[:2]
         self._match("color", message.header, view)
-        result = self.networks.current.segmenter(Frame(view.rgb, stamp_ns=codec.stamp_ns(message.header)))
+        result = self.labelled(Frame(view.rgb, stamp_ns=codec.stamp_ns(message.header)))
         self._publish_images(view, *result)
         if view.completed(result=result):
             self.submit("points", self.publish_points, view)
@@ -157,7 +157,8 @@ class ImageSegmenterNode(SegmenterNode):
             if self.has_subscribers(self.colors):
                 publish(self.colors, colors, "rgb8")
             if self.has_subscribers(self.overlay):
-                publish(self.overlay, conversions.overlay(view.rgb, colors, self.config.overlay_alpha), "rgb8")
+                mixed = conversions.overlay(view.rgb, colors, labels, self.config.overlay_alpha)
+                publish(self.overlay, mixed, "rgb8")
 
     def _unproject(self, view: View, depth_m: np.ndarray, pose: np.ndarray) -> tuple[Cloud, np.ndarray]:
         """Points of every n-th pixel with depth, and the flat index of their pixels in the full image."""

@@ -5,9 +5,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.labels import RECOMMENDED, LabelSpace, labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.hand_over import HandOver
+from wsss_ros.nodes.health import Report
 from wsss_ros.nodes.label_info import publish_label_info
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
@@ -23,6 +24,12 @@ class SegmenterConfig(NodeConfig):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the network.")
+    min_confidence: float = Field(
+        RECOMMENDED,
+        ge=-1,
+        le=1,
+        description="Labels with less confidence become 255, unlabelled; -1: as the weights recommend, 0: none does.",
+    )
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the network; 0 leaves the choice to torch.")
 
 
@@ -47,6 +54,20 @@ class SegmenterNode(Node):
     def warm_up(self, segmenter: Any) -> None:
         """The first forward pass is slow: it is made at configure."""
         self.dry_run(segmenter)
+
+    # --- what they share ---
+
+    def labelled(self, *arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and confidence by the network in use; a label with too little confidence becomes 255."""
+        segmenter = self.networks.current.segmenter
+        labels, confidence = segmenter(*arguments)
+        return segmenter.drop_unsure(labels, confidence, self.config.min_confidence), confidence
+
+    def networks_report(self) -> Report:
+        """The weights in use and the confidence that a label needs."""
+        problems, values = self.networks.report()
+        threshold = self.networks.current.segmenter.threshold(self.config.min_confidence)
+        return problems, values | {"min_confidence": f"{threshold:g}"}
 
     # --- lifecycle ---
 
