@@ -21,15 +21,32 @@ def rooms(
     ] = None,
     frames: Annotated[int, typer.Option(min=0, help="Views of a room; 0 for 60 to 120, by its seed.")] = 0,
     size: Annotated[tuple[int, int], typer.Option(help="Width and height of the views, pixels.")] = (320, 240),
+    place: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a whole furnished place (mesh.glb with labels); then no room, but walks through it."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
 ) -> None:
     """Generate furnished rooms seen by a hand-held RGB-D camera, in ScanNet's layout with its 20 classes.
 
     The same seed gives the same room, byte for byte. Rooms that are already in OUT are kept.
     """
+    if place is not None:
+        folders = _walks_through(place, out, scenes, seed, workers, frames=frames or None, size=size)
+        typer.echo(f"{len(folders)} walks through {place.name} in {out}: {folders[0].name} to {folders[-1].name}")
+        return
     options = dict(style=style, kinds=tuple(kind or ()), frames=frames or None, size=size)
     folders = generate_with_progress(out, scenes, seed, workers, **options)
     typer.echo(f"{len(folders)} rooms in {out}: {folders[0].name} to {folders[-1].name}")
+
+
+def _walks_through(place: Path, out: Path, scenes: int, seed: int, workers: int, **options) -> list[Path]:
+    from wsss_ros.rooms.places import generate_places
+
+    with _progress(scenes) as report:
+        return generate_places(out, place, scenes, seed, workers, report, **options)
 
 
 def ensure(part, workers: int) -> None:

@@ -1,8 +1,8 @@
 """Procedural rooms in ScanNet's layout, for machines without ScanNet.
 
 The generator plans a room (``layout``: the places of the pieces; ``furniture``: their shapes; ``styles``: their looks),
-plans a camera walk (``walk``, ``views``), renders the views (``render``, ``shots``), fuses them to a cloud and writes
-the scene by ``scannet_write.write_scene``. The same seed gives the same bytes, in any process.
+plans a camera walk (``walk``, ``views``), and has ``recording`` render the views (``render``, ``shots``), fuse them
+to a cloud and write the scene. The same seed gives the same bytes, in any process.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,18 +12,15 @@ import numpy as np
 from pydantic import Field
 
 from wsss_ros.config import Config
-from wsss_ros.geometry.poses import transform
 from wsss_ros.labels import scannet20
-from wsss_ros.rooms.fused_cloud import fuse, scan_frame
 from wsss_ros.rooms.layout.plan import plan
 from wsss_ros.rooms.layout.recipes import KINDS
 from wsss_ros.rooms.missing import generate_missing
+from wsss_ros.rooms.recording import record
 from wsss_ros.rooms.render.surfaces import World
-from wsss_ros.rooms.shots import take_shots
 from wsss_ros.rooms.styles import Style, style_named
-from wsss_ros.rooms.views import choose_views, room_camera
-from wsss_ros.scenes.scannet_write import write_scene
-from wsss_ros.types import BadInput, Frame
+from wsss_ros.rooms.views import choose_views
+from wsss_ros.types import BadInput
 
 FRAMES = (60, 120)  # range of the number of views, from which the seed chooses
 # The names of kinds of rooms in ScanNet's own .txt files.
@@ -77,20 +74,8 @@ def generate_room(
     room = plan(kind or random_kind, np.random.default_rng([seed, 1]), looks)
     world = World(room, labels)
     poses, steps = choose_views(world, frames or random_frames, seed)
-    world_from_room = scan_frame(np.random.default_rng([seed, 3]))
-    shots = list(take_shots(world, room_camera(size), poses, steps, seed))
-    xyz, rgb, point_labels, instances = fuse(shots, world, np.random.default_rng([seed, 6]))
-    write_scene(
-        folder,
-        labels=labels,
-        xyz=transform(world_from_room, xyz).astype(np.float32),
-        rgb=rgb,
-        point_labels=point_labels,
-        instances=instances,
-        frames=((_moved(shot.frame, world_from_room), shot.truth) for shot in shots),
-        axis_alignment=np.linalg.inv(world_from_room),
-        scene_type=SCENE_TYPES[room.kind] + ("" if style == "default" else f" (style {style})"),
-    )
+    scene_type = SCENE_TYPES[room.kind] + ("" if style == "default" else f" (style {style})")
+    record(folder, world, labels, poses, steps, seed, size, scene_type)
     return folder
 
 
@@ -134,8 +119,3 @@ def _check(seed: int, kinds: Sequence[str], frames: int | None, size: tuple[int,
         raise BadInput(f"{frames} frames of a room; expected at least 2")
     if min(size) < 32:
         raise BadInput(f"frames of {size[0]}x{size[1]}; expected at least 32x32")
-
-
-def _moved(frame: Frame, world_from_room: np.ndarray) -> Frame:
-    pose = world_from_room @ frame.world_from_camera
-    return Frame(frame.rgb, frame.camera, frame.depth_m, pose, frame.stamp_ns, frame.name)

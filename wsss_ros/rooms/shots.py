@@ -29,16 +29,21 @@ class Shot:
 
 
 def take_shots(
-    world: World, camera: Camera, poses: Float64[np.ndarray, "F 4 4"], steps: Int64[np.ndarray, "F"], seed: int
+    world: World, camera: Camera, poses: Float64[np.ndarray, "F 4 4"], steps: Int64[np.ndarray, "F"], seed: int,
+    lamps: Light | None = None,
 ) -> Iterator[Shot]:
-    """Render a view for each pose. Poses and points are in the frame of the room."""
+    """Render a view for each pose. Poses and points are in the frame of the room.
+
+    The light is random, unless there are ``lamps``: then each view has those that are near it.
+    """
     kit = Kit(np.random.default_rng([seed, 4]), world.room.kit.style)
-    light, sensor = Light.draw(world.room, kit), Sensor.draw(kit)
+    light = Light.draw(world.room, kit) if lamps is None else lamps
+    sensor = Sensor.draw(kit)
     gain = None
     for k, pose in enumerate(poses):
         rng = np.random.default_rng([seed, 5, k])
         view, eye = world.cast(camera, pose), pose[:3, 3]
-        linear = shade(world, camera, view, light, eye, rng)
+        linear = shade(world, camera, view, light if lamps is None else lamps.near(eye), eye, rng)
         now = exposure_gain(linear, sensor.exposure)
         gain = now if gain is None else gain**0.65 * now**0.35  # automatic exposure reacts with a delay
         rgb = sensor.expose(linear, camera, gain, rng)

@@ -89,6 +89,8 @@ def _stops(
         away = np.hypot(*(xy - targets[near, :2]).T)
         distance = rng.uniform(NEAR, FAR)
         cost = np.abs(away - distance) + 0.35 * np.hypot(*(xy - here).T) + rng.uniform(0, 0.4, len(xy))
+        if room.in_sight is not None:
+            cost += 100 * ~room.in_sight(xy, targets[near])
         best = int(np.argmin(cost))
         stops.append((int(cells[best, 0]), int(cells[best, 1])))
         ordered.append(targets[near])

@@ -41,6 +41,8 @@ def free_floor(room: Room, cell: float = 0.08, clearance: float = 0.22) -> tuple
     """
     from scipy import ndimage
 
+    if room.free is not None:
+        return room.free
     ny, nx = int(room.depth / cell), int(room.width / cell)
     y, x = np.meshgrid((np.arange(ny) + 0.5) * cell, (np.arange(nx) + 0.5) * cell, indexing="ij")
     free = (np.minimum(x, room.width - x) > clearance) & (np.minimum(y, room.depth - y) > clearance)

@@ -1,9 +1,10 @@
 """A room while it is furnished: its pieces and openings, and functions that place a piece."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from wsss_ros.rooms.furniture.piece import NOTHING, Part, Piece
 from wsss_ros.rooms.kit import Kit
@@ -79,7 +80,9 @@ def overlap(a: Placed, b: Placed, margin: float = 0.0) -> bool:
 class Room:
     """A room while it is furnished. Wall k of 0..3 runs along y=0, x=width, y=depth, x=0.
 
-    ``kept_free`` are blocks of space in which no piece may stand. ``openings`` holds the holes of each wall.
+    ``kept_free`` are blocks of space in which no piece may stand. ``openings`` holds the holes of each wall. A place
+    that was not furnished here has its ``free`` floor (cells and their edge) and a function that says from which of
+    some places a target is ``in_sight``.
     """
 
     kind: str
@@ -92,6 +95,8 @@ class Room:
     openings: list[list[Opening]] = field(default_factory=lambda: [[], [], [], []])
     lights: list[tuple[float, float, float]] = field(default_factory=list)
     window_light: float = 1.0
+    free: tuple[Bool[np.ndarray, "Y X"], float] | None = None
+    in_sight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     def wall_length(self, wall: int) -> float:
         """Metres along a wall."""

@@ -49,6 +49,19 @@ class Light:
         ambient = _tint(kit.between(-0.2, 0.4)) * kit.between(0.12, 0.45)
         return cls(np.array(places)[order], np.array(colors)[order], ambient, kit.between(0.05, 0.35))
 
+    @classmethod
+    def lamps(cls, places: Float64[np.ndarray, "L 3"], kit: Kit) -> "Light":
+        """Lamps at these places, each about as bright as that of a room."""
+        warmth, bright = kit.between(-0.1, 0.8), kit.between(1.0, 2.5)
+        colors = [_tint(warmth + kit.between(-0.1, 0.1)) * bright * kit.between(0.7, 1.3) for _ in places]
+        return cls(places, np.array(colors), _tint(kit.between(-0.2, 0.4)) * kit.between(0.15, 0.45), 0.2)
+
+    def near(self, eye: Float64[np.ndarray, "3"], count: int = 4) -> "Light":
+        """The lamps that are brightest at a camera, the brightest first."""
+        away = ((self.places - eye) ** 2).sum(1)
+        order = np.argsort(-self.colors.sum(1) / (away + 0.8), kind="stable")[:count]
+        return Light(self.places[order], self.colors[order], self.ambient, self.radius)
+
 
 def shade(
     world: World, camera: Camera, view: View, light: Light, eye: Float64[np.ndarray, "3"], rng: np.random.Generator

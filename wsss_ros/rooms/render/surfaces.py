@@ -58,6 +58,7 @@ class World:
         self.part_of_triangle = np.concatenate(owner)
         self.corner_normals = np.concatenate(normals).astype(np.float32)
         self.label = np.array([labels.index(p.label) if p.label else UNLABELLED for p in parts], np.uint8)
+        self.names = [p.label for p in parts]
         self.instance = _instances(parts, spots)
         self.room_part = np.array([p.label in ("wall", "floor") for p in parts])
         self.grain = np.array([p.grain for p in parts])
@@ -106,6 +107,19 @@ class World:
         """Whether a surface is between each point and its light."""
         rays = np.concatenate([points, lights - points], 1).astype(np.float32)
         return self.caster.test_occlusions(_tensor(rays), tnear=0.0, tfar=0.97, nthreads=1).numpy()
+
+    def first_hits(
+        self, origins: Float64[np.ndarray, "P 3"], directions: Float64[np.ndarray, "P 3"]
+    ) -> tuple[Int64[np.ndarray, "P"], Float32[np.ndarray, "P"]]:
+        """The part that each ray meets first (-1: none), and the distance in lengths of its direction."""
+        hit = self.caster.cast_rays(_tensor(np.concatenate([origins, directions], 1).astype(np.float32)), nthreads=1)
+        distance = hit["t_hit"].numpy()
+        met = np.minimum(hit["primitive_ids"].numpy(), len(self.part_of_triangle) - 1)
+        return np.where(np.isfinite(distance), self.part_of_triangle[met], -1), distance
+
+    def is_label(self, name: str) -> Bool[np.ndarray, "parts_and_none"]:
+        """Whether each part has this class; the last value, False, is for part -1."""
+        return np.append(np.array(self.names) == name, False)
 
     def clearance(self, points: Float64[np.ndarray, "N 3"]) -> Float32[np.ndarray, "N"]:
         """Metres from each point to the nearest surface."""

@@ -1,0 +1,75 @@
+"""Whole furnished places, modelled in one file: each becomes scenes in ScanNet's layout.
+
+A place is a folder with ``mesh.glb`` whose materials say their class (``nyu40`` in their extras): ``reading`` makes
+objects of it, ``inside`` finds where a camera can be, and ``generate_place`` records a walk.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from wsss_ros.labels import scannet20
+from wsss_ros.rooms.kit import Kit
+from wsss_ros.rooms.missing import generate_missing
+from wsss_ros.rooms.places.inside import add_lamps, add_outside, find_free_floor
+from wsss_ros.rooms.places.reading import read_place
+from wsss_ros.rooms.recording import record
+from wsss_ros.rooms.render.surfaces import World
+from wsss_ros.rooms.styles import DEFAULT
+from wsss_ros.rooms.views import cells_seen, choose_complementary, safe_walk
+from wsss_ros.types import BadInput
+
+FRAMES = 120  # views of a place, unless the caller says how many
+LONGER = 4  # the views are chosen from a walk so many times as long, to see the whole place
+
+
+def generate_place(
+    out_folder: str | Path, seed: int, place: str | Path, frames: int | None = None, size: tuple[int, int] = (320, 240)
+) -> Path:
+    """Record a walk through a place in ScanNet's layout; returns the folder of the scene.
+
+    The seed decides the walk, the light and the camera. The folder is named after the place and the seed.
+
+    Raises BadInput when the place cannot be read, has no labelled floor or none to walk on, for fewer than 2 frames,
+    and when the scene exists already.
+    """
+    if frames is not None and frames < 2:
+        raise BadInput(f"{frames} frames of a place; expected at least 2")
+    if min(size) < 32:
+        raise BadInput(f"frames of {size[0]}x{size[1]}; expected at least 32x32")
+    labels, kit = scannet20(), Kit(np.random.default_rng([seed, 7]), DEFAULT)
+    room = read_place(Path(place), labels, kit)
+    add_outside(room)
+    world = World(room, labels)
+    find_free_floor(world, str(place))
+    lamps = add_lamps(room)
+    poses = safe_walk(world, LONGER * (frames or FRAMES), seed)
+    steps = choose_complementary(cells_seen(world, poses), frames or FRAMES)
+    folder = Path(out_folder) / place_name(place, seed)
+    record(folder, world, labels, poses[steps], steps, seed, size, f"Place ({Path(place).resolve().name})", lamps)
+    return folder
+
+
+def generate_places(
+    out_folder: str | Path,
+    place: str | Path,
+    scenes: int,
+    seed: int,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    **options,
+) -> list[Path]:
+    """Record a walk for each of the seeds ``seed .. seed + scenes - 1``, as ``generate_place`` does.
+
+    Existing scenes are kept. ``progress(done, total)`` is called after every scene. Returns all folders.
+    """
+    folders = {s: Path(out_folder) / place_name(place, s) for s in range(seed, seed + scenes)}
+    return generate_missing(generate_place, out_folder, folders, workers, progress, place=place, **options)
+
+
+def place_name(place: str | Path, seed: int) -> str:
+    """The name of a scene's folder, such as aws_small_house0000_00 for the place scene__aws_small_house."""
+    name = Path(place).resolve().name.split("__")[-1]
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)}{seed:04d}_00"
