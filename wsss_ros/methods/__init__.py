@@ -8,13 +8,17 @@ from wsss_ros.methods.classify import Classify, ClassifyPhase
 from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import Method
 from wsss_ros.methods.recognise import Recognise, RecognisePhase
+from wsss_ros.methods.self_training import SelfTraining, SelfTrainingPhase
 from wsss_ros.methods.supervised import Supervised, SupervisedPhase
 
 METHODS: dict[str, type[Method[Any]]] = {
     "recognise": Recognise,
     "classify": Classify,
     "joint": Joint,
+    "self_training": SelfTraining,
     "supervised": Supervised,
 }
 # The configuration of a phase: its key ``method`` selects the class.
-Phase = Annotated[RecognisePhase | ClassifyPhase | JointPhase | SupervisedPhase, Field(discriminator="method")]
+Phase = Annotated[
+    RecognisePhase | ClassifyPhase | JointPhase | SelfTrainingPhase | SupervisedPhase, Field(discriminator="method")
+]

@@ -127,7 +127,6 @@ class Method(Generic[P]):
     """
 
     Phase: ClassVar[type[PhaseConfig]] = PhaseConfig  # class of its configuration, which has a Literal ``method``
-    needs_truth: ClassVar[bool] = False  # whether dense labels of the training scenes are decoded
     is_segmentation: ClassVar[bool] = True  # whether networks are scored on the validation scenes after it
     changes_samples: ClassVar[bool] = False  # whether ``prepare`` changes the samples that ``samples`` returns
 
@@ -140,6 +139,11 @@ class Method(Generic[P]):
     @classmethod
     def generate(cls, phase: Any, report: Report) -> None:
         """Generate missing data of the method on disk. The first process of each machine calls this once."""
+
+    @classmethod
+    def needs_truth(cls, phase: Any) -> bool:
+        """Whether the dense labels of the sources with ``dense`` are decoded for a phase."""
+        return False
 
     def make_samples(self) -> Samples:
         """The samples of the phase, made in the constructor. Raises BadInput when the data provides none."""

@@ -24,7 +24,11 @@ class Supervised(Method[SupervisedPhase]):
 
     Phase: ClassVar = SupervisedPhase
     phase: SupervisedPhase
-    needs_truth: ClassVar = True
+
+    @classmethod
+    def needs_truth(cls, phase: SupervisedPhase) -> bool:
+        """Dense labels are what the phase learns from."""
+        return True
 
     def make_samples(self) -> Samples:
         """Clouds with images of each, and the dense labels of both."""

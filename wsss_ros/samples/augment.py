@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from pydantic import Field
 from torch import Tensor
 
 from wsss_ros.config import Config
+from wsss_ros.labels import UNLABELLED
 
 _LUMA = (0.299, 0.587, 0.114)
 _YIQ_FROM_RGB = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -93,6 +94,25 @@ def apply_views(images: UInt8[Tensor, "B 3 H W"], views: list[View], crop: int) 
     theta[:, :, 2] = (2 * (((crop - 1) / 2 - offset) / scale) + 1) / size - 1
     grid = F.affine_grid(theta.float(), [len(views), 3, crop, crop], align_corners=False)
     return F.grid_sample(images.float() / 255 - 0.45, grid, align_corners=False) + 0.45
+
+
+def apply_view_to_labels(
+    labels: UInt8[np.ndarray, "h w"], size: tuple[int, int], view: View, crop: int, cell: int = 1
+) -> Int64[np.ndarray, "s s"]:
+    """The labels of a view, by nearest neighbour; unlabelled outside the image.
+
+    ``labels`` cover the whole image, whose (height, width) is ``size``; they may be of another resolution. The result
+    has one label, that of the middle, for each ``cell`` x ``cell`` pixels of the view.
+    """
+    resolution, pixels = np.array(labels.shape[::-1]), np.arange(0, crop, cell) + (cell - 1) / 2
+    scale = resolution / np.array(size[::-1])
+    u, v = (
+        np.rint(((pixels - view.offset[k]) / view.scale[k] + 0.5) * scale[k] - 0.5).astype(np.int64) for k in (0, 1)
+    )
+    height, width = labels.shape
+    inside = np.outer((v >= 0) & (v < height), (u >= 0) & (u < width))
+    found = labels[np.ix_(v.clip(0, height - 1), u.clip(0, width - 1))]
+    return np.where(inside, found, UNLABELLED).astype(np.int64)
 
 
 def random_color_matrix(

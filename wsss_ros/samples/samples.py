@@ -14,7 +14,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from wsss_ros import geometry
-from wsss_ros.labels import UNLABELLED
 from wsss_ros.samples import augment
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.photos import PreparedPhotos
@@ -146,9 +145,19 @@ class ImageSamples:
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An augmented image, and its tags."""
-        s, frame = self.items[index]
-        image, _ = _image_view(self.scenes[s], frame, self.settings, rng)
-        return {"images": image, **_image_tags(self.scenes[s], frame)}
+        return self.viewed(index, rng)[0]
+
+    def item(self, index: int) -> tuple[PreparedScene | PreparedPhotos, int]:
+        """The scene or collection of an image, and the number of the image in it."""
+        scene, frame = self.items[index]
+        return self.scenes[scene], frame
+
+    def viewed(self, index: int, rng: np.random.Generator) -> tuple[Sample, augment.View, tuple[int, int]]:
+        """An augmented image with its tags, the view of the crop, and the (height, width) of the stored image."""
+        scene, frame = self.item(index)
+        image, view = _image_view(scene, frame, self.settings, rng)
+        height, width = scene.image(frame).shape[1:]
+        return {"images": image, **_image_tags(scene, frame)}, view, (height, width)
 
     def collate(self, samples: Sequence[Sample]) -> ImageBatch:
         """The batch of the images of a step."""
@@ -306,14 +315,6 @@ def _scaled(uv: np.ndarray, scene: PreparedScene, frame: int) -> np.ndarray:
 
 
 def _truth_view(scene: PreparedScene, frame: int, view: augment.View, crop: int) -> Int64[Tensor, "S S"]:
-    """The label of each pixel of the crop, by nearest neighbour; unlabelled outside the image."""
-    truth = scene.frame_truth[frame]
-    height, width = truth.shape
-    scale = np.array([width, height]) / np.array(scene.images.shape[:1:-1])
-    pixels = np.arange(crop)
-    u, v = (
-        np.rint(((pixels - view.offset[k]) / view.scale[k] + 0.5) * scale[k] - 0.5).astype(np.int64) for k in (0, 1)
-    )
-    inside = np.outer((v >= 0) & (v < height), (u >= 0) & (u < width))
-    found = truth[np.ix_(v.clip(0, height - 1), u.clip(0, width - 1))]
-    return torch.from_numpy(np.where(inside, found, UNLABELLED).astype(np.int64))
+    """The true label of each pixel of the crop, by nearest neighbour; unlabelled outside the image."""
+    height, width = scene.images.shape[2:]
+    return torch.from_numpy(augment.apply_view_to_labels(scene.frame_truth[frame], (height, width), view, crop))

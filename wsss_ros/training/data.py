@@ -124,7 +124,7 @@ def load(
     """
     opened = _open(settings, labels)
     val, val_left_out = ([], []) if settings.val is None else open_scene_set(settings.val, labels)
-    truth = any(METHODS[phase.method].needs_truth for phase in phases)
+    truth = any(METHODS[phase.method].needs_truth(phase) for phase in phases)
     decoding = Decoding(settings.cache, settings.frames_per_scene, long_side, settings.visibility_m, truth)
 
     def report_task(task: str, done: int, total: int) -> None:

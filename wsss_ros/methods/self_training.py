@@ -1,0 +1,186 @@
+"""A second stage for the image network: it learns from its own pseudo-labels, and from simulated images with labels.
+
+At the start of the phase the network labels all tagged images: the class with the largest score among the tags of the
+image (eq. 5), where the softmax over these is large enough. Unlabelled pixels teach nothing. The labels stay the same
+for the whole phase, as a network that labels again and again drifts (docs/findings.md).
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64, UInt8
+from pydantic import Field
+from torch import Tensor, nn
+
+from wsss_ros.labels import UNLABELLED
+from wsss_ros.losses import classification_loss
+from wsss_ros.methods.method import Method, TaggedPhase
+from wsss_ros.networks.classifier import image_mean, normalise_images, upsample
+from wsss_ros.samples.labelled import LabelledImageBatch, LabelledImages
+from wsss_ros.samples.loading import Samples
+from wsss_ros.samples.mixture import Source, dense, mixed, weights_of
+from wsss_ros.samples.priors import SourcePriors, TagPriors
+
+
+class SelfTrainingPhase(TaggedPhase):
+    """The image network, from its own pseudo-labels of the images and from dense labels of simulated scenes."""
+
+    method: Literal["self_training"]
+    min_confidence: float = Field(
+        0.55, ge=0, lt=1, description="A pixel whose softmax over the tags of its image is lower gets no pseudo-label."
+    )
+    long_sides: tuple[int, ...] = Field(
+        (320, 480), description="Longer sides, pixels, at which an image is labelled; the scores are averaged."
+    )
+    class_power: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="The weight of a class is its share of the labelled pixels, to the power of minus this; 0: equal.",
+    )
+    dense_labels: bool = Field(
+        False, description="Use the dense labels of the sources with 'dense: true', which are simulated."
+    )
+    classification: float = Field(1.0, ge=0, description="Weight of the classification loss (eq. 2).")
+
+
+class SelfTraining(Method[SelfTrainingPhase]):
+    """``networks["image"]`` learns from labels that it gave itself, by softmax cross entropy balanced over classes.
+
+    The state is the network at the start of the phase, the teacher: a run that resumes labels the images again, alike.
+    """
+
+    Phase: ClassVar = SelfTrainingPhase
+    phase: SelfTrainingPhase
+
+    @classmethod
+    def needs_truth(cls, phase: SelfTrainingPhase) -> bool:
+        """Whether the phase uses the dense labels of simulated scenes."""
+        return phase.dense_labels
+
+    def make_samples(self) -> Samples:
+        """Images with their tags and labels. Images that are to get pseudo-labels are unlabelled at first."""
+        self.parts: list[LabelledImages] = []
+
+        def made(source: Source) -> LabelledImages:
+            with_truth = self.phase.dense_labels and dense(source)
+            self.parts.append(LabelledImages(source.images, self.data.image, with_truth))
+            return self.parts[-1]
+
+        return mixed(self.data.sources, made)
+
+    def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
+        """Start the phase: keep a copy of the network as the teacher."""
+        super().start(networks, epoch)
+        self.priors = SourcePriors(self.data.sources, self.phase.tag_prior, weights_of(self.data.sources))
+        self.teacher = copy.deepcopy(networks["image"]).eval().requires_grad_(False)
+
+    def prepare(self, epoch: int) -> None:
+        """Label the images at the start of the phase."""
+        super().prepare(epoch)
+        if epoch == 0:
+            self._label()
+
+    def losses(self, batch: LabelledImageBatch) -> dict[str, Tensor]:
+        """The cross entropy with the labels, and the classification loss (eq. 2)."""
+        _, scores = self.networks["image"](normalise_images(batch.images))
+        mean = image_mean(scores) + self.priors.of_images(batch.image_source, scores.device)
+        pixels = upsample(scores.float(), batch.image_labels.shape[1:])
+        return {
+            "labels_2d": balanced_cross_entropy(pixels, batch.image_labels, self.class_weight.to(scores.device)),
+            "classification_2d": self.phase.classification
+            * classification_loss(mean, batch.image_tags, batch.image_known),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights of the teacher."""
+        return {"teacher": self.teacher.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the teacher, and label the images as it did before."""
+        self.teacher.load_state_dict(state["teacher"])
+        self._label()
+
+    def tag_priors(self) -> TagPriors:
+        """The log-odds of the tags of images and of scenes of all sources, times ``tag_prior`` of the phase."""
+        sources = self.data.sources
+        return SourcePriors(sources, self.phase.tag_prior, weights_of(sources)).mixed()
+
+    @torch.no_grad()
+    def _label(self) -> None:
+        """Label the images of all sources without dense labels, and weight the classes by how common they are."""
+        device = next(self.teacher.parameters()).device
+        counts = []
+        for samples in self.parts:
+            if not samples.with_truth:
+                samples.labels = [self._pseudo_labels(*samples.original(k), device) for k in range(len(samples))]
+            counts.append(samples.class_counts(len(self.data.labels)))
+        self.class_weight = class_weights(counts, weights_of(self.data.sources), self.phase.class_power)
+
+    def _pseudo_labels(
+        self,
+        image: UInt8[Tensor, "3 H W"],
+        tags: Float[Tensor, "C"],
+        known: Float[Tensor, "C"],
+        device: torch.device,
+    ) -> UInt8[Tensor, "h w"]:
+        scores = averaged_scores(self.teacher, image.to(device), self.phase.long_sides)
+        return pseudo_labels(scores, tags.to(device), known.to(device), self.phase.min_confidence).cpu()
+
+
+def averaged_scores(
+    network: nn.Module, image: UInt8[Tensor, "3 H W"], long_sides: Sequence[int]
+) -> Float[Tensor, "C h w"]:
+    """The mean scores of an image at several sizes, each also mirrored, on a grid of a quarter of the image's size."""
+    rgb = normalise_images(image[None].float() / 255)
+    size = (max(1, image.shape[1] // 4), max(1, image.shape[2] // 4))
+    maps = []
+    for long_side in long_sides:
+        factor = long_side / max(image.shape[1:])
+        scaled = tuple(max(1, round(edge * factor)) for edge in image.shape[1:])
+        resized = F.interpolate(rgb, scaled, mode="bilinear", antialias=True)
+        for view, mirrored in ((resized, False), (resized.flip(3), True)):
+            scores = network(view.contiguous(memory_format=torch.channels_last))[1].float()
+            maps.append(upsample(scores.flip(3) if mirrored else scores, size)[0])
+    return torch.stack(maps).mean(dim=0)
+
+
+def pseudo_labels(
+    scores: Float[Tensor, "C h w"], tags: Float[Tensor, "C"], known: Float[Tensor, "C"], min_confidence: float
+) -> UInt8[Tensor, "h w"]:
+    """The likeliest class of each pixel among the tags (eq. 5); unlabelled if its softmax is below ``min_confidence``.
+
+    Classes that nobody could judge (0 in ``known``) may be in the image, too: a pixel that looks most like one of them
+    is unlabelled.
+    """
+    possible = (tags > 0) | (known == 0)
+    probability = scores.masked_fill(~possible[:, None, None], -torch.inf).softmax(dim=0)
+    confidence, labels = probability.max(dim=0)
+    sure = (confidence >= min_confidence) & (tags > 0)[labels]
+    return torch.where(sure, labels, UNLABELLED).to(torch.uint8)
+
+
+def class_weights(
+    counts: Sequence[Int64[Tensor, "C"]], shares: Sequence[float], power: float
+) -> Float[Tensor, "C"]:
+    """The weight of each class in the cross entropy: its share of the labelled pixels, to the power of ``-power``.
+
+    ``counts`` are the labelled pixels of each class in each source, ``shares`` the shares of the sources in a step. A
+    class without a pixel has weight 0.
+    """
+    each = [share * count.double() / count.sum().clamp(min=1) for count, share in zip(counts, shares, strict=True)]
+    frequency = torch.stack(each).sum(dim=0)
+    return torch.where(frequency > 0, frequency.clamp(min=1e-6) ** -power, 0.0).float()
+
+
+def balanced_cross_entropy(
+    scores: Float[Tensor, "K C h w"], labels: Int64[Tensor, "K h w"], class_weight: Float[Tensor, "C"]
+) -> Float[Tensor, ""]:
+    """The mean cross entropy of the labelled pixels, each weighted by its class; 0 without a labelled pixel."""
+    labelled = labels != UNLABELLED
+    weight = class_weight[torch.where(labelled, labels, 0)] * labelled
+    each = F.cross_entropy(scores, labels, ignore_index=UNLABELLED, reduction="none")
+    return (each * weight).sum() / weight.sum().clamp(min=1e-6)
