@@ -1,5 +1,6 @@
 """Images on surfaces, with smaller copies of themselves for distant views."""
 
+import io
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from wsss_ros.scenes.images import decode_rgb, read_rgb
+from wsss_ros.scenes.images import decode_rgb, read_bytes
 
 LARGEST = 1024  # pixels of the longer edge; larger images are reduced when they are read
 # The renderer's tone curve is a power of 2.2; the table holds the linear value of each 8-bit value.
@@ -17,10 +18,14 @@ LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image that is laid on surfaces; ``name`` says where it comes from. Row 0 is the top."""
+    """An image that is laid on surfaces; ``name`` says where it comes from. Row 0 is the top.
+
+    ``alpha`` is 255 where the image is opaque; None when it is everywhere.
+    """
 
     name: str
     pixels: UInt8[np.ndarray, "H W 3"] = field(repr=False)
+    alpha: UInt8[np.ndarray, "H W"] | None = field(default=None, repr=False)
 
     @cached_property
     def pyramid(self) -> tuple[UInt8[np.ndarray, "_ _ 3"], ...]:
@@ -46,12 +51,29 @@ class Picture:
 
 def read_picture(path: Path) -> Picture:
     """Read an image file. Raises BadInput that names the file when it is missing or not an image."""
-    return Picture(str(path), _limited(read_rgb(path)))
+    return decode_picture(read_bytes(path, "an image"), str(path))
 
 
 def decode_picture(data: bytes, name: str) -> Picture:
-    """Decode an image in memory. Raises BadInput with the ``name`` when it is not an image."""
-    return Picture(name, _limited(decode_rgb(data, name)))
+    """Decode an image in memory. Raises BadInput with the ``name`` when it is not an image.
+
+    What is transparent gets the mean colour of what is not, so that it does not shine through in smaller copies.
+    """
+    pixels, alpha = decode_rgb(data, name), _alpha(data)
+    if alpha is None or (alpha >= 128).all():
+        return Picture(name, _limited(pixels))
+    if (alpha >= 128).any():
+        pixels[alpha < 128] = pixels[alpha >= 128].mean(0)
+    return Picture(name, _limited(pixels), alpha)
+
+
+def _alpha(data: bytes) -> UInt8[np.ndarray, "H W"] | None:
+    """The alpha channel of a PNG or another image that Pillow reads; None where there is none."""
+    if data.startswith(b"\xff\xd8"):  # a JPEG has none
+        return None
+    image = Image.open(io.BytesIO(data))
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    return np.array(image.convert("RGBA").getchannel("A")) if transparent else None
 
 
 def _limited(pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from wsss_ros.labels import LabelSpace, scannet20
 from wsss_ros.rooms.furniture.piece import Piece
 from wsss_ros.rooms.library.folder import MESH, folder_models, folder_textures
-from wsss_ros.rooms.library.glb import Surface, read_glb
+from wsss_ros.rooms.library.glb import read_glb
 from wsss_ros.rooms.library.models import OTHER, Model, piece_of
 from wsss_ros.rooms.library.sh3f import Sh3fFile
+from wsss_ros.rooms.library.surfaces import Surface
 from wsss_ros.rooms.materials import Material
 from wsss_ros.rooms.pictures import read_picture
 from wsss_ros.types import BadInput

@@ -4,14 +4,14 @@ import base64
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 from scipy.spatial.transform import Rotation
 
+from wsss_ros.rooms.library.surfaces import Surface, without_holes
 from wsss_ros.rooms.pictures import Picture, decode_picture, read_picture
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
@@ -19,21 +19,6 @@ from wsss_ros.types import BadInput
 _TYPES = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _BROKEN = (KeyError, IndexError, ValueError, TypeError, AttributeError, struct.error)
-
-
-@dataclass(frozen=True)
-class Surface:
-    """The triangles of one material, in the file's own axes.
-
-    ``color`` is RGBA as written in the file. ``extras`` are free values of the material, such as ``nyu40``.
-    """
-
-    vertices: Float64[np.ndarray, "N 3"]
-    triangles: Int64[np.ndarray, "M 3"]
-    uv: Float32[np.ndarray, "M 3 2"] | None
-    color: tuple[float, float, float, float]
-    picture: Picture | None
-    extras: dict[str, Any]
 
 
 def read_glb(path: Path) -> list[Surface]:
@@ -93,7 +78,9 @@ def _surfaces(header: dict[str, Any], binary: bytes, path: Path) -> Iterator[Sur
                 continue
             if mode > 4:
                 raise ValueError("it has strips or fans of triangles, not a list")
-            yield _surface(header, binary, primitive, transform, pictures, path)
+            surface = _surface(header, binary, primitive, transform, pictures, path)
+            if surface is not None:
+                yield surface
 
 
 def _meshes(header: dict[str, Any]) -> Iterator[tuple[int, Float64[np.ndarray, "4 4"]]]:
@@ -125,7 +112,7 @@ def _surface(
     transform: Float64[np.ndarray, "4 4"],
     pictures: dict[int, Picture],
     path: Path,
-) -> Surface:
+) -> Surface | None:
     attributes = primitive["attributes"]
     points = _array(header, binary, attributes["POSITION"]).astype(np.float64)
     if "indices" in primitive:
@@ -144,7 +131,8 @@ def _surface(
     r, g, b, a = map(float, look.get("baseColorFactor", (1, 1, 1, 1)))
     vertices, joined = np.unique(points, axis=0, return_inverse=True)
     vertices = vertices @ transform[:3, :3].T + transform[:3, 3]
-    return Surface(vertices, joined.ravel()[corners], uv, (r, g, b, a), picture, material.get("extras") or {})
+    surface = Surface(vertices, joined.ravel()[corners], uv, (r, g, b, a), picture, material.get("extras") or {})
+    return surface if material.get("alphaMode", "OPAQUE") == "OPAQUE" else without_holes(surface)
 
 
 def _unit(uv: np.ndarray) -> Float32[np.ndarray, "N 2"]:

@@ -7,7 +7,7 @@ from posixpath import basename, dirname, join, normpath
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from wsss_ros.rooms.library.glb import Surface
+from wsss_ros.rooms.library.surfaces import Surface, without_holes
 from wsss_ros.rooms.pictures import Picture, decode_picture
 from wsss_ros.types import BadInput
 
@@ -54,7 +54,9 @@ def _surfaces(read: Callable[[str], bytes], path: str, source: str) -> list[Surf
         picture = look.picture if uv is not None else None
         color = (1.0, 1.0, 1.0) if picture is not None else look.color
         triangles = joined.ravel()[triangles.reshape(-1, 3)]
-        surfaces.append(Surface(vertices, triangles, uv, (*color, look.alpha), picture, {}))
+        surface = without_holes(Surface(vertices, triangles, uv, (*color, look.alpha), picture, {}))
+        if surface is not None:
+            surfaces.append(surface)
     if not surfaces:
         raise ValueError("it has no faces")
     return surfaces

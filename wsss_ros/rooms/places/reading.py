@@ -12,8 +12,9 @@ from wsss_ros.rooms.furniture.piece import NOTHING, Piece
 from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.layout.room import Placed, Room
 from wsss_ros.rooms.library.folder import MESH
-from wsss_ros.rooms.library.glb import Surface, read_glb
+from wsss_ros.rooms.library.glb import read_glb
 from wsss_ros.rooms.library.models import label_of, material_of
+from wsss_ros.rooms.library.surfaces import Surface
 from wsss_ros.rooms.meshes import Mesh
 from wsss_ros.types import BadInput
 
