@@ -138,11 +138,20 @@ class ImageSegmenter(Segmenter):
     def _likely_classes(self, mean_scores: Float[Tensor, "C"]) -> Float32[np.ndarray, "C"] | None:
         if not self.config.presence_floor:
             return None
-        log_odds = mean_scores.new_tensor(self.config.tag_log_odds) if self.config.tag_log_odds else 0.0
-        probability = torch.sigmoid(mean_scores + log_odds)
+        probability = torch.sigmoid(self._with_prior(mean_scores))
         present = probability >= self.config.presence_floor
         present[probability.argmax()] = True
         return present.float().cpu().numpy()
+
+    def _with_prior(self, mean_scores: Float[Tensor, "C"]) -> Float[Tensor, "C"]:
+        log_odds = self.config.tag_log_odds
+        return mean_scores + (mean_scores.new_tensor(log_odds) if log_odds else 0.0)
+
+    @torch.inference_mode()
+    def tag_scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "C"]:
+        """The logit of each class to be somewhere in the image: averaged scores (eq. 1) plus the tags' log-odds."""
+        mean_scores: Float32[np.ndarray, "C"] = self._with_prior(image_mean(self.scores(rgb))[0]).cpu().numpy()
+        return mean_scores
 
     def scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C H W"]:
         """Class scores (logits) of every pixel: the 2D class activation map, resized bilinearly to the image size.

@@ -12,7 +12,9 @@ from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Lis
 
 
 def evaluate(
-    scenes: Annotated[list[Path], typer.Argument(help="Scene folders, or folders of them, in any supported layout.")],
+    scenes: Annotated[
+        list[Path], typer.Argument(help="Scene folders, or folders of them, in any supported layout; or photographs.")
+    ],
     image_weights: ImageWeights = "",
     cloud_weights: CloudWeights = "",
     only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score only images or only clouds.")] = None,
@@ -35,22 +37,37 @@ def evaluate(
         float,
         typer.Option(min=-1, max=1, help="Labels with less count as unlabelled, a miss; -1: as the weights recommend."),
     ] = 0.0,
+    split: Annotated[str, typer.Option(help="Photographs with this value in the column split; empty: all.")] = "",
+    include: Annotated[str, typer.Option(help="Photographs that match a pattern, such as 'free/*'; empty: all.")] = "",
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A class that the photographs' truth does not know; repeat for several.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the JSON and the pictures go.")] = Path("out/evaluate"),
     device: Device = "auto",
 ) -> None:
-    """Per-class IoU and mIoU in 2D and 3D by ScanNet's rules: one confusion matrix over all scenes."""
+    """Per-class IoU and mIoU in 2D and 3D by ScanNet's rules: one confusion matrix over all scenes.
+
+    Folders of photographs (tags.csv, and perhaps dense labels in label/) are scored in 2D: mIoU where any class may win
+    and where only the tags may win, over the classes with true pixels; and the average precision of their tags.
+    """
     from rich.console import Console
 
+    from wsss_ros.cli.evaluate_photos import evaluate_folders
     from wsss_ros.evaluation import offline
     from wsss_ros.scenes import open_all
 
     console = Console(soft_wrap=True)
     space = _space(labels, scenes)
+    report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
+    report |= {"min_confidence": min_confidence, "truth": space.name}
+    others = {"only 3d": only == "3d", "predictions": predictions, "list": listed, "cloud-weights": cloud_weights}
+    if _are_photos(scenes, others, {"split": split, "include": include, "ignore": ignore}):
+        choice = space, split, include, ignore or [], among, frames
+        evaluate_folders(scenes, image_weights, *choice, report, out, device, min_confidence)
+        return
     opened, left_out = open_all(scenes, space, listed)
     domains = [only] if only else ["2d", "3d"]
-    report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
-    report["min_confidence"] = min_confidence
-    report |= {"truth": space.name, "not_opened": dict(left_out)}
+    report |= {"not_opened": dict(left_out)}
     results = {}
     for domain in domains:
         weights = {"2d": image_weights, "3d": cloud_weights}[domain]
@@ -61,6 +78,21 @@ def evaluate(
         results[domain] = _run(console, domain, source, opened, comparison, frames, bool(only))
         report[domain] = {"predictions": described, **results[domain].compute()} if results[domain] else None
     _finish(console, results, report, left_out, out)
+
+
+def _are_photos(folders: list[Path], of_scenes: dict, of_photos: dict) -> bool:
+    """Whether the folders hold photographs. Raises BadInput for both kinds, and for options of the other kind."""
+    from wsss_ros.scenes import is_photo_folder
+    from wsss_ros.types import BadInput
+
+    kinds = {is_photo_folder(folder) for folder in folders}
+    if len(kinds) > 1:
+        raise BadInput(f"{', '.join(map(str, folders))}: photographs and scenes; evaluate them one after the other")
+    photos = True in kinds
+    for name, value in (of_scenes if photos else of_photos).items():
+        if value:
+            raise BadInput(f"--{name} does not apply to {'photographs' if photos else 'scenes'}; leave it out")
+    return photos
 
 
 def _space(labels: str, scenes: list[Path]):
