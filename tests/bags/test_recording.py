@@ -255,6 +255,14 @@ def test_tags_of_a_file_follow_their_images(scene_folder, labels, tmp_path):
     assert (topic.reliable, topic.latched) == (True, False)
 
 
+def test_tags_can_be_left_out(scene_folder, labels):
+    (scene_folder / "tags.csv").write_text('scene,"wall, chair"\n')
+    scene = open_scene(scene_folder, labels)
+    silent = SceneRecording(scene, BagConfig(tags=False))
+    assert sent_tags(SceneRecording(scene)) and not sent_tags(silent)
+    assert not any("tags" in topic.name for topic in silent.topics)
+
+
 def test_without_tags_of_the_scene_only_those_of_images_are_sent(scene_folder, labels):
     name = open_scene(scene_folder, labels).frame(2).name
     (scene_folder / "tags.json").write_text(f'{{"frames": {{"{name}": ["chair"], "{name}9": ["wall"]}}}}')

@@ -57,3 +57,15 @@ def test_demo(tmp_path, labels, ros_environment):
     text = " ".join(done.stdout.split())
     assert "have never seen a real image" in text
     assert "report.json" in text
+
+
+def test_a_scene_without_truth_is_told_so(capsys):
+    from rich.console import Console
+
+    from wsss_ros.cli import demo
+
+    report = {"score_2d": None, "score_3d": None, "images_played": 4, "images_answered": 3, "image_rate_hz": 2.0}
+    report |= {"latency_ms": {"image_segmenter": None}, "cloud_points": 7, "seconds": 1.0, "drops": {}, "weights": {}}
+    demo._print(Console(width=200), report, [], demo.Path("out"))
+    text = capsys.readouterr().out
+    assert "no ground truth: nothing to score" in text and "3 of 4 images answered" in text and "IoU" not in text

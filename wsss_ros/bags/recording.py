@@ -53,6 +53,7 @@ class BagConfig(Config):
     cloud_every: int = Field(10, ge=1, description="The cloud so far follows every n-th of those frames, and the last.")
     up: str = Field("auto", description="Up in the scene: 'x,y,z', 'auto' (known or found), 'none' (no levelling).")
     rate_hz: float = Field(0.0, ge=0, le=1000, description="Give frames new stamps at this rate; 0 keeps their stamps.")
+    tags: bool = Field(True, description="Play the tags of a tag file in the scene's folder.")
     gap_s: float = Field(3.0, ge=0, le=3600, description="Silence between two scenes of one recording.")
 
 
@@ -89,9 +90,9 @@ class Recording(Protocol):
 class SceneRecording:
     """A scene as a recording: the messages of each frame with one stamp, and the cloud seen so far.
 
-    Tags of a tag file in the scene's folder are played as a person would give them: ``tags/image`` after each image
-    with tags, ``tags/scene`` with every cloud if the file has tags for the scene. Tags that are derived from labels are
-    not played.
+    Tags of a tag file in the scene's folder are played as a person would give them, unless ``config.tags`` is false:
+    ``tags/image`` after each image with tags, ``tags/scene`` with every cloud if the file has tags for the scene. Tags
+    that are derived from labels are not played.
 
     If the scene has its own cloud, the points seen so far are sent (all points if frames have no depth); else the
     frames are fused into voxels. The world is rotated so that z points up.
@@ -110,7 +111,7 @@ class SceneRecording:
             raise BadInput(f"scene '{self.scene.name}' has no frame with a usable pose; there is nothing to record")
         first = self.scene.frame(self.indices[0])
         self._truth = self.scene.cloud_truth() if self.scene.cloud is not None else None
-        self._tags: TagFile | None = getattr(self.scene, "tag_file", None)
+        self._tags: TagFile | None = getattr(self.scene, "tag_file", None) if self.config.tags else None
         self._level = upright_rotation(self.scene, self.config.up)
         self.topics = tuple(self._offered(first))
 

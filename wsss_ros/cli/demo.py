@@ -84,7 +84,7 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
     opened = open_scene(scene, labels)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"writing {path}", total=None)
-        config = BagConfig(frames=frames)
+        config = BagConfig(frames=frames, tags=False)  # no node of the demo learns
         shown = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
         write_bag(opened, path, config, overwrite=True, progress=shown)
     written = Bag(path)

@@ -73,6 +73,21 @@ def labelled_sheet(
     return sheet(titles, rows, legend(labels, sorted(names), width))
 
 
+def arranged(columns: Sequence[Sequence[Image.Image]], labels: LabelSpace, names: Iterable[str]) -> Image.Image:
+    """Columns of pictures next to each other, with the legend of the named classes below them."""
+    widths = [max(picture.width for picture in column) for column in columns]
+    height = max(sum(picture.height for picture in column) for column in columns)
+    below = legend(labels, sorted(names), sum(widths))
+    page = Image.new("RGB", (sum(widths), height + below.height), "white")
+    for number, column in enumerate(columns):
+        top = 0
+        for picture in column:
+            page.paste(picture, (sum(widths[:number]), top))
+            top += picture.height
+    page.paste(below, (0, height))
+    return page
+
+
 def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:
     """The colours and names of the classes ``names`` and of "unlabelled", in a picture of this width."""
     entries = [(name, labels.colors[labels.names.index(name)]) for name in labels.names if name in names]
