@@ -124,6 +124,15 @@ def test_glass_shows_what_is_behind_it_and_the_sky_where_nothing_is(labels):
     view, through = light_of((wall, 2.5, 1.0), (pane, 2.0, 1.0))
     assert np.allclose(through, 0.75 * behind, rtol=1e-4)
     assert np.allclose(view.depth_m, 0.9, atol=1e-4)  # the pane is what the label and the depth are of
+    small = Piece("window", (0.4, 0, 0.4)).add(
+        Mesh(pane.parts[0].mesh.vertices * 0.2, pane.parts[0].mesh.triangles), pane.parts[0].material
+    )
+    view, through = light_of((wall, 2.5, 1.0), (small, 2.0, 1.0), (small, 2.1, 1.0))
+    glass = view.depth_m < 1.2
+    both = glass & (np.abs(view.point[:, [0, 2]] - (1.0, 1.0)) < 0.17).all(1)
+    assert 0.1 < both.mean() < glass.mean() < 0.7
+    assert np.allclose(through[both], 0.75**2 * behind[both], rtol=1e-4)
+    assert np.allclose(through[~glass], behind[~glass])
     _, sky = light_of((pane, 2.0, 1.0))
     assert (sky > 0.3).all()
 

@@ -118,8 +118,9 @@ def _shadow(
     grid = np.arange(len(view.part)).reshape(camera.height, camera.width)[::2, ::2]
     start = (view.point + view.flat_normal * np.float32(0.004))[grid.ravel()]
     lamp = place + radius * rng.uniform(-1, 1, start.shape) * (1, 1, 0.2)
-    hidden = world.blocked(start, lamp.astype(np.float32)).astype(np.float32).reshape(grid.shape)
-    hidden = _soften(hidden, view.depth_m[grid])
+    seen, hidden = view.part[grid.ravel()] >= 0, np.zeros(len(start), np.float32)
+    hidden[seen] = world.blocked(start[seen], lamp[seen].astype(np.float32))
+    hidden = _soften(hidden.reshape(grid.shape), view.depth_m[grid])
     return hidden.repeat(2, 0)[: camera.height].repeat(2, 1)[:, : camera.width]
 
 

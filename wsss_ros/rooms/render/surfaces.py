@@ -80,11 +80,13 @@ class World:
 
     def cast_behind(self, view: View, glass: Bool[np.ndarray, "P"], eye: Float64[np.ndarray, "3"]) -> View:
         """What the rays of a view hit behind ``glass``, the pixels where they pass it; no surface elsewhere."""
-        rays = np.zeros((len(glass), 6), np.float32)
         directions = view.point[glass] - eye
         directions /= np.maximum(view.depth_m[glass], 1e-6)[:, None]
-        rays[glass, :3], rays[glass, 3:] = view.point[glass] + 1e-3 * _unit(directions), directions
-        behind = self._hits(rays)
+        rays = np.concatenate([view.point[glass] + 1e-3 * _unit(directions), directions], 1).astype(np.float32)
+        hits = self._hits(rays)
+        behind = View(*(np.zeros((len(glass), *of.shape[1:]), of.dtype) for of in vars(hits).values()))
+        for whole, of in zip(vars(behind).values(), vars(hits).values(), strict=True):
+            whole[glass] = of
         behind.part[~glass] = -1
         behind.depth_m[glass] += view.depth_m[glass]
         return behind
