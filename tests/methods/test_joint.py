@@ -1,5 +1,6 @@
 """The joint method: which loss moves which network, when, and that the sum is eq. 12."""
 
+import dataclasses
 from dataclasses import replace
 from typing import get_args
 
@@ -77,6 +78,27 @@ def moved(method: Joint, loss: torch.Tensor) -> set[str]:
         if any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients):
             found.add(name)
     return found
+
+
+def judged(batch, known: float, tags: float):
+    """The batch with other values for the sixth class."""
+    changed = {}
+    for name, value in (("known", known), ("tags", tags)):
+        for kind in ("image", "cloud"):
+            changed[f"{kind}_{name}"] = getattr(batch, f"{kind}_{name}").clone()
+            changed[f"{kind}_{name}"][:, 5] = value
+    return dataclasses.replace(batch, **changed)
+
+
+@pytest.mark.parametrize("name", ["classify", "joint"])
+def test_a_class_that_nobody_judged_teaches_nothing(scenes, batch, name):
+    method = METHODS[name](config.build(METHODS[name].Phase, {"method": name, "epochs": 1}), data_of(scenes))
+    method.start(pair(), 0)
+    unknown, either_way, absent, present = (
+        method.losses(judged(batch, *values)) for values in ((0, 0), (0, 1), (1, 0), (1, 1))
+    )
+    for term in ("classification_2d", "classification_3d"):
+        assert unknown[term] == either_way[term] and unknown[term] < absent[term] and absent[term] != present[term]
 
 
 def test_every_method_is_one_row_and_one_file():

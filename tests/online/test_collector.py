@@ -11,6 +11,7 @@ from wsss_ros.config import build
 from wsss_ros.online.collector import RETRY_S, Collector, read_tag
 from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.online.store import SceneStore
+from wsss_ros.samples.prepared import prepare
 from wsss_ros.scenes import open_scenes
 from wsss_ros.types import BadInput
 
@@ -28,6 +29,7 @@ S = 10**9
         ("@12.5 chair", ("chair",), 12_500_000_000),
         ("@1700000000.000000001  chair", ("chair",), 1_700_000_000_000_000_001),
         ("@3 chair", ("chair",), 3 * S),
+        ("@3 chair, -sofa, ?desk", ("chair", "-sofa", "?desk"), 3 * S),
     ],
 )
 def test_tags_are_read(text, names, stamp_ns):
@@ -174,6 +176,38 @@ def test_an_unknown_class_is_refused_at_once_with_the_nearest(tmp_path, labels):
     with pytest.raises(BadInput, match="'chiar' is not a class of 'scannet20'; the nearest is 'chair'"):
         stream.collector.tag("scene", "wall, chiar", stream.now)
     assert not stream.collector.scene.tags, "all or none of a message"
+
+
+def test_a_class_with_two_meanings_is_refused(tmp_path, labels):
+    stream = Stream(tmp_path, labels)
+    stream.show(0, 0)
+    with pytest.raises(BadInput, match="'sofa' is both present and absent"):
+        stream.collector.tag("image", "sofa, bed, -sofa", stream.now)
+    assert not stream.collector.scene.tags, "all or none of a message"
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_absent_classes_reach_the_training_and_so_does_what_a_list_leaves_out(tmp_path, labels, complete):
+    stream = Stream(tmp_path, labels, complete_tags=complete)
+    stream.show(0, 0, 2, 4)
+    assert not stream.tag("image", "wall, -bed, ?desk") and not stream.tag("scene", "-sofa, ?sink")
+    scene = stream.collector.scene
+    assert scene.summary()["tags"] == ["wall", "-sofa", "?desk", "?sink"] and scene.image_tags == 1
+    stream.collector.finish("asked for")
+    (written,) = stream.stored().values()
+    assert written == {
+        "scene": ["wall", "-sofa", "?desk", "?sink"],
+        "frames": {"2": ["wall", "-bed", "?desk"]},
+        **({} if complete else {"complete": False}),
+    }
+    (scene,), _ = open_scenes(tmp_path / "online/scenes", labels)
+    (ready,) = prepare([scene], labels, tmp_path / "cache", 1).scenes
+    judged = [set(labels.tags(row)) for row in (ready.known, ready.image_known[0])]
+    every = set(labels.names)
+    if complete:
+        assert judged == [every - {"desk", "sink"}, every - {"desk"}]
+    else:
+        assert judged == [{"wall", "sofa"}, {"wall", "bed", "sofa"}], "no sofa is in the scene, so none in the image"
 
 
 def test_a_tag_of_the_scene_before_does_not_go_to_the_next(tmp_path, labels):

@@ -269,6 +269,19 @@ def test_tags_of_the_scene_go_before_those_of_its_images(tmp_path):
     assert scene.tags == ("sofa",)
 
 
+def test_a_scene_of_which_only_absent_classes_are_known_has_those_of_its_images(tmp_path):
+    scene = opened(tmp_path, [view(0, 0), view(0.2, 1), view(1, 2)])
+    scene.tag_image(["bed", "-chair"], SECOND)
+    scene.tag_image(["desk", "?table"], 2 * SECOND)  # farther from the frame
+    scene.tag_image(["-bed", "?sofa"], 3 * SECOND)
+    assert scene.tags_by_frame() == {"0": ["bed", "-chair"], "1": ["-bed", "?sofa"]} and scene.image_tags == 1
+    assert scene.tag_list.written == ["bed", "desk", "?sofa"], "a frame without a chair is not a scene without one"
+    scene.tag_scene(["-sofa", "-door"])
+    assert scene.tag_list.written == ["bed", "desk", "-sofa", "-door"]
+    scene.tag_scene(["wall", "-door"])
+    assert scene.tag_list.written == ["wall", "-door"]
+
+
 def test_a_view_beyond_the_most_frames_takes_no_tag(tmp_path):
     scene = opened(tmp_path, walk(5), max_frames=3)
     assert scene.frames == 3

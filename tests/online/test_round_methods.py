@@ -17,6 +17,7 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.online.learner import Learner
 from wsss_ros.online.round_training import methods_of
 from wsss_ros.online.settings import OnlineRecipe
+from wsss_ros.types import BadInput
 
 RATE = {"name": "adam", "lr": 0.01}
 TAGS = {"method": "classify", "epochs": 1, "batch": 4, "image": RATE}
@@ -76,6 +77,13 @@ def test_missing_data_of_a_method_is_generated_before_its_samples_are_made(tmp_p
     asked = config.load(OnlineRecipe, recipe(tmp_path, phases=[TAGS]))
     methods_of(asked, [], labels, lambda: calls.append("may wait"))
     assert calls == ["may wait", "generated", "samples"]
+
+
+def test_the_scenes_of_a_base_set_say_themselves_whether_their_lists_are_complete(tmp_path):
+    values = yaml.safe_load(Path(recipe(tmp_path, phases=[JOINT])).read_text())
+    values["base"] = {"folder": "rooms", "complete": False}
+    with pytest.raises(BadInput, match="base: .*key of the tags.json of each of its scenes"):
+        config.build(OnlineRecipe, values)
 
 
 def test_a_recipe_of_an_older_version_has_one_phase(tmp_path, caplog):

@@ -20,6 +20,13 @@ def test_tags_arrive_in_the_order_of_the_classes_and_once_each(site):
     assert site.calls[1] == ("scene", ("bed",), "")
 
 
+def test_absent_classes_arrive_with_their_sign_and_no_class_has_two_meanings(site):
+    site.post("/tags", {"about": "image", "names": ["-Sofa", "table", "-bed", "?desk"]})
+    assert site.calls == [("image", ("table", "-bed", "-sofa", "?desk"), "")]
+    answer = site.post("/tags", {"about": "image", "names": ["bed", "-bed"]})
+    assert answer[0] == 400 and "'bed' is both present and absent" in refusal(answer) and len(site.calls) == 1
+
+
 def test_commands_arrive_and_their_answers_come_back(site):
     site.answer = (False, "a round runs already")
     content = json.loads(site.post("/command", {"command": "train"})[2])

@@ -61,7 +61,7 @@ def test_keys_and_clicks_choose_and_the_tags_carry_the_stamp_of_what_was_seen(wi
     window.press("1", "5")
     assert chosen(window) == ["wall", "chair"] and "held" in window.text("#age")
     window.click("[data-name=sink]")
-    window.press("1")
+    window.press("1", "1")
     assert chosen(window) == ["chair", "sink"]
     topic = page.node.topic("semantic_overlay/image_raw")
     for later in range(10):  # the robot drives on; the picture on the screen is held
@@ -75,6 +75,32 @@ def test_keys_and_clicks_choose_and_the_tags_carry_the_stamp_of_what_was_seen(wi
     assert window.text("#toast") == "sent for the image: chair, sink" and chosen(window) == []
     show(window, page, probe, 70 * 10**9)
     assert "held" not in window.text("#age") and "live" in window.text("#age")
+
+
+def absent(window: Browser) -> list[str]:
+    return window.run("return [...document.querySelectorAll('#classes .absent')].map(b => b.dataset.name)")
+
+
+def test_a_second_press_says_that_a_class_is_not_there(window, page, probe, learner, opened):
+    show(window, page, probe, 55 * 10**9)
+    window.click("[data-name=sofa]")
+    assert (chosen(window), absent(window)) == (["sofa"], [])
+    window.click("[data-name=sofa]")
+    window.press("5", "1", "1")
+    assert (chosen(window), absent(window)) == (["chair"], ["wall", "sofa"]) and "held" in window.text("#age")
+    line = "return getComputedStyle(document.querySelector('[data-name=sofa] span')).textDecorationLine"
+    assert window.run(line) == "line-through"
+    label = "return document.querySelector('[data-name=sofa]').getAttribute('aria-label')"
+    assert window.run(label) == "sofa: not there" and "Send 3 tags for this image" in window.text("#send")
+    window.press("1", "enter")
+    until(lambda: opened["image"], "no tags arrived")
+    assert [message.data for message in opened["image"]] == ["@55.000000000 chair, -sofa"]
+    window.wait("return document.querySelector('#toast').innerText == 'sent for the image: chair, -sofa'")
+    assert chosen(window) == absent(window) == [] and window.run(line) == "none"
+    learner.report(scene={"name": "s", "frames": 1, "received": 1, "tags": ["chair", "-sofa"], "image_tags": 1})
+    window.wait("return document.querySelectorAll('#scene-tags span').length == 2")
+    chips = window.run("return [...document.querySelectorAll('#scene-tags span')].map(s => [s.innerText, s.className])")
+    assert chips == [["chair", ""], ["sofa", "absent"]]
 
 
 def test_tags_of_the_scene_by_mouse(window, opened):

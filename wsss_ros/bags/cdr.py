@@ -125,6 +125,6 @@ def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | N
 
 
 def tags_message(names: Sequence[str], stamp_ns: int | None = None) -> object:
-    """A String with tags, ``chair, table``; with the stamp of the tagged image, ``@SECONDS.NANOS chair, table``."""
+    """A String with tags, ``chair, -sofa``; with the stamp of the tagged image, ``@SECONDS.NANOS chair, -sofa``."""
     about = "" if stamp_ns is None else f"@{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} "
     return make(STRING, data=about + ", ".join(names))

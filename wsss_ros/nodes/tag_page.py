@@ -145,7 +145,10 @@ class TagPageNode(Node):
         }
 
     def send_tags(self, about: str, names: tuple[str, ...], stamp: str) -> tuple[bool, str]:
-        """Publish tags; ``stamp`` is SECONDS.NANOS of the tagged picture, or empty for the newest."""
+        """Publish tags, ``-sofa`` for an absent class.
+
+        ``stamp`` is SECONDS.NANOS of the tagged picture, or empty for the newest.
+        """
         publisher = self.tags[about]
         if not publisher.get_subscription_count():
             raise BadInput(f"nobody subscribes to {publisher.topic_name}: start the learner (wsss up online:=true)")

@@ -19,7 +19,7 @@ RETRY_S = 10.0  # after a full disk
 
 @dataclass(frozen=True)
 class Tag:
-    """The classes in an image or in a scene. After the time ``until`` it no longer waits for a view."""
+    """Tags of an image or a scene (``LabelSpace.tag_list``); they wait for a view until the time ``until``."""
 
     about: Literal["image", "scene"]
     names: tuple[str, ...]
@@ -28,7 +28,7 @@ class Tag:
 
 
 def read_tag(text: str) -> tuple[tuple[str, ...], int | None]:
-    """Read names and stamp of ``chair, table`` or ``@SECONDS.FRACTION chair, table``.
+    """Read names and stamp of ``chair, -sofa`` or ``@SECONDS.FRACTION chair, -sofa``.
 
     Raises BadInput for any other text.
     """
@@ -37,7 +37,7 @@ def read_tag(text: str) -> tuple[tuple[str, ...], int | None]:
     stamped = _STAMPED.fullmatch(text.strip())
     names = tuple(filter(None, map(str.strip, (stamped[3] if stamped else text).split(","))))
     if not names or names[0].startswith("@"):
-        raise BadInput(f"'{text}'; expected 'chair, table' or '@12.500000000 chair, table'")
+        raise BadInput(f"'{text}'; expected 'chair, -sofa' or '@12.500000000 chair, -sofa'")
     return names, int(stamped[1]) * 10**9 + int((stamped[2] or "").ljust(9, "0")) if stamped else None
 
 
@@ -134,11 +134,11 @@ class Collector:
     def tag(self, about: Literal["image", "scene"], text: str, now: float) -> None:
         """Take a tag; it is attached now or, if its view has not come yet, by ``settle``.
 
-        Raises BadInput for a text that is not a tag, an unknown class, a time without a view, and too many that wait.
+        Raises BadInput for a text that is not a tag, a name that is not a class, a class with two meanings, a time
+        without a view, and too many that wait.
         """
         names, stamp_ns = read_tag(text)
-        for name in names:
-            self.store.labels.index(name)
+        self.store.labels.tag_list(names)
         tag = Tag(about, names, stamp_ns, now + self.config.tag_tolerance_s + _GRACE_S)
         if self._ready(tag):
             self._attach(tag)

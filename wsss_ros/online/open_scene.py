@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
-from wsss_ros.labels import LabelSpace
+from wsss_ros.labels import LabelSpace, TagList
 from wsss_ros.online.scene_views import MAX_REMEMBERED, NO_FRAME, KeptViews, ReceivedViews, SeenSurfaces, fingerprint
 from wsss_ros.online.settings import StoreConfig
 from wsss_ros.scenes.scannet_write import SceneWriter
+from wsss_ros.scenes.tags import scene_list
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 _NEARLY_AS_NEAR = 0.2  # of the bounds: 5 cm or 3 degrees, about what a robot that stands still seems to move
@@ -24,19 +25,19 @@ _NEARLY_AS_NEAR = 0.2  # of the bounds: 5 cm or 3 degrees, about what a robot th
 class FrameTags:
     """The tags of one kept frame, and the distance of the nearest view that was tagged for it (see ``KeptViews``).
 
-    ``elsewhere`` are tags of views farther away: these classes are in the scene, but perhaps not in the frame.
+    ``elsewhere`` are classes present in views farther away: they are in the scene, but perhaps not in the frame.
     """
 
-    tags: tuple[str, ...] = ()
+    tags: TagList = TagList()
     nearest: float = float("inf")
     elsewhere: set[str] = field(default_factory=set)
 
-    def add(self, tags: tuple[str, ...], distance: float) -> None:
+    def add(self, tags: TagList, distance: float) -> None:
         """Replace the tags, unless the tagged view is clearly farther away than the one that gave them."""
         if distance <= self.nearest + _NEARLY_AS_NEAR:
             self.tags, self.nearest = tags, min(distance, self.nearest)
         else:
-            self.elsewhere.update(tags)
+            self.elsewhere.update(tags.present)
 
 
 class OpenScene:
@@ -73,7 +74,7 @@ class OpenScene:
         self.fingerprints: list[int] = []
         self.seen: set[int] = set()
         self._tags_of: dict[int, FrameTags] = {}
-        self._scene_tags: tuple[str, ...] = ()
+        self._scene_tags: TagList | None = None
 
     # --- views ---
 
@@ -187,49 +188,54 @@ class OpenScene:
 
     @property
     def image_tags(self) -> int:
-        """Number of frames with tags of their own."""
-        return sum(bool(each.tags) for each in self._tags_of.values())
+        """Number of frames with tags of their own: frames in which a class is present."""
+        return sum(bool(each.tags.present) for each in self._tags_of.values())
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Tags of the scene, in the order of the label space; without any, the tags of all its images."""
+        """Classes present in the scene, in the order of the label space."""
+        return self.tag_list.present
+
+    @property
+    def tag_list(self) -> TagList:
+        """Tags of the scene; if they name no present class, the classes of all its images are added."""
         with self.lock:
-            of_images = set().union(*(each.elsewhere.union(each.tags) for each in self._tags_of.values()))
-        return self._scene_tags or tuple(name for name in self.labels.names if name in of_images)
+            of_images = [each.tags for each in self._tags_of.values()]
+            elsewhere = [TagList(tuple(each.elsewhere)) for each in self._tags_of.values()]
+            return scene_list(self._scene_tags, of_images + elsewhere, self.labels)
 
     def tags_by_frame(self) -> dict[str, list[str]]:
         """Return the tags of the frames, as ``tags.json`` has them."""
         with self.lock:
-            return {str(number): list(each.tags) for number, each in sorted(self._tags_of.items()) if each.tags}
+            written = {str(number): each.tags.written for number, each in sorted(self._tags_of.items())}
+            return {number: names for number, names in written.items() if names}
 
     def tag_scene(self, names: Iterable[str]) -> None:
-        """Set all classes in the scene; the last call counts, and no names remove the tags.
+        """Set the tags of the scene, as ``LabelSpace.tag_list`` reads them.
 
-        Raises BadInput for an unknown class.
+        The last call counts, and no names remove the tags. Raises BadInput for a name that is not a class and for a
+        class with two meanings.
         """
-        tags = self._classes(names)
+        tags = self.labels.tag_list(names)
         with self.lock:
             self._check_open()
-            self._scene_tags = tags
+            self._scene_tags = tags if tags.written else None
 
     def tag_image(self, names: Iterable[str], stamp_ns: int | None = None) -> int:
-        """Set all classes in the view nearest to ``stamp_ns`` (None: the last view); return a frame number.
+        """Set the tags of the view nearest to ``stamp_ns`` (None: the last view); return a frame number.
 
         That is the number of the kept frame that represents the view. A frame may represent several tagged views: the
         last call counts, unless an earlier one was about a view clearly nearer to the frame.
 
-        Raises BadInput for an unknown class, for a time without a view within ``tag_tolerance_s``, and for a view
-        that no kept frame represents.
+        Raises BadInput for names as in ``tag_scene``, for a time without a view within ``tag_tolerance_s``, and for a
+        view that no kept frame represents.
         """
-        tags = self._classes(names)
+        tags = self.labels.tag_list(names)
         with self.lock:
             self._check_open()
             number, distance = self._view_at(stamp_ns)
             self._tags_of.setdefault(number, FrameTags()).add(tags, distance)
             return number
-
-    def _classes(self, names: Iterable[str]) -> tuple[str, ...]:
-        return self.labels.tags(self.labels.multi_hot(names))
 
     def _view_at(self, stamp_ns: int | None) -> tuple[int, float]:
         if not self.received:
@@ -256,6 +262,6 @@ class OpenScene:
             "frames": self.frames,
             "received": self.received,
             "points": len(self._voxels),
-            "tags": list(self.tags),
+            "tags": self.tag_list.written,
             "image_tags": self.image_tags,
         }

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wsss_ros.config import Config, load, share, warn_renamed
 from wsss_ros.methods import Phase
@@ -25,6 +25,9 @@ class StoreConfig(Config):
         0.0, ge=0, le=1, description="A view of which the scene saw less than this share ends it; 0: never."
     )
     tag_tolerance_s: float = Field(1.0, ge=0, le=60, description="Largest time between an image tag and its view.")
+    complete_tags: bool = Field(
+        True, description="A class that a list of tags does not name is absent; false: it is unknown."
+    )
     voxel_size_m: float = Field(0.02, ge=0.005, le=1, description="Edge of a voxel of a scene's cloud; one point each.")
     max_depth_m: float = Field(5.0, gt=0, le=100, description="Farther pixels are not in a scene's cloud.")
     max_points: int = Field(500_000, ge=1000, le=20_000_000, description="Most points of a scene's cloud.")
@@ -70,6 +73,14 @@ class OnlineRecipe(Config):
         warn_renamed("joint", "phases")
         rest = {key: value for key, value in values.items() if key != "joint"}
         return {"phases": [values["joint"]], **rest}
+
+    @field_validator("base", "base_held_out")
+    @classmethod
+    def _check_complete(cls, value: SceneSetConfig | None) -> SceneSetConfig | None:
+        """A round mixes scenes of several sources, so each scene has to say itself what its lists mean."""
+        if value is not None and not value.complete:
+            raise ValueError('"complete": false is a key of the tags.json of each of its scenes; write it there')
+        return value
 
     labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")

@@ -154,7 +154,8 @@ class SceneStore:
             "fingerprints": scene.fingerprints,
             "again_of": [each.name for each in again_of],
         }
-        tags = {"scene": list(scene.tags), "frames": scene.tags_by_frame()}
+        meaning = {} if self.config.complete_tags else {"complete": False}
+        tags = {"scene": scene.tag_list.written, "frames": scene.tags_by_frame(), **meaning}
         texts = {ABOUT: json.dumps(about, indent=1), TAGS: json.dumps(tags, indent=1)}
         cloud = scene.cloud
         scene.writer.finish(cloud.xyz, cloud.rgb, texts=texts)

@@ -51,7 +51,8 @@ _log = logging.getLogger("wsss_ros.page")
 class Robot:
     """What the page shows and does. Called from any thread; the page shows the message of a BadInput.
 
-    ``tag(about, names, stamp)`` and ``command(name)`` return whether it was done, and what was done or why not.
+    ``tag(about, names, stamp)`` and ``command(name)`` return whether it was done, and what was done or why not. Names
+    are as in ``TagList.written``.
     """
 
     status: Callable[[], dict]
@@ -150,8 +151,7 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def _tag(self, posted: dict) -> tuple[bool, str]:
         tags, labels = build(Tags, posted, "tags"), self.page.labels
-        chosen = {labels.index(name) for name in tags.names}
-        return self.page.robot.tag(tags.about, tuple(labels.names[index] for index in sorted(chosen)), tags.stamp)
+        return self.page.robot.tag(tags.about, tuple(labels.tag_list(tags.names).written), tags.stamp)
 
     def _command(self, posted: dict) -> tuple[bool, str]:
         return self.page.robot.command(build(Command, posted, "command").command)

@@ -15,7 +15,10 @@ MAX_BYTES = 64 * 1024  # of a posted body
 
 
 class Tags(Config):
-    """A post to /tags. ``stamp`` is the one of the tagged picture: seconds and nine digits; empty for the newest."""
+    """A post to /tags; names have the signs of ``LabelSpace.tag_list``, such as ``-sofa`` for an absent class.
+
+    ``stamp`` is the one of the tagged picture: seconds and nine digits; empty for the newest.
+    """
 
     about: Literal["image", "scene"]
     names: tuple[Annotated[str, Field(max_length=100)], ...] = Field(min_length=1, max_length=254)

@@ -15,7 +15,8 @@ const STATES = { collecting: "collecting", training: "training", idle: "idle", p
 
 let classes = [], about = "image", held = false, overlay = true, sending = false;
 let learner = null, present = false, sceneName = "";
-const chosen = { image: new Set(), scene: new Set() };
+const ABSENT = "-";  // the sign before the name of a class that is not there
+const chosen = { image: new Map(), scene: new Map() };  // by class name: "" where it is there, ABSENT where it is not
 const shown = { mark: "", stamp: "", at: 0, url: "", trouble: "" };  // the picture on the screen; `at`: when it was taken, by the clock of this browser
 const drawn = {};  // the values that each part was drawn from; it is drawn again only when they change
 
@@ -106,11 +107,13 @@ function aim(at) {
   drawChosen();
 }
 
+// The first press says that the class is there, the second that it is not, the third says nothing again.
 function choose(name) {
-  const set = chosen[about];
-  set.has(name) ? set.delete(name) : set.add(name);
+  const signs = chosen[about], sign = signs.get(name);
+  if (sign === ABSENT) signs.delete(name);
+  else signs.set(name, sign === undefined ? "" : ABSENT);
   // The tags belong to the picture that the person saw: it stays until they are sent.
-  if (about === "image") hold(set.size > 0);
+  if (about === "image") hold(signs.size > 0);
   drawChosen();
 }
 
@@ -128,12 +131,12 @@ function hold(on) {
 }
 
 async function send() {
-  const set = chosen[about];
+  const signs = chosen[about];
   if (sending) return;
-  if (!set.size) return toast("Choose a class first.", false);
+  if (!signs.size) return toast("Choose a class first.", false);
   sending = true;
   drawChosen();
-  const sent = about, names = [...set];
+  const sent = about, names = [...signs].map(([name, sign]) => sign + name);
   const answer = await post("/tags", { about: sent, names, stamp: sent === "image" ? shown.stamp : "" });
   sending = false;
   if (answer.ok && sent === "image") {
@@ -216,16 +219,22 @@ function drawClasses(list) {
 const inkOn = ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#000" : "#fff");
 
 function drawChosen() {
-  const set = chosen[about], what = about === "image" ? "this image" : "the scene";
-  for (const button of $("classes").children) button.setAttribute("aria-pressed", set.has(button.dataset.name));
+  const signs = chosen[about], what = about === "image" ? "this image" : "the scene";
+  for (const button of $("classes").children) drawSign(button, signs.get(button.dataset.name));
   for (const at of ["image", "scene"]) {
     $(`about-${at}`).setAttribute("aria-pressed", at === about);
     write(`about-${at}`, (at === "image" ? "This image" : "Whole scene") + (chosen[at].size ? ` · ${chosen[at].size}` : ""));
   }
-  const label = set.size ? `Send ${set.size} ${set.size === 1 ? "tag" : "tags"} for ${what}` : `Choose classes for ${what}`;
+  const label = signs.size ? `Send ${signs.size} ${signs.size === 1 ? "tag" : "tags"} for ${what}` : `Choose classes for ${what}`;
   $("send").firstElementChild.textContent = sending ? "Sending…" : label;
-  $("send").disabled = sending || !set.size;
-  $("clear").disabled = !set.size;
+  $("send").disabled = sending || !signs.size;
+  $("clear").disabled = !signs.size;
+}
+
+function drawSign(button, sign) {
+  button.setAttribute("aria-pressed", sign === "");
+  button.classList.toggle("absent", sign === ABSENT);
+  button.setAttribute("aria-label", sign === ABSENT ? `${button.dataset.name}: not there` : button.dataset.name);
 }
 
 function drawLearner({ learner_age_s: age, listeners }) {
@@ -270,9 +279,11 @@ function drawScene(scene) {
   $("scene-tags").replaceChildren(...(scene && !tags.length ? [make("span", "no tags yet", "none")] : chips));
 }
 
-function chip(name) {
-  const made = make("span", name), known = classes.find((each) => each.name === name);
-  if (known) {
+function chip(tag) {
+  const absent = tag.startsWith(ABSENT), name = absent ? tag.slice(ABSENT.length) : tag;
+  const made = make("span", name, absent ? "absent" : ""), known = classes.find((each) => each.name === name);
+  if (absent) made.title = `${name}: not there`;
+  else if (known) {
     made.style.background = `rgb(${known.color.join(" ")})`;
     made.style.color = inkOn(known.color);
   }
