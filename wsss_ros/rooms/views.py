@@ -1,14 +1,18 @@
 """The views of a room: the camera, a walk that keeps its distance to surfaces, and the choice of a few views."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from wsss_ros.rooms.render.surfaces import World
-from wsss_ros.rooms.walk import walk
+from wsss_ros.rooms.walk import drive, walk
 from wsss_ros.scenes.scannet import EXCERPT_CAMERA
 from wsss_ros.types import Camera
 
 FEW, WALK = 40, 240  # fewer views than FEW are chosen from a walk of WALK views
+Views = Literal["walk", "robot"]  # the names of the ways to look at a room
 MIN_CLEARANCE_M = 0.1  # smallest distance between the camera and any surface
 CLOUD_RANGE_M = 4.5  # largest distance of surfaces that are added to the cloud
 
@@ -27,9 +31,14 @@ def room_camera(size: tuple[int, int]) -> Camera:
 
 
 def choose_views(
-    world: World, frames: int, seed: int
+    world: World, frames: int, seed: int, views: Views = "walk"
 ) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
-    """The poses of the views, and the step of the walk of each. Few views are chosen to see the whole room."""
+    """The poses of the views, and the step of the walk of each. Few views are chosen to see the whole room.
+
+    ``views``: "walk", a hand-held camera that is carried through the room; "robot", an upright camera on a robot.
+    """
+    if views == "robot":
+        return _robot_views(world, frames, seed)
     if frames >= FEW:
         return safe_walk(world, frames, seed), np.arange(frames)
     poses = safe_walk(world, WALK, seed, floor=0.3)
@@ -37,11 +46,39 @@ def choose_views(
     return poses[steps], steps
 
 
-def safe_walk(world: World, frames: int, seed: int, **options) -> Float64[np.ndarray, "F 4 4"]:
+def _robot_views(
+    world: World, frames: int, seed: int
+) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
+    """The views of a robot's drive that show the most: those of empty corners and of close surfaces are left out."""
+    few = frames < FEW
+    poses = safe_walk(world, WALK // 2 if few else 2 * frames, seed, drive)
+    count = max(frames, len(poses) * 2 // 3) if few else frames
+    steps = np.sort(np.argsort(-interest(world, poses), kind="stable")[:count])
+    if few:
+        steps = steps[choose_complementary(cells_seen(world, poses[steps]), frames)]
+    return poses[steps], steps
+
+
+def interest(world: World, poses: Float64[np.ndarray, "F 4 4"]) -> Float64[np.ndarray, "F"]:
+    """How much each pose shows, estimated by a few rays: its share of things, how many they are, few close surfaces."""
+    camera, worth = room_camera((32, 24)), []
+    shell = np.append(world.shell, True)  # part -1, no surface, is the last
+    for pose in poses:
+        view = world.cast(camera, pose)
+        thing = ~shell[view.part]
+        count = len(np.unique(world.piece[view.part[thing]]))
+        close = float((view.depth_m < 0.5).mean())
+        worth.append(min(float(thing.mean()), 0.6) + 0.06 * min(count, 8) - 2 * max(close - 0.1, 0.0))
+    return np.array(worth)
+
+
+def safe_walk(
+    world: World, frames: int, seed: int, way: Callable[..., Float64[np.ndarray, "F 4 4"]] = walk, **options
+) -> Float64[np.ndarray, "F 4 4"]:
     """The first of a few walks with MIN_CLEARANCE_M to every surface; else the walk with the largest clearance."""
     walks = []
     for attempt in range(8):
-        poses = walk(world.room, frames, np.random.default_rng([seed, 2, attempt]), **options)
+        poses = way(world.room, frames, np.random.default_rng([seed, 2, attempt]), **options)
         clear = float(world.clearance(poses[:, :3, 3]).min())
         if clear >= MIN_CLEARANCE_M:
             return poses

@@ -1,4 +1,4 @@
-"""A walk with a hand-held camera through a room: the pose of the camera in each frame."""
+"""A walk with a hand-held camera through a room, or a robot's drive: the pose of the camera in each frame."""
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -11,6 +11,8 @@ from wsss_ros.rooms.layout.room import Room
 
 NEAR, FAR = 0.7, 2.6  # smallest and largest distance of the camera to its target, metres
 LOOK_DOWN, LOOK_UP = np.radians(58), np.radians(14)
+ROBOT_HEIGHT_M = (0.3, 1.6)  # range of the height of a robot's camera
+ROBOT_REACH_M = (1.1, 3.6)  # smallest and largest distance of a robot to what it looks at
 
 
 def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) -> Float64[np.ndarray, "F 4 4"]:
@@ -21,7 +23,8 @@ def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) 
     on the floor.
     """
     free, cell = free_floor(room)
-    stops, targets = _stops(room, free, cell, max(4, round(frames / 8)), floor, rng)
+    targets = _targets(room, max(4, round(frames / 8)), floor, rng)
+    stops, targets = _stops(free, cell, targets, rng)
     path, at_stop = _path(free, cell, stops)
     height = np.clip(rng.uniform(1.38, 1.7) + _wander(frames, 12, 0.06, rng), 1.31, 1.79)
     yaw, pitch = _directions(path[at_stop], targets, float(height.mean()))
@@ -33,6 +36,30 @@ def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) 
     yaw += _wander(frames, 2, np.radians(1.5), rng)
     pitch = np.clip(pitch + _wander(frames, 2, np.radians(1.5), rng), -LOOK_DOWN, LOOK_UP)
     roll = _wander(frames, 4, np.radians(3), rng)
+    return np.stack([pose(e, y, p, r) for e, y, p, r in zip(eye, yaw, pitch, roll, strict=True)])
+
+
+def drive(room: Room, frames: int, rng: np.random.Generator) -> Float64[np.ndarray, "F 4 4"]:
+    """Poses (world_from_camera, optical axes) of a robot that drives past the furniture.
+
+    Its camera is upright, at one height of 0.3 to 1.6 m and with one small pitch. It turns to one piece after another.
+    """
+    free, cell = free_floor(room)
+    targets = _furniture(room, max(4, round(frames / 6)), rng)
+    stops, targets = _stops(free, cell, targets, rng, ROBOT_REACH_M)
+    path, at_stop = _path(free, cell, stops)
+    height = rng.uniform(*ROBOT_HEIGHT_M)
+    # A low camera looks level or up, a high one level or down.
+    low, high = (-20, -4) if height > 1.1 else (-12, 3) if height > 0.6 else (-5, 6)
+    pitch = np.radians(rng.uniform(low, high))
+    yaw = _directions(path[at_stop], targets, height)[0]
+    when = _schedule(at_stop, yaw, frames, rng)
+    place = _eased(when, at_stop, frames, 1.0)
+    xy = np.stack([np.interp(place, np.arange(len(path)), path[:, k]) for k in (0, 1)], 1)
+    yaw = _eased(when, yaw, frames, 1.5) + _wander(frames, 3, np.radians(1.0), rng)
+    pitch = pitch + _wander(frames, 3, np.radians(1.0), rng)
+    roll = _wander(frames, 4, np.radians(0.6), rng)
+    eye = np.column_stack([xy, height + _wander(frames, 6, 0.005, rng)])
     return np.stack([pose(e, y, p, r) for e, y, p, r in zip(eye, yaw, pitch, roll, strict=True)])
 
 
@@ -74,20 +101,40 @@ def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> 
     return np.array(points) + rng.normal(0, 0.15, (count, 3))
 
 
+def _furniture(room: Room, count: int, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
+    """Points for a robot to look at: most of them are furniture, the others doors, windows and curtains."""
+    solid = [p for p in room.placed if p.solid and p.z < 1.0 and p.piece.size[2] > 0.05]
+    openings = [p for p in solid if p.piece.kind in ("door", "window", "curtain")]
+    furniture = [p for p in solid if p.piece.kind not in ("door", "window", "curtain")] or solid
+    order, points = rng.permutation(len(furniture)), []
+    for k in range(count):
+        p = furniture[order[k % len(furniture)]]
+        if openings and rng.random() < 0.15:
+            p = openings[rng.integers(len(openings))]
+        points.append((p.x, p.y, min(sum(p.span()) / 2, 1.5)))
+    return np.array(points) + rng.normal(0, 0.2, (count, 3))
+
+
 def _stops(
-    room: Room, free: Bool[np.ndarray, "Y X"], cell: float, count: int, floor: float, rng: np.random.Generator
+    free: Bool[np.ndarray, "Y X"],
+    cell: float,
+    targets: Float64[np.ndarray, "K 3"],
+    rng: np.random.Generator,
+    reach: tuple[float, float] = (NEAR, FAR),
 ) -> tuple[list[tuple[int, int]], Float64[np.ndarray, "K 3"]]:
-    """A free cell for each target, from which the camera looks at it, and the targets; ordered for a short way."""
+    """A free cell for each target, from which the camera looks at it, and the targets; ordered for a short way.
+
+    The camera is about ``reach`` metres away from the target.
+    """
     cells = np.argwhere(free)
     xy = (cells[:, ::-1] + 0.5) * cell
-    targets = _targets(room, count, floor, rng)
     stops, here = [], xy[rng.integers(len(xy))]
-    ordered, left = [], list(range(count))
+    ordered, left = [], list(range(len(targets)))
     while left:
         near = min(left, key=lambda k: np.hypot(*(targets[k, :2] - here)) * rng.uniform(0.5, 1.5))
         left.remove(near)
         away = np.hypot(*(xy - targets[near, :2]).T)
-        distance = rng.uniform(NEAR, FAR)
+        distance = rng.uniform(*reach)
         cost = np.abs(away - distance) + 0.35 * np.hypot(*(xy - here).T) + rng.uniform(0, 0.4, len(xy))
         if room.in_sight is not None:
             cost += 100 * ~room.in_sight(xy, targets[near])

@@ -37,6 +37,7 @@ class World:
     """A room's surfaces, ready for ray casting. Parts carry labels, instances and materials.
 
     ``label[part]`` is an index of the label space or 255, ``instance[part]`` numbers the labelled objects (-1: none).
+    ``piece[part]`` is the index of its piece in the room; ``shell[part]`` is true for walls, floor and ceiling.
     """
 
     def __init__(self, room: Room, labels: LabelSpace) -> None:
@@ -60,7 +61,10 @@ class World:
         self.label = np.array([labels.index(p.label) if p.label else UNLABELLED for p in parts], np.uint8)
         self.names = [p.label for p in parts]
         self.instance = _instances(parts, spots)
-        self.room_part = np.array([p.label in ("wall", "floor") for p in parts])
+        pieces = {id(s): k for k, s in enumerate(room.placed)}
+        self.piece = np.array([pieces[id(s)] for s in spots])
+        above = np.array([s.z >= room.height for s in spots])
+        self.shell = np.array([p.label in ("wall", "floor") for p in parts]) | above
         self.grain = np.array([p.grain for p in parts])
         self.origin = np.array([(s.x, s.y, s.z) for s in spots], np.float32)
         self.turn = np.array([(np.cos(s.yaw), np.sin(s.yaw)) for s in spots], np.float32)
