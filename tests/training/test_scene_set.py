@@ -3,6 +3,7 @@
 import pytest
 
 from wsss_ros.config import build
+from wsss_ros.rooms.generator import scene_name
 from wsss_ros.training import scene_set
 from wsss_ros.training.scene_set import SceneSetConfig, generate_missing_rooms, names_in_set
 from wsss_ros.types import BadInput
@@ -12,8 +13,8 @@ from wsss_ros.types import BadInput
 def rooms(tmp_path, monkeypatch) -> SceneSetConfig:
     """Three rooms; ``generate_room`` only makes their folders."""
 
-    def make_folder(out_folder: str, seed: int, frames: int | None, style: str, kinds: tuple, size: tuple):
-        folder = tmp_path / scene_set.scene_name(seed, style)
+    def make_folder(out_folder: str, seed: int, frames: int | None, kinds: tuple, size: tuple, **named):
+        folder = tmp_path / scene_name(seed, **named)
         folder.mkdir()
         (folder / "options").write_text(f"{out_folder} {frames} {kinds} {size}")
         return folder

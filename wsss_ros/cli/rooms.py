@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,13 @@ def rooms(
             help="Folder of a whole furnished place (mesh.glb with labels); then no room, but walks through it."
         ),
     ] = None,
+    furniture: Annotated[
+        list[str] | None,
+        typer.Option(help="Furniture models: a folder of GLB models or an .sh3f file; repeat for several; else none."),
+    ] = None,
+    views: Annotated[
+        Literal["walk", "robot"], typer.Option(help="A camera carried by hand, or an upright one at 0.3 to 1.6 m.")
+    ] = "walk",
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
 ) -> None:
     """Generate furnished rooms seen by a hand-held RGB-D camera, in ScanNet's layout with its 20 classes.
@@ -37,7 +44,10 @@ def rooms(
         folders = _walks_through(place, out, scenes, seed, workers, frames=frames or None, size=size)
         typer.echo(f"{len(folders)} walks through {place.name} in {out}: {folders[0].name} to {folders[-1].name}")
         return
-    options = dict(style=style, kinds=tuple(kind or ()), frames=frames or None, size=size)
+    libraries = tuple(path for path in furniture or () if path != "none")
+    options = dict(
+        style=style, kinds=tuple(kind or ()), frames=frames or None, size=size, furniture=libraries, views=views
+    )
     folders = generate_with_progress(out, scenes, seed, workers, **options)
     typer.echo(f"{len(folders)} rooms in {out}: {folders[0].name} to {folders[-1].name}")
 

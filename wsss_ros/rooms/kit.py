@@ -1,18 +1,24 @@
 """The kit of a room draws random lengths, materials and shapes from a style."""
 
 import colorsys
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from wsss_ros.rooms.materials import FAMILIES, Color, Material, shaded
 from wsss_ros.rooms.styles.tables import Style
+from wsss_ros.rooms.uses import LOOKS
+
+# A material that shows a picture of a kind, such as "wood"; its longer edge is some metres. None without a picture.
+Surfaces = Callable[[np.random.Generator, str, float], Material | None]
 
 
 class Kit:
-    """A random generator together with a style."""
+    """A random generator together with a style, and with pictures of surfaces where a furniture library has some."""
 
-    def __init__(self, rng: np.random.Generator, style: Style) -> None:
-        self.rng, self.style = rng, style
+    def __init__(self, rng: np.random.Generator, style: Style, surfaces: Surfaces | None = None) -> None:
+        self.rng, self.style, self.surfaces = rng, style, surfaces
 
     def size(self, what: str) -> float:
         """A length in metres within the style's range for ``what``, such as "chair.w"."""
@@ -29,10 +35,31 @@ class Kit:
     def material(self, what: str) -> Material:
         """A material of one of the families that the style allows for ``what``, such as "chair legs"."""
         families, weights = zip(*self.style.materials[what], strict=True)
-        return self.family(families[self.rng.choice(len(families), p=np.array(weights) / sum(weights))])
+        family = families[self.rng.choice(len(families), p=np.array(weights) / sum(weights))]
+        plain = self._plain(family)
+        return self._shown(f"{what} {family}" if f"{what} {family}" in LOOKS else family, plain)
 
     def family(self, name: str, emission: float = 0.0) -> Material:
         """A material of a family of ``FAMILIES``."""
+        return self._shown(name, self._plain(name, emission))
+
+    def _shown(self, look: str, plain: Material) -> Material:
+        """The material with a picture of its ``LOOKS``, by chance, where there are pictures."""
+        if self.surfaces is None or look not in LOOKS or not self.chance(LOOKS[look].chance):
+            return plain
+        row = LOOKS[look]
+        kind = row.kinds[self.rng.integers(len(row.kinds))]
+        shown = self.surfaces(self.rng, kind, self.between(*row.extent_m))
+        if shown is None or shown.picture is None:
+            return plain
+        tint, light = self.between(*row.tint), self.between(0.85, 1.05)
+        own = np.array(plain.color) / np.maximum(shown.picture.mean, 0.05)
+        r, g, b = (float(c) for c in np.clip((1 - tint) * light + tint * own, 0.1, 1.5))
+        return replace(
+            shown, color=(r, g, b), gloss=plain.gloss, dropout=plain.dropout, emission=plain.emission, seed=plain.seed
+        )
+
+    def _plain(self, name: str, emission: float = 0.0) -> Material:
         first, second, texture, scale, gloss, dropout = FAMILIES[name]
         color, accent = self.color(first), self.color(second)
         if texture in ("wood", "planks", "stone"):  # the second colour is a shade of the first

@@ -24,7 +24,7 @@ def walk(room: Room, frames: int, rng: np.random.Generator, floor: float = 0.0) 
     """
     free, cell = free_floor(room)
     targets = _targets(room, max(4, round(frames / 8)), floor, rng)
-    stops, targets = _stops(free, cell, targets, rng)
+    stops, targets = _stops(room, free, cell, targets, rng)
     path, at_stop = _path(free, cell, stops)
     height = np.clip(rng.uniform(1.38, 1.7) + _wander(frames, 12, 0.06, rng), 1.31, 1.79)
     yaw, pitch = _directions(path[at_stop], targets, float(height.mean()))
@@ -46,7 +46,7 @@ def drive(room: Room, frames: int, rng: np.random.Generator) -> Float64[np.ndarr
     """
     free, cell = free_floor(room)
     targets = _furniture(room, max(4, round(frames / 6)), rng)
-    stops, targets = _stops(free, cell, targets, rng, ROBOT_REACH_M)
+    stops, targets = _stops(room, free, cell, targets, rng, ROBOT_REACH_M)
     path, at_stop = _path(free, cell, stops)
     height = rng.uniform(*ROBOT_HEIGHT_M)
     # A low camera looks level or up, a high one level or down.
@@ -116,6 +116,7 @@ def _furniture(room: Room, count: int, rng: np.random.Generator) -> Float64[np.n
 
 
 def _stops(
+    room: Room,
     free: Bool[np.ndarray, "Y X"],
     cell: float,
     targets: Float64[np.ndarray, "K 3"],

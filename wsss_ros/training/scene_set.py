@@ -7,7 +7,7 @@ from pydantic import Field
 
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
-from wsss_ros.rooms.generator import RoomsConfig, generate_room, scene_name
+from wsss_ros.rooms.generator import RoomsConfig, generate_room
 from wsss_ros.rooms.missing import generate_missing
 from wsss_ros.scenes import open_scenes, scene_names
 from wsss_ros.types import Scene
@@ -56,4 +56,4 @@ def generate_missing_rooms(
 
 def _room_seeds(rooms: RoomsConfig) -> dict[str, int]:
     """The seed of each room, by its name."""
-    return {scene_name(seed, rooms.style): seed for seed in range(rooms.seed, rooms.seed + rooms.scenes)}
+    return {rooms.scene_name(seed): seed for seed in range(rooms.seed, rooms.seed + rooms.scenes)}

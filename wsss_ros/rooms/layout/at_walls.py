@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from wsss_ros.rooms.furniture import build
 from wsss_ros.rooms.furniture.loose import clutter_box, floor_lamp, plant, television
 from wsss_ros.rooms.furniture.piece import Piece
 from wsss_ros.rooms.kit import Kit
@@ -15,21 +14,28 @@ def wall_piece(what: str, front: float = 0.35) -> Callable[[Room], None]:
     """Return a function that places a piece of a class at a wall, with ``front`` metres free before it."""
 
     def place(room: Room) -> None:
-        piece = build(room.kit, what)
+        piece = room.build(what)
         spot = room.against_wall(piece, front=front, corner=0.3)
-        low = piece.size[2] < 1.1 and piece.kind == "cabinet" and room.kind in LOUNGES
+        cabinet = piece.kind == "cabinet" or (room.stock is not None and what == "low cabinet")
+        low = piece.size[2] < 1.1 and cabinet and room.kind in LOUNGES
         if spot and low and room.kit.chance(0.5):
-            screen = television(room.kit, 1.1 * piece.size[0])
-            room.placed.append(Placed(screen, spot.x, spot.y, piece.size[2], spot.yaw, solid=False))
+            screen = room.model("television") or television(room.kit, 1.1 * piece.size[0])
+            if screen.size[0] < 1.3 * piece.size[0]:
+                room.placed.append(Placed(screen, spot.x, spot.y, piece.size[2], spot.yaw, solid=False))
 
     return place
 
 
-def wall_hanging(make: Callable[[Kit], Piece], height: float | None = None) -> Callable[[Room], None]:
-    """Return a function that hangs a piece on a wall at a height, without one at a height of the style."""
+def wall_hanging(
+    make: Callable[[Kit], Piece], height: float | None = None, use: str | None = None
+) -> Callable[[Room], None]:
+    """Return a function that hangs a piece on a wall at a height, without one at a height of the style.
+
+    With a ``use`` of ``uses.USES`` it may be a model.
+    """
 
     def place(room: Room) -> None:
-        piece = make(room.kit)
+        piece = (room.model(use) if use else None) or make(room.kit)
         z = room.kit.size("picture.z") if height is None else height
         if z + piece.size[2] < room.height - 0.1:
             room.against_wall(piece, z=z, gap=(0.0, 0.005), tries=12)
@@ -39,17 +45,17 @@ def wall_hanging(make: Callable[[Kit], Piece], height: float | None = None) -> C
 
 def place_small(room: Room) -> None:
     """A piece of other furniture: a bin, an ottoman, a coat stand, a radiator or a trolley."""
-    room.against_wall(build(room.kit, "otherfurniture"), gap=(0.02, 0.1), corner=0.2)
+    room.against_wall(room.build("otherfurniture"), gap=(0.02, 0.1), corner=0.2)
 
 
 def place_radiator(room: Room) -> None:
     """A radiator close to a wall."""
-    room.against_wall(build(room.kit, "radiator"), gap=(0.03, 0.06))
+    room.against_wall(room.build("radiator"), gap=(0.03, 0.06))
 
 
 def place_bin(room: Room) -> None:
     """A waste bin close to a wall."""
-    room.against_wall(build(room.kit, "bin"), gap=(0.02, 0.15))
+    room.against_wall(room.build("bin"), gap=(0.02, 0.15))
 
 
 def place_clutter(room: Room) -> None:

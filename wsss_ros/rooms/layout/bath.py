@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from wsss_ros.rooms.furniture import build
 from wsss_ros.rooms.furniture.bath import shower_curtain
 from wsss_ros.rooms.furniture.piece import NOTHING, Piece
 from wsss_ros.rooms.furniture.wall_things import mirror
@@ -13,21 +12,25 @@ from wsss_ros.rooms.meshes import box
 def place_vanity(room: Room) -> None:
     """A sink, mostly with a mirror above it."""
     kit = room.kit
-    piece = build(kit, "sink" if kit.chance(0.4) else "vanity")
+    piece = room.build("sink" if kit.chance(0.4) else "vanity")
     spot = room.against_wall(piece, front=0.5, gap=(0.0, 0.01), tries=60)
+    if spot is None and room.stock:
+        spot = room.against_wall(room.build("sink"), front=0.45, gap=(0.0, 0.01), tries=60)
     if spot and kit.chance(0.75):
         _hang_at(room, mirror(kit), spot, 1.15)
 
 
 def place_toilet(room: Room) -> None:
     """A toilet at a wall."""
-    room.against_wall(build(room.kit, "toilet"), front=0.45, gap=(0.0, 0.02), tries=60)
+    room.against_wall(room.build("toilet"), front=0.45, gap=(0.0, 0.02), tries=60)
 
 
 def place_tub(room: Room) -> None:
     """A bathtub, mostly in a corner and with a curtain; a shower where no bathtub fits."""
     kit = room.kit
-    spot = room.against_wall(build(kit, "bathtub"), front=0.4, gap=(0.0, 0.02), corner=0.9, tries=60)
+    spot = room.first(
+        "bathtub", lambda piece: room.against_wall(piece, front=0.4, gap=(0.0, 0.02), corner=0.9, tries=60)
+    )
     if spot is None:
         place_shower(room)
         return

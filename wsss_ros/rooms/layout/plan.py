@@ -3,32 +3,61 @@
 import numpy as np
 
 from wsss_ros.rooms.kit import Kit
+from wsss_ros.rooms.layout.clutter import lay_things, litter
+from wsss_ros.rooms.layout.fill import fill_walls, hang_more
 from wsss_ros.rooms.layout.recipes import GROUPS, RECIPES
 from wsss_ros.rooms.layout.room import WET, Room
 from wsss_ros.rooms.layout.shell import add_ceiling, add_walls_and_floor
 from wsss_ros.rooms.meshes import turn
+from wsss_ros.rooms.stock import Stock
 from wsss_ros.rooms.styles import Style
 
+FULL = (0.6, 0.95)  # range of the share of the walls that is furnished, with a stock
 MIN_FREE_M2 = 1.6  # of floor to walk on; a room with less is planned again
 
 
-def plan(kind: str, rng: np.random.Generator, style: Style) -> Room:
-    """Furnish a room of a kind of ``KINDS``; it has a connected free floor to walk on, walls, floor and ceiling."""
+def plan(kind: str, rng: np.random.Generator, style: Style, stock: Stock | None = None) -> Room:
+    """Furnish a room of a kind of ``KINDS``; it has a connected free floor to walk on, walls, floor and ceiling.
+
+    With a ``stock`` most pieces are models of furniture libraries, surfaces show their pictures, the room is fuller,
+    and things lie about.
+    """
+    least = 0.6 * MIN_FREE_M2 if kind in WET else MIN_FREE_M2
     while True:
-        room = _furnish(kind, Kit(rng, style))
-        free, cell = free_floor(room)
-        if free.sum() * cell**2 >= (0.6 * MIN_FREE_M2 if kind in WET else MIN_FREE_M2):
+        room = _furnish(kind, Kit(rng, style, stock.surface if stock else None), stock, least)
+        if free_area(room) >= least:
+            if stock:
+                _live_in(room, least)
             return room
 
 
-def _furnish(kind: str, kit: Kit) -> Room:
+def free_area(room: Room) -> float:
+    """Square metres of connected floor to walk on."""
+    free, cell = free_floor(room)
+    return float(free.sum() * cell**2)
+
+
+def _live_in(room: Room, least: float) -> None:
+    """Things on the furniture and on the floor: few in tidy rooms, many in messy ones."""
+    mess = room.kit.between(0.0, 1.0)
+    lay_things(room, mess)
+    before = list(room.placed)
+    litter(room, mess)
+    if free_area(room) < least:
+        room.placed = before
+
+
+def _furnish(kind: str, kit: Kit, stock: Stock | None, least: float) -> Room:
     width, depth = (kit.between(*edge) for edge in kit.style.rooms[kind])
-    room = Room(kind, width, depth, kit.size("room.height"), kit)
+    room = Room(kind, width, depth, kit.size("room.height"), kit, stock=stock)
     room.window_light = kit.between(0.9, 3.0) if kit.chance(0.75) else kit.between(0.02, 0.15)
     for group, chance, least, most in RECIPES[kind]:
         if kit.chance(chance):
             for _ in range(int(kit.rng.integers(least, most + 1))):
                 GROUPS[group](room)
+    if stock:
+        fill_walls(room, kit.between(*FULL), lambda r: free_area(r) >= least + 0.8)
+        hang_more(room)
     add_walls_and_floor(room)
     add_ceiling(room)
     return room

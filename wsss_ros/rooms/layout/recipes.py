@@ -40,7 +40,7 @@ GROUPS: dict[str, Callable[[Room], None]] = {
     "files": wall_piece("file cabinet"),
     "bookshelf": wall_piece("bookshelf"),
     "refrigerator": wall_piece("refrigerator", 0.5),
-    "picture": wall_hanging(picture),
+    "picture": wall_hanging(picture, use="picture"),
     "mirror": wall_hanging(mirror, 1.1),
     "board": wall_hanging(board, 0.9),
     "conference": place_conference,

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from wsss_ros.rooms.furniture import build
 from wsss_ros.rooms.furniture.piece import NOTHING, Part, Piece
 from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.meshes import turn
+from wsss_ros.rooms.stock import Stock
 
+THICK = 0.16  # metres, of walls
 REACH = 0.04  # metres that pieces keep apart at least
 WALL_YAW = (np.pi, -np.pi / 2, 0.0, np.pi / 2)  # of a piece with its back at wall 0..3
 WET = ("bathroom", "washroom")  # kinds with tiles, small windows and little floor
@@ -80,9 +83,10 @@ def overlap(a: Placed, b: Placed, margin: float = 0.0) -> bool:
 class Room:
     """A room while it is furnished. Wall k of 0..3 runs along y=0, x=width, y=depth, x=0.
 
-    ``kept_free`` are blocks of space in which no piece may stand. ``openings`` holds the holes of each wall. A place
-    that was not furnished here has its ``free`` floor (cells and their edge) and a function that says from which of
-    some places a target is ``in_sight``.
+    ``kept_free`` are blocks of space in which no piece may stand. ``openings`` holds the holes of each wall. ``stock``
+    are the models of furniture libraries that the room may have; None for procedural pieces only. A place that was not
+    furnished here has its ``free`` floor (cells and their edge) and a function that says from which of some places a
+    target is ``in_sight``.
     """
 
     kind: str
@@ -97,6 +101,22 @@ class Room:
     window_light: float = 1.0
     free: tuple[Bool[np.ndarray, "Y X"], float] | None = None
     in_sight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    stock: Stock | None = None
+
+    def build(self, what: str) -> Piece:
+        """A piece of a class (or group of shapes): a model of the stock, where it has one, or a procedural piece."""
+        return self.model(what) or build(self.kit, what)
+
+    def model(self, use: str) -> Piece | None:
+        """A model of the stock for a use of ``uses.USES``; None without one, and for the share of procedural pieces."""
+        return self.stock.draw(self.kit, use) if self.stock and self.kit.chance(self.stock.share) else None
+
+    def first(self, what: str, put: Callable[[Piece], "Placed | None"]) -> "Placed | None":
+        """Place the first of a few pieces of a class that ``put`` finds a place for; else None."""
+        for _ in range(4 if self.stock else 1):
+            if spot := put(self.build(what)):
+                return spot
+        return None
 
     def wall_length(self, wall: int) -> float:
         """Metres along a wall."""

@@ -4,10 +4,8 @@ from dataclasses import replace
 
 from wsss_ros.rooms.furniture.piece import NOTHING, Piece
 from wsss_ros.rooms.furniture.wall_things import ceiling_lamp
-from wsss_ros.rooms.layout.room import WET, Opening, Placed, Room
+from wsss_ros.rooms.layout.room import THICK, WET, Opening, Placed, Room
 from wsss_ros.rooms.meshes import box
-
-THICK = 0.16  # metres, of walls
 
 
 def add_walls_and_floor(room: Room) -> None:
@@ -49,10 +47,22 @@ def add_ceiling(room: Room) -> None:
     for k in range(count):
         x = room.width * (k + 0.5) / count + kit.rng.normal(0, 0.15)
         y = room.depth / 2 + kit.rng.normal(0, 0.3)
+        if found := _lamp_model(room):
+            lamp = found[0]
+            room.placed.append(Placed(lamp, float(x), float(y), room.height - lamp.size[2], 0.0, solid=False))
+            room.lights.append((float(x), float(y), room.height - lamp.size[2] - 0.1))
+            continue
         lamp = ceiling_lamp(kit, glow, room.height - 2.05)
         room.placed.append(Placed(lamp, float(x), float(y), room.height, 0.0, solid=False))
         low = min(part.mesh.vertices[:, 2].min() for part in lamp.parts)
         room.lights.append((float(x), float(y), room.height + float(low) - 0.1))
+
+
+def _lamp_model(room: Room) -> tuple[Piece, float] | None:
+    """A ceiling lamp of the stock that leaves 2 metres below it, in half of the cases; else None."""
+    if room.stock is None or room.kit.chance(0.5):
+        return None
+    return room.stock.draw_hung(room.kit, "ceiling lamp", lambda size: size[2] < 0.9 * (room.height - 2.0))
 
 
 def _around(openings: list[Opening], length: float, height: float) -> list[tuple[float, float, float, float]]:

@@ -4,22 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from wsss_ros.rooms.furniture import build
-from wsss_ros.rooms.furniture.loose import desk_clutter
 from wsss_ros.rooms.furniture.piece import Piece
 from wsss_ros.rooms.furniture.wall_things import board
+from wsss_ros.rooms.layout.clutter import lay_plain_things
 from wsss_ros.rooms.layout.room import Placed, Room
 
 
 def place_desk(room: Room) -> None:
     """A desk at a wall with things on it, mostly with a chair."""
     kit = room.kit
-    desk = room.against_wall(build(kit, "desk"), front=0.55, corner=0.3, reserve=False)
+    desk = room.first("desk", lambda piece: room.against_wall(piece, front=0.55, corner=0.3, reserve=False))
     if desk is None:
         return
-    room.lay_on(desk_clutter(kit, desk.piece), desk)
+    lay_plain_things(room, desk.piece, desk)
     if kit.chance(0.88):
-        seat_at(room, desk, build(kit, "desk chair"), kit.between(-0.25, 0.25) * desk.piece.size[0])
+        seat_at(room, desk, room.build("desk chair"), kit.between(-0.25, 0.25) * desk.piece.size[0])
 
 
 def place_dining(room: Room) -> None:
@@ -37,12 +36,12 @@ def place_lessons(room: Room) -> None:
     kit, wall = room.kit, int(room.kit.rng.integers(4))
     length, deep = room.wall_length(wall), room.wall_length(wall + 1)
     room.against_wall(board(kit), z=0.9, wall=wall, gap=(0.0, 0.005))
-    front = room.at_wall(build(kit, "desk"), wall, length * kit.between(0.3, 0.7), 0.85)
+    front = room.at_wall(room.build("desk"), wall, length * kit.between(0.3, 0.7), 0.85)
     front = Placed(front.piece, front.x, front.y, 0.0, front.yaw + np.pi)
     if room.fits(front):
-        room.lay_on(desk_clutter(kit, front.piece), room.place(front))
-        seat_at(room, front, build(kit, "desk chair"), 0.0)
-    desk, chair = build(kit, "school desk"), build(kit, "school chair")
+        lay_plain_things(room, front.piece, room.place(front))
+        seat_at(room, front, room.build("desk chair"), 0.0)
+    desk, chair = room.build("school desk"), room.build("school chair")
     across = desk.size[0] + kit.between(0.7, 0.95)
     along = desk.size[1] + chair.size[1] + kit.between(0.4, 0.6)
     columns, first = min(4, int((length - 0.5) / across)), 0.85 + front.piece.size[1] + 0.9
@@ -61,17 +60,19 @@ def _pupils(room: Room, desk: Placed, chair: Piece) -> None:
     for x in (0.0,) if desk.piece.size[0] < 2 * chair.size[0] + 0.06 else (-0.25, 0.25):
         seat_at(room, desk, chair, x * desk.piece.size[0])
     if room.kit.chance(0.4):
-        room.lay_on(desk_clutter(room.kit, replace(desk.piece, kind="table")), desk)
+        lay_plain_things(room, replace(desk.piece, kind="table"), desk)
 
 
 def _seated(room: Room, tables: str, chairs: str) -> None:
     """A table with chairs around it, all of one model."""
     kit = room.kit
-    table = room.free_standing(build(kit, tables), margin=0.55) or room.against_wall(build(kit, tables), front=0.6)
+    table = room.first(tables, lambda piece: room.free_standing(piece, margin=0.55)) or room.against_wall(
+        room.build(tables), front=0.6
+    )
     if table is None:
         return
-    room.lay_on(desk_clutter(kit, table.piece), table)
-    first = build(kit, chairs)
+    lay_plain_things(room, table.piece, table)
+    first = room.build(chairs)
     w, d, _ = table.piece.size
     count = max(1, int(w / 0.68))
     seats = [((i + 0.5) * w / count - w / 2, side) for side in (-1, 1) for i in range(count)]
