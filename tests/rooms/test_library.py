@@ -103,6 +103,19 @@ def test_glb_with_a_turned_and_scaled_node(tmp_path):
     assert np.allclose(read_bounds(path), [(0, 0, 1), (2, 0, 5)], atol=1e-6)
 
 
+def test_a_model_in_the_axes_of_gltf(folder, labels):
+    """Y is up and z to the front; colours are linear."""
+    points = np.array(CUBE["points"]) * (1, -1, 1)
+    backrest = BACKREST | dict(points=np.array(BACKREST["points"])[:, [0, 2, 1]], color=(0.5**2.2, 0, 0, 1))
+    write_glb(folder / "sofa__own" / "model.glb", [CUBE | dict(points=points[:, [0, 2, 1]] * (1, 1, -1)), backrest])
+    library = FurnitureLibrary.open(folder)
+    piece = library.piece("sofa__own")
+    assert piece.size == pytest.approx(library.size("sofa__own"))
+    assert piece.size == pytest.approx((0.4, 0.6, 1.2))
+    assert np.allclose(piece.parts[1].mesh.vertices[:, 1], 0.3)  # its back
+    assert piece.parts[1].material.color == pytest.approx((0.5, 0, 0))
+
+
 def test_vertices_at_one_place_are_joined(tmp_path):
     apart = dict(points=[*BACKREST["points"], *BACKREST["points"]], triangles=[(0, 1, 2), (3, 5, 4)])
     (surface,) = read_glb(write_glb(tmp_path / "a.glb", [apart]))

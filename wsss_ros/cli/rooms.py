@@ -23,9 +23,7 @@ def rooms(
     size: Annotated[tuple[int, int], typer.Option(help="Width and height of the views, pixels.")] = (320, 240),
     place: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of a whole furnished place (mesh.glb with labels); then no room, but walks through it."
-        ),
+        typer.Option(help="Walks through a furnished place instead: a folder with mesh.glb or model.glb with labels."),
     ] = None,
     furniture: Annotated[
         list[str] | None,

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from wsss_ros.labels import LabelSpace, scannet20
 from wsss_ros.rooms.furniture.piece import Piece
-from wsss_ros.rooms.library.folder import MESH, folder_models, folder_textures
-from wsss_ros.rooms.library.glb import read_glb
+from wsss_ros.rooms.library.folder import MESH, STANDARD, folder_models, folder_surfaces, folder_textures
 from wsss_ros.rooms.library.models import OTHER, Model, piece_of
 from wsss_ros.rooms.library.sh3f import Sh3fFile
 from wsss_ros.rooms.library.surfaces import Surface
@@ -51,14 +50,14 @@ class FurnitureLibrary:
         library = cls._of_archives(path, archives, labels) if archives else cls._of_folder(path, labels)
         if not library.models:
             raise BadInput(
-                f"{path}: no models; expected folders CLASS__name with a file {MESH} in each, or .sh3f files"
+                f"{path}: no models; expected folders CLASS__name with {MESH} or {STANDARD} in each, or .sh3f files"
             )
         return library
 
     @classmethod
     def _of_folder(cls, path: Path, labels: LabelSpace) -> "FurnitureLibrary":
         textures = folder_textures(path)
-        return cls(str(path), folder_models(path, labels), lambda name: read_glb(path / name / MESH), textures, labels)
+        return cls(str(path), folder_models(path, labels), lambda name: folder_surfaces(path / name), textures, labels)
 
     @classmethod
     def _of_archives(cls, path: Path, archives: list[Path], labels: LabelSpace) -> "FurnitureLibrary":

@@ -1,16 +1,24 @@
-"""A folder of models: one folder ``CLASS__name`` for each, with ``mesh.glb`` and its images."""
+"""A folder of models: one folder ``CLASS__name`` for each, with a GLB file and its images. Lengths are in metres.
+
+``mesh.glb`` has z up, its front towards +y, and colours as they are shown. ``model.glb`` is what other programs export:
+glTF's own axes (y up, front towards +z) and linear colours.
+"""
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.rooms.furniture.piece import NOTHING
-from wsss_ros.rooms.library.glb import read_bounds
+from wsss_ros.rooms.library.glb import read_bounds, read_glb
 from wsss_ros.rooms.library.models import OTHER, Model, label_named
+from wsss_ros.rooms.library.surfaces import Y_UP, Surface
 from wsss_ros.types import BadInput
 
-MESH, MANIFEST, TEXTURES = "mesh.glb", "manifest.json", "textures"
+MESH, STANDARD, MANIFEST, TEXTURES = "mesh.glb", "model.glb", "manifest.json", "textures"
 _IMAGES = (".jpg", ".jpeg", ".png")
 
 
@@ -22,7 +30,7 @@ def folder_models(folder: Path, labels: LabelSpace) -> Iterator[Model]:
     rows = _manifest(folder / MANIFEST)
     classes = {name.replace(" ", ""): name for name in labels.names} | {OTHER: OTHER}
     for path in sorted(folder.glob("*__*")):
-        if not (path / MESH).exists():
+        if not ((path / MESH).exists() or (path / STANDARD).exists()):
             continue
         plain = path.name.split("__")[0].replace(" ", "").lower()
         if plain not in classes:
@@ -31,10 +39,27 @@ def folder_models(folder: Path, labels: LabelSpace) -> Iterator[Model]:
             )
         row, kind = rows.get(path.name, {}), classes[plain]
         label = label_named(row["nyu40"], labels) if "nyu40" in row else NOTHING if kind == OTHER else kind
-        low, high = read_bounds(path / MESH)
-        width, depth, height = map(float, high - low)
+        width, depth, height = _size(path)
         title = row.get("title") or path.name.split("__")[-1]
         yield Model(path.name, title, kind, label, (width, depth, height), float(row.get("elevation_m", 0)))
+
+
+def folder_surfaces(folder: Path) -> list[Surface]:
+    """The surfaces of one model or place, with z up and the front towards +y. Raises BadInput as ``read_glb`` does."""
+    if (folder / MESH).exists() or not (folder / STANDARD).exists():
+        return read_glb(folder / MESH)
+    return [
+        replace(s, vertices=s.vertices @ Y_UP.T, color=(*(c ** (1 / 2.2) for c in s.color[:3]), s.color[3]))
+        for s in read_glb(folder / STANDARD)
+    ]
+
+
+def _size(folder: Path) -> tuple[float, float, float]:
+    if (folder / MESH).exists():
+        w, d, h = map(float, np.ptp(read_bounds(folder / MESH), axis=0))
+    else:
+        w, h, d = map(float, np.ptp(read_bounds(folder / STANDARD), axis=0))
+    return w, d, h
 
 
 def folder_textures(folder: Path) -> dict[str, Path]:

@@ -12,14 +12,12 @@ from jaxtyping import Float64
 
 from wsss_ros.rooms.library.models import Model
 from wsss_ros.rooms.library.obj import read_obj
-from wsss_ros.rooms.library.surfaces import Surface
+from wsss_ros.rooms.library.surfaces import Y_UP, Surface
 from wsss_ros.rooms.library.titles import class_of_title
 from wsss_ros.types import BadInput
 
 CATALOG = "PluginFurnitureCatalog.properties"
 _MODELS = (".obj", ".zip")  # forms that are read; an archive in the archive has one OBJ model in it
-# Sweet Home 3D's axes (x right, y up, z to the front) in those of ``piece_of`` (z up, front towards +y).
-_TURNED = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
 
 
 class Sh3fFile:
@@ -68,7 +66,7 @@ class Sh3fFile:
             if path.lower().endswith(".zip"):
                 inner, path = self._nested(archive, path)
             surfaces = read_obj(inner.read, path, str(self.path))
-        rotated = [s.vertices @ _rotation(row).T @ _TURNED.T for s in surfaces]
+        rotated = [s.vertices @ _rotation(row).T @ Y_UP.T for s in surfaces]
         low = np.min([v.min(0) for v in rotated], axis=0)
         extent = np.max([v.max(0) for v in rotated], axis=0) - low
         scale = np.array([float(row[key]) / 100 for key in ("width", "depth", "height")]) / np.maximum(extent, 1e-9)

@@ -10,6 +10,8 @@ from wsss_ros.rooms.pictures import Picture
 
 LEVELS = 4  # so many times a triangle is divided into four at the edge of what is transparent
 MOST = 40_000  # triangles into which a surface may be divided
+# The axes of glTF and Sweet Home 3D (x right, y up, z to the front) in those of pieces' files (z up, front towards +y).
+Y_UP = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
 _STEPS = 4  # a triangle is looked at in (steps + 1) (steps + 2) / 2 points
 
 

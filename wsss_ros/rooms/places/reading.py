@@ -11,8 +11,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.rooms.furniture.piece import NOTHING, Piece
 from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.layout.room import Placed, Room
-from wsss_ros.rooms.library.folder import MESH
-from wsss_ros.rooms.library.glb import read_glb
+from wsss_ros.rooms.library.folder import folder_surfaces
 from wsss_ros.rooms.library.models import label_of, material_of
 from wsss_ros.rooms.library.surfaces import Surface
 from wsss_ros.rooms.meshes import Mesh
@@ -29,12 +28,12 @@ def read_place(folder: Path, labels: LabelSpace, kit: Kit) -> Room:
 
     Raises BadInput when the model cannot be read or has no surface of the class floor.
     """
-    surfaces = read_glb(folder / MESH)
+    surfaces = folder_surfaces(folder)
     of_label: dict[str, list[Surface]] = {}
     for surface in surfaces:
         of_label.setdefault(label_of(surface, labels, NOTHING), []).append(surface)
     if "floor" not in of_label:
-        raise BadInput(f"{folder / MESH}: no surface is floor; give each material its class in its extras (nyu40: 2)")
+        raise BadInput(f"{folder}: no surface is floor; give each material its class in its extras (nyu40: 2)")
     points = np.concatenate([s.vertices for s in surfaces])
     corner = np.array([*points[:, :2].min(0), floor_height(of_label["floor"])])
     width, depth, height = map(float, points.max(0) - corner)
