@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from support.photo_folders import size_of, write_photos
 from support.striped_scenes import StripedScene
 from test_inference import tiny
 from test_offline import LabelledScene
@@ -22,7 +24,8 @@ from wsss_ros.evaluation.calibration import (
 )
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, s3dis
-from wsss_ros.types import BadInput
+from wsss_ros.scenes.photos import PhotoFolder
+from wsss_ros.types import BadInput, Frame
 
 
 def drawn(count: int, classes: int, temperature: float, seed: int = 0) -> LabelledScores:
@@ -178,6 +181,23 @@ def test_classes_that_the_truth_does_not_know_neither_win_nor_count(labels):
     assert {labels.names[i] for i in np.flatnonzero(of_s3dis.known)} == shared
     with pytest.raises(BadInput, match="share no known class"):
         KnownClasses.between(labels, labels, labels.names)
+
+
+def test_photographs_with_dense_labels_calibrate_the_image_network(labels, tmp_path):
+    write_photos(tmp_path)
+    (tmp_path / "label").mkdir()
+    width, height = size_of(3)  # of photograph d, the only one in val
+    Image.fromarray(np.full((height, width), labels.ids[3], np.uint16)).save(tmp_path / "label" / "d.png")
+    photos, classes = PhotoFolder(tmp_path, labels, "val"), KnownClasses.between(labels, labels)
+    images = ImageSegmenter(tiny(labels, "image"), "cpu", "float32")
+    found, left_out = scores_of(images, [photos], classes)
+    assert left_out == [] and (found.truth == 3).all() and len(found.truth) == min(2000, width * height)
+    predicted, confidence = images(Frame(photos.rgb(0)))
+    assert set(found.labels()) <= set(predicted.ravel())
+    found_range, expected = ((c.min(), c.max()) for c in (found.confidence(1.0), confidence))
+    assert expected[0] - 1e-5 <= found_range[0] <= found_range[1] <= expected[1] + 1e-5
+    with pytest.raises(BadInput, match="photographs have no points"):
+        scores_of(CloudSegmenter(tiny(labels, "cloud", inputs=("color",)), "cpu"), [photos], classes)
 
 
 def test_scenes_without_truth_are_left_out_with_their_reason(labels):

@@ -1,5 +1,6 @@
 """The cloud segmenter as a process of its own on real DDS, with a tiny network."""
 
+import os
 import shutil
 import signal
 
@@ -62,7 +63,8 @@ def test_unsure_points_are_unlabelled_as_the_weights_recommend(probe, started, w
     careful = tmp_path / "careful.safetensors"
     shutil.copy(weights["cloud"], careful)
     checkpoint.set_calibration(careful, 1.0, least)
-    node = started("cloud_segmenter", weights=str(careful), points=1000, **ON_ONE_THREAD)
+    own = {"space": f"/careful_{os.getpid()}"}
+    node = started("cloud_segmenter", **own, weights=str(careful), points=1000, **ON_ONE_THREAD)
     clouds = probe.collect(PointCloud2, node.topic("semantic_cloud"), LATCHED)
 
     def table() -> np.ndarray:

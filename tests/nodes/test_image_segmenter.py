@@ -102,7 +102,8 @@ def test_unsure_labels_are_unlabelled_in_all_results(probe, started, weights, ex
     """255 in labels and points, black as a colour, the image itself in the overlay; the confidence stays."""
     found, confidence = expected
     least = float(np.median(confidence))
-    sure = started("image_segmenter", weights=weights["image"], min_confidence=least, **ON_ONE_THREAD)
+    own = {"space": f"/sure_{os.getpid()}"}
+    sure = started("image_segmenter", **own, weights=weights["image"], min_confidence=least, **ON_ONE_THREAD)
     images = {name: probe.collect(kind, sure.topic(name), RELIABLE) for name, kind in OUTPUTS.items()}
     until_answered(lambda: send(probe, sure, view(CLOCK.next())), *images.values())
     stamp = CLOCK.next()

@@ -13,16 +13,19 @@ from wsss_ros.cli.options import Device, Frames, Listed
 
 def calibrate(
     weights: Annotated[Path, typer.Argument(help="Checkpoint of an image or a cloud network.")],
-    scenes: Annotated[list[Path], typer.Argument(help="Labelled scene folders, or folders of them: a validation set.")],
+    scenes: Annotated[
+        list[Path], typer.Argument(help="A validation set: labelled scenes, folders of them, folders of photographs.")
+    ],
     write: Annotated[
         bool, typer.Option("--write", help="Write temperature and min_confidence into the checkpoint: a new version.")
     ] = False,
     min_confidence: Annotated[
         float, typer.Option(min=-1, max=1, help="The min_confidence to recommend; -1: from the curve; 0: off.")
     ] = -1.0,
-    unknown: Annotated[
-        str, typer.Option(help="Classes that the truth of these scenes cannot tell, separated by commas.")
-    ] = "",
+    split: Annotated[str, typer.Option(help="Photographs with this value in the column split; empty: all.")] = "",
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A class that the truth does not know; repeat for several.")
+    ] = None,
     listed: Listed = None,
     frames: Frames = 0,
     labels: Annotated[
@@ -42,13 +45,12 @@ def calibrate(
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.labels import labels_named
     from wsss_ros.networks import checkpoint
-    from wsss_ros.scenes import open_all
 
     console = Console(soft_wrap=True)
     loaded = checkpoint.load(weights)
     truth = labels_named(labels) if labels else loaded.labels
-    classes = KnownClasses.between(truth, loaded.labels, filter(None, map(str.strip, unknown.split(","))))
-    opened, left_out = open_all(scenes, truth, listed)
+    classes = KnownClasses.between(truth, loaded.labels, ignore or [])
+    opened, left_out = _sources(scenes, truth, listed, split)
     segmenter = {"image": ImageSegmenter, "cloud": CloudSegmenter}[loaded.config.kind](loaded, device)
     shown = track(opened, "class scores", console=console, transient=True)
     known, missed = scores_of(segmenter, shown, classes, frames)
@@ -68,10 +70,25 @@ def calibrate(
     out.mkdir(parents=True, exist_ok=True)
     file, picture = (out / f"calibration_{loaded.config.kind}{suffix}" for suffix in (".json", ".png"))
     file.write_text(json.dumps(report, indent=1) + "\n")
-    title = f"{loaded.config.kind} network {loaded.version}, {report['scenes']} scenes, {report['samples']:,} labels"
+    unit = {"image": "pixels", "cloud": "points"}[loaded.config.kind]
+    title = f"{loaded.config.kind} network {loaded.version}, {report['samples']:,} {unit}"
     pictures.save(calibration_plot.plot(found, title), picture)
     _print(console, report, [*left_out, *missed], write)
     console.print(f"results: {file}  {picture}")
+
+
+def _sources(folders: list[Path], labels, listed: Path | None, split: str) -> tuple[list, list[tuple[str, str]]]:
+    """The scenes and collections of photographs in the folders, and (name, reason) of those that do not open."""
+    from wsss_ros.scenes import is_photo_folder, open_all
+    from wsss_ros.scenes.photos import PhotoFolder
+    from wsss_ros.types import BadInput
+
+    photos = [PhotoFolder(folder, labels, split) for folder in folders if is_photo_folder(folder)]
+    rest = [folder for folder in folders if not is_photo_folder(folder)]
+    if split and not photos:
+        raise BadInput("--split is for photographs, and none of the folders has any; leave it out")
+    scenes, left_out = open_all(rest, labels, listed) if rest else ([], [])
+    return [*photos, *scenes], left_out
 
 
 def _print(console, report: dict, left_out: list[tuple[str, str]], written: bool) -> None:

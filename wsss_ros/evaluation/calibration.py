@@ -18,7 +18,7 @@ from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.types import BadInput, Photos, Scene
 
 BINS = 15  # of the reliability diagram and of the expected calibration error
 PIXELS, POINTS = 2_000, 20_000  # drawn at random from each image and from each cloud
@@ -227,15 +227,16 @@ class KnownClasses:
 
 def scores_of(
     segmenter: ImageSegmenter | CloudSegmenter,
-    scenes: Iterable[Scene],
+    scenes: Iterable[Scene | Photos],
     classes: KnownClasses,
     frames: int = 0,
     progress: Callable[[str], None] = lambda scene: None,
 ) -> tuple[LabelledScores, list[tuple[str, str]]]:
     """Class scores of random labelled pixels of ``frames`` frames of each scene (0: all), or of points of its cloud.
 
-    Classes that the truth does not know, and those that the network excludes from an image, may not win. Returns also
-    (name, reason) of each scene without truth or with a file that cannot be read. Raises BadInput when none is left.
+    Photographs are for an image network. Classes that the truth does not know, and those that the network excludes from
+    an image, may not win. Returns also (name, reason) of each scene without truth or with a file that cannot be read.
+    Raises BadInput when none is left.
     """
     parts: list[LabelledScores] = []
     left_out = []
@@ -255,11 +256,14 @@ def scores_of(
 
 
 @torch.inference_mode()
-def _of_images(segmenter: ImageSegmenter, scene: Scene, classes: KnownClasses, frames: int) -> list[LabelledScores]:
+def _of_images(
+    segmenter: ImageSegmenter, scene: Scene | Photos, classes: KnownClasses, frames: int
+) -> list[LabelledScores]:
     parts = []
     for index in spread(len(scene), frames):
-        if (truth := scene.frame_truth(index)) is not None:
-            scores = segmenter.scores(scene.frame(index).rgb)
+        truth = scene.truth(index) if isinstance(scene, Photos) else scene.frame_truth(index)
+        if truth is not None:
+            scores = segmenter.scores(scene.rgb(index) if isinstance(scene, Photos) else scene.frame(index).rgb)
             if scores.shape[2:] != truth.shape:
                 raise BadInput(f"frame {index}: truth of another size than the image; expected a label for each pixel")
             present = segmenter.present_classes(scores)
@@ -269,7 +273,9 @@ def _of_images(segmenter: ImageSegmenter, scene: Scene, classes: KnownClasses, f
     return parts
 
 
-def _of_cloud(segmenter: CloudSegmenter, scene: Scene, classes: KnownClasses) -> LabelledScores:
+def _of_cloud(segmenter: CloudSegmenter, scene: Scene | Photos, classes: KnownClasses) -> LabelledScores:
+    if isinstance(scene, Photos):
+        raise BadInput("photographs have no points; they calibrate an image network")
     truth, cloud = scene.cloud_truth(), scene.cloud
     if truth is None or cloud is None:
         raise BadInput("its points have no truth")
