@@ -1,7 +1,12 @@
 """Names of devices, of their arithmetic, and the number of threads."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from support.paths import ROOT
 
 from wsss_ros.device import device_named, dtype_named, has_fast_bfloat16, use_threads
 from wsss_ros.types import BadInput
@@ -37,3 +42,13 @@ def test_threads():
     use_threads(1)
     assert torch.get_num_threads() == 1
     use_threads(before)
+
+
+@pytest.mark.parametrize("own, expected", [(None, "passive"), ("active", "active")])
+def test_threads_that_wait_for_each_other_sleep(own, expected):
+    """The package asks OpenMP for it, unless the user has asked for something else."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if own is None else {"OMP_WAIT_POLICY": own}
+    code = "import sys, os, wsss_ros; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["False", expected]
