@@ -1,8 +1,8 @@
 """Whole furnished places, modelled in one file: each becomes scenes in ScanNet's layout.
 
-A place is a folder with ``mesh.glb`` or ``model.glb`` (see ``library.folder``). Its materials say their class: ``nyu40``
-in their extras. ``reading`` makes objects of it, ``inside`` finds where a camera can be, ``generate_place`` records a
-walk.
+A place is a folder with ``mesh.glb`` or ``model.glb`` (``library.folder``). Its materials say their class, as
+``nyu40`` in their extras. ``reading`` makes objects of it, ``inside`` finds where a camera can be, and
+``generate_place`` records a walk.
 """
 
 import re
