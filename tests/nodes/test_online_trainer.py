@@ -70,6 +70,8 @@ def test_scenes_are_stored_as_they_were_tagged(robot, trained, labels):
     scenes, left_out = open_scenes(robot.online / "scenes", labels)
     assert [scene.tags for scene in scenes] == [tuple(n for n in labels.names if n in Room(i).tags) for i in range(4)]
     assert all(len(scene) >= 4 for scene in scenes) and not left_out
+    lists = [scene.tag_file.image_list(str(index)) for scene in scenes for index in range(len(scene))]
+    assert {given.absent for given in lists if given is not None} == {("toilet",)}
     assert (trained["scenes"], trained["held_out"]) == (4, 2)
 
 
