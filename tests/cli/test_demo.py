@@ -32,7 +32,7 @@ def test_demo(tmp_path, labels, ros_environment):
         checkpoint.save(tmp_path / f"{kind}.safetensors", network.build(labels), network, labels, training)
     command = [sys.executable, "-m", "wsss_ros.cli.main", "demo", "--scene", tmp_path / "scene0"]
     command += ["--out", tmp_path / "out", "--hz", "1", "--image-weights", tmp_path / "image.safetensors"]
-    command += ["--cloud-weights", tmp_path / "cloud.safetensors"]
+    command += ["--cloud-weights", tmp_path / "cloud.safetensors", "--min-confidence", "0.01"]
     done = subprocess.run(list(map(str, command)), env=ros_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out"
@@ -45,6 +45,8 @@ def test_demo(tmp_path, labels, ros_environment):
         assert 0 < figures["median"] <= figures["p95"]
         file = tmp_path / f"{'image' if node == 'image_segmenter' else 'cloud'}.safetensors"
         assert report["diagnostics"][node]["weights"] == checkpoint.load(file).version
+        assert report["diagnostics"][node]["min_confidence"] == "0.01", "less than 1 of 20: every label is kept"
+    assert report["score_2d"]["coverage"] == 100
     assert report["weights"]["cloud"]["val_miou"] == 41.5
     assert report["weights"]["image"]["val_miou_before"] == {"1 classify": 12.25}
     assert "joint 2D-3D" in done.stdout and "12.2" in done.stdout and "41.5" in done.stdout

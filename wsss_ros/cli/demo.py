@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from wsss_ros.cli.options import Device
+from wsss_ros.labels import RECOMMENDED
 
 QUIET_S = 6.0  # without a message after the replay: nothing more is published
 
@@ -25,6 +26,9 @@ def demo(
     device: Device = "auto",
     image_weights: Annotated[str, typer.Option(help="Checkpoint of the image network.")] = "",
     cloud_weights: Annotated[str, typer.Option(help="Checkpoint of the cloud network.")] = "",
+    min_confidence: Annotated[
+        float, typer.Option(min=-1, max=1, help="Labels with less become unlabelled; -1: as the weights recommend.")
+    ] = RECOMMENDED,
 ) -> None:
     """Play one scene to the nodes, which run as separate processes; record, score and draw what they publish."""
     from rich.console import Console
@@ -39,7 +43,8 @@ def demo(
         scene = _unseen_room(out, seed)
         console.print(f"an unseen room, seed {seed}: {scene}")
     bag, rate = _write_bag(scene, out / "scene.mcap", labels, frames, hz, console)
-    recording = _run_nodes(bag, out, rate, device, image_weights, cloud_weights)
+    chosen = {"device": device, "image_weights": image_weights, "cloud_weights": cloud_weights}
+    recording = _run_nodes(bag, out, rate, {**chosen, "min_confidence": str(min_confidence)})
     console.print("scoring what was published")
     played, published = read_played(bag), read_published(recording)
     report = {"scene": scene.name, "seconds": round(time.monotonic() - started, 1), "replay_rate": rate}
@@ -93,8 +98,11 @@ def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console)
     return path, round(min(100.0, max(0.01, hz / native_hz)), 3) if views > 1 else 1.0
 
 
-def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: str, cloud_weights: str) -> Path:
-    """Start the set that `wsss up` starts, and a recorder in addition to it. Returns the recording."""
+def _run_nodes(bag: Path, out: Path, rate: float, chosen: dict[str, str]) -> Path:
+    """Start the set that `wsss up` starts, and a recorder in addition to it. Returns the recording.
+
+    ``chosen`` are arguments of the set.
+    """
     from wsss_ros import node_set
     from wsss_ros.bags.writing import clear_partial
     from wsss_ros.node_processes import running
@@ -106,8 +114,7 @@ def _run_nodes(bag: Path, out: Path, rate: float, device: str, image_weights: st
     # A domain of our own, so that topics of other robots on this network do not mix with these.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 100)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    given = {"bag": str(bag), "rate": str(rate), "device": device, "accumulate": "true"}
-    given |= {"image_weights": image_weights, "cloud_weights": cloud_weights}
+    given = {**chosen, "bag": str(bag), "rate": str(rate), "accumulate": "true"}
     parameters: dict[str, bool | float | str] = {"output": str(recording), "end_when_quiet_s": QUIET_S}
     recorder = Process("recorder", module="wsss_ros.nodes.recorder", parameters=parameters, ends_the_set=True)
     with running() as children:
