@@ -161,3 +161,23 @@ def test_a_phase_without_its_kind_of_source_is_refused(place, tmp_path):
 def test_either_train_or_sources(values):
     with pytest.raises(BadInput, match="expected either 'train', one folder of scenes, or 'sources', a list of them"):
         config.build(DataConfig, values)
+
+
+def test_photographs_are_scored_after_training(place, labels, tmp_path):
+    settings = settings_on(place, tmp_path / "run")
+    given = [{"path": str(place / "pictures"), "include": "kitchen/*", "split": "", "ignore": ["sink"]}]
+    values = {**settings.data.model_dump(), "val_photos": given}
+    settings = settings.model_copy(update={"data": config.build(DataConfig, values)})
+    reported = []
+    training.train(settings, report=reported.append)
+    scores = json.loads((tmp_path / "run" / "photos.json").read_text())
+    assert scores.keys() == {"pictures/kitchen/*"} and scores["pictures/kitchen/*"]["photographs"] == 2
+    tags = scores["pictures/kitchen/*"]["tags"]
+    assert tags["ap"]["wall"] is None and 50 <= tags["ap"]["floor"] <= 100 and "sink" not in tags["ap"]
+    assert checkpoint.load(tmp_path / "run" / "image.safetensors").training["val_photos"] == scores
+    assert [(p.step, p.steps) for p in reported if p.phase == "score pictures/kitchen/*"] == [(1, 2), (2, 2)]
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["val_photos"] == {"pictures/kitchen/*": 2}
+    wrong = config.build(DataConfig, {**values, "val_photos": [{**given[0], "ignore": ["bench"]}]})
+    other = settings.model_copy(update={"data": wrong, "output": str(tmp_path / "other")})
+    with pytest.raises(BadInput, match="'bench' is not a class"):
+        training.train(other)

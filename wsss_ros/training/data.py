@@ -15,8 +15,8 @@ from wsss_ros.methods import METHODS, Phase
 from wsss_ros.samples.mixture import Source
 from wsss_ros.training.progress import Progress, Report
 from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
-from wsss_ros.training.sources import Decoding, LeftOut, OpenedSource, SourceConfig, open_source
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.training.sources import Decoding, LeftOut, OpenedSource, SourceConfig, ValPhotosConfig, open_source
+from wsss_ros.types import BadInput, Photos, Scene
 
 
 class DataConfig(Config):
@@ -27,6 +27,9 @@ class DataConfig(Config):
         (), description="Sources of training data, instead of 'train': each step draws from all of them by weight."
     )
     val: SceneSetConfig | None = Field(None, description="Labelled scenes that are scored after training.")
+    val_photos: tuple[ValPhotosConfig, ...] = Field(
+        (), description="Photographs that the image network is scored on after training: dense labels, tags, or both."
+    )
     frames_per_scene: int = Field(17, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
     val_frames_per_scene: int = Field(10, ge=0, description="Frames scored of each val scene; 0 for all.")
     visibility_m: float = Field(
@@ -58,6 +61,7 @@ class RunData:
     sources: list[Source]
     given: list[SourceConfig]
     val: list[Scene]
+    val_photos: Sequence[tuple[ValPhotosConfig, Photos]]
     left_out: LeftOut
 
     @property
@@ -89,6 +93,7 @@ class RunData:
                 for source, given in described
             ],
             "val": [scene.name for scene in self.val],
+            "val_photos": {given.name: len(photos) for given, photos in self.val_photos},
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
         }
 
@@ -123,6 +128,7 @@ def load(
     cannot be used are listed in ``left_out``. Raises BadInput when nothing of a source is left.
     """
     opened = _open(settings, labels)
+    val_photos = [(each, each.open(labels)) for each in settings.val_photos]
     val, val_left_out = ([], []) if settings.val is None else open_scene_set(settings.val, labels)
     truth = any(METHODS[phase.method].needs_truth(phase) for phase in phases)
     decoding = Decoding(settings.cache, settings.frames_per_scene, long_side, settings.visibility_m, truth)
@@ -146,7 +152,7 @@ def load(
         for each, (_, later) in zip(opened, prepared, strict=True)
         for name, reason in [*each.left_out, *later]
     ]
-    return RunData(sources, [each.config for each in opened], val, [*left_out, *val_left_out])
+    return RunData(sources, [each.config for each in opened], val, val_photos, [*left_out, *val_left_out])
 
 
 def _open(settings: DataConfig, labels: LabelSpace) -> list[OpenedSource]:

@@ -3,17 +3,21 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 from wsss_ros.evaluation import calibration, offline
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.evaluation.photos import evaluate_photos
+from wsss_ros.evaluation.tables import percent
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
 from wsss_ros.training import network_files
 from wsss_ros.training.progress import Progress, Report
+from wsss_ros.training.sources import ValPhotosConfig
 from wsss_ros.training.state import RunState
-from wsss_ros.types import KINDS, BadInput, Scene
+from wsss_ros.types import KINDS, BadInput, Photos, Scene
 
 log = logging.getLogger("wsss_ros")
 
@@ -54,6 +58,9 @@ def finish(run: RunState, command: str) -> dict:
     for kind in run.networks:
         scores[kind] = _score(run, kind) if run.data.val else None
         trained, known = for_inference(run, kind), _provenance(run, kind, command, scores[kind])
+        if kind == "image" and run.data.val_photos:
+            known["val_photos"] = _score_photos(run, trained)
+            run.folder.write_json("photos.json", known["val_photos"])
         if run.settings.calibrate:
             trained = _calibrated(run, trained)
         path = run.folder.path / f"{kind}.safetensors"
@@ -64,6 +71,30 @@ def finish(run: RunState, command: str) -> dict:
     run.folder.write_json("data.json", run.data.summary(run.labels))
     run.folder.write_json("scores.json", scores)
     run.folder.state_path.unlink()
+    return scores
+
+
+def _score_photos(run: RunState, trained: Checkpoint) -> dict[str, dict]:
+    """The scores of the image network on the photographs for validation, by the names of their collections."""
+    segmenter, scores = ImageSegmenter(trained, run.settings.device), {}
+    for given, photos in run.data.val_photos:
+        try:
+            scores[given.name] = _score_collection(run, segmenter, given, photos)
+        except BadInput as error:
+            run.data.left_out.append((given.name, f"not scored: {error}"))
+    return scores
+
+
+def _score_collection(run: RunState, segmenter: ImageSegmenter, given: ValPhotosConfig, photos: Photos) -> dict:
+    steps = count(1)
+
+    def done(_: str) -> None:
+        run.report(Progress(f"score {given.name}", next(steps), len(photos), {}))
+
+    scores = evaluate_photos(segmenter, [photos], run.labels, given.ignore, progress=done).compute()
+    dense = [f"mIoU {percent(scores[part]['miou'])} % ({part} class)" for part in ("any", "tagged") if scores[part]]
+    precision = f"average precision of tags {percent(scores['tags']['map'])} %"
+    log.info("val photographs %s: %s", given.name, ", ".join([*dense, precision]))
     return scores
 
 

@@ -49,12 +49,37 @@ class SourceConfig(Config):
     @property
     def name(self) -> str:
         """The name of the source in files and messages: the last part of its path, and its ``include``."""
-        return "/".join([Path(self.path).resolve().name, *([self.include] if self.include else [])])
+        return source_name(self.path, self.include)
 
     @property
     def scene_set(self) -> SceneSetConfig:
         """The source as a set of scenes."""
         return SceneSetConfig(folder=self.path, scenes=self.scenes, complete=self.complete, rooms=self.rooms)
+
+
+class ValPhotosConfig(Config):
+    """Photographs that the image network is scored on after training."""
+
+    path: str = Field(description="Folder of photographs with tags.csv, and perhaps dense labels in its folder label.")
+    split: str = Field("val", description="Photographs with this value in the column split; empty takes all.")
+    include: str = Field("", description="Photographs whose name matches a pattern, such as free/*.")
+    ignore: tuple[str, ...] = Field((), description="Classes that their truth does not know; they are not scored.")
+
+    @property
+    def name(self) -> str:
+        """The name in files and messages."""
+        return source_name(self.path, self.include)
+
+    def open(self, labels: LabelSpace) -> PhotoFolder:
+        """Open the folder. Raises BadInput for an ignored name that is not a class, and without photographs."""
+        for name in self.ignore:
+            labels.index(name)
+        return PhotoFolder(self.path, labels, self.split, self.include)
+
+
+def source_name(path: str, include: str) -> str:
+    """The last part of a path, and the pattern."""
+    return "/".join([Path(path).resolve().name, *([include] if include else [])])
 
 
 @dataclass(frozen=True)
