@@ -71,7 +71,8 @@ USES = {
     "bathtub": Use(("bathtub",), w=(1.2, 2.0)),
     "otherfurniture": Use(
         ("other",), ("ottoman", "bench", "shoerack", "dressing", "crib", "piano", "stool", "clothes-rack", "puff"),
-        ("gym", "workbench", "abdominal"), w=(0.3, 1.6), d=(0.25, 1.3), h=(0.3, 1.5)),
+        ("gym", "workbench", "abdominal", "bar", "kitchen", "silla", "stool_bs0", "aws_stool"), w=(0.3, 1.6),
+        d=(0.25, 1.3), h=(0.3, 1.5)),
     "bin": Use(("other",), ("bin_", "trash", "aws_bin", "dustbin", "clothes-basket"), ("residential",),
                w=(0.1, 0.56), h=(0.2, 0.8)),
     "radiator": Use(("other",), ("radiator",), ("towels",), w=(0.4, 1.5), d=(0.05, 0.3), h=(0.4, 1.2)),

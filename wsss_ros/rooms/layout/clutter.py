@@ -11,7 +11,7 @@ from wsss_ros.rooms.layout.room import Placed, Room, overlap
 from wsss_ros.rooms.layout.supports import Supports, supports
 
 SOFT_M = 0.05  # how uneven a bed or sofa may be below a thing
-MOST = 14  # things on one piece
+MOST = 14  # things on one piece; twice as many in a shelf
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ PLACES = {
         ("bottle", 0.5)),
         12, low=0.3),
     "bookshelf": Place((
-        ("books", 6), ("vase", 1), ("small picture", 1), ("toy", 0.4), ("box", 0.4), ("basket", 1.5), ("package", 1),
-        ("small plant", 0.5), ("audio", 0.4), ("papers", 0.4)), 22, low=0.02, high=2.2, inside=True),
+        ("book_row", 14), ("books", 4), ("vase", 1), ("small picture", 1), ("toy", 0.4), ("box", 0.4), ("basket", 1.5),
+        ("package", 1), ("small plant", 0.5), ("audio", 0.4), ("papers", 0.4)),
+        22, low=0.02, high=2.2, inside=True),
     "sink": Place((("cup", 2), ("bottle", 3), ("package", 2), ("small plant", 0.4)), 7, low=0.7),
     "bed": Place((("pillow", 4), ("garment", 2), ("toy", 0.7), ("cloth", 1), ("bag", 0.4), ("reading", 0.4),
                   ("pillows", 0.8)), 1.6, low=0.2, high=0.95, soft=True),
@@ -65,7 +66,11 @@ PLACES = {
                ("papers", 0.5), ("basket", 0.5), ("cup", 0.5)), 6, low=0.35, high=1.25),
 }
 # fmt: on
-_TURNED = {"computer", "office", "appliance", "audio", "small picture", "keyboard", "books"}  # face the front
+# turned with the furniture, by about so much (radians); all other things are turned anyhow
+_TURNED = {
+    "computer": 0.25, "office": 0.25, "appliance": 0.15, "audio": 0.15, "small picture": 0.4, "keyboard": 0.2,
+    "books": 0.25, "book_row": 0.03,
+}  # fmt: skip
 
 
 def lay_plain_things(room: Room, piece: Piece, spot: Placed) -> None:
@@ -102,7 +107,8 @@ def _place_on(spot: Placed) -> Place | None:
 def _lay_on(room: Room, spot: Placed, place: Place, mess: float) -> None:
     kit = room.kit
     area = spot.piece.size[0] * spot.piece.size[1] * (2.5 if place.inside and spot.piece.kind == "bookshelf" else 1.0)
-    count = min(MOST, int(kit.rng.poisson(place.per_m2 * area * (0.4 + 1.8 * mess))))
+    most = 2 * MOST if spot.piece.kind == "bookshelf" else MOST
+    count = min(most, int(kit.rng.poisson(place.per_m2 * area * (0.4 + 1.8 * mess))))
     if count == 0:
         return
     surface = supports(spot.piece, place.inside)
@@ -123,7 +129,7 @@ def _thing(room: Room, name: str) -> Piece | None:
 def _put(room: Room, spot: Placed, surface: Supports, place: Place, name: str, thing: Piece) -> None:
     """Put a thing at the first of some places where it stands safely and touches nothing else."""
     rng = room.kit.rng
-    yaw = float(rng.normal(0, 0.25)) if name in _TURNED else float(rng.uniform(-np.pi, np.pi))
+    yaw = float(rng.normal(0, _TURNED[name]) if name in _TURNED else rng.uniform(-np.pi, np.pi))
     if thing.size[0] > 0.6 * min(spot.piece.size[:2]) or place.soft:
         yaw = float(rng.normal(0, 0.1)) + (np.pi / 2 if thing.size[1] > thing.size[0] > 0.4 else 0.0)
     c, s = abs(np.cos(yaw)), abs(np.sin(yaw))
