@@ -13,7 +13,7 @@ TOP_MODULES = {
     *("types", "labels", "config", "files", "device", "sync"),
     *("cam", "losses", "inference", "label_files", "node_set", "node_processes"),
 }
-LONGEST_FILE, LARGEST_SHARE = 400, 0.22
+LONGEST_FILE, LARGEST_SHARE = 400, 0.20
 ROS = {
     "rclpy",
     "message_filters",

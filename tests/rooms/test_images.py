@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from reference import rooms as reference
 
+from wsss_ros.model_files.pictures import Picture
 from wsss_ros.rooms.furniture.piece import Piece
 from wsss_ros.rooms.generator import generate_room
 from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.layout.room import Placed, Room
 from wsss_ros.rooms.materials import Material
 from wsss_ros.rooms.meshes import Mesh, box
-from wsss_ros.rooms.pictures import Picture
 from wsss_ros.rooms.render.images import lay_images
 from wsss_ros.rooms.render.light import Light, shade
 from wsss_ros.rooms.render.surfaces import World

@@ -7,9 +7,9 @@ import pytest
 from support.glb_files import BACKREST, CUBE, SQUARE, write_glb, write_image, write_library
 from support.paths import SHARED
 
+from wsss_ros.model_files.glb import read_bounds, read_glb
 from wsss_ros.rooms.furniture.piece import NOTHING
 from wsss_ros.rooms.library import OTHER, FurnitureLibrary
-from wsss_ros.rooms.library.glb import read_bounds, read_glb
 from wsss_ros.types import BadInput
 
 

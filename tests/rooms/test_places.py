@@ -7,8 +7,8 @@ from support.paths import SHARED
 from typer.testing import CliRunner
 
 from wsss_ros.cli.main import app
+from wsss_ros.model_files.glb import read_glb
 from wsss_ros.rooms.kit import Kit
-from wsss_ros.rooms.library.glb import read_glb
 from wsss_ros.rooms.places import generate_place
 from wsss_ros.rooms.places.inside import CELL_M, add_lamps, find_free_floor
 from wsss_ros.rooms.places.reading import floor_height, objects_of, read_place

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsss_ros.model_files.obj import read_obj
 from wsss_ros.rooms.library import FurnitureLibrary
-from wsss_ros.rooms.library.obj import read_obj
 from wsss_ros.rooms.library.titles import class_of_title
 from wsss_ros.types import BadInput
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wsss_ros.rooms.pictures import Picture
+from wsss_ros.model_files.pictures import Picture
 
 Color = tuple[float, float, float]  # sRGB in 0..1
 

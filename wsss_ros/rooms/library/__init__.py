@@ -6,13 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsss_ros.labels import LabelSpace, scannet20
+from wsss_ros.model_files.pictures import read_picture
+from wsss_ros.model_files.surfaces import Surface
 from wsss_ros.rooms.furniture.piece import Piece
 from wsss_ros.rooms.library.folder import MESH, STANDARD, folder_models, folder_surfaces, folder_textures
 from wsss_ros.rooms.library.models import OTHER, Model, piece_of
 from wsss_ros.rooms.library.sh3f import Sh3fFile
-from wsss_ros.rooms.library.surfaces import Surface
 from wsss_ros.rooms.materials import Material
-from wsss_ros.rooms.pictures import read_picture
 from wsss_ros.types import BadInput
 
 KEPT = 96  # loaded models and images that a library keeps in memory

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from wsss_ros.labels import LabelSpace
+from wsss_ros.model_files.glb import read_bounds, read_glb
+from wsss_ros.model_files.surfaces import Y_UP, Surface
 from wsss_ros.rooms.furniture.piece import NOTHING
-from wsss_ros.rooms.library.glb import read_bounds, read_glb
 from wsss_ros.rooms.library.models import OTHER, Model, label_named
-from wsss_ros.rooms.library.surfaces import Y_UP, Surface
 from wsss_ros.types import BadInput
 
 MESH, STANDARD, MANIFEST, TEXTURES = "mesh.glb", "model.glb", "manifest.json", "textures"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsss_ros.labels import LabelSpace
+from wsss_ros.model_files.surfaces import Surface
 from wsss_ros.rooms.furniture.piece import NOTHING, Piece
-from wsss_ros.rooms.library.surfaces import Surface
 from wsss_ros.rooms.materials import Material
 from wsss_ros.rooms.meshes import Mesh
 

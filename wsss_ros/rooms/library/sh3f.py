@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from wsss_ros.model_files.obj import read_obj
+from wsss_ros.model_files.surfaces import Y_UP, Surface
 from wsss_ros.rooms.library.models import Model
-from wsss_ros.rooms.library.obj import read_obj
-from wsss_ros.rooms.library.surfaces import Y_UP, Surface
 from wsss_ros.rooms.library.titles import class_of_title
 from wsss_ros.types import BadInput
 

@@ -8,12 +8,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from wsss_ros.labels import LabelSpace
+from wsss_ros.model_files.surfaces import Surface
 from wsss_ros.rooms.furniture.piece import NOTHING, Piece
 from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.layout.room import Placed, Room
 from wsss_ros.rooms.library.folder import folder_surfaces
 from wsss_ros.rooms.library.models import label_of, material_of
-from wsss_ros.rooms.library.surfaces import Surface
 from wsss_ros.rooms.meshes import Mesh
 from wsss_ros.types import BadInput
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from wsss_ros.geometry.compiled import compiled
-from wsss_ros.rooms.pictures import LINEAR
+from wsss_ros.model_files.pictures import LINEAR
 from wsss_ros.rooms.render.image_table import ImageTable
 from wsss_ros.rooms.render.surfaces import View, World
 

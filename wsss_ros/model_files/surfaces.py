@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
-from wsss_ros.rooms.pictures import Picture
+from wsss_ros.model_files.pictures import Picture
 
 LEVELS = 4  # so many times a triangle is divided into four at the edge of what is transparent
 MOST = 40_000  # triangles into which a surface may be divided

@@ -7,8 +7,8 @@ from posixpath import basename, dirname, join, normpath
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from wsss_ros.rooms.library.surfaces import Surface, without_holes
-from wsss_ros.rooms.pictures import Picture, decode_picture
+from wsss_ros.model_files.pictures import Picture, decode_picture
+from wsss_ros.model_files.surfaces import Surface, without_holes
 from wsss_ros.types import BadInput
 
 _BROKEN = (IndexError, ValueError, KeyError, TypeError)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsss_ros.rooms.library.surfaces import Surface, without_holes
-from wsss_ros.rooms.pictures import Picture, decode_picture
+from wsss_ros.model_files.pictures import Picture, decode_picture
+from wsss_ros.model_files.surfaces import Surface, without_holes
 from wsss_ros.scenes.images import read_bytes
 
 SQUARE = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0.0)])

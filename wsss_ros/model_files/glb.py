@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from scipy.spatial.transform import Rotation
 
-from wsss_ros.rooms.library.surfaces import Surface, without_holes
-from wsss_ros.rooms.pictures import Picture, decode_picture, read_picture
+from wsss_ros.model_files.pictures import Picture, decode_picture, read_picture
+from wsss_ros.model_files.surfaces import Surface, without_holes
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 

@@ -1,0 +1,1 @@
+"""Files of triangle models, GLB and OBJ, read as surfaces with plain colours or images."""
