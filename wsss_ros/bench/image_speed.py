@@ -1,7 +1,7 @@
 """Milliseconds from an image to its labels, for each network, output stride, size and precision."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,11 @@ import torch
 
 from wsss_ros.bench.clock import PartClock
 from wsss_ros.bench.ros_loads import HEIGHT, WIDTH, random_image
-from wsss_ros.evaluation.offline import score_images
 from wsss_ros.inference import ImageSegmenter
 from wsss_ros.labels import scannet20
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
-from wsss_ros.types import BadInput, Frame, Scene
+from wsss_ros.types import BadInput, Frame
 
 _WARM_UP = 3  # images that compile kernels and fill caches
 
@@ -39,7 +38,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class ImageSpeed:
-    """Milliseconds of an image; ``miou`` in percent where scenes were given.
+    """Milliseconds of an image; ``miou`` in percent where it was scored.
 
     Attributes:
         image_ms: the median.
@@ -68,12 +67,17 @@ def random_networks(versions: Sequence[int] = (0, 1, 2)) -> list[Network]:
 
 
 def trained_networks(files: Sequence[str | Path]) -> list[Network]:
-    """The networks of image checkpoints, under the names of their files. Raises BadInput for a file of another kind."""
-    return [Network(str(file), checkpoint.load(file, "image")) for file in files]
+    """The networks of image checkpoints, under the names of folder and file. Raises BadInput for a file of another kind."""
+    return [Network("/".join(Path(file).parts[-2:]), checkpoint.load(file, "image")) for file in files]
 
 
 def measure(
-    networks: Sequence[Network], grid: Grid, runs: int, device: str, threads: int, scenes: Sequence[Scene] = ()
+    networks: Sequence[Network],
+    grid: Grid,
+    runs: int,
+    device: str,
+    threads: int,
+    score: Callable[[ImageSegmenter], float | None] = lambda segmenter: None,
 ) -> Iterator[ImageSpeed]:
     """Measure each network at each point of the grid, one after the other.
 
@@ -83,7 +87,7 @@ def measure(
         runs: images of a measurement, after some that warm up.
         device: auto, cpu, cuda or cuda:N.
         threads: of the CPU; 0 for torch's default.
-        scenes: with truth, to score each combination on; none for speed alone.
+        score: gives the mIoU of each combination; nothing for speed alone.
 
     Raises:
         BadInput: a device, precision or stride that cannot be used.
@@ -95,9 +99,8 @@ def measure(
                     given = replace(strided, config=replace(strided.config, long_side=round(rows * WIDTH / HEIGHT)))
                     segmenter = ImageSegmenter(given, device, precision, threads)
                     times = _times(segmenter, runs)
-                    miou = score_images(segmenter, scenes, segmenter.labels, 0).compute()["miou"] if scenes else None
                     stride = segmenter.network.backbone.stride
-                    yield ImageSpeed(network.name, stride, rows, precision, *times, miou)
+                    yield ImageSpeed(network.name, stride, rows, precision, *times, score(segmenter))
 
 
 def _at_strides(given: Checkpoint, strides: Sequence[int]) -> Iterator[Checkpoint]:

@@ -1,6 +1,5 @@
 """`wsss bench image`: how fast image networks are at several strides, sizes and precisions, and how good."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +21,9 @@ def bench_image(
         "bfloat16",
     ],
     scenes: Annotated[
-        list[Path] | None, typer.Option(help="Labelled scenes, or folders of them, for the column mIoU.")
+        list[Path] | None, typer.Option(help="Labelled scenes, folders of them, or photographs, for the column mIoU.")
     ] = None,
+    split: Annotated[str, typer.Option(help="Which photographs: train, val, or empty for all.")] = "val",
     runs: Annotated[int, typer.Option(min=1, help="Images of each measurement; the median counts.")] = 9,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's default.")] = 0,
     device: Device = "auto",
@@ -35,43 +35,43 @@ def bench_image(
 
     networks = image_speed.trained_networks(weights) if weights else image_speed.random_networks()
     grid, found = image_speed.Grid(stride, rows, precision), []
-    opened = _opened(networks, scenes) if scenes else []
+    score = {"score": _scorer(scenes, split)} if scenes else {}
     with Console(stderr=True).status("networks") as status:
-        for speed in image_speed.measure(networks, grid, runs, device, threads, opened):
+        for speed in image_speed.measure(networks, grid, runs, device, threads, **score):
             status.update(f"{speed.network}, stride {speed.stride}, {speed.rows} rows, {speed.precision}")
             found.append(speed)
     console = Console()
     console.print(_table(found, f"640x480 image to labels, {image_speed.processor(device, threads)}"))
 
 
-def _opened(networks: list, folders: list[Path]) -> list:
-    """The scenes, with the classes of the first network. Raises BadInput where one of the others has other classes."""
-    from wsss_ros.scenes import open_all
-    from wsss_ros.types import BadInput
+def _scorer(folders: list[Path], split: str):
+    """The function that gives the mIoU of a segmenter on photographs (any class may win) or on all frames of scenes."""
+    from wsss_ros.evaluation.offline import score_images
+    from wsss_ros.evaluation.photos import evaluate_photos
+    from wsss_ros.scenes import is_photo_folder, open_all
+    from wsss_ros.scenes.photos import PhotoFolder
 
-    labels = networks[0].checkpoint.labels
-    for network in networks:
-        if network.checkpoint.labels.names != labels.names:
-            raise BadInput(f"{network.name}: other classes than {networks[0].name}; score them one by one")
-    return open_all(folders, labels)[0]
+    def score(segmenter) -> float | None:
+        labels = segmenter.labels
+        if not all(map(is_photo_folder, folders)):
+            return score_images(segmenter, open_all(folders, labels)[0], labels, 0).compute()["miou"]
+        photos = [PhotoFolder(folder, labels, split) for folder in folders]
+        dense = evaluate_photos(segmenter, photos, labels).compute()["any"]
+        return dense["miou"] if dense else None
+
+    return score
 
 
-def _table(speeds: Iterable, title: str):
-    """A row for each network, stride and size; for each precision milliseconds (median, least, network) and mIoU."""
+def _table(speeds: list, title: str):
+    """A row for each measurement: median and least milliseconds, the network's part, and mIoU where it was scored."""
     from wsss_ros.cli.tables import table
     from wsss_ros.evaluation.tables import percent
 
-    by_row: dict[tuple, dict[str, list[str]]] = {}
+    scored = any(speed.miou is not None for speed in speeds)
+    headings = ["network", "stride", "rows", "precision", "ms", "least", "of it network", "mIoU"]
+    shown = table(title, *headings[: 7 + scored])
     for speed in speeds:
-        cells = [f"{speed.image_ms:.1f}", f"{speed.least_ms:.1f}", f"{speed.network_ms:.1f}"]
-        cells += [] if speed.miou is None else [percent(speed.miou)]
-        by_row.setdefault((speed.network, speed.stride, speed.rows), {})[speed.precision] = cells
-    first = next(iter(by_row.values()))
-    scored = [len(cells) > 3 for cells in first.values()]
-    headings = [
-        [f"{name}, ms", "least", "network", "mIoU"][: 3 + more] for name, more in zip(first, scored, strict=True)
-    ]
-    shown = table(title, "network", "stride", "rows", *(text for group in headings for text in group))
-    for (network, stride, rows), of_precision in by_row.items():
-        shown.add_row(network, str(stride), str(rows), *(cell for cells in of_precision.values() for cell in cells))
+        times = (f"{value:.1f}" for value in (speed.image_ms, speed.least_ms, speed.network_ms))
+        where = speed.network, str(speed.stride), str(speed.rows), speed.precision
+        shown.add_row(*where, *times, *([percent(speed.miou)] if scored else []))
     return shown
