@@ -154,6 +154,13 @@ def test_the_configurations_that_ship_are_valid(name):
     assert train.seed + train.scenes <= val.seed
 
 
+def test_sources_are_not_for_ablations():
+    settings = config.load(AblationConfig, config.share("config/ablation.yaml")).model_dump(mode="json")
+    data = {**settings["data"], "train": None, "sources": [{"path": "a"}]}
+    with pytest.raises(BadInput, match="train on one folder of scenes; give data.train"):
+        config.build(AblationConfig, {**settings, "data": data})
+
+
 # --- training it ---
 
 

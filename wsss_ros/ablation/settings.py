@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsss_ros.config import Config
 from wsss_ros.methods import Phase
@@ -40,3 +40,9 @@ class AblationConfig(Config):
     pretrain: PretrainConfig | None = None
     classify: tuple[ClassifyPhase, ...] = Field(min_length=1, description="Phase one, shared by all rows of a seed.")
     joint: JointPhase = Field(description="Phase two with both losses; rows leave parts of it out.")
+
+    @model_validator(mode="after")
+    def _one_folder_of_scenes(self) -> "AblationConfig":
+        if self.data.train is None:
+            raise ValueError("data.sources: the rows of an ablation train on one folder of scenes; give data.train")
+        return self
