@@ -1,4 +1,4 @@
-"""Both networks learn from dense labels: an upper bound to compare weak supervision with in the ablation."""
+"""Networks learn from dense labels, which simulated rooms have: pre-training, and an upper bound in the ablation."""
 
 from typing import ClassVar, Literal
 
@@ -9,18 +9,27 @@ from wsss_ros.labels import UNLABELLED
 from wsss_ros.methods.method import Method, PairedPhase
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.mixture import dense, mixed
-from wsss_ros.samples.samples import LabelledBatch, PairSamples
+from wsss_ros.samples.mixture import Source, dense, mixed
+from wsss_ros.samples.samples import CloudSamples, LabelledBatch, LabelledCloudBatch, PairSamples
+from wsss_ros.types import KINDS
 
 
 class SupervisedPhase(PairedPhase):
-    """Both networks learn from dense labels: an upper bound to compare with, not weak supervision."""
+    """Dense labels: for simulated rooms, whose labels cost nothing, and as an upper bound of weak supervision.
+
+    A phase with an optimiser of the cloud network alone needs no image network and no tagged image.
+    """
 
     method: Literal["supervised"]
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Both kinds, or the cloud network alone if only it learns."""
+        return ("cloud",) if tuple(self.optimisers) == ("cloud",) else KINDS
+
 
 class Supervised(Method[SupervisedPhase]):
-    """Both networks learn by softmax cross entropy on every labelled pixel and point."""
+    """The networks learn by softmax cross entropy on every labelled pixel and point."""
 
     Phase: ClassVar = SupervisedPhase
     phase: SupervisedPhase
@@ -31,27 +40,27 @@ class Supervised(Method[SupervisedPhase]):
         return True
 
     def make_samples(self) -> Samples:
-        """Clouds with images of each, and the dense labels of both."""
+        """Clouds with their dense labels, and with labelled images of each if the image network learns, too."""
         data, images = self.data, self.phase.images_per_cloud
-        return mixed(
-            data.sources,
-            lambda source: PairSamples(
-                source.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images
-            ),
-            dense,
-            "dense labels",
-        )
 
-    def losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
-        """The cross entropy of pixels and that of points."""
-        _, image_scores = self.networks["image"](normalise_images(batch.images))
+        def samples_of(source: Source) -> Samples:
+            if self.phase.networks == ("cloud",):
+                return CloudSamples(source.scenes, data.cloud, truth=True)
+            return PairSamples(source.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images)
+
+        return mixed(data.sources, samples_of, dense, "dense labels")
+
+    def losses(self, batch: LabelledCloudBatch) -> dict[str, Tensor]:
+        """The cross entropy of points, and that of pixels if the batch has images."""
+        terms = {}
+        if isinstance(batch, LabelledBatch):
+            _, image_scores = self.networks["image"](normalise_images(batch.images))
+            image_scores = upsample(image_scores.float(), batch.image_truth.shape[1:])
+            terms["supervised_2d"] = _cross_entropy(image_scores, batch.image_truth)
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         _, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
-        image_scores = upsample(image_scores.float(), batch.image_truth.shape[1:])
-        return {
-            "supervised_2d": _cross_entropy(image_scores, batch.image_truth),
-            "supervised_3d": _cross_entropy(cloud_scores.float().transpose(1, 2), batch.cloud_truth),
-        }
+        terms["supervised_3d"] = _cross_entropy(cloud_scores.float().transpose(1, 2), batch.cloud_truth)
+        return terms
 
 
 def _cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:

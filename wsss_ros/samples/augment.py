@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Float64, Int64, UInt8
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from wsss_ros.config import Config
@@ -37,6 +37,26 @@ class CloudAugment(Config):
     points: int = Field(40_000, ge=256, description="Points of one sample; repeated when the cloud has fewer.")
     rotation_deg: float = Field(5.0, ge=0, le=180, description="Rotation about the upright axis, plus or minus.")
     flip: bool = Field(True, description="Mirror along x and y, each with p = 0.5.")
+    accumulated: float = Field(
+        0.0, ge=0, le=1, description="Share of the samples that are not made from the scene's cloud, but accumulated "
+        "from the depth of a run of its frames as on a robot: partial, noisy, with holes."
+    )
+    frames: tuple[PositiveInt, PositiveInt] = Field(
+        (4, 40), description="Range of the number of consecutive frames of an accumulated cloud."
+    )
+    voxel_m: float = Field(0.02, ge=0.005, le=1, description="Voxels of an accumulated cloud, metres.")
+    cut: float = Field(0.0, ge=0, le=1, description="Share of the samples that are cut horizontally below the ceiling.")
+    cut_m: tuple[float, float] = Field((1.6, 2.4), description="Range of the height of the cut over the floor, metres.")
+    thinned_m: tuple[float, float] = Field(
+        (0.0, 0.0), description="Range of the distance between points: a random voxel size keeps one point of each "
+        "voxel; (0, 0): all points."
+    )
+    tilt_deg: float = Field(0.0, ge=0, le=45, description="Largest rotation about a random horizontal axis.")
+    scale: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="Range of the random scale.")
+    noise_m: float = Field(
+        0.0, ge=0, le=0.2, description="Largest deviation of the noise along the rays from the nearest camera, in "
+        "metres at 2 m distance; it grows with the square of the distance, and each sample has its own deviation."
+    )
     drop_color: float = Field(
         0.0,
         ge=0,

@@ -14,8 +14,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from wsss_ros import geometry
-from wsss_ros.samples import augment
+from wsss_ros.samples import augment, clouds
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
+from wsss_ros.samples.clouds import DrawnCloud
 from wsss_ros.samples.photos import PreparedPhotos
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import BadInput
@@ -103,11 +104,17 @@ class PairBatch(ImageBatch, CloudBatch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledBatch(PairBatch):
+class LabelledCloudBatch(CloudBatch):
+    """A ``CloudBatch`` with dense labels, 255 where unlabelled."""
+
+    cloud_truth: Int64[Tensor, "B N"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledBatch(PairBatch, LabelledCloudBatch):
     """A ``PairBatch`` with dense labels, 255 where unlabelled."""
 
     image_truth: Int64[Tensor, "K S S"]
-    cloud_truth: Int64[Tensor, "B N"]
 
 
 def with_colors(samples: Sequence[Sample]) -> Sequence[Sample]:
@@ -165,10 +172,10 @@ class ImageSamples:
 
 
 class CloudSamples:
-    """Tagged clouds, upright and centred."""
+    """Tagged clouds, upright and centred. With ``truth`` the samples contain dense labels."""
 
-    def __init__(self, scenes: Sequence[PreparedScene], settings: CloudAugment):
-        self.scenes, self.settings = scenes, settings
+    def __init__(self, scenes: Sequence[PreparedScene], settings: CloudAugment, truth: bool = False):
+        self.scenes, self.settings, self.truth = scenes, settings, truth
         self.names = [scene.name for scene in scenes]
 
     def __len__(self) -> int:
@@ -176,12 +183,14 @@ class CloudSamples:
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An augmented cloud, and its tags."""
-        sample, _ = _cloud_view(self.scenes[index], self.settings, rng)
+        sample, cloud = _cloud_view(self.scenes[index], self.settings, rng)
+        if self.truth:
+            sample["cloud_truth"] = torch.from_numpy(cloud.truth.astype(np.int64))
         return sample
 
     def collate(self, samples: Sequence[Sample]) -> CloudBatch:
         """The batch of the clouds of a step."""
-        return CloudBatch(**stacked(with_colors(samples)))
+        return (LabelledCloudBatch if self.truth else CloudBatch)(**stacked(with_colors(samples)))
 
 
 class PairSamples:
@@ -223,15 +232,15 @@ class PairSamples:
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An augmented cloud, augmented images of it, the tags of both, and the links between them."""
         scene, frames = self.scenes[index], self.frames[index]
-        sample, kept = _cloud_view(scene, self.cloud, rng)
+        sample, cloud = _cloud_view(scene, self.cloud, rng)
         chosen = np.resize(rng.choice(frames, min(self.images, len(frames)), replace=False), self.images)
-        seen = [self._seen(scene, int(frame), kept, rng) for frame in chosen]
+        seen = [self._seen(scene, int(frame), cloud.xyz, rng) for frame in chosen]
         sample["links_count"] = torch.tensor([len(each["links_point"]) for each in seen])
         for name in seen[0]:
             join = torch.cat if name.startswith("links") else torch.stack
             sample[name] = join([each[name] for each in seen])
         if self.truth:
-            sample["cloud_truth"] = torch.from_numpy(scene.cloud_truth[kept].astype(np.int64))
+            sample["cloud_truth"] = torch.from_numpy(cloud.truth.astype(np.int64))
         return sample
 
     def collate(self, samples: Sequence[Sample]) -> PairBatch:
@@ -244,10 +253,10 @@ class PairSamples:
         counts = tuple(parts.pop("links_count").tolist())
         return (LabelledBatch if self.truth else PairBatch)(**parts, links_count=counts)
 
-    def _seen(self, scene: PreparedScene, frame: int, kept: np.ndarray, rng: np.random.Generator) -> Sample:
-        """An augmented image, its tags, and its links to the points of the sampled cloud."""
+    def _seen(self, scene: PreparedScene, frame: int, xyz: np.ndarray, rng: np.random.Generator) -> Sample:
+        """An augmented image, its tags, and its links to the points ``xyz`` (world, metres) of the sampled cloud."""
         image, view = _image_view(scene, frame, self.image, rng)
-        point, uv = self._links(scene, frame, kept, view, rng)
+        point, uv = self._links(scene, frame, xyz, view, rng)
         seen = {
             "images": image,
             **_image_tags(scene, frame),
@@ -259,10 +268,10 @@ class PairSamples:
         return seen
 
     def _links(
-        self, scene: PreparedScene, frame: int, kept: np.ndarray, view: augment.View, rng: np.random.Generator
+        self, scene: PreparedScene, frame: int, xyz: np.ndarray, view: augment.View, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """The links: rows of the sampled cloud, and their positions (u, v) in the crop, pixels."""
-        uv, depth = geometry.project(scene.xyz[kept], scene.camera(frame), scene.poses[frame])
+        uv, depth = geometry.project(xyz, scene.camera(frame), scene.poses[frame])
         depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
         seen = np.flatnonzero(geometry.visible(uv, depth, depth_m, self.tolerance_m))
         in_crop = view.uv_from_source(_scaled(uv[seen], scene, frame))
@@ -290,21 +299,18 @@ def _image_tags(scene: PreparedScene | PreparedPhotos, frame: int) -> Sample:
     return {name: torch.from_numpy(getattr(scene, name)[frame].copy()) for name in ("image_tags", "image_known")}
 
 
-def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
-    """An augmented cloud with its tags, and the indices of its points in the scene."""
-    kept = augment.sample_points(rng, len(scene.xyz), settings.points)
-    matrix = augment.random_cloud_matrix(rng, settings.rotation_deg, settings.flip)
-    upright = geometry.transform(scene.upright_from_world, scene.xyz[kept])
-    xyz = (upright - upright.mean(axis=0)) @ matrix.T
+def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> tuple[Sample, DrawnCloud]:
+    """An augmented cloud with its tags, and its points in the world frame."""
+    cloud = clouds.draw(scene, settings, rng)
     sample = {
-        "xyz": torch.from_numpy(xyz.astype(np.float32)),
-        "cloud_tags": torch.from_numpy(np.array(scene.tags)),
-        "cloud_known": torch.from_numpy(np.array(scene.known)),
+        "xyz": torch.from_numpy(clouds.placed(cloud.xyz, scene, settings, rng).astype(np.float32)),
+        "cloud_tags": torch.from_numpy(np.array(cloud.tags)),
+        "cloud_known": torch.from_numpy(np.array(cloud.known)),
     }
     dropped = settings.drop_color > 0 and rng.random() < settings.drop_color
-    if len(scene.rgb) and not dropped:
-        sample["rgb"] = torch.from_numpy(scene.rgb[kept]).float() / 255
-    return sample, kept
+    if cloud.rgb is not None and not dropped:
+        sample["rgb"] = torch.from_numpy(cloud.rgb).float() / 255
+    return sample, cloud
 
 
 def _scaled(uv: np.ndarray, scene: PreparedScene, frame: int) -> np.ndarray:
