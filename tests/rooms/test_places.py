@@ -123,6 +123,15 @@ def test_walks_are_scenes_of_their_own(folder, tmp_path, labels):
     assert CliRunner().invoke(app, command).exit_code == 0  # existing scenes are kept
 
 
+def test_a_robot_drives_upright(folder, tmp_path, labels):
+    path = generate_place(tmp_path, 1, folder, frames=4, size=(64, 48), views="robot")
+    assert path.name == "robot-two_rooms0001_00"
+    scene = open_scene(path, labels)
+    poses = np.stack([scene.axis_alignment @ scene.frame(k).world_from_camera for k in range(4)])
+    assert np.ptp(poses[:, 2, 3]) < 0.05
+    assert (np.abs(poses[:, 2, 0]) < np.sin(np.radians(4))).all()  # the image's rows are level
+
+
 def test_what_is_no_place_is_named(tmp_path, folder):
     write_glb(tmp_path / "bare" / "mesh.glb", [CUBE])
     with pytest.raises(BadInput, match=r"bare.*floor.*nyu40"):

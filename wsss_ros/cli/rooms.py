@@ -39,7 +39,7 @@ def rooms(
     The same seed gives the same room, byte for byte. Rooms that are already in OUT are kept.
     """
     if place is not None:
-        folders = _walks_through(place, out, scenes, seed, workers, frames=frames or None, size=size)
+        folders = _walks_through(place, out, scenes, seed, workers, frames=frames or None, size=size, views=views)
         typer.echo(f"{len(folders)} walks through {place.name} in {out}: {folders[0].name} to {folders[-1].name}")
         return
     libraries = tuple(path for path in furniture or () if path != "none")

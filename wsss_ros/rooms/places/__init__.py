@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from wsss_ros.labels import scannet20
 from wsss_ros.rooms.kit import Kit
@@ -19,7 +20,8 @@ from wsss_ros.rooms.places.reading import read_place
 from wsss_ros.rooms.recording import record
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.styles import DEFAULT
-from wsss_ros.rooms.views import cells_seen, choose_complementary, safe_walk
+from wsss_ros.rooms.views import Views, cells_seen, choose_complementary, interest, safe_walk
+from wsss_ros.rooms.walk import drive, walk
 from wsss_ros.types import BadInput
 
 FRAMES = 120  # views of a place, unless the caller says how many
@@ -27,11 +29,17 @@ LONGER = 4  # the views are chosen from a walk so many times as long, to see the
 
 
 def generate_place(
-    out_folder: str | Path, seed: int, place: str | Path, frames: int | None = None, size: tuple[int, int] = (320, 240)
+    out_folder: str | Path,
+    seed: int,
+    place: str | Path,
+    frames: int | None = None,
+    size: tuple[int, int] = (320, 240),
+    views: Views = "walk",
 ) -> Path:
     """Record a walk through a place in ScanNet's layout; returns the folder of the scene.
 
-    The seed decides the walk, the light and the camera. The folder is named after the place and the seed.
+    The seed decides the walk, the light and the camera. ``views`` is "walk" for a camera that is carried by hand, or
+    "robot" for an upright camera on a robot. The folder is named after the place and the seed.
 
     Raises BadInput when the place cannot be read, has no labelled floor or none to walk on, for fewer than 2 frames,
     and when the scene exists already.
@@ -46,11 +54,22 @@ def generate_place(
     world = World(room, labels)
     find_free_floor(world, str(place))
     lamps = add_lamps(room)
-    poses = safe_walk(world, LONGER * (frames or FRAMES), seed)
-    steps = choose_complementary(cells_seen(world, poses), frames or FRAMES)
-    folder = Path(out_folder) / place_name(place, seed)
-    record(folder, world, labels, poses[steps], steps, seed, size, f"Place ({Path(place).resolve().name})", lamps)
+    poses, steps = _choose_views(world, frames or FRAMES, seed, views)
+    folder = Path(out_folder) / place_name(place, seed, views)
+    record(folder, world, labels, poses, steps, seed, size, f"Place ({Path(place).resolve().name})", lamps)
     return folder
+
+
+def _choose_views(
+    world: World, frames: int, seed: int, views: Views
+) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
+    """Views of a long walk that show the whole place; of a robot's drive, from those that show the most things."""
+    poses = safe_walk(world, LONGER * frames, seed, drive if views == "robot" else walk)
+    steps = np.arange(len(poses))
+    if views == "robot":
+        steps = np.sort(np.argsort(-interest(world, poses), kind="stable")[: len(poses) // 2])
+    steps = steps[choose_complementary(cells_seen(world, poses[steps]), frames)]
+    return poses[steps], steps
 
 
 def generate_places(
@@ -66,11 +85,12 @@ def generate_places(
 
     Existing scenes are kept. ``progress(done, total)`` is called after every scene. Returns all folders.
     """
-    folders = {s: Path(out_folder) / place_name(place, s) for s in range(seed, seed + scenes)}
+    views = options.get("views", "walk")
+    folders = {s: Path(out_folder) / place_name(place, s, views) for s in range(seed, seed + scenes)}
     return generate_missing(generate_place, out_folder, folders, workers, progress, place=place, **options)
 
 
-def place_name(place: str | Path, seed: int) -> str:
-    """The name of a scene's folder, such as aws_small_house0000_00 for the place scene__aws_small_house."""
-    name = Path(place).resolve().name.split("__")[-1]
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)}{seed:04d}_00"
+def place_name(place: str | Path, seed: int, views: Views = "walk") -> str:
+    """The name of a scene's folder, such as robot-aws_small_house0000_00 for a drive through scene__aws_small_house."""
+    drives, name = "robot-" if views == "robot" else "", Path(place).resolve().name.split("__")[-1]
+    return f"{drives}{re.sub(r'[^A-Za-z0-9_-]+', '_', name)}{seed:04d}_00"
