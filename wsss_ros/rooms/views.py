@@ -49,26 +49,32 @@ def choose_views(
 def _robot_views(
     world: World, frames: int, seed: int
 ) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
-    """The views of a robot's drive that show the most: those of empty corners and of close surfaces are left out."""
-    few = frames < FEW
-    poses = safe_walk(world, WALK // 2 if few else 2 * frames, seed, drive)
-    count = max(frames, len(poses) * 2 // 3) if few else frames
-    steps = np.sort(np.argsort(-interest(world, poses), kind="stable")[:count])
-    if few:
+    """Views of a robot's drive, without the half that shows the least: empty corners and close surfaces."""
+    poses = safe_walk(world, 3 * max(frames, FEW), seed, drive)
+    steps = np.sort(np.argsort(-interest(world, poses), kind="stable")[: len(poses) // 2])
+    if frames < FEW:
         steps = steps[choose_complementary(cells_seen(world, poses[steps]), frames)]
+    else:
+        steps = steps[np.linspace(0, len(steps) - 1, frames).round().astype(np.int64)]
     return poses[steps], steps
 
 
 def interest(world: World, poses: Float64[np.ndarray, "F 4 4"]) -> Float64[np.ndarray, "F"]:
-    """How much each pose shows, estimated by a few rays: its share of things, how many they are, few close surfaces."""
+    """How much each pose shows, estimated by a few rays: its share of things, how many they are, few close surfaces.
+
+    Doors, windows and curtains count less than furniture does.
+    """
     camera, worth = room_camera((32, 24)), []
     shell = np.append(world.shell, True)  # part -1, no surface, is the last
+    kinds = [world.room.placed[k].piece.kind for k in world.piece]
+    opening = np.array([kind in ("door", "window", "curtain") for kind in kinds] + [False])
     for pose in poses:
         view = world.cast(camera, pose)
         thing = ~shell[view.part]
         count = len(np.unique(world.piece[view.part[thing]]))
         close = float((view.depth_m < 0.5).mean())
-        worth.append(min(float(thing.mean()), 0.6) + 0.06 * min(count, 8) - 2 * max(close - 0.1, 0.0))
+        share = float(thing.mean() - 0.6 * opening[view.part].mean())
+        worth.append(min(share, 0.6) + 0.06 * min(count, 8) - 2 * max(close - 0.1, 0.0))
     return np.array(worth)
 
 
