@@ -1,5 +1,7 @@
 """Both segmenters: sizes, labels, sampling, devices, weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,16 @@ def test_the_scores_of_points_are_those_that_label_them(cloud_segmenter):
     scores = cloud_segmenter.point_scores(cloud)
     assert np.array_equal(scores.argmax(1).numpy(), labels)
     np.testing.assert_allclose(torch.softmax(scores, 1).amax(1).numpy(), confidence, rtol=1e-5)
+
+
+def test_a_network_sees_as_many_points_as_in_training(labels):
+    given = tiny(labels, "cloud")
+    trained = dataclasses.replace(given, config=dataclasses.replace(given.config, points=700))
+    assert [CloudSegmenter(weights, "cpu").points for weights in (given, trained)] == [40_000, 700]
+    assert CloudSegmenter(trained, "cpu", points=900).with_weights(given).points == 900
+    np.testing.assert_array_equal(
+        CloudSegmenter(trained, "cpu")(cloud_of(2000))[0], CloudSegmenter(given, "cpu", points=700)(cloud_of(2000))[0]
+    )
 
 
 def test_the_same_cloud_gets_the_same_labels(cloud_segmenter):

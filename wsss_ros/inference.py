@@ -28,6 +28,7 @@ from wsss_ros.types import BadInput, Cloud, Frame
 
 SHIPPED = Path(__file__).parent / "weights"  # folder of the checkpoints that come with the package
 _NEIGHBOUR_CHUNK = 250_000
+_POINTS = 40_000  # of a cloud, for networks whose checkpoint does not say how many they were trained with
 log = logging.getLogger("wsss_ros")
 
 
@@ -174,7 +175,8 @@ class ImageSegmenter(Segmenter):
 class CloudSegmenter(Segmenter):
     """Labels the points of one cloud of any size.
 
-    The network processes at most ``points`` points, drawn uniformly at random. If the cloud has more, every point gets
+    The network processes at most ``points`` points, drawn uniformly at random; 0: as many as a training cloud had, or
+    40,000 if the checkpoint does not say it. If the cloud has more, every point gets
     the class scores of its three nearest drawn points, weighted by inverse distance. The other arguments are those of
     ``ImageSegmenter``.
     """
@@ -186,12 +188,13 @@ class CloudSegmenter(Segmenter):
         weights: Checkpoint | str | Path = "",
         device: str = "auto",
         precision: str = "auto",
-        points: int = 40_000,
+        points: int = 0,
         threads: int = 0,
         labels: LabelSpace | None = None,
     ):
         super().__init__(weights, device, precision, threads, labels)
-        self.points = self._options["points"] = points
+        self._options["points"] = points
+        self.points = points or self.config.points or _POINTS
         self._warned = False
 
     def color_problem(self, rgb: UInt8[np.ndarray, "N 3"] | None) -> str:

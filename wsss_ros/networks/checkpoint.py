@@ -41,6 +41,8 @@ class NetworkConfig:
         temperature: the confidence of a label is the softmax of logits / temperature; 1 until it is fitted to labelled
             scenes (``evaluation.calibration``). It changes no label.
         min_confidence: recommended by the calibration: labels with less are more often wrong than right; 0 for none.
+        points: of a training cloud, for a cloud network: with many more it sees another density than it learned from;
+            0 if it is unknown.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class NetworkConfig:
     tag_log_odds: tuple[float, ...] = ()
     temperature: float = 1.0
     min_confidence: float = 0.0
+    points: int = 0
 
     def build(self, labels: LabelSpace) -> nn.Module:
         """The network, with random weights.

@@ -24,7 +24,7 @@ class CloudSegmenterConfig(SegmenterConfig):
     """Parameters of the cloud segmenter."""
 
     points: int = Field(
-        40_000, ge=1_000, le=2_000_000, description="Points the network sees; the rest is interpolated."
+        0, ge=0, le=2_000_000, description="Points the network sees, the rest is interpolated; 0 as in its training."
     )
     up: str = Field(
         "0,0,1", description="Direction against gravity in the cloud's frame: 'x,y,z', or 'auto' to find it."
@@ -94,7 +94,7 @@ class CloudSegmenterNode(SegmenterNode):
 
     def warm_up(self, segmenter: Any) -> None:
         """Compiles the kernels. More points than the network takes in, so that the interpolation runs, too."""
-        self.dry_run(segmenter, self.config.points + 100)
+        self.dry_run(segmenter, segmenter.points + 100)
 
 
 def main(args: list[str] | None = None) -> NoReturn:

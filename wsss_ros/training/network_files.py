@@ -135,7 +135,8 @@ def for_inference(
         presence = () if tag_log_odds is None else (settings.presence_floor, tag_log_odds)
         config = NetworkConfig(kind, settings.network, options, (), settings.long_side, *presence)
     else:
-        config = NetworkConfig(kind, settings.network, dict(settings.options), settings.inputs)
+        points = settings.augment.points
+        config = NetworkConfig(kind, settings.network, dict(settings.options), settings.inputs, points=points)
     copy = config.build(labels)
     copy.load_state_dict({name: value.cpu() for name, value in network.state_dict().items()})
     return Checkpoint(copy.eval(), config, labels, {}, "")
