@@ -67,7 +67,7 @@ def random_networks(versions: Sequence[int] = (0, 1, 2)) -> list[Network]:
 
 
 def trained_networks(files: Sequence[str | Path]) -> list[Network]:
-    """The networks of image checkpoints, under the names of folder and file. Raises BadInput for a file of another kind."""
+    """The networks of image checkpoints, named by folder and file. Raises BadInput for a file of another kind."""
     return [Network("/".join(Path(file).parts[-2:]), checkpoint.load(file, "image")) for file in files]
 
 
