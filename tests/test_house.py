@@ -91,6 +91,12 @@ def test_no_file_is_long():
     assert not {str(file): count for file, count in lines.items() if count > LONGEST_FILE}
 
 
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by their names; it reads only the first of two in one process."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []
+
+
 def test_few_modules_are_at_the_top():
     assert {file.stem for file in PACKAGE.glob("*.py")} - {"__init__"} == TOP_MODULES
     assert len(TOP_MODULES) <= 12
