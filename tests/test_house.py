@@ -92,7 +92,7 @@ def test_no_file_is_long():
 
 
 def test_no_two_test_files_have_one_name():
-    """pytest imports them by their names; it reads only the first of two in one process."""
+    """Files are imported by their names; pytest reads only the first of two in one process."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert [name for name in names if names.count(name) > 1] == []
 
