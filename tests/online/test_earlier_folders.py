@@ -62,7 +62,8 @@ def test_a_round_starts_from_it_and_promotes_a_version_of_the_present_name(confi
     learning._plan()
     learning.close()
     folder = learning.folder / "rounds/0001"
-    decision = round.decide(config.model_copy(update={"tolerance": 1.0}), folder, LearnerLink(RoundProgress()))
+    config = config.model_copy(update={"tolerance": 1.0, "significance": 0.0})
+    decision = round.decide(config, folder, LearnerLink(RoundProgress()))
     assert decision.judged and decision.promoted, decision.why
     made = versions.at(learning.folder / "weights", "0001")
     assert made.cloud.name == "cloud.safetensors" and checkpoint.load(made.cloud, "cloud", labels)

@@ -87,7 +87,8 @@ def check_complete(root: Path, scenes: dict[str, bytes]) -> None:
 @pytest.mark.timeout(900)
 def test_killed_at_ten_moments_nothing_is_lost(launch, tmp_path, labels):
     quick = {"save_every_s": 0, "held_out_frames": 2}
-    config = settings(tmp_path, labels, quick, steps=6, round_scenes=1, round_threads=1, tolerance=1.0)
+    lax = {"tolerance": 1.0, "significance": 0.0}
+    config = settings(tmp_path, labels, quick, steps=6, round_scenes=1, round_threads=1, **lax)
     root, rng = Path(config.folder), random.Random(4)
     put(root, labels, 100, 100, held_out=True)
     for kill in range(1, KILLS + 2):
@@ -126,7 +127,8 @@ def check_finished(root: Path, config: OnlineConfig, planned: int) -> None:
 def check_same_without_kills(root: Path, config: OnlineConfig, again: Path, labels) -> None:
     """Repeat the first round from the same plan, without kills: it reaches the same scores, digit by digit."""
     plan = records.read(root / "rounds/0001", PLAN, Plan)
-    fresh = settings(again, labels, {"held_out_frames": 2}, **{k: getattr(config, k) for k in ("steps", "tolerance")})
+    same = {name: getattr(config, name) for name in ("steps", "tolerance", "significance")}
+    fresh = settings(again, labels, {"held_out_frames": 2}, **same)
     folder = Path(fresh.folder)
     Learner(fresh).close()
     for number, name in enumerate((*plan.new, *plan.held_out["new"])):

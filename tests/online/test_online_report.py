@@ -62,8 +62,8 @@ def test_rounds_get_the_scores_of_the_weights_in_use(tmp_path, labels):
     )
     online_report.write(runs, tmp_path / "docs", "wsss demo-online")
     page = (tmp_path / "docs/online.md").read_text()
-    assert "| 2 | 0 of 2 | 12.5 ± 0.7 | 7.5 ± 0.7 | 9.0 ± 0.0 | 4.0 ± 0.0 |" in page
-    assert "seed 1, round 2: rejected, worse than before" in page
+    assert "| 2 | 0 of 2 | 0 of 2 | 12.5 ± 0.7 | 7.5 ± 0.7 | 9.0 ± 0.0 | 4.0 ± 0.0 |" in page
+    assert "seed 1, round 2: not promoted: worse than before" in page
     times = "1.5 times, at most 1.7 in 4 rounds"
     costs = f"- image_segmenter: p95 latency 30 ms without a round, 45 ms with one ({times})"
     assert costs in page and "cloud_segmenter:" not in page

@@ -26,7 +26,7 @@ JOINT = {"method": "joint", "epochs": 3, "batch": 2, "warmup_epochs": 2, "image"
 
 def decided(tmp_path, labels, phases: list[dict], **changes):
     """The learner, closed, and the decision of a round of these phases on four scenes, one of them held out."""
-    asked = settings(tmp_path, labels, {"phases": phases}, round_threads=1, tolerance=1.0, **changes)
+    asked = settings(tmp_path, labels, {"phases": phases}, round_threads=1, tolerance=1.0, significance=0.0, **changes)
     for number in range(1, 5):
         put(asked.folder, labels, number, number, held_out=number == 4)
     learning = Learner(asked)

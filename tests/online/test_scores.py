@@ -6,45 +6,10 @@ import numpy as np
 import pytest
 import torch
 from support.striped_scenes import StripedScene
-from torchmetrics.functional.classification import multilabel_ranking_average_precision
 
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.online.scores import Scorer, agreeing_links, tag_precision
+from wsss_ros.online.scores import MEASURES, Scorer
 from wsss_ros.types import BadInput, Cloud
-
-# --- precision of tags ---
-
-
-def test_precision_by_hand():
-    tags = np.array([1, 0, 1, 0], np.float32)
-    assert tag_precision(np.array([4.0, 1.0, 3.0, 2.0]), tags) == 1
-    # the classes rank 2nd and 4th: (1/2 + 2/4) / 2
-    assert tag_precision(np.array([3.0, 4.0, 1.0, 2.0]), tags) == pytest.approx(0.5)
-    # equal scores count against: of 4 that score as much 2 are tagged
-    assert tag_precision(np.zeros(4), tags) == pytest.approx(0.5)
-    assert math.isnan(tag_precision(np.array([1.0, math.nan, 0.0, 0.0]), tags))
-    assert math.isnan(tag_precision(np.array([math.inf, 0.0, 0.0, 0.0]), tags))
-
-
-def test_precision_against_torchmetrics():
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        scores, tags = rng.normal(size=6).astype(np.float32), np.zeros(6, np.float32)
-        tags[rng.choice(6, rng.integers(1, 6), replace=False)] = 1
-        # Theirs counts ties and full rows its own way; scores here differ and a row is never full.
-        expected = multilabel_ranking_average_precision(torch.tensor(scores)[None], torch.tensor(tags)[None].int(), 6)
-        assert tag_precision(scores, tags) == pytest.approx(float(expected), abs=1e-6)
-
-
-# --- agreement ---
-
-
-def test_agreement_is_among_the_tagged_classes():
-    tags = np.array([1, 1, 0], np.float32)
-    image = torch.tensor([[2.0, 1, 9], [1, 2, 9], [2, 1, 0]])
-    point = torch.tensor([[3.0, 0, 0], [3, 0, 0], [1, 0, 5]])
-    assert agreeing_links(image, point, tags) == 2
-    assert math.isnan(agreeing_links(image, point * math.nan, tags))
 
 
 class ByColour:
@@ -91,13 +56,63 @@ def test_perfect_networks_score_perfectly(labels, scene):
     scores = judged(labels, [scene])
     assert scores["image_tags"] == scores["cloud_tags"] == 1
     assert scores["agreement"] > 0.9  # pixels at the border see the other half
+    assert scores["image_consistency"] > 0.9 and scores["cloud_consistency"] > 0.8
     assert (scores["images"], scores["clouds"]) == (4, 1)
     assert 100 < scores["links"] <= 2 * 400  # frames with one tag are passed over
+    counts = {measure: {name: len(own) for name, own in scores["values"][measure].items()} for measure in MEASURES}
+    assert counts == {
+        "image_tags": {scene.name: 4},
+        "image_consistency": {scene.name: 2},
+        "cloud_tags": {scene.name: 1},
+        "cloud_parts": {scene.name: 4},
+        "cloud_consistency": {scene.name: 1},
+    }
 
 
-def test_networks_that_contradict_each_other_do_not_agree(labels, scene):
-    scores = judged(labels, [scene], clouds=Points(labels, swapped=True))
-    assert scores["agreement"] < 0.1 and scores["cloud_tags"] == 1
+def test_a_cloud_network_that_confuses_two_classes_is_found_out_by_parts_and_the_image_network_is_not_blamed(
+    labels, scene
+):
+    """The tags of the whole cloud do not show it: both classes are there."""
+    scores, alone = judged(labels, [scene], clouds=Points(labels, swapped=True)), judged(labels, [scene])
+    assert scores["agreement"] < 0.1
+    assert scores["cloud_parts"] < alone["cloud_parts"] == 1
+    assert all(scores[measure] == alone[measure] for measure in MEASURES if measure != "cloud_parts")
+
+
+class Noise(Points):
+    """Chooses classes at random, others in each call."""
+
+    def __init__(self, labels):
+        super().__init__(labels)
+        self.rng = np.random.default_rng(0)
+
+    def scores(self, xyz, rgb):
+        return torch.from_numpy(self.rng.normal(size=(len(xyz), len(self.rows)))).float()
+
+
+class Constant(Points):
+    def scores(self, xyz, rgb):
+        return torch.arange(len(self.rows)).float().expand(len(xyz), -1)
+
+
+@pytest.mark.parametrize("clouds", [Noise, Constant])
+def test_neither_noise_nor_one_class_everywhere_is_consistent(labels, scene, clouds):
+    assert abs(judged(labels, [scene], clouds=clouds(labels))["cloud_consistency"]) < 0.15
+
+
+def test_classes_that_nobody_could_judge_take_no_part(labels, scene):
+    class Unsure(StripedScene):
+        unknown = ("bed",)
+
+        def image_unknown(self, index):
+            return self.unknown
+
+    prior = torch.zeros(len(labels))
+    prior[labels.index("bed")] = 1e6
+    priors = {"priors": (prior, prior)}
+    unsure, sure = (kind(scene.rng_seed, labels) for kind in (Unsure, StripedScene))
+    assert judged(labels, [unsure], **priors)["image_tags"] == 1 > judged(labels, [sure], **priors)["image_tags"]
+    assert judged(labels, [unsure], **priors)["cloud_tags"] == 1 > judged(labels, [sure], **priors)["cloud_tags"]
 
 
 def test_the_prior_counts_and_frames_are_bounded(labels, scene):
@@ -111,7 +126,8 @@ def test_weights_that_are_not_finite_score_nan(labels, scene):
     pixels = Pixels(labels)
     pixels.rows[0] = np.nan
     scores = judged(labels, [scene], images=pixels)
-    assert math.isnan(scores["image_tags"]) and math.isnan(scores["agreement"]) and scores["cloud_tags"] == 1
+    nans = {key for key, value in scores.items() if isinstance(value, float) and math.isnan(value)}
+    assert nans == {"image_tags", "image_consistency", "agreement"} and scores["cloud_tags"] == 1
 
 
 def test_a_scene_that_cannot_be_read_is_left_out_and_no_scene_scores_nothing(labels, scene, caplog):
@@ -122,8 +138,7 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_no_scene_scores_nothing(lab
     broken = Broken(3, labels)
     assert judged(labels, [broken, scene]) == judged(labels, [scene])
     assert "frame 0 is cut short" in caplog.text
-    nothing = {"image_tags": None, "cloud_tags": None, "agreement": None, "images": 0, "clouds": 0, "links": 0}
-    assert judged(labels, []) == nothing
+    assert {key: value for key, value in judged(labels, []).items() if value} == {"values": dict.fromkeys(MEASURES, {})}
 
 
 def test_a_cloud_without_points_is_left_out(labels, scene, caplog):

@@ -75,6 +75,7 @@ def settings(folder: Path, labels: LabelSpace) -> dict:
         "steps": 3,
         "base": 0.0,
         "tolerance": 1.0,
+        "significance": 0.0,
         "spike": 1000.0,
         "round_device": "cpu",
     }

@@ -9,6 +9,7 @@ BENCHES = {
     "image": "Image networks: milliseconds, and mIoU, by stride, size and precision.",
     "train": "Samples a second of training, memory, and the share of each part.",
     "ablation": "Train the rows of the paper's ablation and report the results.",
+    "gate": "Train and judge rounds of online learning, good and spoilt ones, and compare with dense truth.",
 }
 
 
@@ -30,4 +31,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure speeds, image networks, a training step, or the ablation. Without a name: speed."""
+    """Measure speeds, image networks, a training step, the ablation, or the gate. Without a name: speed."""

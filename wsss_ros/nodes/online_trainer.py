@@ -4,7 +4,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal, NoReturn
 
@@ -216,8 +215,8 @@ class OnlineTrainerNode(Node):
 
     def on_decision(self, decision: Decision) -> None:
         """Report a round that has ended; publish its weights if they are promoted."""
-        what = f"promoted, weights {decision.version}" if decision.promoted else "not promoted"
-        self.set_message(f"round {decision.round} {what}: {decision.why}")
+        weights = f", weights {decision.version}" if decision.promoted else ""
+        self.set_message(f"round {decision.round} {decision.result}{weights}: {decision.why}")
         if decision.promoted:
             self.publish_weights()
 
@@ -305,7 +304,7 @@ class OnlineTrainerNode(Node):
             "held_out": sum(stored.held_out for stored in scenes),
             "new_scenes": learner.new_scenes(),
             "round": learner.progress(),
-            "rounds": [_short(decision) for decision in learner.decisions[-DECISIONS:]],
+            "rounds": [decision.without_values() for decision in learner.decisions[-DECISIONS:]],
             "version": learner.versions.current().name,
             "message": self.message,
         }
@@ -324,11 +323,6 @@ class OnlineTrainerNode(Node):
     def _listen_quietly(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
         """Listen to a topic whose silence is not a problem."""
         self.subscribe(kind, topic, callback, qos, "", lambda: False)
-
-
-def _short(decision: Decision) -> dict[str, Any]:
-    """The fields of a decision without those for the log only."""
-    return {key: value for key, value in asdict(decision).items() if key != "more"}
 
 
 def main(args: list[str] | None = None) -> NoReturn:

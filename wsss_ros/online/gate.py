@@ -1,76 +1,142 @@
-"""The gate decides whether a candidate may replace the weights in use: a pure function of held-out scores."""
+"""The gate decides which networks of a candidate replace those in use: a pure function of held-out scores.
+
+Image network and cloud network work independently, so each is judged for itself: by the tags of held-out images or
+clouds, and by its consistency. The same images and clouds are scored before and after, so the difference of each pair
+counts, and a bootstrap over scenes and images says what noise alone would do (``noise.change``). Agreement of the two
+networks takes no part: with a weak partner it falls when a network gets better.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from wsss_ros.online.noise import Change, Values, change
 from wsss_ros.online.records import SETS, Decision
+from wsss_ros.online.scores import MEASURES, network_of
+from wsss_ros.types import KINDS
 
-MEASURES = {"image_tags": "tags from images", "cloud_tags": "tags from clouds", "agreement": "agreement"}
+ALL = "all"  # the held-out scenes of all sets together
 _ROUNDING = 1e-9
 
 
-def judge(
-    before: dict[str, dict], after: dict[str, dict], tolerance: float, best: dict[str, dict] | None = None
-) -> tuple[bool, str]:
-    """Return whether the candidate is promoted, and why, with the numbers.
+@dataclass(frozen=True)
+class Limits:
+    """What the gate refuses.
 
-    Scores are as in ``Decision``; higher is better. On no set may a score fall by more than ``tolerance``, be lost, or
-    be NaN. A score that is None before and after does not count: nothing of it was held out. But each network needs
-    a tag score on some set. Small falls may not add up: no score may be more than twice the tolerance below the
-    ``best`` one so far on the same scenes.
+    Attributes:
+        tolerance: A larger fall of a score of tags refuses, whatever the noise. Consistency has no such limit: an
+            untrained network may be more consistent than a good one.
+        significance: A fall that noise alone explains with a lower probability refuses, too.
     """
-    faults: list[str] = []
-    fine: list[str] = []
-    measured = set()
-    for name in SETS:
-        for measure, title in MEASURES.items():
-            old, new = (scores.get(name, {}).get(measure) for scores in (before, after))
-            if old is None and new is None:
-                continue
-            measured.add(measure)
-            text = f"{title} on {name} {_number(old)} to {_number(new)}"
-            (fine if _holds(old, new, tolerance) else faults).append(text)
-    if faults:
-        return False, f"worse than before by more than {tolerance:g}: {'; '.join(faults)}"
-    if not fine:
-        return False, "nothing held out could be scored; the old weights stay"
-    if sunk := _sunk(best or {}, after, 2 * tolerance):
-        return False, f"worse than the best so far by more than {2 * tolerance:g}: {'; '.join(sunk)}"
-    if unseen := [title for measure, title in MEASURES.items() if measure not in measured | {"agreement"}]:
-        return False, f"no {' and no '.join(unseen)} could be scored; tag images, and scenes, of the next ones"
-    missing = [name for name in ("new", "memory") if not any(f"on {name} " in text for text in fine)]
+
+    tolerance: float
+    significance: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a network is promoted, and why, with the numbers."""
+
+    promoted: bool
+    why: str
+
+
+def judge(
+    before: dict[str, dict], after: dict[str, dict], limits: Limits, best: dict[str, dict] | None = None
+) -> dict[str, Verdict]:
+    """Return the verdict on each network, by kind.
+
+    Scores are as in ``Decision``; higher is better. On no set, and not on all sets together, may a score of the network
+    fall beyond noise, be lost, or be NaN, nor one of tags fall by more than ``limits.tolerance``. A measure
+    without values before and after does not count: nothing of it was held out. But each network needs a tag score on
+    some set.
+
+    Small falls may not add up: the same holds for falls below the ``best`` scores so far on the same scenes, with half
+    the significance, as the best ones were chosen because they are high.
+    """
+    return {kind: _judge_network(kind, before, after, limits, best or {}) for kind in KINDS}
+
+
+def _judge_network(kind: str, before: dict, after: dict, limits: Limits, best: dict) -> Verdict:
+    changes = {
+        (measure, name): found
+        for measure in MEASURES
+        if network_of(measure) == kind
+        for name, found in _changes(measure, before, after)
+    }
+    texts = {at: _text(*at, found) for at, found in changes.items()}
+    if faults := [texts[at] for at, found in changes.items() if _refused(at[0], found, limits)]:
+        return Verdict(False, f"worse than before: {'; '.join(faults)}")
+    if f"{kind}_tags" not in {measure for measure, _ in changes}:
+        ask = "tag images, and scenes, of the next ones"
+        return Verdict(False, f"no {MEASURES[f'{kind}_tags']} could be scored; {ask}")
+    if sunk := list(_sunk(kind, best, after, limits)):
+        return Verdict(False, f"worse than the best so far: {'; '.join(sunk)}")
+    missing = [name for name in ("new", "memory") if not any(name == found for _, found in changes)]
     note = f"; nothing held out of {' and '.join(missing)} scenes" if missing else ""
-    return True, f"no held-out score fell by more than {tolerance:g}: {'; '.join(fine)}{note}"
+    return Verdict(True, f"no held-out score fell beyond noise: {'; '.join(texts.values())}{note}")
+
+
+def _changes(measure: str, before: dict, after: dict) -> Iterator[tuple[str, Change]]:
+    """The changes of a measure on each set that has values, and on all of them together."""
+    old, new = ({name: _values(scores, name, measure) for name in SETS} for scores in (before, after))
+    scored = [name for name in SETS if old[name] or new[name]]
+    for name in scored:
+        yield name, change(old[name], new[name])
+    if len(scored) > 1:
+        yield ALL, change(_joined(old), _joined(new))
+
+
+def _joined(sets: dict[str, Values]) -> Values:
+    """The values of all sets together."""
+    return {(name, scene): own for name, values in sets.items() for scene, own in values.items()}
+
+
+def _values(scores: dict, name: str, measure: str) -> Values:
+    return scores.get(name, {}).get("values", {}).get(measure, {})
+
+
+def _refused(measure: str, found: Change, limits: Limits) -> bool:
+    most = math.inf if measure.endswith("consistency") else limits.tolerance + _ROUNDING
+    return math.isnan(found.fall) or found.fall > most or found.fall_chance < limits.significance
 
 
 def best_so_far(held_out: dict[str, list[str]], past: Sequence[Decision]) -> dict[str, dict]:
-    """Return the best scores of weights that were in use, by set and measure, on the same held-out scenes."""
+    """Return the best scores of networks that were in use, by set and measure, on the same held-out scenes.
+
+    For each measure its mean and, as in ``Decision``, its values; earlier records have the mean only.
+    """
     best: dict[str, dict] = {}
     for decision in past:
         for name, scenes in held_out.items():
             if scenes and decision.more.get("held_out", {}).get(name) == scenes:
-                for scores in (decision.before, decision.after if decision.promoted else {}):
-                    for measure, value in scores.get(name, {}).items():
-                        if measure in MEASURES and value is not None:
-                            own = best.setdefault(name, {})
-                            own[measure] = max(value, own.get(measure, value))
-    return best
+                for measure in MEASURES:
+                    for scores in (decision.before, decision.after if decision.took(network_of(measure)) else {}):
+                        _keep_better(best.setdefault(name, {}), scores.get(name, {}), measure)
+    return {name: scores for name, scores in best.items() if scores}
 
 
-def _sunk(best: dict[str, dict], after: dict[str, dict], most: float) -> list[str]:
-    return [
-        f"{MEASURES[measure]} on {name} {_number(high)} to {_number(after[name][measure])}"
-        for name, scores in best.items()
-        for measure, high in scores.items()
-        if after.get(name, {}).get(measure) is not None and not _holds(high, after[name][measure], most)
-    ]
+def _keep_better(best: dict, scores: dict, measure: str) -> None:
+    """Put a measure of ``scores`` into ``best`` if it is higher."""
+    value = scores.get(measure)
+    if value is not None and value > best.get(measure, -1.0):
+        best[measure] = value
+        best.setdefault("values", {})[measure] = scores.get("values", {}).get(measure, {})
 
 
-def _holds(old: float | None, new: float | None, tolerance: float) -> bool:
-    if old is None or new is None or math.isnan(old) or math.isnan(new):
-        return False
-    return old - new <= tolerance + _ROUNDING
+def _sunk(kind: str, best: dict[str, dict], after: dict[str, dict], limits: Limits) -> Iterator[str]:
+    for name, scores in best.items():
+        for measure in MEASURES:
+            now = after.get(name, {}).get(measure)
+            if network_of(measure) == kind and measure in scores and now is not None:
+                old, new = (_values(each, name, measure) for each in (best, after))
+                found = change(old, new) if old else Change(scores[measure], now, 1.0)
+                if _refused(measure, found, Limits(limits.tolerance, limits.significance / 2)):
+                    yield _text(measure, name, found)
 
 
-def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.3f}"
+def _text(measure: str, name: str, found: Change) -> str:
+    numbers = " to ".join(f"{value:.3f}" for value in (found.before, found.after))
+    where = "all held-out scenes" if name == ALL else name
+    chance = f" (by chance: {100 * found.fall_chance:.0f} %)" if found.fall > 0 else ""
+    return f"{MEASURES[measure]} on {where} {numbers}{chance}"

@@ -18,7 +18,7 @@ from wsss_ros.online.round_process import RoundProcess
 from wsss_ros.online.settings import OnlineConfig, recipe_of
 from wsss_ros.online.store import SceneStore
 from wsss_ros.online.versions import Versions
-from wsss_ros.types import BadInput
+from wsss_ros.types import KINDS, BadInput
 
 log = logging.getLogger("wsss_ros")
 
@@ -194,20 +194,27 @@ class Learner:
         if decision.promoted:
             decision = self._promote(decision)
         decision.more.update(self.observe())
-        keep_candidate = decision.judged and not decision.promoted and self.config.keep_refused
-        candidate = records.candidate_files(self.history.folder_of(number)) if keep_candidate else ()
-        self.history.settle(decision, [file.name for file in candidate])
+        self.history.settle(decision, self._kept(decision))
         if self._round == number:
             self._set_round(0)
-        log.info("round %d %s: %s", number, "promoted" if decision.promoted else "not promoted", decision.why)
+        log.info("round %d %s: %s", number, decision.result, decision.why)
         return decision
+
+    def _kept(self, decision: Decision) -> list[str]:
+        """Return the names of the candidate files that stay: those of refused networks, where that is configured."""
+        if not (decision.judged and self.config.keep_refused):
+            return []
+        files = zip(KINDS, records.candidate_files(self.history.folder_of(decision.round)), strict=True)
+        return [file.name for kind, file in files if not decision.took(kind)]
 
     def _promote(self, decision: Decision) -> Decision:
         try:
             self.versions.use(decision.version, decision.round)
         except BadInput as error:
             current = self.versions.current().name
-            return dataclasses.replace(decision, promoted=False, version=current, why=f"not promoted: {error}")
+            why = f"not promoted: {error}"
+            networks = dict.fromkeys(decision.networks, {"promoted": False, "why": why})
+            return dataclasses.replace(decision, promoted=False, version=current, why=why, networks=networks)
         return decision
 
     def _give_up(self, why: str) -> str:

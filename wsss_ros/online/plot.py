@@ -8,19 +8,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wsss_ros.evaluation.pictures import save_figure
-from wsss_ros.online.gate import MEASURES
 from wsss_ros.online.records import SETS, Decision
+from wsss_ros.online.scores import MEASURES, network_of
 
+_PANELS = {**MEASURES, "agreement": "agreement"}
 _COLORS = dict(zip(SETS, ("tab:orange", "tab:blue", "tab:green"), strict=True))
 
 
 def draw(decisions: Sequence[Decision], path: Path) -> None:
     """Draw a panel for each measure. A line joins the scores of the weights in use after each round.
 
-    Dots are promoted candidates, crosses are rejected ones, grey lines are rounds that were given up.
+    Dots are promoted networks, crosses are refused ones, grey lines are rounds that were given up.
     """
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    for axes, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
+    figure = Figure(figsize=(16, 3.8), layout="constrained")
+    for axes, (measure, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
         for name in SETS:
             _draw_set(axes, decisions, name, measure)
         for decision in decisions:
@@ -35,12 +36,13 @@ def draw(decisions: Sequence[Decision], path: Path) -> None:
 
 
 def _draw_set(axes: Axes, decisions: Sequence[Decision], name: str, measure: str) -> None:
+    kind = network_of(measure)
     judged = [each for each in decisions if _score(each.before, name, measure) is not None]
-    used = [(each.round, _score(each.after if each.promoted else each.before, name, measure)) for each in judged]
+    used = [(each.round, _score(each.after if each.took(kind) else each.before, name, measure)) for each in judged]
     if used:
         axes.plot(*zip(*used, strict=True), color=_COLORS[name], linewidth=1.5, alpha=0.6)
     for promoted, marker in ((True, "o"), (False, "x")):
-        points = [(each.round, _score(each.after, name, measure)) for each in judged if each.promoted == promoted]
+        points = [(each.round, _score(each.after, name, measure)) for each in judged if each.took(kind) == promoted]
         points = [point for point in points if point[1] is not None]
         if points:
             rounds, scores = zip(*points, strict=True)
@@ -54,7 +56,7 @@ def _score(scores: dict, name: str, measure: str) -> float | None:
 def _legend(figure: Figure, decisions: Sequence[Decision]) -> None:
     shown = [name for name in SETS if any(name in each.before for each in decisions)]
     handles = [figure.axes[0].plot([], [], color=_COLORS[name], label=f"{name} scenes")[0] for name in shown]
-    for label, marker in (("promoted", "o"), ("rejected", "x")):
+    for label, marker in (("promoted", "o"), ("refused", "x")):
         handles += figure.axes[0].plot([], [], color="0.3", marker=marker, linestyle="", label=label)
     handles += figure.axes[0].plot([], [], color="0.8", linestyle=":", label="given up")
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)

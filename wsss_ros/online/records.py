@@ -51,8 +51,13 @@ class Decision:
     """How a round ended. ``version`` is in use after it.
 
     ``before`` and ``after`` are held-out scores of the weights it started from and of the candidate, by set:
-    ``{"new": {"image_tags": 0.81, "cloud_tags": 0.9, "agreement": 0.7, "images": 8, "clouds": 1, "links": 900}}``,
+    ``{"new": {"image_tags": 0.81, "image_consistency": 0.6, "cloud_tags": 0.9, "cloud_consistency": 0.8,
+    "agreement": 0.7, "images": 8, "clouds": 1, "links": 900, "values": {"image_tags": {"scene": [0.9, ...]}}}}``,
     None where there was nothing to measure. Both are empty for a round that was given up. ``more`` is for the log.
+
+    ``networks`` says for each kind of network whether it was promoted, and why:
+    ``{"image": {"promoted": True, "why": ...}, "cloud": ...}``. ``promoted`` is True if any was. In records of earlier
+    releases ``networks`` is empty, and ``promoted`` is for both.
     """
 
     round: int
@@ -62,6 +67,27 @@ class Decision:
     after: dict
     version: str
     more: dict = field(default_factory=dict)
+    networks: dict = field(default_factory=dict)
+
+    def took(self, kind: str) -> bool:
+        """Whether the network of this kind was promoted; for anything else, whether any was."""
+        return self.networks.get(kind, {}).get("promoted", self.promoted)
+
+    @property
+    def result(self) -> str:
+        """What was promoted, in words."""
+        taken = [kind for kind in KINDS if self.took(kind)]
+        if len(taken) == 1:
+            return f"promoted the {taken[0]} network"
+        return "promoted both networks" if taken else "not promoted"
+
+    def without_values(self) -> dict:
+        """Return the fields for display: without the scores of single images and clouds, and without ``more``."""
+        short = {key: value for key, value in asdict(self).items() if key != "more"}
+        for when in ("before", "after"):
+            scores = short[when].items()
+            short[when] = {name: {key: v for key, v in own.items() if key != "values"} for name, own in scores}
+        return short
 
     @property
     def judged(self) -> bool:

@@ -11,6 +11,7 @@ from wsss_ros.evaluation.pictures import save_figure
 from wsss_ros.evaluation.tables import RunStatistics, markdown_table
 from wsss_ros.files import read_json, write_json, write_text
 from wsss_ros.networks import checkpoint
+from wsss_ros.online.records import Decision, from_values
 from wsss_ros.types import KINDS, BadInput
 
 DOMAINS = {"miou_2d": ("2d", "image"), "miou_3d": ("3d", "cloud")}  # domain in the evaluation, kind of network
@@ -21,8 +22,9 @@ LOOKS = {"new": "rooms of the new kind, never tagged", "old": "rooms of the old 
 def read(folder: str | Path, seed: int) -> list[dict]:
     """Read the entries of a run, ``{"seed", "round", "set", "miou_2d", "miou_3d", "promoted", ...}``, in percent.
 
-    Round 0 is before the first round. A rejected round has the scores of the weights that stayed.
-    ``segmenters_p95_ms`` is the latency of the segmenters without a round and next to one. ``folder`` holds ``online/``
+    Round 0 is before the first round. A refused network has the scores of the one that stayed. ``networks`` says for
+    each kind whether it was promoted, ``promoted`` whether any was. ``segmenters_p95_ms`` is the latency of the
+    segmenters without a round and next to one. ``folder`` holds ``online/``
     of the trainer and ``evaluation/evaluation.json`` of the evaluator.
 
     Raises BadInput when the evaluator scored nothing of a version in use.
@@ -33,20 +35,33 @@ def read(folder: str | Path, seed: int) -> list[dict]:
         for entry in read_json(folder / "evaluation" / "evaluation.json")
     }
     log = folder / "online" / "rounds.jsonl"
-    decisions = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-    rounds = [{"round": 0, "version": "0000", "promoted": None, "why": "the weights that ship"}, *decisions]
+    lines = log.read_text().splitlines() if log.is_file() else []
+    first = Decision(0, False, "the weights that ship", {}, {}, "0000")
+    decisions = [from_values(Decision, {"before": {}, "after": {}, **json.loads(line)}) for line in lines]
     entries = []
-    for decision in rounds:
-        weights = folder / "online" / "weights" / decision["version"]
+    for decision in [first, *decisions]:
+        weights = folder / "online" / "weights" / decision.version
         versions = {kind: checkpoint.load(checkpoint.file_of(weights, kind)).version for kind in KINDS}
         for name in LOOKS:
             found = {key: scores.get((name, versions[kind], domain)) for key, (domain, kind) in DOMAINS.items()}
             if None in found.values():
-                raise BadInput(f"{folder}: nothing of '{name}' was scored with version {decision['version']}: {found}")
-            about = {"promoted": decision["promoted"], "why": decision["why"], "version": decision["version"]}
-            about["segmenters_p95_ms"] = decision.get("more", {}).get("segmenters_p95_ms", {})
-            entries.append({"seed": seed, "round": decision["round"], "set": name, **found, **about})
+                raise BadInput(f"{folder}: nothing of '{name}' was scored with version {decision.version}: {found}")
+            about = {"promoted": None, "networks": {}} if decision is first else _promoted(decision)
+            known = bool(decision.networks) or decision is first
+            about["why"] = decision.why if known else f"{decision.result}: {decision.why}"
+            about["version"] = decision.version
+            about["segmenters_p95_ms"] = decision.more.get("segmenters_p95_ms", {})
+            entries.append({"seed": seed, "round": decision.round, "set": name, **found, **about})
     return entries
+
+
+def _promoted(decision: Decision) -> dict:
+    return {"promoted": decision.promoted, "networks": {kind: decision.took(kind) for kind in KINDS}}
+
+
+def _took(entry: dict, kind: str) -> bool:
+    """Whether the round of an entry promoted this network; entries of earlier releases have one answer for both."""
+    return entry.get("networks", {}).get(kind, entry["promoted"])
 
 
 def write(runs: Sequence[list[dict]], folder: str | Path, command: str) -> None:
@@ -93,21 +108,21 @@ def table(runs: Sequence[list[dict]]) -> str:
     heads = [f"{title}, {name}" for name in LOOKS for title in TITLES.values()]
     rows = []
     for number in range(max(entry["round"] for run in runs for entry in run) + 1):
-        cells, promoted = [], [e["promoted"] for run in runs for e in run if e["round"] == number and e["set"] == "new"]
+        cells, own = [], [e for run in runs for e in run if e["round"] == number and e["set"] == "new"]
         for name in LOOKS:
             for key in TITLES:
                 values = (e[key] for run in runs for e in run if e["round"] == number and e["set"] == name)
                 cells.append(RunStatistics(tuple(values)))
-        share = "" if number == 0 else f"{sum(promoted)} of {len(promoted)}"
-        rows.append([number, share, *cells])
-    return "\n".join(markdown_table(["after round", "promoted", *heads], rows, text_columns=2))
+        shares = [f"{sum(_took(e, kind) for e in own)} of {len(own)}" if number else "" for kind in KINDS]
+        rows.append([number, *shares, *cells])
+    promoted = [f"{kind} network promoted" for kind in KINDS]
+    return "\n".join(markdown_table(["after round", *promoted, *heads], rows, text_columns=3))
 
 
 def page(runs: Sequence[list[dict]], command: str) -> str:
     """Return the text of ``online.md``."""
     reasons = [
-        f"- seed {entry['seed']}, round {entry['round']}: "
-        f"{'promoted' if entry['promoted'] else 'rejected'}, {entry['why']}"
+        f"- seed {entry['seed']}, round {entry['round']}: {entry['why']}"
         for run in runs
         for entry in run
         if entry["round"] and entry["set"] == "new"
@@ -118,7 +133,7 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
             "",
             f"By `{command}`: the weights that ship see rooms of a kind and look that they were not trained on. Some",
             "rooms are tagged while the stream plays. Rounds of joint training run next to the segmenters, the gate",
-            "judges them on held-out rooms, and the evaluator scores the segmenters on rooms that are never tagged.",
+            "judges each network on held-out rooms, and the evaluator scores the segmenters on rooms never tagged.",
             f"mIoU in percent, mean ± standard deviation over {len(runs)} run{'s' * (len(runs) > 1)}.",
             "",
             *(f"- {sentence}" for sentence in verdict(runs)),
@@ -142,7 +157,7 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
 
 
 def plot(runs: Sequence[list[dict]]) -> Figure:
-    """Draw the mIoU after each round, a line a run; crosses are rejected rounds."""
+    """Draw the mIoU after each round, a line a run; crosses are rounds that refused the network."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, (key, title) in zip(figure.subplots(1, 2), TITLES.items(), strict=True):
         for color, (name, words) in zip(("tab:blue", "tab:gray"), LOOKS.items(), strict=True):
@@ -150,8 +165,8 @@ def plot(runs: Sequence[list[dict]]) -> Figure:
                 own = [entry for entry in run if entry["set"] == name]
                 label = words if index == 0 else None
                 axes.plot([e["round"] for e in own], [e[key] for e in own], "o-", color=color, alpha=0.7, label=label)
-                rejected = [e for e in own if e["promoted"] is False]
-                axes.plot([e["round"] for e in rejected], [e[key] for e in rejected], "rx", markersize=9)
+                refused = [e for e in own if e["round"] and not _took(e, DOMAINS[key][1])]
+                axes.plot([e["round"] for e in refused], [e[key] for e in refused], "rx", markersize=9)
         axes.set(title=title, xlabel="after round", ylabel="mIoU %", ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=8)

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from wsss_ros.online.round_scenes import held_out_scenes, training_scenes
 from wsss_ros.online.round_training import LossSpike, methods_of, priors_of, train_round, write_candidate
 from wsss_ros.online.scores import Scorer
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
+from wsss_ros.online.versions import Version
 from wsss_ros.processes.parent import end_with_parent
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.samples.priors import TagPriors
@@ -101,21 +103,21 @@ def _train_and_judge(config: OnlineConfig, folder: Path, plan: Plan, link: Learn
     held_out = held_out_scenes(plan.held_out, root, recipe.base_held_out, labels, link.wait_if_asked)
     priors = priors_of(methods, prepared.scenes)
     scores = {
-        when: _scores(files, held_out, config.round_device, recipe, labels, priors, link.wait_if_asked)
+        when: held_out_scores(files, held_out, config.round_device, recipe, labels, priors, link.wait_if_asked)
         for when, files in {"before": (old.image, old.cloud), "after": candidate_files(folder)}.items()
     }
     more = plan.for_log() | {"losses": losses, "left_out": dict(prepared.left_out)}
-    return _judge(config.tolerance, plan, root, folder, scores, more)
+    return _judge(gate.Limits(config.tolerance, config.significance), plan, old, folder, scores, more)
 
 
-def _scores(
+def held_out_scores(
     files: tuple[Path, Path],
     held_out: dict[str, list[Scene]],
     device: str,
     recipe: OnlineRecipe,
     labels: LabelSpace,
     priors: TagPriors,
-    between: Callable[[], None],
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, dict]:
     """Return the scores of two checkpoints by set of held-out scenes."""
     image, cloud = files
@@ -131,17 +133,29 @@ def _scores(
     return {name: scorer.score(scenes) for name, scenes in held_out.items() if scenes}
 
 
-def _judge(tolerance: float, plan: Plan, root: Path, folder: Path, scores: dict[str, dict], more: dict) -> Decision:
-    """Let the gate decide; make a version of weights that it accepts."""
+def _judge(
+    limits: gate.Limits, plan: Plan, old: Version, folder: Path, scores: dict[str, dict], more: dict
+) -> Decision:
+    """Let the gate decide; make a version of the networks that it accepts and the old ones that stay."""
+    root = folder.parent.parent
     best = gate.best_so_far(plan.held_out, records.Log(root / "rounds.jsonl").decisions)
-    promoted, why = gate.judge(scores["before"], scores["after"], tolerance, best)
+    verdicts = gate.judge(scores["before"], scores["after"], limits, best)
+    why = "; ".join(
+        f"{kind} network {'promoted' if verdict.promoted else 'refused'}, {verdict.why}"
+        for kind, verdict in verdicts.items()
+    )
     if plan.held_back:
         why += f"; nothing was held out before, so '{plan.held_back[0]}' is from now on"
+    networks = {kind: asdict(verdict) for kind, verdict in verdicts.items()}
+    promoted = any(verdict.promoted for verdict in verdicts.values())
     version = f"{plan.round:04d}" if promoted else plan.begins_from
+    decision = Decision(plan.round, promoted, why, **scores, version=version, more=more, networks=networks)
     if promoted:
-        about = {"round": plan.round, "begins_from": plan.begins_from, "scores": scores["after"], "why": why}
-        versions.make(root / "weights", version, *candidate_files(folder), about)
-    return Decision(plan.round, promoted, why, **scores, version=version, more=more)
+        image, cloud = candidate_files(folder)
+        about = {"begins_from": plan.begins_from, **decision.without_values()}
+        image, cloud = image if decision.took("image") else old.image, cloud if decision.took("cloud") else old.cloud
+        versions.make(root / "weights", version, image, cloud, about)
+    return decision
 
 
 def _draw(root: Path, decision: Decision) -> None:

@@ -10,11 +10,11 @@ from PIL import Image
 from wsss_ros.evaluation import pictures
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
-from wsss_ros.online.records import candidate_files
+from wsss_ros.online.records import Decision, candidate_files, from_values
 from wsss_ros.online.versions import FIRST, at
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.frame_choice import spread
-from wsss_ros.types import Cloud, Scene
+from wsss_ros.types import KINDS, Cloud, Scene
 
 _FRAMES = 8  # in the picture
 _WIDTH = 320  # of one image in the picture, pixels
@@ -22,27 +22,30 @@ _WIDTH = 320  # of one image in the picture, pixels
 
 def write(scene: Scene, online: Path, labels: LabelSpace, folder: Path) -> list[Path]:
     """Write frames.png and cloud.png into ``folder`` and return their paths; ``online`` is the trainer's folder."""
-    rounds, weights = zip(*proposed(online), strict=True)
-    images, clouds = zip(*weights, strict=True)
-    titles = ["RGB", *rounds]
-    of_frames = frames(scene, titles, [ImageSegmenter(path) for path in images], labels)
-    of_cloud = cloud(scene, titles, [CloudSegmenter(path) for path in clouds], labels)
+    titles, images = zip(*proposed(online, "image"), strict=True)
+    of_frames = frames(scene, ["RGB", *titles], [ImageSegmenter(path) for path in images], labels)
+    titles, clouds = zip(*proposed(online, "cloud"), strict=True)
+    of_cloud = cloud(scene, ["RGB", *titles], [CloudSegmenter(path) for path in clouds], labels)
     return [pictures.save(of_frames, folder / "frames.png"), pictures.save(of_cloud, folder / "cloud.png")]
 
 
-def proposed(online: Path) -> list[tuple[str, tuple[Path, Path]]]:
-    """List titles with checkpoints (image, cloud): the first weights, and what each round proposed, also if refused."""
-    first = at(online / "weights", FIRST)
-    found = [("before", (first.image, first.cloud))]
+def proposed(online: Path, kind: str) -> list[tuple[str, Path]]:
+    """List titles with checkpoints of a kind: the first one, and what each round proposed, also if refused."""
+    place = KINDS.index(kind)
+    found = [("before", _files(online, FIRST)[place])]
     for line in (online / "rounds.jsonl").read_text().splitlines():
-        decision = json.loads(line)
-        number = decision["round"]
-        if decision["promoted"]:
-            version = at(online / "weights", decision["version"])
-            found.append((f"after round {number}", (version.image, version.cloud)))
-        elif decision["before"]:
-            found.append((f"refused in round {number}", candidate_files(online / "rounds" / f"{number:04d}")))
+        decision = from_values(Decision, json.loads(line))
+        if decision.took(kind):
+            found.append((f"after round {decision.round}", _files(online, decision.version)[place]))
+        elif decision.judged:
+            files = candidate_files(online / "rounds" / f"{decision.round:04d}")
+            found.append((f"refused in round {decision.round}", files[place]))
     return found
+
+
+def _files(online: Path, version: str) -> tuple[Path, Path]:
+    known = at(online / "weights", version)
+    return known.image, known.cloud
 
 
 def frames(

@@ -1,68 +1,90 @@
-"""Scores of two networks on scenes that only have tags; the gate compares them.
+"""Scores of two networks on scenes that only have tags; the gate compares them, each network for itself.
 
-Tags from images and from clouds: label-ranking average precision of the averaged scores of eq. 1, with the tag prior
-of the training added, as in the classification loss. 1 when every tagged class ranks above every other.
+*Tags* (of images, of clouds, and of the parts of clouds that images show): label-ranking average precision of the
+averaged scores of eq. 1, with the tag prior of the training added, as in the classification loss. 1 when every tagged
+class ranks above every other. A scene has one cloud and many parts, which therefore show more.
 
-Agreement: the share of linked points for which image network (at the point's pixel) and cloud network choose the same
-class, among the tagged classes of that image (eq. 5): these are what the joint loss teaches across the links, and a
-class that is not tagged already lowers the average precision. Images with one tag do not count: both networks could
-only agree. Agreement does not show when both networks make the same mistake; the scores of the tags show that.
+*Consistency*: whether a network gives the same point the same class twice, beyond chance (``measures.consistency``).
+Image network: in all pairs of views that show the point, found by depth and pose; each view chooses among its tags
+(eq. 5). Cloud network: in a second random choice of points that is turned about the vertical, among the tags of the
+scene. A network that gives all points one class scores 0.
+
+*Agreement*: the share of linked points for which both networks choose the same class among the tags of that image. It
+is reported and decides nothing: it also falls when one of the two networks gets better.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from wsss_ros import geometry
 from wsss_ros.cam import seed_labels
+from wsss_ros.geometry import neighbors
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
+from wsss_ros.online.measures import UNSEEN, consistency, tag_precision
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.frame_choice import tagged_frames
-from wsss_ros.types import BadInput, Cloud, Frame, Scene
+from wsss_ros.types import BadInput, Cloud, Scene
 
 log = logging.getLogger("wsss_ros")
+MEASURES = {
+    "image_tags": "tags from images",
+    "image_consistency": "consistency of images",
+    "cloud_tags": "tags from clouds",
+    "cloud_parts": "tags from parts of clouds",
+    "cloud_consistency": "consistency of clouds",
+}
+_TURN = Rotation.from_euler("z", 20, degrees=True).as_matrix()  # of the second choice of points
+_FEWEST_POINTS = 100  # of a part of a cloud
+_SECOND_SHARE = 0.75  # of the points of a small cloud that the second choice has
 
 
-def tag_precision(scores: Float[np.ndarray, "C"], tags: Float[np.ndarray, "C"]) -> float:
-    """Return the label-ranking average precision of one image or cloud; NaN when a score is not finite.
+@dataclass(frozen=True)
+class Tagged:
+    """The outputs of a network for a tagged image, cloud, or part of a cloud.
 
-    For each tagged class it is the share of tagged ones among the classes that score at least as much; this is
-    averaged over the tagged classes.
+    Attributes:
+        mean: Averaged scores, without the prior.
+        tags: Multi-hot.
+        known: The classes that are judged.
     """
-    if not np.isfinite(scores).all():
-        return float("nan")
-    tagged = tags > 0.5
-    at_least = scores[None] >= scores[tagged][:, None]
-    return float(((at_least & tagged).sum(axis=1) / at_least.sum(axis=1)).mean())
+
+    mean: Float32[np.ndarray, "C"]
+    tags: Float32[np.ndarray, "C"]
+    known: Float32[np.ndarray, "C"]
 
 
-@dataclass
-class _Tally:
-    images: list[float] = field(default_factory=list)
-    clouds: list[float] = field(default_factory=list)
-    agreed: float = 0.0
-    links: int = 0
+@dataclass(frozen=True)
+class Observed:
+    """What both networks say about one scene of N points.
 
-    def add(self, other: "_Tally") -> None:
-        self.images += other.images
-        self.clouds += other.clouds
-        self.agreed, self.links = self.agreed + other.agreed, self.links + other.links
+    Attributes:
+        name: Of the scene.
+        images: The tagged frames that are scored.
+        clouds: The cloud; none without tags of the scene.
+        parts: The parts of the cloud that the frames show.
+        views: Labels of the image network for the points in each frame, among the tags of the frame. Frames with one
+            tag are left out: their labels could only be equal.
+        views_of_cloud: Labels of the cloud network for the same points among the same tags.
+        resampled: Labels of the cloud network for two choices of points, among the tags of the scene.
+        finite: Whether all scores of a network are finite, by kind.
+    """
 
-    def result(self) -> dict:
-        return {
-            "image_tags": float(np.mean(self.images)) if self.images else None,
-            "cloud_tags": float(np.mean(self.clouds)) if self.clouds else None,
-            "agreement": self.agreed / self.links if self.links else None,
-            "images": len(self.images),
-            "clouds": len(self.clouds),
-            "links": self.links,
-        }
+    name: str
+    images: list[Tagged]
+    clouds: list[Tagged]
+    parts: list[Tagged]
+    views: Int[np.ndarray, "V N"]
+    views_of_cloud: Int[np.ndarray, "V N"]
+    resampled: Int[np.ndarray, "W N"]
+    finite: dict[str, bool]
 
 
 @dataclass
@@ -83,68 +105,137 @@ class Scorer:
     visibility_m: float
     between: Callable[[], None] = lambda: None
 
-    @torch.inference_mode()
     def score(self, scenes: Sequence[Scene]) -> dict:
-        """Return the scores over scenes with tags, as in ``records.Decision``; None where there is nothing to measure.
+        """Return the scores over scenes with tags, see ``scores_of``.
 
         A scene that cannot be read is left out with a warning, for old and new weights alike.
         """
-        tally = _Tally()
+        seen = []
         for scene in scenes:
             try:
-                tally.add(self._scored(scene))
+                seen.append(self.observe(scene))
             except BadInput as error:
                 log.warning("%s is not scored: %s", scene.name, error)
-        return tally.result()
+        return scores_of(seen, self.priors)
 
-    def _scored(self, scene: Scene) -> _Tally:
-        tally = _Tally()
-        cloud = _thinned(cloud_of(scene), self.clouds.points)
-        upright = (cloud.xyz - cloud.xyz.mean(axis=0, dtype=np.float64)) @ upright_rotation(scene).T
-        point_scores = self.clouds.scores(upright.astype(np.float32), cloud.rgb).cpu()
-        tags = self.labels.multi_hot(scene.tags or ())
+    @torch.inference_mode()
+    def observe(self, scene: Scene) -> Observed:
+        """Run both networks on a scene. Raises BadInput when it cannot be read."""
+        whole = _finite(cloud_of(scene))
+        cloud, upright = _chosen(whole, self.clouds.points, 0), upright_rotation(scene)
+        tags, known = self.labels.multi_hot(scene.tags or ()), 1 - self.labels.multi_hot(scene.unknown)
+        point_scores = self._point_scores(cloud, cloud, upright)
+        clouds, resampled = [], np.full((0, len(cloud)), UNSEEN)
         if tags.any():
-            tally.clouds.append(tag_precision((point_scores.mean(dim=0) + self.priors[1]).numpy(), tags))
+            clouds = [Tagged(point_scores.mean(dim=0).numpy(), tags, known)]
+            second = _chosen(whole, min(self.clouds.points, round(_SECOND_SHARE * len(whole))), 1)
+            again = self._point_scores(second, cloud, _TURN @ upright)
+            resampled = np.stack([_among(scores, tags) for scores in (point_scores, again)])
+        images, parts, views, views_of_cloud, finite = [], [], [], [], True
         for index in tagged_frames(scene, self.frames):
             self.between()
-            tags = self.labels.multi_hot(scene.image_tags(index))
-            self._score_image(scene.frame(index), tags, cloud, point_scores, tally)
-        return tally
+            frame, own = scene.frame(index), self.labels.multi_hot(scene.image_tags(index))
+            known = 1 - self.labels.multi_hot(scene.image_unknown(index))
+            scores = self.images.scores(frame.rgb)[0].cpu()
+            images.append(Tagged(scores.mean(dim=(1, 2)).numpy(), own, known))
+            finite &= bool(scores.isfinite().all())
+            links = geometry.link(cloud, frame, self.visibility_m)
+            if len(links) >= _FEWEST_POINTS:
+                parts.append(Tagged(point_scores[links.point].mean(dim=0).numpy(), own, known))
+            if own.sum() > 1:
+                column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
+                views.append(_at(links.point, _among(scores[:, row, column].T, own), len(cloud)))
+                views_of_cloud.append(_at(links.point, _among(point_scores[links.point], own), len(cloud)))
+        return Observed(
+            scene.name,
+            images,
+            clouds,
+            parts,
+            np.reshape(views, (-1, len(cloud))).astype(np.int64),
+            np.reshape(views_of_cloud, (-1, len(cloud))).astype(np.int64),
+            resampled,
+            {"image": finite, "cloud": bool(point_scores.isfinite().all())},
+        )
 
-    def _score_image(
-        self,
-        frame: Frame,
-        tags: Float32[np.ndarray, "C"],
-        cloud: Cloud,
-        point_scores: Float[Tensor, "N C"],
-        tally: _Tally,
-    ) -> None:
-        scores = self.images.scores(frame.rgb)[0].cpu()
-        tally.images.append(tag_precision((scores.mean(dim=(1, 2)) + self.priors[0]).numpy(), tags))
-        if tags.sum() < 2:
-            return
-        links = geometry.link(cloud, frame, self.visibility_m)
-        column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
-        seen = scores[:, row, column].T
-        tally.agreed += agreeing_links(seen, point_scores[torch.from_numpy(links.point)], tags)
-        tally.links += len(links)
+    def _point_scores(self, chosen: Cloud, at: Cloud, rotation: Float[np.ndarray, "3 3"]) -> Float[Tensor, "N C"]:
+        """Scores of the points of ``at`` where the network sees those of ``chosen``, turned by ``rotation``."""
+        centre = at.xyz.mean(axis=0, dtype=np.float64)
+        xyz = ((chosen.xyz - centre) @ rotation.T).astype(np.float32)
+        scores = self.clouds.scores(xyz, chosen.rgb).cpu()
+        if chosen is at:
+            return scores
+        index, squared_distance = neighbors.knn(torch.from_numpy(chosen.xyz), torch.from_numpy(at.xyz), 3)
+        return neighbors.interpolate(scores, index, neighbors.interpolation_weights(squared_distance))
 
 
-def agreeing_links(
-    image_scores: Float[Tensor, "M C"], point_scores: Float[Tensor, "M C"], tags: Float32[np.ndarray, "C"]
-) -> float:
-    """Return the number of links for which both networks choose the same tagged class; NaN for scores not finite."""
-    if not (image_scores.isfinite().all() and point_scores.isfinite().all()):
-        return float("nan")
-    present = torch.from_numpy(tags)
-    return float((seed_labels(image_scores, present) == seed_labels(point_scores, present)).sum())
+def scores_of(seen: Sequence[Observed], priors: tuple[Float[Tensor, "C"], Float[Tensor, "C"]]) -> dict:
+    """Return the scores of scenes that both networks have seen.
+
+    The mean of each measure over its values, None without any: ``MEASURES`` and ``agreement``; the numbers ``images``,
+    ``clouds`` and ``links``; and ``values``, by measure and scene the list of values that the mean is taken of.
+    """
+    values: dict[str, dict[str, list[float]]] = {measure: {} for measure in MEASURES}
+    agreed, links = 0.0, 0
+    for scene in seen:
+        for measure, own in _values(scene, *(prior.numpy() for prior in priors)).items():
+            if own:
+                values[measure][scene.name] = own
+        linked = scene.views != UNSEEN
+        agreed += float((scene.views == scene.views_of_cloud)[linked].sum()) if all(scene.finite.values()) else np.nan
+        links += int(linked.sum())
+    means = {measure: _mean(own) for measure, own in values.items()}
+    counts = {"images": sum(len(scene.images) for scene in seen), "clouds": sum(len(scene.clouds) for scene in seen)}
+    return means | {"agreement": agreed / links if links else None, **counts, "links": links, "values": values}
 
 
-def _thinned(cloud: Cloud, points: int) -> Cloud:
-    """Return at most ``points`` of the finite points, the same ones each time."""
-    kept = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-    if not len(kept):
+def _values(scene: Observed, image_prior: np.ndarray, cloud_prior: np.ndarray) -> dict[str, list[float]]:
+    def precision(items: Sequence[Tagged], prior: np.ndarray) -> list[float]:
+        return [tag_precision(each.mean + prior, each.tags, each.known) for each in items]
+
+    found = {
+        "image_tags": precision(scene.images, image_prior),
+        "image_consistency": consistency(scene.views),
+        "cloud_tags": precision(scene.clouds, cloud_prior),
+        "cloud_parts": precision(scene.parts, image_prior),  # they have the tags of images
+        "cloud_consistency": consistency(scene.resampled)[:1],  # both choices have the same pairs
+    }
+    for measure in ("image_consistency", "cloud_consistency"):
+        if not scene.finite[network_of(measure)]:
+            found[measure] = [float("nan")] * len(found[measure])
+    return found
+
+
+def network_of(measure: str) -> str:
+    """Return the kind of the network that a measure judges."""
+    return measure.partition("_")[0]
+
+
+def _mean(values: dict[str, list[float]]) -> float | None:
+    every = [value for own in values.values() for value in own]
+    return float(np.mean(every)) if every else None
+
+
+def _among(scores: Float[Tensor, "N C"], tags: Float32[np.ndarray, "C"]) -> Int[np.ndarray, "N"]:
+    return seed_labels(scores, torch.from_numpy(tags)).numpy()
+
+
+def _at(rows: Int[np.ndarray, "M"], labels: Int[np.ndarray, "M"], count: int) -> Int[np.ndarray, "N"]:
+    """Return the labels at their rows of ``count``, ``UNSEEN`` elsewhere."""
+    full = np.full(count, UNSEEN)
+    full[rows] = labels
+    return full
+
+
+def _finite(cloud: Cloud) -> Cloud:
+    kept = np.isfinite(cloud.xyz).all(axis=1)
+    if not kept.any():
         raise BadInput("its cloud has no finite point")
-    if len(kept) > points:
-        kept = np.sort(np.random.default_rng(0).choice(kept, points, replace=False))
+    return Cloud(cloud.xyz[kept], None if cloud.rgb is None else cloud.rgb[kept])
+
+
+def _chosen(cloud: Cloud, points: int, seed: int) -> Cloud:
+    """Return at most ``points`` points, the same ones for the same seed."""
+    if len(cloud) <= points:
+        return cloud
+    kept = np.sort(np.random.default_rng(seed).choice(len(cloud), max(points, 1), replace=False))
     return Cloud(cloud.xyz[kept], None if cloud.rgb is None else cloud.rgb[kept])

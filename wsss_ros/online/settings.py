@@ -47,9 +47,14 @@ class OnlineConfig(StoreConfig):
     steps: int = Field(150, ge=1, le=100_000, description="Steps of a round.")
     replay: float = Field(1.0, ge=0, le=100, description="Replayed scenes of the memory for each new one in a round.")
     base: float = Field(1.0, ge=0, le=100, description="Scenes of the recipe's base set for each new one in a round.")
-    tolerance: float = Field(0.03, ge=0, le=1, description="Largest fall of a held-out score; twice this in all.")
+    tolerance: float = Field(
+        0.1, ge=0, le=1, description="A network is refused if held-out tags of it fall by more, whatever the noise,"
+    )
+    significance: float = Field(
+        0.02, ge=0, le=1, description="or if noise explains a fall of a score with a probability below this; 0: never."
+    )
     spike: float = Field(5.0, gt=1, le=1000, description="A loss this many times its median so far ends the round.")
-    keep_refused: bool = Field(False, description="Keep the weights of refused rounds, in rounds/NUMBER/run.")
+    keep_refused: bool = Field(False, description="Keep the weights of refused networks, in rounds/NUMBER/run.")
     keep_versions: int = Field(10, ge=2, le=1000, description="Versions kept for ~/rollback; older ones are deleted.")
     round_device: str = Field("auto", description="Device of the training: auto, cpu, cuda or cuda:N.")
     round_threads: int = Field(1, ge=0, le=256, description="CPU threads of the training; 0: torch decides.")

@@ -6,10 +6,19 @@ const SERIES = { images: ["image_tags", "images"], clouds: ["cloud_tags", "cloud
 
 let scoredSet = "";  // of the sets of held-out scenes, the one that is shown
 
+// Whether the network that a measure judges was taken; earlier rounds have one answer for both networks.
+const took = (decision, key) => ((decision.networks || {})[key.split("_")[0]] || decision).promoted;
+
+function outcome(decision) {
+  const [image, cloud] = ["image", "cloud"].map((kind) => took(decision, kind));
+  if (image === cloud) return image ? "taken" : "refused";
+  return image ? "taken for images" : "taken for clouds";
+}
+
 function drawScores(rounds) {
   $("scores").hidden = !present;
   const last = rounds[rounds.length - 1];
-  write("decision", last ? `Round ${last.round} ${last.promoted ? "was taken" : "was refused"}: ${last.why}` : "No round yet.");
+  write("decision", last ? `Round ${last.round} was ${outcome(last)}: ${last.why}` : "No round yet.");
   const sets = [...new Set(rounds.flatMap((each) => Object.keys(each.after || {})))];
   if (!sets.includes(scoredSet)) scoredSet = sets[0] || "";
   $("sets").replaceChildren(...(sets.length > 1 ? sets.map(setButton) : []));
@@ -36,7 +45,7 @@ function shape(tag, facts, text = "") {
   return made;
 }
 
-// The line joins the scores in use after each round; a hollow point is a rejected candidate.
+// The line joins the scores in use after each round; a hollow point is a network that was refused.
 function chart(rounds) {
   const wide = 330, high = 150, left = 30, low = 128;
   const x = (place) => left + 12 + (place * (wide - left - 24)) / Math.max(rounds.length - 1, 1);
@@ -51,13 +60,13 @@ function chart(rounds) {
     if (place % every === 0) svg.append(shape("text", { x: x(place), y: high - 6, "text-anchor": "middle" }, String(each.round)));
   });
   for (const [kind, [key]] of Object.entries(SERIES)) {
-    const used = rounds.map((each, place) => [x(place), score(each, each.promoted ? "after" : "before", key)]);
+    const used = rounds.map((each, place) => [x(place), score(each, took(each, key) ? "after" : "before", key)]);
     const points = used.filter(([, value]) => Number.isFinite(value)).map(([at, value]) => `${at},${y(value)}`);
     svg.append(shape("polyline", { class: `line ${kind}`, points: points.join(" ") }));
     rounds.forEach((each, place) => {
       const value = score(each, "after", key);
       if (!Number.isFinite(value)) return;
-      const point = shape("circle", { class: `${kind}${each.promoted ? "" : " hollow"}`, cx: x(place), cy: y(value), r: 3.5 });
+      const point = shape("circle", { class: `${kind}${took(each, key) ? "" : " hollow"}`, cx: x(place), cy: y(value), r: 3.5 });
       point.append(shape("title", {}, `round ${each.round}: ${percent(value)} %`));
       svg.append(point);
     });
@@ -69,7 +78,7 @@ function legend(last) {
   const made = make("div", "", "legend");
   for (const [kind, [key, name]] of Object.entries(SERIES)) {
     const entry = make("span");
-    entry.append(make("i", "", kind), `${name} ${percent(score(last, last.promoted ? "after" : "before", key))} %`);
+    entry.append(make("i", "", kind), `${name} ${percent(score(last, took(last, key) ? "after" : "before", key))} %`);
     made.append(entry);
   }
   return made;
@@ -87,7 +96,7 @@ function table(rounds) {
     const scores = Object.values(SERIES).map(([key]) => `${percent(score(each, "before", key))} → ${percent(score(each, "after", key))}`);
     const why = make("td", String(each.why || ""), "why");
     why.colSpan = 5;
-    const verdict = make("td", each.promoted ? "taken" : "refused", each.promoted ? "taken" : "refused");
+    const verdict = make("td", outcome(each), each.promoted ? "taken" : "refused");
     return [row([...cells("td", [String(each.round), ...scores]), verdict]), row([why])];
   })];
 }
