@@ -80,9 +80,11 @@ def test_a_scene_without_truth_gives_pictures_of_every_version(out, tmp_path):
     assert "miou" not in json.dumps(found)
     for name in ("frames.png", "cloud.png"):
         assert (out / "scene" / name).read_bytes().startswith(b"\x89PNG")
-    (before, _), (after, files) = scene_pictures.proposed(out / "scene/online")
-    assert (before, after) == ("before", "after round 1" if found["promoted"] else "refused in round 1")
-    assert all(file.is_file() for file in files)
+    for kind in ("image", "cloud"):
+        (before, _), (after, file) = scene_pictures.proposed(out / "scene/online", kind)
+        taken = found["networks"][kind]["promoted"]
+        assert (before, after) == ("before", "after round 1" if taken else "refused in round 1")
+        assert file.is_file()
 
 
 def test_seeds_whose_tagged_rooms_would_be_the_scored_ones_are_refused():
