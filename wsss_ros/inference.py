@@ -22,7 +22,7 @@ from wsss_ros.geometry import neighbors
 from wsss_ros.labels import RECOMMENDED, UNLABELLED, LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
-from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, upsample, upsampled_mean
+from wsss_ros.networks.classifier import input_features, normalise_images, upsample, upsampled_mean
 from wsss_ros.networks.pixel_labels import label_pixels
 from wsss_ros.types import BadInput, Cloud, Frame
 
@@ -120,49 +120,54 @@ class ImageSegmenter(Segmenter):
         With ``present``, a multi-hot vector, pixels get its classes only (eq. 5). Without it, they get the classes that
         the network finds in the whole image (``NetworkConfig.presence_floor``).
         """
-        maps, size = self._maps(frame.rgb), frame.rgb.shape[:2]
+        return self.decide(self.maps(frame.rgb), frame.rgb.shape[:2], present)
+
+    @torch.inference_mode()
+    def decide(
+        self, maps: Float[Tensor, "1 C h w"], size: tuple[int, int], present: Float32[np.ndarray, "C"] | None = None
+    ) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+        """What ``__call__`` returns for an image of ``size`` (rows, columns) that has these ``maps``."""
         if present is None:
-            present = self._likely_classes(upsampled_mean(maps, size)[0])
+            present = self.present_classes(maps, size)
         if self.device.type == "cpu":
             return label_pixels(maps[0].contiguous().numpy(), size, present, self.config.temperature)
         scores = upsample(maps, size).permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
         labels, confidence = _decide(scores, present, self.config.temperature)
         return labels.reshape(size), confidence.reshape(size)
 
-    def present_classes(self, scores: Float[Tensor, "1 C H W"]) -> Float32[np.ndarray, "C"] | None:
+    @torch.inference_mode()
+    def present_classes(self, maps: Float[Tensor, "1 C h w"], size: tuple[int, int]) -> Float32[np.ndarray, "C"] | None:
         """The multi-hot vector of the classes in the image by the averaged scores (eq. 1), at least the likeliest.
 
         None without a ``presence_floor``: each class may win.
         """
-        return self._likely_classes(image_mean(scores)[0])
-
-    def _likely_classes(self, mean_scores: Float[Tensor, "C"]) -> Float32[np.ndarray, "C"] | None:
         if not self.config.presence_floor:
             return None
-        probability = torch.sigmoid(self._with_prior(mean_scores))
+        probability = torch.sigmoid(self._tag_logits(maps, size))
         present = probability >= self.config.presence_floor
         present[probability.argmax()] = True
         return present.float().cpu().numpy()
 
-    def _with_prior(self, mean_scores: Float[Tensor, "C"]) -> Float[Tensor, "C"]:
-        log_odds = self.config.tag_log_odds
+    def _tag_logits(self, maps: Float[Tensor, "1 C h w"], size: tuple[int, int]) -> Float[Tensor, "C"]:
+        mean_scores, log_odds = upsampled_mean(maps, size)[0], self.config.tag_log_odds
         return mean_scores + (mean_scores.new_tensor(log_odds) if log_odds else 0.0)
 
     @torch.inference_mode()
-    def tag_scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "C"]:
+    def tag_scores(self, maps: Float[Tensor, "1 C h w"], size: tuple[int, int]) -> Float32[np.ndarray, "C"]:
         """The logit of each class to be somewhere in the image: averaged scores (eq. 1) plus the tags' log-odds."""
-        mean_scores: Float32[np.ndarray, "C"] = self._with_prior(image_mean(self.scores(rgb))[0]).cpu().numpy()
-        return mean_scores
+        logits: Float32[np.ndarray, "C"] = self._tag_logits(maps, size).cpu().numpy()
+        return logits
 
     def scores(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C H W"]:
         """Class scores (logits) of every pixel: the 2D class activation map, resized bilinearly to the image size.
 
         Raises BadInput on an image without pixels.
         """
-        return upsample(self._maps(rgb), rgb.shape[:2])
+        return upsample(self.maps(rgb), rgb.shape[:2])
 
-    def _maps(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C h w"]:
-        """Class scores on the grid of the network. Raises BadInput on an image without pixels."""
+    @torch.inference_mode()
+    def maps(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C h w"]:
+        """Class scores (logits) on the grid of the network. Raises BadInput on an image without pixels."""
         if rgb.shape[0] == 0 or rgb.shape[1] == 0:
             raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
         images = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255

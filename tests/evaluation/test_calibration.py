@@ -200,6 +200,18 @@ def test_photographs_with_dense_labels_calibrate_the_image_network(labels, tmp_p
         scores_of(CloudSegmenter(tiny(labels, "cloud", inputs=("color",)), "cpu"), [photos], classes)
 
 
+def test_a_broken_photograph_does_not_leave_out_the_others(labels, tmp_path):
+    write_photos(tmp_path)
+    width, height = size_of(3)
+    (tmp_path / "label" / "kitchen").mkdir(parents=True)
+    Image.fromarray(np.full((height, width), labels.ids[3], np.uint16)).save(tmp_path / "label" / "d.png")
+    Image.fromarray(np.zeros((5, 5), np.uint16)).save(tmp_path / "label" / "kitchen" / "a.png")
+    images = ImageSegmenter(tiny(labels, "image"), "cpu")
+    found, left_out = scores_of(images, [PhotoFolder(tmp_path, labels)], KnownClasses.between(labels, labels))
+    assert len(found.truth) == min(2000, width * height)
+    assert [name for name, _ in left_out] == ["kitchen/a"] and "another size" in left_out[0][1]
+
+
 def test_scenes_without_truth_are_left_out_with_their_reason(labels):
     images = ImageSegmenter(tiny(labels, "image"), "cpu")
     plain, truth = StripedScene(0, labels), LabelledScene(0, labels, range(12))

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -60,17 +61,23 @@ def test_unknown_tags_are_left_out():
 
 
 class Guesser(ImageSegmenter):
-    """Says: everything is a wall, or else the first class that it may say. All logits are its brightness."""
+    """Says: everything is a wall, or else the first class that it may say. All logits are its brightness.
+
+    ``read`` counts the images for which it computed maps.
+    """
 
     def __init__(self, labels):
-        self.labels = labels
+        self.labels, self.read = labels, 0
 
-    def __call__(self, frame, present=None):
-        shape = frame.rgb.shape[:2]
-        return np.full(shape, 0 if present is None else int(present.argmax()), np.uint8), np.ones(shape, np.float32)
+    def maps(self, rgb):
+        self.read += 1
+        return torch.full((1, len(self.labels), 1, 1), float(rgb.mean()))
 
-    def tag_scores(self, rgb):
-        return np.full(len(self.labels), float(rgb.mean()), np.float32)
+    def decide(self, maps, size, present=None):
+        return np.full(size, 0 if present is None else int(present.argmax()), np.uint8), np.ones(size, np.float32)
+
+    def tag_scores(self, maps, size):
+        return maps[0, :, 0, 0].numpy()
 
 
 @pytest.fixture
@@ -102,12 +109,13 @@ def test_dense_labels_count_once_with_any_class_and_once_among_tags(folder, labe
     assert scores["any"]["count"] == width // 2 * (height + 1) and scores["tags"]["known"]["sink"] == 3
 
     class Among(Guesser):
-        def __call__(self, frame, present=None):
-            shape = frame.rgb.shape[:2]
+        def decide(self, maps, size, present=None):
             best = np.full(20, 0) if present is None else np.flatnonzero(present)
-            return np.full(shape, best[-1], np.uint8), np.ones(shape, np.float32)
+            return np.full(size, best[-1], np.uint8), np.ones(size, np.float32)
 
-    tagged = evaluate_photos(Among(labels), [PhotoFolder(folder, labels)], labels).compute()["tagged"]
+    among = Among(labels)
+    tagged = evaluate_photos(among, [PhotoFolder(folder, labels)], labels).compute()["tagged"]
+    assert among.read == 4  # the network runs once for each photograph
     # Tags are wall and counter. The desk is no tag, so its pixels are missed and count against the counter.
     left, row = width // 2 * height, width // 2
     assert tagged["iou"]["counter"] == pytest.approx(100 * left / (left + row)) and tagged["iou"]["desk"] == 0

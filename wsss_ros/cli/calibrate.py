@@ -1,6 +1,5 @@
 """``wsss calibrate``: fit the confidence of a network to labelled scenes."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -42,6 +41,7 @@ def calibrate(
 
     from wsss_ros.evaluation import calibration_plot, pictures
     from wsss_ros.evaluation.calibration import Calibration, KnownClasses, scores_of
+    from wsss_ros.files import write_json
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.labels import labels_named
     from wsss_ros.networks import checkpoint
@@ -62,14 +62,13 @@ def calibrate(
         "weights": str(weights),
         "version": loaded.version,
         "kind": loaded.config.kind,
-        "scenes": len(opened) - len(missed),
+        "scenes": sum(source.name not in dict(missed) for source in opened),
         **found.compute(),
     }
     if write:
         report["new_version"] = checkpoint.set_calibration(weights, found.temperature, found.min_confidence)
-    out.mkdir(parents=True, exist_ok=True)
     file, picture = (out / f"calibration_{loaded.config.kind}{suffix}" for suffix in (".json", ".png"))
-    file.write_text(json.dumps(report, indent=1) + "\n")
+    write_json(file, report)
     unit = {"image": "pixels", "cloud": "points"}[loaded.config.kind]
     title = f"{loaded.config.kind} network {loaded.version}, {report['samples']:,} {unit}"
     pictures.save(calibration_plot.plot(found, title), picture)

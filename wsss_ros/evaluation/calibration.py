@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.networks.classifier import upsample
 from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.types import BadInput, Photos, Scene
@@ -235,15 +236,15 @@ def scores_of(
     """Class scores of random labelled pixels of ``frames`` frames of each scene (0: all), or of points of its cloud.
 
     Photographs are for an image network. Classes that the truth does not know, and those that the network excludes from
-    an image, may not win. Returns also (name, reason) of each scene without truth or with a file that cannot be read.
-    Raises BadInput when none is left.
+    an image, may not win. Returns also (name, reason) of each scene without truth or with a file that cannot be read,
+    and of each photograph that cannot be used. Raises BadInput when none is left.
     """
     parts: list[LabelledScores] = []
-    left_out = []
+    left_out: list[tuple[str, str]] = []
     for scene in scenes:
         try:
             if isinstance(segmenter, ImageSegmenter):
-                parts += _of_images(segmenter, scene, classes, frames)
+                parts += _of_images(segmenter, scene, classes, frames, left_out)
             else:
                 parts.append(_of_cloud(segmenter, scene, classes))
         except (BadInput, OSError) as error:
@@ -255,22 +256,42 @@ def scores_of(
     return LabelledScores(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("scores", "truth"))), left_out
 
 
-@torch.inference_mode()
 def _of_images(
-    segmenter: ImageSegmenter, scene: Scene | Photos, classes: KnownClasses, frames: int
+    segmenter: ImageSegmenter,
+    scene: Scene | Photos,
+    classes: KnownClasses,
+    frames: int,
+    left_out: list[tuple[str, str]],
 ) -> list[LabelledScores]:
+    """Scores of frames or of photographs. A photograph that cannot be used is added to ``left_out``."""
     parts = []
     for index in spread(len(scene), frames):
-        truth = scene.truth(index) if isinstance(scene, Photos) else scene.frame_truth(index)
-        if truth is not None:
-            scores = segmenter.scores(scene.rgb(index) if isinstance(scene, Photos) else scene.frame(index).rgb)
-            if scores.shape[2:] != truth.shape:
-                raise BadInput(f"frame {index}: truth of another size than the image; expected a label for each pixel")
-            present = segmenter.present_classes(scores)
-            parts += _drawn(scores[0].flatten(1).T, truth.reshape(-1), classes, present, PIXELS)
+        try:
+            parts += _of_image(segmenter, scene, index, classes)
+        except BadInput as error:
+            if not isinstance(scene, Photos):
+                raise
+            left_out.append((scene.names[index], str(error)))
     if not parts:
         raise BadInput(f"none of its {len(scene)} frames has truth of a known class")
     return parts
+
+
+@torch.inference_mode()
+def _of_image(
+    segmenter: ImageSegmenter, scene: Scene | Photos, index: int, classes: KnownClasses
+) -> list[LabelledScores]:
+    """An empty list without truth."""
+    truth = scene.truth(index) if isinstance(scene, Photos) else scene.frame_truth(index)
+    if truth is None:
+        return []
+    rgb = scene.rgb(index) if isinstance(scene, Photos) else scene.frame(index).rgb
+    size = rgb.shape[:2]
+    if size != truth.shape:
+        raise BadInput(f"frame {index}: truth of another size than the image; expected a label for each pixel")
+    maps = segmenter.maps(rgb)
+    scores, present = upsample(maps, size)[0].flatten(1).T, segmenter.present_classes(maps, size)
+    return _drawn(scores, truth.reshape(-1), classes, present, PIXELS)
 
 
 def _of_cloud(segmenter: CloudSegmenter, scene: Scene | Photos, classes: KnownClasses) -> LabelledScores:

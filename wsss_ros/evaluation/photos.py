@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
 
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.evaluation.offline import Among, Comparison
 from wsss_ros.inference import ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.frame_choice import spread
-from wsss_ros.types import BadInput, Frame, Photos
+from wsss_ros.types import BadInput, Photos
 
 
 def average_precision(scores: Float[np.ndarray, "K"], present: Bool[np.ndarray, "K"]) -> float | None:
@@ -172,27 +173,29 @@ class _Scorer:
             sizes = [f"{array.shape[1]} x {array.shape[0]}" for array in (truth, rgb)]
             raise BadInput(f"its labels have {sizes[0]} pixels, the picture {sizes[1]}; expected the same size")
         tags, unknown = photos.image_tags(index), photos.image_unknown(index)
-        logits = self.segmenter.tag_scores(rgb)[self.predicted]
+        maps, size = self.segmenter.maps(rgb), rgb.shape[:2]
+        logits = self.segmenter.tag_scores(maps, size)[self.predicted]
         result.tags.rows.append((logits, np.isin(self.names, tags), ~np.isin(self.names, unknown)))
         if truth is not None:
-            self._count(result, rgb, self.truth_table[truth], tags)
+            self._count(result, maps, self.truth_table[truth], tags)
 
     def _count(
-        self, result: PhotoEvaluation, rgb: np.ndarray, truth: UInt8[np.ndarray, "H W"], tags: tuple[str, ...]
+        self, result: PhotoEvaluation, maps: Tensor, truth: UInt8[np.ndarray, "H W"], tags: tuple[str, ...]
     ) -> None:
-        result.any_class.update(self._predicted(rgb, self.comparison.present), truth)
+        size = truth.shape
+        result.any_class.update(self._predicted(maps, size, self.comparison.present), truth)
         tagged = np.zeros(len(self.segmenter.labels), np.float32)
         tagged[[there for there, name in zip(self.predicted, self.names, strict=True) if name in tags]] = 1
         if tagged.any():
-            result.tagged.update(self._predicted(rgb, tagged), truth)
+            result.tagged.update(self._predicted(maps, size, tagged), truth)
         else:  # no class may win: every pixel is a miss
             result.tagged.update(np.full_like(truth, 255), truth)
         result.labelled += 1
 
     def _predicted(
-        self, rgb: UInt8[np.ndarray, "H W 3"], present: Float[np.ndarray, "C"] | None
+        self, maps: Float[Tensor, "1 C h w"], size: tuple[int, int], present: Float[np.ndarray, "C"] | None
     ) -> UInt8[np.ndarray, "H W"]:
-        labels, confidence = self.segmenter(Frame(rgb), present)
+        labels, confidence = self.segmenter.decide(maps, size, present)
         kept = self.segmenter.drop_unsure(labels, confidence, self.min_confidence)
         predicted: UInt8[np.ndarray, "H W"] = self.comparison.prediction_table[kept]
         return predicted
