@@ -21,6 +21,11 @@ def median_ms(call: Callable[[], Any], runs: int) -> tuple[float, Any]:
     return statistics.median(times), result
 
 
+def processor(device: torch.device) -> str:
+    """Where was measured: the name of the GPU, or the number of CPU threads."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+
+
 class PartClock:
     """Seconds by part of a step. Networks run inside the losses; their time is taken off the part ``losses``."""
 

@@ -4,9 +4,6 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from wsss_ros.bench.clock import PartClock
 from wsss_ros.bench.ros_loads import HEIGHT, WIDTH, random_image
@@ -56,13 +53,10 @@ class ImageSpeed:
     miou: float | None = None
 
 
-def random_networks(versions: Sequence[int] = (0, 1, 2)) -> list[Network]:
-    """EfficientNet-Lite with random weights, which is as fast as with trained ones.
-
-    Raises BadInput for another version.
-    """
+def random_networks() -> list[Network]:
+    """EfficientNet-Lite 0 to 2 with random weights, which are as fast as with trained ones."""
     labels = scannet20()
-    configs = [NetworkConfig("image", "efficientnet_lite", {"version": version}) for version in versions]
+    configs = [NetworkConfig("image", "efficientnet_lite", {"version": version}) for version in (0, 1, 2)]
     return [Network(f"Lite{c.options['version']}", Checkpoint(c.build(labels), c, labels, {}, "")) for c in configs]
 
 
@@ -121,29 +115,13 @@ def _at_strides(given: Checkpoint, strides: Sequence[int]) -> Iterator[Checkpoin
 def _times(segmenter: ImageSegmenter, runs: int) -> tuple[float, float, float]:
     """Milliseconds of a noisy image: the median, the median of the network's part, and the least."""
     frame, clock = Frame(random_image()), PartClock(segmenter.device.type)
+    clock.watch(segmenter.network, "network")
     image_ms: list[float] = []
     network_ms: list[float] = []
-    started = 0.0
-
-    def before(*_: Any) -> None:
-        nonlocal started
-        started = clock.now()
-
-    def after(*_: Any) -> None:
-        network_ms.append(1e3 * (clock.now() - started))
-
-    segmenter.network.register_forward_pre_hook(before)
-    segmenter.network.register_forward_hook(after)
     for _ in range(_WARM_UP + runs):
-        began = clock.now()
+        clock.start()
         segmenter(frame)
-        image_ms.append(1e3 * (clock.now() - began))
+        image_ms.append(1e3 * clock.elapsed())
+        network_ms.append(1e3 * clock.seconds["network"])
     measured = image_ms[_WARM_UP:]
     return statistics.median(measured), statistics.median(network_ms[_WARM_UP:]), min(measured)
-
-
-def processor(device: str, threads: int) -> str:
-    """Where was measured, for the title of the table."""
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-        return torch.cuda.get_device_name()
-    return f"CPU, {threads or torch.get_num_threads()} threads"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from wsss_ros.bench.box_scene import BoxScene
-from wsss_ros.bench.clock import PartClock
+from wsss_ros.bench.clock import PartClock, processor
 from wsss_ros.bench.memory import PeakMemory, peak_memory, resident_mb
 from wsss_ros.device import device_named
 from wsss_ros.labels import LabelSpace, labels_named
@@ -69,7 +69,7 @@ def measure(settings: TrainConfig, steps: int, made_up: bool = False) -> StepCos
     device = device_named(settings.device)
     memory = peak_memory(device.type, before_mb)
     parts = {part: trainer.clock.seconds[part] for part in PARTS}
-    return StepCost(name, _processor(device), steps, batch, statistics.fmean(links), seconds, parts, memory)
+    return StepCost(name, processor(device), steps, batch, statistics.fmean(links), seconds, parts, memory)
 
 
 class _Trainer:
@@ -119,7 +119,3 @@ def _scenes(settings: TrainConfig, labels: LabelSpace, made_up: bool) -> tuple[l
         scenes, name = [BoxScene(seed, long_side, settings.cloud.augment.points) for seed in range(4)], "made-up rooms"
     ready = prepare(scenes, labels, data.cache, data.frames_per_scene, long_side, data.visibility_m)
     return ready.scenes, name
-
-
-def _processor(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"

@@ -32,6 +32,8 @@ def bench_image(
     from rich.console import Console
 
     from wsss_ros.bench import image_speed
+    from wsss_ros.bench.clock import processor
+    from wsss_ros.device import device_named
 
     networks = image_speed.trained_networks(weights) if weights else image_speed.random_networks()
     grid, found = image_speed.Grid(stride, rows, precision), []
@@ -40,8 +42,7 @@ def bench_image(
         for speed in image_speed.measure(networks, grid, runs, device, threads, **score):
             status.update(f"{speed.network}, stride {speed.stride}, {speed.rows} rows, {speed.precision}")
             found.append(speed)
-    console = Console()
-    console.print(_table(found, f"640x480 image to labels, {image_speed.processor(device, threads)}"))
+    Console().print(_table(found, f"640x480 image to labels, {processor(device_named(device))}"))
 
 
 def _scorer(folders: list[Path], split: str):
