@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import Device
+from wsss_ros.cli.options import Device, Split
 
 
 def bench_image(
@@ -23,7 +23,7 @@ def bench_image(
     scenes: Annotated[
         list[Path] | None, typer.Option(help="Labelled scenes, folders of them, or photographs, for the column mIoU.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which photographs: train, val, or empty for all.")] = "val",
+    split: Split = "val",
     runs: Annotated[int, typer.Option(min=1, help="Images of each measurement; the median counts.")] = 9,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's default.")] = 0,
     device: Device = "auto",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import Device, Frames, Listed
+from wsss_ros.cli.options import Device, Frames, Listed, Split
 
 
 def calibrate(
@@ -21,7 +21,7 @@ def calibrate(
     min_confidence: Annotated[
         float, typer.Option(min=-1, max=1, help="The min_confidence to recommend; -1: from the curve; 0: off.")
     ] = -1.0,
-    split: Annotated[str, typer.Option(help="Photographs with this value in the column split; empty: all.")] = "",
+    split: Split = "",
     ignore: Annotated[
         list[str] | None, typer.Option(help="A class that the truth does not know; repeat for several.")
     ] = None,

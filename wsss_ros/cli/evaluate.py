@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Listed
+from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Listed, Split
 
 
 def evaluate(
@@ -37,7 +37,7 @@ def evaluate(
         float,
         typer.Option(min=-1, max=1, help="Labels with less count as unlabelled, a miss; -1: as the weights recommend."),
     ] = 0.0,
-    split: Annotated[str, typer.Option(help="Photographs with this value in the column split; empty: all.")] = "",
+    split: Split = "",
     include: Annotated[str, typer.Option(help="Photographs that match a pattern, such as 'free/*'; empty: all.")] = "",
     ignore: Annotated[
         list[str] | None, typer.Option(help="A class that the photographs' truth does not know; repeat for several.")

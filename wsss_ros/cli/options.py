@@ -13,4 +13,5 @@ CloudWeights = Annotated[
 ]
 Listed = Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")]
 Frames = Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")]
+Split = Annotated[str, typer.Option(help="Photographs with this value in the column split; empty: all.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
