@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wsss_ros import config
 from wsss_ros.losses import classification_loss
 from wsss_ros.methods import METHODS
-from wsss_ros.methods.method import Method, PhaseConfig, summed
+from wsss_ros.methods.method import Method, PhaseConfig, summed, unwrapped
 from wsss_ros.networks.classifier import image_mean, normalise_images
 from wsss_ros.samples.samples import ImageSamples
 from wsss_ros.training.config import TrainConfig
@@ -62,8 +62,7 @@ class Ema(Method):
     def start(self, networks, epoch):
         """The teacher starts as the student is."""
         super().start(networks, epoch)
-        student = networks["image"].module
-        self.student = student.module if hasattr(student, "module") else student
+        self.student = unwrapped(networks["image"])
         self.teacher = AveragedModel(self.student, multi_avg_fn=get_ema_multi_avg_fn(self.phase.decay))
         self.counts = torch.ones(len(self.data.labels))
         self.samples.labels = torch.zeros(len(self.samples), dtype=torch.long)

@@ -11,16 +11,23 @@ import torch
 import yaml
 from support import train_ranks
 from support.paths import ROOT
-from support.training_runs import JOINT, values_for
+from support.training_runs import GENTLE, JOINT, values_for
 
 from wsss_ros.samples import loading
 
+LABELLED = {"method": "self_training", "long_sides": [32, 40], "min_confidence": 0.3}  # so few pixels are unlabelled
+SELF_TRAINING = [{**LABELLED, "epochs": 1, "batch": 16, "image": GENTLE}]
+
 
 @pytest.mark.timeout(600)
-def test_two_processes_share_the_batches_of_one(root, tmp_path):
-    """The ranks end with the same weights, and together they see in every step the samples that one would see."""
+@pytest.mark.parametrize("phases", [JOINT, SELF_TRAINING], ids=["joint", "self_training"])
+def test_two_processes_share_the_batches_of_one(root, tmp_path, phases):
+    """The ranks end with the same weights, and together they see in every step the samples that one would see.
+
+    Of self-training, samples are the pseudo-labels: the teachers of all processes give the same ones.
+    """
     for devices in (1, 2):
-        values = values_for(root, output=str(tmp_path / f"run{devices}"), devices=devices, phases=JOINT)
+        values = values_for(root, output=str(tmp_path / f"run{devices}"), devices=devices, phases=phases)
         (tmp_path / f"{devices}.yaml").write_text(yaml.safe_dump(values))
     train_ranks.main(str(tmp_path / "1.yaml"), str(tmp_path))
     command = [sys.executable, "tests/support/train_ranks.py", str(tmp_path / "2.yaml"), str(tmp_path)]
@@ -30,6 +37,7 @@ def test_two_processes_share_the_batches_of_one(root, tmp_path):
     first, second, alone = (json.loads((tmp_path / f"rank{r}.json").read_text()) for r in ("0of2", "1of2", "0of1"))
     assert first["ended"] == second["ended"] != alone["ended"]
     assert len(alone["seen"]) == 3
+    assert len({*sum(alone["seen"], [])}) >= 12  # they are not all alike
     assert [a + b for a, b in zip(first["seen"], second["seen"], strict=True)] == alone["seen"]
     assert json.loads((tmp_path / "run2" / "scores.json").read_text())["image"]["miou"] > 0
 

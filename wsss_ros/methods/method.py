@@ -186,6 +186,15 @@ class Method(Generic[P]):
         return None
 
 
+def unwrapped(network: nn.Module) -> nn.Module:
+    """A network of a phase without its wrapper, which sets the precision and averages gradients over processes.
+
+    A copy has to be one of the network itself: a wrapper belongs to the run, and a copied one shares its processes.
+    """
+    inner: nn.Module = getattr(network, "module", network)
+    return inner
+
+
 def summed(tensor: Tensor) -> Tensor:
     """Add ``tensor`` over all processes of the run, in place, and return it. With one process it is unchanged."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.losses import classification_loss
-from wsss_ros.methods.method import Method, TaggedPhase
+from wsss_ros.methods.method import Method, TaggedPhase, unwrapped
 from wsss_ros.networks.classifier import image_mean, normalise_images, upsample
 from wsss_ros.samples.labelled import LabelledImageBatch, LabelledImages
 from wsss_ros.samples.loading import Samples
@@ -73,10 +73,10 @@ class SelfTraining(Method[SelfTrainingPhase]):
         return mixed(self.data.sources, made)
 
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
-        """Start the phase: keep a copy of the network as the teacher."""
+        """Start the phase: keep a copy of the network as the teacher, which labels in float32."""
         super().start(networks, epoch)
         self.priors = SourcePriors(self.data.sources, self.phase.tag_prior, weights_of(self.data.sources))
-        self.teacher = copy.deepcopy(networks["image"]).eval().requires_grad_(False)
+        self.teacher = copy.deepcopy(unwrapped(networks["image"])).eval().requires_grad_(False)
 
     def prepare(self, epoch: int) -> None:
         """Label the images at the start of the phase."""

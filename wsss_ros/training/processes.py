@@ -101,12 +101,12 @@ class _Frozen(nn.Module):
 
     def __init__(self, network: nn.Module, fabric: Fabric):
         super().__init__()
-        self.network, self.fabric = network.eval(), fabric
+        self.module, self.fabric = network.eval(), fabric
 
     @torch.no_grad()
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with self.fabric.autocast():
-            return tuple(output.float() for output in self.network(*inputs))
+            return tuple(output.float() for output in self.module(*inputs))
 
 
 def _precision(name: str, device: str, scaler: torch.amp.GradScaler) -> Precision:
