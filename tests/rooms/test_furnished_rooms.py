@@ -1,6 +1,7 @@
 """Rooms with models of furniture libraries: where models stand, what lies about, names, equal seeds, robots' views."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ SIZES = {
     "cabinet__plain": (1.0, 0.45, 0.9),
     "bookshelf__plain": (0.9, 0.35, 1.8),
     "door__plain": (0.9, 0.1, 2.0),
+    "picture__plain": (0.6, 0.03, 0.4),
     "other__vase_plain": (0.12, 0.12, 0.25),
     "other__box_plain": (0.4, 0.3, 0.3),
 }
@@ -51,10 +53,11 @@ def _box_model(size):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    """A library in which each model is a red box, with one image of wood."""
+    """A library in which each model is a red box, with one image of wood. It hangs the picture 1.5 m high."""
     folder = tmp_path_factory.mktemp("shop")
     for name, size in SIZES.items():
         write_glb(folder / name / "mesh.glb", [_box_model(size)])
+    (folder / "manifest.json").write_text(json.dumps([dict(dir="picture__plain", elevation_m=1.5)]))
     (folder / "textures").mkdir()
     Image.new("RGB", (8, 8), (120, 80, 40)).save(folder / "textures" / "wood_plain.jpg")
     return folder
@@ -87,6 +90,20 @@ def test_models_are_drawn_by_use_near_their_size(stock):
         assert np.allclose(np.ptp(vertices, axis=0), piece.size, atol=1e-6)
     assert stock.draw(kit, "bathtub") is None
     assert stock.draw(kit, "desk", lambda size: size[0] < 1) is None
+
+
+def _lowest(piece: Piece) -> float:
+    return min(part.mesh.vertices[:, 2].min() for part in piece.parts)
+
+
+def test_a_model_hangs_where_its_library_or_the_room_says(stock):
+    kit = Kit(np.random.default_rng(0), DEFAULT)
+    assert _lowest(stock.draw(kit, "picture")) == pytest.approx(1.5)
+    assert _lowest(stock.draw(kit, "picture", hung=False)) == pytest.approx(0)
+    rooms = [plan("living_room", np.random.default_rng([seed, 1]), DEFAULT, stock) for seed in range(3)]
+    pictures = [s for room in rooms for s in room.placed if s.piece.kind == "picture" and _red(s.piece)]
+    assert pictures
+    assert all(s.z > 1 and _lowest(s.piece) == pytest.approx(0) for s in pictures)
 
 
 def test_places_on_a_table_and_in_a_shelf_by_hand():

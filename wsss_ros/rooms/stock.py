@@ -54,33 +54,36 @@ class Stock:
 
     def draw_named(self, kit: Kit, use: str, words: frozenset[str], fits: Fits = _any_size) -> Piece | None:
         """A model in its own size whose size ``fits``; one with one of the ``words`` in its name, if there is any."""
-        fitting = [n for n in self.names_for(use) if fits(self.libraries[n[0]].size(n[1]))]
-        named = [n for n in fitting if any(word in n[1].lower() for word in words)]
-        if not (named or fitting):
+        fitting = self._fitting(use, fits)
+        names = [n for n in fitting if any(word in n[1].lower() for word in words)] or fitting
+        if not names:
             return None
-        k, name = (named or fitting)[int(kit.rng.integers(len(named or fitting)))]
+        k, name = names[int(kit.rng.integers(len(names)))]
         return self.libraries[k].piece(name)
 
-    def draw(self, kit: Kit, use: str, fits: Fits = _any_size) -> Piece | None:
+    def draw(self, kit: Kit, use: str, fits: Fits = _any_size, hung: bool = True) -> Piece | None:
         """A model for a use of ``USES`` or ``LOOSE`` whose size ``fits``, made a little larger or smaller.
 
-        A model that its library hangs above the floor, such as a sink, has its parts at that height.
-        None when the libraries have no such model.
+        A model that its library hangs above the floor, such as a sink, has its parts at that height; without ``hung``,
+        for a caller that decides on the height, its lowest point is at 0. None when the libraries have no such model.
         """
         found = self.draw_hung(kit, use, fits)
         if found is None:
             return None
         piece, elevation = found
-        return raised(piece, elevation) if elevation else piece
+        return raised(piece, elevation) if hung and elevation else piece
 
     def draw_hung(self, kit: Kit, use: str, fits: Fits = _any_size) -> tuple[Piece, float] | None:
         """A model as of ``draw`` with its lowest point at 0, and the height at which its library hangs it, metres."""
-        names = [n for n in self.names_for(use) if fits(self.libraries[n[0]].size(n[1]))]
+        names = self._fitting(use, fits)
         if not names:
             return None
         k, name = names[int(kit.rng.integers(len(names)))]
         library = self.libraries[k]
         return _redone(kit, enlarged(library.piece(name), kit.between(*SCALE))), library.elevation(name)
+
+    def _fitting(self, use: str, fits: Fits) -> list[tuple[int, str]]:
+        return [(k, name) for k, name in self.names_for(use) if fits(self.libraries[k].size(name))]
 
     def surface(self, rng: np.random.Generator, kind: str, extent_m: float) -> Material | None:
         """A material that shows a picture of a kind, such as "wood" or "floor_tile"; None without such a picture."""

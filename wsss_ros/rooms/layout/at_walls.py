@@ -19,7 +19,7 @@ def wall_piece(what: str, front: float = 0.35) -> Callable[[Room], None]:
         cabinet = piece.kind == "cabinet" or (room.stock is not None and what == "low cabinet")
         low = piece.size[2] < 1.1 and cabinet and room.kind in LOUNGES
         if spot and low and room.kit.chance(0.5):
-            screen = room.model("television") or television(room.kit, 1.1 * piece.size[0])
+            screen = room.model("television", hung=False) or television(room.kit, 1.1 * piece.size[0])
             if screen.size[0] < 1.3 * piece.size[0]:
                 room.placed.append(Placed(screen, spot.x, spot.y, piece.size[2], spot.yaw, solid=False))
 
@@ -35,7 +35,7 @@ def wall_hanging(
     """
 
     def place(room: Room) -> None:
-        piece = (room.model(use) if use else None) or make(room.kit)
+        piece = (room.model(use, hung=False) if use else None) or make(room.kit)
         z = room.kit.size("picture.z") if height is None else height
         if z + piece.size[2] < room.height - 0.1:
             room.against_wall(piece, z=z, gap=(0.0, 0.005), tries=12)

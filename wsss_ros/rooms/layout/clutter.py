@@ -80,7 +80,7 @@ def lay_plain_things(room: Room, piece: Piece, spot: Placed) -> None:
 
 
 def lay_things(room: Room, mess: float) -> None:
-    """Lay things on the furniture of a room; ``mess`` is 0 in tidy rooms and 1 in messy ones."""
+    """Lay things on the furniture of a room with a stock; ``mess`` is 0 in tidy rooms and 1 in messy ones."""
     for spot in list(room.placed):
         place = _place_on(spot)
         if place:
@@ -123,7 +123,8 @@ def _lay_on(room: Room, spot: Placed, place: Place, mess: float) -> None:
 def _thing(room: Room, name: str) -> Piece | None:
     if name in SMALL:
         return SMALL[name](room.kit)
-    return room.stock.draw(room.kit, name) if room.stock else None
+    found = room.stock.draw_hung(room.kit, name)
+    return found[0] if found and found[1] == 0 else None  # what its library hangs somewhere does not lie
 
 
 def _put(room: Room, spot: Placed, surface: Supports, place: Place, name: str, thing: Piece) -> None:
@@ -148,13 +149,13 @@ def _hits(other: Placed) -> bool:
 
 
 def litter(room: Room, mess: float) -> None:
-    """Bags, boxes, shoes, plants and lamps on the floor, most of them along walls and next to furniture."""
+    """Bags, boxes, shoes, plants and lamps of the stock on the floor, most along walls and next to furniture."""
     kit = room.kit
     area = room.width * room.depth
     for use, per_m2 in (("floor plant", 0.06), ("floor lamp", 0.04), ("bin", 0.04), ("floor thing", 0.22 * mess),
                         ("big thing", 0.03)):  # fmt: skip
         for _ in range(int(kit.rng.poisson(per_m2 * area))):
-            piece = room.stock.draw(kit, use) if room.stock else None
+            piece = room.stock.draw(kit, use)
             if piece is None:
                 continue
             small = max(piece.size) < 0.5

@@ -67,7 +67,7 @@ def hang_more(room: Room) -> None:
     kit = room.kit
     wet = room.kind in WET or room.kind == "kitchen"
     for _ in range(int(kit.rng.integers(0, 3 if wet else 4))):
-        piece = room.model("picture")
+        piece = room.model("picture", hung=False)
         z = kit.size("picture.z")
         if piece and z + piece.size[2] < room.height - 0.1:
             room.against_wall(piece, z=z, gap=(0.0, 0.005), tries=10)

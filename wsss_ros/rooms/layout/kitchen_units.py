@@ -71,7 +71,7 @@ def make_of(name: str, others: list[str]) -> frozenset[str]:
 
 def _cooktop(room: Room, run: Piece, order: list[Piece], height: float) -> float | None:
     """Set a cooktop on a unit without a sink; returns its place along the run."""
-    top = room.stock.draw(room.kit, "cooktop")
+    top = room.stock.draw(room.kit, "cooktop", hung=False)
     at = -run.size[0] / 2
     for unit in order:
         x = at + unit.size[0] / 2
@@ -86,7 +86,9 @@ def hang_units(room: Room, run: Run, base: Placed, wall: int) -> None:
     """Wall cabinets of the same make above a run, and a hood above its stove."""
     kit, stock = room.kit, room.stock
     u, width = room.along(base, wall), run.piece.size[0]
-    hood = stock.draw(kit, "hood", lambda size: size[2] < 0.9) if run.stove is not None and kit.chance(0.7) else None
+    hood = None
+    if run.stove is not None and kit.chance(0.7):
+        hood = stock.draw(kit, "hood", lambda size: size[2] < 0.9, hung=False)
     # A piece at a wall has its own x against the direction of the wall.
     taken = None
     if hood:

@@ -107,9 +107,12 @@ class Room:
         """A piece of a class (or group of shapes): a model of the stock, where it has one, or a procedural piece."""
         return self.model(what) or build(self.kit, what)
 
-    def model(self, use: str) -> Piece | None:
-        """A model of the stock for a use of ``uses.USES``; None without one, and for the share of procedural pieces."""
-        return self.stock.draw(self.kit, use) if self.stock and self.kit.chance(self.stock.share) else None
+    def model(self, use: str, hung: bool = True) -> Piece | None:
+        """A model of the stock for a use of ``uses.USES``, as ``Stock.draw`` returns it.
+
+        None without one, and for the share of procedural pieces.
+        """
+        return self.stock.draw(self.kit, use, hung=hung) if self.stock and self.kit.chance(self.stock.share) else None
 
     def first(self, what: str, put: Callable[[Piece], "Placed | None"]) -> "Placed | None":
         """Place the first of a few pieces of a class that ``put`` finds a place for; else None."""

@@ -47,8 +47,7 @@ def add_ceiling(room: Room) -> None:
     for k in range(count):
         x = room.width * (k + 0.5) / count + kit.rng.normal(0, 0.15)
         y = room.depth / 2 + kit.rng.normal(0, 0.3)
-        if found := _lamp_model(room):
-            lamp = found[0]
+        if lamp := _lamp_model(room):
             room.placed.append(Placed(lamp, float(x), float(y), room.height - lamp.size[2], 0.0, solid=False))
             room.lights.append((float(x), float(y), room.height - lamp.size[2] - 0.1))
             continue
@@ -58,11 +57,11 @@ def add_ceiling(room: Room) -> None:
         room.lights.append((float(x), float(y), room.height + float(low) - 0.1))
 
 
-def _lamp_model(room: Room) -> tuple[Piece, float] | None:
+def _lamp_model(room: Room) -> Piece | None:
     """A ceiling lamp of the stock that leaves 2 metres below it, in half of the cases; else None."""
     if room.stock is None or room.kit.chance(0.5):
         return None
-    return room.stock.draw_hung(room.kit, "ceiling lamp", lambda size: size[2] < 0.9 * (room.height - 2.0))
+    return room.stock.draw(room.kit, "ceiling lamp", lambda size: size[2] < 0.9 * (room.height - 2.0), hung=False)
 
 
 def _around(openings: list[Opening], length: float, height: float) -> list[tuple[float, float, float, float]]:
