@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from wsss_ros.rooms.layout.room import OPENINGS
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.walk import drive, walk
 from wsss_ros.scenes.scannet import EXCERPT_CAMERA
@@ -51,12 +52,17 @@ def _robot_views(
 ) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
     """Views of a robot's drive, without the half that shows the least: empty corners and close surfaces."""
     poses = safe_walk(world, 3 * max(frames, FEW), seed, drive)
-    steps = np.sort(np.argsort(-interest(world, poses), kind="stable")[: len(poses) // 2])
+    steps = better_half(world, poses)
     if frames < FEW:
         steps = steps[choose_complementary(cells_seen(world, poses[steps]), frames)]
     else:
         steps = steps[np.linspace(0, len(steps) - 1, frames).round().astype(np.int64)]
     return poses[steps], steps
+
+
+def better_half(world: World, poses: Float64[np.ndarray, "F 4 4"]) -> Int64[np.ndarray, "S"]:
+    """The half of the poses that shows the most (``interest``), in their order."""
+    return np.sort(np.argsort(-interest(world, poses), kind="stable")[: len(poses) // 2])
 
 
 def interest(world: World, poses: Float64[np.ndarray, "F 4 4"]) -> Float64[np.ndarray, "F"]:
@@ -67,7 +73,7 @@ def interest(world: World, poses: Float64[np.ndarray, "F 4 4"]) -> Float64[np.nd
     camera, worth = room_camera((32, 24)), []
     shell = np.append(world.shell, True)  # part -1, no surface, is the last
     kinds = [world.room.placed[k].piece.kind for k in world.piece]
-    opening = np.array([kind in ("door", "window", "curtain") for kind in kinds] + [False])
+    opening = np.array([kind in OPENINGS for kind in kinds] + [False])
     for pose in poses:
         view = world.cast(camera, pose)
         thing = ~shell[view.part]

@@ -7,7 +7,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from wsss_ros.rooms.layout.plan import free_floor
-from wsss_ros.rooms.layout.room import Room
+from wsss_ros.rooms.layout.room import OPENINGS, Room
 
 NEAR, FAR = 0.7, 2.6  # smallest and largest distance of the camera to its target, metres
 LOOK_DOWN, LOOK_UP = np.radians(58), np.radians(14)
@@ -104,8 +104,8 @@ def _targets(room: Room, count: int, floor: float, rng: np.random.Generator) -> 
 def _furniture(room: Room, count: int, rng: np.random.Generator) -> Float64[np.ndarray, "K 3"]:
     """Points for a robot to look at: most of them are furniture, the others doors, windows and curtains."""
     solid = [p for p in room.placed if p.solid and p.z < 1.0 and p.piece.size[2] > 0.05]
-    openings = [p for p in solid if p.piece.kind in ("door", "window", "curtain")]
-    furniture = [p for p in solid if p.piece.kind not in ("door", "window", "curtain")] or solid
+    openings = [p for p in solid if p.piece.kind in OPENINGS]
+    furniture = [p for p in solid if p.piece.kind not in OPENINGS] or solid
     order, points = rng.permutation(len(furniture)), []
     for k in range(count):
         p = furniture[order[k % len(furniture)]]

@@ -7,7 +7,7 @@ import numpy as np
 from wsss_ros.rooms.furniture.loose import desk_clutter
 from wsss_ros.rooms.furniture.piece import Piece
 from wsss_ros.rooms.furniture.small import SMALL
-from wsss_ros.rooms.layout.room import Placed, Room, overlap
+from wsss_ros.rooms.layout.room import OPENINGS, Placed, Room, overlap
 from wsss_ros.rooms.layout.supports import Supports, supports
 
 SOFT_M = 0.05  # how uneven a bed or sofa may be below a thing
@@ -91,7 +91,7 @@ def _place_on(spot: Placed) -> Place | None:
     """What may lie on a piece; None on walls, lamps, plants and the like."""
     w, d, h = spot.piece.size
     kind = spot.piece.kind
-    if not spot.solid or spot.z > 0.05 or min(w, d) < 0.22 or kind in ("door", "window", "curtain", "shower curtain"):
+    if not spot.solid or spot.z > 0.05 or min(w, d) < 0.22 or kind in (*OPENINGS, "shower curtain"):
         return None
     if kind in ("", "otherfurniture"):  # dressers, night stands, benches, washing machines
         if h > 1.25 or h < 0.35:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from wsss_ros.rooms.layout.room import WET, Room
+from wsss_ros.rooms.layout.room import OPENINGS, WET, Room
 
 # kind of room -> rows (what, metres free before it, weight)
 MORE = {
@@ -54,7 +54,7 @@ def taken(room: Room) -> float:
     length = 2 * (room.width + room.depth) - sum(o.u1 - o.u0 for wall in room.openings for o in wall if o.z0 == 0)
     used = 0.0
     for spot in room.placed:
-        if spot.solid and spot.z < 0.3 and spot.piece.kind not in ("door", "window", "curtain"):
+        if spot.solid and spot.z < 0.3 and spot.piece.kind not in OPENINGS:
             low, high = spot.corners().min(0), spot.corners().max(0)
             near_x = low[0] < 0.3 or high[0] > room.width - 0.3
             near_y = low[1] < 0.3 or high[1] > room.depth - 0.3

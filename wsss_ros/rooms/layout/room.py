@@ -15,6 +15,7 @@ from wsss_ros.rooms.stock import Stock
 THICK = 0.16  # metres, of walls
 REACH = 0.04  # metres that pieces keep apart at least
 WALL_YAW = (np.pi, -np.pi / 2, 0.0, np.pi / 2)  # of a piece with its back at wall 0..3
+OPENINGS = ("door", "window", "curtain")  # classes at the holes of walls
 WET = ("bathroom", "washroom")  # kinds with tiles, small windows and little floor
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from wsss_ros.rooms.furniture.piece import Piece
+from wsss_ros.rooms.rays import ray_caster, tensor
 
 CELL_M = 0.03  # distance of the samples on a piece
 LEVELS = 8  # largest number of surfaces above each other
@@ -56,18 +57,7 @@ class Supports:
 
 def supports(piece: Piece, inside: bool) -> Supports:
     """The surfaces of a piece; those below its highest one only with ``inside``, as in open shelves."""
-    import open3d
-
-    vertices, triangles, count = [], [], 0
-    for part in piece.parts:
-        vertices.append(part.mesh.vertices)
-        triangles.append(part.mesh.triangles + count)
-        count += len(part.mesh.vertices)
-    caster = open3d.t.geometry.RaycastingScene(nthreads=1)
-    tensor = open3d.core.Tensor.from_numpy
-    caster.add_triangles(
-        tensor(np.concatenate(vertices).astype(np.float32)), tensor(np.concatenate(triangles).astype(np.uint32))
-    )
+    caster = ray_caster([part.mesh.vertices for part in piece.parts], [part.mesh.triangles for part in piece.parts])
     w, d, h = piece.size
     ny, nx = max(1, int(d / CELL_M)), max(1, int(w / CELL_M))
     y, x = np.meshgrid((np.arange(ny) + 0.5) * CELL_M - d / 2, (np.arange(nx) + 0.5) * CELL_M - w / 2, indexing="ij")

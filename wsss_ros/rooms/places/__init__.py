@@ -20,7 +20,7 @@ from wsss_ros.rooms.places.reading import read_place
 from wsss_ros.rooms.recording import record
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.styles import DEFAULT
-from wsss_ros.rooms.views import Views, cells_seen, choose_complementary, interest, safe_walk
+from wsss_ros.rooms.views import Views, better_half, cells_seen, choose_complementary, safe_walk
 from wsss_ros.rooms.walk import drive, walk
 from wsss_ros.types import BadInput
 
@@ -65,9 +65,7 @@ def _choose_views(
 ) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
     """Views of a long walk that show the whole place; of a robot's drive, from those that show the most things."""
     poses = safe_walk(world, LONGER * frames, seed, drive if views == "robot" else walk)
-    steps = np.arange(len(poses))
-    if views == "robot":
-        steps = np.sort(np.argsort(-interest(world, poses), kind="stable")[: len(poses) // 2])
+    steps = better_half(world, poses) if views == "robot" else np.arange(len(poses))
     steps = steps[choose_complementary(cells_seen(world, poses[steps]), frames)]
     return poses[steps], steps
 

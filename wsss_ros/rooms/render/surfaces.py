@@ -10,6 +10,7 @@ from wsss_ros.geometry.compiled import compiled
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.rooms.furniture.piece import NOTHING, Part
 from wsss_ros.rooms.layout.room import Placed, Room
+from wsss_ros.rooms.rays import ray_caster, tensor
 from wsss_ros.rooms.render.image_table import image_table
 from wsss_ros.rooms.render.textures import TEXTURES
 from wsss_ros.types import Camera
@@ -45,17 +46,15 @@ class World:
         vertices, triangles, owner, normals = [], [], [], []
         parts: list[Part] = []
         spots: list[Placed] = []
-        count = 0
         for spot in room.placed:
             for part in spot.piece.parts:
                 v, t = spot.vertices(part), part.mesh.triangles
                 vertices.append(v)
-                triangles.append(t + count)
+                triangles.append(t)
                 normals.append(_corner_normals(v, t))
                 owner.append(np.full(len(t), len(parts)))
                 parts.append(part)
                 spots.append(spot)
-                count += len(v)
         self.part_of_triangle = np.concatenate(owner)
         self.corner_normals = np.concatenate(normals).astype(np.float32)
         self.label = np.array([labels.index(p.label) if p.label else UNLABELLED for p in parts], np.uint8)
@@ -76,7 +75,7 @@ class World:
         self.looks = np.array([(m.scale, m.gloss, m.emission, m.dropout) for m in materials], np.float32)
         self.alpha = np.array([m.alpha for m in materials], np.float32)
         self.seed = np.array([m.seed for m in materials], np.int64)
-        self.caster = _caster(np.concatenate(vertices), np.concatenate(triangles))
+        self.caster = ray_caster(vertices, triangles)
 
     def cast(self, camera: Camera, world_from_camera: Float64[np.ndarray, "4 4"]) -> View:
         """Depth along the optical axis, surface points and normals (towards the camera) of all pixels."""
@@ -96,7 +95,7 @@ class World:
         return behind
 
     def _hits(self, rays: Float32[np.ndarray, "P 6"]) -> View:
-        hit = self.caster.cast_rays(_tensor(rays), nthreads=1)
+        hit = self.caster.cast_rays(tensor(rays), nthreads=1)
         triangle, barycentric = hit["primitive_ids"].numpy(), hit["primitive_uvs"].numpy()
         part, depth_m, point, normal, flat_normal = _surface(
             rays,
@@ -112,13 +111,13 @@ class World:
     def blocked(self, points: Float32[np.ndarray, "P 3"], lights: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether a surface is between each point and its light."""
         rays = np.concatenate([points, lights - points], 1).astype(np.float32)
-        return self.caster.test_occlusions(_tensor(rays), tnear=0.0, tfar=0.97, nthreads=1).numpy()
+        return self.caster.test_occlusions(tensor(rays), tnear=0.0, tfar=0.97, nthreads=1).numpy()
 
     def first_hits(
         self, origins: Float64[np.ndarray, "P 3"], directions: Float64[np.ndarray, "P 3"]
     ) -> tuple[Int64[np.ndarray, "P"], Float32[np.ndarray, "P"]]:
         """The part that each ray meets first (-1: none), and the distance in lengths of its direction."""
-        hit = self.caster.cast_rays(_tensor(np.concatenate([origins, directions], 1).astype(np.float32)), nthreads=1)
+        hit = self.caster.cast_rays(tensor(np.concatenate([origins, directions], 1).astype(np.float32)), nthreads=1)
         distance = hit["t_hit"].numpy()
         met = np.minimum(hit["primitive_ids"].numpy(), len(self.part_of_triangle) - 1)
         return np.where(np.isfinite(distance), self.part_of_triangle[met], -1), distance
@@ -129,21 +128,7 @@ class World:
 
     def clearance(self, points: Float64[np.ndarray, "N 3"]) -> Float32[np.ndarray, "N"]:
         """Metres from each point to the nearest surface."""
-        return self.caster.compute_distance(_tensor(points.astype(np.float32)), nthreads=1).numpy()
-
-
-def _tensor(array: np.ndarray):
-    import open3d
-
-    return open3d.core.Tensor.from_numpy(np.ascontiguousarray(array))
-
-
-def _caster(vertices: np.ndarray, triangles: np.ndarray):
-    import open3d
-
-    caster = open3d.t.geometry.RaycastingScene(nthreads=1)
-    caster.add_triangles(_tensor(vertices.astype(np.float32)), _tensor(triangles.astype(np.uint32)))
-    return caster
+        return self.caster.compute_distance(tensor(points.astype(np.float32)), nthreads=1).numpy()
 
 
 def _instances(parts: list[Part], spots: list[Placed]) -> Int64[np.ndarray, "parts"]:
