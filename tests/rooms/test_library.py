@@ -116,6 +116,12 @@ def test_a_model_in_the_axes_of_gltf(folder, labels):
     assert piece.parts[1].material.color == pytest.approx((0.5, 0, 0))
 
 
+def test_an_extension_that_is_not_applied_is_named(tmp_path):
+    path = write_glb(tmp_path / "a.glb", [SQUARE], extensionsRequired=["KHR_texture_transform"])
+    with pytest.raises(BadInput, match=r"a\.glb.*KHR_texture_transform"):
+        read_glb(path)
+
+
 def test_vertices_at_one_place_are_joined(tmp_path):
     apart = dict(points=[*BACKREST["points"], *BACKREST["points"]], triangles=[(0, 1, 2), (3, 5, 4)])
     (surface,) = read_glb(write_glb(tmp_path / "a.glb", [apart]))

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 
-def write_glb(path: Path, surfaces: list[dict], node: dict | None = None) -> Path:
+def write_glb(path: Path, surfaces: list[dict], node: dict | None = None, **further) -> Path:
     """Write surfaces: dicts of ``points`` [N 3], ``triangles`` [M 3], and what else a surface has.
 
-    That is: ``uv`` [N 2], ``image`` (the uri of a file), ``color`` (RGBA), ``nyu40``.
+    That is: ``uv`` [N 2], ``image`` (the uri of a file), ``color`` (RGBA), ``nyu40``. The header has ``further`` keys.
     """
     binary, header = b"", dict(bufferViews=[], accessors=[], materials=[], images=[], textures=[])
 
@@ -40,7 +40,8 @@ def write_glb(path: Path, surfaces: list[dict], node: dict | None = None) -> Pat
         header["materials"].append(dict(pbrMetallicRoughness=look) | extras)
         indices = array(np.array(surface["triangles"], np.uint32).ravel(), "SCALAR")
         primitives.append(dict(attributes=attributes, indices=indices, material=len(header["materials"]) - 1))
-    header |= dict(asset=dict(version="2.0"), scene=0, scenes=[dict(nodes=[0])], nodes=[dict(mesh=0) | (node or {})])
+    header |= further | dict(asset=dict(version="2.0"))
+    header |= dict(scene=0, scenes=[dict(nodes=[0])], nodes=[dict(mesh=0) | (node or {})])
     header |= dict(meshes=[dict(primitives=primitives)], buffers=[dict(byteLength=len(binary))])
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)

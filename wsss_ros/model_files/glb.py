@@ -64,7 +64,7 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
     if magic != b"glTF" or version != 2 or kind != b"JSON":
         raise ValueError("it does not begin as a file of glTF 2.0")
     header = json.loads(data[20 : 20 + length])
-    if unread := set(header.get("extensionsRequired", ())) - {"KHR_materials_unlit", "KHR_texture_transform"}:
+    if unread := set(header.get("extensionsRequired", ())) - {"KHR_materials_unlit"}:
         raise ValueError(f"it needs the extensions {sorted(unread)}")
     return header, data[20 + length + 8 :]
 
@@ -136,7 +136,7 @@ def _surface(
 
 
 def _unit(uv: np.ndarray) -> Float32[np.ndarray, "N 2"]:
-    """Whole numbers stand for 0..1 of their range (KHR_mesh_quantization)."""
+    """Whole numbers stand for 0..1 of their range."""
     return uv.astype(np.float32) / (1 if uv.dtype == np.float32 else np.iinfo(uv.dtype).max)
 
 

@@ -14,12 +14,12 @@ from wsss_ros.types import BadInput
 _BROKEN = (IndexError, ValueError, KeyError, TypeError)
 _OPTIONS = {"-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2,
             "-o": 3, "-s": 3, "-t": 3, "-texres": 1, "-type": 1}  # fmt: skip
-GREY = (0.85, 0.85, 0.85, 1.0)  # of surfaces without a material
+_GREY = (0.85, 0.85, 0.85)  # of surfaces without a material
 
 
 @dataclass
 class _Material:
-    color: tuple[float, float, float] = GREY[:3]
+    color: tuple[float, float, float] = _GREY
     alpha: float = 1.0
     picture: Picture | None = None
 
