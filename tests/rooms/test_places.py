@@ -141,8 +141,13 @@ def test_what_is_no_place_is_named(tmp_path, folder):
         generate_place(tmp_path, 0, tmp_path / "tiny")
     with pytest.raises(BadInput, match="absent"):
         generate_place(tmp_path, 0, tmp_path / "absent")
-    with pytest.raises(BadInput, match="1 frames"):
+    with pytest.raises(BadInput, match="1 frames of a place"):
         generate_place(tmp_path, 0, folder, frames=1)
+    with pytest.raises(BadInput, match="seed -1"):
+        generate_place(tmp_path, -1, folder)
+    result = CliRunner().invoke(app, ["rooms", str(tmp_path), "--place", str(folder), "--style", "plain"])
+    assert result.exit_code != 0
+    assert "--style does not apply" in result.output + str(result.exception)
 
 
 @pytest.mark.skipif(not (SHARED / "models" / "scenes").is_dir(), reason=f"no places: {SHARED / 'models'} is absent")

@@ -38,16 +38,24 @@ def rooms(
 
     The same seed gives the same room, byte for byte. Rooms that are already in OUT are kept.
     """
+    libraries = tuple(path for path in furniture or () if path != "none")
     if place is not None:
+        _refuse(style=style != "default", kind=kind, furniture=libraries)
         folders = _walks_through(place, out, scenes, seed, workers, frames=frames or None, size=size, views=views)
         typer.echo(f"{len(folders)} walks through {place.name} in {out}: {folders[0].name} to {folders[-1].name}")
         return
-    libraries = tuple(path for path in furniture or () if path != "none")
     options = dict(
         style=style, kinds=tuple(kind or ()), frames=frames or None, size=size, furniture=libraries, views=views
     )
     folders = generate_with_progress(out, scenes, seed, workers, **options)
     typer.echo(f"{len(folders)} rooms in {out}: {folders[0].name} to {folders[-1].name}")
+
+
+def _refuse(**given: object) -> None:
+    from wsss_ros.types import BadInput
+
+    for name in (name for name, value in given.items() if value):
+        raise BadInput(f"--{name} does not apply to --place, whose furniture stays as it is; leave it out")
 
 
 def _walks_through(place: Path, out: Path, scenes: int, seed: int, workers: int, **options) -> list[Path]:

@@ -8,7 +8,6 @@ to a cloud and write the scene. The same seed gives the same bytes, in any proce
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from pydantic import Field
@@ -18,7 +17,7 @@ from wsss_ros.labels import scannet20
 from wsss_ros.rooms.layout.plan import plan
 from wsss_ros.rooms.layout.recipes import KINDS
 from wsss_ros.rooms.missing import generate_missing
-from wsss_ros.rooms.recording import record
+from wsss_ros.rooms.recording import check_recording, record
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.stock import open_stock
 from wsss_ros.rooms.styles import Style, style_named
@@ -88,7 +87,10 @@ def generate_room(
     the scene exists already.
     """
     looks = style_named(style)
-    _check(seed, (kind, *kinds) if kind else kinds, frames, size, views)
+    check_recording("room", seed, frames, size, views)
+    for name in (kind, *kinds) if kind else kinds:
+        if name not in KINDS:
+            raise BadInput(f"no room of kind '{name}'; there are: {', '.join(KINDS)}")
     stock = open_stock(tuple(str(path) for path in furniture))
     folder = Path(out_folder) / scene_name(seed, style, furniture, views)
     random_kind, random_frames = _drawn(seed, looks, kinds)
@@ -133,17 +135,3 @@ def _drawn(seed: int, style: Style, kinds: Sequence[str]) -> tuple[str, int]:
     rng = np.random.default_rng([seed, 0])
     kind, frames = style.kinds[rng.integers(len(style.kinds))], int(rng.integers(FRAMES[0], FRAMES[1] + 1))
     return kinds[int(rng.integers(len(kinds)))] if kinds else kind, frames
-
-
-def _check(seed: int, kinds: Sequence[str], frames: int | None, size: tuple[int, int], views: str) -> None:
-    if seed < 0:
-        raise BadInput(f"seed {seed} of a room; expected 0 or more")
-    for kind in kinds:
-        if kind not in KINDS:
-            raise BadInput(f"no room of kind '{kind}'; there are: {', '.join(KINDS)}")
-    if frames is not None and frames < 2:
-        raise BadInput(f"{frames} frames of a room; expected at least 2")
-    if views not in get_args(Views):
-        raise BadInput(f"views '{views}' of a room; there are: {', '.join(get_args(Views))}")
-    if min(size) < 32:
-        raise BadInput(f"frames of {size[0]}x{size[1]}; expected at least 32x32")

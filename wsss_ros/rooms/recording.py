@@ -1,6 +1,7 @@
 """A walk through a world is rendered, fused to a cloud and written in ScanNet's layout."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -11,9 +12,9 @@ from wsss_ros.rooms.fused_cloud import fuse, scan_frame
 from wsss_ros.rooms.render.light import Light
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.shots import take_shots
-from wsss_ros.rooms.views import room_camera
+from wsss_ros.rooms.views import Views, room_camera
 from wsss_ros.scenes.scannet_write import write_scene
-from wsss_ros.types import Frame
+from wsss_ros.types import BadInput, Frame
 
 
 def record(
@@ -46,6 +47,18 @@ def record(
         axis_alignment=np.linalg.inv(world_from_room),
         scene_type=scene_type,
     )
+
+
+def check_recording(what: str, seed: int, frames: int | None, size: tuple[int, int], views: Views) -> None:
+    """Raise BadInput when ``what``, a room or a place, cannot be recorded so."""
+    if seed < 0:
+        raise BadInput(f"seed {seed} of a {what}; expected 0 or more")
+    if frames is not None and frames < 2:
+        raise BadInput(f"{frames} frames of a {what}; expected at least 2")
+    if views not in get_args(Views):
+        raise BadInput(f"views '{views}' of a {what}; there are: {', '.join(get_args(Views))}")
+    if min(size) < 32:
+        raise BadInput(f"frames of {size[0]}x{size[1]}; expected at least 32x32")
 
 
 def _moved(frame: Frame, world_from_room: np.ndarray) -> Frame:

@@ -17,12 +17,11 @@ from wsss_ros.rooms.kit import Kit
 from wsss_ros.rooms.missing import generate_missing
 from wsss_ros.rooms.places.inside import add_lamps, add_outside, find_free_floor
 from wsss_ros.rooms.places.reading import read_place
-from wsss_ros.rooms.recording import record
+from wsss_ros.rooms.recording import check_recording, record
 from wsss_ros.rooms.render.surfaces import World
 from wsss_ros.rooms.styles import DEFAULT
 from wsss_ros.rooms.views import Views, better_half, cells_seen, choose_complementary, safe_walk
 from wsss_ros.rooms.walk import drive, walk
-from wsss_ros.types import BadInput
 
 FRAMES = 120  # views of a place, unless the caller says how many
 LONGER = 4  # the views are chosen from a walk so many times as long, to see the whole place
@@ -44,10 +43,7 @@ def generate_place(
     Raises BadInput when the place cannot be read, has no labelled floor or none to walk on, for fewer than 2 frames,
     and when the scene exists already.
     """
-    if frames is not None and frames < 2:
-        raise BadInput(f"{frames} frames of a place; expected at least 2")
-    if min(size) < 32:
-        raise BadInput(f"frames of {size[0]}x{size[1]}; expected at least 32x32")
+    check_recording("place", seed, frames, size, views)
     labels, kit = scannet20(), Kit(np.random.default_rng([seed, 7]), DEFAULT)
     room = read_place(Path(place), labels, kit)
     add_outside(room)
