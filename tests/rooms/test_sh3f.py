@@ -184,6 +184,14 @@ def test_what_cannot_be_read_is_named(file, tmp_path):
         library.piece("cabinet__wall-cabinet_me-inner-zip")
 
 
+@pytest.mark.parametrize(("was", "now"), [("width#1=60", "width#1=wide"), ("0 -1 0", "0 -1")])
+def test_a_catalog_with_a_broken_size_or_rotation_is_named(tmp_path, was, now):
+    with zipfile.ZipFile(tmp_path / "odd.sh3f", "w") as archive:
+        archive.writestr("PluginFurnitureCatalog.properties", CATALOG.replace(was, now))
+    with pytest.raises(BadInput, match=r"odd.sh3f: the size or rotation of '(Armchair|Wall cabinet)"):
+        FurnitureLibrary.open(tmp_path / "odd.sh3f")
+
+
 @pytest.mark.skipif(not INSTALLED.is_dir(), reason=f"no Debian package sweethome3d-furniture: {INSTALLED} is absent")
 def test_the_installed_libraries(labels):
     library = FurnitureLibrary.open(INSTALLED)

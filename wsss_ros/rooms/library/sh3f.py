@@ -48,9 +48,10 @@ class Sh3fFile:
         try:
             w, d, h = (float(row[key]) / 100 for key in ("width", "depth", "height"))
             elevation = float(row.get("elevation", 0)) / 100
+            _rotation(row)
         except (KeyError, ValueError) as error:
             raise BadInput(
-                f"{self.path}: the size of '{row.get('name')}' in {CATALOG} cannot be read ({error!r})"
+                f"{self.path}: the size or rotation of '{row.get('name')}' in {CATALOG} cannot be read ({error!r})"
             ) from error
         words = [found.group, _slug(row["name"]), _slug(row.get("id", row["model"]).split("#")[-1])]
         name = f"{found.kind.replace(' ', '')}__{'_'.join(word for word in words if word)}"
