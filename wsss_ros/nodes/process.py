@@ -1,6 +1,7 @@
 """The process of a node: it spins until a signal comes, then ends in order."""
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -17,6 +18,13 @@ from wsss_ros.nodes.node import Node
 def run(make: Callable[[], Node], args: list[str] | None = None) -> NoReturn:
     """Spin one node until SIGINT or SIGTERM, end it in order, and end the process with the node's ``exit_status``."""
     tune_allocator()
+    status = _spin(make, args)
+    gc.collect()  # the last reference to the node: its DDS participant ends and removes its shared memory
+    _exit(status)
+
+
+def _spin(make: Callable[[], Node], args: list[str] | None) -> int:
+    """Spin one node until a signal, and end it in order; returns its ``exit_status``."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     node = None
     try:
@@ -37,7 +45,7 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> NoReturn:
             node.close()
             node.destroy_node()
         _shut_down()
-    _exit(0 if node is None else node.exit_status)
+    return 0 if node is None else node.exit_status
 
 
 def _shut_down() -> None:
