@@ -16,7 +16,8 @@ def bench_gate(
 ) -> None:
     """Train and judge rounds of online learning, and compare the decisions with dense truth.
 
-    Finished rounds are kept: the same command continues after an interruption. A round takes a minute on one core.
+    Finished rounds are kept: the same command continues after an interruption. A round takes one to three minutes on
+    one core.
     """
     from rich.console import Console
 

@@ -7,6 +7,13 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput
 
 
+def iou_of(counts: Int64[np.ndarray, "C D"]) -> Float64[np.ndarray, "C"]:
+    """Return ``ConfusionMatrix.iou`` of ``ConfusionMatrix.counts``."""
+    hit = np.diagonal(counts).astype(np.float64)
+    union = counts.sum(axis=1) + counts[:, : len(hit)].sum(axis=0) - hit
+    return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+
+
 class ConfusionMatrix:
     """Counts of (truth, prediction) over one data set.
 
@@ -43,10 +50,7 @@ class ConfusionMatrix:
 
     def iou(self) -> Float64[np.ndarray, "C"]:
         """Intersection over union of each class in 0..1; nan for a class that does not occur."""
-        hit = np.diagonal(self.counts).astype(np.float64)
-        truth = self.counts.sum(axis=1)
-        union = truth + self.counts[:, : len(self.labels)].sum(axis=0) - hit
-        return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+        return iou_of(self.counts)
 
     def compute(self) -> dict:
         """The scores in percent, ready for JSON.

@@ -43,7 +43,7 @@ def rooms(out: Path, online: Path, labels: LabelSpace, generate: Generate) -> di
 
 
 def stretches(path: Path, place: str, online: Path, labels: LabelSpace) -> dict[str, list[str]]:
-    """Cut a real scene into stretches in the learner's folder; every third is held out. Names by set."""
+    """Cut a real scene into stretches in the learner's folder; two of every five are held out. Names by set."""
     scene = open_scene(path, labels)
     tagged = [index for index in range(len(scene)) if scene.image_tags(index)]
     found: dict[str, list[str]] = {"taught": [], "held_out": []}

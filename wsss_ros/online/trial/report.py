@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 from matplotlib.figure import Figure
 
+from wsss_ros.evaluation.confusion_matrix import iou_of
 from wsss_ros.evaluation.pictures import save_figure
 from wsss_ros.evaluation.tables import markdown_table
 from wsss_ros.files import finite, write_json, write_text
@@ -52,10 +53,7 @@ def _changes(before: dict[str, dict], after: dict[str, dict]) -> dict[str, float
 
 def _miou(counts: Int[np.ndarray, "C D"]) -> float:
     """Return mIoU in percent of counts as in ``ConfusionMatrix``."""
-    classes = len(counts)
-    hit = np.diagonal(counts[:, :classes]).astype(float)
-    union = counts.sum(axis=1) + counts[:, :classes].sum(axis=0) - hit
-    return float(100 * (hit[union > 0] / union[union > 0]).mean())
+    return float(100 * np.nanmean(iou_of(counts)))
 
 
 def counts(rows: Sequence[dict], rule: str) -> dict[str, int]:
@@ -105,7 +103,7 @@ def by_fault(rows: Sequence[dict]) -> str:
             cells += [f"{sum(row[rule] for row in of_kind)} of {len(of_kind)}" for rule in RULES]
             cells.append(f"{np.mean([row['change'] for row in of_kind]):+.1f}")
         lines.append([place, "nothing" if fault == "none" else fault, *cells])
-    head = [f"{kind}, {title}" for kind in KINDS for title in ("previous gate", "this gate", "change in rooms")]
+    head = [f"{kind}, {title}" for kind in KINDS for title in (*RULES.values(), "change in rooms")]
     return "\n".join(markdown_table(["place", "spoilt", *head], lines, text_columns=2))
 
 
