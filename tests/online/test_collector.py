@@ -170,19 +170,18 @@ def test_a_tag_without_a_scene_waits_and_is_refused_in_the_end(tmp_path, labels)
     assert "no scene is open for 'wall'" in fault
 
 
-def test_an_unknown_class_is_refused_at_once_with_the_nearest(tmp_path, labels):
+@pytest.mark.parametrize(
+    "about, text, why",
+    [
+        ("scene", "wall, chiar", "'chiar' is not a class of 'scannet20'; the nearest is 'chair'"),
+        ("image", "sofa, bed, -sofa", "'sofa' is both present and absent"),
+    ],
+)
+def test_names_that_cannot_be_tags_are_refused_at_once(tmp_path, labels, about, text, why):
     stream = Stream(tmp_path, labels)
     stream.show(0, 0)
-    with pytest.raises(BadInput, match="'chiar' is not a class of 'scannet20'; the nearest is 'chair'"):
-        stream.collector.tag("scene", "wall, chiar", stream.now)
-    assert not stream.collector.scene.tags, "all or none of a message"
-
-
-def test_a_class_with_two_meanings_is_refused(tmp_path, labels):
-    stream = Stream(tmp_path, labels)
-    stream.show(0, 0)
-    with pytest.raises(BadInput, match="'sofa' is both present and absent"):
-        stream.collector.tag("image", "sofa, bed, -sofa", stream.now)
+    with pytest.raises(BadInput, match=why):
+        stream.collector.tag(about, text, stream.now)
     assert not stream.collector.scene.tags, "all or none of a message"
 
 

@@ -91,7 +91,7 @@ class Untagged(_Wrapped):
         """None: the frame's tags are hidden."""
 
     def image_unknown(self, index: int) -> tuple[str, ...]:
-        """None: the frame is untagged."""
+        """No class: the frame is untagged."""
         return ()
 
 

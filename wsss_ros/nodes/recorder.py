@@ -112,4 +112,4 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

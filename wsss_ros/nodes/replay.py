@@ -56,7 +56,6 @@ class ReplayNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.exit_status = 0
         self._playback: Playback | None = None
         self._sent_ns: int | None = None
         self._clock_lock = threading.Lock()

@@ -119,7 +119,7 @@ def best_so_far(held_out: dict[str, list[str]], past: Sequence[Decision]) -> dic
 def _keep_better(best: dict, scores: dict, measure: str) -> None:
     """Put a measure of ``scores`` into ``best`` if it is higher."""
     value = scores.get(measure)
-    if value is not None and value > best.get(measure, -1.0):
+    if value is not None and value > best.get(measure, -math.inf):
         best[measure] = value
         best.setdefault("values", {})[measure] = scores.get("values", {}).get(measure, {})
 

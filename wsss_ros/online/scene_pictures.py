@@ -1,6 +1,5 @@
 """Pictures of a scene without truth: the same frames and the cloud, by each version of the weights."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from PIL import Image
 from wsss_ros.evaluation import pictures
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
-from wsss_ros.online.records import Decision, candidate_files, from_values
+from wsss_ros.online.records import Log, candidate_files
 from wsss_ros.online.versions import FIRST, at
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.frame_choice import spread
@@ -33,8 +32,7 @@ def proposed(online: Path, kind: str) -> list[tuple[str, Path]]:
     """List titles with checkpoints of a kind: the first one, and what each round proposed, also if refused."""
     place = KINDS.index(kind)
     found = [("before", _files(online, FIRST)[place])]
-    for line in (online / "rounds.jsonl").read_text().splitlines():
-        decision = from_values(Decision, json.loads(line))
+    for decision in Log(online / "rounds.jsonl").decisions:
         if decision.took(kind):
             found.append((f"after round {decision.round}", _files(online, decision.version)[place]))
         elif decision.judged:

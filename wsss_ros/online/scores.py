@@ -137,8 +137,9 @@ class Scorer:
             frame, own = scene.frame(index), self.labels.multi_hot(scene.image_tags(index))
             known = 1 - self.labels.multi_hot(scene.image_unknown(index))
             scores = self.images.scores(frame.rgb)[0].cpu()
-            images.append(Tagged(scores.mean(dim=(1, 2)).numpy(), own, known))
-            finite &= bool(scores.isfinite().all())
+            mean = scores.mean(dim=(1, 2))
+            images.append(Tagged(mean.numpy(), own, known))
+            finite &= bool(mean.isfinite().all())  # it is not if one score is not
             links = geometry.link(cloud, frame, self.visibility_m)
             if len(links) >= _FEWEST_POINTS:
                 parts.append(Tagged(point_scores[links.point].mean(dim=0).numpy(), own, known))
