@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.losses import classification_loss, image_to_point_loss, point_to_image_loss
 
 from wsss_ros import losses
+from wsss_ros.labels import UNLABELLED
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -27,6 +29,16 @@ def test_classification_loss_gradient():
     assert torch.autograd.gradcheck(lambda s: losses.classification_loss(s, tags), scores)
     (gradient,) = torch.autograd.grad(losses.classification_loss(scores, tags), scores)
     torch.testing.assert_close(gradient, (torch.sigmoid(scores.detach()) - tags) / scores.numel())
+
+
+def test_labelled_cross_entropy_is_the_weighted_mean_over_labelled_pixels():
+    scores = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=seeded(0))
+    labels = torch.tensor([0, 1, 2, UNLABELLED])[torch.randint(0, 4, (2, 4, 5), generator=seeded(1))]
+    for weight in (None, torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)):
+        expected = F.cross_entropy(scores, labels, weight, ignore_index=UNLABELLED)
+        torch.testing.assert_close(losses.labelled_cross_entropy(scores, labels, weight), expected)
+        nothing = torch.full_like(labels, UNLABELLED)
+        assert losses.labelled_cross_entropy(scores, nothing, weight) == 0
 
 
 def test_unknown_classes_are_left_out_of_the_classification_loss():

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from wsss_ros.labels import UNLABELLED
+
 # Rows and columns of the correlation matrices that are held at once: 4 MiB each, small enough for a CPU's cache.
 _TILE = 1024
 
@@ -26,6 +28,24 @@ def classification_loss(
         known: 1 where the class was judged (present or absent), 0 where it is unknown. None: all are known.
     """
     return F.binary_cross_entropy_with_logits(mean_scores, tags, weight=known)
+
+
+def labelled_cross_entropy(
+    scores: Float[Tensor, "B C *places"],
+    labels: Int64[Tensor, "B *places"],
+    class_weight: Float[Tensor, "C"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean softmax cross entropy of the labelled pixels or points; 0 if none is labelled, where torch returns nan.
+
+    Args:
+        scores: logits.
+        labels: classes, 255 where unlabelled.
+        class_weight: the weight of each pixel or point by its class. None: all have the same.
+    """
+    total = F.cross_entropy(scores, labels, class_weight, ignore_index=UNLABELLED, reduction="sum")
+    labelled = labels != UNLABELLED
+    weight = labelled if class_weight is None else class_weight[torch.where(labelled, labels, 0)] * labelled
+    return total / weight.sum().clamp(min=1e-6)
 
 
 def image_to_point_loss(

@@ -14,7 +14,6 @@ from wsss_ros.labels import UNLABELLED
 from wsss_ros.methods.self_training import (
     SelfTraining,
     averaged_scores,
-    balanced_cross_entropy,
     class_weights,
     pseudo_labels,
 )
@@ -58,17 +57,6 @@ def test_the_weight_of_a_class_falls_with_its_share():
     np.testing.assert_allclose(found[:3].numpy(), shares**-0.4, rtol=1e-6)
     assert found[3] == 0
     assert class_weights(counts, [0.75, 0.25], 0.0).tolist() == [1, 1, 1, 0]
-
-
-def test_cross_entropy_is_the_weighted_mean_over_labelled_pixels():
-    rng = np.random.default_rng(1)
-    scores = torch.from_numpy(rng.normal(0, 2, (2, 3, 4, 5)))
-    labels = torch.from_numpy(rng.choice([0, 1, 2, UNLABELLED], (2, 4, 5)))
-    weight = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)
-    expected = F.cross_entropy(scores, labels, weight, ignore_index=UNLABELLED)
-    torch.testing.assert_close(balanced_cross_entropy(scores, labels, weight), expected)
-    nothing = torch.full_like(labels, UNLABELLED)
-    assert balanced_cross_entropy(scores, nothing, weight) == 0
 
 
 def test_scores_are_averaged_over_sizes_and_mirrored_images():

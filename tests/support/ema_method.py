@@ -57,7 +57,7 @@ class Ema(Method):
 
     def make_samples(self):
         """Tagged images."""
-        return LabelledImages(self.data.scenes, self.data.image)
+        return LabelledImages(self.data.sources[0].scenes, self.data.image)
 
     def start(self, networks, epoch):
         """The teacher starts as the student is."""

@@ -2,14 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from wsss_ros.losses import classification_loss
-from wsss_ros.methods.method import Method, TaggedPhase
-from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean
+from wsss_ros.methods.method import TaggedMethod, TaggedPhase
+from wsss_ros.networks.classifier import input_features, normalise_images
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import mixed, posed, weights_of
-from wsss_ros.samples.priors import SourcePriors, TagPriors
 from wsss_ros.samples.samples import Batch, CloudBatch, CloudSamples, ImageBatch, ImageSamples, PairSamples
 
 
@@ -19,7 +17,7 @@ class ClassifyPhase(TaggedPhase):
     method: Literal["classify"]
 
 
-class Classify(Method[ClassifyPhase]):
+class Classify(TaggedMethod[ClassifyPhase]):
     """Image tags train ``networks["image"]``, scene tags train ``networks["cloud"]``. Either network may be absent."""
 
     Phase: ClassVar = ClassifyPhase
@@ -39,31 +37,18 @@ class Classify(Method[ClassifyPhase]):
             "posed scenes",
         )
 
-    def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
-        """Start the phase, and compute the tag priors from the data."""
-        super().start(networks, epoch)
-        self.priors = self.source_priors()
-
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The classification loss (eq. 2) of each network of the phase."""
         terms = {}
         if "image" in self.networks and isinstance(batch, ImageBatch):
             _, scores = self.networks["image"](normalise_images(batch.images))
-            mean = image_mean(scores) + self.priors.of_images(batch.image_source, scores.device)
-            terms["classification_2d"] = classification_loss(mean, batch.image_tags, batch.image_known)
+            terms["classification_2d"] = self.image_classification(scores, batch)
         if "cloud" in self.networks and isinstance(batch, CloudBatch):
             inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
             _, scores = self.networks["cloud"](batch.xyz, inputs)
-            mean = point_mean(scores) + self.priors.of_clouds(batch.cloud_source, scores.device)
-            terms["classification_3d"] = classification_loss(mean, batch.cloud_tags, batch.cloud_known)
+            terms["classification_3d"] = self.cloud_classification(scores, batch)
         return terms
 
-    def tag_priors(self) -> TagPriors:
-        """The log-odds of the tags of images and of scenes of all sources, times ``tag_prior`` of the phase."""
-        return self.source_priors().mixed()
-
-    def source_priors(self) -> SourcePriors:
-        """The tag priors of each source."""
-        sources = self.data.sources
-        images = weights_of(sources) if self.phase.networks == ("image",) else weights_of(sources, posed)
-        return SourcePriors(sources, self.phase.tag_prior, images)
+    def image_weights(self) -> list[float]:
+        """As of all methods; photographs take part only where no cloud network learns."""
+        return super().image_weights() if self.phase.networks == ("image",) else weights_of(self.data.sources, posed)

@@ -6,15 +6,14 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsss_ros.cam import class_balance, confidence, seed_labels
-from wsss_ros.losses import classification_loss, image_to_point_loss, point_to_image_loss
-from wsss_ros.methods.method import Method, PairedPhase, TaggedPhase
-from wsss_ros.networks.classifier import image_mean, input_features, normalise_images, point_mean, sample_bilinear
+from wsss_ros.losses import image_to_point_loss, point_to_image_loss
+from wsss_ros.methods.method import PairedPhase, TaggedMethod, TaggedPhase
+from wsss_ros.networks.classifier import input_features, normalise_images, sample_bilinear
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import PairsWithPhotos, mixed, photographs, posed, weights_of
-from wsss_ros.samples.priors import SourcePriors, TagPriors
 from wsss_ros.samples.samples import ImageSamples, PairBatch, PairSamples
 from wsss_ros.types import BadInput
 
@@ -83,7 +82,7 @@ class Linked(NamedTuple):
     a3: Float[Tensor, "M C"]
 
 
-class Joint(Method[JointPhase]):
+class Joint(TaggedMethod[JointPhase]):
     """``networks["image"]`` and ``networks["cloud"]`` learn from tags of images and scenes, and from each other.
 
     Gradients flow as in the paper's figure 2: the 2D-to-3D loss trains the cloud network only, the 3D-to-2D loss the
@@ -111,11 +110,6 @@ class Joint(Method[JointPhase]):
         photos = mixed(data.sources, lambda source: ImageSamples(source.images, data.image), photographs)
         return PairsWithPhotos(pairs, photos, phase.photos_per_cloud)
 
-    def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
-        """Start the phase, and compute the tag priors from the data."""
-        super().start(networks, epoch)
-        self.priors = self.source_priors()
-
     @property
     def warming_up(self) -> bool:
         """Whether this epoch is one of the first, without the 3D-to-2D loss: the cloud network cannot teach yet."""
@@ -130,12 +124,9 @@ class Joint(Method[JointPhase]):
         image_features, image_scores = self.networks["image"](normalise_images(shown.images))
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         cloud_features, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
-        priors, device = self.priors, image_scores.device
-        image_mean_scores = image_mean(image_scores) + priors.of_images(shown.image_source, device)
-        cloud_mean_scores = point_mean(cloud_scores) + priors.of_clouds(batch.cloud_source, device)
         terms = {
-            "classification_2d": classification_loss(image_mean_scores, shown.image_tags, shown.image_known),
-            "classification_3d": classification_loss(cloud_mean_scores, batch.cloud_tags, batch.cloud_known),
+            "classification_2d": self.image_classification(image_scores, shown),
+            "classification_3d": self.cloud_classification(cloud_scores, batch),
         }
         to_point, to_image = self.phase.image_to_point, self.phase.point_to_image * (not self.warming_up)
         if to_point or to_image:
@@ -147,16 +138,11 @@ class Joint(Method[JointPhase]):
             terms["point_to_image"] = to_image * torch.stack([self.point_to_image(group) for group in groups]).mean()
         return terms
 
-    def tag_priors(self) -> TagPriors:
-        """The log-odds of the tags of images and of scenes of all sources, times ``tag_prior`` of the phase."""
-        return self.source_priors().mixed()
-
-    def source_priors(self) -> SourcePriors:
-        """The tag priors of each source."""
+    def image_weights(self) -> list[float]:
+        """The images of each source in a step, for each of all clouds: views of clouds, and photographs."""
         sources, phase = self.data.sources, self.phase
         shares = zip(weights_of(sources, posed), weights_of(sources, photographs), strict=True)
-        images = [phase.images_per_cloud * linked + phase.photos_per_cloud * alone for linked, alone in shares]
-        return SourcePriors(sources, phase.tag_prior, images)
+        return [phase.images_per_cloud * linked + phase.photos_per_cloud * alone for linked, alone in shares]
 
     def image_to_point(self, at: Linked) -> Float[Tensor, ""]:
         """Eqs. 5-7: pseudo-labels and confidence of the image network teach the cloud network."""

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
+from wsss_ros.losses import classification_loss
+from wsss_ros.networks.classifier import image_mean, point_mean
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.mixture import Source
-from wsss_ros.samples.prepared import PreparedScene
-from wsss_ros.samples.priors import TagPriors
+from wsss_ros.samples.mixture import Source, weights_of
+from wsss_ros.samples.priors import SourcePriors, TagPriors
+from wsss_ros.samples.samples import CloudBatch, ImageBatch
 from wsss_ros.types import KINDS
 
 Report = Callable[[str, int, int], None]  # name of a task, steps done, number of steps
@@ -108,13 +110,9 @@ class PhaseData:
     cloud_inputs: tuple[str, ...]
     visibility_m: float
 
-    @property
-    def scenes(self) -> list[PreparedScene]:
-        """The posed scenes of all sources."""
-        return [scene for source in self.sources for scene in source.scenes]
-
 
 P = TypeVar("P", bound=PhaseConfig)
+T = TypeVar("T", bound=TaggedPhase)
 
 
 class Method(Generic[P]):
@@ -184,6 +182,36 @@ class Method(Generic[P]):
         image (``presence_floor``).
         """
         return None
+
+
+class TaggedMethod(Method[T]):
+    """A method with the classification loss of eq. 2, which adds the tag priors of the sources to averaged scores."""
+
+    def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
+        """Start the phase, and compute the tag priors from the data."""
+        super().start(networks, epoch)
+        self.priors = self._source_priors()
+
+    def image_weights(self) -> list[float]:
+        """How many images of a step come from each source, relative to the other sources."""
+        return weights_of(self.data.sources)
+
+    def tag_priors(self) -> TagPriors:
+        """The log-odds of the tags of images and of scenes of all sources, times ``tag_prior`` of the phase."""
+        return self._source_priors().mixed()
+
+    def image_classification(self, scores: Tensor, batch: ImageBatch) -> Tensor:
+        """The classification loss (eq. 2) of the scores [K C h w] of a batch of images."""
+        mean = image_mean(scores) + self.priors.of_images(batch.image_source, scores.device)
+        return classification_loss(mean, batch.image_tags, batch.image_known)
+
+    def cloud_classification(self, scores: Tensor, batch: CloudBatch) -> Tensor:
+        """The classification loss (eq. 2) of the scores [B N C] of a batch of clouds."""
+        mean = point_mean(scores) + self.priors.of_clouds(batch.cloud_source, scores.device)
+        return classification_loss(mean, batch.cloud_tags, batch.cloud_known)
+
+    def _source_priors(self) -> SourcePriors:
+        return SourcePriors(self.data.sources, self.phase.tag_prior, self.image_weights())
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

@@ -16,13 +16,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.losses import classification_loss
-from wsss_ros.methods.method import Method, TaggedPhase, unwrapped
-from wsss_ros.networks.classifier import image_mean, normalise_images, upsample
+from wsss_ros.losses import labelled_cross_entropy
+from wsss_ros.methods.method import TaggedMethod, TaggedPhase, unwrapped
+from wsss_ros.networks.classifier import normalise_images, upsample
 from wsss_ros.samples.labelled import LabelledImageBatch, LabelledImages
 from wsss_ros.samples.loading import Samples
-from wsss_ros.samples.mixture import Source, dense, mixed, weights_of
-from wsss_ros.samples.priors import SourcePriors, TagPriors
+from wsss_ros.samples.mixture import Source, dense, mixed
 
 
 class SelfTrainingPhase(TaggedPhase):
@@ -47,7 +46,7 @@ class SelfTrainingPhase(TaggedPhase):
     classification: float = Field(1.0, ge=0, description="Weight of the classification loss (eq. 2).")
 
 
-class SelfTraining(Method[SelfTrainingPhase]):
+class SelfTraining(TaggedMethod[SelfTrainingPhase]):
     """``networks["image"]`` learns from labels that it gave itself, by softmax cross entropy balanced over classes.
 
     The state is the network at the start of the phase, the teacher: a run that resumes labels the images again, alike.
@@ -75,7 +74,6 @@ class SelfTraining(Method[SelfTrainingPhase]):
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
         """Start the phase: keep a copy of the network as the teacher, which labels in float32."""
         super().start(networks, epoch)
-        self.priors = SourcePriors(self.data.sources, self.phase.tag_prior, weights_of(self.data.sources))
         self.teacher = copy.deepcopy(unwrapped(networks["image"])).eval().requires_grad_(False)
 
     def prepare(self, epoch: int) -> None:
@@ -87,12 +85,10 @@ class SelfTraining(Method[SelfTrainingPhase]):
     def losses(self, batch: LabelledImageBatch) -> dict[str, Tensor]:
         """The cross entropy with the labels, and the classification loss (eq. 2)."""
         _, scores = self.networks["image"](normalise_images(batch.images))
-        mean = image_mean(scores) + self.priors.of_images(batch.image_source, scores.device)
         pixels = upsample(scores.float(), batch.image_labels.shape[1:])
         return {
-            "labels_2d": balanced_cross_entropy(pixels, batch.image_labels, self.class_weight.to(scores.device)),
-            "classification_2d": self.phase.classification
-            * classification_loss(mean, batch.image_tags, batch.image_known),
+            "labels_2d": labelled_cross_entropy(pixels, batch.image_labels, self.class_weight.to(scores.device)),
+            "classification_2d": self.phase.classification * self.image_classification(scores, batch),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -104,11 +100,6 @@ class SelfTraining(Method[SelfTrainingPhase]):
         self.teacher.load_state_dict(state["teacher"])
         self._label()
 
-    def tag_priors(self) -> TagPriors:
-        """The log-odds of the tags of images and of scenes of all sources, times ``tag_prior`` of the phase."""
-        sources = self.data.sources
-        return SourcePriors(sources, self.phase.tag_prior, weights_of(sources)).mixed()
-
     @torch.no_grad()
     def _label(self) -> None:
         """Label the images of all sources without dense labels, and weight the classes by how common they are."""
@@ -118,7 +109,7 @@ class SelfTraining(Method[SelfTrainingPhase]):
             if not samples.with_truth:
                 samples.labels = [self._pseudo_labels(*samples.original(k), device) for k in range(len(samples))]
             counts.append(samples.class_counts(len(self.data.labels)))
-        self.class_weight = class_weights(counts, weights_of(self.data.sources), self.phase.class_power)
+        self.class_weight = class_weights(counts, self.image_weights(), self.phase.class_power)
 
     def _pseudo_labels(
         self,
@@ -174,13 +165,3 @@ def class_weights(
     each = [share * count.double() / count.sum().clamp(min=1) for count, share in zip(counts, shares, strict=True)]
     frequency = torch.stack(each).sum(dim=0)
     return torch.where(frequency > 0, frequency.clamp(min=1e-6) ** -power, 0.0).float()
-
-
-def balanced_cross_entropy(
-    scores: Float[Tensor, "K C h w"], labels: Int64[Tensor, "K h w"], class_weight: Float[Tensor, "C"]
-) -> Float[Tensor, ""]:
-    """The mean cross entropy of the labelled pixels, each weighted by its class; 0 without a labelled pixel."""
-    labelled = labels != UNLABELLED
-    weight = class_weight[torch.where(labelled, labels, 0)] * labelled
-    each = F.cross_entropy(scores, labels, ignore_index=UNLABELLED, reduction="none")
-    return (each * weight).sum() / weight.sum().clamp(min=1e-6)

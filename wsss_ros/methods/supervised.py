@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from wsss_ros.labels import UNLABELLED
+from wsss_ros.losses import labelled_cross_entropy
 from wsss_ros.methods.method import Method, PairedPhase
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.loading import Samples
@@ -56,14 +55,8 @@ class Supervised(Method[SupervisedPhase]):
         if isinstance(batch, LabelledBatch):
             _, image_scores = self.networks["image"](normalise_images(batch.images))
             image_scores = upsample(image_scores.float(), batch.image_truth.shape[1:])
-            terms["supervised_2d"] = _cross_entropy(image_scores, batch.image_truth)
+            terms["supervised_2d"] = labelled_cross_entropy(image_scores, batch.image_truth)
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         _, cloud_scores = self.networks["cloud"](batch.xyz, inputs)
-        terms["supervised_3d"] = _cross_entropy(cloud_scores.float().transpose(1, 2), batch.cloud_truth)
+        terms["supervised_3d"] = labelled_cross_entropy(cloud_scores.float().transpose(1, 2), batch.cloud_truth)
         return terms
-
-
-def _cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:
-    """The mean cross entropy over the labelled pixels or points; 0 if none is labelled, where torch returns nan."""
-    total = F.cross_entropy(scores, truth, ignore_index=UNLABELLED, reduction="sum")
-    return total / (truth != UNLABELLED).sum().clamp(min=1)

@@ -18,7 +18,7 @@ class SourcePriors:
     """The log-odds of the tags of each source (``cam.tag_log_odds``), times ``share``.
 
     ``images`` and ``clouds`` have one row for each source; a source without clouds has a row of zeros. An image, or a
-    cloud, gets the row of its own source. ``image_weights`` are the shares of the sources among the images of a step.
+    cloud, gets the row of its own source. ``image_weights`` are the relative numbers of their images in a step.
     """
 
     def __init__(self, sources: Sequence[Source], share: float, image_weights: Sequence[float]):

@@ -48,7 +48,6 @@ class TagFile:
         self.labels = labels
         self.complete = complete if content.complete is None else content.complete
         self._lists: dict[str, TagList] = {}
-        self._splits: dict[str, str] = {}
         for row in content.rows:
             key = _frame_key(row.frame)
             if key in self._lists:
@@ -57,7 +56,6 @@ class TagFile:
                 self._lists[key] = labels.tag_list(row.names)
             except BadInput as error:
                 raise BadInput(f"{path}, {row.where}: {error}") from error
-            self._splits[key] = row.split
         self.given_scene = self._lists.pop(_SCENE, None)
         whole = scene_list(self.given_scene, self._lists.values(), labels)
         self.scene, self.unknown = whole.present, labels.unknown(whole, self.complete)
@@ -77,10 +75,6 @@ class TagFile:
     def image_list(self, name: str) -> TagList | None:
         """The list of the frame with this name, or None if it has none."""
         return self._lists.get(_frame_key(name))
-
-    def split(self, name: str) -> str:
-        """The value of the column ``split`` for the frame with this name, such as ``train``; "" without one."""
-        return self._splits.get(_frame_key(name), "")
 
     @classmethod
     def of(cls, folder: Path, labels: LabelSpace, complete: bool = True) -> "TagFile | None":
