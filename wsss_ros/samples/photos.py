@@ -1,7 +1,5 @@
 """Photographs prepared for training: decoded once into one file on disk, which every run, worker and process maps."""
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -13,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
-from wsss_ros.files import PartialFolder, read_json, write_json
+from wsss_ros.files import read_json, write_json
 from wsss_ros.labels import LabelSpace
+from wsss_ros.samples import cache as caches
 from wsss_ros.samples.prepared import shrunk
 from wsss_ros.types import BadInput, Photos
 
@@ -73,9 +72,10 @@ def prepare_photos(
     ``squeezed`` is a pattern for the names of photographs that have lost their aspect ratio; empty for none.
     ``progress(done, total)`` is called after every photograph. Raises BadInput when no photograph can be decoded.
     """
-    place = Path(cache) / f"{photos.name}-{_key(photos, long_side)}"
+    place = Path(cache) / f"{photos.name}-{caches.key_of(_FORMAT, long_side, caches.stats(photos.files))}"
     if not place.is_dir():
-        _store(place, photos, long_side, progress or (lambda done, total: None))
+        report = progress or (lambda done, total: None)
+        caches.store(place, lambda inner: _decode(inner, photos, long_side, report), "the photographs")
     stored = read_json(place / _INDEX)
     left_out = [(photos.names[index], reason) for index, reason in stored["faults"]]
     for name, reason in left_out:
@@ -97,25 +97,6 @@ def prepare_photos(
         np.memmap(place / _PIXELS, np.uint8, mode="r"),
     )
     return ready, left_out
-
-
-def _key(photos: Photos, long_side: int) -> str:
-    """The key of the stored pixels: it changes with the files and their order."""
-    stats = [(str(file.resolve()), file.stat()) for file in photos.files]
-    content = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-    return hashlib.sha256(json.dumps([_FORMAT, long_side, content]).encode()).hexdigest()[:16]
-
-
-def _store(place: Path, photos: Photos, long_side: int, progress: Callable[[int, int], None]) -> None:
-    """Write the pixels into a folder, atomically. If another process has written it meanwhile, that one is kept."""
-    try:
-        with PartialFolder(place) as partial:
-            _decode(partial.inner, photos, long_side, progress)
-            if not place.is_dir():
-                partial.publish()
-    except OSError as error:
-        if not place.is_dir():
-            raise BadInput(f"{place}: the photographs cannot be stored: {error}; change data.cache") from error
 
 
 def _decode(folder: Path, photos: Photos, long_side: int, progress: Callable[[int, int], None]) -> None:

@@ -3,8 +3,6 @@
 Dense truth is stored only on request, for supervised training.
 """
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +17,9 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt16
 from torch import Tensor
 
-from wsss_ros.files import PartialFolder
 from wsss_ros.geometry import link
 from wsss_ros.labels import LabelSpace
+from wsss_ros.samples import cache as caches
 from wsss_ros.scenes.derived import cloud_of, upright_from_world
 from wsss_ros.scenes.frame_choice import training_frames
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
@@ -145,7 +143,8 @@ def _prepare_scene(scene: Scene, labels: LabelSpace, cache: Path, settings: _Set
         return PreparedScene(scene.name, **_arrays(scene, labels, settings))
     place = cache / f"{scene.name}-{_key(scene, getattr(scene, 'sources', (folder,)), labels, settings)}"
     if not place.is_dir():
-        _store(place, _arrays(scene, labels, settings))
+        arrays = _arrays(scene, labels, settings)
+        caches.store(place, lambda inner: _save(inner, arrays), "the decoded scene")
     return PreparedScene(scene.name, **{file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")})
 
 
@@ -154,24 +153,14 @@ def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _S
     content = []
     for source in sources:
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
-        stats = [(path, path.stat()) for path in files if path.is_file()]
-        content += [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        content += caches.stats(path for path in files if path.is_file())
     complete = getattr(scene, "complete", True)
-    described = json.dumps([_FORMAT, scene.name, len(scene), labels.names, astuple(settings), complete, content])
-    return hashlib.sha256(described.encode()).hexdigest()[:16]
+    return caches.key_of(_FORMAT, scene.name, len(scene), labels.names, astuple(settings), complete, content)
 
 
-def _store(place: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write the arrays into a folder, atomically. If another process has written it meanwhile, that one is kept."""
-    try:
-        with PartialFolder(place) as partial:
-            for name, array in arrays.items():
-                np.save(partial.inner / f"{name}.npy", array)
-            if not place.is_dir():
-                partial.publish()
-    except OSError as error:
-        if not place.is_dir():
-            raise BadInput(f"{place}: the decoded scene cannot be stored: {error}; change data.cache") from error
+def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
 
 
 def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, Any]:
