@@ -18,6 +18,8 @@ def test_ignored_names_are_skipped_in_lists_of_tags(labels):
     assert space == labels
     with pytest.raises(BadInput, match="'pinball' is not a class"):
         labels.tag_list(["pinball"])
+    with pytest.raises(BadInput, match="'Wall' is a class of 'scannet20'; only names that are not classes"):
+        replace(labels, ignored=("Wall",))
 
 
 def test_scannet20_is_the_benchmark():

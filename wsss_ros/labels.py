@@ -46,7 +46,8 @@ class LabelSpace:
 
     ``ids`` are the numbers that a data set uses for these classes (nyu40 ids for ScanNet). ``ignored`` are names in
     lists of tags that are not classes and are skipped there.
-    Raises BadInput when a name or an id repeats, the columns differ in length, or there are not 1 to 254 classes.
+    Raises BadInput when a name or an id repeats, the columns differ in length, there are not 1 to 254 classes, or an
+    ignored name is a class.
     """
 
     name: str
@@ -66,6 +67,9 @@ class LabelSpace:
         for what, values in (("name", self.names), ("id", self.ids)):
             if len(set(values)) != len(values):
                 raise BadInput(f"label space '{self.name}': a class {what} occurs twice in {values}")
+        for name in self.ignored:
+            if name.strip().lower() in self.names:
+                raise BadInput(f"'{name}' is a class of '{self.name}'; only names that are not classes can be ignored")
 
     def __len__(self) -> int:
         return len(self.names)

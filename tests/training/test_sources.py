@@ -152,6 +152,13 @@ def test_a_phase_without_its_kind_of_source_is_refused(place, tmp_path):
     joint = config.build(TrainConfig, {**alone.model_dump(), "phases": [JOINT]})
     with pytest.raises(BadInput, match="none of the sources pictures, pictures has posed scenes; add such a source"):
         training.train(joint)
+    clouds = {"method": "classify", "epochs": 1, "batch": 2, "cloud": ADAM}
+    only = settings_on(place, tmp_path / "run", [sources(place)[1]])
+    with pytest.raises(BadInput, match="none of the sources pictures has posed scenes"):
+        training.train(config.build(TrainConfig, {**only.model_dump(), "phases": [clouds]}))
+    weak = settings_on(place, tmp_path / "run", [sources(place)[0]])
+    with pytest.raises(BadInput, match="none of the sources rooms has 'dense: true' and dense labels"):
+        training.train(config.build(TrainConfig, {**weak.model_dump(), "phases": [{**clouds, "method": "supervised"}]}))
     posed = settings_on(place, tmp_path / "run", [sources(place)[0], sources(place)[2]])
     with pytest.raises(BadInput, match="photos_per_cloud: no source has photographs"):
         training.train(config.build(TrainConfig, {**posed.model_dump(), "phases": [JOINT]}))
@@ -181,3 +188,6 @@ def test_photographs_are_scored_after_training(place, labels, tmp_path):
     other = settings.model_copy(update={"data": wrong, "output": str(tmp_path / "other")})
     with pytest.raises(BadInput, match="'bench' is not a class"):
         training.train(other)
+    twice = [given[0], {**given[0], "split": "val"}]
+    with pytest.raises(BadInput, match="2 are named 'pictures/kitchen/\\*' in scores; give each another 'include'"):
+        config.build(DataConfig, {**values, "val_photos": twice})

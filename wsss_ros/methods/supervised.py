@@ -47,7 +47,7 @@ class Supervised(Method[SupervisedPhase]):
                 return CloudSamples(source.scenes, data.cloud, truth=True)
             return PairSamples(source.scenes, data.image, data.cloud, data.visibility_m, truth=True, images=images)
 
-        return mixed(data.sources, samples_of, dense, "dense labels")
+        return mixed(data.sources, samples_of, dense, "'dense: true' and dense labels")
 
     def losses(self, batch: LabelledCloudBatch) -> dict[str, Tensor]:
         """The cross entropy of points, and that of pixels if the batch has images."""

@@ -63,6 +63,9 @@ def mixed(
     Raises BadInput, which names the source, when a source has no samples. When no source fits, the message says that
     a source with ``needed`` is missing.
     """
+    if not any(map(fits, sources)):
+        names = ", ".join(source.name for source in sources)
+        raise BadInput(f"none of the sources {names} has {needed}; add such a source to data.sources")
     if len(sources) == 1:
         return make(sources[0])
     parts = []
@@ -72,9 +75,6 @@ def mixed(
                 parts.append((number, source, make(source)))
         except BadInput as error:
             raise BadInput(f"source '{source.name}': {error}") from error
-    if not parts:
-        names = ", ".join(source.name for source in sources)
-        raise BadInput(f"none of the sources {names} has {needed}; add such a source to data.sources")
     return Mixture(parts)
 
 

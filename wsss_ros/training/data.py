@@ -44,6 +44,14 @@ class DataConfig(Config):
             raise ValueError("expected either 'train', one folder of scenes, or 'sources', a list of them")
         return self
 
+    @model_validator(mode="after")
+    def _val_photos_have_their_own_names(self) -> "DataConfig":
+        for name, times in Counter(given.name for given in self.val_photos).items():
+            if times > 1:
+                advice = "give each another 'include' ('*' takes all)"
+                raise ValueError(f"val_photos: {times} are named '{name}' in scores; {advice}")
+        return self
+
     @property
     def scene_sets(self) -> list[SceneSetConfig]:
         """The sets of scenes, for training and for validation, into which rooms can be generated."""
