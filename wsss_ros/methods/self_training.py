@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.losses import labelled_cross_entropy
-from wsss_ros.methods.method import TaggedMethod, TaggedPhase, unwrapped
+from wsss_ros.methods.method import OptimiserConfig, TaggedMethod, TaggedPhase, unwrapped
 from wsss_ros.networks.classifier import normalise_images, upsample
 from wsss_ros.samples.labelled import LabelledImageBatch, LabelledImages
 from wsss_ros.samples.loading import Samples
@@ -28,6 +28,7 @@ class SelfTrainingPhase(TaggedPhase):
     """The image network, from its own pseudo-labels of the images and from dense labels of simulated scenes."""
 
     method: Literal["self_training"]
+    image: OptimiserConfig = Field(description="Optimiser of the image network.")
     min_confidence: float = Field(
         0.55, ge=0, lt=1, description="A pixel whose softmax over the tags of its image is lower gets no pseudo-label."
     )
