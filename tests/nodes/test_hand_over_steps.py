@@ -80,6 +80,18 @@ def gated(tmp_path):
     hand_over.stop()
 
 
+def test_a_new_file_with_the_weights_in_use_is_followed_without_a_second_network(tmp_path):
+    (tmp_path / "copy").write_text("complete")
+    node, current, tried = FakeNode(), FakeNetwork("old", lambda path: FakeNetwork("old")), []
+    hand_over = HandOver(node, "weights/image", current, lambda _: (tried.append(1), np.ones(3)))
+    hand_over.start()
+    hand_over.on_announced(String(data=str(tmp_path / "copy")))
+    until(lambda: node.jobs)
+    node.work()
+    assert not tried and hand_over.current.segmenter is current and hand_over.current.file == str(tmp_path / "copy")
+    hand_over.stop()
+
+
 def test_while_one_loads_only_the_newest_waits(gated):
     gated.announce("a")
     until(lambda: gated.started == ["a"])

@@ -102,11 +102,17 @@ class HandOver:
             self.node.submit("hand-over", self._swap, InUse(segmenter, path))
 
     def _loaded(self, path: str) -> Any:
-        """A segmenter that was tried. Raises whatever shows that the file cannot be used."""
+        """A segmenter that was tried. Raises whatever shows that the file cannot be used.
+
+        It is the current one if the file has the same weights, as after a round that promoted the other network only.
+        """
         if not Path(path).is_absolute() or not Path(path).is_file():
             raise BadInput(f"'{path}' is not a file here; expected the absolute path of a checkpoint")
         _read_through(path)
-        segmenter = self.current.segmenter.with_weights(path)
+        current = self.current.segmenter
+        segmenter = current.with_weights(path)
+        if segmenter.version == current.version:
+            return current
         _, confidence = self._dry_run(segmenter)
         if not np.isfinite(confidence).all():
             raise BadInput(f"{path}: its scores are not finite on a plain input; training diverged, use an earlier one")
