@@ -42,6 +42,7 @@ def test_faults_are_named(values, words):
         ({"image": {"lr": 1, "momentun": 1}}, "'phases.1.joint.image.momentun'; the nearest is 'momentum' of frozen"),
         ({"method": "classify", "warmup_epochs": 1}, "warmup_epochs'; the nearest is .* of batch, cloud, epochs, im"),
         ({"method": "self_training", "cloud": {"lr": 1}}, "phases.1.self_training.image: field required"),
+        ({"method": "recognise", "cloud": {"lr": 1}}, "phases.1.recognise.image: field required"),
         ({"method": "jiont"}, "phases.1: input tag 'jiont' .* 'classify', 'joint', 'self_training', 'supervised'"),
     ],
 )

@@ -4,9 +4,10 @@ import os
 from typing import ClassVar, Literal
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from wsss_ros.methods.method import Method, PhaseConfig, Report
+from wsss_ros.methods.method import Method, OptimiserConfig, PhaseConfig, Report
 from wsss_ros.networks.classifier import image_mean, normalise_images
 from wsss_ros.rooms.closeups import CloseupsConfig, closeup_files, generate_closeups
 from wsss_ros.samples.augment import ImageAugment
@@ -19,6 +20,7 @@ class RecognisePhase(PhaseConfig):
     """The image network learns to classify close-ups of one object; replaces the ImageNet weights of the paper."""
 
     method: Literal["recognise"]
+    image: OptimiserConfig = Field(description="Optimiser of the image network.")
     closeups: CloseupsConfig
     augment: ImageAugment = ImageAugment(long_side=(72, 96), crop=64)
 
