@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from support.striped_scenes import StripedScene, written
 
-from wsss_ros.bags import cdr
+from wsss_ros.bags import cdr, codec
+from wsss_ros.bags.bag import read_bag
 from wsss_ros.bags.cloud_codec import INT16
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.recorder import Recorder
@@ -65,3 +66,45 @@ def test_a_bag_of_another_recorder(tmp_path):
     (frame,) = frames.frames()
     np.testing.assert_array_equal(frame.rgb, rgb)
     np.testing.assert_array_equal(frames.cloud().xyz, np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize("end, kind", [("compressedDepth", "16UC1; compressedDepth png"), ("compressed", "png")])
+def test_compressed_depth_and_colour_give_the_same_cloud(end, kind, scene, tmp_path):
+    """A bag of compressed topics only, which the reader finds by the ends of their names."""
+    path = write_bag(scene, tmp_path / "raw.mcap", BagConfig(frames=3))
+    topics: dict[str, Topic] = {}
+    written_messages = []
+    for topic, stamp_ns, message in read_bag(path):
+        if topic == "/cloud":
+            continue
+        if topic == "/depth/image_rect":
+            file = io.BytesIO()
+            Image.fromarray(codec.image_to_array(message)[..., 0].astype(np.uint16)).save(file, "PNG")
+            data = bytes(12 if end == "compressedDepth" else 0) + file.getvalue()
+            topic = f"{topic}/{end}"
+            message = cdr.make(cdr.JPEG, header=message.header, format=kind, data=np.frombuffer(data, np.uint8))
+        topics[topic] = Topic(topic, message.__msgtype__)
+        written_messages.append((topic, stamp_ns, bytes(cdr.typestore().serialize_cdr(message, message.__msgtype__))))
+    recorder = Recorder(tmp_path / "bag", list(topics.values()))
+    for each in written_messages:
+        recorder.write(*each)
+    recorder.close()
+    raw = BagFrames(path)
+    raw.cloud_topic = ""
+    np.testing.assert_array_equal(BagFrames(tmp_path / "bag").cloud().xyz, raw.cloud().xyz)
+
+
+@pytest.mark.parametrize("names", [("/oak/rgb/image",), ("/oak/rgb/image/compressed", "/oak/rgb/image")])
+def test_the_raw_topic_is_taken_where_one_camera_has_both(names, tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    head = cdr.header(5, "camera")
+    recorder = Recorder(
+        tmp_path / "bag", [Topic(name, cdr.JPEG if name.endswith("compressed") else cdr.IMAGE) for name in names]
+    )
+    for name in names:
+        kind = cdr.JPEG if name.endswith("compressed") else cdr.IMAGE
+        made = cdr.jpeg_message(head, rgb, 95) if kind == cdr.JPEG else cdr.image_message(head, rgb, "rgb8")
+        recorder.write(name, 5, bytes(cdr.typestore().serialize_cdr(made, kind)))
+    recorder.close()
+    (frame,) = BagFrames(tmp_path / "bag").frames()
+    np.testing.assert_array_equal(frame.rgb, rgb)

@@ -10,16 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Shaped, UInt8
 
+from wsss_ros.bags import compressed_depth
+from wsss_ros.bags.compressed_depth import PNG, source_encoding
+from wsss_ros.bags.raw_colors import demosaic, to_8_bit, yuv_to_rgb
 from wsss_ros.geometry import quaternion_to_matrix
-from wsss_ros.scenes.images import decode_rgb
+from wsss_ros.scenes.images import decode_grey, decode_rgb
 from wsss_ros.types import BadInput, Camera
 
 
 class Encoding(NamedTuple):
     """An encoding of sensor_msgs/Image: how a pixel is stored, and how such an image can be used.
 
-    ``rgb`` holds the channels of red, green and blue, None if it is not a colour image. ``steps_per_metre`` is the unit
-    of depth, None if it is not a depth image. ``labels``: whether it may be a label image.
+    ``rgb`` holds the channels of red, green and blue. ``packed`` holds the bytes of the first Y, of U and of V in two
+    pixels of four bytes. ``planar`` is for a plane of Y and a plane of pairs: the places of U and V in a pair, and
+    whether the second plane has half of the rows and columns. ``red_at`` is the row and column of red in the 2 x 2
+    samples of a Bayer mosaic. An encoding with none of these four is not a colour image. ``steps_per_metre`` is the
+    unit of depth, None if it is not a depth image. ``labels``: whether it may be a label image.
     """
 
     kind: str  # numpy's name of a channel's type, without the byte order
@@ -27,26 +33,55 @@ class Encoding(NamedTuple):
     rgb: tuple[int, int, int] | None = None
     steps_per_metre: int | None = None
     labels: bool = False
+    packed: tuple[int, int, int] | None = None
+    planar: tuple[int, int, bool] | None = None
+    red_at: tuple[int, int] | None = None
 
     def dtype(self, big_endian: bool = False) -> np.dtype:
         """The type of a channel."""
         return np.dtype((">" if big_endian else "<") + self.kind)
 
+    @property
+    def color(self) -> bool:
+        """Whether it can be read as a colour image."""
+        return any(way is not None for way in (self.rgb, self.packed, self.planar, self.red_at))
 
+
+_RGB, _BGR, _GREY = (0, 1, 2), (2, 1, 0), (0, 0, 0)
+_UYVY, _YUYV = Encoding("u1", 2, packed=(1, 0, 2)), Encoding("u1", 2, packed=(0, 1, 3))
+_RED_AT = {"rggb": (0, 0), "grbg": (0, 1), "gbrg": (1, 0), "bggr": (1, 1)}
+# The names are those of sensor_msgs/image_encodings.hpp; nv12 is nv21 with U first, as GPU drivers publish it. Images
+# that only say 8UC3 or 8UC4 hold BGR, as OpenCV and RViz read them.
 ENCODINGS = {
-    "rgb8": Encoding("u1", 3, rgb=(0, 1, 2)),
-    "bgr8": Encoding("u1", 3, rgb=(2, 1, 0)),
-    "rgba8": Encoding("u1", 4, rgb=(0, 1, 2)),
-    "bgra8": Encoding("u1", 4, rgb=(2, 1, 0)),
-    "mono8": Encoding("u1", 1, rgb=(0, 0, 0), labels=True),
-    "8UC1": Encoding("u1", 1, labels=True),
+    "rgb8": Encoding("u1", 3, rgb=_RGB),
+    "bgr8": Encoding("u1", 3, rgb=_BGR),
+    "rgba8": Encoding("u1", 4, rgb=_RGB),
+    "bgra8": Encoding("u1", 4, rgb=_BGR),
+    "mono8": Encoding("u1", 1, rgb=_GREY, labels=True),
+    "8UC1": Encoding("u1", 1, rgb=_GREY, labels=True),
+    "8UC3": Encoding("u1", 3, rgb=_BGR),
+    "8UC4": Encoding("u1", 4, rgb=_BGR),
+    "rgb16": Encoding("u2", 3, rgb=_RGB),
+    "bgr16": Encoding("u2", 3, rgb=_BGR),
+    "rgba16": Encoding("u2", 4, rgb=_RGB),
+    "bgra16": Encoding("u2", 4, rgb=_BGR),
+    "uyvy": _UYVY,
+    "yuv422": _UYVY,
+    "yuyv": _YUYV,
+    "yuv422_yuy2": _YUYV,
+    "nv12": Encoding("u1", 1, planar=(0, 1, True)),
+    "nv21": Encoding("u1", 1, planar=(1, 0, True)),
+    "nv24": Encoding("u1", 1, planar=(0, 1, False)),
+    **{f"bayer_{name}8": Encoding("u1", 1, red_at=at) for name, at in _RED_AT.items()},
+    **{f"bayer_{name}16": Encoding("u2", 1, red_at=at) for name, at in _RED_AT.items()},
     "16UC1": Encoding("u2", 1, steps_per_metre=1000),
-    "mono16": Encoding("u2", 1, steps_per_metre=1000),
+    "mono16": Encoding("u2", 1, rgb=_GREY, steps_per_metre=1000),
     "32FC1": Encoding("f4", 1, steps_per_metre=1),
+    "64FC1": Encoding("f8", 1, steps_per_metre=1),
 }
-_PNG, _GREY_16_BIT = b"\x89PNG\r\n\x1a\n", b"\x10\x00"  # the first bytes; bit depth and colour type, from byte 24
+_GREY_8_BIT, _GREY_16_BIT = b"\x08\x00", b"\x10\x00"  # bit depth and colour type of a PNG, from byte 24
 # The formats of a compressed image, by the first bytes.
-_FORMATS = {"JPEG": (b"\xff\xd8",), "PNG": (_PNG,), "TIFF": (b"II*\0", b"MM\0*"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
+_FORMATS = {"JPEG": (b"\xff\xd8",), "PNG": (PNG,), "TIFF": (b"II*\0", b"MM\0*"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
 JPEG_FORMAT = "rgb8; jpeg compressed bgr8"  # ``format`` of a CompressedImage, as compressed_image_transport writes it
 
 
@@ -59,7 +94,7 @@ def stamp_ns(header: Any) -> int:
 
 
 def image_to_array(message: Any) -> Shaped[np.ndarray, "H W C"]:
-    """A view of the stored channels, without the padding of rows.
+    """A view of the stored channels, without the padding of rows; of a planar encoding only the plane of Y.
 
     Raises BadInput for an encoding that is not in ENCODINGS, for an empty image and for too few bytes.
     """
@@ -89,26 +124,90 @@ def color_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 def image_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
     """A colour image as RGB; a view of the message if it is rgb8 without padding.
 
-    Raises BadInput for an encoding other than rgb8 bgr8 rgba8 bgra8 mono8, and for too few bytes.
+    Samples of 16 bits are scaled to 8. Raises BadInput for an encoding of ENCODINGS without colour, or another one,
+    for too few bytes, and for a YUV or Bayer image whose size does not fit its pattern.
     """
     encoding = ENCODINGS.get(message.encoding)
-    if encoding is None or encoding.rgb is None:
-        known = ", ".join(name for name, each in ENCODINGS.items() if each.rgb)
+    if encoding is None or not encoding.color:
+        known = ", ".join(name for name, each in ENCODINGS.items() if each.color)
         raise BadInput(
             f"color encoding: got '{message.encoding}', expected one of {known}; convert it at the source, or choose "
             "a topic with one of these (nodes: remap color/image_raw)"
         )
+    if encoding.planar is not None:
+        return yuv_to_rgb(*_planes(message, *encoding.planar))
     pixels = image_to_array(message)
-    if encoding.rgb == (0, 1, 2) and encoding.channels == 3:
+    if encoding.packed is not None:
+        return _packed_to_rgb(pixels, encoding.packed)
+    if encoding.red_at is not None:
+        return _bayer_to_rgb(pixels[..., 0], encoding.red_at)
+    if pixels.dtype != np.uint8:
+        pixels = to_8_bit(pixels.astype(np.uint16, copy=False))
+    return _ordered(pixels, encoding.rgb)
+
+
+def _ordered(pixels: UInt8[np.ndarray, "H W C"], channels: tuple[int, int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    if channels == _RGB and pixels.shape[2] == 3:
         return np.ascontiguousarray(pixels)
-    rgb = np.empty((message.height, message.width, 3), np.uint8)
-    for channel, source in enumerate(encoding.rgb):
+    rgb = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for channel, source in enumerate(channels):
         rgb[..., channel] = pixels[..., source]
     return rgb
 
 
+def _packed_to_rgb(pixels: UInt8[np.ndarray, "H W 2"], places: tuple[int, int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    height, width = pixels.shape[:2]
+    if width % 2:
+        raise BadInput(f"YUV size: a width of {width}; expected an even one, since two pixels share their colour")
+    row = pixels.reshape(height, 2 * width)
+    y, u, v = places
+    return yuv_to_rgb(row[:, y::2], row[:, u::4], row[:, v::4])
+
+
+def _bayer_to_rgb(mosaic: Shaped[np.ndarray, "H W"], red_at: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    if min(mosaic.shape) < 2:
+        raise BadInput(f"Bayer size: {mosaic.shape[1]} x {mosaic.shape[0]}; expected at least 2 x 2 samples")
+    rgb = demosaic(mosaic, red_at)
+    return rgb if rgb.dtype == np.uint8 else to_8_bit(rgb)
+
+
+def _planes(
+    message: Any, u_at: int, v_at: int, halved: bool
+) -> tuple[UInt8[np.ndarray, "H W"], UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
+    """The planes Y, U and V of an image with a plane of Y and a plane of pairs below it.
+
+    ``height`` counts the rows of the picture, or those of both planes where no bytes come after ``height`` rows.
+    ``step`` may count the bytes of both planes; the planes then have no padding.
+    """
+    half, halves = (2, 3) if halved else (1, 6)  # all bytes: 3 or 6 times half of the plane of Y
+    height, width, size = message.height, message.width, len(message.data)
+    step = width if size * 2 == width * height * halves else message.step
+    if step * height <= size < step * (height + 1) and height % 3 == 0:
+        height = 2 * height // halves
+    needed = step * height * halves // 2
+    if not height or not width or step < width or size < needed or height % half or width % half:
+        raise BadInput(
+            f"YUV size: {size} bytes with step {step} for {message.width} x {message.height} pixels "
+            f"'{message.encoding}'; expected {'even sides, ' if halved else ''}a step of {width} or more and "
+            f"{needed} bytes"
+        )
+    row_of_pairs = 2 * step // half
+    data = np.frombuffer(message.data, np.uint8)
+    pairs = (height // half, width // half)
+    y = np.ndarray((height, width), np.uint8, data, strides=(step, 1))
+    u, v = (
+        np.ndarray(pairs, np.uint8, data, offset=step * height + at, strides=(row_of_pairs, 2)) for at in (u_at, v_at)
+    )
+    return y, u, v
+
+
 def compressed_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
-    """An image of one of _FORMATS as RGB. Raises BadInput for another format and when it cannot be decoded."""
+    """An image of one of _FORMATS as RGB.
+
+    The colours are those of the file, since image_transport stores true colours and names them in ``format``. A grey
+    PNG whose ``format`` starts with a Bayer encoding is the mosaic. Raises BadInput for another format and when the
+    image cannot be decoded.
+    """
     data = memoryview(message.data)
     start = bytes(data[:26])
     if not any(start.startswith(first) for first in _FORMATS.values()):
@@ -116,9 +215,29 @@ def compressed_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
             f"compressed image: format '{message.format}', {len(data)} bytes that are not {', '.join(_FORMATS)}; "
             "publish JPEG or PNG, or use the raw images (nodes: transport: raw)"
         )
-    if start.startswith(_PNG) and start[24:] == _GREY_16_BIT:
-        raise BadInput("compressed image: a PNG of 16 bit samples, which is a depth image; expected a colour image")
+    if start.startswith(PNG) and start[24:] in (_GREY_8_BIT, _GREY_16_BIT):
+        source = ENCODINGS.get(source_encoding(message.format))
+        if source is not None and (source.red_at is not None or source.rgb == _GREY):
+            return _grey_to_rgb(decode_grey(bytes(data), "compressed image", "image"), source)
+        if start[24:] == _GREY_16_BIT:
+            raise BadInput("compressed image: a PNG of 16 bit samples, which is a depth image; expected a colour image")
     return decode_rgb(data, "compressed image")
+
+
+def _grey_to_rgb(pixels: Shaped[np.ndarray, "H W"], source: Encoding) -> UInt8[np.ndarray, "H W 3"]:
+    if source.red_at is not None:
+        return _bayer_to_rgb(pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16), source.red_at)
+    grey = pixels if pixels.dtype == np.uint8 else to_8_bit(pixels.astype(np.uint16))
+    return grey[..., None].repeat(3, axis=2)
+
+
+# --- depth and labels ------------------------------------------------------------------------------
+
+
+def check_depth(message: Any) -> None:
+    """Raises BadInput unless an Image has a depth encoding; a CompressedImage is checked when it is decoded."""
+    if hasattr(message, "encoding"):
+        check_depth_encoding(message.encoding)
 
 
 def check_depth_encoding(encoding: str) -> None:
@@ -130,16 +249,32 @@ def check_depth_encoding(encoding: str) -> None:
         )
 
 
+def depth_to_m(message: Any, as_on_disk: bool = False) -> Float32[np.ndarray, "H W"]:
+    """Depth in metres of an Image or a CompressedImage, as ``image_to_depth_m`` returns it.
+
+    Raises BadInput as ``image_to_depth_m`` and ``compressed_depth.decode`` do.
+    """
+    if hasattr(message, "encoding"):
+        return image_to_depth_m(message, as_on_disk)
+    encoding, pixels = compressed_depth.decode(message.format, memoryview(message.data))
+    return _metres(pixels, encoding, as_on_disk)
+
+
 def image_to_depth_m(message: Any, as_on_disk: bool = False) -> Float32[np.ndarray, "H W"]:
     """Depth in metres, 0 where missing (0, NaN, infinite or negative in the message).
 
-    The encoding determines the unit: millimetres for 16UC1 and mono16, metres for 32FC1. Millimetres are multiplied
-    by 0.001, or, ``as_on_disk``, divided by 1000 as in depth images of scenes: the two differ by a float32 step at
-    most. Raises BadInput for any other encoding, and for too few bytes.
+    The encoding determines the unit: millimetres for 16UC1 and mono16, metres for 32FC1 and 64FC1. Millimetres are
+    multiplied by 0.001, or, ``as_on_disk``, divided by 1000 as in depth images of scenes: the two differ by a float32
+    step at most. Raises BadInput for any other encoding, and for too few bytes.
     """
     check_depth_encoding(message.encoding)
-    steps = np.float32(ENCODINGS[message.encoding].steps_per_metre)
-    depth = image_to_array(message)[..., 0].astype(np.float32)  # a copy in native byte order: it is changed below
+    return _metres(image_to_array(message)[..., 0], message.encoding, as_on_disk)
+
+
+def _metres(pixels: Shaped[np.ndarray, "H W"], encoding: str, as_on_disk: bool) -> Float32[np.ndarray, "H W"]:
+    steps = np.float32(ENCODINGS[encoding].steps_per_metre)
+    with np.errstate(over="ignore"):  # float64 too large for float32 becomes infinite: missing
+        depth = pixels.astype(np.float32)  # a copy in native byte order: it is changed below
     if steps == 1:
         depth[~(np.isfinite(depth) & (depth > 0))] = 0
     elif as_on_disk:

@@ -12,13 +12,14 @@ from jaxtyping import UInt8
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, POSE
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
-from wsss_ros.bags.codec import camera_from_info, color_to_rgb, image_to_depth_m, pose_to_matrix, stamp_ns
+from wsss_ros.bags.codec import camera_from_info, color_to_rgb, depth_to_m, pose_to_matrix, stamp_ns
 from wsss_ros.scenes.derived import fused
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Cloud, Frame
 
-# The last parts of the topic names, as the nodes use them. Colour may also be compressed.
+# The last parts of the topic names, as the nodes use them. Colour and depth may also be compressed.
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
+COMPRESSED, COMPRESSED_DEPTH = "/compressed", "/compressedDepth"  # the ends that image_transport gives such topics
 _TOLERANCE_NS = 20_000_000
 
 
@@ -29,7 +30,7 @@ def _color(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 # The function that reads each field of a ``Frame`` from its message.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "rgb": _color,
-    "depth_m": partial(image_to_depth_m, as_on_disk=True),
+    "depth_m": partial(depth_to_m, as_on_disk=True),
     "world_from_camera": lambda message: pose_to_matrix(message.pose),
     "camera": camera_from_info,
 }
@@ -55,7 +56,7 @@ class BagFrames:
         self.name = self.path.resolve().name.removesuffix(self.path.suffix if self.path.is_file() else "")
         self._bag = Bag(self.path)
         self._types = self._bag.types()
-        self.color = self._topic(self.color, (IMAGE, JPEG), (COLOR, f"{COLOR}/compressed"))
+        self.color = self._topic(self.color, (IMAGE, JPEG), (COLOR, COLOR + COMPRESSED))
         self.cloud_topic = self._topic(self.cloud_topic, (CLOUD,), (CLOUDS,))
         if not self.color and not self.cloud_topic:
             there = ", ".join(topic.name for topic in self._bag.topics)
@@ -94,7 +95,9 @@ class BagFrames:
     def _fused(self) -> Cloud | None:
         topics = {
             "rgb": self.color,
-            "depth_m": self._topic("", (IMAGE,), (DEPTH,), sole=False),
+            "depth_m": self._topic(
+                "", (IMAGE, JPEG), (DEPTH, DEPTH + COMPRESSED_DEPTH, DEPTH + COMPRESSED), sole=False
+            ),
             "world_from_camera": self._topic("", (POSE,), (POSES,), sole=False),
             "camera": self._topic("", (INFO,), (CAMERA,), sole=False),
         }
@@ -138,5 +141,6 @@ class BagFrames:
         for end in ends:
             if fits := [name for name in plain if f"/{name}".endswith(f"/{end}")]:
                 return fits[0]
-        plain = [name for name in plain if "depth" not in name]
-        return plain[0] if sole and len(plain) == 1 else ""
+        plain = sorted((name for name in plain if "depth" not in name.lower()), key=len)  # raw before compressed
+        bases = {name.removesuffix(COMPRESSED) for name in plain}
+        return plain[0] if sole and len(bases) == 1 else ""
