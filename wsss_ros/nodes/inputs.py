@@ -28,6 +28,7 @@ class Input:
     received: int = 0
     problem: str = ""
     streamed: bool = False
+    subscriptions: list[Any] = field(default_factory=list)
     _sent_at: deque[int] = field(default_factory=lambda: deque(maxlen=16))
 
     def receive(self, sent_at_ns: int = 0) -> bool:
@@ -91,4 +92,5 @@ def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], No
 
     events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
     subscription = node.create_subscription(kind, record.topic, received, qos, event_callbacks=events)
+    record.subscriptions.append(subscription)
     node.at_deactivate(lambda: node.destroy_subscription(subscription))

@@ -96,6 +96,12 @@ class Node(LifecycleNode):
         inputs.subscribe(self, record, kind, callback, qos)
         return record
 
+    def unsubscribe(self, record: Input) -> None:
+        """End a subscription before the node is deactivated."""
+        self._inputs.remove(record)
+        while record.subscriptions:
+            self.destroy_subscription(record.subscriptions.pop())
+
     def every(self, period_s: float, function: Callable[[], None]) -> None:
         """Call ``function`` on the executor thread while active, by the wall clock (simulated time may stand still)."""
         steady = Clock(clock_type=ClockType.STEADY_TIME)

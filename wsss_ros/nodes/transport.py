@@ -1,0 +1,156 @@
+"""Images of one topic in the transport that has a publisher: raw, compressed or compressedDepth.
+
+Names and types are those of the ROS package image_transport: a topic TOPIC has its compressed images on
+TOPIC/compressed, and compressed depth on TOPIC/compressedDepth.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+
+from wsss_ros.bags import codec
+from wsss_ros.nodes.inputs import Input
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+
+CHECK_S = 0.5  # between two looks at the publishers
+COLOR, DEPTH = ("raw", "compressed"), ("raw", "compressedDepth", "compressed")  # the first that has a publisher wins
+_REMEMBERED = 8  # stamps of the previous transport
+
+
+class TransportConfig(NodeConfig):
+    """Parameters of nodes that take images."""
+
+    transport: Literal["auto", "raw", "compressed"] = Field(
+        "auto", description="Transport of the colour images; auto takes the first that has a publisher."
+    )
+    depth_transport: Literal["auto", "raw", "compressedDepth", "compressed"] = Field(
+        "auto", description="Transport of the depth images; auto takes the first that has a publisher."
+    )
+
+
+class Way(NamedTuple):
+    """One way to get the images: a topic, as it is given to ``subscribe``, and the class of its messages."""
+
+    topic: str
+    kind: type
+    full_name: str
+
+
+class ImageTransport:
+    """The images of ``topic``, each once. ``codec.color_to_rgb`` and ``codec.depth_to_m`` read what it puts.
+
+    ``transport`` is one of ``known``, or auto: the first of ``known`` that has a publisher. A publisher that appears or
+    vanishes later is followed. Where only transports have publishers that cannot be read, the node reports which, and
+    what to do.
+    """
+
+    def __init__(self, node: Node, topic: str, transport: str, qos: QoSProfile, known: tuple[str, ...] = COLOR) -> None:
+        self._node, self._topic, self._transport, self._qos, self._known = node, topic, transport, qos, known
+        self._base = node.resolve_topic_name(topic)
+        self._ways = self._possible_ways()
+        self._way: Way | None = None
+        self._record: Input | None = None
+        self._reported = ""
+        self._put_stamps: deque[int] = deque(maxlen=_REMEMBERED)
+        self._stamps_before: set[int] = set()
+
+    def start(self, put: Callable[[Any], None], need: Any) -> None:
+        """Subscribe until the node is deactivated. ``put(message)`` is called with each message.
+
+        ``need.purpose`` is what cannot be made without the images, ``need.now()`` whether their silence matters.
+        """
+        self._put, self._need = put, need
+        self._follow()
+        self._node.every(CHECK_S, self._follow)
+
+    # --- topics ---
+
+    def _possible_ways(self) -> list[Way]:
+        names = self._known if self._transport == "auto" else (self._transport,)
+        ways = [self._way_of(name) for name in names]
+        if self._transport != "raw":  # a topic of compressed images that the user remapped to
+            ways.append(Way(self._topic, CompressedImage, self._base))
+        return ways
+
+    def _way_of(self, transport: str) -> Way:
+        if transport == "raw":
+            return Way(self._topic, Image, self._base)
+        own = f"{self._topic}/{transport}"
+        name, expanded = (self._node.resolve_topic_name(own, only_expand=only) for only in (False, True))
+        if name != expanded:  # remapped by itself
+            return Way(own, CompressedImage, name)
+        return Way(f"{self._base}/{transport}", CompressedImage, f"{self._base}/{transport}")
+
+    def _is_published(self, way: Way) -> bool:
+        expected = f"sensor_msgs/msg/{way.kind.__name__}"
+        return any(each.topic_type == expected for each in self._node.get_publishers_info_by_topic(way.full_name))
+
+    # --- following ---
+
+    def _follow(self) -> None:
+        published = next((way for way in self._ways if self._is_published(way)), None)
+        chosen = published or self._way or self._ways[0]
+        if chosen != self._way:
+            self._switch(chosen)
+        if published is None:
+            self._report_unreadable()
+        else:
+            self._reported = ""
+
+    def _switch(self, way: Way) -> None:
+        if self._record is not None:
+            self._node.unsubscribe(self._record)
+            self._node.get_logger().info(f"{self._base}: the images come on {way.full_name} now")
+            self._stamps_before = set(self._put_stamps)
+        self._way = way
+        need = self._need
+        self._record = self._node.subscribe(way.kind, way.topic, self._receive, self._qos, need.purpose, need.now)
+
+    def _receive(self, message: Any) -> None:
+        stamp_ns = codec.stamp_ns(message.header)
+        if stamp_ns in self._stamps_before:  # it came in the previous transport
+            self._stamps_before.discard(stamp_ns)
+            return
+        self._put_stamps.append(stamp_ns)
+        self._put(message)
+
+    # --- what cannot be read ---
+
+    def _report_unreadable(self) -> None:
+        others = self._others()
+        if not others:
+            return
+        text = f"{self._base}: {advice(self._base, others, self._known, self._transport)}"
+        self._record.problem = text
+        if text != self._reported:
+            self._reported = text
+            self._node.report_problem(f"transport of {self._base}", text)
+
+    def _others(self) -> list[str]:
+        """The transports of the base topic that have publishers; ``raw`` for the topic itself."""
+        found = []
+        for name, _ in self._node.get_topic_names_and_types():
+            child = name.removeprefix(f"{self._base}/")
+            if (name == self._base or (child != name and "/" not in child)) and self._node.count_publishers(name):
+                found.append("raw" if name == self._base else child)
+        return found
+
+
+def advice(base: str, others: list[str], known: tuple[str, ...], chosen: str) -> str:
+    """What to do where only the transports ``others`` of the topic ``base`` have publishers."""
+    readable = [name for name in others if name in known]
+    if readable and chosen != "auto":
+        return f"transport '{chosen}' is set, and only {', '.join(others)} has a publisher; set it to auto"
+    first = next((name for name in others if name != "raw"), "raw")
+    if first == "raw":
+        return "its publishers have another type than sensor_msgs/msg/Image; remap to a topic of images"
+    return (
+        f"only its transport {', '.join(others)} has a publisher, and this node cannot read it; publish "
+        f"{' or '.join(known)}, or run: ros2 run image_transport republish --ros-args -p in_transport:={first} "
+        f"-p out_transport:=raw -r in/{first}:={base}/{first} -r out:={base}"
+    )
