@@ -1,0 +1,211 @@
+"""TF in a node: /tf and /tf_static into a buffer, that of tf2_ros where it is installed, else our own."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float64
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+
+from wsss_ros.bags.codec import stamp_ns
+from wsss_ros.geometry.transforms import CACHE_S, LookupFailed, TransformBuffer, Why, check_transform, matrix
+from wsss_ros.nodes.health import WARN
+from wsss_ros.types import BadInput
+
+# As tf2_ros subscribes.
+DYNAMIC = QoSProfile(depth=100)
+STATIC = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+STEPS_BACK = 3  # this many transforms of a frame in a row, all older than the cache, are a jump of the clock
+
+Pose = Float64[np.ndarray, "4 4"]
+
+
+class Buffer(Protocol):
+    """What a buffer of transforms does for a node."""
+
+    def add(self, transform: Any, static: bool) -> None:
+        """Add a TransformStamped that has been checked."""
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
+        """``target_from_source`` at this time. Raises LookupFailed."""
+
+    def frames(self) -> list[str]:
+        """The names of all frames, sorted."""
+
+    def clear(self) -> None:
+        """Forget the dynamic transforms."""
+
+
+class OwnBuffer:
+    """Our own buffer, for machines without tf2_ros."""
+
+    name = "own buffer"
+
+    def __init__(self) -> None:
+        self._buffer = TransformBuffer()
+        self.lookup, self.frames, self.clear = self._buffer.lookup, self._buffer.frames, self._buffer.clear
+
+    def add(self, transform: Any, static: bool) -> None:
+        """Add a TransformStamped that has been checked."""
+        parent, child = transform.header.frame_id, transform.child_frame_id
+        self._buffer.add(parent, child, stamp_ns(transform.header), *_parts(transform.transform), static=static)
+
+
+class Tf2Buffer:
+    """The buffer of tf2_ros. Raises ImportError where it is not installed."""
+
+    name = "tf2_ros.Buffer"
+
+    def __init__(self) -> None:
+        import tf2_ros
+
+        self._tf2 = tf2_ros
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=CACHE_S))
+        self.clear = self._buffer.clear
+
+    def add(self, transform: Any, static: bool) -> None:
+        """Add a TransformStamped that has been checked."""
+        set_transform = self._buffer.set_transform_static if static else self._buffer.set_transform
+        set_transform(transform, "wsss_ros")
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
+        """``target_from_source`` at this time. Raises LookupFailed."""
+        target, source = target.removeprefix("/"), source.removeprefix("/")
+        tf2 = self._tf2
+        try:
+            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
+        except (tf2.LookupException, tf2.InvalidArgumentException) as error:
+            known = ", ".join(self.frames()) or "none yet"
+            raise LookupFailed("frame", f"no such frame in TF: {error}; known frames: {known}") from error
+        except tf2.ConnectivityException as error:
+            raise LookupFailed("connection", f"no path in TF: {error}") from error
+        except tf2.ExtrapolationException as error:
+            why: Why = "past" if "into the past" in str(error) else "future"
+            raise LookupFailed(why, f"no transform in TF at this time: {error}") from error
+        return matrix(*_parts(found.transform))
+
+    def frames(self) -> list[str]:
+        """The names of all frames, sorted."""
+        return sorted(self._buffer._getFrameStrings())
+
+
+def new_buffer() -> OwnBuffer | Tf2Buffer:
+    """The buffer of tf2_ros where it is installed, else our own."""
+    try:
+        return Tf2Buffer()
+    except ImportError:
+        return OwnBuffer()
+
+
+class TfListener:
+    """The transforms of /tf and /tf_static, while a node is active."""
+
+    missing = (
+        "TF cannot be read: the package tf2_msgs is not installed; install it (apt install ros-jazzy-tf2-msgs), or "
+        "publish the pose on the topic 'pose'"
+    )
+
+    def __init__(self, node: Any, purpose: str) -> None:
+        self._node, self._purpose = node, purpose
+        self._message = _message_class()
+        self._lock = threading.Lock()
+        self._forget()
+
+    @property
+    def readable(self) -> bool:
+        """Whether the messages of TF can be read on this machine."""
+        return self._message is not None
+
+    def subscribe(self, came: Callable[[], None], needed: Callable[[], bool] = lambda: True) -> None:
+        """Subscribe while the node is active, with an empty buffer; ``came()`` is called after every message.
+
+        Silence of /tf is reported while ``needed()``. Raises BadInput where TF cannot be read on this machine.
+        """
+        if not self.readable:
+            raise BadInput(self.missing)
+        self._forget()
+        node, came_before = self._node, self._count_nothing
+        for topic, qos, static, wanted in (
+            ("/tf", DYNAMIC, False, needed),
+            ("/tf_static", STATIC, True, came_before),
+        ):
+            node.subscribe(
+                self._message, topic, lambda message, static=static: self._add(message, static, came), qos,
+                self._purpose, wanted,
+            )  # fmt: skip
+        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        handle = node.get_clock().create_jump_callback(back, post_callback=lambda _: self._jumped())
+        node.at_deactivate(handle.unregister)
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
+        """``target_from_source``: carries points of ``source`` to ``target``, at exactly this time.
+
+        Raises LookupFailed with the reason.
+        """
+        return self._buffer.lookup(target, source, stamp_ns)
+
+    def frames(self) -> list[str]:
+        """The names of all frames, sorted."""
+        return self._buffer.frames()
+
+    # --- transforms come ---
+
+    def _forget(self) -> None:
+        self._buffer = new_buffer()
+        self.since: float | None = None  # when the first transform came, by the steady clock
+        self._newest: dict[str, int] = {}
+        self._back: Counter[str] = Counter()
+
+    @staticmethod
+    def _count_nothing() -> bool:
+        """/tf_static may be silent for ever."""
+        return False
+
+    def _add(self, message: Any, static: bool, came: Callable[[], None]) -> None:
+        self.since = self.since or time.monotonic()
+        for transform in message.transforms:
+            try:
+                check_transform(transform.header.frame_id, transform.child_frame_id, *_parts(transform.transform))
+            except BadInput as error:
+                self._node.health.drop("bad transform")
+                self._node.report_problem("bad transform", f"a transform in TF is left out: {error}")
+                continue
+            if not static:
+                self._notice_jump(transform.child_frame_id, stamp_ns(transform.header))
+            self._buffer.add(transform, static)
+        came()
+
+    def _notice_jump(self, frame: str, stamp: int) -> None:
+        """A looped bag without a simulated clock: the buffer would refuse all transforms of the new time."""
+        newest = self._newest.get(frame, stamp)
+        if stamp >= newest - CACHE_S * 1e9:
+            self._newest[frame], self._back[frame] = max(stamp, newest), 0
+            return
+        self._back[frame] += 1
+        if self._back[frame] >= STEPS_BACK:
+            self._jumped()
+
+    def _jumped(self) -> None:
+        self._buffer.clear()
+        self._newest.clear()
+        self._back.clear()
+        self._node.report_problem("tf clock", "the stamps of TF jumped back (a looped bag?); its buffer is empty", WARN)
+
+
+def _message_class() -> type | None:
+    try:
+        from tf2_msgs.msg import TFMessage
+    except ImportError:
+        return None
+    return TFMessage
+
+
+def _parts(transform: Any) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
+    move, turn = transform.translation, transform.rotation
+    return (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
