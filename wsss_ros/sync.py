@@ -11,6 +11,7 @@ from wsss_ros.types import BadInput
 
 JUMP_NS = 1_000_000_000  # a message farther back than this is from another time, not out of order
 PATIENCE = 10  # this many messages of every stream without a set are a mismatch
+LATEST_NS = 250_000_000  # an image waits no longer than this for a nearer companion
 STEPS_BACK = 3  # this many messages in a row behind their stream's newest are from another time too
 
 
@@ -57,6 +58,13 @@ class _Pending:
             if 0 <= at < len(stamps) and abs(stamps[at] - stamp) <= distance:
                 best, distance = at, abs(stamps[at] - stamp)
         return best
+
+    def promises_nearer(self, stamp: int, at: int) -> bool:
+        """Whether the rate of the stream promises an item that is at most half as far from ``stamp`` as item ``at``."""
+        if self.newest is None or self.newest >= stamp or not self.pace:
+            return False
+        steps = max(1, round((stamp - self.newest) / self.pace))
+        return 2 * abs(self.newest + steps * self.pace - stamp) <= abs(self.stamps[at] - stamp)
 
     def tick(self, stamp: int) -> None:
         if self.newest is None or stamp > self.newest:
@@ -134,14 +142,8 @@ class Synchronizer:
         Raises:
             BadInput: an unknown stream.
         """
-        if stream not in self._streams:
-            raise BadInput(f"stream '{stream}'; expected one of {', '.join(self._streams)}")
         with self._lock:
-            received = self.latest_received[stream]
-            received.count, received.stamp_ns = received.count + 1, stamp_ns
-            self._since_set[stream] += 1
-            for arrival in self._in_this_time(stream, stamp_ns, item):
-                self._insert(*arrival)
+            self._receive(stream, stamp_ns, item)
             return self._newest_set()
 
     def mismatch(self) -> str:
@@ -151,6 +153,15 @@ class Synchronizer:
                 return ""
             newest = ", ".join(f"{name} {last.stamp_ns / 1e9:.3f}" for name, last in self.latest_received.items())
         return f"no stamps within {self.tolerance_ns / 1e9:g} s of each other; the newest, in seconds: {newest}"
+
+    def _receive(self, stream: str, stamp_ns: int, item: Any) -> None:
+        if stream not in self._streams:
+            raise BadInput(f"stream '{stream}'; expected one of {', '.join(self._streams)}")
+        received = self.latest_received[stream]
+        received.count, received.stamp_ns = received.count + 1, stamp_ns
+        self._since_set[stream] += 1
+        for arrival in self._in_this_time(stream, stamp_ns, item):
+            self._insert(*arrival)
 
     # --- jumps of the clock ---
 
@@ -249,11 +260,7 @@ class Synchronizer:
         return choice
 
     def _may_improve(self, stream: str, stamp: int, at: int) -> bool:
-        own, leader = self._streams[stream], self._streams[self._leader]
-        if own.newest >= stamp or leader.newest > stamp or not own.pace:
-            return False
-        steps = max(1, round((stamp - own.newest) / own.pace))
-        return 2 * abs(own.newest + steps * own.pace - stamp) <= abs(own.stamps[at] - stamp)
+        return self._streams[self._leader].newest <= stamp and self._streams[stream].promises_nearer(stamp, at)
 
     def _take(self, choice: dict[str, int]) -> dict[str, Any]:
         self._last_set_ns = self._streams[self._leader].stamps[choice[self._leader]]
@@ -265,3 +272,95 @@ class Synchronizer:
             cause = "unmatched" if name == self._leader else "surplus"
             self.dropped[cause] += own.drop_before(self._useful_from(name))
         return result
+
+
+@dataclass
+class _Companion:
+    item: Any
+    used: bool = False
+
+
+class CompanionMatcher(Synchronizer):
+    """Gives every item of the first stream a set of its own: no newer set replaces it.
+
+    The nearest item of each other stream is taken, and may serve several sets. A set waits while a nearer item is
+    likely to come, but not until the first stream is LATEST_NS ahead. ``dropped`` has the causes of ``Synchronizer``;
+    an item of the first stream is ``unmatched`` once another stream has passed it without an item within the tolerance.
+    An item of another stream is counted in ``matched`` when no later set can use it any more.
+    """
+
+    def add_all(self, stream: str, stamp_ns: int, item: Any) -> list[dict[str, Any]]:
+        """Take one message. Returns the sets that are complete now, in the order of their stamps.
+
+        Raises:
+            BadInput: an unknown stream.
+        """
+        with self._lock:
+            self._receive(stream, stamp_ns, item if stream == self._leader else _Companion(item))
+            found = list(self._ready_sets())
+            self._forget_passed()
+            return found
+
+    def _insert(self, stream: str, stamp: int, item: Any) -> None:
+        own = self._streams[stream]
+        own.insert(stamp, item)
+        if len(own) > self.capacity:
+            self._discard(own.pop(0), "overflow")
+
+    def _ready_sets(self) -> Iterator[dict[str, Any]]:
+        leaders, at = self._streams[self._leader], 0
+        while at < len(leaders):
+            stamp = leaders.stamps[at]
+            if self._is_hopeless(stamp):
+                leaders.pop(at)
+                self.dropped["unmatched"] += 1
+            elif (choice := self._nearest_of_all(stamp)) is None:
+                at += 1
+            else:
+                yield self._use(leaders.pop(at), choice)
+
+    def _others(self) -> Iterator[tuple[str, _Pending]]:
+        return ((name, own) for name, own in self._streams.items() if name != self._leader)
+
+    def _is_hopeless(self, stamp: int) -> bool:
+        return any(
+            own.newest is not None
+            and own.newest > stamp + self.tolerance_ns
+            and own.nearest(stamp, self.tolerance_ns) is None
+            for _, own in self._others()
+        )
+
+    def _nearest_of_all(self, stamp: int) -> dict[str, int] | None:
+        choice, may_wait = {}, self._streams[self._leader].newest <= stamp + LATEST_NS
+        for name, own in self._others():
+            at = own.nearest(stamp, self.tolerance_ns)
+            if at is None or (may_wait and own.promises_nearer(stamp, at)):
+                return None
+            choice[name] = at
+        return choice
+
+    def _use(self, leader: Any, choice: dict[str, int]) -> dict[str, Any]:
+        self.matched += 1
+        self._since_set.clear()
+        self._left_ns = None
+        found = {self._leader: leader}
+        for name, at in choice.items():
+            companion = self._streams[name].items[at]
+            companion.used, found[name] = True, companion.item
+        return found
+
+    def _forget_passed(self) -> None:
+        """Discard items of the other streams that neither a waiting nor a coming item of the first stream can use."""
+        leaders = self._streams[self._leader]
+        if leaders.newest is None:
+            return
+        oldest = min(leaders.stamps[:1] + [leaders.newest]) - self.tolerance_ns
+        for _, own in self._others():
+            while own.stamps and own.stamps[0] < oldest:
+                self._discard(own.pop(0), "surplus")
+
+    def _discard(self, item: Any, cause: str) -> None:
+        if isinstance(item, _Companion) and item.used:
+            self.matched += 1
+        else:
+            self.dropped[cause] += 1

@@ -12,19 +12,18 @@ from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.node import Node
-from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
+from wsss_ros.nodes.view_inputs import ViewConfig
 from wsss_ros.nodes.views import Views
 from wsss_ros.types import Frame
 
 
-class AccumulatorConfig(NodeConfig, VoxelMapConfig):
+class AccumulatorConfig(ViewConfig, VoxelMapConfig):
     """Parameters of the accumulator."""
 
     publish_period_s: float = Field(1.0, ge=0.05, le=60, description="Time between two clouds.")
     frame_id: str = Field("map", description="Frame of the cloud.")
-    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
 
 
 class CloudAccumulatorNode(Node):
@@ -42,9 +41,7 @@ class CloudAccumulatorNode(Node):
         """Create an empty map and the publisher."""
         self.map = VoxelMap(self.config)
         conversions.warm_up(scannet20())
-        self.views = Views(
-            self, "cloud", self.fuse, self.start_over, self.config.frame_id, self.config.sync_tolerance_s
-        )
+        self.views = Views(self, "cloud", self.fuse, self.start_over, self.config.frame_id, self.config)
         self.output = self.publisher(PointCloud2, "cloud", MAP)
 
     def activate(self) -> None:

@@ -8,52 +8,47 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from pydantic import Field
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
-from wsss_ros.bags import cloud_codec, codec
+from wsss_ros.bags import cloud_codec
 from wsss_ros.geometry import unproject
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.health import WARN, Report, sync_report
+from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.process import run
-from wsss_ros.nodes.qos import RESULT, SENSOR, SMALL_SENSOR
+from wsss_ros.nodes.qos import RESULT
 from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode
-from wsss_ros.sync import Synchronizer
+from wsss_ros.nodes.view_inputs import View, ViewConfig, ViewInputs
+from wsss_ros.nodes.view_sources import Need
 from wsss_ros.types import BadInput, Cloud, Frame
 
 
-class ImageSegmenterConfig(SegmenterConfig):
+class ImageSegmenterConfig(SegmenterConfig, ViewConfig):
     """Parameters of the image segmenter."""
 
     transport: Literal["raw", "compressed"] = Field("raw", description="Which colour topic to take.")
     overlay_alpha: float = Field(0.5, ge=0, le=1, description="Share of the class colour in the overlay.")
     points_stride: int = Field(2, ge=1, le=32, description="Every n-th pixel of a row and column in semantic/points.")
     max_depth_m: float = Field(8.0, gt=0, le=100, description="Farther pixels are left out of semantic/points.")
-    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
 
 
-@dataclass
-class View:
-    """One colour image in work: its result and its companions arrive in either order."""
+@dataclass(eq=False)
+class LabelledView(View):
+    """A view in work: its labels and its companions arrive in either order."""
 
-    header: Header
-    rgb: np.ndarray
+    pixels: np.ndarray | None = None
     result: tuple[np.ndarray, np.ndarray] | None = None
-    companions: dict[str, Any] | None = None
     sent: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def completed(self, **parts: Any) -> bool:
-        """Add parts. Returns True for the one call that makes the view complete."""
+    def ready(self) -> bool:
+        """True for the one call that finds both labels and companions."""
         with self.lock:
-            for name, part in parts.items():
-                setattr(self, name, part)
-            complete = self.result is not None and self.companions is not None and not self.sent
-            self.sent = self.sent or complete
-            return complete
+            ready = self.result is not None and self.companions is not None and not self.sent
+            self.sent = self.sent or ready
+            return ready
 
 
 class ImageSegmenterNode(SegmenterNode):
@@ -75,21 +70,17 @@ class ImageSegmenterNode(SegmenterNode):
 
     def activate(self) -> None:
         """Subscribe to images, their companions and new weights."""
-        self.sync = Synchronizer(
-            ("color", "depth", "camera", "pose"), round(self.config.sync_tolerance_s * 1e9), capacity=60
+        self.inputs = ViewInputs(
+            self,
+            self.config,
+            LabelledView,
+            self.publish_when_ready,
+            self.on_color,
+            lambda: self.has_subscribers(self.points),
+            transport=self.config.transport,
         )
         self._resets = 0
-        self._size: tuple[int, int] | None = None
-        self._distortion_reported = False
-        if self.config.transport == "compressed":
-            self._subscribe_color(CompressedImage, "color/image_raw/compressed", codec.compressed_to_rgb)
-        else:
-            self._subscribe_color(Image, "color/image_raw", codec.image_to_rgb)
-        self.companions = [
-            self._subscribe_companion(Image, "depth/image_rect", self.on_depth, SENSOR),
-            self._subscribe_companion(CameraInfo, "color/camera_info", self.on_camera_info, SMALL_SENSOR),
-            self._subscribe_companion(PoseStamped, "pose", self.on_pose, SMALL_SENSOR),
-        ]
+        self.inputs.start(Need("result"), Need("semantic/points", lambda: self.has_subscribers(self.points)))
         self.networks.start()
 
     def report(self) -> Report:
@@ -97,54 +88,42 @@ class ImageSegmenterNode(SegmenterNode):
         if not self.active:
             return [], {}
         problems, weights = self.networks_report()
-        unmatched, values = sync_report(self.sync, "semantic/points")
+        unmatched, values = self.inputs.report("semantic/points")
         return problems + (unmatched if self.has_subscribers(self.points) else []), weights | values
 
     # --- messages ---
 
-    def on_depth(self, message: Image) -> None:
-        """Match a depth image. Raises BadInput for another encoding or size."""
-        codec.check_depth_encoding(message.encoding)
-        self._check_size("depth", message.height, message.width)
-        self._match("depth", message.header, message)
+    def on_color(self, view: LabelledView) -> None:
+        """Segment the newest image."""
+        if self.inputs.sync.resets != self._resets:
+            self._resets = self.inputs.sync.resets
+            self.report_problem("clock", "the stamps jumped back (a looped bag?); matching started over", WARN)
+        self.submit("image", self.segment, view)
 
-    def on_camera_info(self, message: CameraInfo) -> None:
-        """Match a calibration. Raises BadInput where it is none, or one of another size."""
-        camera = codec.camera_from_info(message)
-        self._check_size("camera_info", message.height, message.width)
-        if codec.is_distorted(message) and not self._distortion_reported:
-            self._distortion_reported = True
-            text = "camera_info has lens distortion, which is ignored: give rectified images"
-            self.report_problem("distortion", text)
-        self._match("camera", message.header, camera)
-
-    def on_pose(self, message: PoseStamped) -> None:
-        """Match a pose. Raises BadInput where it is not one."""
-        self._match("pose", message.header, (message.header.frame_id, codec.stamped_pose_to_matrix(message)))
+    def publish_when_ready(self, view: LabelledView) -> None:
+        """Publish the points of a view once it has labels and companions. No newer view replaces it."""
+        if view.ready():
+            self.queue("points", self.publish_points, view)
 
     # --- work ---
 
-    def segment(self, message: Image | CompressedImage, convert: Any) -> None:
+    def segment(self, view: LabelledView) -> None:
         """Segment one image and publish the results that have subscribers."""
-        view = View(message.header, convert(message))
-        self._size = view.rgb.shape[:2]
-        self._match("color", message.header, view)
-        result = self.labelled(Frame(view.rgb, stamp_ns=codec.stamp_ns(message.header)))
+        view.pixels = view.rgb()
+        result = self.labelled(Frame(view.pixels, stamp_ns=view.stamp_ns))
         self._publish_images(view, *result)
-        if view.completed(result=result):
-            self.submit("points", self.publish_points, view)
+        view.result = result
+        self.publish_when_ready(view)
 
-    def publish_points(self, view: View) -> None:
+    def publish_points(self, view: LabelledView) -> None:
         """Publish the labels of a complete view as points in the map."""
-        frame_id, pose = view.companions["pose"]
-        depth_m = codec.image_to_depth_m(view.companions["depth"])
-        cloud, pixel = self._unproject(view, depth_m, pose)
+        cloud, pixel = self._unproject(view.frame(view.pixels))
         labels, confidence = (values.reshape(-1)[pixel] for values in view.result)
-        header = Header(stamp=view.header.stamp, frame_id=frame_id)
+        header = Header(stamp=view.header.stamp, frame_id=view.companions.pose.frame_id)
         read = cloud_codec.ReadCloud(cloud, None, 1, len(cloud))
         self.points.publish(conversions.semantic_cloud_message(header, read, labels, confidence, self.space))
 
-    def _publish_images(self, view: View, labels: np.ndarray, confidence: np.ndarray) -> None:
+    def _publish_images(self, view: LabelledView, labels: np.ndarray, confidence: np.ndarray) -> None:
         def publish(publisher: Any, pixels: np.ndarray, encoding: str) -> None:
             publisher.publish(conversions.image_message(view.header, pixels, encoding))
 
@@ -157,25 +136,19 @@ class ImageSegmenterNode(SegmenterNode):
             if self.has_subscribers(self.colors):
                 publish(self.colors, colors, "rgb8")
             if self.has_subscribers(self.overlay):
-                mixed = conversions.overlay(view.rgb, colors, labels, self.config.overlay_alpha)
+                mixed = conversions.overlay(view.pixels, colors, labels, self.config.overlay_alpha)
                 publish(self.overlay, mixed, "rgb8")
 
-    def _unproject(self, view: View, depth_m: np.ndarray, pose: np.ndarray) -> tuple[Cloud, np.ndarray]:
+    def _unproject(self, frame: Frame) -> tuple[Cloud, np.ndarray]:
         """Points of every n-th pixel with depth, and the flat index of their pixels in the full image."""
-        step, camera = self.config.points_stride, view.companions["camera"]
-        if not view.rgb.shape[:2] == depth_m.shape == (camera.height, camera.width):
-            raise BadInput(
-                f"image and depth size: color {view.rgb.shape[1::-1]}, depth {depth_m.shape[::-1]}, camera_info "
-                f"{(camera.width, camera.height)}; expected depth registered to the color image"
-            )
-        xyz, pixel = unproject(depth_m, camera, pose, step, self.config.max_depth_m)
+        step, farthest = self.config.points_stride, self.config.max_depth_m
+        xyz, pixel = unproject(frame.depth_m, frame.camera, frame.world_from_camera, step, farthest)
         if not len(xyz):
             raise BadInput(
-                f"depth all missing: no pixel within {self.config.max_depth_m} m; check the depth camera, its unit "
+                f"depth all missing: no pixel within {farthest} m; check the depth camera, its unit "
                 "(16UC1 is millimetres, 32FC1 metres) and max_depth_m"
             )
-        rgb = view.rgb.reshape(-1, 3)[pixel]
-        return Cloud(xyz.astype(np.float32), rgb), pixel
+        return Cloud(xyz.astype(np.float32), frame.rgb.reshape(-1, 3)[pixel]), pixel
 
     # --- weights ---
 
@@ -188,37 +161,6 @@ class ImageSegmenterNode(SegmenterNode):
     def dry_run(self, segmenter: Any) -> tuple[np.ndarray, np.ndarray]:
         """Segment a small black image."""
         return segmenter(Frame(np.zeros((48, 64, 3), np.uint8)))
-
-    # --- matching ---
-
-    def _subscribe_color(self, kind: type, topic: str, convert: Any) -> None:
-        def submit(message: Image | CompressedImage) -> None:
-            self.submit("image", self.segment, message, convert)
-
-        self.subscribe(kind, topic, submit, SENSOR, "result")
-
-    def _subscribe_companion(self, kind: type, topic: str, callback: Any, qos: Any) -> Any:
-        def needed() -> bool:
-            return self.has_subscribers(self.points) or any(record.received for record in self.companions)
-
-        return self.subscribe(kind, topic, callback, qos, "semantic/points", needed)
-
-    def _match(self, stream: str, header: Header, item: Any) -> None:
-        if not self.has_subscribers(self.points):
-            return
-        matched = self.sync.add(stream, codec.stamp_ns(header), item)
-        if self.sync.resets != self._resets:
-            self._resets = self.sync.resets
-            self.report_problem("clock", "the stamps jumped back (a looped bag?); matching started over", WARN)
-        if matched is not None and matched["color"].completed(companions=matched):
-            self.submit("points", self.publish_points, matched["color"])
-
-    def _check_size(self, what: str, height: int, width: int) -> None:
-        if self._size is not None and (height, width) != self._size:
-            raise BadInput(
-                f"{what} size: {width} x {height} for a color image of {self._size[1]} x {self._size[0]}; expected "
-                f"{what} registered to the color image, remap to the registered topic"
-            )
 
 
 def main(args: list[str] | None = None) -> NoReturn:

@@ -116,6 +116,10 @@ class Node(LifecycleNode):
         """Call ``function`` on the worker. A job of this kind that still waits is replaced and counted as dropped."""
         self._worker.put(kind, function, *arguments)
 
+    def queue(self, kind: str, function: Callable, *arguments: Any) -> None:
+        """Call ``function`` on the worker before all submitted jobs. It is never replaced; the caller bounds these."""
+        self._worker.queue(kind, function, *arguments)
+
     def report_problem(self, cause: str, text: str, level: int = WARN) -> None:
         """Report it on the diagnostics for a while, and in the log, again only after some seconds."""
         if self.health.note(cause, text, level):

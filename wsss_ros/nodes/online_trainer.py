@@ -15,9 +15,9 @@ from std_srvs.srv import SetBool, Trigger
 
 from wsss_ros.nodes.health import OK, WARN, Report
 from wsss_ros.nodes.node import Node
-from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP, SMALL_SENSOR
+from wsss_ros.nodes.view_inputs import ViewConfig
 from wsss_ros.nodes.views import Views
 from wsss_ros.online.budget import Latencies, LatencyBudget
 from wsss_ros.online.collector import Collector
@@ -32,13 +32,12 @@ SEGMENTERS = ("image_segmenter", "cloud_segmenter")
 DECISIONS = 50  # of the last rounds, in the status
 
 
-class OnlineTrainerConfig(NodeConfig, OnlineConfig):
+class OnlineTrainerConfig(ViewConfig, OnlineConfig):
     """Parameters of the node."""
 
     latency_budget_ms: float = Field(
         0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 of 10 s is above this; 0: never."
     )
-    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
     frame_id: str = Field("map", description="Frame of the poses.")
     collect: bool = Field(True, description="Start a scene when views come; false waits for ~/start_scene.")
 
@@ -76,7 +75,7 @@ class OnlineTrainerNode(Node):
         self.collector = Collector(self.learner.store, config, config.collect, self.log_message)
         self.budget, self.latencies = LatencyBudget(config.latency_budget_ms), Latencies()
         self.learner.observe = lambda: {"segmenters_p95_ms": self.latencies.take()}
-        self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id, config.sync_tolerance_s)
+        self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id, config)
         self.weights = {kind: self.publisher(String, f"weights/{kind}", MAP) for kind in ("image", "cloud")}
         self.status_topic = self.publisher(String, "~/status", MAP)
 

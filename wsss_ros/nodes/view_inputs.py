@@ -1,0 +1,195 @@
+"""The inputs of all nodes that take views: colour images, each with its depth, its camera and its pose.
+
+Every colour image becomes a ``View`` as soon as it comes, and is given its companions when they have come, however late
+the node takes it. The parts come from the sources of ``view_sources.py``.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+from pydantic import Field
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from wsss_ros.bags import codec
+from wsss_ros.nodes import view_sources
+from wsss_ros.nodes.health import Report, sync_report
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.qos import SENSOR
+from wsss_ros.nodes.view_sources import Need, Pose, PoseSource, PoseTopic
+from wsss_ros.sync import CompanionMatcher
+from wsss_ros.types import BadInput, Camera, Frame
+
+WAITING = 60  # images, depth images and poses that wait for partners
+CALIBRATIONS = 30  # of the last images, for cameras whose focal length changes
+
+
+class ViewConfig(NodeConfig):
+    """Parameters of all nodes that take views."""
+
+    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
+
+
+class Companions(NamedTuple):
+    """What belongs to a colour image: the message with its depth, its camera, its pose."""
+
+    depth: Image
+    camera: Camera
+    pose: Pose
+
+
+@dataclass(eq=False)
+class View:
+    """One colour image. ``companions`` is None until they have come; ``resets`` counts the jumps of the stamps."""
+
+    message: Image | CompressedImage
+    companions: Companions | None = None
+    resets: int = 0
+
+    @property
+    def header(self) -> Header:
+        """The header of the colour image."""
+        return self.message.header
+
+    @property
+    def stamp_ns(self) -> int:
+        """The stamp of the colour image."""
+        return codec.stamp_ns(self.header)
+
+    def rgb(self) -> UInt8[np.ndarray, "H W 3"]:
+        """Decode the colour image. Raises BadInput where it cannot be read."""
+        return codec.color_to_rgb(self.message)
+
+    def frame(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Frame:
+        """The complete view as a frame; ``rgb`` is its decoded colour image.
+
+        Raises BadInput for depth that cannot be read or has no value, and for sizes that differ.
+        """
+        depth, camera, pose = self.companions
+        depth_m = codec.image_to_depth_m(depth)
+        if not rgb.shape[:2] == depth_m.shape == (camera.height, camera.width):
+            raise BadInput(
+                f"image and depth size: color {rgb.shape[1::-1]}, depth {depth_m.shape[::-1]}, camera_info "
+                f"{(camera.width, camera.height)}; expected depth and camera_info registered to the color image, "
+                "remap to the registered topics"
+            )
+        if not depth_m.any():
+            raise BadInput("depth all missing: no pixel has depth; check the depth camera and its topic")
+        return Frame(rgb, camera, depth_m, pose.world_from_camera, self.stamp_ns)
+
+
+V = TypeVar("V", bound=View)
+
+
+class ViewInputs(Generic[V]):
+    """Subscribes to the parts of views and matches them. All callbacks come on the executor's thread.
+
+    ``on_color(view)`` is called with each image as it comes, and ``on_complete(view)`` once its companions are there.
+    An image without partners is dropped and counted by the synchroniser. ``matching()`` says whether companions are
+    used at this moment.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: ViewConfig,
+        view: type[V],
+        on_complete: Callable[[V], None],
+        on_color: Callable[[V], None] = lambda view: None,
+        matching: Callable[[], bool] = lambda: True,
+        frame_id: str = "",
+        transport: str = "raw",
+    ) -> None:
+        """Create the inputs of one activation; ``start`` subscribes.
+
+        Args:
+            node: that takes the views.
+            config: its parameters.
+            view: class of the views: View, or one that keeps more.
+            on_complete: see above.
+            on_color: see above.
+            matching: see above.
+            frame_id: frame that the poses must be in; empty for any.
+            transport: of the colour images.
+        """
+        self._node, self._on_color, self._on_complete, self._matching = node, on_color, on_complete, matching
+        self._view, self._transport = view, transport
+        self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), WAITING)
+        self.poses: PoseSource = PoseTopic(node, frame_id)
+        self._cameras: deque[tuple[int, Camera]] = deque(maxlen=CALIBRATIONS)
+        self._uncalibrated: tuple[V, dict[str, Any]] | None = None
+        self._distortion_reported = False
+
+    def start(self, color: Need, companions: Need, color_qos: QoSProfile = SENSOR) -> None:
+        """Subscribe until the node is deactivated. The needs say when silence is reported."""
+        node = self._node
+        view_sources.color_source(node, self._transport, color_qos).start(self.on_color, color)
+        view_sources.depth_source(node).start(self.on_depth, companions)
+        uncalibrated = Need(companions.purpose, lambda: not self._cameras and companions.now())
+        view_sources.calibration_source(node).start(self.on_camera_info, uncalibrated)
+        self.poses.start(partial(self._match, "pose"), companions)
+
+    def report(self, purpose: str) -> Report:
+        """Problems and values of the matching; ``purpose`` is what cannot be made without views."""
+        return sync_report(self.sync, purpose)
+
+    # --- messages ---
+
+    def on_color(self, message: Image | CompressedImage) -> None:
+        """Start a view with a colour image."""
+        view = self._view(message)
+        self._on_color(view)
+        if self._matching():
+            self.poses.expect(view.stamp_ns, message.header.frame_id)
+            self._match("color", view.stamp_ns, view)
+
+    def on_depth(self, message: Image) -> None:
+        """Match a depth image. Raises BadInput for another encoding."""
+        codec.check_depth_encoding(message.encoding)
+        self._match("depth", codec.stamp_ns(message.header), message)
+
+    def on_camera_info(self, message: CameraInfo) -> None:
+        """Keep a calibration. Raises BadInput where it is none; then no view is complete until the next one."""
+        try:
+            camera = codec.camera_from_info(message)
+        except BadInput:
+            self._cameras.clear()
+            raise
+        if codec.is_distorted(message) and not self._distortion_reported:
+            self._distortion_reported = True
+            text = "camera_info has lens distortion, which is ignored: give rectified images"
+            self._node.report_problem("distortion", text)
+        self._cameras.append((codec.stamp_ns(message.header), camera))
+        if self._uncalibrated is not None:
+            waiting, self._uncalibrated = self._uncalibrated, None
+            self._complete(*waiting)
+
+    # --- matching ---
+
+    def _match(self, stream: str, stamp_ns: int, item: Any) -> None:
+        if not self._matching():
+            return
+        for matched in self.sync.add_all(stream, stamp_ns, item):
+            self._complete(matched.pop("color"), matched)
+
+    def _complete(self, view: V, matched: dict[str, Any]) -> None:
+        if not self._cameras:
+            if self._uncalibrated is not None:
+                self._node.health.drop("view before camera_info")
+            self._uncalibrated = view, matched
+            return
+        view.resets = self.sync.resets
+        view.companions = Companions(matched["depth"], self._camera_of(view.stamp_ns), matched["pose"])
+        self._on_complete(view)
+
+    def _camera_of(self, stamp_ns: int) -> Camera:
+        """The camera with the nearest stamp, else the newest: some drivers give one calibration, or an old stamp."""
+        when, camera = min(self._cameras, key=lambda each: abs(each[0] - stamp_ns))
+        return camera if abs(when - stamp_ns) <= self.sync.tolerance_ns else self._cameras[-1][1]
