@@ -91,6 +91,7 @@ def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], No
             subscribe(node, record, kind, callback, SENSOR)
 
     events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
-    subscription = node.create_subscription(kind, record.topic, received, qos, event_callbacks=events)
+    raw = getattr(kind, "raw", False)  # as the class of tf_message.py
+    subscription = node.create_subscription(kind, record.topic, received, qos, event_callbacks=events, raw=raw)
     record.subscriptions.append(subscription)
     node.at_deactivate(lambda: node.destroy_subscription(subscription))

@@ -4,7 +4,9 @@ import importlib
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from wsss_ros.bags.cdr import TF
 from wsss_ros.bags.recording import Topic
+from wsss_ros.nodes import tf_message
 
 
 def message_class(msgtype: str) -> type:
@@ -12,6 +14,8 @@ def message_class(msgtype: str) -> type:
 
     Raises ImportError or AttributeError where its package is not installed.
     """
+    if msgtype == TF and (built := tf_message.message_class()) is not None:
+        return built
     package, _, kind = msgtype.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), kind)
 

@@ -1,6 +1,5 @@
 """TF in a node: /tf and /tf_static into a buffer, that of tf2_ros where it is installed, else our own."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +14,9 @@ from rclpy.time import Time
 
 from wsss_ros.bags.codec import stamp_ns
 from wsss_ros.geometry.transforms import CACHE_S, LookupFailed, TransformBuffer, Why, check_transform, matrix
+from wsss_ros.nodes import tf_message
 from wsss_ros.nodes.health import WARN
+from wsss_ros.nodes.view_sources import Need
 from wsss_ros.types import BadInput
 
 # As tf2_ros subscribes.
@@ -96,25 +97,22 @@ class Tf2Buffer:
 
 
 def new_buffer() -> OwnBuffer | Tf2Buffer:
-    """The buffer of tf2_ros where it is installed, else our own."""
+    """The buffer of tf2_ros where it is installed together with tf2_msgs, else our own."""
     try:
+        from tf2_msgs.msg import TFMessage  # noqa: F401 - the buffer of tf2_ros takes only its transforms
+
         return Tf2Buffer()
     except ImportError:
         return OwnBuffer()
 
 
 class TfListener:
-    """The transforms of /tf and /tf_static, while a node is active."""
+    """The transforms of /tf and /tf_static for all who need them in one node, from ``start`` to its deactivation."""
 
-    missing = (
-        "TF cannot be read: the package tf2_msgs is not installed; install it (apt install ros-jazzy-tf2-msgs), or "
-        "publish the pose on the topic 'pose'"
-    )
-
-    def __init__(self, node: Any, purpose: str) -> None:
-        self._node, self._purpose = node, purpose
-        self._message = _message_class()
-        self._lock = threading.Lock()
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._message = tf_message.message_class()
+        self._users: list[tuple[Callable[[], None], Need]] = []
         self._forget()
 
     @property
@@ -122,26 +120,30 @@ class TfListener:
         """Whether the messages of TF can be read on this machine."""
         return self._message is not None
 
-    def subscribe(self, came: Callable[[], None], needed: Callable[[], bool] = lambda: True) -> None:
-        """Subscribe while the node is active, with an empty buffer; ``came()`` is called after every message.
+    def start(self, came: Callable[[], None], need: Need) -> None:
+        """Call ``came()`` after every message from now on. The first call subscribes, with an empty buffer.
 
-        Silence of /tf is reported while ``needed()``. Raises BadInput where TF cannot be read on this machine.
+        The silence of /tf is reported while one of the needs is there. Raises BadInput where TF cannot be read on
+        this machine.
         """
         if not self.readable:
-            raise BadInput(self.missing)
+            raise BadInput(tf_message.MISSING)
+        if not self._users:
+            self._subscribe(need.purpose)
+        self._users.append((came, need))
+
+    def _subscribe(self, purpose: str) -> None:
         self._forget()
-        node, came_before = self._node, self._count_nothing
-        for topic, qos, static, wanted in (
-            ("/tf", DYNAMIC, False, needed),
-            ("/tf_static", STATIC, True, came_before),
-        ):
-            node.subscribe(
-                self._message, topic, lambda message, static=static: self._add(message, static, came), qos,
-                self._purpose, wanted,
-            )  # fmt: skip
-        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        node = self._node
+        node.at_deactivate(self._users.clear)
+        node.subscribe(self._message, "/tf", lambda message: self._add(message, False), DYNAMIC, purpose, self._needed)
+        node.subscribe(self._message, "/tf_static", lambda message: self._add(message, True), STATIC, purpose, _never)
+        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         handle = node.get_clock().create_jump_callback(back, post_callback=lambda _: self._jumped())
         node.at_deactivate(handle.unregister)
+
+    def _needed(self) -> bool:
+        return any(need.now() for _, need in self._users)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """``target_from_source``: carries points of ``source`` to ``target``, at exactly this time.
@@ -162,14 +164,9 @@ class TfListener:
         self._newest: dict[str, int] = {}
         self._back: Counter[str] = Counter()
 
-    @staticmethod
-    def _count_nothing() -> bool:
-        """/tf_static may be silent for ever."""
-        return False
-
-    def _add(self, message: Any, static: bool, came: Callable[[], None]) -> None:
+    def _add(self, message: Any, static: bool) -> None:
         self.since = self.since or time.monotonic()
-        for transform in message.transforms:
+        for transform in tf_message.decode(message).transforms:
             try:
                 check_transform(transform.header.frame_id, transform.child_frame_id, *_parts(transform.transform))
             except BadInput as error:
@@ -179,7 +176,8 @@ class TfListener:
             if not static:
                 self._notice_jump(transform.child_frame_id, stamp_ns(transform.header))
             self._buffer.add(transform, static)
-        came()
+        for came, _ in self._users:
+            came()
 
     def _notice_jump(self, frame: str, stamp: int) -> None:
         """A looped bag without a simulated clock: the buffer would refuse all transforms of the new time."""
@@ -198,12 +196,9 @@ class TfListener:
         self._node.report_problem("tf clock", "the stamps of TF jumped back (a looped bag?); its buffer is empty", WARN)
 
 
-def _message_class() -> type | None:
-    try:
-        from tf2_msgs.msg import TFMessage
-    except ImportError:
-        return None
-    return TFMessage
+def _never() -> bool:
+    """The silence of /tf_static is not reported: a robot may have no static transform."""
+    return False
 
 
 def _parts(transform: Any) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
