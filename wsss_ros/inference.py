@@ -113,14 +113,15 @@ class ImageSegmenter(Segmenter):
 
     @torch.inference_mode()
     def __call__(
-        self, frame: Frame, present: Float32[np.ndarray, "C"] | None = None
+        self, frame: Frame, present: Float32[np.ndarray, "C"] | None = None, turns: int = 0
     ) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
         """Labels and confidence (0..1) at the size of the image. Only ``frame.rgb`` is read.
 
         With ``present``, a multi-hot vector, pixels get its classes only (eq. 5). Without it, they get the classes that
-        the network finds in the whole image (``NetworkConfig.presence_floor``).
+        the network finds in the whole image (``NetworkConfig.presence_floor``). ``turns`` quarter turns make the image
+        upright for the network (``geometry.quarter_turns``); the result is in the orientation of the image.
         """
-        return self.decide(self.maps(frame.rgb), frame.rgb.shape[:2], present)
+        return self.decide(self.maps(frame.rgb, turns), frame.rgb.shape[:2], present)
 
     @torch.inference_mode()
     def decide(
@@ -166,15 +167,19 @@ class ImageSegmenter(Segmenter):
         return upsample(self.maps(rgb), rgb.shape[:2])
 
     @torch.inference_mode()
-    def maps(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 C h w"]:
-        """Class scores (logits) on the grid of the network. Raises BadInput on an image without pixels."""
+    def maps(self, rgb: UInt8[np.ndarray, "H W 3"], turns: int = 0) -> Float[Tensor, "1 C h w"]:
+        """Class scores (logits) on the grid of the network, in the orientation of the image.
+
+        The network sees the image after ``turns`` quarter turns to the left. Raises BadInput on an image without
+        pixels.
+        """
         if rgb.shape[0] == 0 or rgb.shape[1] == 0:
             raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
         images = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
-        images = _fit(normalise_images(images), self.config.long_side).contiguous(memory_format=torch.channels_last)
+        images = torch.rot90(_fit(normalise_images(images), self.config.long_side), turns, (2, 3))
         with self.autocast():
-            scores = self.network(images)[1].float()
-        return scores.contiguous(memory_format=torch.channels_last)
+            scores = self.network(images.contiguous(memory_format=torch.channels_last))[1].float()
+        return torch.rot90(scores, -turns, (2, 3)).contiguous(memory_format=torch.channels_last)
 
 
 class CloudSegmenter(Segmenter):

@@ -8,7 +8,7 @@ colours are RGB; labels are uint8 class indices, 255 means unlabelled.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
@@ -21,8 +21,20 @@ class BadInput(ValueError):
 
 
 @dataclass(frozen=True)
+class Distortion:
+    """The distortion of a lens. It moves points of the plane at depth 1, so it does not depend on the image size.
+
+    ``coefficients`` are those of OpenCV. polynomial: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tx ty, or the first of them;
+    equidistant (fisheye): k1 k2 k3 k4.
+    """
+
+    model: Literal["polynomial", "equidistant"]
+    coefficients: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Camera:
-    """A pinhole camera without distortion; focal lengths and centre in pixels."""
+    """A pinhole camera; focal lengths and centre in pixels. ``distortion`` is that of its lens, None without."""
 
     fx: float
     fy: float
@@ -30,6 +42,7 @@ class Camera:
     cy: float
     width: int
     height: int
+    distortion: Distortion | None = None
 
     def matrix(self) -> Float64[np.ndarray, "3 3"]:
         """The intrinsic matrix."""
@@ -39,7 +52,7 @@ class Camera:
         """The camera of the same image resized to ``width`` x ``height``, so that pixel areas stay aligned."""
         sx, sy = width / self.width, height / self.height
         cx, cy = (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
-        return Camera(self.fx * sx, self.fy * sy, cx, cy, width, height)
+        return Camera(self.fx * sx, self.fy * sy, cx, cy, width, height, self.distortion)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from wsss_ros.bags import compressed_depth
 from wsss_ros.bags.compressed_depth import PNG, source_encoding
 from wsss_ros.bags.raw_colors import demosaic, to_8_bit, yuv_to_rgb
 from wsss_ros.geometry import quaternion_to_matrix
+from wsss_ros.geometry.camera_models import Calibration, camera_of
 from wsss_ros.scenes.images import decode_grey, decode_rgb
 from wsss_ros.types import BadInput, Camera
 
@@ -307,20 +308,33 @@ def image_to_labels(message: Any) -> UInt8[np.ndarray, "H W"]:
 # --- camera and pose -------------------------------------------------------------------------------
 
 
-def camera_from_info(message: Any, height: int | None = None, width: int | None = None) -> Camera:
-    """The pinhole camera of a sensor_msgs/CameraInfo.
+def calibration_from_info(message: Any) -> Calibration:
+    """The fields of a sensor_msgs/CameraInfo, without its header."""
+    roi = message.roi
+    return Calibration(
+        width=int(message.width),
+        height=int(message.height),
+        k=tuple(map(float, message.k)),
+        d=tuple(map(float, message.d)),
+        model=message.distortion_model,
+        r=tuple(map(float, message.r)),
+        p=tuple(map(float, message.p)),
+        binning_x=int(message.binning_x),
+        binning_y=int(message.binning_y),
+        roi=(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)),
+        do_rectify=bool(roi.do_rectify),
+    )
+
+
+def camera_from_info(
+    message: Any, height: int | None = None, width: int | None = None, rectified: bool = False
+) -> Camera:
+    """The camera of a sensor_msgs/CameraInfo: K and D of raw images, P of rectified ones (``is_rectified_topic``).
 
     Raises BadInput for an uncalibrated camera and, if the image's ``height`` and ``width`` are given, for another size.
     """
-    fx, fy, cx, cy = (float(message.k[i]) for i in (0, 4, 2, 5))
-    if not np.isfinite((fx, fy, cx, cy)).all() or fx <= 0 or fy <= 0:
-        raise BadInput(f"camera_info uncalibrated: fx {fx}, fy {fy}, cx {cx}, cy {cy}; calibrate the camera")
-    if height is not None and (message.height, message.width) != (height, width):
-        raise BadInput(
-            f"camera_info size: {message.width} x {message.height} for an image of {width} x {height}; "
-            "remap color/camera_info to the one published with this image"
-        )
-    return Camera(fx, fy, cx, cy, int(message.width), int(message.height))
+    size = None if height is None or width is None else (width, height)
+    return camera_of(calibration_from_info(message), rectified, size)
 
 
 def is_distorted(message: Any) -> bool:

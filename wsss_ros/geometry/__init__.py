@@ -7,20 +7,28 @@ Missing depth is 0.
 from wsss_ros.geometry.gravity import camera_up, find_up, parse_up, upright
 from wsss_ros.geometry.poses import check_pose, invert, matrix_to_quaternion, quaternion_to_matrix, transform
 from wsss_ros.geometry.projection import check_camera, link, posed_depth, project, unproject, visible
+from wsss_ros.geometry.rectify import rectified
+from wsss_ros.geometry.registration import depth_on_color, register
+from wsss_ros.geometry.turns import parse_turns, quarter_turns
 from wsss_ros.geometry.voxels import voxel_downsample
 
 __all__ = [
     "camera_up",
     "check_camera",
     "check_pose",
+    "depth_on_color",
     "find_up",
     "invert",
     "link",
     "matrix_to_quaternion",
+    "parse_turns",
     "parse_up",
     "posed_depth",
     "project",
+    "quarter_turns",
     "quaternion_to_matrix",
+    "rectified",
+    "register",
     "transform",
     "unproject",
     "upright",

@@ -6,6 +6,7 @@ Pixels are ``(u, v)`` with the centre of the top-left pixel at (0, 0). Missing d
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
+from wsss_ros.geometry.distortion import distort, rays
 from wsss_ros.geometry.poses import check_pose, invert, transform
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Links
 
@@ -45,8 +46,8 @@ def project(
     """Project points into the image (joint paper, eq. 3).
 
     Returns:
-        The sub-pixel position ``(u, v)`` of each point, NaN where the depth is not above 0, and its depth along the
-        optical axis in metres.
+        The sub-pixel position ``(u, v)`` of each point, NaN where the depth is not above 0 or the lens does not show
+        the point, and its depth along the optical axis in metres.
 
     Raises:
         BadInput: an uncalibrated camera.
@@ -56,8 +57,11 @@ def project(
     x, y, depth = camera_from_world[:3, :3] @ points_world.T + camera_from_world[:3, 3:]
     ahead = np.where(depth > 0, depth, np.nan)
     uv = np.empty((len(depth), 2))
-    uv[:, 0] = x / ahead * camera.fx + camera.cx
-    uv[:, 1] = y / ahead * camera.fy + camera.cy
+    uv[:, 0], uv[:, 1] = x / ahead, y / ahead
+    if camera.distortion is not None:
+        uv = distort(camera.distortion, uv)
+    uv[:, 0] = uv[:, 0] * camera.fx + camera.cx
+    uv[:, 1] = uv[:, 1] * camera.fy + camera.cy
     return uv, depth
 
 
@@ -71,7 +75,8 @@ def unproject(
     """One point for each pixel with depth, row by row.
 
     Args:
-        depth_m: depth image; a pixel that is not finite or not above 0 gives no point.
+        depth_m: depth image; a pixel that is not finite or not above 0 gives no point, nor one that the lens does not
+            show.
         camera: of the size of the depth image.
         world_from_camera: without it the points are in the camera frame.
         stride: take every ``stride``-th pixel of a row and every ``stride``-th row.
@@ -90,11 +95,17 @@ def unproject(
     farthest = min(max_depth_m, np.finfo(depth_m.dtype).max)
     index = np.flatnonzero((depth_m > 0) & (depth_m <= farthest))
     z = depth_m.ravel()[index].astype(np.float64)
-    right = (np.arange(width) - camera.cx / stride) / (camera.fx / stride)
-    down = (np.arange(height) - camera.cy / stride) / (camera.fy / stride)
     v, u = np.divmod(index.astype(np.int32), np.int32(width))
     points = np.empty((len(z), 3))
-    points[:, 0], points[:, 1], points[:, 2] = right[u] * z, down[v] * z, z
+    if camera.distortion is None:
+        right = (np.arange(width) - camera.cx / stride) / (camera.fx / stride)
+        down = (np.arange(height) - camera.cy / stride) / (camera.fy / stride)
+        points[:, 0], points[:, 1], points[:, 2] = right[u] * z, down[v] * z, z
+    else:
+        points[:, :2] = rays(camera)[v * stride, u * stride] * z[:, None]
+        points[:, 2] = z
+        shown = np.isfinite(points[:, 0])
+        points, index, u, v = points[shown], index[shown], u[shown], v[shown]
     if world_from_camera is not None:
         points = transform(world_from_camera, points)
     if stride > 1:

@@ -9,12 +9,14 @@ from pydantic import Field
 
 from wsss_ros.config import Config
 from wsss_ros.geometry.compiled import compiled, readonly
+from wsss_ros.geometry.distortion import rays
 from wsss_ros.geometry.projection import posed_depth
 from wsss_ros.geometry.voxels import find_slot, table_size, voxel_key
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 _log = logging.getLogger("wsss_ros")
 _FIRST_TABLE = 1 << 16
+_NO_RAYS = readonly(np.zeros((0, 0, 2)))
 
 
 class VoxelMapConfig(Config):
@@ -110,10 +112,11 @@ class VoxelMap:
         intrinsics = (float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy))
         limits = (config.voxel_size_m, config.min_depth_m, config.max_depth_m)
         depth, rgb, pose = readonly(depth_m), readonly(rgb), readonly(world_from_camera.astype(np.float64))
+        table = _NO_RAYS if camera.distortion is None else rays(camera)
         row = used = 0
         while True:
             row, count, seen, refused, strayed = _fuse_rows(
-                depth, rgb, intrinsics, pose, limits, self._keys, self._voxels, self._sums, self._count, row
+                depth, rgb, intrinsics, table, pose, limits, self._keys, self._voxels, self._sums, self._count, row
             )
             self._count, used = count, used + seen
             self.refused.update(pixels_map_full=refused, pixels_out_of_range=strayed)
@@ -140,8 +143,11 @@ def _table(slots: int) -> tuple[np.ndarray, np.ndarray]:
 
 @compiled
 @no_type_check
-def _fuse_rows(depth, rgb, intrinsics, pose, limits, keys, voxels, sums, count, row):
-    """Fuse the rows from ``row`` on, up to the first row that might fill more than half of the hash table."""
+def _fuse_rows(depth, rgb, intrinsics, rays, pose, limits, keys, voxels, sums, count, row):
+    """Fuse the rows from ``row`` on, up to the first row that might fill more than half of the hash table.
+
+    ``rays`` are those of a camera with distortion, else it is empty.
+    """
     fx, fy, cx, cy = intrinsics
     size, near, far = limits
     height, width = depth.shape
@@ -154,8 +160,13 @@ def _fuse_rows(depth, rgb, intrinsics, pose, limits, keys, voxels, sums, count, 
             z = np.float64(depth[row, column])
             if not (near <= z <= far and z > 0):
                 continue
+            if len(rays):
+                a, b = rays[row, column, 0] * z, rays[row, column, 1] * z
+                if a != a:  # NaN: the lens does not show this pixel
+                    continue
+            else:
+                a, b = (column - cx) / fx * z, (row - cy) / fy * z
             used += 1
-            a, b = (column - cx) / fx * z, (row - cy) / fy * z
             x = pose[0, 0] * a + pose[0, 1] * b + pose[0, 2] * z + pose[0, 3]
             y = pose[1, 0] * a + pose[1, 1] * b + pose[1, 2] * z + pose[1, 3]
             w = pose[2, 0] * a + pose[2, 1] * b + pose[2, 2] * z + pose[2, 3]

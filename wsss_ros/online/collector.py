@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from wsss_ros.geometry import rectified
 from wsss_ros.online.open_scene import OpenScene
 from wsss_ros.online.settings import StoreConfig
 from wsss_ros.online.store import SceneStore
@@ -75,7 +76,11 @@ class Collector:
     # --- views ---
 
     def view(self, frame: Frame, now: float) -> None:
-        """Take one view. Raises BadInput for one that cannot be used, and for a full disk."""
+        """Take one view; scenes are stored without lens distortion.
+
+        Raises BadInput for a view that cannot be used, and for a full disk.
+        """
+        frame = rectified(frame)
         if self.scene is not None and (why := self.scene.end_reason(frame)):
             self._report(self.finish(why, frame.stamp_ns))
         if self.scene is None and not (self.automatic and now >= self._retry_at):

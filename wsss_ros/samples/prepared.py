@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt16
 from torch import Tensor
 
-from wsss_ros.geometry import link
+from wsss_ros.geometry import link, rectified
 from wsss_ros.labels import LabelSpace
 from wsss_ros.samples import cache as caches
 from wsss_ros.scenes.derived import cloud_of, upright_from_world
@@ -184,7 +184,7 @@ def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, 
         "image_known": np.stack([_image_known(scene, view.index, labels) for view in views]),
         "images": np.stack([shrunk(view.frame.rgb, settings.long_side).numpy() for view in views]),
         "depth_mm": np.stack([_millimetres(view.depth_m) for view in views]),
-        "cameras": np.array([astuple(view.camera) for view in views], np.float64),
+        "cameras": np.array([astuple(view.camera)[:6] for view in views], np.float64),
         "poses": poses,
         "links": np.array(links, np.int64),
         "xyz": cloud.xyz,
@@ -221,7 +221,7 @@ def _readable(scene: Scene, indices: Sequence[int]) -> Iterator[_View]:
     size, first_fault = None, ""
     for index in indices:
         try:
-            frame = scene.frame(index)
+            frame = rectified(scene.frame(index))
         except BadInput as error:
             _log.warning("%s: a frame is left out: %s", scene.name, error)
             first_fault = first_fault or str(error)

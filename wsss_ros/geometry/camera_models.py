@@ -1,0 +1,263 @@
+"""The camera of an image from a sensor_msgs/CameraInfo, as REP-104 defines it, and what is odd about a calibration.
+
+Without ROS: a ``Calibration`` has the fields of the message. Raw images have the matrix K and the distortion D;
+rectified images (topics ``image_rect*``) have the matrix P and no distortion.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from wsss_ros.geometry.distortion import undistort
+from wsss_ros.types import BadInput, Camera, Distortion
+
+_POLYNOMIAL = ("plumb_bob", "rational_polynomial")
+_EQUIDISTANT = ("equidistant", "fisheye")  # "fisheye" is not a name of ROS, but drivers use it
+_MOST = {"polynomial": 14, "equidistant": 4}
+Region = tuple[int, int, int, int]  # x_offset, y_offset, width, height, in pixels of the full image
+MOST_STRETCH = 1.1  # pixels of real cameras are square within a few per cent
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The fields of a sensor_msgs/CameraInfo. ``roi`` is x_offset, y_offset, width, height; all 0: the full image.
+
+    ``width`` and ``height`` are those of the calibrated, full image. The picture has the size of the region of
+    interest, or of the full image, divided by the binning.
+    """
+
+    width: int
+    height: int
+    k: tuple[float, ...]
+    d: tuple[float, ...] = ()
+    model: str = "plumb_bob"
+    r: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    p: tuple[float, ...] = (0.0,) * 12
+    binning_x: int = 0
+    binning_y: int = 0
+    roi: Region = (0, 0, 0, 0)
+    do_rectify: bool = False
+
+    @property
+    def binning(self) -> tuple[int, int]:
+        """How many pixels of a row and of a column make one pixel of the picture."""
+        return self.binning_x or 1, self.binning_y or 1
+
+    @property
+    def region(self) -> Region:
+        """The region of interest, the full image by default."""
+        x, y, width, height = self.roi
+        return x, y, width or self.width - x, height or self.height - y
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return self.region[2] // self.binning[0], self.region[3] // self.binning[1]
+
+    @property
+    def is_distorted(self) -> bool:
+        """Whether raw pictures have distortion."""
+        return any(abs(value) > 1e-9 for value in self.d)
+
+
+def is_rectified_topic(topic: str) -> bool:
+    """Whether a topic has rectified images, by its name: ``image_rect``, ``image_rect_color``, ``image_rect_raw``."""
+    return any(part.startswith("image_rect") for part in topic.split("/"))
+
+
+@lru_cache(maxsize=32)
+def camera_of(calibration: Calibration, rectified: bool = False, size: tuple[int, int] | None = None) -> Camera:
+    """The camera of a picture.
+
+    The principal point moves with the region of interest, then all is divided by the binning, as image_geometry does.
+    An unknown distortion model is left out; ``findings`` reports it.
+
+    Args:
+        calibration: of the camera.
+        rectified: the picture is rectified: P instead of K and D.
+        size: width and height of the picture.
+
+    Raises:
+        BadInput: an uncalibrated camera (K[0] = 0), values that are not finite, or a picture of another size.
+    """
+    _check_calibrated(calibration)
+    region = _region(calibration, rectified, size)
+    across, down = calibration.binning
+    picture = region[2] // across, region[3] // down
+    if size not in (None, picture):
+        raise _other_size(calibration, picture, size)
+    fx, fy, cx, cy = _intrinsics(calibration, rectified)
+    distortion = None if rectified else distortion_of(calibration)
+    return Camera(fx / across, fy / down, (cx - region[0]) / across, (cy - region[1]) / down, *picture, distortion)
+
+
+def distortion_of(calibration: Calibration) -> Distortion | None:
+    """The distortion of raw pictures; None without one, and for a model that is not known."""
+    name = _model(calibration)
+    if not calibration.is_distorted or not name:
+        return None
+    return Distortion(name, calibration.d)
+
+
+def findings(calibration: Calibration, rectified: bool = False) -> list[str]:
+    """What is odd about a calibration, one sentence each with its numbers and what to do; nothing where all is well.
+
+    Raises:
+        BadInput: as ``camera_of``.
+    """
+    camera = camera_of(calibration, rectified)
+    fx, fy, _, _ = _intrinsics(calibration, rectified)
+    found = []
+    if max(fx / fy, fy / fx) > MOST_STRETCH:
+        found.append(
+            f"camera_info: fx {fx:.1f} is far from fy {fy:.1f}; was the image stretched after the calibration? "
+            "Calibrate at the size of the image"
+        )
+    if not (-0.5 <= camera.cx <= camera.width - 0.5 and -0.5 <= camera.cy <= camera.height - 0.5):
+        found.append(
+            f"camera_info: the principal point {camera.cx:.1f}, {camera.cy:.1f} is outside the picture of "
+            f"{camera.width} x {camera.height}; is it the calibration of another size or region of interest?"
+        )
+    if rectified:
+        return found + _findings_of_p(calibration)
+    return found + _findings_of_d(calibration)
+
+
+def _findings_of_p(calibration: Calibration) -> list[str]:
+    fx, tx = calibration.p[0], calibration.p[3]
+    if fx <= 0:
+        return ["camera_info: P is empty although the images are rectified (image_rect); K is used in its place"]
+    if abs(tx / fx) > 1e-6:
+        return [
+            f"camera_info: P has Tx = {tx:.2f}, a second camera of a stereo pair, {abs(tx / fx):.3f} m from the first; "
+            "its points are right only if its frame_id is its own optical frame"
+        ]
+    return []
+
+
+def _findings_of_d(calibration: Calibration) -> list[str]:
+    found, name = [], _model(calibration)
+    if calibration.is_distorted and not name:
+        model, count = calibration.model, len(calibration.d)
+        known = ", ".join((*_POLYNOMIAL, _EQUIDISTANT[0]))
+        found.append(
+            f"camera_info: distortion_model '{model}' with {count} coefficients is not known and is ignored; expected "
+            f"{known} (at most 14, 14, 4 coefficients), or give rectified images"
+        )
+    if _turn_deg(calibration) > 0.1:
+        found.append(
+            f"camera_info: R turns by {_turn_deg(calibration):.1f} degrees, a stereo pair; raw images are used without "
+            "R: the frame_id must be the optical frame of the camera itself"
+        )
+    return found
+
+
+def _model(calibration: Calibration) -> str:
+    """The name of the model in ``Distortion``, empty for one that is not known."""
+    given = calibration.model.lower()
+    name = "polynomial" if given in _POLYNOMIAL else "equidistant" if given in _EQUIDISTANT else ""
+    return name if name and len(calibration.d) <= _MOST[name] else ""
+
+
+def _turn_deg(calibration: Calibration) -> float:
+    return math.degrees(math.acos(min(1.0, max(-1.0, (np.trace(_turn(calibration)) - 1) / 2))))
+
+
+def _intrinsics(calibration: Calibration, rectified: bool) -> tuple[float, float, float, float]:
+    """The focal lengths and the centre of the full image: fx fy cx cy."""
+    k, p = calibration.k, calibration.p
+    if rectified and p[0] > 0:
+        return p[0], p[5], p[2], p[6]
+    return k[0], k[4], k[2], k[5]
+
+
+def _check_calibrated(calibration: Calibration) -> None:
+    for rectified in (False, True):
+        fx, fy, cx, cy = _intrinsics(calibration, rectified)
+        if not np.isfinite((fx, fy, cx, cy)).all() or fx <= 0 or fy <= 0:
+            raise BadInput(f"camera_info uncalibrated: fx {fx}, fy {fy}, cx {cx}, cy {cy}; calibrate the camera")
+    if calibration.width <= 0 or calibration.height <= 0:
+        raise BadInput(f"camera_info size: {calibration.width} x {calibration.height} pixels; calibrate the camera")
+    if not np.isfinite(calibration.d).all():
+        raise BadInput(f"camera_info uncalibrated: distortion D = {list(calibration.d)}; calibrate the camera")
+
+
+def _region(calibration: Calibration, rectified: bool, size: tuple[int, int] | None) -> Region:
+    """The part of the full image that the picture shows.
+
+    A rectified picture of a region may have the size of the region, as image_proc makes it, or that of the region's
+    rectified part, as REP-104 describes it; its size decides.
+    """
+    region, (across, down) = calibration.region, calibration.binning
+    if size is None or not (rectified and calibration.do_rectify) or size == calibration.picture_size:
+        return region
+    inside = rectified_region(calibration)
+    return inside if size == (inside[2] // across, inside[3] // down) else region
+
+
+def rectified_region(calibration: Calibration) -> Region:
+    """The largest upright rectangle of the rectified image that the region of interest fills (REP-104)."""
+    x, y, width, height = calibration.region
+    edge = {
+        "left": np.array([(x, v) for v in range(y, y + height)]),
+        "right": np.array([(x + width - 1, v) for v in range(y, y + height)]),
+        "top": np.array([(u, y) for u in range(x, x + width)]),
+        "bottom": np.array([(u, y + height - 1) for u in range(x, x + width)]),
+    }
+    shown = {side: _rectify_pixels(calibration, pixels) for side, pixels in edge.items()}
+    left, top = math.ceil(shown["left"][:, 0].max()), math.ceil(shown["top"][:, 1].max())
+    right, bottom = math.floor(shown["right"][:, 0].min()), math.floor(shown["bottom"][:, 1].min())
+    return left, top, max(right - left + 1, 0), max(bottom - top + 1, 0)
+
+
+def _rectify_pixels(calibration: Calibration, pixels: np.ndarray) -> np.ndarray:
+    """Where pixels of the full raw image are in the full rectified image."""
+    k, (fx, fy, cx, cy) = calibration.k, _intrinsics(calibration, rectified=True)
+    plane = undistort(distortion_of(calibration), (pixels - (k[2], k[5])) / (k[0], k[4]))
+    turned = np.column_stack([plane, np.ones(len(plane))]) @ _turn(calibration).T
+    return turned[:, :2] / turned[:, 2:] * (fx, fy) + (cx, cy)
+
+
+def _turn(calibration: Calibration) -> np.ndarray:
+    return np.reshape(calibration.r, (3, 3)) if any(calibration.r) else np.eye(3)
+
+
+def _other_size(calibration: Calibration, picture: tuple[int, int], size: tuple[int, int]) -> BadInput:
+    about = f"{calibration.width} x {calibration.height}"
+    if any(calibration.roi):
+        about += f", region of interest {calibration.region}"
+    if calibration.binning != (1, 1):
+        about += f", binning {calibration.binning}"
+    if picture != (calibration.width, calibration.height):
+        about += f", so pictures of {picture[0]} x {picture[1]},"
+    return BadInput(
+        f"camera_info size: {about} for an image of {size[0]} x {size[1]}; remap color/camera_info to the one "
+        "published with this image"
+    )
+
+
+class CalibrationHistory:
+    """The calibration of each time, from a camera_info that is a stream, published once, latched or never restamped.
+
+    A calibration holds from its stamp until the next different one. A stamp of 0, or one that does not grow from one
+    calibration to the next, says nothing about time: then the newest calibration holds for every view.
+    """
+
+    def __init__(self) -> None:
+        self._since: list[tuple[int, Calibration]] = []
+
+    def add(self, stamp_ns: int, calibration: Calibration) -> bool:
+        """Take a calibration. Returns whether it differs from the one before it."""
+        if self._since and self._since[-1][1] == calibration:
+            return False
+        if stamp_ns <= 0 or (self._since and stamp_ns <= self._since[-1][0]):
+            self._since = []
+        self._since = [*self._since[-7:], (stamp_ns, calibration)]
+        return True
+
+    def at(self, stamp_ns: int) -> Calibration | None:
+        """The calibration of a view with this stamp; None before the first calibration has come."""
+        held = [calibration for since, calibration in self._since if since <= stamp_ns]
+        return held[-1] if held else self._since[0][1] if self._since else None
