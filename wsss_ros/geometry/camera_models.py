@@ -7,15 +7,15 @@ rectified images (topics ``image_rect*``) have the matrix P and no distortion.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
-from wsss_ros.geometry.distortion import undistort
+from wsss_ros.geometry.distortion import MOST_COEFFICIENTS, undistort
 from wsss_ros.types import BadInput, Camera, Distortion
 
 _POLYNOMIAL = ("plumb_bob", "rational_polynomial")
 _EQUIDISTANT = ("equidistant", "fisheye")  # "fisheye" is not a name of ROS, but drivers use it
-_MOST = {"polynomial": 14, "equidistant": 4}
 Region = tuple[int, int, int, int]  # x_offset, y_offset, width, height, in pixels of the full image
 MOST_STRETCH = 1.1  # pixels of real cameras are square within a few per cent
 
@@ -95,10 +95,8 @@ def camera_of(calibration: Calibration, rectified: bool = False, size: tuple[int
 
 def distortion_of(calibration: Calibration) -> Distortion | None:
     """The distortion of raw pictures; None without one, and for a model that is not known."""
-    name = _model(calibration)
-    if not calibration.is_distorted or not name:
-        return None
-    return Distortion(name, calibration.d)
+    model = _model(calibration)
+    return Distortion(model, calibration.d) if model and calibration.is_distorted else None
 
 
 def findings(calibration: Calibration, rectified: bool = False) -> list[str]:
@@ -138,8 +136,8 @@ def _findings_of_p(calibration: Calibration) -> list[str]:
 
 
 def _findings_of_d(calibration: Calibration) -> list[str]:
-    found, name = [], _model(calibration)
-    if calibration.is_distorted and not name:
+    found = []
+    if calibration.is_distorted and not _model(calibration):
         model, count = calibration.model, len(calibration.d)
         known = ", ".join((*_POLYNOMIAL, _EQUIDISTANT[0]))
         found.append(
@@ -154,11 +152,12 @@ def _findings_of_d(calibration: Calibration) -> list[str]:
     return found
 
 
-def _model(calibration: Calibration) -> str:
-    """The name of the model in ``Distortion``, empty for one that is not known."""
-    given = calibration.model.lower()
-    name = "polynomial" if given in _POLYNOMIAL else "equidistant" if given in _EQUIDISTANT else ""
-    return name if name and len(calibration.d) <= _MOST[name] else ""
+def _model(calibration: Calibration) -> Literal["polynomial", "equidistant"] | None:
+    """The model in ``Distortion``; None for one that is not known."""
+    name, count = calibration.model.lower(), len(calibration.d)
+    if name in _POLYNOMIAL and count <= MOST_COEFFICIENTS["polynomial"]:
+        return "polynomial"
+    return "equidistant" if name in _EQUIDISTANT and count <= MOST_COEFFICIENTS["equidistant"] else None
 
 
 def _turn_deg(calibration: Calibration) -> float:

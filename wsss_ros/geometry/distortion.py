@@ -15,7 +15,7 @@ from wsss_ros.geometry.compiled import compiled, readonly
 from wsss_ros.types import BadInput, Camera, Distortion
 
 NONE, POLYNOMIAL, EQUIDISTANT = 0, 1, 2  # kinds of lenses, for the kernels
-_LENGTHS = {"polynomial": 14, "equidistant": 4}
+MOST_COEFFICIENTS = {"polynomial": 14, "equidistant": 4}
 _WIDEST = math.radians(89.9)  # from the optical axis; points of other directions are not in front of the camera
 _SAMPLES = 2048
 _LEVEL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -44,7 +44,7 @@ def lens_of(distortion: Distortion | None) -> Lens:
     """
     if distortion is None:
         return Lens(NONE, (0.0,) * 14, math.inf, _LEVEL)
-    given, most = distortion.coefficients, _LENGTHS.get(distortion.model, 0)
+    given, most = distortion.coefficients, MOST_COEFFICIENTS.get(distortion.model, 0)
     if len(given) > most or not np.isfinite(given).all():
         raise BadInput(
             f"distortion '{distortion.model}' with coefficients {list(given)}; expected finite numbers, polynomial: at "

@@ -24,9 +24,9 @@ def rectified(frame: Frame) -> Frame:
     source = _source(camera)
     rgb = np.zeros_like(frame.rgb)
     _bilinear(readonly(frame.rgb), source, rgb)
-    depth_m = frame.depth_m
-    if depth_m is not None:
-        depth_m = np.zeros_like(depth_m)
+    depth_m = None
+    if frame.depth_m is not None:
+        depth_m = np.zeros_like(frame.depth_m)
         _nearest(readonly(frame.depth_m), source, depth_m)
     return replace(frame, rgb=rgb, depth_m=depth_m, camera=replace(camera, distortion=None))
 
