@@ -23,6 +23,7 @@ from wsss_ros.labels import RECOMMENDED, UNLABELLED, LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample, upsampled_mean
+from wsss_ros.networks.image_input import network_input
 from wsss_ros.networks.pixel_labels import label_pixels
 from wsss_ros.types import BadInput, Cloud, Frame
 
@@ -175,11 +176,17 @@ class ImageSegmenter(Segmenter):
         """
         if rgb.shape[0] == 0 or rgb.shape[1] == 0:
             raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
-        images = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
-        images = torch.rot90(_fit(normalise_images(images), self.config.long_side), turns, (2, 3))
+        images = torch.rot90(self._network_input(rgb), turns, (2, 3))
         with self.autocast():
             scores = self.network(images.contiguous(memory_format=torch.channels_last))[1].float()
         return torch.rot90(scores, -turns, (2, 3)).contiguous(memory_format=torch.channels_last)
+
+    def _network_input(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
+        size = _fitted(rgb.shape[:2], self.config.long_side)
+        if self.device.type == "cpu":
+            return torch.from_numpy(network_input(rgb, size)).permute(2, 0, 1)[None]  # channels last in memory
+        pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device).permute(2, 0, 1)[None]
+        return _resize(normalise_images(pixels.float() / 255), size)
 
 
 class CloudSegmenter(Segmenter):
@@ -321,10 +328,17 @@ def _decide(
     return label.to(torch.uint8).cpu().numpy(), others.reciprocal_().cpu().numpy()
 
 
-def _fit(images: Float[Tensor, "B 3 H W"], long_side: int) -> Float[Tensor, "B 3 h w"]:
-    height, width = images.shape[2:]
-    if long_side in (0, max(height, width)):
+def _fitted(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Rows and columns of the network's input for an image of ``size``; 0: those of the image."""
+    if long_side in (0, max(size)):
+        return size
+    scale = long_side / max(size)
+    height, width = (max(1, round(pixels * scale)) for pixels in size)
+    return height, width
+
+
+def _resize(images: Float[Tensor, "B 3 H W"], size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:
+    if tuple(images.shape[2:]) == size:
         return images
-    scale = long_side / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=scale < 1)
+    smaller = max(size) < max(images.shape[2:])
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=smaller)

@@ -76,12 +76,3 @@ def test_semantic_cloud_keeps_order_organisation_and_bad_points(labels):
         assert after["confidence"] == pytest.approx(sure[at])
         at += 1
     assert at == count and not answer.is_dense
-
-
-def test_overlay_blends():
-    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
-    labels = np.uint8([[0, 1], [2, 255]])
-    assert (conversions.overlay(black, white, labels, 0.0) == 0).all()
-    full, half = (conversions.overlay(black, white, labels, alpha) for alpha in (1.0, 0.5))
-    assert full[..., 0].tolist() == [[255, 255], [255, 0]], "an unlabelled pixel shows the image"
-    assert abs(int(half[0, 0, 0]) - 127) <= 1 and half[1, 1].tolist() == [0, 0, 0]

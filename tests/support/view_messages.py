@@ -96,8 +96,8 @@ def cloud(stamp: int, points: Cloud | None = None) -> PointCloud2:
 BAD_VIEWS = {
     "unknown encoding": (
         "color/image_raw",
-        lambda s: set_to(image(s), encoding="yuv422"),
-        "got 'yuv422', expected one of",
+        lambda s: set_to(image(s), encoding="yuv444"),
+        "got 'yuv444', expected one of",
     ),
     "image cut off": ("color/image_raw", lambda s: set_to(image(s), height=HEIGHT + 9), "image size: "),
     "no pixels": ("color/image_raw", lambda s: Image(header=header(s, "c"), encoding="rgb8"), "empty image: 0 x 0"),
@@ -105,8 +105,8 @@ BAD_VIEWS = {
     "depth all missing": ("depth/image_rect", lambda s: depth_image(s, depths() * 0), "depth all missing"),
     "depth encoding": (
         "depth/image_rect",
-        lambda s: set_to(depth_image(s), encoding="64FC1"),
-        "got '64FC1', expected 16UC1",
+        lambda s: set_to(depth_image(s), encoding="8UC3"),
+        "got '8UC3', expected 16UC1",
     ),
     "camera not calibrated": ("color/camera_info", lambda s: camera_info(s, k=[0.0] * 9), "camera_info uncalibrated"),
     "camera of another size": ("color/camera_info", lambda s: camera_info(s, width=640), "camera_info (640, 48)"),

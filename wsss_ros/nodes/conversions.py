@@ -16,32 +16,24 @@ from wsss_ros.bags.cloud_codec import (
     write_semantic_points,
 )
 from wsss_ros.bags.codec import ENCODINGS
-from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.bags.label_images import write_colors, write_overlay
+from wsss_ros.labels import LabelSpace
 
 
 def image_message(header: Header, pixels: np.ndarray, encoding: str) -> Image:
     """An image message of ``pixels`` (H W or H W C) in one of ENCODINGS, which fixes their dtype."""
-    dtype, channels = ENCODINGS[encoding].dtype(), ENCODINGS[encoding].channels
-    height, width = pixels.shape[:2]
-    message = Image(header=header, height=height, width=width, encoding=encoding)
-    message.step = width * channels * dtype.itemsize
-    _grow(message, dtype, height * width * channels).reshape(pixels.shape)[...] = pixels
+    message, filled = image_to_fill(header, pixels.shape, encoding)
+    filled.reshape(pixels.shape)[...] = pixels
     return message
 
 
-def overlay(
-    rgb: UInt8[np.ndarray, "H W 3"],
-    colors: UInt8[np.ndarray, "H W 3"],
-    labels: UInt8[np.ndarray, "H W"],
-    alpha: float,
-) -> UInt8[np.ndarray, "H W 3"]:
-    """``alpha`` of the class colour over the image; an unlabelled pixel has the colour of the image."""
-    share = round(alpha * 256)
-    mixed = ((rgb.astype(np.uint16) * (256 - share) + colors.astype(np.uint16) * share) >> 8).astype(np.uint8)
-    unlabelled = labels == UNLABELLED
-    if unlabelled.any():
-        mixed[unlabelled] = rgb[unlabelled]
-    return mixed
+def image_to_fill(header: Header, shape: tuple[int, ...], encoding: str) -> tuple[Image, np.ndarray]:
+    """An image message with the height and width of ``shape``, and a view of its pixels [H W C], to be filled."""
+    height, width = shape[:2]
+    dtype, channels = ENCODINGS[encoding].dtype(), ENCODINGS[encoding].channels
+    message = Image(header=header, height=height, width=width, encoding=encoding)
+    message.step = width * channels * dtype.itemsize
+    return message, _grow(message, dtype, height * width * channels).reshape(height, width, channels)
 
 
 def cloud_message(
@@ -76,6 +68,9 @@ def warm_up(space: LabelSpace) -> None:
     """Compile the numba kernels now instead of at a robot's first cloud."""
     message = cloud_message(Header(), np.zeros((1, 3), np.float32), np.zeros((1, 3), np.uint8))
     semantic_cloud_message(Header(), read_cloud(message), np.zeros(1, np.uint8), np.zeros(1, np.float32), space)
+    labels, pixels = np.zeros((1, 1), np.uint8), np.zeros((1, 1, 3), np.uint8)
+    write_colors(labels, space, pixels)
+    write_overlay(pixels, labels, space, 0.5, pixels.copy())
 
 
 def _cloud_to_fill(header: Header, dtype: np.dtype, height: int, width: int) -> tuple[PointCloud2, np.ndarray]:

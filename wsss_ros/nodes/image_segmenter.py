@@ -5,7 +5,7 @@ Weights announced on ``weights/image`` replace the current ones between two fram
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from wsss_ros.bags import cloud_codec
+from wsss_ros.bags.label_images import write_colors, write_overlay
 from wsss_ros.geometry import unproject
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
@@ -28,7 +29,6 @@ from wsss_ros.types import BadInput, Cloud, Frame
 class ImageSegmenterConfig(SegmenterConfig, ViewConfig):
     """Parameters of the image segmenter."""
 
-    transport: Literal["raw", "compressed"] = Field("raw", description="Which colour topic to take.")
     overlay_alpha: float = Field(0.5, ge=0, le=1, description="Share of the class colour in the overlay.")
     points_stride: int = Field(2, ge=1, le=32, description="Every n-th pixel of a row and column in semantic/points.")
     max_depth_m: float = Field(8.0, gt=0, le=100, description="Farther pixels are left out of semantic/points.")
@@ -77,7 +77,6 @@ class ImageSegmenterNode(SegmenterNode):
             self.publish_when_ready,
             self.on_color,
             lambda: self.has_subscribers(self.points),
-            transport=self.config.transport,
         )
         self._resets = 0
         self.inputs.start(Need("result"), Need("semantic/points", lambda: self.has_subscribers(self.points)))
@@ -131,13 +130,14 @@ class ImageSegmenterNode(SegmenterNode):
             publish(self.labels, labels, "mono8")
         if self.has_subscribers(self.confidence):
             publish(self.confidence, confidence, "32FC1")
-        if self.has_subscribers(self.colors, self.overlay):
-            colors = self.space.colorize(labels)
-            if self.has_subscribers(self.colors):
-                publish(self.colors, colors, "rgb8")
-            if self.has_subscribers(self.overlay):
-                mixed = conversions.overlay(view.pixels, colors, labels, self.config.overlay_alpha)
-                publish(self.overlay, mixed, "rgb8")
+        if self.has_subscribers(self.colors):
+            message, pixels = conversions.image_to_fill(view.header, labels.shape, "rgb8")
+            write_colors(labels, self.space, pixels)
+            self.colors.publish(message)
+        if self.has_subscribers(self.overlay):
+            message, pixels = conversions.image_to_fill(view.header, labels.shape, "rgb8")
+            write_overlay(view.pixels, labels, self.space, self.config.overlay_alpha, pixels)
+            self.overlay.publish(message)
 
     def _unproject(self, frame: Frame) -> tuple[Cloud, np.ndarray]:
         """Points of every n-th pixel with depth, and the flat index of their pixels in the full image."""

@@ -21,8 +21,8 @@ from wsss_ros.bags import codec
 from wsss_ros.nodes import view_sources
 from wsss_ros.nodes.health import Report, sync_report
 from wsss_ros.nodes.node import Node
-from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.qos import SENSOR
+from wsss_ros.nodes.transport import TransportConfig
 from wsss_ros.nodes.view_sources import Need, Pose, PoseSource, PoseTopic
 from wsss_ros.sync import CompanionMatcher
 from wsss_ros.types import BadInput, Camera, Frame
@@ -31,7 +31,7 @@ WAITING = 60  # images, depth images and poses that wait for partners
 CALIBRATIONS = 30  # of the last images, for cameras whose focal length changes
 
 
-class ViewConfig(NodeConfig):
+class ViewConfig(TransportConfig):
     """Parameters of all nodes that take views."""
 
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
@@ -40,7 +40,7 @@ class ViewConfig(NodeConfig):
 class Companions(NamedTuple):
     """What belongs to a colour image: the message with its depth, its camera, its pose."""
 
-    depth: Image
+    depth: Image | CompressedImage
     camera: Camera
     pose: Pose
 
@@ -73,7 +73,7 @@ class View:
         Raises BadInput for depth that cannot be read or has no value, and for sizes that differ.
         """
         depth, camera, pose = self.companions
-        depth_m = codec.image_to_depth_m(depth)
+        depth_m = codec.depth_to_m(depth)
         if not rgb.shape[:2] == depth_m.shape == (camera.height, camera.width):
             raise BadInput(
                 f"image and depth size: color {rgb.shape[1::-1]}, depth {depth_m.shape[::-1]}, camera_info "
@@ -105,7 +105,6 @@ class ViewInputs(Generic[V]):
         on_color: Callable[[V], None] = lambda view: None,
         matching: Callable[[], bool] = lambda: True,
         frame_id: str = "",
-        transport: str = "raw",
     ) -> None:
         """Create the inputs of one activation; ``start`` subscribes.
 
@@ -117,10 +116,9 @@ class ViewInputs(Generic[V]):
             on_color: see above.
             matching: see above.
             frame_id: frame that the poses must be in; empty for any.
-            transport: of the colour images.
         """
         self._node, self._on_color, self._on_complete, self._matching = node, on_color, on_complete, matching
-        self._view, self._transport = view, transport
+        self._view, self._config = view, config
         self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), WAITING)
         self.poses: PoseSource = PoseTopic(node, frame_id)
         self._cameras: deque[tuple[int, Camera]] = deque(maxlen=CALIBRATIONS)
@@ -130,8 +128,8 @@ class ViewInputs(Generic[V]):
     def start(self, color: Need, companions: Need, color_qos: QoSProfile = SENSOR) -> None:
         """Subscribe until the node is deactivated. The needs say when silence is reported."""
         node = self._node
-        view_sources.color_source(node, self._transport, color_qos).start(self.on_color, color)
-        view_sources.depth_source(node).start(self.on_depth, companions)
+        view_sources.color_source(node, self._config, color_qos).start(self.on_color, color)
+        view_sources.depth_source(node, self._config).start(self.on_depth, companions)
         uncalibrated = Need(companions.purpose, lambda: not self._cameras and companions.now())
         view_sources.calibration_source(node).start(self.on_camera_info, uncalibrated)
         self.poses.start(partial(self._match, "pose"), companions)
@@ -150,9 +148,9 @@ class ViewInputs(Generic[V]):
             self.poses.expect(view.stamp_ns, message.header.frame_id)
             self._match("color", view.stamp_ns, view)
 
-    def on_depth(self, message: Image) -> None:
+    def on_depth(self, message: Image | CompressedImage) -> None:
         """Match a depth image. Raises BadInput for another encoding."""
-        codec.check_depth_encoding(message.encoding)
+        codec.check_depth(message)
         self._match("depth", codec.stamp_ns(message.header), message)
 
     def on_camera_info(self, message: CameraInfo) -> None:

@@ -13,11 +13,13 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from jaxtyping import Float64
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
 from wsss_ros.bags import codec
+from wsss_ros.nodes import transport
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.qos import COMPANION, SMALL_SENSOR
+from wsss_ros.nodes.transport import ImageTransport, TransportConfig
 
 
 class Pose(NamedTuple):
@@ -88,16 +90,14 @@ class PoseTopic:
         """Nothing: poses come by themselves."""
 
 
-def color_source(node: Node, transport: str, qos: QoSProfile) -> MessageSource:
-    """Colour images: ``transport`` is raw or compressed. ``codec.color_to_rgb`` reads what it puts."""
-    if transport == "compressed":
-        return TopicSource(node, CompressedImage, "color/image_raw/compressed", qos)
-    return TopicSource(node, Image, "color/image_raw", qos)
+def color_source(node: Node, config: TransportConfig, qos: QoSProfile) -> MessageSource:
+    """Colour images. ``codec.color_to_rgb`` reads what it puts."""
+    return ImageTransport(node, "color/image_raw", config.transport, qos)
 
 
-def depth_source(node: Node) -> MessageSource:
-    """Depth images. ``codec.image_to_depth_m`` reads what it puts."""
-    return TopicSource(node, Image, "depth/image_rect", COMPANION)
+def depth_source(node: Node, config: TransportConfig) -> MessageSource:
+    """Depth images. ``codec.depth_to_m`` reads what it puts."""
+    return ImageTransport(node, "depth/image_rect", config.depth_transport, COMPANION, transport.DEPTH)
 
 
 def calibration_source(node: Node) -> MessageSource:
