@@ -97,9 +97,9 @@ $(STAMP): setup.py setup.cfg constraints.txt Makefile
 	echo "Installing the package and what it needs; the first time this takes some minutes."
 	if [ -n "$$ros" ]; then
 	    { grep -E "^(torch|mypy|ruff)==" constraints.txt; "$$python" -c "import numpy; print(f'numpy=={numpy.__version__}')"; } > $(VENV)/constraints.txt
-	    pip install -qq --use-pep517 -c $(VENV)/constraints.txt -e ".[test,lint,imagenet]"
+	    pip install -qq --use-pep517 -c $(VENV)/constraints.txt -e ".[test,lint,imagenet,view]"
 	else
-	    pip install -qq --use-pep517 -c constraints.txt -e ".[test,lint,imagenet,ros]"
+	    pip install -qq --use-pep517 -c constraints.txt -e ".[test,lint,imagenet,view,ros]"
 	fi
 
 	# 4. System libraries: where an import fails, those that are missing are named and, as root, installed.

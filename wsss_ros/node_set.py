@@ -48,6 +48,9 @@ class Arguments(Config):
     tag: bool = Field(False, description="Serve the web page to tag with.")
     tag_host: str | None = Field(None, description="Its address; else 127.0.0.1. 0.0.0.0 lets other machines tag.")
     tag_port: int | None = Field(None, ge=0, le=65_535, description="Its port; else 8080.")
+    viewer: bool = Field(False, description="Serve a 3D page of cloud, camera and classes; outlives the replay.")
+    viewer_host: str | None = Field(None, description="Its address; else 127.0.0.1. 0.0.0.0 lets other machines look.")
+    viewer_port: int | None = Field(None, ge=0, le=65_535, description="Its port; else 8081.")
     color_topic: str = Field("color/image_raw", description="Colour images; JPEGs are taken from it + '/compressed'.")
     camera_info_topic: str = Field("color/camera_info", description="Calibration of the colour images.")
     depth_topic: str = Field("depth/image_rect", description="Depth registered to the colour images.")
@@ -136,13 +139,17 @@ def processes(given: Arguments) -> list[Process]:
         chosen.append(node("evaluator", {}, use_sim_time=sim_time))
     if given.tag:
         chosen.append(node("tag_page", views, use_sim_time=sim_time, host=given.tag_host, port=given.tag_port))
+    if given.viewer:
+        page: dict[str, Any] = {"host": given.viewer_host, "port": given.viewer_port, "use_sim_time": sim_time}
+        chosen.append(node("viewer", views | cloud, **page))
     if given.bag:
         # Where the cloud is built here, the recorded one must not mix with it.
         aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
         # The accumulator is ready long before the segmenter has loaded its weights: the replay waits for all of them.
         replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 60.0}
         replayed["subscribers"] = 1 + accumulate + given.online
-        chosen.append(node("replay", aside, ends_the_set=not given.rviz, rate=given.rate, loop=given.loop, **replayed))
+        ends = not (given.rviz or given.viewer)
+        chosen.append(node("replay", aside, ends_the_set=ends, rate=given.rate, loop=given.loop, **replayed))
     if given.rviz:
         chosen.append(_rviz(given, sim_time))
     return chosen

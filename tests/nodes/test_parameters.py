@@ -19,6 +19,7 @@ from wsss_ros.nodes.online_trainer import OnlineTrainerConfig  # noqa: E402
 from wsss_ros.nodes.recorder import RecorderConfig  # noqa: E402
 from wsss_ros.nodes.replay import ReplayConfig  # noqa: E402
 from wsss_ros.nodes.tag_page import TagPageConfig  # noqa: E402
+from wsss_ros.nodes.viewer import ViewerConfig  # noqa: E402
 
 MODELS = {
     "image_segmenter": ImageSegmenterConfig,
@@ -27,6 +28,7 @@ MODELS = {
     "online_trainer": OnlineTrainerConfig,
     "evaluator": EvaluatorConfig,
     "tag_page": TagPageConfig,
+    "viewer": ViewerConfig,
     "replay": ReplayConfig,
 }
 

@@ -1,0 +1,66 @@
+"""``wsss view``: a bag, a scene or labelled files in the 3D viewer, in a browser."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss_ros.cli.options import CloudWeights, Device, ImageWeights
+from wsss_ros.labels import RECOMMENDED
+
+
+def view(
+    source: Annotated[Path, typer.Argument(help="A bag, a scene folder, or what 'wsss segment' wrote.", exists=True)],
+    host: Annotated[str, typer.Option(help="Address served on; 0.0.0.0 lets other machines look.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8081,
+    image_weights: ImageWeights = "",
+    cloud_weights: CloudWeights = "",
+    segment: Annotated[
+        bool, typer.Option("--segment/--as-recorded", help="Label what was recorded without labels.")
+    ] = True,
+    min_confidence: Annotated[
+        float,
+        typer.Option(
+            min=-1, max=1, help="Labels with less confidence are unlabelled; -1: as the weights recommend, 0: none is."
+        ),
+    ] = RECOMMENDED,
+    labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
+    max_points: Annotated[int, typer.Option(min=1000, help="Of more points, every n-th is drawn.")] = 300_000,
+    device: Device = "auto",
+) -> None:
+    """Show a recording in a browser: labelled cloud, camera with overlay, path, classes with counts, a time slider.
+
+    Examples: wsss view scene.mcap · wsss view data/rooms/SCENE · wsss view out/labels · wsss view bag --as-recorded
+
+    Live topics: wsss up viewer:=true. Ends with Ctrl-C.
+    """
+    from rich.console import Console
+
+    from wsss_ros.viewer.show import serve
+
+    console = Console(soft_wrap=True)
+    networks = _networks(image_weights, cloud_weights, min_confidence, device) if segment else None
+    record = _opened(console, source, networks, labels)
+    serve(record, host, port, max_points, lambda text: console.print(text, highlight=False, markup=False))
+
+
+def _networks(image_weights: str, cloud_weights: str, min_confidence: float, device: str):
+    from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.viewer.recorded import Networks
+
+    return Networks(ImageSegmenter(image_weights, device), CloudSegmenter(cloud_weights, device), min_confidence)
+
+
+def _opened(console, source: Path, networks, labels: str):
+    from rich.progress import Progress
+
+    from wsss_ros.labels import labels_named
+    from wsss_ros.viewer.recorded import Networks, open_record
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def progress(what: str, done: int, total: int | None) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        return open_record(source, networks or Networks(), labels_named(labels), progress)
