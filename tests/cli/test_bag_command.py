@@ -27,5 +27,6 @@ def test_the_command(tmp_path, labels):
     assert wsss(scene_folder, out, "--overwrite", "--storage", "sqlite3")[0] == 2
     assert wsss(scene_folder, tmp_path / "folder", "--storage", "sqlite3")[0] == 0
     assert sorted(os.listdir(tmp_path / "folder")) == ["folder.db3", "metadata.yaml"]
-    status, output = wsss(tmp_path, tmp_path / "b.mcap")
+    (tmp_path / "empty").mkdir()
+    status, output = wsss(tmp_path / "empty", tmp_path / "b.mcap")
     assert status == 2 and "expected one scene folder" in output

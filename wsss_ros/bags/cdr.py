@@ -1,5 +1,6 @@
 """Messages of ROS 2 Jazzy without ROS, made from arrays: dataclasses of rosbags, which can serialise them (CDR)."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,11 +14,13 @@ from wsss_ros.bags.cloud_codec import all_finite, point_dtype, point_fields, wri
 from wsss_ros.bags.codec import JPEG_FORMAT, depth_to_pixels
 from wsss_ros.geometry import matrix_to_quaternion
 from wsss_ros.scenes.images import encode_jpeg
-from wsss_ros.types import Camera, Cloud
+from wsss_ros.types import BadInput, Camera, Cloud
 
 IMAGE, JPEG, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo"
 POSE, CLOUD, TF = "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
 STRING = "std_msgs/msg/String"
+_STAMPED = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?\s+(.*)", re.DOTALL)  # a tag with the stamp of its image
+_MAX_LETTERS = 1000  # of one tag message; all classes of a label space fit in
 
 
 @lru_cache(maxsize=1)
@@ -128,3 +131,17 @@ def tags_message(names: Sequence[str], stamp_ns: int | None = None) -> object:
     """A String with tags, ``chair, -sofa``; with the stamp of the tagged image, ``@SECONDS.NANOS chair, -sofa``."""
     about = "" if stamp_ns is None else f"@{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} "
     return make(STRING, data=about + ", ".join(names))
+
+
+def read_tag(text: str) -> tuple[tuple[str, ...], int | None]:
+    """Read names and stamp of ``chair, -sofa`` or ``@SECONDS.FRACTION chair, -sofa``.
+
+    Raises BadInput for any other text.
+    """
+    if len(text) > _MAX_LETTERS:
+        raise BadInput(f"{len(text)} characters; expected class names, at most {_MAX_LETTERS} characters in all")
+    stamped = _STAMPED.fullmatch(text.strip())
+    names = tuple(filter(None, map(str.strip, (stamped[3] if stamped else text).split(","))))
+    if not names or names[0].startswith("@"):
+        raise BadInput(f"'{text}'; expected 'chair, -sofa' or '@12.500000000 chair, -sofa'")
+    return names, int(stamped[1]) * 10**9 + int((stamped[2] or "").ljust(9, "0")) if stamped else None

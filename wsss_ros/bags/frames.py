@@ -1,25 +1,32 @@
 """A recorded bag as frames and a cloud, to segment it without playing it to the nodes."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
+from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag
+from wsss_ros.bags.bag_poses import BagPoses, has_transforms
 from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, POSE
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
 from wsss_ros.bags.codec import camera_from_info, color_to_rgb, depth_to_m, pose_to_matrix, stamp_ns
+from wsss_ros.geometry.transforms import LookupFailed
 from wsss_ros.scenes.derived import fused
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Cloud, Frame
 
+log = logging.getLogger("wsss_ros")
+
 # The last parts of the topic names, as the nodes use them. Colour and depth may also be compressed.
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
-COMPRESSED, COMPRESSED_DEPTH = "/compressed", "/compressedDepth"  # the ends that image_transport gives such topics
+DEPTHS = (DEPTH, DEPTH + topics.COMPRESSED_DEPTH, DEPTH + topics.COMPRESSED)
 _TOLERANCE_NS = 20_000_000
 
 
@@ -36,18 +43,29 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+class UnreadView(NamedTuple):
+    """A view of a bag: the number of its image among all, its stamp, and the function that decodes it."""
+
+    name: str
+    stamp_ns: int
+    read: Callable[[], Frame]
+
+
 @dataclass
 class BagFrames:
     """The colour images of a bag, in time order, and its cloud. Each call reads the bag again.
 
     The topic of the images ends in ``color/image_raw`` or ``color/image_raw/compressed``, else it is the only colour
-    topic. ``color`` and ``cloud_topic`` select other topics. Raises BadInput as ``Bag`` does, and when the bag has
-    neither images nor a cloud.
+    topic. ``color`` and ``cloud_topic`` select other topics. Depth, calibration and poses are those of this camera.
+    Without a topic ``pose``, poses come from TF (``BagPoses``), in the world frame ``fixed_frame``.
+    Raises BadInput as ``Bag`` does, when the bag has neither images nor a cloud, and when it has several cameras and
+    none is selected.
     """
 
     path: Path
     color: str = ""
     cloud_topic: str = ""
+    fixed_frame: str = ""
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,8 +74,14 @@ class BagFrames:
         self.name = self.path.resolve().name.removesuffix(self.path.suffix if self.path.is_file() else "")
         self._bag = Bag(self.path)
         self._types = self._bag.types()
-        self.color = self._topic(self.color, (IMAGE, JPEG), (COLOR, COLOR + COMPRESSED))
-        self.cloud_topic = self._topic(self.cloud_topic, (CLOUD,), (CLOUDS,))
+        self._warned = False
+        colors, clouds = (IMAGE, JPEG), (CLOUD,)
+        if self.color:
+            topics.named(self._bag, self.color, colors)
+        if self.cloud_topic:
+            topics.named(self._bag, self.cloud_topic, clouds)
+        self.color = self.color or topics.camera(self._bag, colors, (COLOR, COLOR + topics.COMPRESSED))
+        self.cloud_topic = self.cloud_topic or topics.only(self._bag, clouds, (CLOUDS,))
         if not self.color and not self.cloud_topic:
             there = ", ".join(topic.name for topic in self._bag.topics)
             sought = f"no topic '{COLOR}' or '{CLOUDS}'"
@@ -93,31 +117,96 @@ class BagFrames:
         return self._read(last.topic, partial(read_cloud, positions=NUMBERS), message).cloud
 
     def _fused(self) -> Cloud | None:
-        topics = {
-            "rgb": self.color,
-            "depth_m": self._topic(
-                "", (IMAGE, JPEG), (DEPTH, DEPTH + COMPRESSED_DEPTH, DEPTH + COMPRESSED), sole=False
-            ),
-            "world_from_camera": self._topic("", (POSE,), (POSES,), sole=False),
-            "camera": self._topic("", (INFO,), (CAMERA,), sole=False),
-        }
-        if not all(topics.values()):
-            return None
-        cloud = fused(self._views(topics))
-        return cloud if len(cloud) else None
+        cloud = fused(self.views()) if self.has_views else None
+        return cloud if cloud is not None and len(cloud) else None
 
-    def _views(self, topics: dict[str, str]) -> Iterator[Frame]:
-        """The frames with depth, camera and pose; ``topics`` are the topics by field of ``Frame``."""
-        parts = {topic: part for part, topic in topics.items()}
-        sync = Synchronizer(tuple(topics), _TOLERANCE_NS)
-        for topic, message in self._messages(*parts):
-            if (view := sync.add(parts[topic], stamp_ns(message.header), message)) is not None:
-                read = {part: self._read(topics[part], _READERS[part], found) for part, found in view.items()}
-                yield Frame(**read, stamp_ns=stamp_ns(view["rgb"].header))
+    # --- complete views ---
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """The topics of complete views, by field of ``Frame``; empty for what the bag does not have."""
+        find = partial(topics.companion, self._bag, color=self.color)
+        return {
+            "rgb": self.color,
+            "depth_m": find((IMAGE, JPEG), DEPTHS),
+            "camera": find((INFO,), (CAMERA,)),
+            "world_from_camera": find((POSE,), (POSES,)),
+        }
+
+    @property
+    def has_views(self) -> bool:
+        """Whether the bag has images, depth, calibrations, and poses on a topic or in TF."""
+        *images, pose = self.parts.values()
+        return all(images) and (bool(pose) or has_transforms(self._bag))
+
+    def views(self) -> Iterator[Frame]:
+        """The frames of ``unread_views``. Raises BadInput naming bag and topic for a message that cannot be read."""
+        return (view.read() for view in self.unread_views())
+
+    def unread_views(self) -> Iterator[UnreadView]:
+        """The views with depth, camera and pose, in time order, before their images are decoded.
+
+        Views whose pose TF does not have at the stamp of the image are left out; one warning says how many, and why.
+        Raises BadInput where no view has a pose.
+        """
+        missing: list[LookupFailed] = []
+        posed = 0
+        for name, view in self._matched():
+            try:
+                pose = self._read(*self._pose_of(view))
+            except LookupFailed as error:
+                missing.append(error)
+                continue
+            posed += 1
+            yield UnreadView(name, stamp_ns(view["rgb"].header), partial(self._frame, name, view, pose))
+        if missing and not posed:
+            raise BadInput(f"{self.path}: no image has a pose: {missing[0]}; or name the world frame (--fixed-frame)")
+        if missing and not self._warned:
+            self._warned = True
+            text = "%s: %d of %d views have no pose in TF and are left out: %s"
+            log.warning(text, self.path, len(missing), posed + len(missing), missing[0])
+
+    def _pose_of(self, view: dict[str, Any]) -> tuple[str, Callable[[Any], np.ndarray], Any]:
+        """The topic, the function and the message that a view has its pose from."""
+        if "world_from_camera" in view:
+            return self.parts["world_from_camera"], _READERS["world_from_camera"], view["world_from_camera"]
+        return self.color, self.poses.pose, view["rgb"].header
+
+    def _matched(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and messages of each view, by field of ``Frame``; without a pose where TF has it."""
+        there = {part: topic for part, topic in self.parts.items() if topic}
+        by_topic = {topic: part for part, topic in there.items()}
+        sync, images = Synchronizer(tuple(there), _TOLERANCE_NS), count()
+        for topic, message in self._messages(*by_topic):
+            part = by_topic[topic]
+            item = (str(next(images)), message) if part == "rgb" else message
+            if (view := sync.add(part, stamp_ns(message.header), item)) is not None:
+                name, view["rgb"] = view["rgb"]
+                yield name, view
+
+    def _frame(self, name: str, view: dict[str, Any], pose: np.ndarray) -> Frame:
+        images = {part: message for part, message in view.items() if part != "world_from_camera"}
+        read = {part: self._read(self.parts[part], _READERS[part], message) for part, message in images.items()}
+        return Frame(**read, world_from_camera=pose, stamp_ns=stamp_ns(view["rgb"].header), name=name)
+
+    @cached_property
+    def poses(self) -> BagPoses:
+        """The poses of the camera from TF."""
+        return BagPoses(self._bag, self._types, self.color, self.fixed_frame)
+
+    # --- messages ---
+
+    def texts(self, msgtype: str, ends: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """Topic and text of each String on the topics that end so, in time order."""
+        names = [topic.name for topic in self._bag.topics if topic.msgtype == msgtype]
+        for topic, message in self._messages(*(name for name in names if name.endswith(ends))):
+            yield topic, message.data
 
     def _read(self, topic: str, read: Callable[[Any], Any], message: object) -> Any:
         try:
             return read(message)
+        except LookupFailed:
+            raise
         except BadInput as error:
             raise BadInput(f"{self.path}, {topic}: {error}") from error
 
@@ -125,22 +214,3 @@ class BagFrames:
         for raw in self._bag.raw():
             if raw.topic in topics:
                 yield raw.topic, self._types.deserialize_cdr(raw.data, raw.msgtype)
-
-    def _topic(self, named: str, types: tuple[str, ...], ends: tuple[str, ...], sole: bool = True) -> str:
-        """The topic ``named``, else one whose name ends in ``ends``, else (with ``sole``) the only one of the types.
-
-        Empty without such a topic. Raises BadInput when ``named`` is not in the bag.
-        """
-        there = [topic.name for topic in self._bag.topics if topic.msgtype in types]
-        if named:
-            if named not in there:
-                kinds = " or ".join(types)
-                raise BadInput(f"{self.path}: no topic '{named}' of {kinds}; there are {', '.join(there) or 'none'}")
-            return named
-        plain = [name for name in there if "ground_truth" not in name and "semantic" not in name]
-        for end in ends:
-            if fits := [name for name in plain if f"/{name}".endswith(f"/{end}")]:
-                return fits[0]
-        plain = sorted((name for name in plain if "depth" not in name.lower()), key=len)  # raw before compressed
-        bases = {name.removesuffix(COMPRESSED) for name in plain}
-        return plain[0] if sole and len(bases) == 1 else ""

@@ -5,9 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from wsss_ros.cli.options import FixedFrame
+
 
 def bag(
-    scene: Annotated[Path, typer.Argument(help="A scene: ScanNet layout or a folder of posed RGB-D frames.")],
+    scene: Annotated[
+        Path, typer.Argument(help="A scene: ScanNet layout or a folder of posed RGB-D frames; or a bag of a robot.")
+    ],
     out: Annotated[Path, typer.Argument(help="OUT.mcap or OUT.db3 for one file; any other name for a folder.")],
     storage: Annotated[Literal["mcap", "sqlite3"] | None, typer.Option(help="By default from OUT.")] = None,
     compressed: Annotated[bool, typer.Option("--compressed", help="Colour as JPEG instead of raw.")] = False,
@@ -18,22 +22,27 @@ def bag(
     cloud_every: Annotated[int, typer.Option(min=1, help="Write the cloud so far after every n-th frame.")] = 10,
     up: Annotated[str, typer.Option(help="Up in the scene: 'x,y,z', 'auto' (known or found), 'none'.")] = "auto",
     rate: Annotated[float, typer.Option(min=0, max=1000, help="New stamps at this rate, Hz; 0 keeps them.")] = 0.0,
+    color: Annotated[str, typer.Option(help="Topic of the images of a bag; empty finds it.")] = "",
+    fixed_frame: FixedFrame = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
-    """Write a scene as a bag that `ros2 bag play` and the replay node play."""
+    """Write a scene as a bag that `ros2 bag play` and the replay node play.
+
+    A bag of a robot is written with our topics: images with depth, and poses from its topic pose or from TF.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from wsss_ros.bags.bag import Bag
+    from wsss_ros.bags.bag_scene import open_scene_or_bag
     from wsss_ros.bags.recording import BagConfig
     from wsss_ros.bags.writing import write_bag
     from wsss_ros.config import build
     from wsss_ros.labels import scannet20
-    from wsss_ros.scenes import open_scene
 
     options = dict(compressed=compressed, depth=depth, namespace=namespace, frames=frames, every=every)
     config = build(BagConfig, options | dict(cloud_every=cloud_every, up=up, rate_hz=rate), "wsss bag")
-    console, opened = Console(), open_scene(scene, scannet20())
+    console, opened = Console(), open_scene_or_bag(scene, scannet20(), color=color, fixed_frame=fixed_frame)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("views", total=None)

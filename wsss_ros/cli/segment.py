@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Listed
+from wsss_ros.cli.options import CloudWeights, Device, FixedFrame, Frames, ImageWeights, Listed
 from wsss_ros.labels import RECOMMENDED
 
 
@@ -34,6 +34,7 @@ def segment(
     ] = False,
     color: Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")] = "",
     cloud: Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")] = "",
+    fixed_frame: FixedFrame = "",
     device: Device = "auto",
 ) -> None:
     """Write the labels of a scene, a set of scenes or a bag as PLY and PNG files."""
@@ -52,7 +53,9 @@ def segment(
     images = None if only == "3d" else ImageSegmenter(image_weights, device)
     clouds = None if only == "2d" else CloudSegmenter(cloud_weights, device)
     labeller = label_files.Labeller(images, clouds, threshold if pseudo_labels else None, min_confidence)
-    opened, left_out = ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud)
+    opened, left_out = (
+        ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud, fixed_frame)
+    )
     with Progress(console=console, transient=True) as bar:
         tasks = {}
 
@@ -69,7 +72,9 @@ def segment(
     _print(console, written, left_out, out)
 
 
-def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str) -> tuple[list, list]:
+def _sources(
+    path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str, fixed_frame: str
+) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
     from wsss_ros.bags.bag import is_bag
     from wsss_ros.bags.frames import BagFrames
@@ -78,9 +83,9 @@ def _sources(path: Path, listed: Path | None, frames: int, labels, color: str, c
     from wsss_ros.types import BadInput
 
     if is_bag(path):
-        return [Source.of_bag(BagFrames(path, color, cloud), frames)], []
-    if color or cloud:
-        raise BadInput(f"{path} is not a bag; --color and --cloud name topics of a bag")
+        return [Source.of_bag(BagFrames(path, color, cloud, fixed_frame), frames)], []
+    if color or cloud or fixed_frame:
+        raise BadInput(f"{path} is not a bag; --color, --cloud and --fixed-frame are options of a bag")
     scenes, left_out = open_all([path], labels, listed)
     return [Source.of_scene(scene, frames) for scene in scenes], left_out
 

@@ -1,18 +1,16 @@
 """From a stream of views and tags to tagged scenes: when a scene starts and ends, and which tags belong to it."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from wsss_ros.bags.cdr import read_tag
 from wsss_ros.geometry import rectified
 from wsss_ros.online.open_scene import OpenScene
 from wsss_ros.online.settings import StoreConfig
 from wsss_ros.online.store import SceneStore
 from wsss_ros.types import BadInput, Frame
 
-_STAMPED = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?\s+(.*)", re.DOTALL)
-_MAX_LETTERS = 1000  # of one message; all classes of a label space fit in
 _MAX_WAITING = 5000  # tags
 _GRACE_S = 1.0  # a view may take this long to arrive and to pass the worker
 RETRY_S = 10.0  # after a full disk
@@ -26,20 +24,6 @@ class Tag:
     names: tuple[str, ...]
     stamp_ns: int | None
     until: float
-
-
-def read_tag(text: str) -> tuple[tuple[str, ...], int | None]:
-    """Read names and stamp of ``chair, -sofa`` or ``@SECONDS.FRACTION chair, -sofa``.
-
-    Raises BadInput for any other text.
-    """
-    if len(text) > _MAX_LETTERS:
-        raise BadInput(f"{len(text)} characters; expected class names, at most {_MAX_LETTERS} characters in all")
-    stamped = _STAMPED.fullmatch(text.strip())
-    names = tuple(filter(None, map(str.strip, (stamped[3] if stamped else text).split(","))))
-    if not names or names[0].startswith("@"):
-        raise BadInput(f"'{text}'; expected 'chair, -sofa' or '@12.500000000 chair, -sofa'")
-    return names, int(stamped[1]) * 10**9 + int((stamped[2] or "").ljust(9, "0")) if stamped else None
 
 
 class Collector:

@@ -39,12 +39,17 @@ class TagFile:
     ``given_scene`` is the scene's own list, None without such a list. ``scene`` are the classes present in the scene,
     ``unknown`` those that are not judged in it (see ``scene_list``).
 
+    ``content`` are rows from elsewhere than the file, such as the messages of a bag at ``path``.
+
     Raises BadInput naming the file and the line or key: for a name that is not a class (with the nearest class), for a
     class with two meanings, for a frame that appears twice, and for values that are not lists of names.
     """
 
-    def __init__(self, path: Path, labels: LabelSpace, complete: bool = True) -> None:
-        content = (_read_json if path.suffix == ".json" else read_csv)(path)
+    def __init__(
+        self, path: Path, labels: LabelSpace, complete: bool = True, content: "Content | None" = None
+    ) -> None:
+        if content is None:
+            content = (_read_json if path.suffix == ".json" else read_csv)(path)
         self.labels = labels
         self.complete = complete if content.complete is None else content.complete
         self._lists: dict[str, TagList] = {}

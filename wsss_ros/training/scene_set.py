@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from wsss_ros.bags.bag import is_bag
+from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
 from wsss_ros.rooms.generator import RoomsConfig, generate_room
@@ -25,7 +27,12 @@ class SceneSetConfig(Config):
 
 
 def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """Open the existing scenes of a set: the scenes, and (name, reason) of those left out (``scenes.open_scenes``)."""
+    """Open the existing scenes of a set: the scenes, and (name, reason) of those left out (``scenes.open_scenes``).
+
+    The folder may also be one bag.
+    """
+    if chosen.rooms is None and is_bag(Path(chosen.folder)):
+        return [BagScene(Path(chosen.folder), labels, chosen.complete)], []
     return open_scenes(chosen.folder, labels, chosen.scenes, chosen.complete)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from wsss_ros.bags.bag import is_bag
+from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
 from wsss_ros.rooms.generator import RoomsConfig
@@ -19,12 +21,15 @@ from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
 from wsss_ros.types import BadInput, Photos, Scene
 
 LeftOut = list[tuple[str, str]]  # (name, reason)
+_OF_BAGS = ("color", "fixed_frame")  # options of bags only
 
 
 class SourceConfig(Config):
     """One source of training data, and how much of each step comes from it."""
 
-    path: str = Field(description="Folder of scenes, one scene with poses, or folder of photographs with tags.csv.")
+    path: str = Field(
+        description="Folder of scenes, one scene with poses, a bag, or folder of photographs with tags.csv."
+    )
     weight: float = Field(1.0, gt=0, description="Share of the samples of each step, relative to the other sources.")
     scenes: str = Field("", description="Text file with one scene name per line (ScanNet's lists); empty takes all.")
     rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
@@ -45,6 +50,8 @@ class SourceConfig(Config):
     squeezed: str = Field(
         "", description="Pattern for photographs that lost their aspect ratio: training stretches them at random."
     )
+    color: str = Field("", description="Topic of the images of a bag; empty finds it.")
+    fixed_frame: str = Field("", description="World frame of a bag with poses in TF; empty takes map, else odom.")
 
     @property
     def name(self) -> str:
@@ -143,10 +150,14 @@ def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
     """Open a source. Raises BadInput for options that do not apply to it, and when it has nothing to train on."""
     folder, labels = Path(given.path), replace(labels, ignored=given.ignore_tags)
     if given.rooms is None and is_photo_folder(folder):
-        _refuse(given, "photographs", ("scenes", "frames_per_scene", "dense"))
+        _refuse(given, "a folder of photographs", ("scenes", "frames_per_scene", "dense", *_OF_BAGS))
         photos = PhotoFolder(folder, labels, given.split, given.include, given.complete)
         return OpenedSource(given, (), photos, photos.left_out)
-    _refuse(given, "scenes", ("split", "squeezed"))
+    if given.rooms is None and is_bag(folder):
+        _refuse(given, "a bag", ("scenes", "split", "squeezed", "dense"))
+        bag = BagScene(folder, labels, given.complete, given.color, given.fixed_frame)
+        return OpenedSource(given, [bag], None, [])
+    _refuse(given, "a folder of scenes", ("split", "squeezed", *_OF_BAGS))
     if given.rooms is not None:
         scenes, left_out = open_scene_set(given.scene_set, labels)
     else:
@@ -159,7 +170,7 @@ def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
 
 
 def _refuse(given: SourceConfig, what: str, options: Iterable[str]) -> None:
-    """Raises BadInput for an option that is set but does not apply to a folder of ``what``."""
+    """Raises BadInput for an option that is set but does not apply to ``what``."""
     for option in options:
         if getattr(given, option) != SourceConfig.model_fields[option].default:
-            raise BadInput(f"{given.path}: a folder of {what}, to which '{option}' does not apply; remove this key")
+            raise BadInput(f"{given.path}: {what}, to which '{option}' does not apply; remove this key")

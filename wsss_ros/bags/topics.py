@@ -1,0 +1,74 @@
+"""Which topic of a bag has the images, the depth, the calibration or the poses of a camera."""
+
+from collections.abc import Sequence
+
+from wsss_ros.bags.bag import Bag
+from wsss_ros.types import BadInput
+
+COMPRESSED, COMPRESSED_DEPTH = "/compressed", "/compressedDepth"  # the ends that image_transport gives such topics
+_RESULTS = ("ground_truth", "semantic")  # parts of the names of what our nodes publish
+
+
+def of_types(bag: Bag, types: Sequence[str]) -> list[str]:
+    """The topics of these message types, without results and ground truth."""
+    there = [topic.name for topic in bag.topics if topic.msgtype in types]
+    return [name for name in there if not any(part in name for part in _RESULTS)]
+
+
+def named(bag: Bag, name: str, types: Sequence[str]) -> str:
+    """The topic that the user names. Raises BadInput, which lists the topics of these types, where it is not there."""
+    there = [topic.name for topic in bag.topics if topic.msgtype in types]
+    if name not in there:
+        kinds = " or ".join(types)
+        raise BadInput(f"{bag.path}: no topic '{name}' of {kinds}; there are {', '.join(there) or 'none'}")
+    return name
+
+
+def only(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
+    """The first topic that ends in ``ends``, else the only one of these types; empty without one."""
+    plain = of_types(bag, types)
+    if fits := [name for end in ends for name in plain if _ends(name, end)]:
+        return fits[0]
+    return plain[0] if len(plain) == 1 else ""
+
+
+def camera(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
+    """The topic of the colour images: one that ends in ``ends``, else the only one; empty where there is none.
+
+    Raw images go before compressed ones. Raises BadInput, which lists the cameras, where several fit.
+    """
+    plain = of_types(bag, types)
+    fits = [name for end in ends for name in plain if _ends(name, end)]
+    if not fits:
+        fits = sorted((name for name in plain if "depth" not in name.lower()), key=len)  # raw before compressed
+        return fits[0] if len(_bases(fits)) == 1 else ""
+    if len(_bases(fits)) > 1:
+        raise BadInput(f"{bag.path}: images of several cameras: {', '.join(_bases(fits))}; name one (--color)")
+    return fits[0]
+
+
+def companion(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -> str:
+    """The topic that ends in the first of ``ends`` that fits, of the camera with the images ``color``; else empty.
+
+    Of several, it is the one whose name shares most with that of the images.
+    """
+    plain = of_types(bag, types)
+    for end in ends:
+        if fits := [name for name in plain if _ends(name, end)]:
+            return max(fits, key=lambda name: _shared(name, color))
+    return ""
+
+
+def _ends(name: str, end: str) -> bool:
+    return f"/{name}".endswith(f"/{end}")
+
+
+def _bases(names: Sequence[str]) -> list[str]:
+    """The names without the ends of transports, each once."""
+    return list(dict.fromkeys(name.removesuffix(COMPRESSED) for name in names))
+
+
+def _shared(name: str, other: str) -> int:
+    """The number of parts at the start that two names have in common."""
+    same = [one == two for one, two in zip(name.split("/"), other.split("/"), strict=False)]
+    return same.index(False) if False in same else len(same)
