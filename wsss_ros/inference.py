@@ -176,12 +176,13 @@ class ImageSegmenter(Segmenter):
         """
         if rgb.shape[0] == 0 or rgb.shape[1] == 0:
             raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
-        images = torch.rot90(self._network_input(rgb), turns, (2, 3))
+        images = torch.rot90(self.network_input(rgb), turns, (2, 3))
         with self.autocast():
             scores = self.network(images.contiguous(memory_format=torch.channels_last))[1].float()
         return torch.rot90(scores, -turns, (2, 3)).contiguous(memory_format=torch.channels_last)
 
-    def _network_input(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
+    def network_input(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
+        """The image at the size that the network takes, normalised, on the device."""
         size = _fitted(rgb.shape[:2], self.config.long_side)
         if self.device.type == "cpu":
             return torch.from_numpy(network_input(rgb, size)).permute(2, 0, 1)[None]  # channels last in memory

@@ -39,3 +39,18 @@ def test_what_a_node_adds_to_its_network_is_measured():
     report = json.loads(done.stdout)["image_segmenter_ms"]
     assert set(report) == {"message_to_message", "network", "added", "least_added"}
     assert report["message_to_message"] > 0
+
+
+def test_parts_and_the_age_of_labels_by_image_size():
+    command = [sys.executable, "-m", "wsss_ros.nodes.latency_bench", "--sizes", "96x64", "--runs", "1"]
+    command += ["--seconds", "1", "--rate", "10", "--all-outputs"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    parts = report["parts_ms"]["96x64"]
+    names = ["input", "resize", "labels and confidence", "colours", "overlay", "messages"]
+    assert list(parts) == [*names, "around the network", "network"]
+    assert parts["around the network"] == pytest.approx(sum(parts[name] for name in names), abs=0.01)
+    latency = report["latency_ms"]["96x64"]["this"]
+    assert 0 < latency["least"] <= latency["p50"] <= latency["p95"] <= latency["p99"]
+    assert 0 < latency["labelled"] <= latency["sent"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from wsss_ros.types import Cloud
 
@@ -18,3 +19,11 @@ def random_cloud(points: int = POINTS) -> Cloud:
 def random_image() -> UInt8[np.ndarray, "H W 3"]:
     """A picture of noise, HEIGHT x WIDTH."""
     return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def patches(height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture of soft patches of colour with a little noise, of any size."""
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    soft = np.asarray(coarse.resize((width, height), Image.Resampling.BILINEAR)).astype(np.int16)
+    return np.clip(soft + generator.integers(-9, 10, soft.shape), 0, 255).astype(np.uint8)

@@ -6,6 +6,7 @@ from wsss_ros.cli import main
 
 BENCHES = {
     "speed": "How fast networks, conversions and nodes are, next to their baselines.",
+    "latency": "Milliseconds around the image network by part, and from stamp to label, by image size.",
     "image": "Image networks: milliseconds, and mIoU, by stride, size and precision.",
     "train": "Samples a second of training, memory, and the share of each part.",
     "ablation": "Train the rows of the paper's ablation and report the results.",
@@ -31,4 +32,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure speeds, image networks, a training step, the ablation, or the gate. Without a name: speed."""
+    """Measure speeds, latencies, image networks, a training step, the ablation, or the gate. Without a name: speed."""

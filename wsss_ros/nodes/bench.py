@@ -48,7 +48,7 @@ def main(args: list[str] | None = None) -> int:
         return send(options.send, options.seconds)
     if options.receive:
         return receive(options.receive, options.seconds)
-    _use_a_quiet_domain()
+    use_a_quiet_domain()
     report = {part: PARTS[part](options) for part in options.parts}
     print(json.dumps(report, indent=2))
     return 0
@@ -66,7 +66,8 @@ def _options(args: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def _use_a_quiet_domain() -> None:
+def use_a_quiet_domain() -> None:
+    """Later processes of this one talk in a random domain, on this machine only."""
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(102, 200))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
