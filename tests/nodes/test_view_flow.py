@@ -46,7 +46,7 @@ def test_each_image_gets_its_points_when_the_streams_are_faster_than_the_network
     check_counts(node, 120)
 
 
-@settings(max_examples=25, phases=(Phase.explicit, Phase.generate))  # to shrink takes minutes
+@settings(max_examples=12, phases=(Phase.explicit, Phase.generate))  # to shrink takes minutes
 @given(
     rate_hz=st.sampled_from([10.0, 30.0, 60.0]),
     network_s=st.floats(0.002, 0.7),

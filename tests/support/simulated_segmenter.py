@@ -52,7 +52,7 @@ class SimulatedSegmenter(ImageSegmenterNode):
     """The real inputs, jobs and publications of the node. Its network takes ``network_s`` of simulated time."""
 
     def __init__(self, network_s: float, **parameters: Any) -> None:
-        self.config = ImageSegmenterConfig(**parameters)
+        self.config = ImageSegmenterConfig(transport="raw", depth_transport="raw", pose_source="topic", **parameters)
         self.health, self.space = Health(), scannet20()
         self.labels, self.points = Topic(), Topic()
         self.confidence = self.colors = self.overlay = None
@@ -85,6 +85,21 @@ class SimulatedSegmenter(ImageSegmenterNode):
 
     def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], *_: Any) -> None:
         self.callbacks[topic] = callback
+
+    def resolve_topic_name(self, topic: str, **_: Any) -> str:
+        return topic
+
+    def get_publishers_info_by_topic(self, topic: str) -> list:
+        return []
+
+    def get_topic_names_and_types(self) -> list:
+        return []
+
+    def count_publishers(self, topic: str) -> int:
+        return 1
+
+    def every(self, period_s: float, function: Callable[[], None]) -> None:
+        pass
 
     def has_subscribers(self, *publishers: Any) -> bool:
         return self.labels in publishers or self.points in publishers

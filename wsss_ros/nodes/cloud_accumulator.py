@@ -14,16 +14,15 @@ from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
-from wsss_ros.nodes.view_inputs import ViewConfig
+from wsss_ros.nodes.view_inputs import OneFrameConfig
 from wsss_ros.nodes.views import Views
 from wsss_ros.types import Frame
 
 
-class AccumulatorConfig(ViewConfig, VoxelMapConfig):
+class AccumulatorConfig(OneFrameConfig, VoxelMapConfig):
     """Parameters of the accumulator."""
 
     publish_period_s: float = Field(1.0, ge=0.05, le=60, description="Time between two clouds.")
-    frame_id: str = Field("map", description="Frame of the cloud.")
 
 
 class CloudAccumulatorNode(Node):
@@ -41,7 +40,7 @@ class CloudAccumulatorNode(Node):
         """Create an empty map and the publisher."""
         self.map = VoxelMap(self.config)
         conversions.warm_up(scannet20())
-        self.views = Views(self, "cloud", self.fuse, self.start_over, self.config.frame_id, self.config)
+        self.views = Views(self, self.config, "cloud", self.fuse, self.start_over, self.change_frame)
         self.output = self.publisher(PointCloud2, "cloud", MAP)
 
     def activate(self) -> None:
@@ -57,7 +56,7 @@ class CloudAccumulatorNode(Node):
     def summary(self) -> str:
         """Voxel size, frame and bound."""
         config = self.config
-        return f"voxels of {config.voxel_size_m:g} m in frame '{config.frame_id}', at most {config.max_points}"
+        return f"voxels of {config.voxel_size_m:g} m in frame '{config.fixed_frame}', at most {config.max_points}"
 
     def report(self) -> Report:
         """Problems of matching, a full map, and the number of points."""
@@ -81,6 +80,12 @@ class CloudAccumulatorNode(Node):
         self.map.clear()
         self.report_problem("clock", "the stamps jumped back (a looped bag?); the map starts over")
 
+    def change_frame(self, frame_id: str) -> None:
+        """Empty the map: the poses to come are in another frame."""
+        self._published_frames = 0
+        self.map.clear()
+        self.report_problem("frame", f"the poses are in the frame '{frame_id}' now; the map starts over")
+
     def publish_cloud(self) -> None:
         """Publish the map where it has changed since the last time."""
         self.views.handle_jump()
@@ -89,7 +94,7 @@ class CloudAccumulatorNode(Node):
         self._published_frames = self.map.frames
         cloud = self.map.cloud()
         stamp = Time(sec=cloud.stamp_ns // 10**9, nanosec=cloud.stamp_ns % 10**9)
-        header = Header(stamp=stamp, frame_id=self.config.frame_id)
+        header = Header(stamp=stamp, frame_id=self.views.frame_id)
         self.output.publish(conversions.cloud_message(header, cloud.xyz, cloud.rgb))
 
 

@@ -73,13 +73,14 @@ class ImageSegmenterNode(SegmenterNode):
         self.inputs = ViewInputs(
             self,
             self.config,
+            "semantic/points",
             LabelledView,
             self.publish_when_ready,
             self.on_color,
             lambda: self.has_subscribers(self.points),
         )
         self._resets = 0
-        self.inputs.start(Need("result"), Need("semantic/points", lambda: self.has_subscribers(self.points)))
+        self.inputs.start(Need("result"), lambda: self.has_subscribers(self.points))
         self.networks.start()
 
     def report(self) -> Report:
@@ -87,7 +88,7 @@ class ImageSegmenterNode(SegmenterNode):
         if not self.active:
             return [], {}
         problems, weights = self.networks_report()
-        unmatched, values = self.inputs.report("semantic/points")
+        unmatched, values = self.inputs.report()
         return problems + (unmatched if self.has_subscribers(self.points) else []), weights | values
 
     # --- messages ---

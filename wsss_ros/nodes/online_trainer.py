@@ -17,7 +17,7 @@ from wsss_ros.nodes.health import OK, WARN, Report
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP, SMALL_SENSOR
-from wsss_ros.nodes.view_inputs import ViewConfig
+from wsss_ros.nodes.view_inputs import OneFrameConfig
 from wsss_ros.nodes.views import Views
 from wsss_ros.online.budget import Latencies, LatencyBudget
 from wsss_ros.online.collector import Collector
@@ -32,13 +32,12 @@ SEGMENTERS = ("image_segmenter", "cloud_segmenter")
 DECISIONS = 50  # of the last rounds, in the status
 
 
-class OnlineTrainerConfig(ViewConfig, OnlineConfig):
+class OnlineTrainerConfig(OneFrameConfig, OnlineConfig):
     """Parameters of the node."""
 
     latency_budget_ms: float = Field(
         0.0, ge=0, le=60_000, description="The training waits while a segmenter's p95 of 10 s is above this; 0: never."
     )
-    frame_id: str = Field("map", description="Frame of the poses.")
     collect: bool = Field(True, description="Start a scene when views come; false waits for ~/start_scene.")
 
 
@@ -75,7 +74,7 @@ class OnlineTrainerNode(Node):
         self.collector = Collector(self.learner.store, config, config.collect, self.log_message)
         self.budget, self.latencies = LatencyBudget(config.latency_budget_ms), Latencies()
         self.learner.observe = lambda: {"segmenters_p95_ms": self.latencies.take()}
-        self.views = Views(self, "scene", self.take, self.clock_jumped, config.frame_id, config)
+        self.views = Views(self, config, "scene", self.take, self.clock_jumped, self.frame_changed)
         self.weights = {kind: self.publisher(String, f"weights/{kind}", MAP) for kind in ("image", "cloud")}
         self.status_topic = self.publisher(String, "~/status", MAP)
 
@@ -161,6 +160,12 @@ class OnlineTrainerNode(Node):
             self.collector.jumped()
         text = "the stamps jumped back (a looped bag?); the scene goes on with the views it knows"
         self.report_problem("clock", text)
+
+    def frame_changed(self, frame_id: str) -> None:
+        """End the open scene: the poses to come are in another frame."""
+        with self.lock:
+            if self.collector.scene is not None:
+                self.log_message(self.collector.finish(f"the poses are in the frame '{frame_id}' now"))
 
     def tag(self, about: Literal["image", "scene"], text: str) -> None:
         """Take a tag message for the image or the scene."""

@@ -46,7 +46,7 @@ class _Request:
 
 
 class Poses:
-    """The poses of a node's camera, from the topic ``pose`` or from TF: a ``PoseSource``.
+    """The poses of a node's camera, from the topic ``pose`` or from TF.
 
     A pose from TF is that at exactly the stamp of an expected image: the newest one is never used instead. Where its
     transform does not come within ``tf_wait_s``, the image is counted and the reason reported. ``frame_id`` is the
@@ -69,9 +69,15 @@ class Poses:
         """
         self._put, self._need = put, need
         if self._config.pose_source != "tf":
-            self._topic.start(put, Need(need.purpose, lambda: need.now() and not self.uses_tf()))
+            self._topic.start(self._put_of_topic, Need(need.purpose, lambda: need.now() and not self.uses_tf()))
         else:
             self._listen()
+
+    def _put_of_topic(self, stamp_ns: int, pose: Pose) -> None:
+        if self._chosen:  # the publisher is newer than the last look
+            self._chosen_at, self._chosen = time.monotonic(), False
+            self._waiting.clear()
+        self._put(stamp_ns, pose)
 
     def _listen(self) -> None:
         """Listen to TF from now on."""

@@ -1,7 +1,7 @@
 """The inputs of all nodes that take views: colour images, each with its depth, its camera and its pose.
 
 Every colour image becomes a ``View`` as soon as it comes, and is given its companions when they have come, however late
-the node takes it. The parts come from the sources of ``view_sources.py``.
+the node takes it. Images come in any transport (``transport.py``), poses from the topic or from TF (``transforms.py``).
 """
 
 from collections import deque
@@ -12,18 +12,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import Field
-from rclpy.qos import QoSProfile
+from pydantic import Field, model_validator
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from wsss_ros.bags import codec
-from wsss_ros.nodes import view_sources
 from wsss_ros.nodes.health import Report, sync_report
 from wsss_ros.nodes.node import Node
-from wsss_ros.nodes.qos import SENSOR
-from wsss_ros.nodes.transport import TransportConfig
-from wsss_ros.nodes.view_sources import Need, Pose, PoseSource, PoseTopic
+from wsss_ros.nodes.qos import COMPANION, SENSOR, SMALL_SENSOR
+from wsss_ros.nodes.tf_listener import TfListener
+from wsss_ros.nodes.transforms import PoseConfig, Poses
+from wsss_ros.nodes.transport import DEPTH, ImageTransport, TransportConfig
+from wsss_ros.nodes.view_sources import Need, Pose
 from wsss_ros.sync import CompanionMatcher
 from wsss_ros.types import BadInput, Camera, Frame
 
@@ -31,10 +31,21 @@ WAITING = 60  # images, depth images and poses that wait for partners
 CALIBRATIONS = 30  # of the last images, for cameras whose focal length changes
 
 
-class ViewConfig(TransportConfig):
+class ViewConfig(TransportConfig, PoseConfig):
     """Parameters of all nodes that take views."""
 
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
+
+
+class OneFrameConfig(ViewConfig):
+    """Parameters of nodes that build something in one frame of the world."""
+
+    frame_id: str = Field("", description="Previous name of fixed_frame; it counts where it is not empty.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_previous_name(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return values | {"fixed_frame": values["frame_id"]} if values.get("frame_id") else values
 
 
 class Companions(NamedTuple):
@@ -100,43 +111,52 @@ class ViewInputs(Generic[V]):
         self,
         node: Node,
         config: ViewConfig,
+        purpose: str,
         view: type[V],
         on_complete: Callable[[V], None],
         on_color: Callable[[V], None] = lambda view: None,
         matching: Callable[[], bool] = lambda: True,
-        frame_id: str = "",
+        one_frame: bool = False,
     ) -> None:
         """Create the inputs of one activation; ``start`` subscribes.
 
         Args:
             node: that takes the views.
             config: its parameters.
+            purpose: what cannot be made without complete views.
             view: class of the views: View, or one that keeps more.
             on_complete: see above.
             on_color: see above.
             matching: see above.
-            frame_id: frame that the poses must be in; empty for any.
+            one_frame: poses of the topic must be in the frame ``fixed_frame``; otherwise they may be in any.
         """
         self._node, self._on_color, self._on_complete, self._matching = node, on_color, on_complete, matching
-        self._view, self._config = view, config
+        self._config, self._purpose, self._view = config, purpose, view
         self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), WAITING)
-        self.poses: PoseSource = PoseTopic(node, frame_id)
+        self._tf = TfListener(node)
+        self._poses = Poses(node, config, self._tf, config.fixed_frame if one_frame else "")
         self._cameras: deque[tuple[int, Camera]] = deque(maxlen=CALIBRATIONS)
         self._uncalibrated: tuple[V, dict[str, Any]] | None = None
         self._distortion_reported = False
 
-    def start(self, color: Need, companions: Need, color_qos: QoSProfile = SENSOR) -> None:
-        """Subscribe until the node is deactivated. The needs say when silence is reported."""
-        node = self._node
-        view_sources.color_source(node, self._config, color_qos).start(self.on_color, color)
-        view_sources.depth_source(node, self._config).start(self.on_depth, companions)
-        uncalibrated = Need(companions.purpose, lambda: not self._cameras and companions.now())
-        view_sources.calibration_source(node).start(self.on_camera_info, uncalibrated)
-        self.poses.start(partial(self._match, "pose"), companions)
+    def start(self, color: Need, needed: Callable[[], bool] = lambda: True) -> None:
+        """Subscribe until the node is deactivated. ``color`` and ``needed`` say when silence is reported."""
+        node, config = self._node, self._config
+        images = ImageTransport(node, "color/image_raw", config.transport, SENSOR)
+        images.start(self.on_color, color)
+        depths = ImageTransport(node, "depth/image_rect", config.depth_transport, COMPANION, DEPTH)
+        depths.start(self.on_depth, Need(self._purpose, needed))
+        node.subscribe(
+            CameraInfo, "color/camera_info", self.on_camera_info, SMALL_SENSOR, self._purpose,
+            lambda: not self._cameras and needed(),
+        )  # fmt: skip
+        self._poses.start(partial(self._match, "pose"), Need(self._purpose, needed))
 
-    def report(self, purpose: str) -> Report:
-        """Problems and values of the matching; ``purpose`` is what cannot be made without views."""
-        return sync_report(self.sync, purpose)
+    def report(self) -> Report:
+        """Problems and values of poses and matching."""
+        problems, values = sync_report(self.sync, self._purpose)
+        more, of_poses = self._poses.report()
+        return problems + more, values | of_poses
 
     # --- messages ---
 
@@ -145,8 +165,8 @@ class ViewInputs(Generic[V]):
         view = self._view(message)
         self._on_color(view)
         if self._matching():
-            self.poses.expect(view.stamp_ns, message.header.frame_id)
             self._match("color", view.stamp_ns, view)
+            self._poses.expect(view.stamp_ns, message.header.frame_id)
 
     def on_depth(self, message: Image | CompressedImage) -> None:
         """Match a depth image. Raises BadInput for another encoding."""

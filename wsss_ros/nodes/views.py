@@ -13,41 +13,53 @@ class Views:
     """The posed views of a node. ``use(frame)`` is called on its worker as job ``frame``; the newest view wins.
 
     After the stamps have jumped back (a looped bag), ``jumped()`` is called there once, before the first view of the
-    new time; views of the time before are left out. ``purpose`` is what cannot be made without views.
+    new time; views of the time before are left out. ``reframed(frame_id)`` is called before the first view whose pose
+    is in another frame than those before. ``purpose`` is what cannot be made without views.
     """
 
     def __init__(
         self,
         node: Node,
+        config: ViewConfig,
         purpose: str,
         use: Callable[[Frame], None],
         jumped: Callable[[], None],
-        frame_id: str,
-        config: ViewConfig,
+        reframed: Callable[[str], None],
     ) -> None:
-        self._node, self._purpose, self._use, self._jumped, self._resets = node, purpose, use, jumped, 0
-        self.inputs = ViewInputs(node, config, View, self._submit, frame_id=frame_id)
+        self._node, self._purpose, self._use, self._jumped, self._reframed = node, purpose, use, jumped, reframed
+        self.frame_id = config.fixed_frame  # of the poses of the last view
+        self._resets, self._seen = 0, False
+        self._last_depth: object = None
+        self.inputs = ViewInputs(node, config, purpose, View, self._submit, one_frame=True)
 
     def subscribe(self, needed: Callable[[], bool] = lambda: True) -> None:
         """Subscribe while the node is active. Silence is reported while ``needed()``."""
-        need = Need(self._purpose, needed)
-        self.inputs.start(need, need)
+        self.inputs.start(Need(self._purpose, needed), needed)
 
     def report(self) -> Report:
-        """Problems and values of the matching, for the diagnostics."""
-        return self.inputs.report(self._purpose)
+        """Problems and values of the inputs, for the diagnostics."""
+        return self.inputs.report()
 
     def handle_jump(self) -> None:
         """Call ``jumped`` now where the stamps have jumped back and no view has come since. Only on the worker."""
         self._handle_jump(self.inputs.sync.resets)
 
     def _submit(self, view: View) -> None:
+        if view.companions.depth is self._last_depth:  # colour is faster than depth, which makes points once only
+            self._node.health.drop("depth in the view before")
+            return
+        self._last_depth = view.companions.depth
         self._node.submit("frame", self._use_view, view)
 
     def _use_view(self, view: View) -> None:
         self._handle_jump(view.resets)
-        if view.resets == self._resets:  # otherwise the view is of the time before the jump
-            self._use(view.frame(view.rgb()))
+        if view.resets != self._resets:  # the view is of the time before the jump
+            return
+        frame_id = view.companions.pose.frame_id
+        if self._seen and frame_id != self.frame_id:
+            self._reframed(frame_id)
+        self.frame_id, self._seen = frame_id, True
+        self._use(view.frame(view.rgb()))
 
     def _handle_jump(self, resets: int) -> None:
         if resets > self._resets:
