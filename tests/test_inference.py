@@ -49,6 +49,19 @@ def test_every_pixel_has_a_label_and_a_confidence(image_segmenter, size):
     assert labels.max() < 20 and 0 <= confidence.min() <= confidence.max() <= 1
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_turned_image_gets_the_labels_of_the_upright_one(labels, turns):
+    """The network sees the upright image; labels and confidence come back in the orientation of the camera."""
+    segmenter, frame = ImageSegmenter(tiny(labels, "image"), "cpu", "float32"), noise(48, 64)
+    upright, sure = segmenter(frame)
+    mounted = Frame(np.ascontiguousarray(np.rot90(frame.rgb, -turns)))
+    turned, turned_sure = segmenter(mounted, turns=turns)
+    assert turned.shape == mounted.rgb.shape[:2]
+    assert np.mean(np.rot90(turned, turns) == upright) > 0.999
+    np.testing.assert_allclose(np.rot90(turned_sure, turns), sure, atol=1e-5)
+    assert np.mean(np.rot90(segmenter(mounted)[0], turns) == upright) < 0.9
+
+
 def test_labels_are_the_argmax_of_the_scores(image_segmenter):
     frame = noise(48, 64)
     labels, confidence = image_segmenter(frame)

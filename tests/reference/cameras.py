@@ -34,7 +34,19 @@ def derivatives(distortion, x, y, step=1e-6):
     return np.column_stack([right - left, below - above]) / (2 * step)
 
 
-def register(depth_m, depth_rays, depth_camera, color_camera, color_from_depth, fill_holes, margin):
+def extent(depth_rays, row, column):
+    """Width and height at depth 1 of what a pixel shows, from its neighbours."""
+    height, width, _ = depth_rays.shape
+    total = 0
+    for down, right in ((1, 0), (0, 1)):
+        after = min(row + down, height - 1), min(column + right, width - 1)
+        before = max(row - down, 0), max(column - right, 0)
+        steps = after[0] - before[0] + after[1] - before[1]
+        total = total + np.abs(depth_rays[after] - depth_rays[before]) / steps
+    return total
+
+
+def register(depth_m, depth_rays, color_camera, color_from_depth, fill_holes, margin):
     """``depth_rays`` [H W 2]: the points at depth 1. The lens of the colour camera has no limit in reach."""
     found = np.zeros((color_camera.height, color_camera.width))
     lens = color_camera.distortion
@@ -52,8 +64,8 @@ def register(depth_m, depth_rays, depth_camera, color_camera, color_from_depth, 
             u, v = (x, y) if lens is None else distort(lens, x, y)
             u, v = u * color_camera.fx + color_camera.cx, v * color_camera.fy + color_camera.cy
             reach = 0
-            for size, axis in ((z / depth_camera.fx, 0), (z / depth_camera.fy, 1)):  # half a depth pixel to each side
-                moved = color_from_depth[:3, axis] * size / 2
+            for axis in (0, 1):  # half a depth pixel to each side
+                moved = color_from_depth[:3, axis] * z * extent(depth_rays, row, column)[axis] / 2
                 slope = np.array([moved[0] - x * moved[2], moved[1] - y * moved[2]]) / far
                 reach = reach + np.abs(slope)
             reach = np.abs(bend) @ reach * (color_camera.fx, color_camera.fy) + margin

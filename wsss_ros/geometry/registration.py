@@ -17,7 +17,10 @@ DRIVER_OPTIONS = (
     "RealSense: align_depth.enable:=true and the topic aligned_depth_to_color/image_raw; Azure Kinect: the topic "
     "depth_to_rgb/image_raw; OAK: stereo.i_align_depth:=true; Orbbec: depth_registration:=true"
 )
-MARGIN = 0.25  # of a colour pixel: closes the cracks between the pixels of a slanted surface
+# Of a colour pixel: closes the cracks between the pixels of a slanted surface. 0.5 is what the rounding of
+# depth_image_proc comes to: objects grow by about half a pixel. In a generated office seen by a pair of cameras like a
+# D435, 0.19 % of the pixels are wrong by more than 5 cm with 0.1, and 0.29 % with 0.5; both fill 99.9 %.
+MARGIN = 0.1
 
 
 def depth_on_color(
@@ -98,39 +101,44 @@ def register(
             f"{depth_camera.width}x{depth_camera.height}; remap depth/camera_info to the one published with this image"
         )
     registered = np.full((color_camera.height, color_camera.width), np.inf, np.float32)
-    table, right, down = _directions(depth_camera)
     lens = lens_of(color_camera.distortion)
     _register(
         readonly(depth_m),
-        table,
-        right,
-        down,
-        (1 / depth_camera.fx, 1 / depth_camera.fy),
+        *_directions(depth_camera),
         readonly(color_from_depth.astype(np.float64)),
         tuple(map(float, (color_camera.fx, color_camera.fy, color_camera.cx, color_camera.cy))),
         lens.kind,
         lens.coefficients,
         lens.limit,
         lens.tilt,
-        fill_holes,
+        MARGIN if fill_holes else -1.0,
         registered,
     )
     return registered
 
 
 @lru_cache(maxsize=8)
-def _directions(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rays of a camera with distortion; else no rays, and x of each column and y of each row at depth 1."""
-    if camera.distortion is not None:
-        return rays(camera), readonly(np.zeros(0)), readonly(np.zeros(0))
-    right = (np.arange(camera.width) - camera.cx) / camera.fx
-    down = (np.arange(camera.height) - camera.cy) / camera.fy
-    return readonly(np.zeros((0, 0, 2))), readonly(right), readonly(down)
+def _directions(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
+    """What a pixel shows at depth 1, in a form that is quick to read.
+
+    With distortion a table [H W 4]: x, y, width and height of each pixel; else x of each column, y of each row, and
+    the size of all pixels.
+    """
+    size = (1 / camera.fx, 1 / camera.fy)
+    none, empty = readonly(np.zeros(0)), readonly(np.zeros((0, 0, 4)))
+    if camera.distortion is None:
+        right = (np.arange(camera.width) - camera.cx) / camera.fx
+        down = (np.arange(camera.height) - camera.cy) / camera.fy
+        return empty, readonly(right), readonly(down), size
+    table = rays(camera)
+    extent = sum(np.abs(np.gradient(table, axis=axis)) for axis in (0, 1))
+    extent = np.where(np.isfinite(extent), extent, size)
+    return readonly(np.concatenate([table, extent], axis=-1)), none, none, size
 
 
 @compiled
 @no_type_check
-def _register(depth, table, right, down, pixel, pose, color, kind, c, limit, tilt, fill, registered):
+def _register(depth, table, right, down, size, pose, color, kind, c, limit, tilt, margin, registered):
     """Fill ``registered``, which is infinite at first."""
     height, width = depth.shape
     fx, fy, cx, cy = color
@@ -140,16 +148,17 @@ def _register(depth, table, right, down, pixel, pose, color, kind, c, limit, til
         if len(table):
             for i in range(width):
                 x[i], y[i] = table[row, i, 0], table[row, i, 1]
+                half_u[i], half_v[i] = table[row, i, 2], table[row, i, 3]
         else:
             for i in range(width):
-                x[i], y[i] = right[i], down[row]
-        _move(depth, row, pixel, pose, x, y, z, half_u, half_v)
+                x[i], y[i], half_u[i], half_v[i] = right[i], down[row], size[0], size[1]
+        _move(depth, row, pose, x, y, z, half_u, half_v)
         if kind != NONE:
             _bend(kind, c, limit, tilt, x, y, half_u, half_v)
         for i in range(width):
             u[i], v[i] = x[i] * fx + cx, y[i] * fy + cy
             half_u[i], half_v[i] = half_u[i] * fx, half_v[i] * fy
-        _paint(u, v, z, half_u, half_v, fill, registered)
+        _paint(u, v, z, half_u, half_v, margin, registered)
     for row in range(len(registered)):
         for i in range(registered.shape[1]):
             registered[row, i] = registered[row, i] if registered[row, i] < np.inf else 0
@@ -157,10 +166,10 @@ def _register(depth, table, right, down, pixel, pose, color, kind, c, limit, til
 
 @compiled
 @no_type_check
-def _move(depth, row, pixel, pose, x, y, z, half_u, half_v):
-    """A row of depth in the colour camera: x and y at depth 1, depth, half the size of a pixel at depth 1.
+def _move(depth, row, pose, x, y, z, half_u, half_v):
+    """Move a row of depth to the colour camera: x and y at depth 1, depth, half the size of a pixel at depth 1.
 
-    A missing pixel has depth NaN.
+    ``half_u`` and ``half_v`` hold the complete size in the depth camera before. A missing pixel has depth NaN.
     """
     for i in range(len(x)):
         d = np.float64(depth[row, i])
@@ -171,7 +180,7 @@ def _move(depth, row, pixel, pose, x, y, z, half_u, half_v):
         inverse = np.divide(1.0, far)  # not "/", which checks for 0 and keeps the loop from being vectorised
         a, b = p * inverse, q * inverse
         scale = 0.5 * d * inverse
-        across, along = scale * pixel[0], scale * pixel[1]
+        across, along = scale * half_u[i], scale * half_v[i]
         half_u[i] = abs(pose[0, 0] - a * pose[2, 0]) * across + abs(pose[0, 1] - a * pose[2, 1]) * along
         half_v[i] = abs(pose[1, 0] - b * pose[2, 0]) * across + abs(pose[1, 1] - b * pose[2, 1]) * along
         x[i], y[i] = a, b
@@ -202,14 +211,14 @@ def _bend(kind, c, limit, tilt, x, y, half_u, half_v):
 
 @compiled
 @no_type_check
-def _paint(u, v, z, half_u, half_v, fill, registered):
-    """Write the depths of a row where they are nearer than what is there."""
+def _paint(u, v, z, half_u, half_v, margin, registered):
+    """Write the depths of a row where they are nearer than what is there. Margin below 0: only to the nearest pixel."""
     height, width = registered.shape
     for i in range(len(u)):
         if not (z[i] > 0 and -1e6 < u[i] < 1e6 and -1e6 < v[i] < 1e6):
             continue
-        if fill:
-            reach_u, reach_v = min(half_u[i] + MARGIN, 1e6), min(half_v[i] + MARGIN, 1e6)
+        if margin >= 0:
+            reach_u, reach_v = min(half_u[i] + margin, 1e6), min(half_v[i] + margin, 1e6)
             left, last = int(np.ceil(u[i] - reach_u)), int(np.floor(u[i] + reach_u))
             top, bottom = int(np.ceil(v[i] - reach_v)), int(np.floor(v[i] + reach_v))
         else:
