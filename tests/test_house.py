@@ -18,6 +18,7 @@ ROS = {
     "rclpy",
     "message_filters",
     "sensor_msgs_py",
+    "tf_transformations",
     "cv_bridge",
     "launch",
     "launch_ros",

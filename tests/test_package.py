@@ -24,7 +24,7 @@ from wsss_ros.processes import children
 DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml", "open3d": "open3d-cpu", "backports": "backports.zstd"}
 NEWER_STDLIB = {"compression"}
 WITH_RCLPY = {"rcl_interfaces", "builtin_interfaces", "rosgraph_msgs", "std_msgs"}  # rclpy's wheel brings these
-WHERE_INSTALLED = {"tf2_msgs", "tf2_ros", "vision_msgs"}
+WHERE_INSTALLED = {"sensor_msgs_py", "tf2_msgs", "tf2_ros", "tf_transformations", "vision_msgs"}
 OPTIONAL = {"viser"}  # an extra; without it a sentence says how to install it
 THROUGH_OTHERS = {"tensorboard"}  # torch.utils.tensorboard imports it
 

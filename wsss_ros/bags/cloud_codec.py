@@ -116,6 +116,20 @@ def read_cloud(message: Any, positions: Sequence[int] = FLOATS) -> ReadCloud:
     return ReadCloud(cloud, kept, int(message.height), int(message.width))
 
 
+def is_usual(message: Any) -> bool:
+    """Whether it is read on the fast path: little-endian, adjacent float32 x y z, at multiples of 4 bytes, no gaps."""
+    places = {field.name: field.offset for field in message.fields if field.datatype == FLOAT32}
+    x, y, z = (places.get(name, -1) for name in "xyz")
+    color = next((field.offset for field in message.fields if field.name in ("rgb", "rgba")), 0)
+    adjacent = x >= 0 and (y, z) == (x + 4, x + 8) and not (x % 4 or color % 4 or message.point_step % 4)
+    return adjacent and not message.is_bigendian and not has_padded_rows(message)
+
+
+def has_padded_rows(message: Any) -> bool:
+    """Whether the rows of an organised cloud have bytes behind their points."""
+    return message.height > 1 and len(message.data) != message.height * message.width * message.point_step
+
+
 def cloud_to_labels(message: Any) -> UInt8[np.ndarray, "N"]:
     """The field ``label`` of every point, in the message's order; a value above 255 becomes 254, which is not a class.
 

@@ -5,6 +5,7 @@ here. Pixels are copied only if necessary. A message that cannot be used raises 
 is constant: nodes count dropped messages by it. Clouds are in cloud_codec.py.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from wsss_ros.geometry import quaternion_to_matrix
 from wsss_ros.geometry.camera_models import Calibration, camera_of
 from wsss_ros.scenes.images import decode_grey, decode_rgb
 from wsss_ros.types import BadInput, Camera
+
+RotationOf = Callable[[np.ndarray], Float64[np.ndarray, "3 3"]]
 
 
 class Encoding(NamedTuple):
@@ -342,7 +345,9 @@ def is_distorted(message: Any) -> bool:
     return any(abs(value) > 1e-9 for value in message.d)
 
 
-def stamped_pose_to_matrix(message: Any, frame_id: str | None = None) -> Float64[np.ndarray, "4 4"]:
+def stamped_pose_to_matrix(
+    message: Any, frame_id: str | None = None, rotation: RotationOf = quaternion_to_matrix
+) -> Float64[np.ndarray, "4 4"]:
     """``world_from_camera`` of a geometry_msgs/PoseStamped.
 
     Raises BadInput as ``pose_to_matrix`` does, and when the message has no frame or another frame than ``frame_id``.
@@ -353,11 +358,14 @@ def stamped_pose_to_matrix(message: Any, frame_id: str | None = None) -> Float64
             f"pose frame: got '{given}', expected {repr(frame_id) if frame_id else 'the name of the map frame'}; "
             "publish the pose of the camera's optical frame in the map, or set frame_id"
         )
-    return pose_to_matrix(message.pose)
+    return pose_to_matrix(message.pose, rotation)
 
 
-def pose_to_matrix(pose: Any) -> Float64[np.ndarray, "4 4"]:
-    """The 4x4 matrix of a geometry_msgs/Pose. Raises BadInput for NaN and for a quaternion that is not of length 1."""
+def pose_to_matrix(pose: Any, rotation: RotationOf = quaternion_to_matrix) -> Float64[np.ndarray, "4 4"]:
+    """The 4x4 matrix of a geometry_msgs/Pose; ``rotation`` turns a quaternion x y z w into a matrix.
+
+    Raises BadInput for NaN and for a quaternion that is not of length 1.
+    """
     at, turn = pose.position, pose.orientation
     matrix = np.eye(4)
     matrix[:3, 3] = at.x, at.y, at.z
@@ -366,7 +374,7 @@ def pose_to_matrix(pose: Any) -> Float64[np.ndarray, "4 4"]:
             f"pose position: {at.x}, {at.y}, {at.z}; expected finite metres; send none while tracking is lost"
         )
     try:
-        matrix[:3, :3] = quaternion_to_matrix(np.array([turn.x, turn.y, turn.z, turn.w]))
+        matrix[:3, :3] = rotation(np.array([turn.x, turn.y, turn.z, turn.w]))
     except BadInput as error:
         raise BadInput(f"pose orientation: {error}") from error
     return matrix

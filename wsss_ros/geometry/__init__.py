@@ -5,7 +5,14 @@ Missing depth is 0.
 """
 
 from wsss_ros.geometry.gravity import camera_up, find_up, parse_up, upright
-from wsss_ros.geometry.poses import check_pose, invert, matrix_to_quaternion, quaternion_to_matrix, transform
+from wsss_ros.geometry.poses import (
+    check_pose,
+    invert,
+    matrix_to_quaternion,
+    quaternion_to_matrix,
+    transform,
+    unit_quaternion,
+)
 from wsss_ros.geometry.projection import check_camera, link, posed_depth, project, unproject, visible
 from wsss_ros.geometry.rectify import rectified
 from wsss_ros.geometry.registration import depth_on_color, register
@@ -30,6 +37,7 @@ __all__ = [
     "rectified",
     "register",
     "transform",
+    "unit_quaternion",
     "unproject",
     "upright",
     "visible",

@@ -50,7 +50,12 @@ def check_pose(pose: np.ndarray, tolerance: float = 1e-2) -> None:
 
 
 def quaternion_to_matrix(xyzw: np.ndarray, tolerance: float = 0.01) -> Float64[np.ndarray, "3 3"]:
-    """The rotation matrix of a quaternion ``x y z w``.
+    """The rotation matrix of a quaternion ``x y z w``. Arguments and BadInput are those of ``unit_quaternion``."""
+    return Rotation.from_quat(_checked_quaternion(xyzw, tolerance)).as_matrix()
+
+
+def unit_quaternion(xyzw: np.ndarray, tolerance: float = 0.01) -> Float64[np.ndarray, "4"]:
+    """The quaternion ``x y z w`` with a length of 1.
 
     Args:
         xyzw: four numbers.
@@ -60,6 +65,11 @@ def quaternion_to_matrix(xyzw: np.ndarray, tolerance: float = 0.01) -> Float64[n
         BadInput: NaN, another number of values, another length; also the zero quaternion of a message that was not
             filled in.
     """
+    checked = _checked_quaternion(xyzw, tolerance)
+    return checked / np.linalg.norm(checked)
+
+
+def _checked_quaternion(xyzw: np.ndarray, tolerance: float) -> Float64[np.ndarray, "4"]:
     xyzw = np.asarray(xyzw, np.float64)
     if xyzw.shape != (4,) or not np.isfinite(xyzw).all():
         raise BadInput(f"quaternion {xyzw.tolist()}; expected four finite numbers x y z w")
@@ -68,7 +78,7 @@ def quaternion_to_matrix(xyzw: np.ndarray, tolerance: float = 0.01) -> Float64[n
         raise BadInput("quaternion 0 0 0 0: the orientation was never set; the identity is x y z w = 0 0 0 1")
     if abs(length - 1) > tolerance:
         raise BadInput(f"quaternion {xyzw.tolist()} of length {length:.4g}; expected length 1: normalise at the source")
-    return Rotation.from_quat(xyzw).as_matrix()
+    return xyzw
 
 
 def matrix_to_quaternion(rotation: Float[np.ndarray, "3 3"]) -> Float64[np.ndarray, "4"]:

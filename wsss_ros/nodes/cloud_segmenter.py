@@ -9,13 +9,13 @@ import numpy as np
 from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 
-from wsss_ros.bags import cloud_codec
 from wsss_ros.geometry import find_up, parse_up
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
+from wsss_ros.nodes.ros_packages import read_cloud
 from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode
 from wsss_ros.types import BadInput, Cloud
 
@@ -66,7 +66,7 @@ class CloudSegmenterNode(SegmenterNode):
 
     def segment(self, message: PointCloud2) -> None:
         """Segment one cloud and publish it. Raises BadInput for a cloud without finite points."""
-        read = cloud_codec.read_cloud(message)
+        read = read_cloud(message)
         self.left_out += read.dropped
         if not len(read.cloud):
             raise BadInput(

@@ -22,6 +22,7 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
+from wsss_ros.nodes.ros_packages import read_cloud
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput
 
@@ -222,7 +223,7 @@ class EvaluatorNode(Node):
 
 def _labelled(message: PointCloud2) -> tuple[Any, Any]:
     """Finite points (N x 3) and their labels (N)."""
-    read, labels = cloud_codec.read_cloud(message), cloud_codec.cloud_to_labels(message)
+    read, labels = read_cloud(message), cloud_codec.cloud_to_labels(message)
     if not len(read.cloud):
         raise BadInput(f"empty labelled cloud: {read.dropped} points, none of them finite; there is nothing to score")
     return read.cloud.xyz, read.gather(labels)

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from wsss_ros.bags import codec
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.qos import SMALL_SENSOR
+from wsss_ros.nodes.ros_packages import quaternion_to_matrix
 
 
 class Pose(NamedTuple):
@@ -38,7 +39,7 @@ class PoseTopic:
         """Subscribe until the node is deactivated. ``put(stamp_ns, pose)`` is called with each pose that is sound."""
 
         def on_pose(message: PoseStamped) -> None:
-            matrix = codec.stamped_pose_to_matrix(message, self._frame_id)
+            matrix = codec.stamped_pose_to_matrix(message, self._frame_id, quaternion_to_matrix)
             put(codec.stamp_ns(message.header), Pose(message.header.frame_id, matrix))
 
         self._node.subscribe(PoseStamped, "pose", on_pose, SMALL_SENSOR, need.purpose, need.now)

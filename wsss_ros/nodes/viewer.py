@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 from pydantic import Field
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from wsss_ros.bags import cloud_codec, codec
+from wsss_ros.bags import codec
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes.health import OK, Report
 from wsss_ros.nodes.inputs import Input
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP, SENSOR, SMALL_SENSOR
+from wsss_ros.nodes.ros_packages import read_cloud
 from wsss_ros.nodes.tf_listener import TfListener
 from wsss_ros.nodes.transforms import PoseConfig, Poses
 from wsss_ros.nodes.view_sources import Need, Pose
@@ -182,7 +183,7 @@ class ViewerNode(Node):
         if not len(points):
             raise BadInput("empty semantic cloud: none of its points is finite; check what fills the cloud topic")
         if colors is not None:
-            points = with_colors(points, cloud_codec.read_cloud(colors).cloud)
+            points = with_colors(points, read_cloud(colors).cloud)
         self.stage.show_cloud(points, LIVE_MODES)
 
     def show_picture(self, message: Image, pose: Any) -> None:
