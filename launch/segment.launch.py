@@ -3,7 +3,16 @@
 import os
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown, TimerAction
+from launch.actions import (
+    DeclareLaunchArgument,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    Shutdown,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessIO
+from launch.events.process import ProcessExited, ProcessIO
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -25,12 +34,54 @@ def start(context: LaunchContext) -> list:
     """The environment and the processes, once the arguments have values."""
     given = {name: LaunchConfiguration(name).perform(context) for name in node_set.Arguments.model_fields}
     variables = [SetEnvironmentVariable(*pair) for pair in node_set.environment(os.environ).items()]
-    return [*variables, *map(node, node_set.processes(node_set.arguments(given)))]
+    processes = node_set.processes(node_set.arguments(given))
+    running = Running(processes)
+    return [*variables, *(action for process in processes for action in running.actions(process))]
 
 
-def node(process: node_set.Process) -> Node:
+class Running:
+    """The processes that have not ended, and the first failure. A failure ends the launch with status 1."""
+
+    def __init__(self, processes: list[node_set.Process]) -> None:
+        self.left = {process.name for process in processes}
+        self.failed: tuple[str, int, node_set.Tail] | None = None
+
+    def actions(self, process: node_set.Process) -> list:
+        """The node, and a handler that keeps the end of its output."""
+        tail = node_set.Tail()
+
+        def on_output(event: ProcessIO) -> None:
+            for line in event.text.decode(errors="replace").splitlines():
+                tail.add(line)
+
+        def on_exit(event: ProcessExited, context: LaunchContext) -> list:
+            return self.ended(process, event.returncode, tail, context)
+
+        started = node(process, on_exit)
+        kept = OnProcessIO(target_action=started, on_stdout=on_output, on_stderr=on_output)
+        return [RegisterEventHandler(kept), started]
+
+    def ended(self, process: node_set.Process, status: int, tail: node_set.Tail, context: LaunchContext) -> list:
+        """What follows the end of a process. Raises RuntimeError after the last one if one has failed.
+
+        launch itself turns an exception into status 1; raised at the end, it is the last line.
+        """
+        self.left.discard(process.name)
+        failed = node_set.has_failed(status, asked=context.is_shutdown)
+        if failed and self.failed is None:
+            self.failed = process.name, status, tail
+        if self.failed and not self.left:
+            name, status, tail = self.failed
+            raise RuntimeError(node_set.failure(name, status, tail.reason()))
+        if failed and process.needed:
+            return [Shutdown(reason=f"{process.name} has failed")]
+        if process.ends_the_set:
+            return [TimerAction(period=node_set.LINGER_S, actions=[Shutdown(reason="the replay has ended")])]
+        return []
+
+
+def node(process: node_set.Process, on_exit) -> Node:
     """A process of the set as a node of the launch file."""
-    ending = [TimerAction(period=node_set.LINGER_S, actions=[Shutdown(reason="the replay has ended")])]
     # Without its type a text is read as YAML and may become a number.
     parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in process.parameters.items()}
     return Node(
@@ -44,5 +95,5 @@ def node(process: node_set.Process) -> Node:
         output="screen",
         sigterm_timeout=str(node_set.PATIENCE_S[0]),
         sigkill_timeout=str(node_set.PATIENCE_S[1]),
-        on_exit=ending if process.ends_the_set else None,
+        on_exit=on_exit,
     )

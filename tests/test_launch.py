@@ -233,6 +233,17 @@ def test_launch_file_starts_the_same_as_up(case, scene, probes):
     assert answers == resolved_set(given)
 
 
+def test_a_failed_node_ends_the_launch_with_its_reason_as_the_last_line(probes, tmp_path, capfd):
+    executables = tmp_path / "prefix" / "lib" / "wsss_ros"
+    fails = "print('[ERROR] [1.5] [image_segmenter]: configure failed: no CUDA'); print('bye'); sys.exit(1)"
+    for name, body in {"image_segmenter": fails, "cloud_segmenter": "time.sleep(3600)"}.items():
+        (executables / name).write_text(f"#!{sys.executable}\nimport sys, time\n{body}\n")
+    assert launched({}) == 1
+    captured = capfd.readouterr()
+    lines = [line for line in (captured.out + captured.err).splitlines() if line.strip()]
+    assert any("image_segmenter failed with status 1: configure failed: no CUDA" in line for line in lines[-1:]), lines
+
+
 def test_launch_file_refuses_bad_arguments(probes):
     assert launched({"bag": "/nowhere/scene.mcap"}) == 1
     assert not list(probes.iterdir())

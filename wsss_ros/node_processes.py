@@ -9,45 +9,86 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from wsss_ros import node_set
-from wsss_ros.node_set import Process
+from wsss_ros.node_set import Process, Tail
 from wsss_ros.processes import children
 from wsss_ros.processes.signals import handled
 from wsss_ros.types import BadInput
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+class EndedBySignal(KeyboardInterrupt):
+    """A signal asked for the end; ``number`` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 def run(processes: Iterable[Process]) -> int:
-    """Start them, pass their output on, and wait for Ctrl-C or the end of a replay. Returns 1 where one failed."""
-    with contextlib.suppress(KeyboardInterrupt), running() as nodes:
-        for process in processes:
-            nodes.start(process)
-        nodes.wait()
-    return 1 if nodes.failed else 0
+    """Start them, pass their output on, and wait for a signal, a failure, or the end of a replay.
+
+    Returns 0 after a replay or Ctrl-C, 1 where one failed (the last line then says why), and 128 + N after signal N.
+    """
+    nodes, status = NodeProcesses(), 0
+    try:
+        with running(nodes):
+            for process in processes:
+                nodes.start(process)
+            nodes.wait()
+    except EndedBySignal as asked:
+        status = 0 if asked.number == signal.SIGINT else 128 + asked.number
+    if nodes.failed:
+        print(f"wsss: {next(iter(nodes.failed.values()))}", file=sys.stderr, flush=True)
+        return 1
+    return status
 
 
 @contextlib.contextmanager
-def running() -> Iterator["NodeProcesses"]:
-    """Processes that end with the block, however it ends: SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt in it."""
-    nodes = NodeProcesses()
-    with handled(ENDINGS, _interrupt):
+def running(nodes: "NodeProcesses | None" = None) -> Iterator["NodeProcesses"]:
+    """Processes that end with the block, however it ends: SIGINT, SIGTERM and SIGHUP raise EndedBySignal in it."""
+    nodes = nodes or NodeProcesses()
+    with handled(node_set.ENDINGS, _interrupt):
         try:
             yield nodes
         finally:
             # A second Ctrl-C must not leave children behind.
-            with handled(ENDINGS, signal.SIG_IGN):
+            with handled(node_set.ENDINGS, signal.SIG_IGN):
                 nodes.end()
 
 
+@dataclass
+class _Running:
+    """A child, the end of its output, and the thread that passes the output on."""
+
+    process: Process
+    child: subprocess.Popen
+    tail: Tail = field(default_factory=Tail)
+    forwarder: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.forwarder = threading.Thread(target=self._forward, daemon=True)
+        self.forwarder.start()
+
+    def _forward(self) -> None:
+        for line in self.child.stdout:
+            text = line.decode(errors="replace").rstrip()
+            self.tail.add(text)
+            print(f"[{self.process.name}] {text}", flush=True)
+
+    def failure(self) -> str:
+        """One sentence about the failure of a child that has ended."""
+        self.forwarder.join(timeout=1.0)  # its last lines may still be in the pipe
+        return node_set.failure(self.process.name, self.child.returncode, self.tail.reason())
+
+
 class NodeProcesses:
-    """Running processes of the set. ``failed`` has the names of those that failed."""
+    """Running processes of the set. ``failed`` has a sentence for each that failed, by name, the first one first."""
 
     def __init__(self) -> None:
-        self.failed: list[str] = []
-        self._running: dict[str, tuple[Process, subprocess.Popen]] = {}
-        self._forwarders: list[threading.Thread] = []
+        self.failed: dict[str, str] = {}
+        self._running: dict[str, _Running] = {}
 
     def start(self, process: Process) -> None:
         """Start one process of the set. Raises BadInput where its executable is not installed."""
@@ -58,15 +99,14 @@ class NodeProcesses:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-        self._running[process.name] = (process, child)
-        forwarder = threading.Thread(target=_forward, args=(process.name, child), daemon=True)
-        forwarder.start()
-        self._forwarders.append(forwarder)
+        self._running[process.name] = _Running(process, child)
 
     def wait(self) -> None:
-        """Wait until the process that ends the set has ended, or none is left."""
+        """Wait until the process that ends the set has ended, one that the set needs has failed, or none is left."""
         while self._running:
             for process in self._reap():
+                if process.name in self.failed and process.needed:
+                    return
                 if process.ends_the_set:
                     time.sleep(node_set.LINGER_S)
                     return
@@ -74,32 +114,31 @@ class NodeProcesses:
 
     def check(self) -> None:
         """Raises BadInput where a process has ended."""
-        ended = [*(process.name for process in self._reap()), *self.failed]
+        ended = self._reap()
+        if self.failed:
+            raise BadInput(next(iter(self.failed.values())))
         if ended:
-            raise BadInput(f"{ended[0]} has ended; its last messages are above")
+            raise BadInput(f"{ended[0].name} has ended; its last messages are above")
 
     def end(self) -> None:
         """End the processes that still run: SIGINT, then SIGTERM, then SIGKILL, each after some patience."""
         self._reap(asked=True)
+        left = list(self._running.values())
         steps = list(zip((signal.SIGINT, signal.SIGTERM), node_set.PATIENCE_S, strict=True))
-        children.end([child for _, child in self._running.values()], steps, lambda: self._reap(asked=True))
-        for forwarder in self._forwarders:
-            forwarder.join(timeout=1.0)
+        children.end([each.child for each in left], steps, lambda: self._reap(asked=True))
+        for each in left:
+            each.forwarder.join(timeout=1.0)
 
     def _reap(self, asked: bool = False) -> list[Process]:
         """Processes that have ended since the last call. ``asked``: whether they were asked to end."""
-        ended = [(process, child) for process, child in self._running.values() if child.poll() is not None]
-        for process, child in ended:
-            del self._running[process.name]
-            if _failed(child.returncode, asked):
-                self.failed.append(process.name)
-                print(f"wsss: {process.name} failed with status {child.returncode}", file=sys.stderr, flush=True)
-        return [process for process, _ in ended]
-
-
-def _failed(status: int, asked: bool) -> bool:
-    """A process that was asked to end may end with any status, even while it starts, but not crash or be killed."""
-    return status < 0 and -status not in ENDINGS if asked else status != 0
+        ended = [each for each in self._running.values() if each.child.poll() is not None]
+        for each in ended:
+            name, status = each.process.name, each.child.returncode
+            del self._running[name]
+            if node_set.has_failed(status, asked):
+                self.failed[name] = each.failure()
+                print(f"wsss: {name} has failed", file=sys.stderr, flush=True)
+        return [each.process for each in ended]
 
 
 def _command(process: Process) -> list[str]:
@@ -113,10 +152,5 @@ def _command(process: Process) -> list[str]:
     return [executable]
 
 
-def _forward(name: str, child: subprocess.Popen) -> None:
-    for line in child.stdout:
-        print(f"[{name}] {line.decode(errors='replace').rstrip()}", flush=True)
-
-
 def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    raise EndedBySignal(number)

@@ -1,10 +1,13 @@
 """The set of processes that segments a stream: one description, which the launch file and `wsss up` both start.
 
 `arguments` turns NAME:=VALUE texts into Arguments, `processes` turns those into Processes, `environment` has the
-variables that all of them need. Nothing here starts a process.
+variables that all of them need, `has_failed` and `failure` judge the end of one. Nothing here starts a process.
 """
 
 import json
+import re
+import signal
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +22,12 @@ from wsss_ros.types import BadInput
 LINGER_S = 2.0
 # Seconds a node may take to end after SIGINT, and after the SIGTERM that then follows, before it is killed.
 PATIENCE_S = (10.0, 5.0)
+# Signals that ask the set, or a process of it, to end.
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Nodes with this variable end when the process that started them ends, also where it was killed.
+END_WITH_PARENT = "WSSS_ROS_END_WITH_PARENT"
 
+_LOGGED_ERROR = re.compile(r"(?:\x1b\[\d*m)*\[(?:ERROR|FATAL)\] \[[\d.]+\] \[[^]]*\]: ([^\x1b]*)")  # by rclpy
 _PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 
@@ -37,6 +45,11 @@ class Arguments(Config):
     )
     params_file: str = Field("", description="Parameters of all nodes; empty for config/segment.yaml.")
     namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
+    exit_on_failure: bool = Field(
+        True,
+        description="A node that fails, also at its start, ends the set with status 1; false: the others go on, and a "
+        "node that cannot start waits for the lifecycle services.",
+    )
     rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")
     use_sim_time: bool | None = Field(None, description="Take the time from /clock; by default with a bag.")
     accumulate: bool | None = Field(
@@ -71,6 +84,7 @@ class Process:
     namespace: str = ""
     arguments: tuple[str, ...] = ()
     ends_the_set: bool = False  # when it ends, the others end LINGER_S later
+    needed: bool = True  # when it fails, the others end at once
 
     @property
     def name(self) -> str:
@@ -92,6 +106,41 @@ class Process:
         return [*self.arguments, *words]
 
 
+class Tail:
+    """The end of what a process writes, for the reason of its failure."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=50)
+
+    def add(self, line: str) -> None:
+        """Take one line."""
+        if line.strip():
+            self._lines.append(line)
+
+    def reason(self) -> str:
+        """The last line that was logged as an error, or the last line where a traceback came after it."""
+        for line in reversed(self._lines):
+            if line.startswith("Traceback"):
+                break
+            if text := _LOGGED_ERROR.match(line):
+                return text[1]
+        return self._lines[-1] if self._lines else "it wrote nothing"
+
+
+def has_failed(status: int, asked: bool) -> bool:
+    """A process that was asked to end may end with any status, even while it starts, but not crash or be killed."""
+    return status < 0 and -status not in ENDINGS if asked else status != 0
+
+
+def failure(name: str, status: int, reason: str) -> str:
+    """One sentence about a process that has failed."""
+    if status >= 0:
+        return f"{name} failed with status {status}: {reason}"
+    number = -status
+    known = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+    return f"{name} was ended by {known}; its last line: {reason}"
+
+
 def arguments(given: Iterable[str] | Mapping[str, str]) -> Arguments:
     """Read `NAME:=VALUE` texts, or a mapping of such texts. An empty value counts as not given.
 
@@ -109,6 +158,8 @@ def processes(given: Arguments) -> list[Process]:
     sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
 
     def node(executable: str, remaps: Mapping[str, str], ends_the_set: bool = False, **parameters) -> Process:
+        if not given.exit_on_failure:
+            parameters["exit_on_failure"] = False
         given_parameters = {key: value for key, value in parameters.items() if value is not None}
         module = f"wsss_ros.nodes.{executable}"
         return Process(
@@ -119,6 +170,7 @@ def processes(given: Arguments) -> list[Process]:
             remaps={old: new for old, new in remaps.items() if old != new},
             namespace=given.namespace,
             ends_the_set=ends_the_set,
+            needed=given.exit_on_failure,
         )
 
     views, cloud = _view_topics(given), {"cloud": given.cloud_topic}
@@ -148,6 +200,7 @@ def processes(given: Arguments) -> list[Process]:
         # The accumulator is ready long before the segmenter has loaded its weights: the replay waits for all of them.
         replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 60.0}
         replayed["subscribers"] = 1 + accumulate + given.online
+        replayed["needs"] = ",".join(_replayed_topics(given))
         ends = not (given.rviz or given.viewer)
         chosen.append(node("replay", aside, ends_the_set=ends, rate=given.rate, loop=given.loop, **replayed))
     if given.rviz:
@@ -162,7 +215,8 @@ def as_text(default: object) -> str:
 
 def environment(current: Mapping[str, str]) -> dict[str, str]:
     """Variables to add to ``current``: the Fast DDS profile for large messages, unless the user has chosen one."""
-    return {} if current.get(_PROFILE) else {_PROFILE: str(share("config/fastdds.xml"))}
+    profile = {} if current.get(_PROFILE) else {_PROFILE: str(share("config/fastdds.xml"))}
+    return {END_WITH_PARENT: "1"} | profile
 
 
 def _view_topics(given: Arguments) -> dict[str, str]:
@@ -175,6 +229,12 @@ def _view_topics(given: Arguments) -> dict[str, str]:
     }
 
 
+def _replayed_topics(given: Arguments) -> list[str]:
+    """What the nodes take of a recording; it has some of these."""
+    color, depth = given.color_topic, given.depth_topic
+    return [color, f"{color}/compressed", depth, f"{depth}/compressedDepth", given.cloud_topic]
+
+
 def _rviz(given: Arguments, sim_time: bool) -> Process:
     """RViz. Its file has absolute topic names; remaps lead to a namespace and to other names of the inputs."""
     results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
@@ -184,6 +244,7 @@ def _rviz(given: Arguments, sim_time: bool) -> Process:
         "rviz2",
         package="rviz2",
         arguments=("-d", str(share("config/segment.rviz"))),
+        needed=False,
         parameters={"use_sim_time": sim_time},
         remaps={name: topic for name, topic in remaps.items() if name != topic},
     )

@@ -83,7 +83,7 @@ def test_debug_shows_the_traceback(failing):
 
 def test_unknown_argument_of_up_names_the_nearest():
     answer = wsss("up", "loup:=true")
-    assert answer.exit_code == 2 and "the nearest is 'loop'" in answer.stderr
+    assert answer.exit_code == 1 and "the nearest is 'loop'" in answer.stderr
 
 
 def test_up_lists_the_arguments_of_the_launch_file():

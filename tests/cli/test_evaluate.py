@@ -65,7 +65,7 @@ def test_bad_input_ends_in_one_line(folder, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
     filled = [part.format(folder=folder, empty=tmp_path / "empty", fruit=fruit) for part in arguments]
     result = run(*filled, "--out", tmp_path / "out")
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == 1, result.output
     assert words in result.stderr and result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

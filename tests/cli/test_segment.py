@@ -28,7 +28,7 @@ def test_the_command(scene, tmp_path):
     assert note["pseudo_labels"] and note["images"] == 2 and note["points"] == 600
     assert "scenes: 1; 2 images and 600 points labelled" in result.output
     again = run(scene.folder, "--out", tmp_path / "out")
-    assert again.exit_code == 2 and "exists already" in again.stderr and again.stderr.count("\n") == 1
+    assert again.exit_code == 1 and "exists already" in again.stderr and again.stderr.count("\n") == 1
 
 
 def test_the_command_writes_for_the_benchmark(scene, tmp_path):
@@ -53,5 +53,5 @@ def test_bad_input_ends_in_one_line(scene, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
     filled = [part.format(tmp=tmp_path, scene=scene.folder) for part in arguments]
     result = run(*filled, "--only", "3d", "--out", tmp_path / "out")
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == 1, result.output
     assert words in result.stderr and result.stderr.count("\n") == 1 and not (tmp_path / "out").exists()

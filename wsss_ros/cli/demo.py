@@ -13,6 +13,7 @@ import typer
 
 from wsss_ros.cli.options import Device
 from wsss_ros.labels import RECOMMENDED
+from wsss_ros.types import BadInput
 
 QUIET_S = 6.0  # without a message after the replay: nothing more is published
 
@@ -127,6 +128,8 @@ def _run_nodes(bag: Path, out: Path, rate: float, chosen: dict[str, str]) -> Pat
         children.wait()  # for the end of the replay
         if not children.failed:
             children.wait()  # for the end of the recording
+    if children.failed:
+        raise BadInput(next(iter(children.failed.values())))
     return recording
 
 

@@ -137,7 +137,7 @@ class _Robot:
             children.start(replay)
             children.wait()
         if children.failed:
-            raise BadInput(f"{self.bags[name]} could not be played to its end; the replay's last messages are above")
+            raise BadInput(f"{self.bags[name]} could not be played to its end: {next(iter(children.failed.values()))}")
 
     def has_scores(self) -> bool:
         from wsss_ros.online import report as online_report

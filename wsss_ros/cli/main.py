@@ -93,18 +93,16 @@ def _import_command(name: str):
 
 
 def _with_plain_errors(function):
-    """Errors that a user can correct end in one line and a status (2 bad input, 1 system, 130 Ctrl-C)."""
+    """Errors that a user can correct end in one line and a status: 1, after signal N 128 + N (130 for Ctrl-C)."""
     from wsss_ros.types import BadInput
 
     @functools.wraps(function)
     def command(*args, **kwargs):
         try:
             return function(*args, **kwargs)
-        except KeyboardInterrupt:
-            _fail("interrupted", 130)
-        except BadInput as error:
-            _fail(error, 2)
-        except OSError as error:
+        except KeyboardInterrupt as interrupt:
+            _fail("interrupted", 128 + getattr(interrupt, "number", signal.SIGINT))
+        except (BadInput, OSError) as error:
             _fail(error, 1)
 
     return command

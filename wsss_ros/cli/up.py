@@ -18,7 +18,8 @@ def up(
 
     Examples: wsss up · wsss up bag:=scene.mcap rate:=0.5 · wsss up namespace:=robot accumulate:=false
 
-    Ends with Ctrl-C or with the replay. The status is 1 where a node failed.
+    Ends with Ctrl-C or with the replay, both with status 0, and as soon as a node fails, with status 1 and its reason
+    as the last line. After SIGTERM the status is 143.
     """
     if args:
         print(_listing())

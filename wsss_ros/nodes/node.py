@@ -137,10 +137,12 @@ class Node(LifecycleNode):
 
     # --- lifecycle ---
 
-    def start(self) -> None:
-        """Configure and activate where ``autostart`` says so."""
-        if self.get_parameter("autostart").value and self.trigger_configure() == _SUCCESS:
-            self.trigger_activate()
+    def start(self) -> bool:
+        """Configure and activate where ``autostart`` says so. Returns False where the process shall end."""
+        if not self.get_parameter("autostart").value:
+            return True
+        started = self.trigger_configure() == _SUCCESS and self.trigger_activate() == _SUCCESS
+        return started or not self.get_parameter("exit_on_failure").value or not self.context.ok()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Transition of the life cycle: read the parameters and call ``configure``."""
@@ -197,9 +199,10 @@ class Node(LifecycleNode):
             step()
         except Exception as error:
             self._failure = f"{what} failed: {error}"
-            detail = "" if isinstance(error, BadInput) else "\n" + traceback.format_exc()
             if self.context.ok():
-                self.get_logger().error(self._failure + detail)
+                if not isinstance(error, BadInput):
+                    self.get_logger().error(traceback.format_exc())
+                self.get_logger().error(self._failure)  # last: the reason of a process that ends now
             if undo is not None:
                 self.guarded(undo)
             return _FAILURE

@@ -23,6 +23,11 @@ class NodeConfig(Config):
     autostart: bool = Field(
         True, description="Configure and activate at start; false waits for the lifecycle services."
     )
+    exit_on_failure: bool = Field(
+        True,
+        description="End the process with status 1 where configuring or activating at the start fails; false: wait for "
+        "the lifecycle services.",
+    )
     sensor_timeout_s: float = Field(
         5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn."
     )

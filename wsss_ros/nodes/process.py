@@ -12,11 +12,18 @@ from typing import NoReturn
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
+from wsss_ros.node_set import END_WITH_PARENT
 from wsss_ros.nodes.node import Node
+from wsss_ros.processes.parent import end_with_parent
 
 
 def run(make: Callable[[], Node], args: list[str] | None = None) -> NoReturn:
-    """Spin one node until SIGINT or SIGTERM, end it in order, and end the process with the node's ``exit_status``."""
+    """Spin one node until SIGINT or SIGTERM, end it in order, and end the process with the node's ``exit_status``.
+
+    The status is 1 where the node cannot start and shall not wait (``exit_on_failure``).
+    """
+    if os.environ.get(END_WITH_PARENT):
+        end_with_parent(signal.SIGINT)
     tune_allocator()
     status = _spin(make, args)
     gc.collect()  # the last reference to the node: its DDS participant ends and removes its shared memory
@@ -32,7 +39,8 @@ def _spin(make: Callable[[], Node], args: list[str] | None) -> int:
         executor = SingleThreadedExecutor()
         node = make()
         executor.add_node(node)
-        node.start()
+        if not node.start():
+            return 1  # after the end in order below
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -15,7 +15,7 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from wsss_ros.bags.cdr import IMAGE, JPEG
+from wsss_ros.bags.cdr import CLOUD, IMAGE, JPEG
 from wsss_ros.bags.playback import Playback, open_recording
 from wsss_ros.bags.recording import Raw, Topic
 from wsss_ros.labels import scannet20
@@ -28,6 +28,7 @@ from wsss_ros.nodes.recorded_topics import message_class, quality
 from wsss_ros.types import BadInput
 
 CLOCK_PERIOD_S = 0.02
+_TAKEN = (IMAGE, JPEG, CLOUD)
 SETTLE_S = 0.3  # a subscriber discovers us a little later than we discover it
 LINGER_S = 1.0  # after the last message was sent it is still on its way
 
@@ -41,6 +42,11 @@ class ReplayConfig(NodeConfig):
     start_paused: bool = Field(False, description="Wait for ~/resume.")
     wait_for_subscribers_s: float = Field(
         0.0, ge=0, le=300, description="Wait at most this long for subscribers first."
+    )
+    needs: str = Field(
+        "",
+        description="Topics to wait for, separated by commas: at least one must be in the recording and find a "
+        "subscriber; empty: all images.",
     )
     subscribers: int = Field(1, ge=1, le=100, description="Subscribers of each image topic to wait for.")
     set_name: str = Field("", description="Published on ground_truth/set, latched, for the evaluator; empty: nothing.")
@@ -62,18 +68,13 @@ class ReplayNode(Node):
         self.create_service(Trigger, "~/pause", lambda _, answer: self._answer(answer, pause=True))
         self.create_service(Trigger, "~/resume", lambda _, answer: self._answer(answer, pause=False))
 
-    def start(self) -> None:
-        """Configure and activate. Ends the process where there is nothing to play: nobody would configure it again."""
-        super().start()
-        if self.get_parameter("autostart").value and not self.active:
-            raise SystemExit(1)
-
     def configure(self) -> None:
         """Open the recording and create a publisher for each of its topics."""
         self._recording = open_recording(self.config.source, scannet20())
         self._clock_topic = self.publisher(Clock, "/clock", QoSProfile(depth=10))
         self._set = self.publisher(String, "ground_truth/set", MAP) if self.config.set_name else None
         topics = [topic for topic in self._recording.topics if topic.name != "/clock"]  # there is only one clock, ours
+        self._needed = self._recorded_needs(topics)
         self._outputs_by_topic = {topic.name: self._output(topic) for topic in topics}
         missing = sorted({topic.msgtype for topic in topics if not self._outputs_by_topic[topic.name]})
         if missing:
@@ -116,8 +117,22 @@ class ReplayNode(Node):
             message = message_class(topic.msgtype)
         except (ImportError, AttributeError):
             return None
-        name = topic.name if topic.name in ("/tf", "/tf_static") else topic.name.lstrip("/")
-        return self.publisher(message, name, quality(topic))
+        return self.publisher(message, _played_name(topic), quality(topic))
+
+    def _recorded_needs(self, topics: list[Topic]) -> list[Topic]:
+        """The recorded topics that somebody needs. Raises BadInput where there are none, with those there are."""
+        if not self.config.needs:
+            return [topic for topic in topics if topic.msgtype in (IMAGE, JPEG)]
+        names = [name.strip() for name in self.config.needs.split(",")]
+        needed = {self.resolve_topic_name(name) for name in names}
+        found = [topic for topic in topics if self.resolve_topic_name(_played_name(topic)) in needed]
+        if not found:
+            there = "; ".join(f"{_played_name(topic)} ({topic.msgtype})" for topic in topics if topic.msgtype in _TAKEN)
+            raise BadInput(
+                f"{self.config.source} has none of the topics that the nodes take ({', '.join(names)}); it has "
+                f"{there or 'no images and no clouds'}; choose with color_topic:=, depth_topic:= or cloud_topic:="
+            )
+        return found
 
     def _replay(self, playback: Playback) -> None:
         """Play from the first message to the last, or for ever; then the process ends. On the worker."""
@@ -150,15 +165,16 @@ class ReplayNode(Node):
                 self._clock_topic.publish(message)
 
     def _wait_for_subscribers(self, playback: Playback) -> None:
-        """Wait until each image topic has its subscribers, at most as long as configured.
+        """Wait until each needed image topic has its subscribers, at most as long as configured.
 
-        Ground truth needs one subscriber, an evaluator, and only where a set is named.
+        Ground truth needs one subscriber, an evaluator, and only where a set is named. Raises BadInput where the time
+        is over and nobody subscribes to anything that is needed.
         """
         of_truth = 1 if self.config.set_name else 0
         expected = {
             topic.name: of_truth if "ground_truth/" in topic.name else self.config.subscribers
-            for topic in self._recording.topics
-            if topic.msgtype in (IMAGE, JPEG)
+            for topic in self._needed
+            if topic.msgtype in (IMAGE, JPEG) and self._outputs_by_topic[topic.name]
         }
         until = time.monotonic() + self.config.wait_for_subscribers_s
         while missing := [n for n, least in expected.items() if self._subscribers(n) < least]:
@@ -166,6 +182,11 @@ class ReplayNode(Node):
                 break
             time.sleep(0.05)
         if self.config.wait_for_subscribers_s and not playback.stopped:
+            if self.config.needs and missing and not any(map(self._subscribers, expected)):
+                raise BadInput(
+                    f"nobody subscribes to {', '.join(missing)} after {self.config.wait_for_subscribers_s:g} s: do the "
+                    "nodes run, in this ROS_DOMAIN_ID, and do they take these topics?"
+                )
             if missing:
                 self.get_logger().warning(f"starts with too few subscribers on {', '.join(missing)}")
             time.sleep(SETTLE_S)
@@ -187,6 +208,11 @@ class ReplayNode(Node):
         if answer.success:
             playback.pause() if pause else playback.resume()
         return answer
+
+
+def _played_name(topic: Topic) -> str:
+    """Relative, so that a namespace and remaps apply; except of transforms."""
+    return topic.name if topic.name in ("/tf", "/tf_static") else topic.name.lstrip("/")
 
 
 def main(args: list[str] | None = None) -> NoReturn:
