@@ -24,7 +24,7 @@ def test_the_command(tmp_path, labels):
     assert len(by_topic(out)["/robot1/pose"]) == 3
     status, output = wsss(scene_folder, out)
     assert status == 1 and "exists already" in output and "--overwrite" in output
-    assert wsss(scene_folder, out, "--overwrite", "--storage", "sqlite3")[0] == 2
+    assert wsss(scene_folder, out, "--overwrite", "--storage", "sqlite3")[0] == 1
     assert wsss(scene_folder, tmp_path / "folder", "--storage", "sqlite3")[0] == 0
     assert sorted(os.listdir(tmp_path / "folder")) == ["folder.db3", "metadata.yaml"]
     (tmp_path / "empty").mkdir()

@@ -5,7 +5,7 @@ Weights announced on ``weights/image`` replace the current ones between two fram
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from pydantic import Field
@@ -29,6 +29,7 @@ from wsss_ros.types import BadInput, Cloud, Frame
 class ImageSegmenterConfig(SegmenterConfig, ViewConfig):
     """Parameters of the image segmenter."""
 
+    live: ClassVar[tuple[str, ...]] = ("overlay_alpha", "points_stride", "max_depth_m")
     overlay_alpha: float = Field(0.5, ge=0, le=1, description="Share of the class colour in the overlay.")
     points_stride: int = Field(2, ge=1, le=32, description="Every n-th pixel of a row and column in semantic/points.")
     max_depth_m: float = Field(8.0, gt=0, le=100, description="Farther pixels are left out of semantic/points.")

@@ -35,7 +35,7 @@ class Node(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__(self.name, **options)
         self.health = Health()
-        self.config: Any = None  # values of ``model`` between configure and cleanup
+        self.config: Any = None  # values of ``model`` between configure and cleanup; a change replaces it
         self._worker = Worker(self._run_job, lambda kind: self.health.drop(f"{kind} replaced by a newer one"))
         self._inputs: list[Input] = []
         self._at_deactivate: list[Callable[[], Any]] = []
@@ -193,6 +193,7 @@ class Node(LifecycleNode):
         self.release()
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.pop())
+        self.config = None
 
     def _transition(self, what: str, step: Callable[[], None], undo: Callable[[], None] | None = None):
         try:

@@ -1,14 +1,13 @@
 """ROS parameters from a configuration model and back. Names, defaults, ranges and descriptions come from the model."""
 
 import difflib
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field
 from pydantic.fields import FieldInfo
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterException, InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from wsss_ros.config import Config, Model, build
@@ -18,7 +17,14 @@ _REFUSED = (InvalidParameterException, InvalidParameterTypeException, InvalidPar
 
 
 class NodeConfig(Config):
-    """Parameters that all nodes have."""
+    """Parameters that all nodes have.
+
+    Each class names those of its own parameters that are ``live`` (a change takes effect at once) or are read
+    ``at_start`` only. All others are read when the node is configured; until the cleanup, a change of them is refused.
+    """
+
+    live: ClassVar[tuple[str, ...]] = ("sensor_timeout_s",)
+    at_start: ClassVar[tuple[str, ...]] = ("autostart", "exit_on_failure")
 
     autostart: bool = Field(
         True, description="Configure and activate at start; false waits for the lifecycle services."
@@ -33,20 +39,23 @@ class NodeConfig(Config):
     )
 
 
-def declare(node: Node, model: type[Config]) -> dict[str, str]:
+def declare(node: Any, model: type[Config]) -> dict[str, str]:
     """Declare every field of ``model``. A given value that does not fit is replaced by the default.
 
-    Returns the faults of the given values by parameter name, one sentence each, for ``read``. A later change that does
-    not fit is refused with the reason.
+    Returns the faults of the given values by parameter name, one sentence each, for ``read``. A later change takes
+    effect at once, or it is refused with the reason: it does not fit, or ``node.config`` is in use and the parameter is
+    read at configure.
     """
     faults: dict[str, str] = {}
     for name, field in model.model_fields.items():
+        descriptor = _descriptor(model, name)
         try:
-            node.declare_parameter(name, field.default, _descriptor(field))
+            node.declare_parameter(name, field.default, descriptor)
         except _REFUSED as error:
             faults[name] = f"parameter '{name}': {error}; expected {_expected(field)}"
-            node.declare_parameter(name, field.default, _descriptor(field), ignore_override=True)
-    node.add_on_set_parameters_callback(lambda changes: _check(model, changes, faults))
+            node.declare_parameter(name, field.default, descriptor, ignore_override=True)
+    node.add_on_set_parameters_callback(lambda changes: _check(node, model, changes, faults))
+    node.add_post_set_parameters_callback(lambda changes: _apply(node, model, changes))
     return faults
 
 
@@ -67,20 +76,44 @@ def unknown(given: list[str], known: list[str]) -> list[str]:
     return texts
 
 
-def _check(model: type[Config], changes: list[Parameter], faults: dict[str, str]) -> SetParametersResult:
-    ours = {change.name: change.value for change in changes if change.name in model.model_fields}
+def named(model: type[Config], what: Literal["live", "at_start"]) -> set[str]:
+    """The parameters that ``model`` and its base classes name in ``live`` or ``at_start``."""
+    return {name for each in model.__mro__ for name in vars(each).get(what, ())}
+
+
+def _check(node: Any, model: type[Config], changes: list[Parameter], faults: dict[str, str]) -> SetParametersResult:
+    current = {name: node.get_parameter(name).value for name in model.model_fields}
+    ours = {change.name: change.value for change in changes if change.name in current}
+    if not ours:
+        return SetParametersResult(successful=True)
     try:
-        build(model, ours, "parameters")
+        build(model, current | ours, "parameters")
     except BadInput as error:
         return SetParametersResult(successful=False, reason=str(error))
+    fixed = [name for name, value in ours.items() if name not in named(model, "live") and value != current[name]]
+    if node.config is not None and fixed:
+        reason = (
+            f"'{fixed[0]}' is read when the node is configured, and it is configured: deactivate and clean it up "
+            "(ros2 lifecycle set), set the parameter, then configure and activate it"
+        )
+        return SetParametersResult(successful=False, reason=reason)
     for name in ours:
         faults.pop(name, None)
     return SetParametersResult(successful=True)
 
 
-def _descriptor(field: FieldInfo) -> ParameterDescriptor:
+def _apply(node: Any, model: type[Config], changes: list[Parameter]) -> None:
+    if node.config is not None and any(change.name in model.model_fields for change in changes):
+        node.config = read(node, model)
+
+
+def _descriptor(model: type[Config], name: str) -> ParameterDescriptor:
+    field = model.model_fields[name]
     low, high = _bounds(field)
-    descriptor = ParameterDescriptor(description=f"{field.description} Read at configure.")
+    read_only = name in named(model, "at_start")
+    when = "Takes effect at once." if name in named(model, "live") else "Read at configure."
+    descriptor = ParameterDescriptor(description=f"{field.description} {'Read at start.' if read_only else when}")
+    descriptor.read_only = read_only
     descriptor.additional_constraints = _expected(field)
     if field.annotation is float:
         # "rate:=2" is an integer for ROS; the model turns it into a float.

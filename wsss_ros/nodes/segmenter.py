@@ -1,6 +1,6 @@
 """What both segmenter nodes share: their parameters, and a network whose weights change while it runs."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +17,7 @@ from wsss_ros.nodes.parameters import NodeConfig
 class SegmenterConfig(NodeConfig):
     """Parameters of both segmenters."""
 
+    live: ClassVar[tuple[str, ...]] = ("min_confidence",)
     weights: str = Field("", description="Checkpoint file; empty for the weights that ship with the package.")
     label_space: str = Field(
         "config/labels/scannet20.yaml",
