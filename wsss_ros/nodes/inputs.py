@@ -8,9 +8,10 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from wsss_ros.nodes.health import WARN, Problem
-from wsss_ros.nodes.qos import SENSOR
+from wsss_ros.nodes.qos import SENSOR, overridable, override_faults
 
 
 @dataclass
@@ -82,7 +83,7 @@ def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], No
 
     def incompatible(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
-        if qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+        if profile.durability != DurabilityPolicy.TRANSIENT_LOCAL:
             record.problem = f"its publisher has an incompatible QoS ({policy}); offer what this node asks for"
             node.report_problem(record.topic, f"{record.topic}: {record.problem}")
         elif not record.streamed:
@@ -90,8 +91,12 @@ def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], No
             node.get_logger().info(f"a publisher of {record.topic} is not latched ({policy}); streamed too")
             subscribe(node, record, kind, callback, SENSOR)
 
+    profile, overriding = overridable(qos)
+    if record.streamed:  # the overrides are those of the first subscription
+        overriding = {"qos_overriding_options": QoSOverridingOptions(())}
     events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
-    raw = getattr(kind, "raw", False)  # as the class of tf_message.py
-    subscription = node.create_subscription(kind, record.topic, received, qos, event_callbacks=events, raw=raw)
+    options = {"event_callbacks": events, "raw": getattr(kind, "raw", False)} | overriding  # raw: see tf_message.py
+    with override_faults():
+        subscription = node.create_subscription(kind, record.topic, received, profile, **options)
     record.subscriptions.append(subscription)
     node.at_deactivate(lambda: node.destroy_subscription(subscription))

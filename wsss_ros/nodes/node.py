@@ -18,6 +18,7 @@ from wsss_ros.nodes import diagnostics, inputs, logs, parameters
 from wsss_ros.nodes.health import ERROR, WARN, Health, Problem, Report, Status, cause_of
 from wsss_ros.nodes.inputs import Input
 from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.qos import overridable, override_faults
 from wsss_ros.nodes.worker import Worker
 from wsss_ros.types import BadInput
 
@@ -31,9 +32,11 @@ class Node(LifecycleNode):
     model: type[NodeConfig] = NodeConfig
     exit_status = 0  # of the process, once the node has ended in order
     main_job = ""  # the kind of job whose rate and latency stand for the node's
+    _built = False  # rclpy's own topics, which it creates while it builds a node, have no overrides
 
     def __init__(self, **options: Any) -> None:
         super().__init__(self.name, **options)
+        self._built = True
         self.health = Health()
         self.config: Any = None  # values of ``model`` between configure and cleanup; a change replaces it
         self._worker = Worker(self._run_job, lambda kind: self.health.drop(f"{kind} replaced by a newer one"))
@@ -74,9 +77,29 @@ class Node(LifecycleNode):
 
     def publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A publisher that publishes only while the node is active."""
-        publisher = self.create_lifecycle_publisher(kind, topic, qos)
+        profile, options = overridable(qos)
+        with override_faults():
+            publisher = self.create_lifecycle_publisher(kind, topic, profile, **options)
         self._outputs.append(publisher)
         return publisher
+
+    def create_publisher(self, kind: type, topic: str, qos_profile: QoSProfile | int, **options: Any) -> Any:
+        """As in rclpy. The parameters ``qos_overrides.*`` apply to the publisher of a node that is built."""
+        if self._built and "qos_overriding_options" not in options:
+            qos_profile, overriding = overridable(qos_profile)
+            options |= overriding
+        with override_faults():
+            return super().create_publisher(kind, topic, qos_profile, **options)
+
+    def create_subscription(
+        self, kind: type, topic: str, callback: Callable[..., Any], qos_profile: QoSProfile | int, **options: Any
+    ) -> Any:
+        """As in rclpy, with ``qos_overrides.*`` as for ``create_publisher``."""
+        if self._built and "qos_overriding_options" not in options:
+            qos_profile, overriding = overridable(qos_profile)
+            options |= overriding
+        with override_faults():
+            return super().create_subscription(kind, topic, callback, qos_profile, **options)
 
     def subscribe(
         self,
@@ -178,6 +201,8 @@ class Node(LifecycleNode):
     def _activate(self) -> None:
         self._worker.start()
         self.activate()
+        for text in parameters.unused_overrides(list(self._parameter_overrides), list(self._parameters)):
+            self.get_logger().warning(text)
         self.get_logger().info(": ".join(filter(None, ["ready", self.summary()])))
 
     def _deactivate(self, state: LifecycleState | None) -> None:

@@ -11,6 +11,7 @@ from rclpy.exceptions import InvalidParameterException, InvalidParameterTypeExce
 from rclpy.parameter import Parameter
 
 from wsss_ros.config import Config, Model, build
+from wsss_ros.nodes.qos import OVERRIDES
 from wsss_ros.types import BadInput
 
 _REFUSED = (InvalidParameterException, InvalidParameterTypeException, InvalidParameterValueException)
@@ -59,7 +60,7 @@ def declare(node: Any, model: type[Config]) -> dict[str, str]:
     return faults
 
 
-def read(node: Node, model: type[Model], faults: dict[str, str] | None = None) -> Model:
+def read(node: Any, model: type[Model], faults: dict[str, str] | None = None) -> Model:
     """Return the parameters as one validated configuration. Raises BadInput that lists every fault."""
     if faults:
         raise BadInput("; ".join(faults.values()))
@@ -70,10 +71,20 @@ def unknown(given: list[str], known: list[str]) -> list[str]:
     """Return one sentence for each given parameter that the node does not have, with the nearest that it has."""
     texts = []
     for name in given:
-        if name not in known and not name.startswith("qos_overrides."):
+        if name not in known and not name.startswith(OVERRIDES):
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             texts.append(f"unknown parameter '{name}' is ignored; the nearest is '{near[0] if near else '-'}'")
     return texts
+
+
+def unused_overrides(given: list[str], known: list[str]) -> list[str]:
+    """Return one sentence for each given ``qos_overrides.*`` that names no topic or policy of the node."""
+    possible = [name for name in known if name.startswith(OVERRIDES)]
+    return [
+        f"'{name}' is ignored; the nearest is '{next(iter(difflib.get_close_matches(name, possible, 1, 0.0)), '-')}'"
+        for name in given
+        if name.startswith(OVERRIDES) and name not in possible
+    ]
 
 
 def named(model: type[Config], what: Literal["live", "at_start"]) -> set[str]:
