@@ -27,6 +27,14 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Nodes with this variable end when the process that started them ends, also where it was killed.
 END_WITH_PARENT = "WSSS_ROS_END_WITH_PARENT"
 
+# The topics that the nodes take, by their names in the nodes: the arguments that rename them.
+TOPIC_ARGUMENTS = {
+    "color/image_raw": "color_topic",
+    "color/camera_info": "camera_info_topic",
+    "depth/image_rect": "depth_topic",
+    "pose": "pose_topic",
+    "cloud": "cloud_topic",
+}
 _LOGGED_ERROR = re.compile(r"(?:\x1b\[\d*m)*\[(?:ERROR|FATAL)\] \[[\d.]+\] \[[^]]*\]: ([^\x1b]*)")  # by rclpy
 _PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
@@ -45,6 +53,9 @@ class Arguments(Config):
     )
     params_file: str = Field("", description="Parameters of all nodes; empty for config/segment.yaml.")
     namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
+    force: bool = Field(
+        False, description="Start also where such a set runs in the same namespace and domain already."
+    )
     exit_on_failure: bool = Field(
         True,
         description="A node that fails, also at its start, ends the set with status 1; false: the others go on, and a "
@@ -160,6 +171,8 @@ def processes(given: Arguments) -> list[Process]:
     def node(executable: str, remaps: Mapping[str, str], ends_the_set: bool = False, **parameters) -> Process:
         if not given.exit_on_failure:
             parameters["exit_on_failure"] = False
+        if given.force:
+            parameters["force"] = True
         given_parameters = {key: value for key, value in parameters.items() if value is not None}
         module = f"wsss_ros.nodes.{executable}"
         return Process(
@@ -220,13 +233,8 @@ def environment(current: Mapping[str, str]) -> dict[str, str]:
 
 
 def _view_topics(given: Arguments) -> dict[str, str]:
-    return {
-        "color/image_raw": given.color_topic,
-        "color/image_raw/compressed": f"{given.color_topic}/compressed",
-        "color/camera_info": given.camera_info_topic,
-        "depth/image_rect": given.depth_topic,
-        "pose": given.pose_topic,
-    }
+    topics = {topic: getattr(given, argument) for topic, argument in TOPIC_ARGUMENTS.items() if topic != "cloud"}
+    return topics | {"color/image_raw/compressed": f"{given.color_topic}/compressed"}
 
 
 def _replayed_topics(given: Arguments) -> list[str]:

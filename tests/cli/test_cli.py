@@ -64,7 +64,7 @@ def failing(monkeypatch):
 @pytest.mark.parametrize(
     "error, status, told",
     [
-        (BadInput("got a fish,\n  wanted a bird"), 2, "wsss: got a fish, wanted a bird\n"),
+        (BadInput("got a fish,\n  wanted a bird"), 1, "wsss: got a fish, wanted a bird\n"),
         (PermissionError(13, "Permission denied", "/out"), 1, "wsss: [Errno 13] Permission denied: '/out'\n"),
         (KeyboardInterrupt(), 130, "wsss: interrupted\n"),
     ],

@@ -1,6 +1,8 @@
-"""The parts of the node base that need no ROS graph: the queue of one, the figures, silence."""
+"""The parts of the node base that need no ROS graph: the queue of one, the figures, problems."""
 
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +11,24 @@ from support.waiting import HANG_S, until
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from wsss_ros.nodes import label_info  # noqa: E402
-from wsss_ros.nodes.health import ERROR, MOST_CAUSES, Health, cause_of  # noqa: E402
-from wsss_ros.nodes.inputs import Input  # noqa: E402
+from wsss_ros.nodes.health import (  # noqa: E402
+    DEAD_AFTER,
+    ERROR,
+    MOST_CAUSES,
+    OK,
+    REPEAT_S,
+    WARN,
+    Announcer,
+    Health,
+    cause_of,
+    memory_mb,
+    sync_report,
+)
 from wsss_ros.nodes.worker import Worker  # noqa: E402
+from wsss_ros.sync import Synchronizer  # noqa: E402
 from wsss_ros.types import BadInput  # noqa: E402
+
+SECOND = 10**9
 
 
 class Recorder:
@@ -123,19 +139,64 @@ def test_a_problem_is_logged_again_only_after_a_while():
     assert [health.note("a", "text") for _ in range(3)] == [True, False, False]
 
 
-def test_silence_has_the_messages_received_and_what_to_do():
-    record = Input("/pose", "cloud")
-    assert record.silence(5, 0) == ""
-    record.since -= 7
-    assert record.silence(5, 0) == (
-        "no message on /pose for 7 s (0 received, 0 publishers), so no cloud: start its source or check the remap"
-    )
-    assert "1 publishers" in record.silence(5, 1) and "source run" in record.silence(5, 1)
-    record.problem = "its publisher has an incompatible QoS (RELIABILITY)"
-    assert "incompatible QoS" in record.silence(5, 1)
-    assert record.receive(sent_at_ns=77)
-    assert record.silence(5, 1) == "" and record.received == 1
-    assert not record.receive(sent_at_ns=77) and record.receive(sent_at_ns=78) and record.received == 2
+def test_a_problem_is_announced_once_and_once_that_it_is_over(monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    announcer = Announcer(lambda level, text: said.append((level, text)))
+    for seconds in (5, 6, 7):
+        announcer.update([(WARN, f"no message on /pose for {seconds} s: start its source"), (OK, "paused")])
+        now[0] += 1
+    assert said == [(WARN, "no message on /pose for 5 s: start its source")]
+    announcer.update([(ERROR, "the network is dead: restart")])
+    assert said[1:] == [(OK, "over after 3 s: no message on /pose for 5 s"), (ERROR, "the network is dead: restart")]
+    announcer.update([])
+    announcer.update([(WARN, "no message on /pose for 9 s: start its source")])
+    assert len(said) == 4, "what comes and goes is not logged each time"
+    announcer.update([])
+    now[0] += REPEAT_S
+    announcer.update([(WARN, "no message on /pose for 9 s: start its source")])
+    assert len(said) == 5 and said[-1][0] == WARN
+
+
+def test_a_dead_network_and_a_job_that_does_not_end_are_errors(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    health = Health()
+    for _ in range(DEAD_AFTER):
+        assert health.dead_jobs(60) == []
+        health.begin("image")
+        health.failed("image", "RuntimeError: CUDA error")
+        health.ended()
+    (problem,) = health.dead_jobs(60)
+    assert problem == (ERROR, "the last 3 jobs 'image' failed: RuntimeError: CUDA error; nothing comes out of it")
+    health.begin("image")
+    now[0] += 61
+    assert [level for level, _ in health.dead_jobs(60)] == [ERROR, ERROR]
+    assert "'image' runs for 61 s" in health.dead_jobs(60)[0][1]
+    health.done("image", 61)
+    health.ended()
+    assert health.dead_jobs(60) == []
+
+
+def test_stamps_that_are_zero_or_far_from_the_clock_are_named():
+    sync = Synchronizer(("color", "pose"), tolerance_ns=20_000_000)
+    for n in range(1, 12):
+        sync.add("color", n * SECOND, "image")
+        sync.add("pose", 0, "pose")
+    ((level, text),), _ = sync_report(sync, "cloud")
+    assert level == WARN and text == "the stamps of pose are 0, so no cloud: its driver has to fill header.stamp"
+    sync = Synchronizer(("color", "pose"), tolerance_ns=20_000_000)
+    for n in range(1, 12):
+        sync.add("color", (1000 + n) * SECOND, "image")
+        sync.add("pose", n * SECOND, "pose")
+    ((_, text),), _ = sync_report(sync, "cloud", now_ns=1011 * SECOND)
+    assert "pose is 1000.0 s behind the node's clock; stamp all by one clock" in text and "color is" not in text
+
+
+def test_memory_is_that_of_this_process():
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no /proc here")
+    assert memory_mb() > 20
 
 
 @pytest.mark.skipif(label_info.LabelInfo is not None, reason="vision_msgs is installed")

@@ -20,6 +20,7 @@ from wsss_ros.nodes import transport  # noqa: E402
 from wsss_ros.nodes.conversions import image_message  # noqa: E402
 from wsss_ros.nodes.node import Node  # noqa: E402
 from wsss_ros.nodes.qos import RESULT, SENSOR  # noqa: E402
+from wsss_ros.nodes.silence import Graph  # noqa: E402
 from wsss_ros.nodes.transport import ImageTransport, advice  # noqa: E402
 from wsss_ros.scenes.images import encode_jpeg  # noqa: E402
 
@@ -183,8 +184,8 @@ def test_transports_that_cannot_be_read_are_reported_once(taker):
     assert "only its transport theora has a publisher, and this node cannot read it" in problem
     assert f"-r in/theora:={camera.topic('/theora')} -r out:={camera.topic()}" in problem
     record = camera.node._inputs[0]
-    until(lambda: record.silence(0, 0))
-    assert "republish" in record.silence(0, 0)
+    until(lambda: record.silence(0, Graph(None)))
+    assert "republish" in record.silence(0, Graph(None))
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,6 @@ class HandOver:
             reason = f"{path}: {type(error).__name__}: {error}"
             self.problem = f"new weights not loaded: {reason}; {version} stays, it is tried again every {RETRY_S:g} s"
             self.node.health.drop("new weights not loaded")
-        self.node.get_logger().warning(self.problem)
         _free_memory_of(self.current.segmenter.device)
 
     # --- on the node's worker ---

@@ -1,9 +1,12 @@
 """Figures of a node for /diagnostics: rates, latencies, drops by cause, problems of the last seconds."""
 
+import os
 import re
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -12,11 +15,48 @@ from wsss_ros.sync import Synchronizer
 OK, WARN, ERROR = 0, 1, 2
 RECENT_S = 10.0
 MOST_CAUSES = 40
+DEAD_AFTER = 3  # so many jobs in a row that raised are an error until one ends well
+REPEAT_S = 60.0  # a problem that comes and goes is logged at most this often
+STAMP_OFFSET_S = 5.0  # stamps farther from the clock than this are told where nothing matches
 
 
 Problem = tuple[int, str]  # level and sentence
 Report = tuple[list[Problem], dict[str, str]]  # problems, and values by key
 Status = tuple[int, str, dict[str, str]]  # level, sentence and values
+
+
+class Announcer:
+    """Logs each problem once while it lasts, and once that it is over. Texts that differ in numbers only are one."""
+
+    def __init__(self, log: Callable[[int, str], None]) -> None:
+        self._log = log
+        self._lasting: dict[str, tuple[float, str, bool]] = {}  # by text without numbers: since, text, logged
+        self._logged_at: dict[str, float] = {}
+
+    def update(self, problems: list[Problem]) -> None:
+        """Take the problems of this moment."""
+        now = time.monotonic()
+        texts = {_without_numbers(text): (level, text) for level, text in problems if level != OK}
+        for key in set(self._lasting) - set(texts):
+            since, text, logged = self._lasting.pop(key)
+            if logged:
+                self._log(OK, f"over after {now - since:.0f} s: {text.partition(': ')[0]}")
+        for key, (level, text) in texts.items():
+            if key not in self._lasting:
+                self._begin(key, level, text, now)
+
+    def clear(self) -> None:
+        """Forget what lasts, without a line."""
+        self._lasting.clear()
+
+    def _begin(self, key: str, level: int, text: str, now: float) -> None:
+        due = now - self._logged_at.get(key, -REPEAT_S) >= REPEAT_S
+        if due:
+            if len(self._logged_at) >= MOST_CAUSES:
+                self._logged_at.clear()
+            self._logged_at[key] = now
+            self._log(level, text)
+        self._lasting[key] = now, text, due
 
 
 class Health:
@@ -30,11 +70,42 @@ class Health:
         self.dropped: Counter[str] = Counter()
         self._last: dict[str, tuple[float, int, str]] = {}
         self._logged_at: dict[str, float] = {}
+        self._failed_in_a_row: Counter[str] = Counter()
+        self._last_failure = ""
+        self._running: tuple[str, float] | None = None
+
+    def begin(self, kind: str) -> None:
+        """Note that the worker begins a job."""
+        self._running = kind, time.monotonic()
+
+    def failed(self, kind: str, text: str) -> None:
+        """Count a job that raised an error that is not one of its input."""
+        with self._lock:
+            self._failed_in_a_row[kind] += 1
+            self._last_failure = text
+
+    def ended(self) -> None:
+        """Note that the worker has ended its job."""
+        self._running = None
+
+    def dead_jobs(self, longest_s: float) -> list[Problem]:
+        """A job that runs for longer than ``longest_s``, and jobs that raise again and again."""
+        problems: list[Problem] = []
+        if (running := self._running) and (took_s := time.monotonic() - running[1]) > longest_s:
+            hint = "its device hangs or is overloaded; restart the node"
+            problems.append((ERROR, f"the job '{running[0]}' runs for {took_s:.0f} s: {hint}"))
+        with self._lock:
+            for kind, count in self._failed_in_a_row.items():
+                if count >= DEAD_AFTER:
+                    text = f"the last {count} jobs '{kind}' failed: {self._last_failure}; nothing comes out of it"
+                    problems.append((ERROR, text))
+        return problems
 
     def done(self, kind: str, latency_s: float) -> None:
         """Count a job that has ended."""
         with self._lock:
             self.processed[kind] += 1
+            self._failed_in_a_row.pop(kind, None)
             self._ended.setdefault(kind, deque(maxlen=1000)).append(time.monotonic())
             self._latency.setdefault(kind, deque(maxlen=1000)).append(latency_s)
 
@@ -85,14 +156,46 @@ class Health:
         return figures
 
 
-def sync_report(sync: Synchronizer, purpose: str) -> Report:
-    """Problems and values of matching by stamps. ``purpose`` is what cannot be made without matches."""
+def memory_mb() -> float:
+    """Main memory of this process in MB; 0 where the system does not tell it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def sync_report(sync: Synchronizer, purpose: str, now_ns: int | None = None) -> Report:
+    """Problems and values of matching by stamps. ``purpose`` is what cannot be made without matches.
+
+    With ``now_ns``, the node's clock, streams whose stamps are far from it are named.
+    """
     values = {"clock_resets": str(sync.resets)} | {f"sync {cause}": str(n) for cause, n in sync.dropped.items()}
+    zero = [name for name, last in sync.latest_received.items() if last.count > DEAD_AFTER and last.stamp_ns == 0]
+    if zero:
+        text = f"the stamps of {', '.join(zero)} are 0, so no {purpose}: its driver has to fill header.stamp"
+        return [(WARN, text)], values
     if not (text := sync.mismatch()):
         return [], values
-    return [(WARN, f"{text}, so no {purpose}: stamp all by one clock, or raise sync_tolerance_s")], values
+    far = "" if now_ns is None else _far_from_clock(sync, now_ns)
+    return [(WARN, f"{text}, so no {purpose}: {far}stamp all by one clock, or raise sync_tolerance_s")], values
+
+
+def _far_from_clock(sync: Synchronizer, now_ns: int) -> str:
+    """The streams whose newest stamp is far from the clock, with a ``; `` behind it."""
+    offsets_s = {name: (last.stamp_ns - now_ns) / 1e9 for name, last in sync.latest_received.items()}
+    far = [
+        f"{name} is {abs(offset_s):.1f} s {'ahead of' if offset_s > 0 else 'behind'} the node's clock"
+        for name, offset_s in offsets_s.items()
+        if abs(offset_s) > STAMP_OFFSET_S
+    ]
+    return "".join(f"{text}; " for text in far)
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"[-+]?\d[\d.e+-]*", "#", text)
 
 
 def cause_of(error: Exception) -> str:
     """A short name to count an error by: its text before the first colon, with # for numbers."""
-    return re.sub(r"[-+]?\d[\d.e+-]*", "#", str(error).partition(":")[0])[:60] or type(error).__name__
+    return _without_numbers(str(error).partition(":")[0])[:60] or type(error).__name__

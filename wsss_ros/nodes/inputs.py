@@ -1,4 +1,4 @@
-"""Subscribed topics: how many messages came, why there is silence, and publishers that are not latched."""
+"""Subscribed topics: how many messages came, whether there is silence, and publishers that are not latched."""
 
 import time
 from collections import deque
@@ -12,19 +12,24 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from wsss_ros.nodes.health import WARN, Problem
 from wsss_ros.nodes.qos import SENSOR, overridable, override_faults
+from wsss_ros.nodes.silence import Graph, reason, type_name
 
 
 @dataclass
 class Input:
     """One subscribed topic.
 
-    ``purpose`` is what cannot be made without it; ``needed`` returns whether its silence matters now. ``problem`` is
-    why messages cannot come, ``streamed`` whether it is subscribed to a second time, without the latch.
+    ``purpose`` is what cannot be made without it; ``needed`` returns whether its silence matters now. ``name`` is the
+    topic before namespace and remaps, ``type`` that of its messages, ``profiles`` have the QoS of its subscriptions.
+    ``problem`` is why messages cannot come, ``streamed`` whether it is subscribed to a second time, without the latch.
     """
 
     topic: str
     purpose: str
     needed: Callable[[], bool] = lambda: True
+    name: str = ""
+    type: str = ""
+    profiles: list[QoSProfile] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
     received: int = 0
     problem: str = ""
@@ -47,26 +52,20 @@ class Input:
         """When the newest message was sent, by its publisher's clock; 0 where that is unknown."""
         return self._sent_at[-1] if self._sent_at else 0
 
-    def silence(self, timeout_s: float, publishers: int) -> str:
+    def silence(self, timeout_s: float, graph: Graph) -> str:
         """One sentence when nothing came for longer than ``timeout_s``, else an empty string."""
         quiet_s = time.monotonic() - self.since
         if quiet_s <= timeout_s:
             return ""
-        if self.problem:
-            hint = self.problem
-        elif publishers:
-            hint = "does its source run, and does every process load the DDS profile config/fastdds.xml?"
-        else:
-            hint = "start its source or check the remap"
+        why = self.problem or reason(self.topic, self.name, self.type, self.profiles, graph)
         return (
-            f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received, {publishers} publishers), "
-            f"so no {self.purpose}: {hint}"
+            f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received), so no {self.purpose}: {why}"
         )
 
 
-def silences(records: list[Input], timeout_s: float, count_publishers: Callable[[str], int]) -> list[Problem]:
+def silences(records: list[Input], timeout_s: float, graph: Graph) -> list[Problem]:
     """The inputs that are silent although they are needed."""
-    texts = [record.silence(timeout_s, count_publishers(record.topic)) for record in records if record.needed()]
+    texts = [record.silence(timeout_s, graph) for record in records if record.needed()]
     return [(WARN, text) for text in texts if text]
 
 
@@ -82,15 +81,14 @@ def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], No
             node.guarded(callback, message)
 
     def incompatible(event: Any) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        if profile.durability != DurabilityPolicy.TRANSIENT_LOCAL:
-            record.problem = f"its publisher has an incompatible QoS ({policy}); offer what this node asks for"
-            node.report_problem(record.topic, f"{record.topic}: {record.problem}")
-        elif not record.streamed:
+        # Other publishers may fit. Where none does, the silence is reported with what is offered and asked for.
+        if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL and not record.streamed:
             record.streamed = True
+            policy = qos_policy_name_from_kind(event.last_policy_kind)
             node.get_logger().info(f"a publisher of {record.topic} is not latched ({policy}); streamed too")
             subscribe(node, record, kind, callback, SENSOR)
 
+    record.type = type_name(kind)
     profile, overriding = overridable(qos)
     if record.streamed:  # the overrides are those of the first subscription
         overriding = {"qos_overriding_options": QoSOverridingOptions(())}
@@ -98,5 +96,6 @@ def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], No
     options = {"event_callbacks": events, "raw": getattr(kind, "raw", False)} | overriding  # raw: see tf_message.py
     with override_faults():
         subscription = node.create_subscription(kind, record.topic, received, profile, **options)
+    record.profiles.append(profile)
     record.subscriptions.append(subscription)
     node.at_deactivate(lambda: node.destroy_subscription(subscription))

@@ -15,10 +15,12 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import QoSProfile
 
 from wsss_ros.nodes import diagnostics, inputs, logs, parameters
-from wsss_ros.nodes.health import ERROR, WARN, Health, Problem, Report, Status, cause_of
+from wsss_ros.nodes.health import ERROR, WARN, Announcer, Health, Problem, Report, Status, cause_of, memory_mb
 from wsss_ros.nodes.inputs import Input
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.qos import overridable, override_faults
+from wsss_ros.nodes.rival import UPTIME, RivalWatch
+from wsss_ros.nodes.silence import Graph
 from wsss_ros.nodes.worker import Worker
 from wsss_ros.types import BadInput
 
@@ -32,6 +34,8 @@ class Node(LifecycleNode):
     model: type[NodeConfig] = NodeConfig
     exit_status = 0  # of the process, once the node has ended in order
     main_job = ""  # the kind of job whose rate and latency stand for the node's
+    longest_job_s = 60.0  # a job that runs for longer is an error
+    alone = True  # one in a namespace and domain: a second one ends, unless it has ``force``
     _built = False  # rclpy's own topics, which it creates while it builds a node, have no overrides
 
     def __init__(self, **options: Any) -> None:
@@ -49,6 +53,9 @@ class Node(LifecycleNode):
             self.get_logger().warning(text)
         logs.bridge(self.get_logger())
         self._guard_transitions()
+        self._announcer = Announcer(self._log)
+        self._graph = Graph(self)
+        self._rivals = RivalWatch(self, self.fail)
         diagnostics.publish_every_second(self)
 
     # --- what a node may define ---
@@ -83,23 +90,23 @@ class Node(LifecycleNode):
         self._outputs.append(publisher)
         return publisher
 
-    def create_publisher(self, kind: type, topic: str, qos_profile: QoSProfile | int, **options: Any) -> Any:
+    def create_publisher(self, msg_type: Any, topic: str, qos_profile: QoSProfile | int, **options: Any) -> Any:
         """As in rclpy. The parameters ``qos_overrides.*`` apply to the publisher of a node that is built."""
         if self._built and "qos_overriding_options" not in options:
             qos_profile, overriding = overridable(qos_profile)
             options |= overriding
         with override_faults():
-            return super().create_publisher(kind, topic, qos_profile, **options)
+            return super().create_publisher(msg_type, topic, qos_profile, **options)
 
     def create_subscription(
-        self, kind: type, topic: str, callback: Callable[..., Any], qos_profile: QoSProfile | int, **options: Any
+        self, msg_type: Any, topic: str, callback: Callable[..., Any], qos_profile: QoSProfile | int, **options: Any
     ) -> Any:
         """As in rclpy, with ``qos_overrides.*`` as for ``create_publisher``."""
         if self._built and "qos_overriding_options" not in options:
             qos_profile, overriding = overridable(qos_profile)
             options |= overriding
         with override_faults():
-            return super().create_subscription(kind, topic, callback, qos_profile, **options)
+            return super().create_subscription(msg_type, topic, callback, qos_profile, **options)
 
     def subscribe(
         self,
@@ -114,7 +121,7 @@ class Node(LifecycleNode):
 
         ``purpose`` is what cannot be made without this topic; its silence is reported while ``needed()``.
         """
-        record = Input(self.resolve_topic_name(topic), purpose, needed)
+        record = Input(self.resolve_topic_name(topic), purpose, needed, name=topic)
         self._inputs.append(record)
         inputs.subscribe(self, record, kind, callback, qos)
         return record
@@ -146,8 +153,14 @@ class Node(LifecycleNode):
     def report_problem(self, cause: str, text: str, level: int = WARN) -> None:
         """Report it on the diagnostics for a while, and in the log, again only after some seconds."""
         if self.health.note(cause, text, level):
-            log = self.get_logger()
-            log.error(text) if level == ERROR else log.warning(text)
+            self._log(level, text)
+
+    def fail(self, text: str) -> None:
+        """End the process with status 1 and this reason."""
+        self._failure = text
+        self._log(ERROR, text)
+        self.exit_status = 1
+        self.context.try_shutdown()
 
     def has_subscribers(self, *publishers: Any) -> bool:
         """Whether somebody subscribes to one of these topics."""
@@ -253,11 +266,16 @@ class Node(LifecycleNode):
     # --- messages and jobs ---
 
     def _run_job(self, kind: str, function: Callable, arguments: tuple, put_at: float) -> None:
-        if self.guarded(function, *arguments):
+        self.health.begin(kind)
+        if self.guarded(function, *arguments, job=kind):
             self.health.done(kind, time.monotonic() - put_at)
+        self.health.ended()
 
-    def guarded(self, function: Callable, *arguments: Any) -> bool:
-        """Call ``function``. False when it raised; the error is then counted and reported."""
+    def guarded(self, function: Callable, *arguments: Any, job: str = "") -> bool:
+        """Call ``function``. False when it raised; the error is then counted and reported.
+
+        Internal errors of a ``job`` that come again and again are reported until one of its kind ends well.
+        """
         try:
             function(*arguments)
             return True
@@ -267,24 +285,50 @@ class Node(LifecycleNode):
         except Exception as error:
             if self.context.ok():
                 self.health.drop("internal error")
+                if job:
+                    self.health.failed(job, f"{type(error).__name__}: {error}")
                 text = f"internal error: {type(error).__name__}: {error}; please report it"
                 self.report_problem("internal error", f"{text}\n{traceback.format_exc()}", ERROR)
         return False
 
     # --- diagnostics ---
 
+    def look_for_rival(self) -> None:
+        """Once a second: look for an older node of this name, unless there may be several."""
+        if self.alone and not self.get_parameter("force").value:
+            self._rivals.look()
+
     def status(self) -> Status:
-        """Level, sentence and values of this moment."""
+        """Level, sentence and values of this moment. Problems that begin, or are over, are logged."""
         state = self._state_machine.current_state[1]
-        more, values = self.report()
-        problems = self.health.problems() + more + self._state_problems(state)
+        lasting, values = self._lasting_problems()
+        self._announcer.update(lasting)
+        problems = self.health.problems() + lasting + self._state_problems(state)
         values = {"state": state} | values | self.health.values(self.main_job)
         values |= {f"received {record.topic}": str(record.received) for record in self._inputs}
+        values |= {"memory_mb": f"{memory_mb():.0f}", UPTIME: f"{self._rivals.uptime_s:.1f}"}
         return diagnostics.status(problems, values, state)
+
+    def _lasting_problems(self) -> Report:
+        """Problems that last until their cause is gone, and the values of ``report``."""
+        more, values = self.report()
+        if not self.active:
+            return [], values
+        silent = inputs.silences(self._inputs, self.config.sensor_timeout_s, self._graph)
+        return more + silent + self.health.dead_jobs(self.longest_job_s), values
 
     def _state_problems(self, state: str) -> list[Problem]:
         if self._failure:
             return [(ERROR, f"{self._failure}; set it right, then request the transition again")]
         if state != "active":
             return [(WARN, f"{state}: waits for the lifecycle services ({self.get_name()}/change_state)")]
-        return inputs.silences(self._inputs, self.config.sensor_timeout_s, self.count_publishers)
+        return []
+
+    def _log(self, level: int, text: str) -> None:
+        log = self.get_logger()  # which takes one level from each line of code
+        if level == ERROR:
+            log.error(text)
+        elif level == WARN:
+            log.warning(text)
+        else:
+            log.info(text)

@@ -25,7 +25,7 @@ class NodeConfig(Config):
     """
 
     live: ClassVar[tuple[str, ...]] = ("sensor_timeout_s",)
-    at_start: ClassVar[tuple[str, ...]] = ("autostart", "exit_on_failure")
+    at_start: ClassVar[tuple[str, ...]] = ("autostart", "exit_on_failure", "force")
 
     autostart: bool = Field(
         True, description="Configure and activate at start; false waits for the lifecycle services."
@@ -35,8 +35,11 @@ class NodeConfig(Config):
         description="End the process with status 1 where configuring or activating at the start fails; false: wait for "
         "the lifecycle services.",
     )
+    force: bool = Field(
+        False, description="Start also where a node of this name runs in the namespace and domain already."
+    )
     sensor_timeout_s: float = Field(
-        5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics warn."
+        5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics and the log warn."
     )
 
 

@@ -57,6 +57,7 @@ class RecorderNode(Node):
     model = RecorderConfig
     config: RecorderConfig
     main_job = "record"
+    alone = False  # two bags may play, or be recorded, at once
 
     _bag: Bag | None = None
 

@@ -4,6 +4,7 @@ Topics have relative names, so that a namespace or a remap moves them; /tf and /
 ~/resume. At the end the process ends with status 0, unless it loops: then the stamps jump back, as in any looped bag.
 """
 
+import math
 import threading
 import time
 from typing import Any, NoReturn
@@ -59,6 +60,8 @@ class ReplayNode(Node):
     model = ReplayConfig
     config: ReplayConfig
     main_job = "replay"
+    longest_job_s = math.inf
+    alone = False  # two bags may play, or be recorded, at once
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -154,7 +154,7 @@ class ViewInputs(Generic[V]):
 
     def report(self) -> Report:
         """Problems and values of poses and matching."""
-        problems, values = sync_report(self.sync, self._purpose)
+        problems, values = sync_report(self.sync, self._purpose, self._node.get_clock().now().nanoseconds)
         more, of_poses = self._poses.report()
         return problems + more, values | of_poses
 

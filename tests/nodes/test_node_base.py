@@ -1,0 +1,160 @@
+"""Nodes in this process: overrides of the QoS, and a second node of the same name."""
+
+import time
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from support.waiting import until  # noqa: E402
+
+from wsss_ros.nodes import rival  # noqa: E402
+from wsss_ros.nodes.node import Node  # noqa: E402
+from wsss_ros.nodes.qos import MAP, SENSOR  # noqa: E402
+
+
+class Relay(Node):
+    """One input and one output."""
+
+    name = "relay"
+
+    def configure(self) -> None:
+        self.output = self.publisher(Image, "out", MAP)
+
+    def activate(self) -> None:
+        self.subscribe(Image, "in", lambda message: None, SENSOR, "output")
+
+
+@pytest.fixture
+def ros(shared_ros_environment):
+    """Builds nodes and spins them until something holds."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=int(shared_ros_environment["ROS_DOMAIN_ID"]))
+    executor, nodes = SingleThreadedExecutor(context=context), []
+
+    def build(**parameters) -> Relay:
+        given = [Parameter(name, value=value) for name, value in parameters.items()]
+        nodes.append(Relay(context=context, parameter_overrides=given))
+        executor.add_node(nodes[-1])
+        return nodes[-1]
+
+    def spin_until(condition) -> None:
+        def look():
+            executor.spin_once(timeout_sec=0.02)
+            return condition()
+
+        until(look)
+
+    yield build, spin_until
+    for node in nodes:
+        node.close()
+        node.destroy_node()
+    rclpy.try_shutdown(context=context)
+
+
+def test_overrides_of_the_qos(ros):
+    build, _ = ros
+    node = build(
+        **{
+            "qos_overrides./in.subscription.reliability": "reliable",
+            "qos_overrides./in.subscription.depth": 7,
+            "qos_overrides./in.subscription.durability": "transient_local",
+            "qos_overrides./out.publisher.durability": "volatile",
+            "qos_overrides./out.publisher.history": "keep_all",
+            "qos_overrides./diagnostics.publisher.depth": 3,
+        }
+    )
+    assert node.start()
+    (subscription,) = node._inputs[0].subscriptions
+    profile = subscription.qos_profile
+    assert (profile.reliability, profile.durability) == (ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+    assert profile.depth == 7
+    output = node.output.qos_profile
+    assert (output.durability, output.history) == (DurabilityPolicy.VOLATILE, HistoryPolicy.KEEP_ALL)
+    assert node.get_parameter("qos_overrides./diagnostics.publisher.depth").value == 3
+    assert MAP.durability == DurabilityPolicy.TRANSIENT_LOCAL and SENSOR.depth == 1, "the profiles themselves stay"
+    assert not node.set_parameters([Parameter("qos_overrides./in.subscription.depth", value=8)])[0].successful
+
+
+def test_overrides_stay_over_a_second_activation(ros):
+    build, _ = ros
+    node = build(**{"qos_overrides./in.subscription.depth": 7})
+    assert node.start()
+    node.trigger_deactivate()
+    node.trigger_activate()
+    assert node._inputs[0].profiles[0].depth == 7
+
+
+def test_an_override_that_is_not_possible_is_refused_with_the_possible_ones(ros):
+    build, _ = ros
+    node = build(**{"qos_overrides./in.subscription.reliability": "best"})
+    assert not node.start(), "the process ends"
+    assert "best_effort" in node.status()[1] and "activate failed" in node.status()[1]
+
+
+def test_an_override_of_an_unknown_topic_is_reported(ros, capfd):
+    build, _ = ros
+    build(**{"qos_overrides./inn.subscription.depth": 7}).start()
+    said = capfd.readouterr().err
+    assert "'qos_overrides./inn.subscription.depth' is ignored; the nearest is 'qos_overrides./in." in said
+
+
+def test_the_younger_of_two_nodes_with_one_name_ends(ros, monkeypatch):
+    build, spin_until = ros
+    first = build()
+    first._rivals._found = lambda text: None
+    assert first.start()
+    mine = rival.identity()
+    monkeypatch.setattr(rival, "identity", lambda: "robot, process 42")
+    older = DiagnosticStatus(name="/relay", hardware_id=mine, values=[KeyValue(key=rival.UPTIME, value="1000")])
+    second, said = build(), []
+    second._rivals._found = said.append
+    assert second.start()
+    publisher = first.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    def ended() -> list:
+        publisher.publish(DiagnosticArray(status=[older]))
+        return said
+
+    spin_until(ended)
+    assert f"/relay runs already on {mine}, in ROS_DOMAIN_ID" in said[0] and "force:=true" in said[0]
+
+
+def test_the_older_of_two_stays_and_force_starts_both(ros):
+    build, _ = ros
+    node, text = build(), []
+    watch = rival.RivalWatch(node, text.append)
+    values = [KeyValue(key=rival.UPTIME, value="0.0")]
+    for status in (
+        DiagnosticStatus(name="/relay", hardware_id="other, process 1", values=values),  # younger than this one
+        DiagnosticStatus(name="/relay", hardware_id=rival.identity(), values=values),  # this one
+        DiagnosticStatus(name="/else", hardware_id="other, process 1", values=values),
+    ):
+        watch.on_diagnostics(DiagnosticArray(status=[status]))
+    assert text == []
+    values = [KeyValue(key=rival.UPTIME, value="1000")]
+    older = DiagnosticStatus(name="/relay", hardware_id="other, process 1", values=values)
+    for _ in range(2):
+        watch.on_diagnostics(DiagnosticArray(status=[older]))
+    assert len(text) == 1 and "other, process 1" in text[0]
+    forced, looks = build(force=True), []
+    forced._rivals.look = lambda: looks.append(1)
+    forced.look_for_rival()
+    node._rivals.look = lambda: looks.append(2)
+    node.look_for_rival()
+    assert looks == [2]
+
+
+def test_a_node_that_has_run_for_long_does_not_look(ros, monkeypatch):
+    build, _ = ros
+    watch = rival.RivalWatch(build(), lambda text: None)
+    asked = []
+    monkeypatch.setattr(rival.RivalWatch, "_nodes_of_my_name", lambda self: asked.append(1) or 2)
+    watch._started = time.monotonic() - rival.WATCH_S - 1
+    watch.look()
+    assert asked == []

@@ -1,0 +1,132 @@
+"""Why an input is silent: who publishes it, with which type and QoS, and which other topics could be meant."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+
+from wsss_ros.node_set import TOPIC_ARGUMENTS
+from wsss_ros.nodes.qos import describe
+
+MOST_NAMED = 3  # topics or publishers in one sentence
+# What a topic of our own results or of ground truth is called; these are not meant.
+_OURS = re.compile(r"semantic|ground_truth|label|mask|recorded/")
+_DEPTH = re.compile(r"depth|disparity")
+_IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+
+
+class Publisher(NamedTuple):
+    """A publisher of a topic."""
+
+    node: str
+    type: str
+    qos: QoSProfile
+
+
+class Graph:
+    """What a node sees of the others."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+
+    def publishers(self, topic: str) -> list[Publisher]:
+        """Publishers of a topic."""
+        return [
+            Publisher(f"{end.node_namespace.rstrip('/')}/{end.node_name}", end.topic_type, end.qos_profile)
+            for end in self._node.get_publishers_info_by_topic(topic)
+        ]
+
+    def published(self, kind: str) -> list[str]:
+        """Names of the topics of this type that have publishers in other nodes."""
+        own = self._node.get_fully_qualified_name()
+        named = [topic for topic, kinds in self._node.get_topic_names_and_types() if kind in kinds]
+        return [topic for topic in named if any(each.node != own for each in self.publishers(topic))]
+
+
+def type_name(kind: type) -> str:
+    """Name of a message type, such as sensor_msgs/msg/Image."""
+    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+
+
+def reason(topic: str, name: str, kind: str, profiles: Sequence[QoSProfile], graph: Graph) -> str:
+    """Why nothing comes on ``topic``, and what to do.
+
+    ``name`` is the topic as the node calls it, before namespace and remaps; ``profiles`` have the QoS of its
+    subscriptions.
+    """
+    publishers = graph.publishers(topic)
+    if not publishers:
+        return _other_topics(topic, name, kind, graph)
+    fitting = [each for each in publishers if each.type == kind]
+    if not fitting:
+        return f"{_names(each.node for each in publishers)} publishes {publishers[0].type} there, expected {kind}"
+    reasons = [_incompatible(each, profiles) for each in fitting]
+    if all(reasons):
+        return f"{reasons[0]}; set {_fitting_override(topic, fitting[0].qos)}"
+    offers = _names(f"{each.node} ({describe(each.qos)})" for each in fitting)
+    return f"published by {offers}: does it run, and does every process load the DDS profile config/fastdds.xml?"
+
+
+def similar(name: str, topics: Iterable[str]) -> list[str]:
+    """Those topics that could be meant by ``name``, the nearest first: depth for depth, colour for colour."""
+    kind = "depth" if "depth" in name else "color" if "color" in name else ""
+    fitting = [topic for topic in topics if not _OURS.search(topic) and _is_kind(kind, topic)]
+    return sorted(fitting, key=lambda topic: -difflib.SequenceMatcher(None, name, topic).ratio())[:MOST_NAMED]
+
+
+def _is_kind(kind: str, topic: str) -> bool:
+    if kind == "depth":
+        return bool(_DEPTH.search(topic))
+    if kind == "color":
+        return not _DEPTH.search(topic) and "infra" not in topic
+    return True
+
+
+def _other_topics(topic: str, name: str, kind: str, graph: Graph) -> str:
+    others = similar(name, (other for other in _published(kind, graph) if other != topic))
+    if not others:
+        return f"nobody publishes it, nor another topic of its type ({kind}); start its source"
+    argument = TOPIC_ARGUMENTS.get(name)
+    remap = f"{argument}:={others[0]}" if argument else f"--ros-args -r {name}:={others[0]}"
+    has = "has a publisher" if len(others) == 1 else "have publishers"
+    return f"nobody publishes it; {_names(others)} {has}: remap with {remap}"
+
+
+def _published(kind: str, graph: Graph) -> list[str]:
+    """Topics of this type; of images also those that are published in another transport only."""
+    topics = graph.published(kind)
+    if kind == _IMAGE:
+        topics += [topic.rpartition("/")[0] for topic in graph.published(_COMPRESSED)]
+    return sorted(set(topics))
+
+
+def _incompatible(publisher: Publisher, profiles: Sequence[QoSProfile]) -> str:
+    """Why the QoS of a publisher fits none of the subscriptions; empty where it fits one."""
+    why = ""
+    for profile in profiles:
+        compatibility, why = qos_check_compatible(publisher.qos, profile)
+        if compatibility != QoSCompatibility.ERROR:
+            return ""
+    if not profiles:
+        return ""
+    offered, asked = describe(publisher.qos), describe(profiles[0])
+    return f"the QoS of {publisher.node} ({offered}) does not fit what is asked for ({asked}; {_plain(why)})"
+
+
+def _fitting_override(topic: str, offered: QoSProfile) -> str:
+    """The parameters of the node with which its subscription takes what is offered."""
+    policies = {"reliability": offered.reliability.name.lower(), "durability": offered.durability.name.lower()}
+    weak = {name: value for name, value in policies.items() if value in ("best_effort", "volatile")}
+    return " and ".join(f"qos_overrides.{topic}.subscription.{name}:={value}" for name, value in weak.items())
+
+
+def _plain(why: str) -> str:
+    return why.replace("ERROR: ", "").strip(" ;").lower()
+
+
+def _names(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
