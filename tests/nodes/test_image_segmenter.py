@@ -202,7 +202,7 @@ def test_a_pose_that_never_comes_is_named(probe, segmenter, images):
         send(probe, segmenter, messages)
 
     silent = f"no message on {segmenter.topic('pose')} for "
-    status = probe.next_status(segmenter, silent, "publishers), so no semantic/points", act=view_without_pose)
+    status = probe.next_status(segmenter, silent, "received), so no semantic/points", act=view_without_pose)
     assert status.level == b"\x01"
 
 

@@ -22,6 +22,7 @@ NAMES = [
     "online_trainer",
     "evaluator",
     "tag_page",
+    "viewer",
     "replay",
     "recorder",
 ]

@@ -47,7 +47,8 @@ class Graph:
 
 def type_name(kind: type) -> str:
     """Name of a message type, such as sensor_msgs/msg/Image."""
-    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+    package = "tf2_msgs" if getattr(kind, "raw", False) else kind.__module__.partition(".")[0]  # raw: see tf_message.py
+    return f"{package}/msg/{kind.__name__}"
 
 
 def reason(topic: str, name: str, kind: str, profiles: Sequence[QoSProfile], graph: Graph) -> str:
