@@ -14,6 +14,7 @@ from geometry_msgs.msg import PoseStamped, TransformStamped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import tf2_stand_in
+from support.waiting import until
 
 from wsss_ros.bags import cdr
 from wsss_ros.bags.cdr import TF, typestore
@@ -24,7 +25,7 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.recorded_topics import message_class
 from wsss_ros.nodes.tf_listener import OwnBuffer, Tf2Buffer, TfListener
 from wsss_ros.nodes.transforms import PoseConfig, Poses
-from wsss_ros.nodes.view_sources import Need, PoseSource
+from wsss_ros.nodes.view_sources import Need
 from wsss_ros.types import BadInput
 
 S = 10**9
@@ -198,7 +199,6 @@ def node(monkeypatch) -> FakeNode:
 def started(node, buffer=None, **options) -> tuple[Poses, list]:
     got: list = []
     poses = Poses(node, PoseConfig(**options), TfListener(node))
-    assert isinstance(poses, PoseSource)
     poses.start(lambda stamp_ns, pose: got.append((stamp_ns, pose.frame_id, pose.world_from_camera[0, 3])), Need("map"))
     return poses, got
 
@@ -364,3 +364,24 @@ def test_tf_is_decoded_from_bytes_where_tf2_msgs_is_not_installed():
     (decoded,) = tf_message.decode(bytes(typestore().serialize_cdr(message, TF))).transforms
     assert (decoded.header.frame_id, decoded.child_frame_id) == ("map", "camera")
     assert message_class(TF) is tf_message.message_class() is not None
+
+
+def test_tf_is_published_and_read_without_tf2_msgs(probe):
+    """With the wheels of ROS 2 alone: rosidl has compiled nothing for this type."""
+    kind, got = tf_message._built(), []
+    if kind is None:
+        pytest.skip("not the libraries of the wheels of ROS 2 Jazzy")
+    sent = bytes(typestore().serialize_cdr(cdr.tf_message(cdr.header(7, "map"), "camera", np.eye(4)), TF))
+    subscription = probe.node.create_subscription(kind, "/tf_of_test", got.append, 10, raw=True)
+    publisher = probe.node.create_publisher(kind, "/tf_of_test", 10)
+    until(lambda: got or publisher.publish(sent), "a message of TF", lambda: len(got))
+    assert tf_message.decode(got[0]).transforms[0].child_frame_id == "camera"
+    (found,) = probe.node.get_publishers_info_by_topic("/tf_of_test")
+    assert (found.topic_type, str(found.topic_type_hash)) == (TF, typestore().hash_rihs01(TF))
+    probe.node.destroy_subscription(subscription)
+    probe.node.destroy_publisher(publisher)
+
+
+def test_libraries_of_another_middleware_are_not_touched(monkeypatch):
+    monkeypatch.setattr(tf_message, "get_rmw_implementation_identifier", lambda: "rmw_cyclonedds_cpp")
+    assert tf_message._built() is None
