@@ -5,12 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from wsss_ros import geometry
+from wsss_ros.bench.ros_loads import patches
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
+from wsss_ros.networks.classifier import normalise_images, upsample
 from wsss_ros.types import BadInput, Cloud, Frame
 
 LIGHT_CLOUD = {"width": 0.125, "centres": (256, 128, 64, 32), "neighbours": (16, 8, 8, 8)}
@@ -275,3 +278,22 @@ def test_bfloat16_is_close_to_float32(labels):
     frame = noise(64, 64)
     exact, quick = (ImageSegmenter(tiny(labels, "image"), "cpu", p)(frame)[1] for p in ("float32", "bfloat16"))
     assert np.abs(exact - quick).max() < 0.05
+
+
+@pytest.mark.parametrize("size", [(480, 640), (1080, 1920)])
+def test_labels_of_large_images_are_those_of_score_maps_at_full_size(size):
+    """The weights that ship, against the plain way: resized by torch, all score maps at the size of the image."""
+    segmenter = ImageSegmenter(device="cpu", precision="float32")
+    rgb = patches(*size)
+    whole = normalise_images(torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255)
+    rows, columns = (round(side * segmenter.config.long_side / max(size)) for side in size)
+    small = F.interpolate(whole, (rows, columns), mode="bilinear", align_corners=False, antialias=True)
+    with torch.inference_mode():
+        maps = segmenter.network(small.contiguous(memory_format=torch.channels_last))[1]
+        scores = upsample(maps, size)[0].clone()
+        scores[torch.from_numpy(segmenter.present_classes(maps, size)) < 0.5] = -torch.inf
+    labels, confidence = segmenter(Frame(rgb))
+    assert len(np.unique(labels)) > 2
+    assert (labels == scores.argmax(dim=0).numpy()).mean() >= 0.999
+    expected = (scores / segmenter.config.temperature).softmax(dim=0).amax(dim=0)
+    np.testing.assert_allclose(confidence, expected.numpy(), atol=1e-3)

@@ -115,3 +115,13 @@ def test_equal_clouds_are_matched_by_order_and_others_by_the_nearest():
     assert label_points(xyz, labels, xyz.copy()).tolist() == [4, 5, 6], "two points at one place keep theirs"
     near = np.array([[1.04, 0, 0], [1.06, 0, 0]], np.float32)
     assert label_points(xyz, labels, near).tolist() == [6, 255]
+
+
+def test_compressed_images_are_read_and_timed(tmp_path):
+    rgb = np.full((8, 8, 3), 90, np.uint8)
+    jpeg = cdr.jpeg_message(cdr.header(100, "camera"), rgb, 95)
+    entry = ("/color/image_raw/compressed", cdr.JPEG, 1_000_000_000, jpeg)
+    answer = image("/semantic/image_raw", 100, 1_020_000_000, np.zeros((8, 8), np.uint8), "mono8")
+    bag = record(tmp_path / "bag", [entry, answer])
+    assert np.abs(read_played(bag).images[100].astype(int) - rgb).max() <= 2
+    assert read_published(bag).image_latency == pytest.approx([0.02])

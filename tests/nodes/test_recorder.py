@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, PointCloud2
 from support.ros_probe import NodeProcess, Probe
 
 from wsss_ros.bags.bag import read_bag
@@ -23,13 +23,14 @@ def has_received(probe: Probe, recorder: NodeProcess, topic: str) -> bool:
 
 
 def test_it_ends_when_the_images_have_ended_and_the_last_cloud_is_answered(tmp_path, ros_environment):
+    """The images come as JPEG; `wsss demo` records raw ones."""
     log, output = tmp_path / "log.txt", tmp_path / "bag"
     recorder = NodeProcess("recorder", ros_environment, log, output=str(output), end_when_quiet_s=0.5)
     probe = Probe(ros_environment)
     try:
-        color = recorder.topic("color/image_raw")
+        color = recorder.topic("color/image_raw/compressed")
         while not has_received(probe, recorder, color):
-            probe.send(color, stamped(Image(), 1), SENSOR)
+            probe.send(color, stamped(CompressedImage(), 1), SENSOR)
             time.sleep(0.1)
         probe.send(recorder.topic("cloud"), stamped(PointCloud2(), 1), MAP)
         probe.node.destroy_publisher(probe._publishers.pop(color))
@@ -41,4 +42,4 @@ def test_it_ends_when_the_images_have_ended_and_the_last_cloud_is_answered(tmp_p
         recorder.end()
         probe.close()
     topics = {topic.rpartition("/")[2] for topic, _, _ in read_bag(output)}
-    assert {"image_raw", "cloud", "semantic_cloud"} <= topics
+    assert {"compressed", "cloud", "semantic_cloud"} <= topics

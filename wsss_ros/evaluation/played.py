@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 
 from wsss_ros.bags.bag import read_bag
 from wsss_ros.bags.cloud_codec import cloud_to_labels, read_cloud
-from wsss_ros.bags.codec import image_to_array, image_to_labels, image_to_rgb, stamp_ns
+from wsss_ros.bags.codec import color_to_rgb, image_to_array, image_to_labels, stamp_ns
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.geometry import neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
@@ -59,8 +59,8 @@ def read_played(path: str | Path) -> Played:
     for topic, _, message in read_bag(path):
         if topic.endswith("ground_truth/semantic/image_raw"):
             played.truth[stamp_ns(message.header)] = image_to_labels(message)
-        elif topic.endswith("color/image_raw"):
-            played.images[stamp_ns(message.header)] = image_to_rgb(message)
+        elif topic.removesuffix("/compressed").endswith("color/image_raw"):
+            played.images[stamp_ns(message.header)] = color_to_rgb(message)
         elif topic.endswith("ground_truth/cloud"):
             played.cloud_truth = _points(message)
     return played
@@ -81,7 +81,7 @@ def read_published(path: str | Path) -> Published:
                 published.diagnostics[status.name.strip("/")] = {"message": status.message, **values}
             continue
         stamp = stamp_ns(message.header)
-        arrived.setdefault((name, stamp), received_ns)
+        arrived.setdefault((name.removesuffix("/compressed"), stamp), received_ns)
         if name == "semantic/image_raw":
             published.labels[stamp] = image_to_labels(message)
             published.image_arrivals.append(received_ns)

@@ -132,11 +132,15 @@ class Node(LifecycleNode):
         while record.subscriptions:
             self.destroy_subscription(record.subscriptions.pop())
 
-    def every(self, period_s: float, function: Callable[[], None]) -> None:
-        """Call ``function`` on the executor thread while active, by the wall clock (simulated time may stand still)."""
+    def every(self, period_s: float, function: Callable[[], None]) -> Any:
+        """Call ``function`` on the executor thread while active, by the wall clock (simulated time may stand still).
+
+        Returns the timer, for ``destroy_timer``.
+        """
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         timer = self.create_timer(period_s, lambda: self.guarded(function), clock=steady)
         self.at_deactivate(lambda: self.destroy_timer(timer))
+        return timer
 
     def at_deactivate(self, function: Callable[[], Any]) -> None:
         """Call ``function`` once, when the node is deactivated; the last one comes first."""

@@ -5,6 +5,7 @@ bag; their own headers show what they belong to.
 """
 
 import time
+from functools import partial
 from typing import Any, NoReturn
 
 from pydantic import Field
@@ -16,12 +17,15 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.recorded_topics import message_class, quality
+from wsss_ros.nodes.transport import ImageTransport
+from wsss_ros.nodes.view_sources import Need
 
 _COLOR = "color/image_raw"
-_IMAGE, _CLOUD = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"
+_IMAGE, _JPEG, _CLOUD = (f"sensor_msgs/msg/{kind}" for kind in ("Image", "CompressedImage", "PointCloud2"))
 # A reliable subscriber does not match best-effort publishers: only topics that our nodes publish reliably are reliable.
 TOPICS = (
     Topic(_COLOR, _IMAGE, reliable=False, depth=50),
+    Topic(f"{_COLOR}/compressed", _JPEG, reliable=False, depth=50),
     Topic("cloud", _CLOUD, latched=True),
     Topic("semantic/image_raw", _IMAGE, depth=50),
     Topic("semantic/confidence", _IMAGE, depth=50),
@@ -66,7 +70,8 @@ class RecorderNode(Node):
         self._bag = Bag(self.config.output, [self._resolved(topic) for topic in TOPICS])
         self._has_images, self._last_message = False, time.monotonic()
         self._clouds: dict[str, Any] = {}  # stamp of the newest message of both cloud topics
-        for topic in TOPICS:
+        self._record_images(*TOPICS[:2])
+        for topic in TOPICS[2:]:
             self._record(topic)
         if self.config.end_when_quiet_s:
             self.every(0.2, self._end_when_quiet)
@@ -81,24 +86,31 @@ class RecorderNode(Node):
     def _resolved(self, topic: Topic) -> Topic:
         return topic._replace(name=self.resolve_topic_name(topic.name))
 
-    def _record(self, topic: Topic) -> None:
-        name = self.resolve_topic_name(topic.name)
+    def _record_images(self, raw: Topic, compressed: Topic) -> None:
+        """Record the colour images in the transport that has a publisher, under the name of this transport."""
 
         def write(message: Any) -> None:
-            self._bag.write(name, time.time_ns(), serialize_message(message))
-            self._note(topic, message)
+            self._write(raw if hasattr(message, "encoding") else compressed, message)
 
+        ImageTransport(self, raw.name, "auto", quality(raw)).start(write, Need("the recording"))
+
+    def _record(self, topic: Topic) -> None:
+        write = partial(self._write, topic)
         self.subscribe(message_class(topic.msgtype), topic.name, write, quality(topic), "the recording")
 
+    def _write(self, topic: Topic, message: Any) -> None:
+        self._bag.write(self.resolve_topic_name(topic.name), time.time_ns(), serialize_message(message))
+        self._note(topic, message)
+
     def _note(self, topic: Topic, message: Any) -> None:
-        if topic.msgtype in (_IMAGE, _CLOUD):
+        if topic.msgtype in (_IMAGE, _JPEG, _CLOUD):
             self._last_message = time.monotonic()
         if topic.name in _ANSWERED:
             self._clouds[topic.name] = message.header.stamp
-        self._has_images |= topic.name == _COLOR
+        self._has_images |= topic.name.startswith(_COLOR)
 
     def _end_when_quiet(self) -> None:
-        if not self._has_images or self.count_publishers(self.resolve_topic_name(_COLOR)):
+        if not self._has_images or any(self.count_publishers(self._resolved(topic).name) for topic in TOPICS[:2]):
             return
         cloud, result = (self._clouds.get(name) for name in _ANSWERED)
         patience_s = self.config.end_when_quiet_s if cloud == result else UNANSWERED_S

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
@@ -21,6 +21,8 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP, SENSOR
+from wsss_ros.nodes.transport import ImageTransport
+from wsss_ros.nodes.view_sources import Need
 from wsss_ros.tag_page.handler import Page, Robot
 from wsss_ros.tag_page.live_view import LiveView
 from wsss_ros.tag_page.server import PageServer
@@ -114,19 +116,21 @@ class TagPageNode(Node):
     def _subscribe_to_needed_images(self) -> None:
         needed = self.view.needed()
         for source in set(self._subscribed) - needed:
-            self.destroy_subscription(self._subscribed.pop(source))
+            self._subscribed.pop(source).stop()
         for source in needed - set(self._subscribed):
             self._subscribed[source] = self._subscribe_image(source)
 
-    def _subscribe_image(self, source: str) -> Any:
-        def put(message: Image) -> None:
-            self.view.put(source, codec.stamp_ns(message.header), lambda: codec.image_to_rgb(message))
+    def _subscribe_image(self, source: str) -> ImageTransport:
+        def put(message: Image | CompressedImage) -> None:
+            self.view.put(source, codec.stamp_ns(message.header), lambda: codec.color_to_rgb(message))
 
-        return self.create_subscription(Image, TOPICS[source], put, SENSOR)
+        images = ImageTransport(self, TOPICS[source], "auto", SENSOR)
+        images.start(put, Need("picture on the page", lambda: False))  # the page itself shows that none has come
+        return images
 
     def _unsubscribe_all(self) -> None:
         while self._subscribed:
-            self.destroy_subscription(self._subscribed.popitem()[1])
+            self._subscribed.popitem()[1].stop()
 
     # --- requests of the page, on its threads ---
 

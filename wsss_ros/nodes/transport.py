@@ -66,7 +66,14 @@ class ImageTransport:
         """
         self._put, self._need = put, need
         self._follow()
-        self._node.every(CHECK_S, self._follow)
+        self._timer = self._node.every(CHECK_S, self._follow)
+
+    def stop(self) -> None:
+        """Unsubscribe before the node is deactivated, for good."""
+        self._node.destroy_timer(self._timer)
+        if self._record is not None:
+            self._node.unsubscribe(self._record)
+            self._record = None
 
     # --- topics ---
 
