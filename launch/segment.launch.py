@@ -7,7 +7,6 @@ from launch.actions import (
     DeclareLaunchArgument,
     OpaqueFunction,
     RegisterEventHandler,
-    SetEnvironmentVariable,
     Shutdown,
     TimerAction,
 )
@@ -31,12 +30,11 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def start(context: LaunchContext) -> list:
-    """The environment and the processes, once the arguments have values."""
+    """The processes, once the arguments have values."""
     given = {name: LaunchConfiguration(name).perform(context) for name in node_set.Arguments.model_fields}
-    variables = [SetEnvironmentVariable(*pair) for pair in node_set.environment(os.environ).items()]
     processes = node_set.processes(node_set.arguments(given))
     running = Running(processes)
-    return [*variables, *(action for process in processes for action in running.actions(process))]
+    return [action for process in processes for action in running.actions(process)]
 
 
 class Running:
@@ -92,6 +90,7 @@ def node(process: node_set.Process, on_exit) -> Node:
         parameters=[*filter(None, [process.params_file]), parameters],
         remappings=list(process.remaps.items()),
         arguments=list(process.arguments),
+        additional_env=node_set.environment(os.environ, process.profile),
         output="screen",
         sigterm_timeout=str(node_set.PATIENCE_S[0]),
         sigkill_timeout=str(node_set.PATIENCE_S[1]),

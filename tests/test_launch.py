@@ -14,7 +14,18 @@ from support.paths import ROOT
 from wsss_ros import node_set
 from wsss_ros.types import BadInput
 
-TOPICS = ["color/image_raw", "color/image_raw/compressed", "color/camera_info", "depth/image_rect", "pose", "cloud"]
+TOPICS = [
+    "color/image_raw",
+    "color/image_raw/compressed",
+    "color/camera_info",
+    "depth/image_rect",
+    "depth/camera_info",
+    "pose",
+    "/tf",
+    "cloud",
+    "semantic/points",
+    "semantic_cloud",
+]
 
 CASES = {
     "live": {},
@@ -23,8 +34,17 @@ CASES = {
         "namespace": "robot",
         "color_topic": "/cam/rgb",
         "cloud_topic": "map_cloud",
+        "semantic_points_topic": "/labels/points",
+        "tf_topic": "tf",
+        "depth_camera_info_topic": "/cam/depth/info",
+        "pose_source": "tf",
+        "fixed_frame": "odom",
+        "transport": "compressed",
+        "cloud_segmenter": "false",
         "bag": "SCENE",
         "accumulate": "true",
+        "force": "true",
+        "exit_on_failure": "false",
     },
     "learning": {
         "bag": "SCENE",
@@ -79,7 +99,7 @@ def test_live_topics(scene):
     nodes = resolved_set(given_for("live", scene))
     assert set(nodes) == {"image_segmenter", "cloud_segmenter", "cloud_accumulator"}
     assert nodes["image_segmenter"]["name"] == "/image_segmenter"
-    assert nodes["image_segmenter"]["topics"] == {topic: f"/{topic}" for topic in TOPICS}
+    assert nodes["image_segmenter"]["topics"] == {topic: f"/{topic.lstrip('/')}" for topic in TOPICS}
     assert not any(node["parameters"]["use_sim_time"] for node in nodes.values())
     assert nodes["cloud_segmenter"]["parameters"]["points"] == 0, "from config/segment.yaml"
 
@@ -107,8 +127,16 @@ def test_namespace_and_topics_of_a_robot(scene):
     topics = nodes["image_segmenter"]["topics"]
     assert topics["color/image_raw"] == "/cam/rgb" and topics["color/image_raw/compressed"] == "/cam/rgb/compressed"
     assert topics["pose"] == "/robot/pose"
-    assert {nodes[name]["topics"]["cloud"] for name in ("cloud_accumulator", "cloud_segmenter")} == {"/robot/map_cloud"}
-    assert nodes["cloud_segmenter"]["parameters"]["points"] == 0, "the parameter file matches in any namespace"
+    assert topics["depth/camera_info"] == "/cam/depth/info"
+    assert (topics["/tf"], topics["semantic/points"]) == ("/robot/tf", "/labels/points")
+    assert nodes["cloud_accumulator"]["topics"]["cloud"] == "/robot/map_cloud"
+    assert set(nodes) == {"image_segmenter", "cloud_accumulator", "replay"}, "a node can be left out"
+    for name in ("image_segmenter", "cloud_accumulator"):
+        given = nodes[name]["parameters"]
+        assert (given["pose_source"], given["fixed_frame"], given["transport"]) == ("tf", "odom", "compressed")
+        assert given["force"] and not given["exit_on_failure"]
+    assert nodes["image_segmenter"]["parameters"]["points_stride"] == 2, "the parameter file matches in any namespace"
+    assert nodes["replay"]["parameters"]["needs"].split(",")[:2] == ["/cam/rgb", "/cam/rgb/compressed"]
 
 
 def test_a_recorded_cloud_does_not_mix_with_the_one_built_here(scene):
@@ -169,6 +197,8 @@ def test_the_set_ends_with_the_replay_unless_someone_watches(scene, looks, shown
         ("bag:=/nowhere/scene.mcap", "no such file or folder"),
         ("image_weights:=/nowhere/w", "no such file or folder"),
         ("params_file:=/nowhere/p.yaml", "no such file or folder"),
+        ("pose_source:=gps", "pose_source: input should be 'auto', 'topic' or 'tf'"),
+        ("profile:=/nowhere/p.xml", "no such file or folder"),
         ("tag_port:=70000", "tag_port: input should be less than or equal to 65535"),
     ],
 )
@@ -211,16 +241,21 @@ def probes(tmp_path, monkeypatch) -> Path:
 
 def launched(given: dict[str, str]) -> int:
     reason = "the launch file needs launch and launch_ros, which come with a ROS 2 installation and not from PyPI"
-    launch = pytest.importorskip("launch", reason=reason)
+    pytest.importorskip("launch", reason=reason)
     pytest.importorskip("launch_ros", reason=reason)
     from launch.actions import IncludeLaunchDescription
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-    service = launch.LaunchService(noninteractive=True)
     source = PythonLaunchDescriptionSource(str(ROOT / "launch" / "segment.launch.py"))
-    service.include_launch_description(
-        launch.LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given.items())])
-    )
+    return run_launch([IncludeLaunchDescription(source, launch_arguments=given.items())])
+
+
+def run_launch(actions: list) -> int:
+    """The status of a launch of these actions."""
+    from launch import LaunchDescription, LaunchService
+
+    service = LaunchService(noninteractive=True)
+    service.include_launch_description(LaunchDescription(actions))
     return service.run()
 
 
@@ -239,9 +274,36 @@ def test_a_failed_node_ends_the_launch_with_its_reason_as_the_last_line(probes, 
     for name, body in {"image_segmenter": fails, "cloud_segmenter": "time.sleep(3600)"}.items():
         (executables / name).write_text(f"#!{sys.executable}\nimport sys, time\n{body}\n")
     assert launched({}) == 1
-    captured = capfd.readouterr()
-    lines = [line for line in (captured.out + captured.err).splitlines() if line.strip()]
-    assert any("image_segmenter failed with status 1: configure failed: no CUDA" in line for line in lines[-1:]), lines
+    last = [stream.rstrip().rpartition("\n")[2] for stream in capfd.readouterr()]
+    assert any("image_segmenter failed with status 1: configure failed: no CUDA" in line for line in last), last
+
+
+def test_a_launch_file_that_includes_it_keeps_its_own_environment_and_names(scene, probes):
+    """In a group with a namespace; the profile is that of these nodes only."""
+    pytest.importorskip("launch_ros")
+    from launch.actions import GroupAction, IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+    from launch_ros.actions import PushRosNamespace
+
+    source = PythonLaunchDescriptionSource(str(ROOT / "launch" / "segment.launch.py"))
+    included = IncludeLaunchDescription(source, launch_arguments={"cloud_segmenter": "false"}.items())
+    assert run_launch([GroupAction([PushRosNamespace("robot"), included])]) == 0
+    answers = {file.name: json.loads(file.read_text()) for file in probes.iterdir()}
+    assert {answer["name"] for answer in answers.values()} == {"/robot/image_segmenter", "/robot/cloud_accumulator"}
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in os.environ
+
+
+def test_every_argument_is_explained():
+    pytest.importorskip("launch_ros")
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import module_from_spec, spec_from_loader
+
+    spec = spec_from_loader("segment", SourceFileLoader("segment", str(ROOT / "launch" / "segment.launch.py")))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shown = module.generate_launch_description().get_launch_arguments()
+    assert {argument.name for argument in shown} == set(node_set.Arguments.model_fields)
+    assert all(len(argument.description) > 8 for argument in shown)
 
 
 def test_launch_file_refuses_bad_arguments(probes):

@@ -17,7 +17,7 @@ from support.waiting import HANG_S, output_of
 
 import wsss_ros
 from wsss_ros import node_set
-from wsss_ros.node_set import environment
+from wsss_ros.node_set import PROFILES, environment
 from wsss_ros.processes import children
 
 # Where the name of the import is not the name of the distribution.
@@ -171,8 +171,11 @@ def test_best_effort_clouds_arrive_with_the_profile_and_only_with_it(ros_environ
 
 
 def test_a_profile_of_the_users_own_is_left_alone():
-    assert environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}) == {}
-    assert Path(environment(os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": ""}).popitem()[1]).name == "fastdds.xml"
+    unset, mine = dict.fromkeys(PROFILES, ""), {"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in environment(mine)
+    assert Path(environment(os.environ | unset)["FASTRTPS_DEFAULT_PROFILES_FILE"]).name == "fastdds.xml"
+    assert environment(mine, "/other.xml")["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/other.xml"
+    assert {name: environment(mine, "none")[name] for name in PROFILES} == unset
 
 
 def test_license_is_complete():

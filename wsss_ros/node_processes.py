@@ -94,7 +94,7 @@ class NodeProcesses:
         """Start one process of the set. Raises BadInput where its executable is not installed."""
         child = children.start(
             [*_command(process), *process.ros_arguments()],
-            env={**os.environ, **node_set.environment(os.environ), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **node_set.environment(os.environ, process.profile), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

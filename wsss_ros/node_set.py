@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -27,16 +27,29 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Nodes with this variable end when the process that started them ends, also where it was killed.
 END_WITH_PARENT = "WSSS_ROS_END_WITH_PARENT"
 
-# The topics that the nodes take, by their names in the nodes: the arguments that rename them.
+# The arguments that rename topics, by the names of the topics in the nodes: what the nodes take, and what they publish.
 TOPIC_ARGUMENTS = {
     "color/image_raw": "color_topic",
     "color/camera_info": "camera_info_topic",
     "depth/image_rect": "depth_topic",
+    "depth/camera_info": "depth_camera_info_topic",
     "pose": "pose_topic",
+    "/tf": "tf_topic",
+    "/tf_static": "tf_static_topic",
     "cloud": "cloud_topic",
 }
+RESULT_ARGUMENTS = {
+    "semantic/image_raw": "semantic_image_topic",
+    "semantic/confidence": "semantic_confidence_topic",
+    "semantic_color/image_raw": "semantic_color_topic",
+    "semantic_overlay/image_raw": "semantic_overlay_topic",
+    "semantic/points": "semantic_points_topic",
+    "semantic_cloud": "semantic_cloud_topic",
+}
+_VIEW_PARAMETERS = ("pose_source", "fixed_frame", "transport", "depth_transport", "sync_tolerance_s")
 _LOGGED_ERROR = re.compile(r"(?:\x1b\[\d*m)*\[(?:ERROR|FATAL)\] \[[\d.]+\] \[[^]]*\]: ([^\x1b]*)")  # by rclpy
-_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS reads either variable
+NO_PROFILE = "none"
 
 
 class Arguments(Config):
@@ -52,6 +65,9 @@ class Arguments(Config):
         None, ge=-1, le=1, description="Labels with less confidence become 255; -1: as the weights recommend, 0: none."
     )
     params_file: str = Field("", description="Parameters of all nodes; empty for config/segment.yaml.")
+    profile: str = Field(
+        "", description="Fast DDS profile of all nodes; empty: yours, else one for large messages; none: no profile."
+    )
     namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
     force: bool = Field(
         False, description="Start also where such a set runs in the same namespace and domain already."
@@ -61,6 +77,8 @@ class Arguments(Config):
         description="A node that fails, also at its start, ends the set with status 1; false: the others go on, and a "
         "node that cannot start waits for the lifecycle services.",
     )
+    image_segmenter: bool = Field(True, description="Segment images.")
+    cloud_segmenter: bool = Field(True, description="Segment clouds.")
     rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")
     use_sim_time: bool | None = Field(None, description="Take the time from /clock; by default with a bag.")
     accumulate: bool | None = Field(
@@ -69,17 +87,42 @@ class Arguments(Config):
     online: bool = Field(False, description="Collect tagged scenes and learn from them while the nodes run.")
     online_folder: str | None = Field(None, description="Where scenes and weights are kept; else ~/.wsss_ros/online.")
     evaluate: bool = Field(False, description="Score what is published against ground_truth/* topics.")
+    evaluation_folder: str | None = Field(None, description="Where the scores are written; else evaluation.")
     tag: bool = Field(False, description="Serve the web page to tag with.")
     tag_host: str | None = Field(None, description="Its address; else 127.0.0.1. 0.0.0.0 lets other machines tag.")
     tag_port: int | None = Field(None, ge=0, le=65_535, description="Its port; else 8080.")
     viewer: bool = Field(False, description="Serve a 3D page of cloud, camera and classes; outlives the replay.")
     viewer_host: str | None = Field(None, description="Its address; else 127.0.0.1. 0.0.0.0 lets other machines look.")
     viewer_port: int | None = Field(None, ge=0, le=65_535, description="Its port; else 8081.")
-    color_topic: str = Field("color/image_raw", description="Colour images; JPEGs are taken from it + '/compressed'.")
+    pose_source: Literal["auto", "topic", "tf"] | None = Field(
+        None, description="Where camera poses come from: topic, tf, or auto for the topic where it has a publisher."
+    )
+    fixed_frame: str | None = Field(None, description="World frame of poses and clouds; else map.")
+    transport: Literal["auto", "raw", "compressed"] | None = Field(
+        None, description="Transport of the colour images; else auto, which takes the first that has a publisher."
+    )
+    depth_transport: Literal["auto", "raw", "compressedDepth", "compressed"] | None = Field(
+        None, description="Transport of the depth images; else auto."
+    )
+    sync_tolerance_s: float | None = Field(None, ge=0, le=1, description="Stamps of one view may differ by this much.")
+    color_topic: str = Field(
+        "color/image_raw", description="Colour images; compressed ones are taken from it + '/compressed'."
+    )
     camera_info_topic: str = Field("color/camera_info", description="Calibration of the colour images.")
-    depth_topic: str = Field("depth/image_rect", description="Depth registered to the colour images.")
-    pose_topic: str = Field("pose", description="Pose of the camera's optical frame in the map.")
+    depth_topic: str = Field("depth/image_rect", description="Depth images; compressed: it + '/compressedDepth'.")
+    depth_camera_info_topic: str = Field(
+        "", description="Calibration of the depth images, where they are not registered; empty: next to depth_topic."
+    )
+    pose_topic: str = Field("pose", description="Pose of the camera's optical frame in the fixed frame.")
+    tf_topic: str = Field("/tf", description="Transforms; a robot with a namespace may have its own.")
+    tf_static_topic: str = Field("/tf_static", description="Static transforms.")
     cloud_topic: str = Field("cloud", description="The accumulated cloud.")
+    semantic_image_topic: str = Field("semantic/image_raw", description="Result: label images.")
+    semantic_confidence_topic: str = Field("semantic/confidence", description="Result: confidence of each pixel.")
+    semantic_color_topic: str = Field("semantic_color/image_raw", description="Result: images in class colours.")
+    semantic_overlay_topic: str = Field("semantic_overlay/image_raw", description="Result: class colours over images.")
+    semantic_points_topic: str = Field("semantic/points", description="Result: labelled points of each view.")
+    semantic_cloud_topic: str = Field("semantic_cloud", description="Result: the labelled cloud.")
 
 
 @dataclass(frozen=True)
@@ -94,6 +137,7 @@ class Process:
     remaps: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     arguments: tuple[str, ...] = ()
+    profile: str = ""  # of Fast DDS; see ``environment``
     ends_the_set: bool = False  # when it ends, the others end LINGER_S later
     needed: bool = True  # when it fails, the others end at once
 
@@ -164,61 +208,73 @@ def arguments(given: Iterable[str] | Mapping[str, str]) -> Arguments:
 
 def processes(given: Arguments) -> list[Process]:
     """The processes to start. Raises BadInput where a file that was named is missing."""
-    params_file = _existing("params_file", given.params_file) if given.params_file else share("config/segment.yaml")
     accumulate = given.accumulate if given.accumulate is not None else not given.bag
     sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
+    topics = _view_topics(given) | {"cloud": given.cloud_topic}
+    topics |= {topic: getattr(given, argument) for topic, argument in RESULT_ARGUMENTS.items()}
 
-    def node(executable: str, remaps: Mapping[str, str], ends_the_set: bool = False, **parameters) -> Process:
-        if not given.exit_on_failure:
-            parameters["exit_on_failure"] = False
-        if given.force:
-            parameters["force"] = True
-        given_parameters = {key: value for key, value in parameters.items() if value is not None}
-        module = f"wsss_ros.nodes.{executable}"
-        return Process(
-            executable,
-            module=module,
-            parameters=given_parameters,
-            params_file=str(params_file),
-            remaps={old: new for old, new in remaps.items() if old != new},
-            namespace=given.namespace,
-            ends_the_set=ends_the_set,
-            needed=given.exit_on_failure,
-        )
+    def node(executable: str, **parameters) -> Process:
+        return _node(given, executable, topics, {"use_sim_time": sim_time} | parameters)
 
-    views, cloud = _view_topics(given), {"cloud": given.cloud_topic}
-    image_weights, cloud_weights = _weights("image_weights", given), _weights("cloud_weights", given)
-    of_both: dict[str, Any] = {"use_sim_time": sim_time, "device": given.device, "min_confidence": given.min_confidence}
-    chosen = [
-        node("image_segmenter", views, weights=image_weights, **of_both),
-        node("cloud_segmenter", cloud, weights=cloud_weights, **of_both),
-    ]
+    views = {name: getattr(given, name) for name in _VIEW_PARAMETERS}
+    network: dict[str, Any] = {"device": given.device, "min_confidence": given.min_confidence}
+    weights = {kind: _weights(f"{kind}_weights", given) for kind in ("image", "cloud")}
+    chosen = []
+    if given.image_segmenter:
+        chosen.append(node("image_segmenter", weights=weights["image"], **network, **views))
+    if given.cloud_segmenter:
+        chosen.append(node("cloud_segmenter", weights=weights["cloud"], **network))
     if accumulate:
-        chosen.append(node("cloud_accumulator", views | cloud, use_sim_time=sim_time))
+        chosen.append(node("cloud_accumulator", **views))
     if given.online:
-        kept = given.online_folder and str(Path(given.online_folder).expanduser().absolute())
-        learning: dict[str, Any] = {"folder": kept, "image_weights": image_weights, "cloud_weights": cloud_weights}
-        learning |= {"round_device": given.device, "use_sim_time": sim_time}
-        chosen.append(node("online_trainer", views | cloud, **learning))
+        learning = {f"{kind}_weights": path for kind, path in weights.items()} | {"round_device": given.device}
+        chosen.append(node("online_trainer", folder=_absolute_path(given.online_folder), **learning, **views))
     if given.evaluate:
-        chosen.append(node("evaluator", {}, use_sim_time=sim_time))
+        chosen.append(node("evaluator", output=_absolute_path(given.evaluation_folder)))
     if given.tag:
-        chosen.append(node("tag_page", views, use_sim_time=sim_time, host=given.tag_host, port=given.tag_port))
+        chosen.append(node("tag_page", host=given.tag_host, port=given.tag_port))
     if given.viewer:
-        page: dict[str, Any] = {"host": given.viewer_host, "port": given.viewer_port, "use_sim_time": sim_time}
-        chosen.append(node("viewer", views | cloud, **page))
+        page = {"host": given.viewer_host, "port": given.viewer_port}
+        chosen.append(node("viewer", **page, pose_source=given.pose_source, fixed_frame=given.fixed_frame))
     if given.bag:
-        # Where the cloud is built here, the recorded one must not mix with it.
-        aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
-        # The accumulator is ready long before the segmenter has loaded its weights: the replay waits for all of them.
-        replayed = {"source": str(_existing("bag", given.bag)), "wait_for_subscribers_s": 60.0}
-        replayed["subscribers"] = 1 + accumulate + given.online
-        replayed["needs"] = ",".join(_replayed_topics(given))
-        ends = not (given.rviz or given.viewer)
-        chosen.append(node("replay", aside, ends_the_set=ends, rate=given.rate, loop=given.loop, **replayed))
+        chosen.append(_replay(given, accumulate))
     if given.rviz:
         chosen.append(_rviz(given, sim_time))
     return chosen
+
+
+def _node(
+    given: Arguments, executable: str, topics: Mapping[str, str], parameters: dict[str, Any], ends_the_set: bool = False
+) -> Process:
+    """A node of this package. Parameters that are None are left to the parameter file."""
+    params_file = _existing("params_file", given.params_file) if given.params_file else share("config/segment.yaml")
+    if not given.exit_on_failure:
+        parameters = parameters | {"exit_on_failure": False}
+    if given.force:
+        parameters = parameters | {"force": True}
+    return Process(
+        executable,
+        module=f"wsss_ros.nodes.{executable}",
+        parameters={key: value for key, value in parameters.items() if value is not None},
+        params_file=str(params_file),
+        remaps={old: new for old, new in topics.items() if old != new},
+        namespace=given.namespace,
+        profile=_profile(given),
+        ends_the_set=ends_the_set,
+        needed=given.exit_on_failure,
+    )
+
+
+def _replay(given: Arguments, accumulate: bool) -> Process:
+    # Where the cloud is built here, the recorded one must not mix with it.
+    aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
+    takers = given.image_segmenter + accumulate + given.online
+    parameters: dict[str, Any] = {"source": str(_existing("bag", given.bag)), "rate": given.rate, "loop": given.loop}
+    # The accumulator is ready long before the segmenter has loaded its weights: the replay waits for all of them.
+    parameters |= {"wait_for_subscribers_s": 60.0, "subscribers": max(1, takers)}
+    parameters["needs"] = ",".join([*(_image_topics(given) if takers else []), given.cloud_topic])
+    ends = not (given.rviz or given.viewer)
+    return _node(given, "replay", aside, parameters, ends_the_set=ends)
 
 
 def as_text(default: object) -> str:
@@ -226,27 +282,36 @@ def as_text(default: object) -> str:
     return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def environment(current: Mapping[str, str]) -> dict[str, str]:
-    """Variables to add to ``current``: the Fast DDS profile for large messages, unless the user has chosen one."""
-    profile = {} if current.get(_PROFILE) else {_PROFILE: str(share("config/fastdds.xml"))}
-    return {END_WITH_PARENT: "1"} | profile
+def environment(current: Mapping[str, str], profile: str = "") -> dict[str, str]:
+    """Variables to add to ``current``: the Fast DDS profile of ``profile``, and that nodes end with their parent.
+
+    An empty ``profile`` is that of the user, else the one for large messages; ``none`` is none.
+    """
+    chosen = {END_WITH_PARENT: "1"}
+    if profile == NO_PROFILE:
+        return chosen | dict.fromkeys(PROFILES, "")
+    if profile or not any(map(current.get, PROFILES)):
+        chosen[PROFILES[0]] = profile or str(share("config/fastdds.xml"))
+    return chosen
 
 
 def _view_topics(given: Arguments) -> dict[str, str]:
     topics = {topic: getattr(given, argument) for topic, argument in TOPIC_ARGUMENTS.items() if topic != "cloud"}
-    return topics | {"color/image_raw/compressed": f"{given.color_topic}/compressed"}
+    topics |= {"color/image_raw/compressed": f"{given.color_topic}/compressed"}
+    return {topic: name for topic, name in topics.items() if name}
 
 
-def _replayed_topics(given: Arguments) -> list[str]:
-    """What the nodes take of a recording; it has some of these."""
+def _image_topics(given: Arguments) -> list[str]:
+    """What the nodes that take views need of a recording; it has some of these."""
     color, depth = given.color_topic, given.depth_topic
-    return [color, f"{color}/compressed", depth, f"{depth}/compressedDepth", given.cloud_topic]
+    return [color, f"{color}/compressed", depth, f"{depth}/compressed", f"{depth}/compressedDepth"]
 
 
 def _rviz(given: Arguments, sim_time: bool) -> Process:
     """RViz. Its file has absolute topic names; remaps lead to a namespace and to other names of the inputs."""
     results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
-    shown = {"color/image_raw": given.color_topic, "cloud": given.cloud_topic} | {name: name for name in results}
+    shown = {"color/image_raw": given.color_topic, "cloud": given.cloud_topic}
+    shown |= {name: getattr(given, RESULT_ARGUMENTS[name]) for name in results}
     remaps = {f"/{name}": _absolute(topic, given.namespace) for name, topic in shown.items()}
     return Process(
         "rviz2",
@@ -261,6 +326,14 @@ def _rviz(given: Arguments, sim_time: bool) -> Process:
 def _absolute(topic: str, namespace: str) -> str:
     space = namespace.strip("/")
     return topic if topic.startswith("/") else f"/{space}/{topic}" if space else f"/{topic}"
+
+
+def _profile(given: Arguments) -> str:
+    return str(_existing("profile", given.profile)) if given.profile not in ("", NO_PROFILE) else given.profile
+
+
+def _absolute_path(path: str | None) -> str | None:
+    return path and str(Path(path).expanduser().absolute())
 
 
 def _weights(name: str, given: Arguments) -> str | None:
