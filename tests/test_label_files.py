@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.box_cameras import REALSENSE
 from support.striped_scenes import written
 from test_inference import tiny
 
 from wsss_ros.bags.bag import is_bag
+from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.recording import BagConfig
 from wsss_ros.bags.writing import write_bag
@@ -256,3 +258,16 @@ def test_a_bag_is_segmented_like_its_scene(scene, images, clouds, labels, tmp_pa
         difference = np.abs(frame.rgb.astype(int) - scene.frame(int(image.stem)).rgb)
         assert difference.mean() < 4 if compressed else not difference.any()
     assert len(ply.read(tmp_path / "out" / "room.labels.ply")) == result.points
+
+
+@pytest.mark.parametrize(("roll_deg", "given", "turns"), [(90, None, 3), (90, 0, 0), (0, None, 0), (0, 2, 2)])
+def test_images_of_a_turned_camera_are_turned_for_the_network(images, labels, tmp_path, roll_deg, given, turns):
+    """The poses say it (None), or the user does; the files have the orientation of the camera."""
+    replace(REALSENSE, roll_deg=roll_deg, views=2).write(tmp_path / "bag")
+    bag, out = BagFrames(tmp_path / "bag"), tmp_path / "out"
+    segment([Source.of_bag(bag)], out, Labeller(images, turns=given))
+    for frame in bag.frames():
+        written_ids = read_uint16(out / "label-filt" / f"{frame.name}.png")
+        assert (written_ids == labels.to_ids(images(frame, turns=turns)[0])).all()
+    scene = BagScene(tmp_path / "bag", labels)
+    assert Source.of_scene(scene).turns() == (3 if roll_deg else 0)

@@ -1,6 +1,7 @@
 """Labels of scenes and bags as files: labels, pictures, pseudo-labels for training, files for the ScanNet benchmark."""
 
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from wsss_ros.files import PartialFolder
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, Segmenter
 from wsss_ros.labels import RECOMMENDED, LabelSpace, TagList
 from wsss_ros.scenes import open_scene, ply
-from wsss_ros.scenes.derived import cloud_of, up_of
+from wsss_ros.scenes.derived import cloud_of, turns_of, up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.images import read_rgb, write_rgb, write_uint16
 from wsss_ros.scenes.scannet import ScanNetScene
@@ -31,6 +32,7 @@ from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 BENCHMARK_SIZE = (640, 480)  # the benchmark scores pictures of this size and shrinks others to it
 _SHEET_ROWS, _SHEET_WIDTH = 6, 320
+_log = logging.getLogger("wsss_ros")
 _MESH = POINTS.removesuffix(".ply")
 
 Tags = tuple[str, ...] | None
@@ -47,6 +49,7 @@ class Source:
     up: Callable[[], tuple[float, float, float]]
     tags: TagList | None = None
     scene: Scene | None = None
+    turns: Callable[[], int] = lambda: 0  # that make the images upright, from the poses (geometry.mounted_turns)
 
     @classmethod
     def of_scene(cls, scene: Scene, frames: int = 0) -> "Source":
@@ -61,7 +64,8 @@ class Source:
                 yield scene.frame(index), _listed(scene.image_tags(index), scene.image_unknown(index))
 
         cloud, up = partial(cloud_of, scene), partial(up_of, scene)
-        return cls(scene.name, len(chosen), views, cloud, up, _listed(scene.tags, scene.unknown), scene)
+        tags, turns = _listed(scene.tags, scene.unknown), partial(turns_of, scene)
+        return cls(scene.name, len(chosen), views, cloud, up, tags, scene, turns)
 
     @classmethod
     def of_bag(cls, bag: BagFrames, frames: int = 0) -> "Source":
@@ -71,7 +75,7 @@ class Source:
         """
         chosen = spread(len(bag), frames)
         views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
-        return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0))
+        return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0), turns=bag.turns)
 
 
 def _listed(tags: Tags, unknown: tuple[str, ...]) -> TagList | None:
@@ -89,6 +93,7 @@ class Labeller:
     A pixel or point whose confidence is below ``min_confidence`` is unlabelled (-1: below what the weights recommend).
     Pseudo-labels are seeds (eq. 5): an image gets classes of its tags only (of the scene's tags, if it has none), a
     cloud classes of the scene's tags only. A pixel or point whose confidence is below ``threshold`` is unlabelled.
+    ``turns`` quarter turns make images upright for the network; None takes those that the poses ask for.
     Raises BadInput when the two networks have different label spaces.
     """
 
@@ -96,6 +101,7 @@ class Labeller:
     clouds: CloudSegmenter | None = None
     threshold: float | None = None
     min_confidence: float = RECOMMENDED
+    turns: int | None = None
 
     @property
     def labels(self) -> LabelSpace:
@@ -109,9 +115,11 @@ class Labeller:
                 "use weights of one label space, or segment images and clouds separately (--only)"
             )
 
-    def image(self, frame: Frame, tags: Tags) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
-        """Labels and confidence of every pixel."""
-        return self._sure(self.images, *self.images(frame, present=self._present(tags)))
+    def image(
+        self, frame: Frame, tags: Tags, turns: int = 0
+    ) -> tuple[UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+        """Labels and confidence of every pixel of an image that ``turns`` quarter turns make upright."""
+        return self._sure(self.images, *self.images(frame, present=self._present(tags), turns=turns))
 
     def cloud(
         self, cloud: Cloud, up: tuple[float, float, float], tags: Tags
@@ -257,10 +265,13 @@ def _write_images(
     for name in (IMAGE_LABELS, "label-color", "overlay", "confidence"):
         (folder / name).mkdir()
     shown, rows, present, count = set(spread(source.count, _SHEET_ROWS)), [], set(), 0
+    turns = source.turns() if labeller.turns is None else labeller.turns
+    if turns:
+        _log.info("%s: images are turned by %d degrees for the network (--rotate)", source.name, -90 * turns % 360)
     for number, (frame, own_tags) in enumerate(source.frames()):
         tags = source.tags if own_tags is None else own_tags
         if labeller.usable(_present(tags)):
-            labels, confidence = labeller.image(frame, _present(tags))
+            labels, confidence = labeller.image(frame, _present(tags), turns)
             _write_image(folder, frame.name or str(number), frame.rgb, labels, confidence, labeller.labels)
             frame_tags[frame.name] = [] if tags is None else tags.written
             present |= set(labeller.labels.present(labels))

@@ -40,6 +40,16 @@ def test_a_turn_holds_near_the_middle_and_while_looking_down():
     assert [geometry.quarter_turns(down, before=before) for before in (None, 0, 2)] == [0, 0, 2]
 
 
+def test_many_views_decide_how_a_camera_is_mounted():
+    drive = [pose(90 + 10 * np.sin(k), 20 * np.cos(k), 30 * k) for k in range(20)]
+    assert geometry.mounted_turns(drive) == 3
+    assert geometry.mounted_turns([*drive, *[pose(0, 85)] * 50]) == 3  # those that look down do not count
+    assert geometry.mounted_turns([*drive, *[pose(0)] * 10]) == 0  # carried by hand
+    assert geometry.mounted_turns([]) == 0
+    optical_world = [np.linalg.inv(pose(0)) @ each for each in (pose(0, 0, yaw) for yaw in range(0, 360, 20))]
+    assert geometry.mounted_turns(optical_world) == 0  # z of the world is not up: the views disagree
+
+
 def test_up_of_another_world():
     y_up = pose(90)
     y_up[:3, :3] = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]) @ y_up[:3, :3]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import count
@@ -13,12 +14,15 @@ from jaxtyping import UInt8
 
 from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag
+from wsss_ros.bags.bag_cameras import BagCamera, BagDepth, check_found, info_topic
 from wsss_ros.bags.bag_poses import BagPoses, has_transforms
-from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, POSE
+from wsss_ros.bags.cdr import CLOUD, IMAGE, JPEG, POSE
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
-from wsss_ros.bags.codec import camera_from_info, color_to_rgb, depth_to_m, pose_to_matrix, stamp_ns
+from wsss_ros.bags.codec import color_to_rgb, depth_to_m, pose_to_matrix, stamp_ns
+from wsss_ros.geometry import mounted_turns
 from wsss_ros.geometry.transforms import LookupFailed
 from wsss_ros.scenes.derived import fused
+from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Cloud, Frame
 
@@ -28,6 +32,7 @@ log = logging.getLogger("wsss_ros")
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
 DEPTHS = (DEPTH, DEPTH + topics.COMPRESSED_DEPTH, DEPTH + topics.COMPRESSED)
 _TOLERANCE_NS = 20_000_000
+_POSES = 64  # that say how the camera is mounted
 
 
 def _color(message: Any) -> UInt8[np.ndarray, "H W 3"]:
@@ -39,7 +44,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "rgb": _color,
     "depth_m": partial(depth_to_m, as_on_disk=True),
     "world_from_camera": lambda message: pose_to_matrix(message.pose),
-    "camera": camera_from_info,
 }
 
 
@@ -56,7 +60,8 @@ class BagFrames:
     """The colour images of a bag, in time order, and its cloud. Each call reads the bag again.
 
     The topic of the images ends in ``color/image_raw`` or ``color/image_raw/compressed``, else it is the only colour
-    topic. ``color`` and ``cloud_topic`` select other topics. Depth, calibration and poses are those of this camera.
+    topic. ``color`` and ``cloud_topic`` select other topics. Depth, calibration and poses are those of this camera;
+    depth of another optical frame is registered with both calibrations and TF (``geometry.depth_on_color``).
     Without a topic ``pose``, poses come from TF (``BagPoses``), in the world frame ``fixed_frame``.
     Raises BadInput as ``Bag`` does, when the bag has neither images nor a cloud, and when it has several cameras and
     none is selected.
@@ -101,6 +106,24 @@ class BagFrames:
                 rgb = self._read(topic, _color, message)
                 yield Frame(rgb, stamp_ns=stamp_ns(message.header), name=str(index))
 
+    def turns(self) -> int:
+        """How many quarter turns make the images upright, from the poses of the camera in a world whose z points up.
+
+        0 without poses.
+        """
+        if topic := self.parts["world_from_camera"]:
+            return mounted_turns(self._read(topic, _READERS["world_from_camera"], m) for _, m in self._messages(topic))
+        return mounted_turns(self._some_poses()) if self.color and has_transforms(self._bag) else 0
+
+    def _some_poses(self) -> Iterator[np.ndarray]:
+        """Poses from TF at the stamps of some images, where it has them."""
+        chosen = set(spread(len(self), _POSES))
+        images = (raw for raw in self._bag.raw() if raw.topic == self.color)
+        for raw in (raw for index, raw in enumerate(images) if index in chosen):
+            message: Any = self._types.deserialize_cdr(raw.data, raw.msgtype)
+            with suppress(BadInput):
+                yield self.poses.pose(message.header)
+
     def cloud(self) -> Cloud | None:
         """The last cloud of the bag, else a cloud fused from depth, poses and intrinsics; None without both.
 
@@ -125,12 +148,11 @@ class BagFrames:
     @cached_property
     def parts(self) -> dict[str, str]:
         """The topics of complete views, by field of ``Frame``; empty for what the bag does not have."""
-        find = partial(topics.companion, self._bag, color=self.color)
         return {
             "rgb": self.color,
-            "depth_m": find((IMAGE, JPEG), DEPTHS),
-            "camera": find((INFO,), (CAMERA,)),
-            "world_from_camera": find((POSE,), (POSES,)),
+            "depth_m": topics.depth(self._bag, (IMAGE, JPEG), DEPTHS, self.color),
+            "camera": info_topic(self._bag, self.color, (CAMERA,)),
+            "world_from_camera": topics.companion(self._bag, (POSE,), (POSES,), self.color),
         }
 
     @property
@@ -174,7 +196,7 @@ class BagFrames:
 
     def _matched(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and messages of each view, by field of ``Frame``; without a pose where TF has it."""
-        there = {part: topic for part, topic in self.parts.items() if topic}
+        there = {part: topic for part, topic in self.parts.items() if topic and part != "camera"}
         by_topic = {topic: part for part, topic in there.items()}
         sync, images = Synchronizer(tuple(there), _TOLERANCE_NS), count()
         for topic, message in self._messages(*by_topic):
@@ -185,9 +207,31 @@ class BagFrames:
                 yield name, view
 
     def _frame(self, name: str, view: dict[str, Any], pose: np.ndarray) -> Frame:
-        images = {part: message for part, message in view.items() if part != "world_from_camera"}
-        read = {part: self._read(self.parts[part], _READERS[part], message) for part, message in images.items()}
-        return Frame(**read, world_from_camera=pose, stamp_ns=stamp_ns(view["rgb"].header), name=name)
+        color, depth, info = (self.parts[part] for part in ("rgb", "depth_m", "camera"))
+        header, stamp = view["rgb"].header, stamp_ns(view["rgb"].header)
+        rgb, depth_m = self._read(color, _color, view["rgb"]), self._read(depth, _READERS["depth_m"], view["depth_m"])
+        camera = self._read(info, lambda image: check_found(self._camera.at(stamp, image), info), rgb)
+        on_color = partial(self._depth.on_color, depth_m, color_camera=camera, color_frame=header.frame_id)
+        return Frame(rgb, camera, self._read(depth, on_color, view["depth_m"].header), pose, stamp, name)
+
+    @cached_property
+    def _camera(self) -> BagCamera:
+        return self._read(
+            self.parts["camera"], lambda info: BagCamera(self._bag, self._types, self.color, info), self.parts["camera"]
+        )
+
+    @cached_property
+    def _depth(self) -> BagDepth:
+        depth = self.parts["depth_m"]
+        info = info_topic(self._bag, depth)
+        camera = self._read(info, lambda info: BagCamera(self._bag, self._types, depth, info), info)
+        return BagDepth(camera, self._color_from_depth)
+
+    def _color_from_depth(self, color_frame: str, depth_frame: str, stamp: int) -> np.ndarray | None:
+        try:
+            return self.poses.transforms.lookup(color_frame, depth_frame, stamp) if has_transforms(self._bag) else None
+        except BadInput:
+            return None
 
     @cached_property
     def poses(self) -> BagPoses:

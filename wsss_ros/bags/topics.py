@@ -1,12 +1,15 @@
 """Which topic of a bag has the images, the depth, the calibration or the poses of a camera."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from wsss_ros.bags.bag import Bag
 from wsss_ros.types import BadInput
 
 COMPRESSED, COMPRESSED_DEPTH = "/compressed", "/compressedDepth"  # the ends that image_transport gives such topics
 _RESULTS = ("ground_truth", "semantic")  # parts of the names of what our nodes publish
+# Parts of the names of depth that common drivers have aligned with colour.
+_ALIGNED = ("aligned_depth_to_color", "depth_to_rgb", "depth_to_color", "depth_registered")
 
 
 def of_types(bag: Bag, types: Sequence[str]) -> list[str]:
@@ -57,6 +60,35 @@ def companion(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -
         if fits := [name for name in plain if _ends(name, end)]:
             return max(fits, key=lambda name: _shared(name, color))
     return ""
+
+
+def depth(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -> str:
+    """The topic of the depth images: one that ends in ``ends``, else one with the name that a driver gives it.
+
+    Of several, depth that is aligned with colour goes first, then rectified depth, then that of the same camera.
+    """
+    if found := companion(bag, types, ends, color):
+        return found
+    named = [name for name in of_types(bag, types) if _is_depth(name)]
+
+    def order(name: str) -> tuple[Any, ...]:
+        aligned = any(part in name for part in _ALIGNED)
+        return not aligned, "image_rect" not in name, -_shared(name, color), name.endswith(COMPRESSED), len(name)
+
+    return min(named, key=order, default="")
+
+
+def base(name: str) -> str:
+    """The name of a topic of images without the end of its transport."""
+    return name.removesuffix(COMPRESSED).removesuffix(COMPRESSED_DEPTH)
+
+
+def _is_depth(name: str) -> bool:
+    *space, image = base(name).split("/")
+    folder = space[-1] if space else ""
+    if "rgb_to_depth" in name or "color_to_depth" in name:
+        return False
+    return image.startswith("depth") or image.startswith("image") and ("depth" in folder or folder == "stereo")
 
 
 def _ends(name: str, end: str) -> bool:

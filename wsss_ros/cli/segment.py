@@ -35,6 +35,10 @@ def segment(
     color: Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")] = "",
     cloud: Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")] = "",
     fixed_frame: FixedFrame = "",
+    rotate: Annotated[
+        Literal["auto", "0", "90", "180", "270"],
+        typer.Option(help="Degrees to the right that make images upright for the network; auto: as the poses say."),
+    ] = "auto",
     device: Device = "auto",
 ) -> None:
     """Write the labels of a scene, a set of scenes or a bag as PLY and PNG files."""
@@ -42,6 +46,7 @@ def segment(
     from rich.progress import Progress
 
     from wsss_ros import label_files
+    from wsss_ros.geometry import parse_turns
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.types import BadInput
 
@@ -52,7 +57,8 @@ def segment(
     console = Console(soft_wrap=True)
     images = None if only == "3d" else ImageSegmenter(image_weights, device)
     clouds = None if only == "2d" else CloudSegmenter(cloud_weights, device)
-    labeller = label_files.Labeller(images, clouds, threshold if pseudo_labels else None, min_confidence)
+    least = threshold if pseudo_labels else None
+    labeller = label_files.Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
     opened, left_out = (
         ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud, fixed_frame)
     )

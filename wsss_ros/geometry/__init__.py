@@ -16,7 +16,7 @@ from wsss_ros.geometry.poses import (
 from wsss_ros.geometry.projection import check_camera, link, posed_depth, project, unproject, visible
 from wsss_ros.geometry.rectify import rectified
 from wsss_ros.geometry.registration import depth_on_color, register
-from wsss_ros.geometry.turns import parse_turns, quarter_turns
+from wsss_ros.geometry.turns import mounted_turns, parse_turns, quarter_turns
 from wsss_ros.geometry.voxels import voxel_downsample
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "invert",
     "link",
     "matrix_to_quaternion",
+    "mounted_turns",
     "parse_turns",
     "parse_up",
     "posed_depth",

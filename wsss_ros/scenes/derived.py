@@ -1,13 +1,15 @@
 """Properties derived from a scene's frames where the scene does not provide them: the up direction and the cloud."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Float, Float64
 
-from wsss_ros.geometry import camera_up, find_up, parse_up, unproject, upright
+from wsss_ros.geometry import camera_up, find_up, mounted_turns, parse_up, unproject, upright
 from wsss_ros.geometry.voxel_map import VoxelMap
+from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 _VIEWS = 12  # number of frames from which the up direction is estimated
@@ -97,6 +99,22 @@ def _own_points(scene: Scene) -> Float64[np.ndarray, "N 3"]:
             f"give it (wsss bag --up 0,0,1) or keep the world as it is (--up none)"
         )
     return cloud.xyz.astype(np.float64)
+
+
+def turns_of(scene: Scene) -> int:
+    """How many quarter turns make the images of a scene upright, from its poses; 0 where up is not known.
+
+    Frames that cannot be read or have no pose are left out.
+    """
+    if scene.world_up is None:
+        return 0
+    return mounted_turns(_some_poses(scene), np.asarray(scene.world_up, np.float64))
+
+
+def _some_poses(scene: Scene) -> Iterator[Float64[np.ndarray, "4 4"]]:
+    for index in spread(len(scene), _VIEWS):
+        with suppress(BadInput):
+            yield _pose(scene.frame(index))
 
 
 # --- the cloud -------------------------------------------------------------------------------------

@@ -1,0 +1,83 @@
+"""The cameras of a bag: calibrations by time, and depth on the pixels of the colour image."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Float64
+from rosbags.typesys.store import Typestore
+
+from wsss_ros.bags import topics
+from wsss_ros.bags.bag import Bag
+from wsss_ros.bags.cdr import INFO
+from wsss_ros.bags.codec import calibration_from_info, stamp_ns
+from wsss_ros.geometry import depth_on_color
+from wsss_ros.geometry.camera_models import CalibrationHistory, camera_of, findings, is_rectified_topic
+from wsss_ros.types import BadInput, Camera
+
+log = logging.getLogger("wsss_ros")
+
+
+class BagCamera:
+    """The camera of the images of one topic, at any time of the bag.
+
+    Its camera_info may be a stream, published once or latched, and its stamps may be wrong (``CalibrationHistory``).
+    All of it is read at once. What is odd about it is logged once. Raises BadInput for a calibration that cannot be
+    used.
+    """
+
+    def __init__(self, bag: Bag, types: Typestore, images: str, info: str) -> None:
+        self._history, self._rectified = CalibrationHistory(), is_rectified_topic(images)
+        for raw in bag.raw():
+            if info and raw.topic == info:
+                message: Any = types.deserialize_cdr(raw.data, raw.msgtype)
+                calibration = calibration_from_info(message)
+                if self._history.add(stamp_ns(message.header), calibration):
+                    for finding in findings(calibration, self._rectified):
+                        log.warning("%s, %s: %s", bag.path, info, finding)
+
+    def at(self, stamp: int, image: np.ndarray) -> Camera | None:
+        """The camera of an image with this stamp; None without a camera_info.
+
+        Raises BadInput where its calibration is of another size.
+        """
+        calibration = self._history.at(stamp)
+        if calibration is None:
+            return None
+        return camera_of(calibration, self._rectified, (image.shape[1], image.shape[0]))
+
+
+class BagDepth:
+    """Puts the depth images of a bag on the pixels of its colour images.
+
+    ``color_from_depth(color frame, depth frame, stamp)`` is the transform from TF, None where TF does not have it; it
+    is called where the two are in different frames.
+    """
+
+    def __init__(
+        self, camera: BagCamera, color_from_depth: Callable[[str, str, int], Float64[np.ndarray, "4 4"] | None]
+    ) -> None:
+        self._camera, self._color_from_depth = camera, color_from_depth
+
+    def on_color(
+        self, depth_m: Float32[np.ndarray, "H W"], header: Any, color_camera: Camera, color_frame: str
+    ) -> Float32[np.ndarray, "h w"]:
+        """Depth on the pixels of the colour image. Raises BadInput as ``depth_on_color`` does."""
+        stamp, frames = stamp_ns(header), (header.frame_id, color_frame)
+        pose = None if frames[0] == frames[1] else self._color_from_depth(color_frame, header.frame_id, stamp)
+        return depth_on_color(depth_m, self._camera.at(stamp, depth_m), color_camera, frames, pose)
+
+
+def info_topic(bag: Bag, images: str, ends: tuple[str, ...] = ()) -> str:
+    """The camera_info next to a topic of images, else one that ends in ``ends`` of the same camera; else empty."""
+    beside = f"{topics.base(images).rpartition('/')[0]}/camera_info"
+    there = topics.of_types(bag, (INFO,))
+    return beside if beside in there else topics.companion(bag, (INFO,), ends, images)
+
+
+def check_found(camera: Camera | None, info: str) -> Camera:
+    """The camera. Raises BadInput where the bag has the topic, but no message of it."""
+    if camera is None:
+        raise BadInput(f"no camera_info on '{info}'; record it with the images")
+    return camera
