@@ -85,8 +85,12 @@ def test_bad_input_is_reported_and_the_next_view_is_fused(probe, node, maps, cas
 def test_views_that_do_not_fit_together_are_reported(probe, node, maps, change):
     stamp = CLOCK.next()
     send(probe, node, view(stamp) | {topic: spoil(stamp) for topic, spoil in change.items()})
-    text = "got 'odom', expected 'map'" if "pose" in change else "image and depth size: color (64, 48)"
-    probe.next_status(node, text)
+    texts = {
+        "pose": "got 'odom', expected 'map'",
+        "depth/image_rect": "depth not registered: depth of 64x20",
+        "color/camera_info": "camera_info size: 640 x 48",
+    }
+    probe.next_status(node, texts[next(iter(change))])
     stamp = CLOCK.next()
     send(probe, node, view(stamp))
     answered(maps, stamp)

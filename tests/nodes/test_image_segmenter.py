@@ -188,10 +188,11 @@ def test_bad_input_is_reported_and_the_next_view_is_segmented(probe, segmenter, 
     answered(images["semantic/points"], stamp)
 
 
-def test_lens_distortion_is_reported_and_ignored(probe, segmenter, images):
+def test_an_unknown_lens_distortion_is_reported(probe, segmenter, images):
     stamp = CLOCK.next()
-    send(probe, segmenter, view(stamp) | {"color/camera_info": camera_info(stamp, d=[0.1, 0.0, 0.0, 0.0, 0.0])})
-    probe.next_status(segmenter, "lens distortion")
+    unknown = camera_info(stamp, distortion_model="mirror", d=[0.1, 0.0, 0.0, 0.0, 0.0])
+    send(probe, segmenter, view(stamp) | {"color/camera_info": unknown})
+    probe.next_status(segmenter, "distortion_model 'mirror'")
     answered(images["semantic/points"], stamp)
 
 

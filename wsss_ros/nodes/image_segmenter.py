@@ -5,16 +5,16 @@ Weights announced on ``weights/image`` replace the current ones between two fram
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NoReturn
+from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from wsss_ros.bags import cloud_codec
 from wsss_ros.bags.label_images import write_colors, write_overlay
-from wsss_ros.geometry import unproject
+from wsss_ros.geometry import parse_turns, quarter_turns, unproject
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import WARN, Report
@@ -22,7 +22,7 @@ from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import RESULT
 from wsss_ros.nodes.segmenter import SegmenterConfig, SegmenterNode
 from wsss_ros.nodes.view_inputs import View, ViewConfig, ViewInputs
-from wsss_ros.nodes.view_sources import Need
+from wsss_ros.nodes.view_sources import Need, Pose
 from wsss_ros.types import BadInput, Cloud, Frame
 
 
@@ -30,6 +30,11 @@ class ImageSegmenterConfig(SegmenterConfig, ViewConfig):
     """Parameters of the image segmenter."""
 
     live: ClassVar[tuple[str, ...]] = ("overlay_alpha", "points_stride", "max_depth_m")
+    rotate: Annotated[Literal["auto", "0", "90", "180", "270"], BeforeValidator(str)] = Field(
+        "0",
+        description="Degrees that turn the image to the right until it is upright, where the camera is mounted turned; "
+        "auto: from the poses, in a world with z up. Results keep the orientation of the image.",
+    )
     overlay_alpha: float = Field(0.5, ge=0, le=1, description="Share of the class colour in the overlay.")
     points_stride: int = Field(2, ge=1, le=32, description="Every n-th pixel of a row and column in semantic/points.")
     max_depth_m: float = Field(8.0, gt=0, le=100, description="Farther pixels are left out of semantic/points.")
@@ -71,6 +76,8 @@ class ImageSegmenterNode(SegmenterNode):
 
     def activate(self) -> None:
         """Subscribe to images, their companions and new weights."""
+        turns = parse_turns(self.config.rotate)
+        self._turns = turns or 0
         self.inputs = ViewInputs(
             self,
             self.config,
@@ -79,6 +86,7 @@ class ImageSegmenterNode(SegmenterNode):
             self.publish_when_ready,
             self.on_color,
             lambda: self.has_subscribers(self.points),
+            posed=self.turn if turns is None else None,
         )
         self._resets = 0
         self.inputs.start(Need("result"), lambda: self.has_subscribers(self.points))
@@ -101,6 +109,13 @@ class ImageSegmenterNode(SegmenterNode):
             self.report_problem("clock", "the stamps jumped back (a looped bag?); matching started over", WARN)
         self.submit("image", self.segment, view)
 
+    def turn(self, pose: Pose) -> None:
+        """Find out how the camera is mounted."""
+        turns = quarter_turns(pose.world_from_camera, before=self._turns)
+        if turns != self._turns:
+            self._turns = turns
+            self.get_logger().info(f"the network sees the images turned by {-90 * turns % 360} degrees to the right")
+
     def publish_when_ready(self, view: LabelledView) -> None:
         """Publish the points of a view once it has labels and companions. No newer view replaces it."""
         if view.ready():
@@ -111,7 +126,7 @@ class ImageSegmenterNode(SegmenterNode):
     def segment(self, view: LabelledView) -> None:
         """Segment one image and publish the results that have subscribers."""
         view.pixels = view.rgb()
-        result = self.labelled(Frame(view.pixels, stamp_ns=view.stamp_ns))
+        result = self.labelled(Frame(view.pixels, stamp_ns=view.stamp_ns), None, self._turns)
         self._publish_images(view, *result)
         view.result = result
         self.publish_when_ready(view)

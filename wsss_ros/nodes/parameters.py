@@ -129,9 +129,9 @@ def _descriptor(model: type[Config], name: str) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(description=f"{field.description} {'Read at start.' if read_only else when}")
     descriptor.read_only = read_only
     descriptor.additional_constraints = _expected(field)
+    # "rate:=2" and "rotate:=90" are integers for ROS; the model turns them into a float and a choice.
+    descriptor.dynamic_typing = field.annotation is float or get_origin(field.annotation) is Literal
     if field.annotation is float:
-        # "rate:=2" is an integer for ROS; the model turns it into a float.
-        descriptor.dynamic_typing = True
         if low is not None and high is not None:
             descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
     elif field.annotation is int and low is not None and high is not None:

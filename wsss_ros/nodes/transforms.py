@@ -67,7 +67,8 @@ class Poses:
 
         Raises BadInput where ``pose_source`` is tf and TF cannot be read on this machine.
         """
-        self._put, self._need = put, need
+        self._put, self._need, self._listens = put, need, False
+        self._waiting.clear()
         if self._config.pose_source != "tf":
             self._topic.start(self._put_of_topic, Need(need.purpose, lambda: need.now() and not self.uses_tf()))
         else:

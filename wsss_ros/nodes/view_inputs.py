@@ -4,31 +4,30 @@ Every colour image becomes a ``View`` as soon as it comes, and is given its comp
 the node takes it. Images come in any transport (``transport.py``), poses from the topic or from TF (``transforms.py``).
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import Field, model_validator
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from wsss_ros.bags import codec
 from wsss_ros.nodes.health import Report, sync_report
 from wsss_ros.nodes.node import Node
-from wsss_ros.nodes.qos import COMPANION, SENSOR, SMALL_SENSOR
+from wsss_ros.nodes.qos import COMPANION, SENSOR
 from wsss_ros.nodes.tf_listener import TfListener
 from wsss_ros.nodes.transforms import PoseConfig, Poses
 from wsss_ros.nodes.transport import DEPTH, ImageTransport, TransportConfig
+from wsss_ros.nodes.view_cameras import COLOR, Cameras, Optics
+from wsss_ros.nodes.view_cameras import DEPTH as DEPTH_IMAGES
 from wsss_ros.nodes.view_sources import Need, Pose
 from wsss_ros.sync import CompanionMatcher
-from wsss_ros.types import BadInput, Camera, Frame
+from wsss_ros.types import BadInput, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
-CALIBRATIONS = 30  # of the last images, for cameras whose focal length changes
 
 
 class ViewConfig(TransportConfig, PoseConfig):
@@ -49,10 +48,10 @@ class OneFrameConfig(ViewConfig):
 
 
 class Companions(NamedTuple):
-    """What belongs to a colour image: the message with its depth, its camera, its pose."""
+    """What belongs to a colour image: the message with its depth, the cameras, the pose."""
 
     depth: Image | CompressedImage
-    camera: Camera
+    optics: Optics
     pose: Pose
 
 
@@ -81,16 +80,12 @@ class View:
     def frame(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Frame:
         """The complete view as a frame; ``rgb`` is its decoded colour image.
 
-        Raises BadInput for depth that cannot be read or has no value, and for sizes that differ.
+        Depth is registered to the colour image. Raises BadInput for depth that cannot be read or registered or has no
+        value, and for a camera of another size.
         """
-        depth, camera, pose = self.companions
-        depth_m = codec.depth_to_m(depth)
-        if not rgb.shape[:2] == depth_m.shape == (camera.height, camera.width):
-            raise BadInput(
-                f"image and depth size: color {rgb.shape[1::-1]}, depth {depth_m.shape[::-1]}, camera_info "
-                f"{(camera.width, camera.height)}; expected depth and camera_info registered to the color image, "
-                "remap to the registered topics"
-            )
+        depth, optics, pose = self.companions
+        camera = optics.camera((rgb.shape[1], rgb.shape[0]))
+        depth_m = optics.on_color(codec.depth_to_m(depth), camera)
         if not depth_m.any():
             raise BadInput("depth all missing: no pixel has depth; check the depth camera and its topic")
         return Frame(rgb, camera, depth_m, pose.world_from_camera, self.stamp_ns)
@@ -117,6 +112,7 @@ class ViewInputs(Generic[V]):
         on_color: Callable[[V], None] = lambda view: None,
         matching: Callable[[], bool] = lambda: True,
         one_frame: bool = False,
+        posed: Callable[[Pose], None] | None = None,
     ) -> None:
         """Create the inputs of one activation; ``start`` subscribes.
 
@@ -129,28 +125,26 @@ class ViewInputs(Generic[V]):
             on_color: see above.
             matching: see above.
             one_frame: poses of the topic must be in the frame ``fixed_frame``; otherwise they may be in any.
+            posed: called with each pose; None where poses are needed for complete views only.
         """
         self._node, self._on_color, self._on_complete, self._matching = node, on_color, on_complete, matching
         self._config, self._purpose, self._view = config, purpose, view
         self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), WAITING)
         self._tf = TfListener(node)
         self._poses = Poses(node, config, self._tf, config.fixed_frame if one_frame else "")
-        self._cameras: deque[tuple[int, Camera]] = deque(maxlen=CALIBRATIONS)
+        self._cameras = Cameras(node, self._tf)
         self._uncalibrated: tuple[V, dict[str, Any]] | None = None
-        self._distortion_reported = False
+        self._posed = posed
 
     def start(self, color: Need, needed: Callable[[], bool] = lambda: True) -> None:
         """Subscribe until the node is deactivated. ``color`` and ``needed`` say when silence is reported."""
         node, config = self._node, self._config
-        images = ImageTransport(node, "color/image_raw", config.transport, SENSOR)
+        images = ImageTransport(node, COLOR, config.transport, SENSOR)
         images.start(self.on_color, color)
-        depths = ImageTransport(node, "depth/image_rect", config.depth_transport, COMPANION, DEPTH)
+        depths = ImageTransport(node, DEPTH_IMAGES, config.depth_transport, COMPANION, DEPTH)
         depths.start(self.on_depth, Need(self._purpose, needed))
-        node.subscribe(
-            CameraInfo, "color/camera_info", self.on_camera_info, SMALL_SENSOR, self._purpose,
-            lambda: not self._cameras and needed(),
-        )  # fmt: skip
-        self._poses.start(partial(self._match, "pose"), Need(self._purpose, needed))
+        self._cameras.start(self._on_calibration, Need(self._purpose, needed))
+        self._poses.start(self._on_pose, Need(self._purpose, needed))
 
     def report(self) -> Report:
         """Problems and values of poses and matching."""
@@ -164,8 +158,8 @@ class ViewInputs(Generic[V]):
         """Start a view with a colour image."""
         view = self._view(message)
         self._on_color(view)
-        if self._matching():
-            self._match("color", view.stamp_ns, view)
+        self._match("color", view.stamp_ns, view)
+        if self._posed is not None or self._matching():
             self._poses.expect(view.stamp_ns, message.header.frame_id)
 
     def on_depth(self, message: Image | CompressedImage) -> None:
@@ -173,18 +167,12 @@ class ViewInputs(Generic[V]):
         codec.check_depth(message)
         self._match("depth", codec.stamp_ns(message.header), message)
 
-    def on_camera_info(self, message: CameraInfo) -> None:
-        """Keep a calibration. Raises BadInput where it is none; then no view is complete until the next one."""
-        try:
-            camera = codec.camera_from_info(message)
-        except BadInput:
-            self._cameras.clear()
-            raise
-        if codec.is_distorted(message) and not self._distortion_reported:
-            self._distortion_reported = True
-            text = "camera_info has lens distortion, which is ignored: give rectified images"
-            self._node.report_problem("distortion", text)
-        self._cameras.append((codec.stamp_ns(message.header), camera))
+    def _on_pose(self, stamp_ns: int, pose: Pose) -> None:
+        if self._posed is not None:
+            self._posed(pose)
+        self._match("pose", stamp_ns, pose)
+
+    def _on_calibration(self) -> None:
         if self._uncalibrated is not None:
             waiting, self._uncalibrated = self._uncalibrated, None
             self._complete(*waiting)
@@ -198,16 +186,15 @@ class ViewInputs(Generic[V]):
             self._complete(matched.pop("color"), matched)
 
     def _complete(self, view: V, matched: dict[str, Any]) -> None:
-        if not self._cameras:
+        if not self._cameras.known:
             if self._uncalibrated is not None:
                 self._node.health.drop("view before camera_info")
             self._uncalibrated = view, matched
             return
+        optics = self._cameras.of(view.header, matched["depth"].header)
+        if optics is None:
+            self._node.health.drop("view before tf_static")
+            return
         view.resets = self.sync.resets
-        view.companions = Companions(matched["depth"], self._camera_of(view.stamp_ns), matched["pose"])
+        view.companions = Companions(matched["depth"], optics, matched["pose"])
         self._on_complete(view)
-
-    def _camera_of(self, stamp_ns: int) -> Camera:
-        """The camera with the nearest stamp, else the newest: some drivers give one calibration, or an old stamp."""
-        when, camera = min(self._cameras, key=lambda each: abs(each[0] - stamp_ns))
-        return camera if abs(when - stamp_ns) <= self.sync.tolerance_ns else self._cameras[-1][1]

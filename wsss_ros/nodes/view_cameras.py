@@ -1,0 +1,135 @@
+"""The cameras of views: calibrations of colour and depth, and where the depth camera is seen from the colour camera."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from wsss_ros.bags import codec
+from wsss_ros.geometry import depth_on_color
+from wsss_ros.geometry.camera_models import Calibration, CalibrationHistory, camera_of, findings, is_rectified_topic
+from wsss_ros.geometry.transforms import LookupFailed
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.qos import SMALL_SENSOR
+from wsss_ros.nodes.tf_listener import TfListener
+from wsss_ros.nodes.view_sources import Need
+from wsss_ros.types import BadInput, Camera
+
+COLOR, DEPTH = "color/image_raw", "depth/image_rect"
+GRACE_S = 2.0  # for /tf_static to come, after the first image that needs it
+
+
+@dataclass(frozen=True)
+class Optics:
+    """The cameras of one view. ``frames`` are the frame_id of depth and that of colour."""
+
+    color: Calibration
+    depth: Calibration | None
+    rectified: tuple[bool, bool]  # colour, depth
+    frames: tuple[str, str]
+    color_from_depth: Float64[np.ndarray, "4 4"] | None
+
+    def camera(self, size: tuple[int, int]) -> Camera:
+        """The camera of a colour image of ``size`` (width, height). Raises BadInput for another size."""
+        return camera_of(self.color, self.rectified[0], size)
+
+    def on_color(self, depth_m: Float32[np.ndarray, "H W"], camera: Camera) -> Float32[np.ndarray, "h w"]:
+        """The depth on the pixels of the colour image. Raises BadInput where it cannot be registered."""
+        size = (depth_m.shape[1], depth_m.shape[0])
+        depth = None if self.depth is None else camera_of(self.depth, self.rectified[1], size)
+        return depth_on_color(depth_m, depth, camera, self.frames, self.color_from_depth)
+
+
+class Cameras:
+    """Follows the camera_info of colour and of depth, and TF where depth is in another frame than colour.
+
+    The camera_info of depth is the topic ``depth/camera_info``, by default next to the topic of the depth images.
+    """
+
+    def __init__(self, node: Node, tf: TfListener) -> None:
+        self._node, self._tf = node, tf
+        self._color, self._depth = CalibrationHistory(), CalibrationHistory()
+        color, depth = node.resolve_topic_name(COLOR), node.resolve_topic_name(DEPTH)
+        self._rectified = is_rectified_topic(color), is_rectified_topic(depth)
+        self._listens_since: float | None = None
+
+    def start(self, came: Callable[[], None], need: Need) -> None:
+        """Subscribe until the node is deactivated. ``came()`` is called after each calibration of colour."""
+        self._came, self._need, self._listens_since = came, need, None
+        silent = Need(need.purpose, lambda: not self.known and need.now())
+        self._subscribe("color/camera_info", self.on_color_info, silent)
+        self._subscribe(self._depth_topic(), self.on_depth_info, Need(need.purpose, lambda: False))
+
+    @property
+    def known(self) -> bool:
+        """Whether the colour camera is known."""
+        return self._color.at(0) is not None
+
+    def of(self, color: Header, depth: Header) -> Optics | None:
+        """The cameras of a view, by the headers of its images; None while TF may still bring where depth is seen from.
+
+        The colour camera must be ``known``.
+        """
+        stamp_ns, frames = codec.stamp_ns(color), (depth.frame_id, color.frame_id)
+        color_from_depth = None
+        if depth.frame_id != color.frame_id and all(frames):
+            color_from_depth = self._look_up(*frames, stamp_ns)
+            if color_from_depth is None and self._may_come():
+                return None
+        calibration = self._color.at(stamp_ns)
+        assert calibration is not None
+        return Optics(calibration, self._depth.at(stamp_ns), self._rectified, frames, color_from_depth)
+
+    # --- messages ---
+
+    def on_color_info(self, message: CameraInfo) -> None:
+        """Take a calibration. Raises BadInput where it is none; then none is known until the next one."""
+        try:
+            self._take(message, self._color, self._rectified[0])
+        except BadInput:
+            self._color = CalibrationHistory()
+            raise
+        self._came()
+
+    def on_depth_info(self, message: CameraInfo) -> None:
+        """Take a calibration. Raises BadInput where it is none; then none is known until the next one."""
+        try:
+            self._take(message, self._depth, self._rectified[1])
+        except BadInput:
+            self._depth = CalibrationHistory()
+            raise
+
+    def _take(self, message: CameraInfo, history: CalibrationHistory, rectified: bool) -> None:
+        calibration = codec.calibration_from_info(message)
+        odd = findings(calibration, rectified)
+        if history.add(codec.stamp_ns(message.header), calibration):
+            for text in odd:
+                self._node.report_problem(text[:40], text)
+
+    def _subscribe(self, topic: str, callback: Callable[[CameraInfo], None], need: Need) -> None:
+        self._node.subscribe(CameraInfo, topic, callback, SMALL_SENSOR, need.purpose, need.now)
+
+    def _depth_topic(self) -> str:
+        own = "depth/camera_info"
+        name, expanded = (self._node.resolve_topic_name(own, only_expand=only) for only in (False, True))
+        if name != expanded:  # remapped
+            return own
+        return self._node.resolve_topic_name(DEPTH).rpartition("/")[0] + "/camera_info"
+
+    # --- TF ---
+
+    def _look_up(self, depth_frame: str, color_frame: str, stamp_ns: int) -> Float64[np.ndarray, "4 4"] | None:
+        if self._listens_since is None and self._tf.readable:
+            self._listens_since = time.monotonic()
+            self._tf.start(lambda: None, Need(self._need.purpose, lambda: False))
+        try:
+            return self._tf.lookup(color_frame, depth_frame, stamp_ns)
+        except LookupFailed:
+            return None
+
+    def _may_come(self) -> bool:
+        return self._listens_since is not None and time.monotonic() - self._listens_since < GRACE_S
