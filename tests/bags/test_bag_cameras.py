@@ -8,9 +8,11 @@ from support.box_cameras import APART, REALSENSE, SIDES, Driver, off_surface, se
 
 from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag
+from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.bags.cdr import IMAGE
 from wsss_ros.bags.frames import DEPTHS, BagFrames
 from wsss_ros.bags.recording import Topic
+from wsss_ros.bags.writing import write_bag
 from wsss_ros.types import BadInput, Camera, Distortion
 
 AZURE = Driver(
@@ -19,12 +21,11 @@ AZURE = Driver(
     APART,
     color_topic="/rgb/image_raw",
     depth_topic="/depth/image_raw",
-    model="rational_polynomial",
 )
 FISHEYE = replace(
     REALSENSE, color=replace(REALSENSE.color, distortion=Distortion("equidistant", (0.02, -0.01, 0.0, 0.0))),
     depth=replace(REALSENSE.depth, distortion=Distortion("equidistant", (0.02, -0.01, 0.0, 0.0))),
-    depth_topic="/camera/camera/depth/image_raw", model="equidistant",
+    depth_topic="/camera/camera/depth/image_raw",
 )  # fmt: skip
 
 
@@ -39,6 +40,14 @@ def test_the_cloud_of_unregistered_depth_is_in_its_place(infos, tmp_path):
 def test_raw_images_go_through_undistortion(driver, tmp_path):
     driver.write(tmp_path / "bag")
     check(BagFrames(tmp_path / "bag"), driver)
+
+
+def test_a_bag_that_is_written_from_a_bag_keeps_the_distortion(labels, tmp_path):
+    AZURE.write(tmp_path / "bag")
+    path = write_bag(BagScene(tmp_path / "bag", labels), tmp_path / "again.mcap")
+    again = BagFrames(path)
+    again.cloud_topic = ""
+    check(again, AZURE)
 
 
 def check(bag: BagFrames, driver: Driver) -> None:

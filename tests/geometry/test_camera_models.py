@@ -12,6 +12,7 @@ from wsss_ros.geometry.camera_models import (
     Calibration,
     CalibrationHistory,
     camera_of,
+    distortion_fields,
     findings,
     is_rectified_topic,
     rectified_region,
@@ -32,6 +33,27 @@ def test_raw_images_have_k_and_d_and_rectified_ones_p():
     fisheye = replace(PLAIN, d=(0.1, 0.2, 0.3, 0.4), model="equidistant")
     assert camera_of(fisheye).distortion == Distortion("equidistant", (0.1, 0.2, 0.3, 0.4))
     assert camera_of(replace(PLAIN, p=(0.0,) * 12), rectified=True) == Camera(600, 605, 330, 250, 640, 480)
+
+
+@pytest.mark.parametrize(
+    ("given", "model", "count"),
+    [
+        (0, "plumb_bob", 5),
+        (4, "plumb_bob", 5),
+        (5, "plumb_bob", 5),
+        (8, "rational_polynomial", 8),
+        (9, "rational_polynomial", 12),
+        (14, "rational_polynomial", 14),
+    ],
+)
+def test_a_distortion_becomes_the_fields_of_a_message_and_back(given, model, count):
+    distortion = Distortion("polynomial", tuple(0.01 * n for n in range(1, given + 1))) if given else None
+    fields = distortion_fields(distortion)
+    assert fields[0] == model and len(fields[1]) == count
+    back = camera_of(replace(PLAIN, model=fields[0], d=fields[1])).distortion
+    assert back == (distortion and Distortion("polynomial", fields[1]))
+    assert fields[1][:given] == (distortion.coefficients if distortion else ())
+    assert distortion_fields(Distortion("equidistant", (0.1,))) == ("equidistant", (0.1, 0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from support.random_views import SMALL, kitchen_frame, random_depth, random_pose
 from wsss_ros import geometry
 from wsss_ros.geometry import voxel_map
 from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
-from wsss_ros.types import BadInput, Camera, Frame
+from wsss_ros.types import BadInput, Camera, Distortion, Frame
 
 
 def random_frame(rng: np.random.Generator, camera: Camera = SMALL) -> Frame:
@@ -54,6 +54,16 @@ def test_it_matches_its_twin(seed, frames, size, min_hits, filled):
     assert fast.refused["pixels_map_full"] == slow.turned_away
     assert fast.frames == len(shown) + 1
     assert cloud.stamp_ns == shown[0].stamp_ns
+
+
+def test_frames_of_a_camera_with_distortion_are_fused_where_its_rays_go():
+    bent = dataclasses.replace(SMALL, distortion=Distortion("polynomial", (-0.2, 0.02, 0.003, -0.002)))
+    frame = random_frame(np.random.default_rng(3), bent)
+    fused = VoxelMap(VoxelMapConfig(voxel_size_m=0.005, min_hits=1, min_depth_m=0, max_depth_m=100))
+    fused.add(frame)
+    points, _ = geometry.unproject(frame.depth_m, bent, frame.world_from_camera)
+    assert len(fused) == len(points) > 20
+    assert np.allclose(np.sort(fused.cloud().xyz, axis=0), np.sort(points, axis=0), atol=1e-5)
 
 
 def test_a_map_that_outgrows_its_table_keeps_every_voxel():

@@ -2,10 +2,11 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.online_stream import Room, settings
+from support.online_stream import CAMERA, Room, settings
 
 from wsss_ros.config import build
 from wsss_ros.online.collector import RETRY_S, Collector, read_tag
@@ -13,7 +14,7 @@ from wsss_ros.online.settings import OnlineConfig
 from wsss_ros.online.store import SceneStore
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.scenes import open_scenes
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, Distortion
 
 S = 10**9
 
@@ -86,6 +87,18 @@ def test_the_first_view_starts_a_scene_and_a_far_one_the_next(tmp_path, labels):
     assert stream.collector.scene.name != first and stream.stored()[first]["scene"] == ["wall", "floor"]
     (scene,), _ = open_scenes(tmp_path / "online/scenes", labels)
     assert (scene.name, scene.tags, len(scene)) == (first, ("wall", "floor"), 3), "offline commands read it"
+
+
+def test_views_with_lens_distortion_are_stored_without_it(tmp_path, labels):
+    stream = Stream(tmp_path, labels)
+    bent = replace(CAMERA, distortion=Distortion("polynomial", (-0.2, 0.03, 0.002, -0.001)))
+    for view in range(3):
+        raw = replace(Room(0).frame(view, (view + 1) * S), camera=bent)
+        stream.collector.view(raw, stream.now + view)
+    stream.tag("scene", "wall")
+    stream.collector.finish("asked for")
+    (scene,), _ = open_scenes(tmp_path / "online/scenes", labels)
+    assert (len(scene), scene.frame(0).camera) == (3, CAMERA)
 
 
 def test_without_automatic_only_start_starts_a_scene(tmp_path, labels):

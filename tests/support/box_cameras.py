@@ -44,15 +44,6 @@ def pose(yaw_deg: float, roll_deg: float = 0.0, centre=(0.1, -0.2, 0.0)) -> np.n
     return matrix
 
 
-def info(head: object, camera: Camera, model: str = "plumb_bob", p: np.ndarray | None = None) -> object:
-    """The CameraInfo of raw images of a camera."""
-    message = cdr.info_message(head, camera)
-    message.distortion_model = model
-    message.d = np.array(camera.distortion.coefficients if camera.distortion else [0.0] * 5)
-    message.p = message.p if p is None else np.asarray(p, np.float64).reshape(-1)
-    return message
-
-
 @dataclass
 class Driver:
     """A bag as a driver publishes it: unregistered depth, poses in TF, the extrinsic on /tf_static."""
@@ -65,7 +56,6 @@ class Driver:
     frames: tuple[str, str] = ("camera_color_optical_frame", "camera_depth_optical_frame")
     extrinsic: bool = True
     infos: str = "stream"  # or "once", "frozen"
-    model: str = "plumb_bob"
     roll_deg: float = 0.0
     views: int = 4
     topics: dict = field(default_factory=dict)
@@ -94,7 +84,7 @@ class Driver:
             for at, topic, camera, frame in zip((0, 1), infos, (self.color, self.depth), self.frames, strict=True):
                 if self.infos == "stream" or number == 0 or self.infos == "frozen":
                     head = heads[at] if self.infos == "stream" else cdr.header(0, frame)
-                    yield stamp, topic, info(head, camera, self.model)
+                    yield stamp, topic, cdr.info_message(head, camera)
             yield stamp, self.depth_topic, cdr.depth_message(heads[1], depth_m, "16UC1")
             yield stamp, self.color_topic, cdr.image_message(heads[0], rgb, "rgb8")
 

@@ -13,6 +13,7 @@ from rosbags.typesys.store import Typestore
 from wsss_ros.bags.cloud_codec import all_finite, point_dtype, point_fields, write_points
 from wsss_ros.bags.codec import JPEG_FORMAT, depth_to_pixels
 from wsss_ros.geometry import matrix_to_quaternion
+from wsss_ros.geometry.camera_models import distortion_fields
 from wsss_ros.scenes.images import encode_jpeg
 from wsss_ros.types import BadInput, Camera, Cloud
 
@@ -60,16 +61,17 @@ def depth_message(head: object, depth_m: Float32[np.ndarray, "H W"], encoding: s
 
 
 def info_message(head: object, camera: Camera) -> object:
-    """A CameraInfo without distortion."""
+    """A CameraInfo of raw images: K and the distortion of the camera. P is K."""
     k = camera.matrix()
+    model, coefficients = distortion_fields(camera.distortion)
     roi = make("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return make(
         INFO,
         header=head,
         height=camera.height,
         width=camera.width,
-        distortion_model="plumb_bob",
-        d=np.zeros(5),
+        distortion_model=model,
+        d=np.array(coefficients),
         k=k.reshape(-1),
         r=np.eye(3).reshape(-1),
         p=np.hstack([k, np.zeros((3, 1))]).reshape(-1),

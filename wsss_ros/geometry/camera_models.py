@@ -99,6 +99,15 @@ def distortion_of(calibration: Calibration) -> Distortion | None:
     return Distortion(model, calibration.d) if model and calibration.is_distorted else None
 
 
+def distortion_fields(distortion: Distortion | None) -> tuple[str, tuple[float, ...]]:
+    """The fields distortion_model and D of a CameraInfo: the inverse of ``distortion_of``."""
+    given = () if distortion is None else distortion.coefficients
+    fisheye = distortion is not None and distortion.model == "equidistant"
+    count = 4 if fisheye else next(count for count in (5, 8, 12, 14) if count >= len(given))
+    model = "equidistant" if fisheye else "plumb_bob" if count == 5 else "rational_polynomial"
+    return model, (*given, *(0.0,) * (count - len(given)))
+
+
 def findings(calibration: Calibration, rectified: bool = False) -> list[str]:
     """What is odd about a calibration, one sentence each with its numbers and what to do; nothing where all is well.
 
