@@ -69,9 +69,7 @@ class Arguments(Config):
         "", description="Fast DDS profile of all nodes; empty: yours, else one for large messages; none: no profile."
     )
     namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
-    force: bool = Field(
-        False, description="Start also where such a set runs in the same namespace and domain already."
-    )
+    force: bool = Field(False, description="Start also where such a set runs in the same namespace and domain already.")
     exit_on_failure: bool = Field(
         True,
         description="A node that fails, also at its start, ends the set with status 1; false: the others go on, and a "
@@ -275,6 +273,21 @@ def _replay(given: Arguments, accumulate: bool) -> Process:
     parameters["needs"] = ",".join([*(_image_topics(given) if takers else []), given.cloud_topic])
     ends = not (given.rviz or given.viewer)
     return _node(given, "replay", aside, parameters, ends_the_set=ends)
+
+
+def doctor(given: Arguments, seconds: float) -> Process:
+    """The process that listens to the inputs of this set for some seconds and prints what it finds."""
+    topics = _view_topics(given) | {"cloud": given.cloud_topic}
+    parameters = {"seconds": seconds, "use_sim_time": bool(given.use_sim_time)}
+    parameters |= {"fixed_frame": given.fixed_frame, "sync_tolerance_s": given.sync_tolerance_s}
+    return Process(
+        "doctor",
+        module="wsss_ros.nodes.doctor",
+        parameters={key: value for key, value in parameters.items() if value is not None},
+        remaps={old: new for old, new in topics.items() if old != new},
+        namespace=given.namespace,
+        profile=_profile(given),
+    )
 
 
 def as_text(default: object) -> str:

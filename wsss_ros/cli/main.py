@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "Play a scene to the nodes; score and draw what they publish.",
     "demo-online": "Tag rooms of an unseen kind while they are played, and learn from them.",
     "up": "Start the nodes of segment.launch.py without ROS's launch.",
+    "doctor": "Check this machine and, with --topics, what a robot publishes.",
     "tag": "Serve the web page to tag with, for nodes that run already.",
     "view": "Show a bag, a scene or labelled files in 3D, in a browser.",
     "rooms": "Generate a data set of procedural rooms in ScanNet's layout.",

@@ -1,0 +1,53 @@
+"""`wsss doctor --topics` next to a small driver."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from support.node_views import BEST_EFFORT  # noqa: E402
+from support.paths import ROOT  # noqa: E402
+from support.view_messages import CLOCK, view  # noqa: E402
+from support.waiting import output_of  # noqa: E402
+
+
+@pytest.fixture
+def driver(probe):
+    """Publishes views in the namespace /cam at 20 Hz, as long as the test runs."""
+
+    def publish() -> None:
+        for topic, message in view(CLOCK.next()).items():
+            probe.publish_without_waiting(f"/cam/{topic}", message, BEST_EFFORT)
+
+    timer = probe.node.create_timer(0.05, publish)
+    yield
+    probe.node.destroy_timer(timer)
+
+
+def doctor(environment: dict, *words: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "wsss_ros.cli.main", "doctor", "--topics", "--seconds", "2", *words]
+    environment = environment | {"PYTHONPATH": f"{ROOT}:{environment.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    )
+    text, _ = output_of(process)
+    return process.returncode, text
+
+
+def test_a_driver_that_is_found(driver, shared_ros_environment):
+    status, text = doctor(shared_ros_environment, "namespace:=cam")
+    assert status == 0, text
+    assert "ok    colour         /cam/color/image_raw, " in text and "rgb8, 64 x 48, frame 'camera_optical'" in text
+    assert "16UC1, 64 x 48, 89 % known, 1.21 to 3.00 m" in text
+    assert "fx 60.0, fy 60.0, no distortion" in text and "at 1.00, 2.00, 3.00 m" in text
+    assert "100 % of the images have depth within 20 ms" in text
+
+
+def test_a_driver_under_other_names(driver, shared_ros_environment):
+    status, text = doctor(shared_ros_environment, "pose_topic:=/cam/pose")
+    assert status == 1, text
+    assert "/color/image_raw has no publisher, so no result at all; published are: color_topic:=/cam/color" in text
+    assert "published are: depth_topic:=/cam/depth/image_rect" in text
+    assert "ok    pose           /cam/pose, " in text

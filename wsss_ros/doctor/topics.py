@@ -1,0 +1,237 @@
+"""Findings about the topics of a robot: each input found or not, its rate, encoding, frame, stamps, poses and TF."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from wsss_ros.doctor.findings import Finding
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+INFO, POSE, CLOUD = "sensor_msgs/msg/CameraInfo", "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/PointCloud2"
+CLOCK_S = 1.0  # largest difference between stamps and this machine's clock without a note
+SLOW_HZ = 1.0
+
+
+class Role(NamedTuple):
+    """An input of the set: its launch argument, the types that it may have, and what cannot be made without it."""
+
+    name: str
+    argument: str
+    types: tuple[str, ...]
+    purpose: str
+
+
+ROLES = (
+    Role("colour", "color_topic", (IMAGE, COMPRESSED), "result at all"),
+    Role("camera_info", "camera_info_topic", (INFO,), "semantic points and no cloud"),
+    Role("depth", "depth_topic", (IMAGE, COMPRESSED), "semantic points and no cloud"),
+    Role("pose", "pose_topic", (POSE,), "semantic points and no cloud"),
+    Role("cloud", "cloud_topic", (CLOUD,), "semantic cloud"),
+)
+
+
+class Publisher(NamedTuple):
+    """A publisher of a topic: its node, the type, and why our subscription does not match it (empty: it does)."""
+
+    node: str
+    kind: str
+    mismatch: str = ""
+
+
+@dataclass
+class Observed:
+    """What was seen of one input in some seconds. ``detail`` says what is in the messages, ``fault`` why it is wrong.
+
+    ``topic`` is the topic that messages came on, else the expected one.
+    """
+
+    topic: str
+    publishers: Sequence[Publisher] = ()
+    stamps_ns: list[int] = field(default_factory=list)
+    arrivals_s: list[float] = field(default_factory=list)
+    frame: str = ""
+    detail: str = ""
+    fault: str = ""
+
+    @property
+    def rate_hz(self) -> float:
+        """Messages a second; 0 for less than two."""
+        span = self.arrivals_s[-1] - self.arrivals_s[0] if len(self.arrivals_s) > 1 else 0.0
+        return (len(self.arrivals_s) - 1) / span if span > 0 else 0.0
+
+
+@dataclass
+class Graph:
+    """All that was observed: inputs by role, types of all topics with publishers, and TF.
+
+    ``pose_from_tf`` is the path that TF has to the camera, or ``tf_fault`` why it has none; ``extrinsic_fault`` is why
+    TF does not connect the frames of depth and colour. ``late_s`` are arrival times minus stamps of the colour images.
+    """
+
+    inputs: Mapping[str, Observed]
+    topics: Mapping[str, str] = field(default_factory=dict)
+    pose_from_tf: str = ""
+    tf_fault: str = ""
+    extrinsic_fault: str = ""
+    late_s: Sequence[float] = ()
+    tolerance_s: float = 0.02
+    seconds: float = 5.0
+
+
+def findings(graph: Graph) -> list[Finding]:
+    """The findings, input by input."""
+    found: list[Finding] = []
+    for role in ROLES:
+        found += _pose(role, graph) if role.name == "pose" else _input(role, graph)
+    return [*found, *_registration(graph), *_order(graph), *_matching(graph), *_clocks(graph)]
+
+
+# --- one input ---------------------------------------------------------------------------------------
+
+
+def _input(role: Role, graph: Graph) -> list[Finding]:
+    seen = graph.inputs[role.name]
+    if not seen.publishers:
+        return [_missing(role, seen, graph)]
+    if mismatches := [each for each in seen.publishers if each.mismatch]:
+        text = "; ".join(f"{each.node}: {each.mismatch}" for each in mismatches)
+        if len(mismatches) == len(seen.publishers):
+            return [Finding("fault", role.name, f"{seen.topic}: QoS does not match: {text}; set qos_overrides")]
+    if not seen.arrivals_s:
+        return [_silent(role, seen, graph)]
+    if seen.fault:
+        return [Finding("fault", role.name, f"{seen.topic}: {seen.fault}")]
+    return [Finding("ok", role.name, _described(seen)), *_stamps(role, seen)]
+
+
+def _described(seen: Observed) -> str:
+    rate = f"{seen.rate_hz:.1f} Hz" if seen.rate_hz else "one message"
+    by = ", ".join(sorted({each.node for each in seen.publishers}))
+    parts = [seen.topic, rate, seen.detail, f"frame '{seen.frame}'" if seen.frame else "", f"from {by}"]
+    return ", ".join(filter(None, parts))
+
+
+def _missing(role: Role, seen: Observed, graph: Graph) -> Finding:
+    near = similar(role, graph.topics)
+    hint = f"; published are: {', '.join(f'{role.argument}:={name}' for name in near)}" if near else ""
+    if role.name == "cloud":
+        return Finding(
+            "ok", role.name, f"{seen.topic} has no publisher: cloud_accumulator builds it from the views{hint}"
+        )
+    advice = "" if near else "; start the driver, or name the topic"
+    return Finding("fault", role.name, f"{seen.topic} has no publisher, so no {role.purpose}{hint}{advice}")
+
+
+def _silent(role: Role, seen: Observed, graph: Graph) -> Finding:
+    text = (
+        f"{seen.topic}: {len(seen.publishers)} publishers ({', '.join(each.node for each in seen.publishers)}), but no "
+    )
+    text += f"message within {graph.seconds:g} s"
+    if role.name == "cloud":
+        return Finding("note", role.name, f"{text}; a map may come seldom")
+    large = (
+        "; a lazy driver or large messages that get lost: load the DDS profile config/fastdds.xml in the driver, too"
+    )
+    return Finding("fault", role.name, text + (large if role.types[0] == IMAGE else ""))
+
+
+def _stamps(role: Role, seen: Observed) -> Iterator[Finding]:
+    stamps = np.array(seen.stamps_ns)
+    if (stamps == 0).all():
+        text = f"{seen.topic}: all stamps are 0, so nothing can be matched; set the stamp in the driver"
+        yield Finding("fault", role.name, text)
+    elif len(stamps) > 2 and (stamps == stamps[0]).all() and role.name != "camera_info":
+        yield Finding("fault", role.name, f"{seen.topic}: all stamps are {stamps[0]}; the driver repeats one stamp")
+    if role.name in ("colour", "depth") and 0 < seen.rate_hz < SLOW_HZ:
+        yield Finding("note", role.name, f"{seen.topic}: only {seen.rate_hz:.2f} Hz arrive")
+    if not seen.frame and role.name != "cloud":
+        yield Finding(
+            "note", role.name, f"{seen.topic}: frame_id is empty, so TF cannot be asked; set it in the driver"
+        )
+
+
+def similar(role: Role, topics: Mapping[str, str], most: int = 3) -> list[str]:
+    """Topics of the types of an input, the best first. Topics of our own results and of the truth are left out."""
+    named = [name for name, kind in topics.items() if kind in role.types and not _is_ours(name)]
+    if role.types[0] == IMAGE:  # images: those with depth in the name for depth, the others for colour
+        named = [name for name in named if ("depth" in name) == (role.name == "depth")]
+    if role.name == "colour":
+        named = [name for name in named if not any(word in name for word in ("infra", "/ir/", "left", "right", "mono"))]
+    bases = dict.fromkeys(name.removesuffix("/compressed").removesuffix("/compressedDepth") for name in named)
+    return sorted(bases, key=lambda name: (-_closeness(role, name), len(name), name))[:most]
+
+
+def _closeness(role: Role, name: str) -> int:
+    words = {"depth": ("aligned", "registered", "to_rgb", "rect"), "colour": ("color", "rgb", "rect")}
+    words |= {"camera_info": ("color", "rgb"), "pose": ("camera",), "cloud": ("map", "cloud")}
+    return sum(word in name for word in words[role.name])
+
+
+def _is_ours(name: str) -> bool:
+    return "semantic" in name or "ground_truth" in name
+
+
+# --- what belongs together ---------------------------------------------------------------------------
+
+
+def _pose(role: Role, graph: Graph) -> list[Finding]:
+    seen = graph.inputs[role.name]
+    if seen.publishers:
+        return _input(role, graph)
+    if graph.pose_from_tf:
+        return [Finding("ok", role.name, f"from TF: {graph.pose_from_tf}")]
+    near = similar(role, graph.topics)
+    hint = f"; published are: {', '.join(f'{role.argument}:={name}' for name in near)}" if near else ""
+    why = f"{seen.topic} has no publisher, and TF: {graph.tf_fault or 'no transform came'}"
+    return [Finding("fault", role.name, f"{why}, so no {role.purpose}; start odometry, SLAM or localisation{hint}")]
+
+
+def _registration(graph: Graph) -> Iterator[Finding]:
+    color, depth = graph.inputs["colour"].frame, graph.inputs["depth"].frame
+    if not color or not depth or color == depth:
+        return
+    if graph.extrinsic_fault:
+        text = f"depth is in '{depth}', colour in '{color}', and TF does not connect them ({graph.extrinsic_fault})"
+        yield Finding(
+            "fault", "registration", f"{text}; publish the extrinsic, or let the driver align depth to colour"
+        )
+    else:
+        yield Finding("ok", "registration", f"depth in '{depth}' is brought into '{color}' with the extrinsic of TF")
+
+
+def _order(graph: Graph) -> Iterator[Finding]:
+    back = [name for name, seen in graph.inputs.items() if (np.diff(seen.stamps_ns) < 0).any()]
+    if back:
+        yield Finding("note", "stamps", f"those of {', '.join(back)} go back; two publishers, or a looped bag?")
+
+
+def _matching(graph: Graph) -> Iterator[Finding]:
+    color = np.array(graph.inputs["colour"].stamps_ns)
+    for name in ("depth", "camera_info", "pose"):
+        stamps = np.array(graph.inputs[name].stamps_ns)
+        if len(color) < 2 or len(stamps) < 2 or not stamps.any() or (name == "camera_info" and len(set(stamps)) == 1):
+            continue
+        away_s = np.abs(color[:, None] - stamps[None]).min(axis=1) / 1e9
+        within = float((away_s <= graph.tolerance_s).mean())
+        text = f"{100 * within:.0f} % of the images have {name} within {1000 * graph.tolerance_s:g} ms"
+        text += f" (median {1000 * np.median(away_s):.0f} ms away)"
+        if within >= 0.8:
+            yield Finding("ok", "matching", text)
+        else:
+            advice = "synchronise the streams in the driver, or raise sync_tolerance_s"
+            yield Finding("fault" if within < 0.2 else "note", "matching", f"{text}; {advice}")
+
+
+def _clocks(graph: Graph) -> Iterator[Finding]:
+    if not len(graph.late_s) or not any(graph.inputs["colour"].stamps_ns):
+        return
+    late = float(np.median(graph.late_s))
+    if abs(late) <= CLOCK_S:
+        yield Finding("ok", "clock", f"images arrive {1000 * late:.0f} ms after their stamps")
+    else:
+        text = f"stamps of the images are {abs(late):.1f} s {'behind' if late > 0 else 'ahead of'} this machine's clock"
+        yield Finding(
+            "note", "clock", f"{text}; TF needs one clock: synchronise (chrony), or use_sim_time:=true for a bag"
+        )

@@ -1,0 +1,232 @@
+"""The graph as `wsss doctor --topics` sees it: listens to all inputs for some seconds, then prints the findings.
+
+It takes the topic names of the set by remaps, as the other nodes do, and ends by itself. Its status is 1 with a fault.
+"""
+
+import time
+from typing import Any, NamedTuple, NoReturn
+
+from geometry_msgs.msg import PoseStamped
+from pydantic import Field
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from wsss_ros.bags import cloud_codec, codec
+from wsss_ros.doctor import findings, topics
+from wsss_ros.doctor.topics import Graph, Observed, Publisher
+from wsss_ros.geometry.transforms import LookupFailed
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.parameters import NodeConfig
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import COMPANION, MAP, SENSOR, SMALL_SENSOR
+from wsss_ros.nodes.tf_listener import TfListener
+from wsss_ros.nodes.transforms import FALLBACK
+from wsss_ros.nodes.view_sources import Need
+from wsss_ros.types import BadInput
+
+MOST_DECODED = 3  # messages of each input; more say nothing new and would slow the others down
+
+
+class DoctorConfig(NodeConfig):
+    """Parameters of the doctor."""
+
+    seconds: float = Field(5.0, ge=0.5, le=120, description="How long to listen.")
+    fixed_frame: str = Field("map", description="World frame that poses from TF are looked up in.")
+    sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
+
+
+class DoctorNode(Node):
+    """Listens, prints, and ends."""
+
+    name = "doctor"
+    model = DoctorConfig
+    config: DoctorConfig
+
+    def activate(self) -> None:
+        """Subscribe to every input in every transport, and to TF."""
+        self.observed = {way.role: Observed(self.resolve_topic_name(way.topic)) for way in WAYS}
+        self._late: list[float] = []
+        for way in WAYS:
+            self._listen(way)
+        self.tf = TfListener(self)
+        if self.tf.readable:
+            self.tf.start(lambda: None, Need("", lambda: False))
+        self._until = time.monotonic() + self.config.seconds
+        self.every(0.1, self._finish)
+
+    def _listen(self, way: "Way") -> None:
+        topic = self._full_name(way)
+        self.subscribe(
+            way.kind, topic, lambda message: self._take(way.role, topic, message), way.qos, "", lambda: False
+        )
+
+    def _full_name(self, way: "Way") -> str:
+        return self.resolve_topic_name(way.topic) + way.suffix
+
+    def _take(self, name: str, topic: str, message: Any) -> None:
+        seen = self.observed[name]
+        seen.topic, seen.frame = topic, message.header.frame_id
+        seen.arrivals_s.append(time.monotonic())
+        stamp_ns = codec.stamp_ns(message.header)
+        seen.stamps_ns.append(stamp_ns)
+        if name == "colour":
+            self._late.append((self.get_clock().now().nanoseconds - stamp_ns) / 1e9)
+        if len(seen.stamps_ns) <= MOST_DECODED:
+            try:
+                seen.detail, seen.fault = DETAILS[name](message), ""
+            except BadInput as error:
+                seen.fault = str(error)
+
+    # --- the end ---
+
+    def _finish(self) -> None:
+        if time.monotonic() < self._until:
+            return
+        self.exit_status = 1  # unless it comes to its end
+        try:
+            self._print_findings()
+        finally:
+            self.context.try_shutdown()
+
+    def _print_findings(self) -> None:
+        for way in WAYS:
+            seen = self.observed[way.role]
+            seen.publishers = [*seen.publishers, *self._publishers_of(way)]
+        found = topics.findings(self._graph())
+        for finding in found:
+            print(finding.line(), flush=True)
+        print(findings.count(found), flush=True)
+        self.exit_status = findings.status(found)
+
+    def _graph(self) -> Graph:
+        path, tf_fault = self._path_to_camera()
+        published = self.get_topic_names_and_types()
+        kinds = {name: types[0] for name, types in published if self.count_publishers(name)}
+        return Graph(
+            self.observed,
+            kinds,
+            path,
+            tf_fault,
+            self._extrinsic_fault(),
+            self._late,
+            self.config.sync_tolerance_s,
+            self.config.seconds,
+        )
+
+    def _publishers_of(self, way: "Way") -> list[Publisher]:
+        found = []
+        for info in self.get_publishers_info_by_topic(self._full_name(way)):
+            match, why = qos_check_compatible(info.qos_profile, way.qos)
+            streams = way.qos is MAP  # a publisher of maps that is not latched is streamed (inputs.py)
+            mismatch = why if match == QoSCompatibility.ERROR and not streams else ""
+            space = info.node_namespace.rstrip("/")
+            found.append(Publisher(f"{space}/{info.node_name}", info.topic_type, mismatch))
+        return found
+
+    def _path_to_camera(self) -> tuple[str, str]:
+        """The poses that TF has, or why it has none."""
+        camera = self.observed["colour"].frame or self.observed["camera_info"].frame
+        if not self.tf.readable or not camera:
+            return "", "no image came that names the frame of the camera" if self.tf.readable else "cannot be read here"
+        fault = ""
+        for frame in dict.fromkeys((self.config.fixed_frame, *FALLBACK)):
+            try:
+                self._lookup(frame, camera)
+                return f"{frame} -> {camera}, at the stamps of the images", ""
+            except LookupFailed as error:
+                fault = fault or str(error)
+        return "", fault
+
+    def _lookup(self, frame: str, camera: str) -> None:
+        """Look the camera up at the newest stamp that TF has; images of the last moment may be ahead of TF."""
+        stamps = [
+            stamp for stamp in self.observed["colour"].stamps_ns or self.observed["camera_info"].stamps_ns if stamp
+        ]
+        failed: LookupFailed | None = None
+        for stamp_ns in reversed(stamps):
+            try:
+                self.tf.lookup(frame, camera, stamp_ns)
+                return
+            except LookupFailed as error:
+                failed = error
+        raise failed or LookupFailed("past", "the images have no stamps")
+
+    def _extrinsic_fault(self) -> str:
+        color, depth = self.observed["colour"], self.observed["depth"]
+        if not color.frame or not depth.frame or not depth.stamps_ns or not self.tf.readable:
+            return "" if self.tf.readable else "TF cannot be read here"
+        try:
+            self.tf.lookup(color.frame, depth.frame, depth.stamps_ns[0])
+        except LookupFailed as error:
+            return str(error)
+        return ""
+
+
+def _color(message: Any) -> str:
+    rgb = codec.color_to_rgb(message)
+    return f"{_encoding(message)}, {rgb.shape[1]} x {rgb.shape[0]}"
+
+
+def _depth(message: Any) -> str:
+    depth_m = codec.depth_to_m(message)
+    known = depth_m[depth_m > 0]
+    if not known.size:
+        raise BadInput("depth all missing: no pixel has depth; check the depth camera and its topic")
+    span = f"{known.min():.2f} to {known.max():.2f} m"
+    known_share = f"{100 * known.size // depth_m.size} % known, {span}"
+    return f"{_encoding(message)}, {depth_m.shape[1]} x {depth_m.shape[0]}, {known_share}"
+
+
+def _encoding(message: Any) -> str:
+    return getattr(message, "encoding", None) or getattr(message, "format", "")
+
+
+def _info(message: CameraInfo) -> str:
+    camera = codec.camera_from_info(message)
+    lens = f"{message.distortion_model or 'lens'} distortion" if codec.is_distorted(message) else "no distortion"
+    return f"{message.width} x {message.height}, fx {camera.fx:.1f}, fy {camera.fy:.1f}, {lens}"
+
+
+def _pose(message: PoseStamped) -> str:
+    x, y, z = codec.stamped_pose_to_matrix(message)[:3, 3]
+    return f"at {x:.2f}, {y:.2f}, {z:.2f} m"
+
+
+def _cloud(message: PointCloud2) -> str:
+    read = cloud_codec.read_cloud(message)
+    colors = "with colours" if read.cloud.rgb is not None else "without colours"
+    return f"{len(read.cloud):,} points {colors}, {read.dropped:,} not finite"
+
+
+DETAILS = {"colour": _color, "camera_info": _info, "depth": _depth, "pose": _pose, "cloud": _cloud}
+
+
+class Way(NamedTuple):
+    """One topic that an input may come on: that of the input, with the suffix of a transport."""
+
+    role: str
+    kind: type
+    topic: str
+    suffix: str
+    qos: QoSProfile
+
+
+WAYS = (
+    Way("colour", Image, "color/image_raw", "", SENSOR),
+    Way("colour", CompressedImage, "color/image_raw", "/compressed", SENSOR),
+    Way("camera_info", CameraInfo, "color/camera_info", "", SMALL_SENSOR),
+    Way("depth", Image, "depth/image_rect", "", COMPANION),
+    Way("depth", CompressedImage, "depth/image_rect", "/compressedDepth", COMPANION),
+    Way("depth", CompressedImage, "depth/image_rect", "/compressed", COMPANION),
+    Way("pose", PoseStamped, "pose", "", SMALL_SENSOR),
+    Way("cloud", PointCloud2, "cloud", "", MAP),
+)
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Listen, print the findings, and end with status 1 where there is a fault."""
+    run(DoctorNode, args)
+
+
+if __name__ == "__main__":
+    main()
