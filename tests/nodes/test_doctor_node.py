@@ -48,6 +48,7 @@ def test_a_driver_that_is_found(driver, shared_ros_environment):
 def test_a_driver_under_other_names(driver, shared_ros_environment):
     status, text = doctor(shared_ros_environment, "pose_topic:=/cam/pose")
     assert status == 1, text
-    assert "/color/image_raw has no publisher, so no result at all; published are: color_topic:=/cam/color" in text
-    assert "published are: depth_topic:=/cam/depth/image_rect" in text
+    silent = "fault colour         /color/image_raw: no message within 2 s, so no result at all: nobody publishes it; "
+    assert f"{silent}/cam/color/image_raw has a publisher: remap with color_topic:=/cam/color/image_raw" in text
+    assert "remap with depth_topic:=/cam/depth/image_rect" in text
     assert "ok    pose           /cam/pose, " in text

@@ -13,7 +13,7 @@ from pathlib import Path
 from wsss_ros.config import share
 from wsss_ros.device import device_named, has_fast_bfloat16
 from wsss_ros.doctor.findings import Finding
-from wsss_ros.node_set import Arguments, environment
+from wsss_ros.node_set import Arguments
 from wsss_ros.types import BadInput
 
 PYTHONS = ((3, 10), (3, 13))  # from, and below
@@ -92,7 +92,7 @@ def _rmw(variables: Mapping[str, str]) -> Finding:
 def _profile(variables: Mapping[str, str]) -> Finding:
     chosen = next((variables[name] for name in _PROFILES if variables.get(name)), "")
     if not chosen:
-        ours = next(iter(environment(variables).values()))
+        ours = share("config/fastdds.xml")
         text = "ours is loaded by wsss and by the launch file; a driver outside of them needs it too: export"
         return Finding("note", "dds profile", f"{text} {_PROFILES[0]}={ours}")
     return _judged_profile(Path(chosen))
@@ -139,8 +139,10 @@ def _domain(variables: Mapping[str, str]) -> Finding:
 
 
 def _ports(given: Arguments) -> Iterator[Finding]:
-    pages = (("tag page", given.tag, given.tag_host, given.tag_port, 8080),)
-    pages += (("viewer", given.viewer, given.viewer_host, given.viewer_port, 8081),)
+    pages = (
+        ("tag page", given.tag, given.tag_host, given.tag_port, 8080),
+        ("viewer", given.viewer, given.viewer_host, given.viewer_port, 8081),
+    )
     for name, wanted, host, port, default in pages:
         yield _port(name, wanted, host or "127.0.0.1", default if port is None else port)
 

@@ -8,52 +8,42 @@ import numpy as np
 
 from wsss_ros.doctor.findings import Finding
 
-IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-INFO, POSE, CLOUD = "sensor_msgs/msg/CameraInfo", "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/PointCloud2"
 CLOCK_S = 1.0  # largest difference between stamps and this machine's clock without a note
 SLOW_HZ = 1.0
 
 
 class Role(NamedTuple):
-    """An input of the set: its launch argument, the types that it may have, and what cannot be made without it."""
+    """An input of the set, and what cannot be made without it."""
 
     name: str
-    argument: str
-    types: tuple[str, ...]
     purpose: str
 
 
 ROLES = (
-    Role("colour", "color_topic", (IMAGE, COMPRESSED), "result at all"),
-    Role("camera_info", "camera_info_topic", (INFO,), "semantic points and no cloud"),
-    Role("depth", "depth_topic", (IMAGE, COMPRESSED), "semantic points and no cloud"),
-    Role("pose", "pose_topic", (POSE,), "semantic points and no cloud"),
-    Role("cloud", "cloud_topic", (CLOUD,), "semantic cloud"),
+    Role("colour", "result at all"),
+    Role("camera_info", "semantic points and no cloud"),
+    Role("depth", "semantic points and no cloud"),
+    Role("pose", "semantic points and no cloud"),
+    Role("cloud", "semantic cloud"),
 )
-
-
-class Publisher(NamedTuple):
-    """A publisher of a topic: its node, the type, and why our subscription does not match it (empty: it does)."""
-
-    node: str
-    kind: str
-    mismatch: str = ""
 
 
 @dataclass
 class Observed:
     """What was seen of one input in some seconds. ``detail`` says what is in the messages, ``fault`` why it is wrong.
 
-    ``topic`` is the topic that messages came on, else the expected one.
+    ``topic`` is the topic that messages came on, else the expected one; ``publishers`` are nodes; ``why`` is the reason
+    where no message came.
     """
 
     topic: str
-    publishers: Sequence[Publisher] = ()
+    publishers: Sequence[str] = ()
     stamps_ns: list[int] = field(default_factory=list)
     arrivals_s: list[float] = field(default_factory=list)
     frame: str = ""
     detail: str = ""
     fault: str = ""
+    why: str = "nobody publishes it"
 
     @property
     def rate_hz(self) -> float:
@@ -64,14 +54,13 @@ class Observed:
 
 @dataclass
 class Graph:
-    """All that was observed: inputs by role, types of all topics with publishers, and TF.
+    """All that was observed: inputs by role, and TF.
 
     ``pose_from_tf`` is the path that TF has to the camera, or ``tf_fault`` why it has none; ``extrinsic_fault`` is why
     TF does not connect the frames of depth and colour. ``late_s`` are arrival times minus stamps of the colour images.
     """
 
     inputs: Mapping[str, Observed]
-    topics: Mapping[str, str] = field(default_factory=dict)
     pose_from_tf: str = ""
     tf_fault: str = ""
     extrinsic_fault: str = ""
@@ -93,12 +82,6 @@ def findings(graph: Graph) -> list[Finding]:
 
 def _input(role: Role, graph: Graph) -> list[Finding]:
     seen = graph.inputs[role.name]
-    if not seen.publishers:
-        return [_missing(role, seen, graph)]
-    if mismatches := [each for each in seen.publishers if each.mismatch]:
-        text = "; ".join(f"{each.node}: {each.mismatch}" for each in mismatches)
-        if len(mismatches) == len(seen.publishers):
-            return [Finding("fault", role.name, f"{seen.topic}: QoS does not match: {text}; set qos_overrides")]
     if not seen.arrivals_s:
         return [_silent(role, seen, graph)]
     if seen.fault:
@@ -108,33 +91,20 @@ def _input(role: Role, graph: Graph) -> list[Finding]:
 
 def _described(seen: Observed) -> str:
     rate = f"{seen.rate_hz:.1f} Hz" if seen.rate_hz else "one message"
-    by = ", ".join(sorted({each.node for each in seen.publishers}))
+    by = ", ".join(sorted(set(seen.publishers)))
     parts = [seen.topic, rate, seen.detail, f"frame '{seen.frame}'" if seen.frame else "", f"from {by}"]
     return ", ".join(filter(None, parts))
 
 
-def _missing(role: Role, seen: Observed, graph: Graph) -> Finding:
-    near = similar(role, graph.topics)
-    hint = f"; published are: {', '.join(f'{role.argument}:={name}' for name in near)}" if near else ""
+def _silent(role: Role, seen: Observed, graph: Graph) -> Finding:
+    if role.name == "cloud" and not seen.publishers:
+        return Finding("ok", role.name, f"{seen.topic} has no publisher: cloud_accumulator builds it from the views")
+    text = f"{seen.topic}: no message within {graph.seconds:g} s"
     if role.name == "cloud":
         return Finding(
-            "ok", role.name, f"{seen.topic} has no publisher: cloud_accumulator builds it from the views{hint}"
+            "note", role.name, f"{text}, though {', '.join(seen.publishers)} offers it; a map may come seldom"
         )
-    advice = "" if near else "; start the driver, or name the topic"
-    return Finding("fault", role.name, f"{seen.topic} has no publisher, so no {role.purpose}{hint}{advice}")
-
-
-def _silent(role: Role, seen: Observed, graph: Graph) -> Finding:
-    text = (
-        f"{seen.topic}: {len(seen.publishers)} publishers ({', '.join(each.node for each in seen.publishers)}), but no "
-    )
-    text += f"message within {graph.seconds:g} s"
-    if role.name == "cloud":
-        return Finding("note", role.name, f"{text}; a map may come seldom")
-    large = (
-        "; a lazy driver or large messages that get lost: load the DDS profile config/fastdds.xml in the driver, too"
-    )
-    return Finding("fault", role.name, text + (large if role.types[0] == IMAGE else ""))
+    return Finding("fault", role.name, f"{text}, so no {role.purpose}: {seen.why}")
 
 
 def _stamps(role: Role, seen: Observed) -> Iterator[Finding]:
@@ -152,27 +122,6 @@ def _stamps(role: Role, seen: Observed) -> Iterator[Finding]:
         )
 
 
-def similar(role: Role, topics: Mapping[str, str], most: int = 3) -> list[str]:
-    """Topics of the types of an input, the best first. Topics of our own results and of the truth are left out."""
-    named = [name for name, kind in topics.items() if kind in role.types and not _is_ours(name)]
-    if role.types[0] == IMAGE:  # images: those with depth in the name for depth, the others for colour
-        named = [name for name in named if ("depth" in name) == (role.name == "depth")]
-    if role.name == "colour":
-        named = [name for name in named if not any(word in name for word in ("infra", "/ir/", "left", "right", "mono"))]
-    bases = dict.fromkeys(name.removesuffix("/compressed").removesuffix("/compressedDepth") for name in named)
-    return sorted(bases, key=lambda name: (-_closeness(role, name), len(name), name))[:most]
-
-
-def _closeness(role: Role, name: str) -> int:
-    words = {"depth": ("aligned", "registered", "to_rgb", "rect"), "colour": ("color", "rgb", "rect")}
-    words |= {"camera_info": ("color", "rgb"), "pose": ("camera",), "cloud": ("map", "cloud")}
-    return sum(word in name for word in words[role.name])
-
-
-def _is_ours(name: str) -> bool:
-    return "semantic" in name or "ground_truth" in name
-
-
 # --- what belongs together ---------------------------------------------------------------------------
 
 
@@ -182,10 +131,8 @@ def _pose(role: Role, graph: Graph) -> list[Finding]:
         return _input(role, graph)
     if graph.pose_from_tf:
         return [Finding("ok", role.name, f"from TF: {graph.pose_from_tf}")]
-    near = similar(role, graph.topics)
-    hint = f"; published are: {', '.join(f'{role.argument}:={name}' for name in near)}" if near else ""
-    why = f"{seen.topic} has no publisher, and TF: {graph.tf_fault or 'no transform came'}"
-    return [Finding("fault", role.name, f"{why}, so no {role.purpose}; start odometry, SLAM or localisation{hint}")]
+    why = f"{seen.topic}: {seen.why}. TF: {graph.tf_fault or 'no transform came'}"
+    return [Finding("fault", role.name, f"{why}, so no {role.purpose}; start odometry, SLAM or localisation")]
 
 
 def _registration(graph: Graph) -> Iterator[Finding]:

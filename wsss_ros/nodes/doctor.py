@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, NoReturn
 
 from geometry_msgs.msg import PoseStamped
 from pydantic import Field
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.doctor import findings, topics
-from wsss_ros.doctor.topics import Graph, Observed, Publisher
+from wsss_ros.doctor.topics import Graph, Observed
 from wsss_ros.geometry.transforms import LookupFailed
+from wsss_ros.nodes import silence
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
@@ -90,21 +91,17 @@ class DoctorNode(Node):
 
     def _print_findings(self) -> None:
         for way in WAYS:
-            seen = self.observed[way.role]
-            seen.publishers = [*seen.publishers, *self._publishers_of(way)]
-        found = topics.findings(self._graph())
+            self._look_at_publishers(way)
+        found = topics.findings(self._observation())
         for finding in found:
             print(finding.line(), flush=True)
         print(findings.count(found), flush=True)
         self.exit_status = findings.status(found)
 
-    def _graph(self) -> Graph:
+    def _observation(self) -> Graph:
         path, tf_fault = self._path_to_camera()
-        published = self.get_topic_names_and_types()
-        kinds = {name: types[0] for name, types in published if self.count_publishers(name)}
         return Graph(
             self.observed,
-            kinds,
             path,
             tf_fault,
             self._extrinsic_fault(),
@@ -113,15 +110,13 @@ class DoctorNode(Node):
             self.config.seconds,
         )
 
-    def _publishers_of(self, way: "Way") -> list[Publisher]:
-        found = []
-        for info in self.get_publishers_info_by_topic(self._full_name(way)):
-            match, why = qos_check_compatible(info.qos_profile, way.qos)
-            streams = way.qos is MAP  # a publisher of maps that is not latched is streamed (inputs.py)
-            mismatch = why if match == QoSCompatibility.ERROR and not streams else ""
-            space = info.node_namespace.rstrip("/")
-            found.append(Publisher(f"{space}/{info.node_name}", info.topic_type, mismatch))
-        return found
+    def _look_at_publishers(self, way: "Way") -> None:
+        seen, topic = self.observed[way.role], self._full_name(way)
+        nodes = [each.node for each in self._graph.publishers(topic)]
+        if nodes or not way.suffix:
+            kind = silence.type_name(way.kind)
+            seen.why = silence.reason(topic, way.topic, kind, [way.qos], self._graph)
+        seen.publishers = [*seen.publishers, *nodes]
 
     def _path_to_camera(self) -> tuple[str, str]:
         """The poses that TF has, or why it has none."""
