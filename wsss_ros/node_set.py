@@ -278,7 +278,7 @@ def _replay(given: Arguments, accumulate: bool) -> Process:
 def doctor(given: Arguments, seconds: float) -> Process:
     """The process that listens to the inputs of this set for some seconds and prints what it finds."""
     topics = _view_topics(given) | {"cloud": given.cloud_topic}
-    parameters = {"seconds": seconds, "use_sim_time": bool(given.use_sim_time)}
+    parameters: dict[str, Any] = {"seconds": seconds, "use_sim_time": bool(given.use_sim_time)}
     parameters |= {"fixed_frame": given.fixed_frame, "sync_tolerance_s": given.sync_tolerance_s}
     return Process(
         "doctor",

@@ -43,7 +43,7 @@ def _listen(given, seconds: float) -> int:
 
     process = node_set.doctor(given, seconds)
     command = [sys.executable, "-m", process.module, *process.ros_arguments()]
-    child = children.start(command, env={**os.environ, **node_set.environment(os.environ)})
+    child = children.start(command, env={**os.environ, **node_set.environment(os.environ, process.profile)})
     try:
         return int(child.wait() != 0)
     finally:

@@ -13,13 +13,12 @@ from pathlib import Path
 from wsss_ros.config import share
 from wsss_ros.device import device_named, has_fast_bfloat16
 from wsss_ros.doctor.findings import Finding
-from wsss_ros.node_set import Arguments
+from wsss_ros.node_set import PROFILES, Arguments
 from wsss_ros.types import BadInput
 
 PYTHONS = ((3, 10), (3, 13))  # from, and below
 SEGMENT_BYTES = 64 << 20  # of shared memory, that a process of ours takes
 LEAST_SHM_BYTES = 512 << 20
-_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _RMW = "rmw_fastrtps_cpp"
 
 
@@ -90,11 +89,11 @@ def _rmw(variables: Mapping[str, str]) -> Finding:
 
 
 def _profile(variables: Mapping[str, str]) -> Finding:
-    chosen = next((variables[name] for name in _PROFILES if variables.get(name)), "")
+    chosen = next((variables[name] for name in PROFILES if variables.get(name)), "")
     if not chosen:
         ours = share("config/fastdds.xml")
         text = "ours is loaded by wsss and by the launch file; a driver outside of them needs it too: export"
-        return Finding("note", "dds profile", f"{text} {_PROFILES[0]}={ours}")
+        return Finding("note", "dds profile", f"{text} {PROFILES[0]}={ours}")
     return _judged_profile(Path(chosen))
 
 
