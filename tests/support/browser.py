@@ -16,6 +16,7 @@ FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
     "--disable-component-update --disable-sync --no-first-run --force-color-profile=srgb"
 )
+WEBGL = "--use-angle=swiftshader --enable-unsafe-swiftshader"  # in software, so that it runs without a GPU
 KEY = {"enter": "\ue007", "escape": "\ue00c", "space": " ", "tab": "\ue004", "shift": "\ue008"}
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -29,13 +30,14 @@ def missing() -> str:
 class Browser:
     """One window. Use it in a ``with`` statement, which ends both processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, webgl: bool = False) -> None:
         browser, driver = (next(filter(None, map(shutil.which, names))) for names in NAMES.values())
         log = folder / "chromedriver.log"
         self._output = log.open("wb")
         self.driver = subprocess.Popen([driver, "--port=0"], stdout=self._output, stderr=subprocess.STDOUT)
         self._url = f"http://127.0.0.1:{_port(log)}/session"
-        flags = [*FLAGS.split(), f"--user-data-dir={folder / 'profile'}"]
+        chosen = FLAGS.replace("--disable-gpu", WEBGL) if webgl else FLAGS
+        flags = [*chosen.split(), f"--user-data-dir={folder / 'profile'}"]
         options = {"binary": browser, "args": flags, "prefs": {"translate": {"enabled": False}}}
         capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         try:
