@@ -1,5 +1,6 @@
 """Class activation maps (CAM) as pseudo-labels, and their confidence: eqs. 5, 6 and 10 of the joint paper."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -67,3 +68,14 @@ def tag_log_odds(tags: Float[Tensor, "K C"], known: Float[Tensor, "K C"] | None 
     known = torch.ones_like(tags) if known is None else known
     present = (tags * known).sum(dim=0) + 1
     return torch.log(present / (known.sum(dim=0) + 2 - present))
+
+
+def class_weights(counts: Sequence[Int64[Tensor, "C"]], shares: Sequence[float], power: float) -> Float[Tensor, "C"]:
+    """The weight of each class in the cross entropy: its share of the labelled pixels, to the power of ``-power``.
+
+    ``counts`` are the labelled pixels of each class in each source, ``shares`` the shares of the sources in a step. A
+    class without a pixel has weight 0.
+    """
+    each = [share * count.double() / count.sum().clamp(min=1) for count, share in zip(counts, shares, strict=True)]
+    frequency = torch.stack(each).sum(dim=0)
+    return torch.where(frequency > 0, frequency.clamp(min=1e-6) ** -power, 0.0).float()

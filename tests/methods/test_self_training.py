@@ -10,15 +10,11 @@ import torch.nn.functional as F
 from support.striped_scenes import written
 from support.training_runs import ADAM, settings_for
 
+from wsss_ros.cam import class_weights
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.methods.self_training import (
-    SelfTraining,
-    averaged_scores,
-    class_weights,
-    pseudo_labels,
-)
+from wsss_ros.methods.self_training import SelfTraining, pseudo_labels
 from wsss_ros.networks import checkpoint
-from wsss_ros.networks.classifier import normalise_images
+from wsss_ros.networks.classifier import averaged_scores, normalise_images
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.samples.augment import View, apply_view_to_labels
 from wsss_ros.samples.labelled import LabelledImages

@@ -32,7 +32,7 @@ def test_every_kind_of_round_takes_place_and_the_first_ones_are_of_many_kinds():
 
 def test_a_plan_is_the_same_each_time_and_no_scene_is_both_taught_and_held_out():
     stored = {"taught": [f"t{n}" for n in range(10)], "held_out": [f"h{n}" for n in range(8)]}
-    base, base_held_out = [f"b{n}" for n in range(8)], ["v0", "v1"]
+    base, base_held_out = [f"b{n}" for n in range(30)], ["v0", "v1"]
     plans = [plan_of(each, stored, base, base_held_out) for each in trial_rounds()]
     assert plans == [plan_of(each, stored, base, base_held_out) for each in trial_rounds()]
     assert len({tuple(plan.new) for plan in plans}) > 10

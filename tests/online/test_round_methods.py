@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.online_scenes import put, recipe, settings
+from support.striped_scenes import written
 from support.waiting import until
 
 from wsss_ros import config
@@ -15,6 +16,8 @@ from wsss_ros.methods import METHODS
 from wsss_ros.methods.method import Method
 from wsss_ros.networks import checkpoint
 from wsss_ros.online.learner import Learner
+from wsss_ros.online.records import Plan
+from wsss_ros.online.round_scenes import source_configs, training_sources
 from wsss_ros.online.round_training import methods_of
 from wsss_ros.online.settings import OnlineRecipe
 from wsss_ros.types import BadInput
@@ -93,3 +96,25 @@ def test_a_recipe_of_an_older_version_has_one_phase(tmp_path, caplog):
     warn_renamed.cache_clear()
     assert config.build(OnlineRecipe, older) == config.build(OnlineRecipe, values)
     assert caplog.text.count("the key 'joint' is now 'phases'") == 1
+
+
+@pytest.mark.parametrize("base_dense", [True, False])
+def test_dense_labels_of_the_base_are_used_and_those_of_the_robot_never(tmp_path, labels, base_dense):
+    """All scenes have dense labels on disk; the tags of the robot's scenes are in tags.json."""
+    written(tmp_path / "base", labels, [7, 8])
+    phase = {"method": "shared_labels", "epochs": 1, "dense_labels": True, "image": RATE, "cloud": RATE}
+    values = {"phases": [phase], "base": {"folder": str(tmp_path / "base")}, "base_dense": base_dense}
+    asked = config.load(OnlineRecipe, recipe(tmp_path, **values))
+    own = [put(tmp_path / "online", labels, seed, seed) for seed in (1, 2)]
+    plan = Plan(1, "0000", 0, 4, 2, own, [], ["scene7", "scene8"], {})
+    folder = tmp_path / "online/rounds/0001"
+    sources, left_out = training_sources(plan, tmp_path / "online", folder, asked, labels, lambda: None)
+    given = source_configs(folder, asked)
+    assert [(each.weight, each.dense) for each in given] == ([(1, False), (1, True)] if base_dense else [(1, True)])
+    names = [sorted(scene.name for scene in source.scenes) for source in sources]
+    assert names == ([own, plan.base] if base_dense else [[*own, *plan.base]]) and not left_out
+    if base_dense:
+        (method,) = methods_of(asked, sources, labels, lambda: None)
+        assert [known for _, known in method.parts] == [False, True]
+        assert all(scene.cloud_truth is None for scene in sources[0].scenes)
+        assert all(scene.cloud_truth is not None for scene in sources[1].scenes)

@@ -164,3 +164,17 @@ def test_a_cloud_without_colours_is_scored(labels):
             return torch.zeros(len(xyz), len(self.rows))
 
     assert judged(labels, [Colorless(1, labels)], clouds=Flat(labels))["clouds"] == 1
+
+
+def test_what_networks_have_observed_is_not_computed_again(labels, scene, monkeypatch):
+    zeros = torch.zeros(len(labels))
+    priors = torch.linspace(-2, 2, len(labels))
+    parts = {"labels": labels, "visibility_m": 0.05, "frames": 8}
+    seen = {}
+    first = Scorer(Pixels(labels), Points(labels), priors=(zeros, zeros), **parts).score([scene], seen)
+    assert list(seen) == [scene.name]
+    monkeypatch.setattr(Scorer, "observe", lambda *_: pytest.fail("it observes again"))
+    again = Scorer(Pixels(labels), Points(labels), priors=(zeros, zeros), **parts)
+    assert again.score([scene], seen) == first
+    with pytest.raises(pytest.fail.Exception, match="observes again"):
+        Scorer(Pixels(labels), Points(labels), priors=(priors, priors), **parts).score([scene])

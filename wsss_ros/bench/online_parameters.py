@@ -26,7 +26,7 @@ def write(out: Path, seed: int, plan: Plan, base: Sequence[Path], has_truth: boo
         "steps": plan.steps,
         "keep_refused": not has_truth,
         "keep_versions": max(2, plan.rounds + 1),  # the report and the pictures read all of them
-        "base": 6.0,
+        "base": 3.0,
         "end_silence_s": plan.silence_s,
         "seed": seed,
         "round_device": "cpu",

@@ -9,6 +9,7 @@ from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import Method
 from wsss_ros.methods.recognise import Recognise, RecognisePhase
 from wsss_ros.methods.self_training import SelfTraining, SelfTrainingPhase
+from wsss_ros.methods.shared_labels import SharedLabels, SharedLabelsPhase
 from wsss_ros.methods.supervised import Supervised, SupervisedPhase
 
 METHODS: dict[str, type[Method[Any]]] = {
@@ -16,9 +17,11 @@ METHODS: dict[str, type[Method[Any]]] = {
     "classify": Classify,
     "joint": Joint,
     "self_training": SelfTraining,
+    "shared_labels": SharedLabels,
     "supervised": Supervised,
 }
 # The configuration of a phase: its key ``method`` selects the class.
 Phase = Annotated[
-    RecognisePhase | ClassifyPhase | JointPhase | SelfTrainingPhase | SupervisedPhase, Field(discriminator="method")
+    RecognisePhase | ClassifyPhase | JointPhase | SelfTrainingPhase | SharedLabelsPhase | SupervisedPhase,
+    Field(discriminator="method"),
 ]

@@ -6,19 +6,18 @@ for the whole phase, as a network that labels again and again drifts (docs/findi
 """
 
 import copy
-from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
+from wsss_ros.cam import class_weights
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.losses import labelled_cross_entropy
 from wsss_ros.methods.method import OptimiserConfig, TaggedMethod, TaggedPhase, unwrapped
-from wsss_ros.networks.classifier import normalise_images, upsample
+from wsss_ros.networks.classifier import averaged_scores, normalise_images, upsample
 from wsss_ros.samples.labelled import LabelledImageBatch, LabelledImages
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import Source, dense, mixed
@@ -123,23 +122,6 @@ class SelfTraining(TaggedMethod[SelfTrainingPhase]):
         return pseudo_labels(scores, tags.to(device), known.to(device), self.phase.min_confidence).cpu()
 
 
-def averaged_scores(
-    network: nn.Module, image: UInt8[Tensor, "3 H W"], long_sides: Sequence[int]
-) -> Float[Tensor, "C h w"]:
-    """The mean scores of an image at several sizes, each also mirrored, on a grid of a quarter of the image's size."""
-    rgb = normalise_images(image[None].float() / 255)
-    size = (max(1, image.shape[1] // 4), max(1, image.shape[2] // 4))
-    maps = []
-    for long_side in long_sides:
-        factor = long_side / max(image.shape[1:])
-        scaled = tuple(max(1, round(edge * factor)) for edge in image.shape[1:])
-        resized = F.interpolate(rgb, scaled, mode="bilinear", antialias=True)
-        for view, mirrored in ((resized, False), (resized.flip(3), True)):
-            scores = network(view.contiguous(memory_format=torch.channels_last))[1].float()
-            maps.append(upsample(scores.flip(3) if mirrored else scores, size)[0])
-    return torch.stack(maps).mean(dim=0)
-
-
 def pseudo_labels(
     scores: Float[Tensor, "C h w"], tags: Float[Tensor, "C"], known: Float[Tensor, "C"], min_confidence: float
 ) -> UInt8[Tensor, "h w"]:
@@ -153,16 +135,3 @@ def pseudo_labels(
     confidence, labels = probability.max(dim=0)
     sure = (confidence >= min_confidence) & (tags > 0)[labels]
     return torch.where(sure, labels, UNLABELLED).to(torch.uint8)
-
-
-def class_weights(
-    counts: Sequence[Int64[Tensor, "C"]], shares: Sequence[float], power: float
-) -> Float[Tensor, "C"]:
-    """The weight of each class in the cross entropy: its share of the labelled pixels, to the power of ``-power``.
-
-    ``counts`` are the labelled pixels of each class in each source, ``shares`` the shares of the sources in a step. A
-    class without a pixel has weight 0.
-    """
-    each = [share * count.double() / count.sum().clamp(min=1) for count, share in zip(counts, shares, strict=True)]
-    frequency = torch.stack(each).sum(dim=0)
-    return torch.where(frequency > 0, frequency.clamp(min=1e-6) ** -power, 0.0).float()

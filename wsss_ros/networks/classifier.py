@@ -3,9 +3,11 @@
 Also here: what the networks take as input, and how their maps are averaged and read.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from wsss_ros.networks.backbone import Backbone
@@ -120,3 +122,20 @@ def upsampled_mean(maps: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Flo
 
     rows, columns = (shares(cells, pixels) for cells, pixels in zip(maps.shape[2:], size, strict=True))
     return maps @ columns @ rows
+
+
+def averaged_scores(
+    network: nn.Module, image: UInt8[Tensor, "3 H W"], long_sides: Sequence[int]
+) -> Float[Tensor, "C h w"]:
+    """The mean scores of an image at several sizes, each also mirrored, on a grid of a quarter of the image's size."""
+    rgb = normalise_images(image[None].float() / 255)
+    size = (max(1, image.shape[1] // 4), max(1, image.shape[2] // 4))
+    maps = []
+    for long_side in long_sides:
+        factor = long_side / max(image.shape[1:])
+        scaled = tuple(max(1, round(edge * factor)) for edge in image.shape[1:])
+        resized = F.interpolate(rgb, scaled, mode="bilinear", antialias=True)
+        for view, mirrored in ((resized, False), (resized.flip(3), True)):
+            scores = network(view.contiguous(memory_format=torch.channels_last))[1].float()
+            maps.append(upsample(scores.flip(3) if mirrored else scores, size)[0])
+    return torch.stack(maps).mean(dim=0)

@@ -22,9 +22,9 @@ from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.online import gate, plot, records, versions
 from wsss_ros.online.progress import UNFINISHED, LearnerGone, LearnerLink, RoundProgress
 from wsss_ros.online.records import DECISION, PLAN, Decision, Plan, candidate_files, given_up
-from wsss_ros.online.round_scenes import held_out_scenes, training_scenes
+from wsss_ros.online.round_scenes import held_out_scenes, training_sources
 from wsss_ros.online.round_training import LossSpike, methods_of, priors_of, train_round, write_candidate
-from wsss_ros.online.scores import Scorer
+from wsss_ros.online.scores import Observed, Scorer
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe, recipe_of
 from wsss_ros.online.versions import Version
 from wsss_ros.processes.parent import end_with_parent
@@ -94,19 +94,19 @@ def _train_and_judge(config: OnlineConfig, folder: Path, plan: Plan, link: Learn
     root, recipe = folder.parent.parent, recipe_of(config)
     labels, old = labels_named(recipe.labels), versions.at(root / "weights", plan.begins_from)
     link.enter("preparing scenes")
-    prepared = training_scenes(plan, root, folder, recipe, labels, link.wait_if_asked)
-    methods = methods_of(recipe, prepared.scenes, labels, link.wait_if_asked)
+    sources, left_out = training_sources(plan, root, folder, recipe, labels, link.wait_if_asked)
+    methods = methods_of(recipe, sources, labels, link.wait_if_asked)
     link.enter("training")
     losses = train_round(config, recipe, folder, old, methods, link)
     write_candidate(folder, old, recipe.new_share)
     link.enter("scoring")
     held_out = held_out_scenes(plan.held_out, root, recipe.base_held_out, labels, link.wait_if_asked)
-    priors = priors_of(methods, prepared.scenes)
+    priors = priors_of(methods, sources)
     scores = {
         when: held_out_scores(files, held_out, config.round_device, recipe, labels, priors, link.wait_if_asked)
         for when, files in {"before": (old.image, old.cloud), "after": candidate_files(folder)}.items()
     }
-    more = plan.for_log() | {"losses": losses, "left_out": dict(prepared.left_out)}
+    more = plan.for_log() | {"losses": losses, "left_out": dict(left_out)}
     return _judge(gate.Limits(config.tolerance, config.significance), plan, old, folder, scores, more)
 
 
@@ -118,8 +118,12 @@ def held_out_scores(
     labels: LabelSpace,
     priors: TagPriors,
     between: Callable[[], None] = lambda: None,
+    seen: dict[str, Observed] | None = None,
 ) -> dict[str, dict]:
-    """Return the scores of two checkpoints by set of held-out scenes."""
+    """Return the scores of two checkpoints by set of held-out scenes.
+
+    ``seen`` are outputs of these checkpoints by the name of the scene; further ones are added to it.
+    """
     image, cloud = files
     scorer = Scorer(
         ImageSegmenter(image, device, "float32", labels=labels),
@@ -130,7 +134,7 @@ def held_out_scores(
         recipe.visibility_m,
         between,
     )
-    return {name: scorer.score(scenes) for name, scenes in held_out.items() if scenes}
+    return {name: scorer.score(scenes, seen) for name, scenes in held_out.items() if scenes}
 
 
 def _judge(

@@ -18,17 +18,15 @@ from wsss_ros.networks import checkpoint
 from wsss_ros.online import records
 from wsss_ros.online.progress import LearnerLink
 from wsss_ros.online.records import PLAN, RUN, Plan
-from wsss_ros.online.round_scenes import CACHE, SCENES
+from wsss_ros.online.round_scenes import CACHE, source_configs
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe
 from wsss_ros.online.versions import Version
-from wsss_ros.samples.mixture import Source
-from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.samples.mixture import Source, weights_of
 from wsss_ros.samples.priors import SourcePriors, TagPriors
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.data import DataConfig
 from wsss_ros.training.progress import Progress
 from wsss_ros.training.run import train
-from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS
 
 log = logging.getLogger("wsss_ros")
@@ -40,24 +38,24 @@ class LossSpike(RuntimeError):
 
 
 def methods_of(
-    recipe: OnlineRecipe, scenes: Sequence[PreparedScene], labels: LabelSpace, between: Callable[[], None]
+    recipe: OnlineRecipe, sources: Sequence[Source], labels: LabelSpace, between: Callable[[], None]
 ) -> list[Method]:
-    """Return the methods of the recipe on these scenes, after they have generated what they need.
+    """Return the methods of the recipe on these sources, after they have generated what they need.
 
     ``between`` is called while they generate. Raises BadInput where one finds nothing to learn from.
     """
     for phase in recipe.phases:
         METHODS[phase.method].generate(phase, lambda task, done, total: between())
     data = PhaseData(
-        [Source(scenes)], labels, recipe.image.augment, recipe.cloud.augment, recipe.cloud.inputs, recipe.visibility_m
+        sources, labels, recipe.image.augment, recipe.cloud.augment, recipe.cloud.inputs, recipe.visibility_m
     )
     return [METHODS[phase.method](phase, data) for phase in recipe.phases]
 
 
-def priors_of(methods: Sequence[Method], scenes: Sequence[PreparedScene]) -> TagPriors:
+def priors_of(methods: Sequence[Method], sources: Sequence[Source]) -> TagPriors:
     """Return the tag priors of the last method that learns from tags; zeros if none does."""
     known = [priors for method in methods if (priors := method.tag_priors()) is not None]
-    return known[-1] if known else SourcePriors([Source(scenes)], 0.0, [1.0]).mixed()
+    return known[-1] if known else SourcePriors(sources, 0.0, weights_of(sources)).mixed()
 
 
 def train_round(
@@ -110,7 +108,7 @@ def _settings(
         precision=recipe.precision,
         save_every_s=recipe.save_every_s,
         data=DataConfig(
-            train=SceneSetConfig(folder=str(folder / SCENES)),
+            sources=tuple(source_configs(folder, recipe)),
             frames_per_scene=recipe.frames_per_scene,
             visibility_m=recipe.visibility_m,
             cache=str(folder.parent.parent / CACHE),

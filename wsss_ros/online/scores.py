@@ -105,18 +105,21 @@ class Scorer:
     visibility_m: float
     between: Callable[[], None] = lambda: None
 
-    def score(self, scenes: Sequence[Scene]) -> dict:
+    def score(self, scenes: Sequence[Scene], seen: dict[str, Observed] | None = None) -> dict:
         """Return the scores over scenes with tags, see ``scores_of``.
 
-        A scene that cannot be read is left out with a warning, for old and new weights alike.
+        A scene that cannot be read is left out with a warning, for old and new weights alike. ``seen`` are scenes that
+        these networks have observed, by name, and gets those that they observe now: they do not depend on the priors.
         """
-        seen = []
+        seen, found = {} if seen is None else seen, []
         for scene in scenes:
             try:
-                seen.append(self.observe(scene))
+                if scene.name not in seen:
+                    seen[scene.name] = self.observe(scene)
+                found.append(seen[scene.name])
             except BadInput as error:
                 log.warning("%s is not scored: %s", scene.name, error)
-        return scores_of(seen, self.priors)
+        return scores_of(found, self.priors)
 
     @torch.inference_mode()
     def observe(self, scene: Scene) -> Observed:

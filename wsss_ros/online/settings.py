@@ -93,6 +93,9 @@ class OnlineRecipe(Config):
     cloud: CloudNetworkConfig
     phases: tuple[Phase, ...] = Field(min_length=1, description="What a round trains, one after the other.")
     base: SceneSetConfig | None = Field(None, description="Earlier tagged scenes, mixed into every round.")
+    base_dense: bool = Field(
+        False, description="The base scenes are simulated: methods that learn from dense labels may use theirs."
+    )
     base_held_out: SceneSetConfig | None = Field(None, description="Earlier tagged scenes that the gate scores.")
     frames_per_scene: int = Field(40, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")
     held_out_frames: int = Field(8, ge=1, description="Frames of each held-out scene that the gate scores.")

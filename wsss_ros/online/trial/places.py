@@ -18,7 +18,7 @@ from wsss_ros.types import Scene
 ROOMS = {
     "taught": (10, 24_000, 16, STYLE),
     "held_out": (8, 24_500, 16, STYLE),
-    "base": (8, 1_000, 16, "default"),
+    "base": (30, 1_000, 24, "default"),
     "base_held_out": (4, 1_500, 16, "default"),
     "truth_new": (16, 22_000, 6, STYLE),
     "truth_old": (16, 9_000, 6, "default"),

@@ -8,10 +8,10 @@ import numpy as np
 from wsss_ros.online.records import Plan
 from wsss_ros.online.versions import FIRST
 
-STEPS = {"none": 30, "wrong tags": 12, "high rate": 12, "one class": 12}  # a spoilt round does harm sooner
+STEPS = {"none": 24, "wrong tags": 12, "high rate": 12, "one class": 12}  # a spoilt round does harm sooner
 BATCH = 4
 SCENES = 3  # tagged scenes that a round learns from
-BASE = 8  # base rooms that are mixed in
+BASE = 24  # base rooms that are mixed in
 HELD_OUT = {"new": 2, "memory": 3}
 FAULTS = tuple(STEPS)
 # How often each kind of round takes place, in the order of FAULTS.

@@ -1,7 +1,7 @@
 """A round of the trial: trained as on the robot, scored as the gate does, and scored against dense truth."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsss_ros.evaluation.offline import score_clouds, score_images
@@ -12,8 +12,9 @@ from wsss_ros.online import records, versions
 from wsss_ros.online.progress import LearnerLink, RoundProgress
 from wsss_ros.online.records import PLAN, candidate_files
 from wsss_ros.online.round import held_out_scores
-from wsss_ros.online.round_scenes import held_out_scenes, training_scenes
+from wsss_ros.online.round_scenes import held_out_scenes, training_sources
 from wsss_ros.online.round_training import methods_of, priors_of, train_round, write_candidate
+from wsss_ros.online.scores import Observed
 from wsss_ros.online.settings import OnlineConfig, OnlineRecipe
 from wsss_ros.online.trial import places
 from wsss_ros.online.trial.plan import TrialRound, plan_of, trial_rounds
@@ -22,19 +23,23 @@ from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS, BadInput
 
 TRUTH = ("truth_new", "truth_old")  # rooms of the robot's kind, and of the kinds that it knew before
-_FRAMES = 4  # of each of these rooms
+_FRAMES = 6  # of each of these rooms
 _RATE = (10.0, 40.0)  # times the learning rates of the recipe, in rounds with too high a rate
 
 
 @dataclass
 class Trial:
-    """The folder of a trial and what it reads: scenes ``stored`` for each place by set, and ``rooms`` by set."""
+    """The folder of a trial and what it reads: scenes ``stored`` for each place by set, and ``rooms`` by set.
+
+    ``seen`` are outputs of the first weights for held-out scenes, by name.
+    """
 
     out: Path
     labels: LabelSpace
     recipe: OnlineRecipe
     rooms: dict[str, list[str]]
     stored: dict[str, dict[str, list[str]]]
+    seen: dict[str, Observed] = field(default_factory=dict)
 
     @property
     def online(self) -> Path:
@@ -54,9 +59,7 @@ def open_trial(
     online = out / "online"
     (online / "scenes").mkdir(parents=True, exist_ok=True)
     rooms = places.rooms(out, online, labels, generate)
-    stored = {"rooms": rooms} | {
-        place: places.stretches(path, place, online, labels) for place, path in real.items()
-    }
+    stored = {"rooms": rooms} | {place: places.stretches(path, place, online, labels) for place, path in real.items()}
     image, cloud = (shipped_weights(kind) for kind in KINDS)
     versions.make(online / "weights", versions.FIRST, image, cloud, {"round": 0})
     base = {
@@ -78,8 +81,10 @@ def run(trial: Trial, each: TrialRound) -> dict:
     held_out = held_out_scenes(plan.held_out, trial.online, trial.recipe.base_held_out, trial.labels, lambda: None)
     old = versions.at(trial.online / "weights", plan.begins_from)
     files = {"before": (old.image, old.cloud), "after": candidate_files(folder)}
+    seen = {"before": trial.seen, "after": None}  # all rounds begin from the same weights
     scores = {
-        when: held_out_scores(own, held_out, "cpu", trial.recipe, trial.labels, priors) for when, own in files.items()
+        when: held_out_scores(own, held_out, "cpu", trial.recipe, trial.labels, priors, seen=seen[when])
+        for when, own in files.items()
     }
     record = {"number": each.number, "place": each.place, "fault": each.fault, "index": each.index}
     record |= {"plan": plan.for_log(), **scores, "truth": _truth(trial, files["after"])}
@@ -131,13 +136,13 @@ def _train(trial: Trial, each: TrialRound, folder: Path):
     folder.mkdir(parents=True, exist_ok=True)
     records.write(folder, PLAN, plan)
     link = LearnerLink(RoundProgress())
-    prepared = training_scenes(plan, trial.online, folder, recipe, trial.labels, link.wait_if_asked)
-    methods = methods_of(recipe, prepared.scenes, trial.labels, link.wait_if_asked)
+    sources, _ = training_sources(plan, trial.online, folder, recipe, trial.labels, link.wait_if_asked)
+    methods = methods_of(recipe, sources, trial.labels, link.wait_if_asked)
     old = versions.at(trial.online / "weights", plan.begins_from)
     if not all(path.is_file() for path in candidate_files(folder)):
         train_round(trial.config, recipe, folder, old, methods, link)
         write_candidate(folder, old, recipe.new_share)
-    return priors_of(methods, prepared.scenes), plan
+    return priors_of(methods, sources), plan
 
 
 def _faster(recipe: OnlineRecipe, times: float) -> OnlineRecipe:
@@ -152,7 +157,7 @@ def _faster(recipe: OnlineRecipe, times: float) -> OnlineRecipe:
 def _truth(trial: Trial, files: tuple[Path, Path]) -> dict[str, dict]:
     """Return the counts of (truth, prediction) by network, set of rooms and room."""
     image, cloud = files
-    images = ImageSegmenter(image, "cpu", "float32", labels=trial.labels)
+    images = ImageSegmenter(image, "cpu", labels=trial.labels)
     clouds = CloudSegmenter(cloud, "cpu", "float32", trial.recipe.cloud.augment.points, labels=trial.labels)
     found: dict[str, dict] = {kind: {name: {} for name in TRUTH} for kind in KINDS}
     for name in TRUTH:
