@@ -187,6 +187,15 @@ def test_far_from_the_origin_is_as_good_as_near(cloud_segmenter):
     np.testing.assert_allclose(cloud_segmenter(far)[1], cloud_segmenter(again)[1], atol=1e-3)
 
 
+def test_float64_in_utm_coordinates_gets_the_labels_of_the_same_cloud_at_the_origin(cloud_segmenter):
+    near = cloud_of(1500)
+    exact = np.round(near.xyz.astype(np.float64) * 2**20) / 2**20  # representable in float64 at both places
+    at_origin = cloud_segmenter(Cloud(exact, near.rgb))
+    utm = cloud_segmenter(Cloud(exact + [500_000.0, 4_649_776.0, 213.0], near.rgb))
+    np.testing.assert_array_equal(utm[0], at_origin[0])
+    np.testing.assert_array_equal(utm[1], at_origin[1])
+
+
 def test_points_that_are_not_finite_get_no_label(cloud_segmenter):
     cloud = cloud_of(100)
     cloud.xyz[7, 1], cloud.xyz[8, 0] = np.nan, np.inf

@@ -261,8 +261,10 @@ class CloudSegmenter(Segmenter):
         return finite
 
     @staticmethod
-    def _upright(xyz: Float32[np.ndarray, "N 3"], up: tuple[float, float, float]) -> Float32[np.ndarray, "N 3"]:
+    def _upright(xyz: Float[np.ndarray, "N 3"], up: tuple[float, float, float]) -> Float32[np.ndarray, "N 3"]:
         """Points with z against gravity and the centroid at the origin, where float32 is most precise."""
+        if (origin := geometry.local_origin(xyz)).any():
+            xyz = xyz - origin  # exact; the mean of large numbers is not
         centred = xyz - xyz.mean(axis=0, dtype=np.float64)
         return (centred @ geometry.upright(np.asarray(up, np.float64)).T).astype(np.float32)
 

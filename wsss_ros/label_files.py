@@ -52,10 +52,10 @@ class Source:
     turns: Callable[[], int] = lambda: 0  # that make the images upright, from the poses (geometry.mounted_turns)
 
     @classmethod
-    def of_scene(cls, scene: Scene, frames: int = 0) -> "Source":
+    def of_scene(cls, scene: Scene, frames: int = 0, up: str = "auto") -> "Source":
         """The source of a scene: ``frames`` of its frames, spread evenly (0: all), and its cloud.
 
-        The cloud is the scene's own, else it is fused from all frames.
+        The cloud is the scene's own, else it is fused from all frames. ``up`` is 'x,y,z', or 'auto' for ``up_of``.
         """
         chosen = spread(len(scene), frames)
 
@@ -63,19 +63,26 @@ class Source:
             for index in chosen:
                 yield scene.frame(index), _listed(scene.image_tags(index), scene.image_unknown(index))
 
-        cloud, up = partial(cloud_of, scene), partial(up_of, scene)
+        cloud, found = partial(cloud_of, scene), _direction(up, partial(up_of, scene))
         tags, turns = _listed(scene.tags, scene.unknown), partial(turns_of, scene)
-        return cls(scene.name, len(chosen), views, cloud, up, tags, scene, turns)
+        return cls(scene.name, len(chosen), views, cloud, found, tags, scene, turns)
 
     @classmethod
-    def of_bag(cls, bag: BagFrames, frames: int = 0) -> "Source":
+    def of_bag(cls, bag: BagFrames, frames: int = 0, up: str = "auto") -> "Source":
         """The source of a bag: ``frames`` of its images, spread evenly (0: all), and its cloud.
 
-        In the map frame of a bag z points up (REP-105).
+        ``up`` is 'x,y,z' in the frame of the cloud, or 'auto' to find it there.
         """
         chosen = spread(len(bag), frames)
         views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
-        return cls(bag.name, len(chosen), views, bag.cloud, lambda: (0.0, 0.0, 1.0), turns=bag.turns)
+        return cls(bag.name, len(chosen), views, bag.cloud, _direction(up, bag.up), turns=bag.turns)
+
+
+def _direction(up: str, found: Callable[[], tuple[float, float, float]]) -> Callable[[], tuple[float, float, float]]:
+    if up == "auto":
+        return found
+    x, y, z = map(float, geometry.parse_up(up))
+    return lambda: (x, y, z)
 
 
 def _listed(tags: Tags, unknown: tuple[str, ...]) -> TagList | None:

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from wsss_ros.bags.bag import Bag, is_bag
+from wsss_ros.bags.cdr import CLOUD
 from wsss_ros.config import Config, build, share
 from wsss_ros.types import BadInput
 
@@ -80,7 +82,7 @@ class Arguments(Config):
     rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")
     use_sim_time: bool | None = Field(None, description="Take the time from /clock; by default with a bag.")
     accumulate: bool | None = Field(
-        None, description="Build `cloud` from depth and poses here; by default where no bag is replayed."
+        None, description="Build `cloud` from depth and poses here; by default unless a replayed bag has it."
     )
     online: bool = Field(False, description="Collect tagged scenes and learn from them while the nodes run.")
     online_folder: str | None = Field(None, description="Where scenes and weights are kept; else ~/.wsss_ros/online.")
@@ -206,7 +208,7 @@ def arguments(given: Iterable[str] | Mapping[str, str]) -> Arguments:
 
 def processes(given: Arguments) -> list[Process]:
     """The processes to start. Raises BadInput where a file that was named is missing."""
-    accumulate = given.accumulate if given.accumulate is not None else not given.bag
+    accumulate = given.accumulate if given.accumulate is not None else not _has_cloud(given)
     sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
     topics = _view_topics(given) | {"cloud": given.cloud_topic}
     topics |= {topic: getattr(given, argument) for topic, argument in RESULT_ARGUMENTS.items()}
@@ -347,6 +349,18 @@ def _profile(given: Arguments) -> str:
 
 def _absolute_path(path: str | None) -> str | None:
     return path and str(Path(path).expanduser().absolute())
+
+
+def _has_cloud(given: Arguments) -> bool:
+    """Whether what is replayed has the topic that the cloud segmenter takes. A scene folder makes it."""
+    path = Path(given.bag).expanduser()
+    if not given.bag or not is_bag(path):
+        return bool(given.bag)
+    try:
+        topics = Bag(path).topics
+    except BadInput:
+        return True  # the replay reports what is wrong with the bag
+    return any(topic.msgtype == CLOUD and topic.name.strip("/") == given.cloud_topic.strip("/") for topic in topics)
 
 
 def _weights(name: str, given: Arguments) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 
 KINDS = ("image", "cloud")  # the kinds of networks, by the domain of their input
 
@@ -69,9 +69,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points in the world frame; ``rgb`` is None for a sensor without colour."""
+    """Points in the world frame; ``rgb`` is None for a sensor without colour.
 
-    xyz: Float32[np.ndarray, "N 3"]
+    Positions are float32, or float64 where they need it: far from the origin of the frame (see ``geometry.compact``).
+    """
+
+    xyz: Float[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "N 3"] | None = None
     stamp_ns: int = 0
 

@@ -122,6 +122,7 @@ def test_clouds_of_any_layout_are_read(family, **layout):
     read = cloud_codec.read_cloud(message)
     xyz, rgb = reference.finite_xyz_rgb(message)
     np.testing.assert_array_equal(read.cloud.xyz, xyz)
+    assert read.cloud.xyz.dtype == xyz.dtype == (np.float64 if layout["xyz_type"] == FLOAT64 else np.float32)
     if layout["color"] is None:
         assert read.cloud.rgb is None
     else:
@@ -204,3 +205,98 @@ def test_an_empty_cloud_is_read_as_empty(family):
     assert len(cloud_codec.read_cloud(of_family(message, family)).cloud) == 0
     message.fields.append(cdr.make("sensor_msgs/msg/PointField", name="label", offset=0, datatype=UINT32, count=1))
     assert len(cloud_codec.cloud_to_labels(of_family(message, family))) == 0
+
+
+# --- what drivers send -----------------------------------------------------------------------------
+
+UTM = np.array([500_000.0, 4_649_776.0, 213.0])
+
+
+def driver_cloud(columns: dict[str, np.ndarray], height: int = 1, row_step: int | None = None) -> object:
+    """A little-endian cloud without gaps with these fields, ``height`` rows of them."""
+    codes = {"u1": UINT8, "u4": UINT32, "f4": FLOAT32, "f8": FLOAT64}
+    table = np.empty(len(columns["x"]), [(name, values.dtype) for name, values in columns.items()])
+    for name, values in columns.items():
+        table[name] = values
+    fields = [(name, table.dtype.fields[name][1], codes[table.dtype[name].str[1:]]) for name in columns]
+    rows = table.view(np.uint8).reshape(height, -1)
+    message = cloud(fields, rows, len(table) // height, table.dtype.itemsize, big_endian=False)
+    message.row_step = rows.shape[1] if row_step is None else row_step
+    return message
+
+
+def positions(xyz: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip("xyz", xyz.T, strict=True))
+
+
+@pytest.mark.parametrize("colored", [True, False])
+def test_float64_far_from_the_origin_comes_back_to_the_digit(colored, family, labels):
+    """500 km from the origin float32 has steps of 3 cm. Labelled points have positions of the type that came."""
+    random = np.random.default_rng(0)
+    xyz = random.uniform(-3, 3, (50, 3)) + UTM
+    rgb = random.integers(0, 256, (50, 3), dtype=np.uint8) if colored else None
+    message = of_family(cdr.cloud_message(cdr.header(STAMP_NS, "map"), Cloud(xyz, rgb)), family)
+    read = cloud_codec.read_cloud(message)
+    np.testing.assert_array_equal(read.cloud.xyz, xyz)
+    assert (read.cloud.rgb is None) == (rgb is None) and message.point_step % 8 == 0
+    if colored:
+        np.testing.assert_array_equal(read.cloud.rgb, rgb)
+    found, sure = random.integers(0, 20, 50).astype(np.uint8), random.random(50).astype(np.float32)
+    points = np.zeros(50, cloud_codec.semantic_point(read))
+    cloud_codec.write_semantic_points(points, read, found, sure, labels)
+    for axis, name in enumerate("xyz"):
+        np.testing.assert_array_equal(points[name], xyz[:, axis])
+    np.testing.assert_array_equal(points["label"], found)
+    np.testing.assert_array_equal(points["confidence"], sure)
+    red, green, blue = labels.colorize(found).T.astype(np.uint32)
+    np.testing.assert_array_equal(points["rgb"], red << 16 | green << 8 | blue)
+    types = {field.name: field.datatype for field in cloud_codec.point_fields(points.dtype)}
+    assert types == dict(x=FLOAT64, y=FLOAT64, z=FLOAT64, rgb=FLOAT32, label=UINT32, confidence=FLOAT32)
+    assert cloud_codec.coarse_positions(read) == ""
+
+
+def test_float32_far_from_the_origin_says_how_coarse_it_is():
+    far = cloud_codec.read_cloud(driver_cloud(positions((np.zeros((2, 3)) + UTM).astype(np.float32))))
+    assert "positions 4,649,776 m from the origin are rounded to 0.5 m" in cloud_codec.coarse_positions(far)
+    near = cloud_codec.read_cloud(driver_cloud(positions(np.full((2, 3), 900, np.float32))))
+    assert cloud_codec.coarse_positions(near) == ""
+
+
+@pytest.mark.parametrize("names", [("r", "g", "b"), ("red", "green", "blue")])
+@pytest.mark.parametrize("kind", ["bytes", "unit floats", "floats to 255"])
+def test_colours_in_three_fields(names, kind, family):
+    random = np.random.default_rng(0)
+    rgb = random.integers(0, 256, (6, 3), dtype=np.uint8)
+    written = {"bytes": rgb, "unit floats": (rgb / 255).astype(np.float32), "floats to 255": rgb.astype(np.float32)}
+    columns = positions(random.normal(size=(6, 3)).astype(np.float32)) | {"intensity": np.zeros(6, np.float32)}
+    columns |= dict(zip(names, written[kind].T, strict=True))
+    read = cloud_codec.read_cloud(of_family(driver_cloud(columns), family))
+    np.testing.assert_array_equal(read.cloud.rgb, rgb)
+    assert read.cloud.rgb.dtype == np.uint8
+
+
+def test_a_cloud_with_intensity_alone_has_no_colour(family):
+    columns = positions(np.ones((4, 3), np.float32)) | {"intensity": np.ones(4, np.float32), "g": np.ones(4, np.uint8)}
+    assert cloud_codec.read_cloud(of_family(driver_cloud(columns), family)).cloud.rgb is None
+
+
+def test_rays_without_a_return_are_left_out_of_organised_clouds(family):
+    """NaN, or (0, 0, 0) where drivers write that; in an unorganised cloud (0, 0, 0) may be a point."""
+    xyz = np.arange(18, dtype=np.float32).reshape(6, 3)
+    xyz[4] = np.nan  # xyz[0, 0] is 0, but that point is not at the origin
+    xyz[5] = 0
+    organised = cloud_codec.read_cloud(of_family(driver_cloud(positions(xyz), height=2), family))
+    assert organised.kept.tolist() == [0, 1, 2, 3] and organised.dropped == 2
+    assert cloud_codec.read_cloud(driver_cloud(positions(xyz))).kept.tolist() == [0, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("row_step", [0, 12, 72])
+def test_a_row_step_that_is_not_filled_in_follows_from_the_width(row_step, family):
+    xyz = np.arange(1, 19, dtype=np.float32).reshape(6, 3)
+    message = of_family(driver_cloud(positions(xyz), height=2, row_step=row_step), family)
+    np.testing.assert_array_equal(cloud_codec.read_cloud(message).cloud.xyz, xyz)
+
+
+def test_float64_beyond_float32_is_left_out():
+    xyz = np.array([[1.0, 2, 3], [1e300, 0, 0], [np.inf, 0, 0]])
+    assert cloud_codec.read_cloud(driver_cloud(positions(xyz))).kept.tolist() == [0]

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from support.ray_rooms import walked_cloud, world
 from support.striped_scenes import StripedScene, written
 
 from wsss_ros.bags import cdr, codec
@@ -66,6 +67,20 @@ def test_a_bag_of_another_recorder(tmp_path):
     (frame,) = frames.frames()
     np.testing.assert_array_equal(frame.rgb, rgb)
     np.testing.assert_array_equal(frames.cloud().xyz, np.arange(6).reshape(2, 3))
+
+
+def test_a_bags_cloud_in_an_optical_frame_far_away_is_upright(tmp_path, caplog):
+    """Y points down, x y z are float64 in UTM coordinates. Where the cloud is no room, a warning says what is taken."""
+    xyz = walked_cloud(world("office"), frames=60, size=(32, 24)) @ np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    for name, points in (("room", xyz + [500_000, 4_649_776, 213]), ("noise", np.random.default_rng(0).random((5, 3)))):
+        recorder = Recorder(tmp_path / name, [Topic("/cloud", cdr.CLOUD)])
+        message = cdr.cloud_message(cdr.header(5, "camera_depth_optical_frame"), Cloud(points))
+        recorder.write("/cloud", 5, bytes(cdr.typestore().serialize_cdr(message, cdr.CLOUD)))
+        recorder.close()
+        frames = BagFrames(tmp_path / name)
+        assert frames.up() == (0, -1, 0)
+        np.testing.assert_array_equal(frames.cloud().xyz, points)
+        assert ("up direction uncertain: too few planes; 0,-1,0 is taken" in caplog.text) == (name == "noise")
 
 
 @pytest.mark.parametrize("end, kind", [("compressedDepth", "16UC1; compressedDepth png"), ("compressed", "png")])

@@ -115,6 +115,8 @@ def test_equal_clouds_are_matched_by_order_and_others_by_the_nearest():
     assert label_points(xyz, labels, xyz.copy()).tolist() == [4, 5, 6], "two points at one place keep theirs"
     near = np.array([[1.04, 0, 0], [1.06, 0, 0]], np.float32)
     assert label_points(xyz, labels, near).tolist() == [6, 255]
+    utm = np.array([500_000.0, 4_649_776.0, 213.0])
+    assert label_points(xyz + utm, labels, near.astype(np.float64) + utm).tolist() == [6, 255]
 
 
 def test_compressed_images_are_read_and_timed(tmp_path):

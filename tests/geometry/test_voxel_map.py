@@ -197,3 +197,22 @@ def test_the_kitchen_fits_its_frames(kitchen):
     seen, mapped = frames[0].rgb[row, column].astype(float), cloud.rgb[links.point]
     by_chance = np.median(np.abs(seen - np.random.default_rng(0).permutation(mapped)))
     assert np.median(np.abs(seen - mapped)) < 0.4 * by_chance
+
+
+def test_a_map_far_from_the_origin_is_the_map_at_the_origin_shifted():
+    """UTM coordinates, which float32 and the keys of 2 cm voxels cannot hold."""
+    rng, shift = np.random.default_rng(0), np.array([488, 4541, 0]) * 1024.0
+    near, far = VoxelMap(VoxelMapConfig(min_hits=1)), VoxelMap(VoxelMapConfig(min_hits=1))
+    for frame in [random_frame(rng) for _ in range(4)]:
+        near.add(frame)
+        pose = frame.world_from_camera.copy()
+        pose[:3, 3] += shift
+        far.add(dataclasses.replace(frame, world_from_camera=pose))
+    there, here = far.cloud(), near.cloud()
+    assert far.refused["pixels_out_of_range"] == 0
+    assert there.xyz.dtype == np.float64 and here.xyz.dtype == np.float32
+    np.testing.assert_allclose(there.xyz - shift, here.xyz, atol=1e-6)
+    np.testing.assert_array_equal(there.rgb, here.rgb)
+    far.clear()
+    far.add(flat_frame())
+    assert far.cloud().xyz.dtype == np.float32, "a map that starts over has an origin of its own"

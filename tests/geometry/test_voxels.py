@@ -41,3 +41,25 @@ def test_readonly_arrays_share_one_compiled_kernel():
     kernels = len(voxels._assign_voxels.signatures)
     geometry.voxel_downsample(np.frombuffer(xyz.tobytes(), np.float32).reshape(-1, 3), 0.1)
     assert len(voxels._assign_voxels.signatures) == kernels
+
+
+def test_voxels_far_from_the_origin_are_counted_from_near_the_points():
+    """UTM coordinates: 4 cm voxels would be out of range. 1024 m are a whole number of voxels of this size."""
+    xyz, shift = np.random.default_rng(0).normal(size=(500, 3)), np.array([488, 4541, 0]) * 1024.0
+    near, far = geometry.voxel_downsample(xyz, 0.0625), geometry.voxel_downsample(xyz + shift, 0.0625)
+    assert np.array_equal(near[0], far[0]) and np.array_equal(near[1], far[1])
+
+
+def test_the_local_origin_is_near_the_first_finite_point():
+    xyz = np.full((9_000, 3), np.nan)
+    assert geometry.local_origin(xyz).tolist() == [0, 0, 0]
+    xyz[8_000] = [500_000, -700, 511]
+    assert geometry.local_origin(xyz).tolist() == [488 * 1024, -1024, 0]
+
+
+def test_compact_positions_keep_half_a_millimetre():
+    xyz = np.array([[16_000.1234, 0, 0], [np.nan, 0, 0]])
+    near = geometry.compact(xyz)
+    assert near.dtype == np.float32 and abs(near[0, 0] - xyz[0, 0]) < 5e-4
+    xyz[0, 1] = 20_000
+    assert geometry.compact(xyz) is xyz

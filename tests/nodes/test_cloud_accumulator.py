@@ -14,6 +14,7 @@ from support.view_messages import BAD_VIEWS, CLOCK, camera_info, depth_image, de
 
 from wsss_ros.bags import cloud_codec, codec  # noqa: E402
 from wsss_ros.geometry.voxel_map import VoxelMap  # noqa: E402
+from wsss_ros.nodes import conversions  # noqa: E402
 from wsss_ros.nodes.cloud_accumulator import AccumulatorConfig  # noqa: E402
 from wsss_ros.types import Cloud, Frame  # noqa: E402
 
@@ -126,6 +127,22 @@ def test_the_map_starts_over_when_the_stamps_jump_back(probe, node, maps):
     until_answered(view_of_long_ago, maps)
     assert codec.stamp_ns(maps[-1].header) < 10**12
     assert len(cloud_codec.read_cloud(maps[-1]).cloud) == len(as_map(frame(elsewhere)))
+    until_answered(lambda: send(probe, node, view(CLOCK.next())), maps)
+
+
+def test_it_stays_quiet_while_another_node_publishes_the_cloud(probe, node, maps):
+    stamp = CLOCK.next()
+    message = conversions.cloud_message(header(stamp, "map"), np.ones((1, 3), np.float32))
+    probe.send(node.topic("cloud"), message, LATCHED)
+    other = f"cloud has another publisher: /probe on {node.topic('cloud')}; this node stays quiet"
+    send(probe, node, view(CLOCK.next()))
+    assert probe.next_status(node, other).level == b"\x01"
+    assert node.text.count(other) == 1
+    count = len(maps)
+    send(probe, node, view(CLOCK.next()))
+    probe.values(node)  # two seconds
+    assert len(maps) == count, "nothing is published next to the other one's"
+    probe.forget(node.topic("cloud"))
     until_answered(lambda: send(probe, node, view(CLOCK.next())), maps)
 
 

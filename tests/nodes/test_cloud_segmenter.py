@@ -12,6 +12,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from sensor_msgs.msg import PointCloud2  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
+from support import ray_rooms  # noqa: E402
 from support.node_views import BEST_EFFORT, LATCHED, answered, has_answer, until_answered  # noqa: E402
 from support.ros_probe import NodeProcess  # noqa: E402
 from support.tiny_networks import ON_ONE_THREAD  # noqa: E402
@@ -125,7 +126,7 @@ def test_an_odd_organised_cloud_keeps_its_order(probe, node, clouds):
     probe.send(node.topic("cloud"), organised(stamp), LATCHED)
     answer = answered(clouds, stamp)
     assert (answer.height, answer.width, answer.is_dense) == (30, 100, False)
-    table = np.frombuffer(answer.data, cloud_codec.SEMANTIC_POINT).reshape(30, 100)
+    table = np.frombuffer(answer.data, cloud_codec.SEMANTIC_POINT_64).reshape(30, 100)
     bad = np.zeros((30, 100), bool)
     bad[::7, ::5] = True
     assert (table["label"][bad] == 255).all() and (table["confidence"][bad] == 0).all()
@@ -168,6 +169,53 @@ def test_a_cloud_without_colours_is_segmented_with_a_warning(probe, node, clouds
     stamp = CLOCK.next()
     probe.send(node.topic("cloud"), cloud(stamp), LATCHED)
     answered(clouds, stamp)
+
+
+def test_float64_far_from_the_origin_is_labelled_as_near_it_and_comes_back_to_the_digit(probe, node, clouds):
+    """UTM coordinates. The same points at the origin, as float64, get the same labels."""
+    exact = np.round(room().xyz.astype(np.float64) * 2**20) / 2**20
+    tables = []
+    for shift in (np.zeros(3), np.array([500_000.0, 4_649_776.0, 213.0])):
+        stamp = CLOCK.next()
+        probe.send(node.topic("cloud"), cloud(stamp, Cloud(exact + shift, room().rgb)), LATCHED)
+        answer = answered(clouds, stamp)
+        assert [field.datatype for field in answer.fields] == [8, 8, 8, 7, 6, 7]
+        tables.append(np.frombuffer(answer.data, cloud_codec.SEMANTIC_POINT_64))
+        for axis, name in enumerate("xyz"):
+            np.testing.assert_array_equal(tables[-1][name], exact[:, axis] + shift[axis])
+    for name in ("label", "confidence", "rgb"):
+        np.testing.assert_array_equal(tables[0][name], tables[1][name])
+    assert "coarse coordinates" not in node.text
+    stamp = CLOCK.next()
+    probe.send(node.topic("cloud"), cloud(stamp, Cloud((exact + shift).astype(np.float32), room().rgb)), LATCHED)
+    answered(clouds, stamp)
+    probe.next_status(node, "coarse coordinates: float32 positions 4,649,779 m from the origin are rounded to 0.5 m")
+
+
+def test_a_cloud_in_an_optical_frame_is_turned_upright(probe, node, clouds, weights):
+    """Y points down in it, and z ahead. The network sees the room as it does in the map."""
+    upright = ray_rooms.walked_cloud(ray_rooms.world("office"), frames=60, size=(16, 12))
+    optical = np.stack([upright[:, 0], -upright[:, 2], upright[:, 1]], axis=1).astype(np.float32)
+    expected = CloudSegmenter(weights["cloud"], "cpu", "float32", points=1000)(Cloud(optical), (0.0, -1.0, 0.0))
+    stamp = CLOCK.next()
+    message = conversions.cloud_message(header(stamp, "camera_color_optical_frame"), optical)
+    probe.send(node.topic("cloud"), message, LATCHED)
+    table = np.frombuffer(answered(clouds, stamp).data, cloud_codec.SEMANTIC_POINT)
+    np.testing.assert_array_equal(table["label"], expected[0])
+    values = probe.values(node)
+    assert values["up"] == "0,-1,0" and float(values["up_certainty"]) > 0.8
+
+
+def test_an_uncertain_up_is_told_once_on_the_console_and_while_it_lasts_on_the_diagnostics(probe, node, clouds):
+    """A handful of points has no planes."""
+    for _ in range(2):
+        stamp = CLOCK.next()
+        few = conversions.cloud_message(header(stamp, "shelf"), room().xyz[:8], room().rgb[:8])
+        probe.send(node.topic("cloud"), few, LATCHED)
+        answered(clouds, stamp)
+        text = "up direction uncertain: too few planes; 0,0,1 is taken, which the frame 'shelf' suggests; give up as"
+        assert probe.next_status(node, text).level == b"\x01"
+    assert node.text.count("which the frame 'shelf' suggests") == 1
 
 
 def test_a_cloud_that_is_not_latched_is_taken_as_a_stream_too(probe, node, clouds):

@@ -106,3 +106,12 @@ def test_missing_file_and_odd_types(tmp_path):
         ply.read(tmp_path / "no.ply")
     with pytest.raises(BadInput, match="'n' is int64"):
         ply.write(tmp_path / "a.ply", np.zeros(1, [("n", "i8")]))
+
+
+def test_coloured_vertices_keep_the_type_of_their_positions(tmp_path):
+    xyz = np.random.default_rng(0).normal(size=(5, 3)) + [500_000, 4_649_776, 213]
+    rgb = np.zeros((5, 3), np.uint8)
+    ply.write(tmp_path / "far.ply", ply.colored_vertices(xyz, rgb))
+    back = ply.read(tmp_path / "far.ply")
+    np.testing.assert_array_equal(np.stack([back[name] for name in "xyz"], 1), xyz)
+    assert ply.colored_vertices(xyz.astype(np.float32), rgb).dtype["x"] == np.float32

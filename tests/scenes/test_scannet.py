@@ -25,6 +25,17 @@ def test_what_is_written_is_read(folder, labels):
         assert (back.camera, back.stamp_ns, back.name) == (CAMERA, frame.stamp_ns, str(i))
 
 
+def test_a_cloud_far_from_the_origin_keeps_its_digits(tmp_path, labels):
+    """Points of float64 in UTM coordinates, written and read; those near the origin stay float32."""
+    near = room_points()
+    for name, shift, kind in (("near", 0, np.float32), ("far", 4_649_776, np.float64)):
+        points = near | {"xyz": near["xyz"].astype(np.float64) + [shift, 0, 0]}
+        write_scene(tmp_path / name, labels=labels, **points, frames=room_frames())
+        cloud = ScanNetScene(tmp_path / name, labels).cloud
+        assert cloud.xyz.dtype == kind
+        np.testing.assert_array_equal(cloud.xyz, points["xyz"])
+
+
 def test_frame_stays_unaligned(tmp_path, labels):
     """The alignment is noted and applied to neither points nor poses."""
     turn = np.array([[0, -1, 0, 3], [1, 0, 0, 4], [0, 0, 1, 0.5], [0, 0, 0, 1]], float)

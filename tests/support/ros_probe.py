@@ -107,6 +107,10 @@ class Probe:
             self._publishers[topic] = self.node.create_publisher(kind, topic, qos)
         return self._publishers[topic]
 
+    def forget(self, topic: str) -> None:
+        """Destroy the publisher of a topic."""
+        self.node.destroy_publisher(self._publishers.pop(topic))
+
     def publish_without_waiting(self, topic: str, message, qos) -> None:
         self._publisher(topic, type(message), qos).publish(message)
 

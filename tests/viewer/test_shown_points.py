@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsss_ros.bags.cloud_codec import SEMANTIC_POINT, point_fields
+from wsss_ros.bags.cloud_codec import SEMANTIC_POINT, SEMANTIC_POINT_64, point_fields
 from wsss_ros.labels import UNLABELLED, scannet20
 from wsss_ros.types import BadInput, Cloud
 from wsss_ros.viewer.points import (
@@ -138,3 +138,17 @@ def test_the_path_keeps_its_shape_within_its_size():
     assert lines[0, 0].tolist() == [0, 0, 0] and np.array_equal(lines[1:, 0], lines[:-1, 1])
     path.clear()
     assert path.step_m == 0.1 and path.segments((0.0, 0.0, 0.0)).shape == (0, 2, 3)
+
+
+def test_float64_positions_far_from_the_origin_are_shown_relative_to_one_near_them():
+    """UTM coordinates: float32 alone would round them to half a metre."""
+    rows = np.zeros(2, SEMANTIC_POINT_64)
+    exact = np.array([[500_000.123, 4_649_776.25, 213.5], [500_001.123, 4_649_777.25, np.nan]])
+    for axis, name in enumerate("xyz"):
+        rows[name] = exact[:, axis]
+    rows["label"], rows["confidence"] = [3, 300], [0.5, 0.25]
+    message = Message(rows)
+    message.fields, message.point_step = [Field(*field) for field in point_fields(SEMANTIC_POINT_64)], rows.itemsize
+    points = read_semantic_points(message)
+    assert points.labels.tolist() == [3] and points.confidence.tolist() == [0.5], "the other one is not finite"
+    assert np.abs(points.xyz + np.array(points.origin) - exact[:1]).max() < 1e-4

@@ -23,8 +23,8 @@ class BagScene:
     """A bag with images, depth, calibration, and poses on the topic ``pose`` or in TF, as a ``types.Scene``.
 
     Its tags are those of its topics ``tags/scene`` and ``tags/image``, else of a ``tags.csv`` or ``tags.json`` in the
-    folder of the bag, where images have their number from 0. The cloud is the last one of the bag. In its world frame
-    z points up (REP-105). ``color`` and ``fixed_frame`` are those of ``BagFrames``.
+    folder of the bag, where images have their number from 0. The cloud is the last one of the bag. ``color`` and
+    ``fixed_frame`` are those of ``BagFrames``.
     Frames are read in order: reading an earlier one again reads the bag from its start.
     Raises BadInput as ``BagFrames`` does, and for a bag without complete views.
     """
@@ -35,7 +35,8 @@ class BagScene:
     color: str = ""
     fixed_frame: str = ""
     name: str = field(init=False)
-    world_up = (0.0, 0.0, 1.0)
+    world_up = None  # found from the views; z where the name of the frame says so and they agree
+    world_frame = "map"
 
     def __post_init__(self) -> None:
         """Open the bag and count its views; no image is decoded."""

@@ -112,7 +112,7 @@ def _quaternion(world_from_camera: Float64[np.ndarray, "4 4"]) -> object:
 def cloud_message(head: object, cloud: Cloud, labels: UInt8[np.ndarray, "N"] | None = None) -> object:
     """A PointCloud2 with the fields x y z, ``rgb`` if the cloud has colours, and ``label`` if given."""
     names = ["x", "y", "z"] + ["rgb"] * (cloud.rgb is not None) + ["label"] * (labels is not None)
-    points = np.empty(len(cloud), point_dtype(names))
+    points = np.empty(len(cloud), point_dtype(names, cloud.xyz.dtype))
     write_points(points, cloud.xyz, cloud.rgb, labels)
     step = points.dtype.itemsize
     return make(

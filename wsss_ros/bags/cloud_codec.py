@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8, UInt32
+from jaxtyping import Float, Float32, Int64, UInt8, UInt32
 
 from wsss_ros.bags.codec import stamp_ns
 from wsss_ros.geometry.compiled import compiled, readonly
@@ -30,9 +30,11 @@ _WRITTEN = {
     "label": ("<u4", UINT32),
     "confidence": ("<f4", FLOAT32),
 }
-# The types that a field may have when it is read. The colour is the field `rgb`, else `rgba`.
+# The types that a field may have when it is read. The colour is the field `rgb`, else `rgba`, else three fields.
 FLOATS, NUMBERS = (FLOAT32, FLOAT64), tuple(_KINDS)
 _COLORS, _LABELS = (INT32, UINT32, FLOAT32), (UINT8, UINT16, UINT32)
+_SEPARATE = (("r", "g", "b"), ("red", "green", "blue"))
+_WIDE = (INT32, UINT32, FLOAT64)  # types of positions that float32 cannot hold
 
 
 class PointField(NamedTuple):
@@ -43,17 +45,27 @@ class PointField(NamedTuple):
     datatype: int
 
 
-def point_dtype(names: Sequence[str]) -> np.dtype:
-    """The layout of a point with some of the fields x y z rgb label confidence, without gaps."""
-    return np.dtype([(name, _WRITTEN[name][0]) for name in names])
+def point_dtype(names: Sequence[str], positions: np.dtype | type = np.float32) -> np.dtype:
+    """The layout of a point with the fields x y z and some of rgb label confidence, without gaps between them.
+
+    ``positions`` is float32 or float64, the type of x y z. With float64 the size of a point is a multiple of 8 bytes.
+    """
+    if np.dtype(positions) == np.float32:
+        return np.dtype([(name, _WRITTEN[name][0]) for name in names])
+    kinds = ["<f8" if name in "xyz" else _WRITTEN[name][0] for name in names]
+    packed = np.dtype(list(zip(names, kinds, strict=True)))
+    offsets = [packed.fields[name][1] for name in names]
+    size = -(-packed.itemsize // 8) * 8
+    return np.dtype({"names": list(names), "formats": kinds, "offsets": offsets, "itemsize": size})
 
 
 def point_fields(dtype: np.dtype) -> list[PointField]:
     """The PointFields of a layout made by ``point_dtype``."""
-    return [PointField(name, dtype.fields[name][1], _WRITTEN[name][1]) for name in dtype.names]
+    fields = ((name, *dtype.fields[name][:2]) for name in dtype.names)
+    return [PointField(name, at, FLOAT64 if kind.itemsize == 8 else _WRITTEN[name][1]) for name, kind, at in fields]
 
 
-SEMANTIC_POINT = point_dtype(tuple(_WRITTEN))
+SEMANTIC_POINT, SEMANTIC_POINT_64 = (point_dtype(tuple(_WRITTEN), kind) for kind in (np.float32, np.float64))
 
 
 # --- reading ---------------------------------------------------------------------------------------
@@ -61,10 +73,11 @@ SEMANTIC_POINT = point_dtype(tuple(_WRITTEN))
 
 @dataclass(frozen=True)
 class ReadCloud:
-    """The finite points of a message, their indices in the message (``kept``), and its height and width in points.
+    """The points of a message, their indices in the message (``kept``), and its height and width in points.
 
-    ``kept`` is None if every point is finite. ``gather`` maps values of the message's points to the kept points,
-    ``spread`` maps them back.
+    Points that are not finite are left out, and in an organised cloud those at (0, 0, 0): some drivers write that where
+    a ray has no return. ``kept`` is None if no point is left out. ``gather`` maps values of the message's points to the
+    kept points, ``spread`` maps them back.
     """
 
     cloud: Cloud
@@ -74,7 +87,7 @@ class ReadCloud:
 
     @property
     def dropped(self) -> int:
-        """Number of points that are not finite."""
+        """Number of points that are left out."""
         return self.height * self.width - len(self.cloud)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
@@ -91,28 +104,29 @@ class ReadCloud:
 
 
 def read_cloud(message: Any, positions: Sequence[int] = FLOATS) -> ReadCloud:
-    """Read the finite points in metres, with their colours, if any.
+    """Read the points in metres, with their colours, if any.
 
     The cloud may be organised or not, with any order of fields and any padding. ``positions`` are the types that x y z
-    may have, FLOATS or NUMBERS; the colour is 0x00RRGGBB in ``rgb`` or ``rgba`` as float32, uint32 or int32. Raises
-    BadInput for missing fields, other types, and too few bytes.
+    may have, FLOATS or NUMBERS. The result has float64 positions for float64 and for integers of 4 bytes, else float32.
+    The colour is 0x00RRGGBB in ``rgb`` or ``rgba`` as float32, uint32 or int32, or three fields ``r g b`` or ``red
+    green blue``: uint8, or float32 in 0..1 or 0..255. Raises BadInput for missing fields, other types, and too few
+    bytes.
     """
     points = _structured(message, positions)
     colored = "r" in points.dtype.names
-    xyz = np.empty((len(points), 3), np.float32)
-    rgb = np.empty((len(points), 3), np.uint8) if colored else None
+    wide = any(field.name in ("x", "y", "z") and field.datatype in _WIDE for field in message.fields)
+    xyz = np.empty((len(points), 3), np.float64 if wide else np.float32)
+    rgb = np.empty((len(points), 3), points.dtype["r"].newbyteorder("=")) if colored else None
     words = _words(points) if colored else None
     if words is not None:
         fields = points.dtype.fields
         _read_words(readonly(words), fields["x"][1] // 4, fields["b"][1] // 4, xyz.view(np.uint32), rgb)
     else:
-        with np.errstate(over="ignore", invalid="ignore"):  # float64 too large for float32 becomes infinite: left out
-            _move([points[name] for name in points.dtype.names], [*xyz.T, *(rgb.T if colored else ())])
-    kept = None
-    if not all_finite(xyz):
-        kept = np.flatnonzero(np.isfinite(xyz[:, 0]) & np.isfinite(xyz[:, 1]) & np.isfinite(xyz[:, 2]))
+        _move([points[name] for name in points.dtype.names], [*xyz.T, *(rgb.T if colored else ())])
+    kept = _usable(xyz, organised=message.height > 1)
+    if kept is not None:
         xyz, rgb = xyz[kept], None if rgb is None else rgb[kept]
-    cloud = Cloud(xyz, rgb, stamp_ns(message.header))
+    cloud = Cloud(xyz, rgb if rgb is None or rgb.dtype == np.uint8 else _as_bytes(rgb), stamp_ns(message.header))
     return ReadCloud(cloud, kept, int(message.height), int(message.width))
 
 
@@ -128,6 +142,19 @@ def is_usual(message: Any) -> bool:
 def has_padded_rows(message: Any) -> bool:
     """Whether the rows of an organised cloud have bytes behind their points."""
     return message.height > 1 and len(message.data) != message.height * message.width * message.point_step
+
+
+def coarse_positions(read: ReadCloud) -> str:
+    """What is wrong with positions that are too far from the origin for float32, or ""."""
+    xyz = read.cloud.xyz
+    farthest = np.abs(xyz).max(initial=0)
+    step_m = float(np.spacing(farthest))
+    if xyz.dtype != np.float32 or step_m < 2e-3:
+        return ""
+    return (
+        f"coarse coordinates: float32 positions {farthest:,.0f} m from the origin are rounded to {step_m:.2g} m, so "
+        "labels suffer; publish x y z as float64, or the cloud in a frame near the robot, such as odom"
+    )
 
 
 def cloud_to_labels(message: Any) -> UInt8[np.ndarray, "N"]:
@@ -146,11 +173,29 @@ def cloud_to_labels(message: Any) -> UInt8[np.ndarray, "N"]:
     return np.where(values > UNLABELLED, UNLABELLED - 1, values).astype(np.uint8)
 
 
-def all_finite(xyz: Float32[np.ndarray, "N 3"]) -> bool:
-    """Whether every value is finite. Takes one pass over the memory, unless values are beyond 1e19."""
+def all_finite(xyz: Float[np.ndarray, "N 3"]) -> bool:
+    """Whether every value is finite. Takes one pass over the memory, unless float32 values are beyond 1e19."""
     flat = xyz.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.dot(flat, flat))) or bool(np.isfinite(flat).all())
+
+
+def _usable(xyz: np.ndarray, organised: bool) -> np.ndarray | None:
+    """The indices of the points to keep, or None for all. Float64 beyond the range of float32 counts as infinite."""
+    if not organised and xyz.dtype == np.float32 and all_finite(xyz):
+        return None
+    x, y, z = np.abs(xyz.T)
+    farthest = np.maximum(np.maximum(x, y), z)  # NaN if one of them is
+    usable = farthest <= np.finfo(np.float32).max
+    if organised:
+        usable &= farthest > 0
+    return None if usable.all() else np.flatnonzero(usable)
+
+
+def _as_bytes(rgb: np.ndarray) -> UInt8[np.ndarray, "N 3"]:
+    """Colours of float32 as bytes; they are in 0..1 if none is above 1, else in 0..255."""
+    scale = 1 if np.nanmax(rgb, initial=0) > 1 else 255
+    return np.clip(np.rint(np.nan_to_num(rgb) * np.float32(scale)), 0, 255).astype(np.uint8)
 
 
 def _structured(message: Any, positions: Sequence[int]) -> np.ndarray:
@@ -162,18 +207,38 @@ def _structured(message: Any, positions: Sequence[int]) -> np.ndarray:
     for name in names:
         formats.append(order + _KINDS[fields[name].datatype])
         offsets.append(fields[name].offset)
-    color = fields.get("rgb") or fields.get("rgba")
-    if color is not None:
+    if (color := fields.get("rgb") or fields.get("rgba")) is not None:
         names = names + ["r", "g", "b"]
         formats += ["u1"] * 3
         offsets += [color.offset + place for place in ((1, 2, 3) if message.is_bigendian else (2, 1, 0))]
+    elif separate := _separate_colors(fields, message.point_step):
+        names = names + ["r", "g", "b"]
+        formats += [order + _KINDS[field.datatype] for field in separate]
+        offsets += [field.offset for field in separate]
     dtype = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": message.point_step})
     return _strided(message, dtype, 0)
 
 
+def _separate_colors(fields: dict[str, Any], point_step: int) -> list[Any] | None:
+    """The three fields of the colour, of one type that can be read; None without them."""
+    for names in _SEPARATE:
+        found = [fields[name] for name in names if name in fields]
+        kinds = {field.datatype for field in found}
+        if len(found) == 3 and kinds in ({UINT8}, {FLOAT32}):
+            size = np.dtype(_KINDS[kinds.pop()]).itemsize
+            return found if all(field.offset + size <= point_step for field in found) else None
+    return None
+
+
+def _row_step(message: Any) -> int:
+    """Bytes from row to row. Without padding it follows from the width: some drivers fill in 0 or the whole size."""
+    tight = message.width * message.point_step
+    return tight if len(message.data) == message.height * tight else message.row_step
+
+
 def _strided(message: Any, dtype: np.dtype, offset: int) -> np.ndarray:
     """A flat array with one ``dtype`` for each point; a view of the message if the rows have no padding."""
-    strides = (message.row_step if message.height > 1 else 0, message.point_step)
+    strides = (_row_step(message) if message.height > 1 else 0, message.point_step)
     data = np.frombuffer(message.data, np.uint8)
     return np.ndarray((message.height, message.width), dtype, data, offset, strides).reshape(-1)
 
@@ -198,9 +263,9 @@ def _check_layout(message: Any, fields: dict[str, Any], positions: Sequence[int]
 
 
 def _check_size(message: Any) -> None:
-    row = message.width * message.point_step
-    needed = (message.row_step * (message.height - 1) if message.height > 1 else 0) + row
-    if len(message.data) < needed or (message.height > 1 and message.row_step < row):
+    row, step = message.width * message.point_step, _row_step(message)
+    needed = (step * (message.height - 1) if message.height > 1 else 0) + row
+    if len(message.data) < needed or (message.height > 1 and step < row):
         raise BadInput(
             f"cloud size: {len(message.data)} bytes with row_step {message.row_step} for {message.width} x "
             f"{message.height} points of {message.point_step} bytes; "
@@ -216,7 +281,8 @@ def _words(points: np.ndarray) -> np.ndarray | None:
     """
     fields, step = points.dtype.fields, points.dtype.itemsize
     x, y, z, blue = (fields[name][1] for name in "xyzb")
-    plain = all(fields[name][0] == np.dtype("<f4") for name in "xyz") and fields["r"][1] == blue + 2
+    plain = all(fields[name][0] == np.dtype("<f4") for name in "xyz")
+    plain = plain and all(fields[name][:2] == (np.dtype("u1"), blue + at) for at, name in enumerate("bgr"))
     aligned = not (x % 4 or blue % 4 or step % 4) and (y, z) == (x + 4, x + 8)
     if not (plain and aligned and len(points) and points.flags.c_contiguous):
         return None
@@ -228,16 +294,16 @@ def _words(points: np.ndarray) -> np.ndarray | None:
 
 def write_points(
     points: np.ndarray,
-    xyz: Float32[np.ndarray, "N 3"],
+    xyz: Float[np.ndarray, "N 3"],
     rgb: UInt8[np.ndarray, "N 3"] | None = None,
     labels: UInt8[np.ndarray, "N"] | None = None,
 ) -> None:
-    """Fill ``points``, whose layout ``point_dtype`` made for x y z and for rgb and label where they are given."""
-    values = points.view(np.float32).reshape(len(xyz), len(points.dtype.names))
+    """Fill ``points``, whose layout ``point_dtype`` made for x y z of the type of ``xyz``, and for rgb and label."""
+    values, words = _views(points)
     if rgb is None:
         _move([*xyz.T], [*values[:, :3].T])
     else:
-        _write_words(readonly(xyz), readonly(rgb), values, values.view(np.uint32))
+        _write_words(readonly(xyz), readonly(rgb), values, words, points.dtype.fields["rgb"][1] // 4)
     if labels is not None:
         points["label"] = labels
 
@@ -249,15 +315,27 @@ def write_semantic_points(
     confidence: Float32[np.ndarray, "N"],
     space: LabelSpace,
 ) -> None:
-    """Fill ``points``, an array of SEMANTIC_POINT with one row for each point of the message ``read``, in its order.
+    """Fill ``points``, an array of ``semantic_point(read)`` with one row for each point of the message, in its order.
 
-    The colour is that of the class. Points that were not finite get NaN, label 255 and confidence 0.
+    The colour is that of the class. Points that were left out get NaN, label 255 and confidence 0.
     """
     xyz, label = read.spread(read.cloud.xyz, np.nan), read.spread(labels, UNLABELLED)
     class_color = _packed(space.colorize(np.arange(256, dtype=np.uint8)))
-    values = points.view(np.float32).reshape(len(xyz), len(SEMANTIC_POINT.names))
+    values, words = _views(points)
     columns = (readonly(column) for column in (xyz, label, read.spread(confidence, 0), class_color))
-    _write_semantic_words(*columns, values, values.view(np.uint32))
+    _write_semantic_words(*columns, values, words, words.view(np.float32), points.dtype.fields["rgb"][1] // 4)
+
+
+def semantic_point(read: ReadCloud) -> np.dtype:
+    """The layout of a labelled point with positions of the type that was read, so that none loses digits."""
+    return SEMANTIC_POINT if read.cloud.xyz.dtype == np.float32 else SEMANTIC_POINT_64
+
+
+def _views(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points as rows of numbers of the type of x, and as rows of uint32."""
+    kinds, size = (points.dtype["x"], np.dtype(np.uint32)), points.dtype.itemsize
+    values, words = (points.view(kind).reshape(len(points), size // kind.itemsize) for kind in kinds)
+    return values, words
 
 
 def _packed(rgb: UInt8[np.ndarray, "N 3"]) -> UInt32[np.ndarray, "N"]:
@@ -283,15 +361,15 @@ def _read_words(words, x, color, xyz, rgb):
 
 
 @compiled
-def _write_words(xyz, rgb, values, words):
+def _write_words(xyz, rgb, values, words, color):
     for n in range(len(xyz)):
         values[n, 0], values[n, 1], values[n, 2] = xyz[n, 0], xyz[n, 1], xyz[n, 2]
-        words[n, 3] = (np.uint32(rgb[n, 0]) << 16) | (np.uint32(rgb[n, 1]) << 8) | np.uint32(rgb[n, 2])
+        words[n, color] = (np.uint32(rgb[n, 0]) << 16) | (np.uint32(rgb[n, 1]) << 8) | np.uint32(rgb[n, 2])
 
 
 @compiled
-def _write_semantic_words(xyz, label, confidence, class_color, values, words):
+def _write_semantic_words(xyz, label, confidence, class_color, values, words, floats, color):
     for n in range(len(xyz)):
         values[n, 0], values[n, 1], values[n, 2] = xyz[n, 0], xyz[n, 1], xyz[n, 2]
-        words[n, 3], words[n, 4] = class_color[label[n]], label[n]
-        values[n, 5] = confidence[n]
+        words[n, color], words[n, color + 1] = class_color[label[n]], label[n]
+        floats[n, color + 2] = confidence[n]

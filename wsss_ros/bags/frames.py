@@ -1,7 +1,7 @@
 """A recorded bag as frames and a cloud, to segment it without playing it to the nodes."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -19,7 +19,7 @@ from wsss_ros.bags.bag_poses import BagPoses, has_transforms
 from wsss_ros.bags.cdr import CLOUD, IMAGE, JPEG, POSE
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
 from wsss_ros.bags.codec import color_to_rgb, depth_to_m, pose_to_matrix, stamp_ns
-from wsss_ros.geometry import mounted_turns
+from wsss_ros.geometry import mounted_turns, up_in_frame
 from wsss_ros.geometry.transforms import LookupFailed
 from wsss_ros.scenes.derived import fused
 from wsss_ros.scenes.frame_choice import spread
@@ -55,6 +55,14 @@ class UnreadView(NamedTuple):
     read: Callable[[], Frame]
 
 
+class Placed(NamedTuple):
+    """A cloud, the name of its frame, and centres of the cameras that saw it, where they are known."""
+
+    cloud: Cloud
+    frame_id: str
+    cameras: Sequence[np.ndarray] = ()
+
+
 @dataclass
 class BagFrames:
     """The colour images of a bag, in time order, and its cloud. Each call reads the bag again.
@@ -72,6 +80,7 @@ class BagFrames:
     cloud_topic: str = ""
     fixed_frame: str = ""
     name: str = field(init=False)
+    _placed: Placed | None = field(init=False, default=None)  # the cloud that was read last
 
     def __post_init__(self) -> None:
         """Open the bag and find the topics."""
@@ -129,6 +138,10 @@ class BagFrames:
 
         Raises BadInput naming bag and topic for a message that cannot be read.
         """
+        self._placed = self._find_cloud()
+        return None if self._placed is None else self._placed.cloud
+
+    def _find_cloud(self) -> Placed | None:
         if not self.cloud_topic:
             return self._fused()
         last = None
@@ -136,12 +149,36 @@ class BagFrames:
             last = raw if raw.topic == self.cloud_topic else last
         if last is None:
             return None
-        message = self._types.deserialize_cdr(last.data, last.msgtype)
-        return self._read(last.topic, partial(read_cloud, positions=NUMBERS), message).cloud
+        message: Any = self._types.deserialize_cdr(last.data, last.msgtype)
+        cloud = self._read(last.topic, partial(read_cloud, positions=NUMBERS), message).cloud
+        return Placed(cloud, message.header.frame_id)
 
-    def _fused(self) -> Cloud | None:
-        cloud = fused(self.views()) if self.has_views else None
-        return cloud if cloud is not None and len(cloud) else None
+    def up(self) -> tuple[float, float, float]:
+        """The unit vector against gravity in the frame of ``cloud()``; (0, 0, 1) without a cloud.
+
+        It is found from the points, the name of their frame, and the camera's path for a cloud that is fused here. A
+        warning is logged where it is uncertain. Raises BadInput as ``cloud`` does.
+        """
+        placed = self._placed or self._find_cloud()
+        if placed is None:
+            return (0.0, 0.0, 1.0)
+        path = np.array(placed.cameras) if placed.cameras else None
+        found, problem = up_in_frame(placed.cloud.xyz, placed.frame_id, path)
+        if problem:
+            log.warning("%s: %s", self.path, problem)
+        x, y, z = map(float, found.direction)
+        return x, y, z
+
+    def _fused(self) -> Placed | None:
+        path: list[np.ndarray] = []
+
+        def noted() -> Iterator[Frame]:
+            for frame in self.views():
+                path.append(frame.world_from_camera[:3, 3])
+                yield frame
+
+        cloud = fused(noted()) if self.has_views else None
+        return Placed(cloud, "map", path) if cloud is not None and len(cloud) else None
 
     # --- complete views ---
 

@@ -214,7 +214,7 @@ class _SeenCloud:
     """The points of the scene's own cloud that the frames have seen so far."""
 
     def __init__(self, scene: Scene, level: Float64[np.ndarray, "3 3"]) -> None:
-        self.cloud = replace(scene.cloud, xyz=(scene.cloud.xyz @ level.T).astype(np.float32))
+        self.cloud = replace(scene.cloud, xyz=geometry.compact(scene.cloud.xyz @ level.T))
         self.seen = np.zeros(len(self.cloud), bool)
 
     def add(self, frame: Frame) -> None:

@@ -39,6 +39,7 @@ def segment(
         Literal["auto", "0", "90", "180", "270"],
         typer.Option(help="Degrees to the right that make images upright for the network; auto: as the poses say."),
     ] = "auto",
+    up: Annotated[str, typer.Option(help="Direction against gravity in the cloud: auto finds it, or x,y,z.")] = "auto",
     device: Device = "auto",
 ) -> None:
     """Write the labels of a scene, a set of scenes or a bag as PLY and PNG files."""
@@ -60,7 +61,7 @@ def segment(
     least = threshold if pseudo_labels else None
     labeller = label_files.Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
     opened, left_out = (
-        ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud, fixed_frame)
+        ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud, fixed_frame, up)
     )
     with Progress(console=console, transient=True) as bar:
         tasks = {}
@@ -79,7 +80,7 @@ def segment(
 
 
 def _sources(
-    path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str, fixed_frame: str
+    path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str, fixed_frame: str, up: str
 ) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
     from wsss_ros.bags.bag import is_bag
@@ -89,11 +90,11 @@ def _sources(
     from wsss_ros.types import BadInput
 
     if is_bag(path):
-        return [Source.of_bag(BagFrames(path, color, cloud, fixed_frame), frames)], []
+        return [Source.of_bag(BagFrames(path, color, cloud, fixed_frame), frames, up)], []
     if color or cloud or fixed_frame:
         raise BadInput(f"{path} is not a bag; --color, --cloud and --fixed-frame are options of a bag")
     scenes, left_out = open_all([path], labels, listed)
-    return [Source.of_scene(scene, frames) for scene in scenes], left_out
+    return [Source.of_scene(scene, frames, up) for scene in scenes], left_out
 
 
 def _scans(path: Path, listed: Path | None) -> list[Path]:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, UInt8
 
 from wsss_ros.bags.bag import read_bag
 from wsss_ros.bags.cloud_codec import cloud_to_labels, read_cloud
 from wsss_ros.bags.codec import color_to_rgb, image_to_array, image_to_labels, stamp_ns
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
-from wsss_ros.geometry import neighbors
+from wsss_ros.geometry import local_origin, neighbors
 from wsss_ros.labels import UNLABELLED, LabelSpace
 
 REACH_M = 0.05  # a true point gets the label of the nearest published point within this distance; else it is a miss
@@ -21,7 +21,7 @@ REACH_M = 0.05  # a true point gets the label of the nearest published point wit
 class Points:
     """A cloud of a bag. Points without a label have label 255, points without a colour are black."""
 
-    xyz: Float32[np.ndarray, "N 3"]
+    xyz: Float[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "N 3"]
     labels: UInt8[np.ndarray, "N"]
 
@@ -115,7 +115,7 @@ def score_played(played: Played, published: Published, labels: LabelSpace) -> di
 
 
 def label_points(
-    known: Float32[np.ndarray, "N 3"], labels: UInt8[np.ndarray, "N"], xyz: Float32[np.ndarray, "M 3"]
+    known: Float[np.ndarray, "N 3"], labels: UInt8[np.ndarray, "N"], xyz: Float[np.ndarray, "M 3"]
 ) -> UInt8[np.ndarray, "M"]:
     """For each point of ``xyz`` the label of the nearest ``known`` point; 255 if that is farther than REACH_M.
 
@@ -123,7 +123,9 @@ def label_points(
     """
     if np.array_equal(known, xyz):
         return labels
-    index, squared = neighbors.knn(torch.from_numpy(known), torch.from_numpy(xyz), 1)
+    origin = local_origin(known)  # float32 is coarse far from it
+    support, queries = (torch.from_numpy((points - origin).astype(np.float32)) for points in (known, xyz))
+    index, squared = neighbors.knn(support, queries, 1)
     near = squared[:, 0].numpy() <= REACH_M**2
     return np.where(near, labels[index[:, 0].numpy()], np.uint8(UNLABELLED))
 

@@ -4,7 +4,16 @@ Poses are ``world_from_camera`` (4x4, metres). Pixels are ``(u, v)`` with the ce
 Missing depth is 0.
 """
 
-from wsss_ros.geometry.gravity import camera_up, find_up, parse_up, upright
+from wsss_ros.geometry.gravity import (
+    Up,
+    camera_up,
+    estimate_up,
+    find_up,
+    parse_up,
+    up_as_text,
+    up_in_frame,
+    upright,
+)
 from wsss_ros.geometry.poses import (
     check_pose,
     invert,
@@ -17,16 +26,20 @@ from wsss_ros.geometry.projection import check_camera, link, posed_depth, projec
 from wsss_ros.geometry.rectify import rectified
 from wsss_ros.geometry.registration import depth_on_color, register
 from wsss_ros.geometry.turns import mounted_turns, parse_turns, quarter_turns
-from wsss_ros.geometry.voxels import voxel_downsample
+from wsss_ros.geometry.voxels import compact, local_origin, voxel_downsample
 
 __all__ = [
+    "Up",
     "camera_up",
     "check_camera",
     "check_pose",
+    "compact",
     "depth_on_color",
+    "estimate_up",
     "find_up",
     "invert",
     "link",
+    "local_origin",
     "matrix_to_quaternion",
     "mounted_turns",
     "parse_turns",
@@ -40,6 +53,8 @@ __all__ = [
     "transform",
     "unit_quaternion",
     "unproject",
+    "up_as_text",
+    "up_in_frame",
     "upright",
     "visible",
     "voxel_downsample",

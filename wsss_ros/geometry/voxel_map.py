@@ -5,13 +5,14 @@ from collections import Counter
 from typing import no_type_check
 
 import numpy as np
+from jaxtyping import Float64
 from pydantic import Field
 
 from wsss_ros.config import Config
 from wsss_ros.geometry.compiled import compiled, readonly
 from wsss_ros.geometry.distortion import rays
 from wsss_ros.geometry.projection import posed_depth
-from wsss_ros.geometry.voxels import find_slot, table_size, voxel_key
+from wsss_ros.geometry.voxels import compact, find_slot, local_origin, table_size, voxel_key
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 
 _log = logging.getLogger("wsss_ros")
@@ -41,7 +42,7 @@ class VoxelMap:
         frames: number of fused frames.
         stamp_ns: stamp of the last of them.
         refused: counts of ``frames_without_depth`` (no pixel within the depth range), ``pixels_map_full`` and
-            ``pixels_out_of_range`` (beyond 2^20 voxels from the origin).
+            ``pixels_out_of_range`` (beyond 2^20 voxels from the map's origin, which is near its first camera).
     """
 
     def __init__(self, config: VoxelMapConfig | None = None) -> None:
@@ -55,6 +56,7 @@ class VoxelMap:
         self.stamp_ns = 0
         self.refused: Counter[str] = Counter()
         self._count = 0
+        self._origin: Float64[np.ndarray, "3"] | None = None
         self._keys, self._voxels = _table(_FIRST_TABLE)
         # Sums of x y z r g b, and hits. Memory pages that are never written take no memory.
         self._sums = np.zeros((self.config.max_points, 7))
@@ -87,6 +89,8 @@ class VoxelMap:
                 f"frame '{frame.name}': colour of {frame.rgb.shape[1]}x{frame.rgb.shape[0]} and depth of "
                 f"{depth_m.shape[1]}x{depth_m.shape[0]}; expected depth registered to the colour image"
             )
+        if self._origin is None:
+            self._origin = local_origin(world_from_camera[None, :3, 3])
         before, was_full = self._count, self.full
         used = self._fuse(frame.rgb, depth_m, camera, world_from_camera)
         if not used:
@@ -99,19 +103,26 @@ class VoxelMap:
         return self._count - before
 
     def cloud(self) -> Cloud:
-        """One point for each voxel with ``min_hits`` or more, oldest voxel first; stamped like the last frame."""
+        """One point for each voxel with ``min_hits`` or more, oldest voxel first; stamped like the last frame.
+
+        Positions are float64 where float32 is too coarse: more than 16 km from the origin.
+        """
         sums = self._sums[: self._count]
         sums = sums[sums[:, 6] >= self.config.min_hits]
         mean = sums[:, :6] / sums[:, 6:]
         rgb = np.rint(mean[:, 3:]).astype(np.uint8)
-        return Cloud(xyz=mean[:, :3].astype(np.float32), rgb=rgb, stamp_ns=self.stamp_ns)
+        xyz = mean[:, :3] if self._origin is None else mean[:, :3] + self._origin
+        return Cloud(xyz=compact(xyz), rgb=rgb, stamp_ns=self.stamp_ns)
 
     def _fuse(self, rgb: np.ndarray, depth_m: np.ndarray, camera: Camera, world_from_camera: np.ndarray) -> int:
         """Run the kernel over all pixels and enlarge the table as needed; returns how many pixels had depth."""
         config = self.config
         intrinsics = (float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy))
         limits = (config.voxel_size_m, config.min_depth_m, config.max_depth_m)
-        depth, rgb, pose = readonly(depth_m), readonly(rgb), readonly(world_from_camera.astype(np.float64))
+        pose = world_from_camera.astype(np.float64)
+        if self._origin is not None:
+            pose[:3, 3] -= self._origin
+        depth, rgb, pose = readonly(depth_m), readonly(rgb), readonly(pose)
         table = _NO_RAYS if camera.distortion is None else rays(camera)
         row = used = 0
         while True:

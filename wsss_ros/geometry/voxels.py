@@ -3,18 +3,43 @@
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 
 from wsss_ros.geometry.compiled import compiled, readonly
 from wsss_ros.types import BadInput
 
 VOXEL_RANGE = 1 << 20  # largest voxel coordinate; three of them are packed as 3 x 21 bits into one int64
+_EARTH_M = 2e7  # coordinates on Earth are smaller
+_ORIGINS_M = 1024.0  # distance between two possible local origins
+_FLOAT32_M = 16_384.0  # up to here, float32 has a coordinate for each millimetre
+
+
+def local_origin(xyz: Float[np.ndarray, "N 3"]) -> Float64[np.ndarray, "3"]:
+    """A whole multiple of 1024 m near the first finite point: 0 near the origin of the frame.
+
+    It is subtracted without loss in float64, and what is left is small. In a map of UTM coordinates, points are 500 km
+    from the origin. It is 0 as well for a point that is no place on Earth in any coordinates: a runaway pose.
+    """
+    for block in np.array_split(xyz, max(1, len(xyz) // 4096)):
+        finite = np.flatnonzero(np.isfinite(block).all(axis=1))
+        if len(finite):
+            first = block[finite[0]].astype(np.float64)
+            return np.round(first / _ORIGINS_M) * _ORIGINS_M if np.abs(first).max() < _EARTH_M else np.zeros(3)
+    return np.zeros(3)
+
+
+def compact(xyz: Float64[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+    """Positions as float32 where that keeps them to half a millimetre, as it does within 16 km of the origin."""
+    farthest = np.abs(xyz).max(initial=0, where=np.isfinite(xyz))
+    return xyz.astype(np.float32) if farthest <= _FLOAT32_M else xyz
 
 
 def voxel_downsample(
     xyz: Float[np.ndarray, "N 3"], size: float
 ) -> tuple[Int64[np.ndarray, "M"], Int64[np.ndarray, "N"]]:
     """Assign each point to its voxel ``floor(xyz / size)``.
+
+    If points are out of range, the voxels are counted from ``local_origin``.
 
     Args:
         xyz: metres.
@@ -25,7 +50,7 @@ def voxel_downsample(
         that each point is in.
 
     Raises:
-        BadInput: a size that is not above 0, a point that is not finite or is beyond 2^20 voxels from the origin.
+        BadInput: a size that is not above 0, a point that is not finite or is beyond 2^20 voxels from both origins.
     """
     if not size > 0:
         raise BadInput(f"voxel size {size}; expected metres above 0")
@@ -33,6 +58,9 @@ def voxel_downsample(
     keys, values = np.full(capacity, -1, np.int64), np.empty(capacity, np.int64)
     first, voxel = np.empty(len(xyz), np.int64), np.empty(len(xyz), np.int64)
     count = _assign_voxels(readonly(xyz), float(size), keys, values, first, voxel)
+    if count < 0 and (origin := local_origin(xyz)).any():
+        keys[:] = -1
+        count = _assign_voxels(readonly(xyz - origin), float(size), keys, values, first, voxel)
     if count < 0:
         bad = xyz[-count - 1].tolist()
         raise BadInput(f"point {bad} is not finite or more than {VOXEL_RANGE} voxels of {size} m from the origin")

@@ -2,6 +2,7 @@
 
 from typing import NoReturn
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from pydantic import Field
 from sensor_msgs.msg import PointCloud2
@@ -28,7 +29,8 @@ class AccumulatorConfig(OneFrameConfig, VoxelMapConfig):
 class CloudAccumulatorNode(Node):
     """Fuses views into voxels and publishes the cloud when it has changed.
 
-    When the clock jumps back, the map starts over. The cloud has the stamp of its last frame.
+    When the clock jumps back, the map starts over. The cloud has the stamp of its last frame. While another node
+    publishes on the same topic, this one stays quiet: nobody gets two clouds in turn.
     """
 
     name = "cloud_accumulator"
@@ -42,10 +44,12 @@ class CloudAccumulatorNode(Node):
         conversions.warm_up(scannet20())
         self.views = Views(self, self.config, "cloud", self.fuse, self.start_over, self.change_frame)
         self.output = self.publisher(PointCloud2, "cloud", MAP)
+        self._others: list[str] = []  # other nodes that publish on its topic
 
     def activate(self) -> None:
         """Subscribe to views and publish the map every while."""
         self._published_frames = 0  # a cloud of the last activation is published again
+        self._far_reported = False
         self.views.subscribe()
         self.every(self.config.publish_period_s, lambda: self.submit("cloud", self.publish_cloud))
 
@@ -66,6 +70,8 @@ class CloudAccumulatorNode(Node):
         if self.map.full:
             text = f"the map is full at {len(self.map)} points and takes no new ones; raise max_points or voxel_size_m"
             problems.append((WARN, text))
+        if self._others:
+            problems.append((WARN, self._quiet()))
         return problems, {"points": str(len(self.map))} | values
 
     # --- work ---
@@ -89,13 +95,36 @@ class CloudAccumulatorNode(Node):
     def publish_cloud(self) -> None:
         """Publish the map where it has changed since the last time."""
         self.views.handle_jump()
-        if self.map.frames == self._published_frames:
+        self._others = self._other_publishers()
+        if self._others or self.map.frames == self._published_frames:
             return
         self._published_frames = self.map.frames
         cloud = self.map.cloud()
         stamp = Time(sec=cloud.stamp_ns // 10**9, nanosec=cloud.stamp_ns % 10**9)
         header = Header(stamp=stamp, frame_id=self.views.frame_id)
         self.output.publish(conversions.cloud_message(header, cloud.xyz, cloud.rgb))
+        if cloud.xyz.dtype != np.float32:
+            self._report_far(cloud.xyz)
+
+    def _report_far(self, xyz: np.ndarray) -> None:
+        if not self._far_reported:
+            self._far_reported = True
+            self.get_logger().info(
+                f"the map is {np.abs(xyz).max():,.0f} m from the origin of '{self.config.frame_id}': x y z are "
+                "float64, which RViz does not show; poses in a frame near the robot, such as odom, give float32"
+            )
+
+    def _other_publishers(self) -> list[str]:
+        """The names of other nodes that publish on the topic of the cloud."""
+        found = self.get_publishers_info_by_topic(self.resolve_topic_name("cloud"))
+        names = {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in found}
+        return sorted(names - {self.get_fully_qualified_name()})
+
+    def _quiet(self) -> str:
+        return (
+            f"cloud has another publisher: {', '.join(self._others)} on {self.resolve_topic_name('cloud')}; this node "
+            "stays quiet; start without it (accumulate:=false), or remap its output"
+        )
 
 
 def main(args: list[str] | None = None) -> NoReturn:

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 
-from wsss_ros.geometry import find_up, parse_up
+from wsss_ros.bags import cloud_codec
+from wsss_ros.geometry import Up, parse_up, up_as_text, up_in_frame
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import WARN, Report
@@ -26,16 +27,15 @@ class CloudSegmenterConfig(SegmenterConfig):
     points: int = Field(
         0, ge=0, le=2_000_000, description="Points the network sees, the rest is interpolated; 0 as in its training."
     )
-    up: str = Field(
-        "0,0,1", description="Direction against gravity in the cloud's frame: 'x,y,z', or 'auto' to find it."
-    )
+    up: str = Field("auto", description="Direction against gravity in the cloud's frame: auto finds it, or 'x,y,z'.")
 
 
 class CloudSegmenterNode(SegmenterNode):
     """``semantic_cloud`` has the points of ``cloud`` in their order and organisation, with the same header.
 
-    Points that are not finite stay, with label 255 and confidence 0. After an empty cloud there is a warning and no
-    result; the last semantic cloud stays latched.
+    Points that are not finite stay, with label 255 and confidence 0. x y z have the type that they have in ``cloud``:
+    float64 stays float64. After an empty cloud there is a warning and no result; the last semantic cloud stays latched.
+    The cloud may be in any frame: which way is up in it is found from the cloud and the name of its frame.
     """
 
     name = "cloud_segmenter"
@@ -49,7 +49,9 @@ class CloudSegmenterNode(SegmenterNode):
         super().configure()
         self.output = self.publisher(PointCloud2, "semantic_cloud", MAP)
         self.left_out = 0
-        self.problem = ""
+        self.up_used: Up | None = None
+        self.problems: dict[str, str] = {}  # of the last cloud, by cause
+        self._ups: dict[str, np.ndarray] = {}  # directions that were found, by frame
 
     def activate(self) -> None:
         """Subscribe to clouds and to new weights."""
@@ -61,8 +63,10 @@ class CloudSegmenterNode(SegmenterNode):
         if not self.active:
             return [], {}
         problems, values = self.networks_report()
-        problems = [*problems, (WARN, self.problem)] if self.problem else problems
-        return problems, values | {"points_not_finite": str(self.left_out)}
+        if self.up_used is not None:
+            values |= {"up": up_as_text(self.up_used.direction), "up_certainty": f"{self.up_used.certainty:.2f}"}
+        values |= {"points_not_finite": str(self.left_out)}
+        return [*problems, *((WARN, text) for text in self.problems.values() if text)], values
 
     def segment(self, message: PointCloud2) -> None:
         """Segment one cloud and publish it. Raises BadInput for a cloud without finite points."""
@@ -73,10 +77,21 @@ class CloudSegmenterNode(SegmenterNode):
                 f"empty cloud: {read.dropped} points, none of them finite, in frame '{message.header.frame_id}'; "
                 "check what fills the cloud topic"
             )
-        up = find_up(read.cloud.xyz) if self.up is None else self.up
-        labels, confidence = self.labelled(read.cloud, tuple(map(float, up)))
-        self.problem = self.networks.current.segmenter.color_problem(read.cloud.rgb)
+        x, y, z = map(float, self._up_of(read, message.header.frame_id))
+        labels, confidence = self.labelled(read.cloud, (x, y, z))
+        self.problems["color"] = self.networks.current.segmenter.color_problem(read.cloud.rgb)
+        self.problems["coordinates"] = cloud_codec.coarse_positions(read)
         self.output.publish(conversions.semantic_cloud_message(message.header, read, labels, confidence, self.space))
+
+    def _up_of(self, read: cloud_codec.ReadCloud, frame_id: str) -> np.ndarray:
+        """The direction of the parameter ``up``, else the one that is found; its doubts are reported."""
+        if self.up is not None:
+            return self.up
+        camera = np.zeros((1, 3)) if "optical" in frame_id else None
+        self.up_used, self.problems["up"] = up_in_frame(read.cloud.xyz, frame_id, camera, self._ups.get(frame_id))
+        if not self.problems["up"]:
+            self._ups[frame_id] = self.up_used.direction
+        return self.up_used.direction
 
     # --- weights ---
 

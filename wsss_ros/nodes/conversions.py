@@ -1,17 +1,17 @@
 """Messages of rclpy from arrays. How they are read is in bags/codec.py and bags/cloud_codec.py."""
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from wsss_ros.bags.cloud_codec import (
-    SEMANTIC_POINT,
     ReadCloud,
     all_finite,
     point_dtype,
     point_fields,
     read_cloud,
+    semantic_point,
     write_points,
     write_semantic_points,
 )
@@ -37,10 +37,10 @@ def image_to_fill(header: Header, shape: tuple[int, ...], encoding: str) -> tupl
 
 
 def cloud_message(
-    header: Header, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None = None
+    header: Header, xyz: Float[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None = None
 ) -> PointCloud2:
-    """A cloud with fields x y z and, where given, rgb (float32, 0x00RRGGBB, as RViz and PCL read it)."""
-    dtype = point_dtype(("x", "y", "z") if rgb is None else ("x", "y", "z", "rgb"))
+    """A cloud with fields x y z of the type of ``xyz`` and, where given, rgb (float32, 0x00RRGGBB, as PCL reads it)."""
+    dtype = point_dtype(("x", "y", "z") if rgb is None else ("x", "y", "z", "rgb"), xyz.dtype)
     message, points = _cloud_to_fill(header, dtype, 1, len(xyz))
     write_points(points, xyz, rgb)
     message.is_dense = all_finite(xyz)
@@ -56,9 +56,9 @@ def semantic_cloud_message(
 ) -> PointCloud2:
     """Give every point of the message that was read, in its order: x y z, rgb of the class, label and confidence.
 
-    Points that were not finite stay at NaN with label 255 and confidence 0.
+    x y z have the type that the message had. Points that were left out are NaN, with label 255 and confidence 0.
     """
-    message, points = _cloud_to_fill(header, SEMANTIC_POINT, read.height, read.width)
+    message, points = _cloud_to_fill(header, semantic_point(read), read.height, read.width)
     write_semantic_points(points, read, labels, confidence, space)
     message.is_dense = read.kept is None
     return message

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from wsss_ros.bags import cloud_codec
 from wsss_ros.bags.label_images import write_colors, write_overlay
-from wsss_ros.geometry import parse_turns, quarter_turns, unproject
+from wsss_ros.geometry import compact, parse_turns, quarter_turns, unproject
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import WARN, Report
@@ -165,7 +165,7 @@ class ImageSegmenterNode(SegmenterNode):
                 f"depth all missing: no pixel within {farthest} m; check the depth camera, its unit "
                 "(16UC1 is millimetres, 32FC1 metres) and max_depth_m"
             )
-        return Cloud(xyz.astype(np.float32), frame.rgb.reshape(-1, 3)[pixel]), pixel
+        return Cloud(compact(xyz), frame.rgb.reshape(-1, 3)[pixel]), pixel
 
     # --- weights ---
 

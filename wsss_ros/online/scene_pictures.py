@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from wsss_ros.evaluation import pictures
+from wsss_ros.geometry import compact
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.records import Log, candidate_files
@@ -63,7 +63,7 @@ def frames(
 def cloud(scene: Scene, titles: Sequence[str], segmenters: Sequence[CloudSegmenter], labels: LabelSpace) -> Image.Image:
     """Draw the cloud of the scene, a column for each segmenter."""
     own = cloud_of(scene)
-    level = Cloud((own.xyz @ upright_rotation(scene).T).astype(np.float32), own.rgb)
+    level = Cloud(compact(own.xyz @ upright_rotation(scene).T), own.rgb)
     found = [segmenter(level)[0] for segmenter in segmenters]
     row = [pictures.render_cloud(level.xyz, rgb) for rgb in (level.rgb, *map(labels.colorize, found))]
     seen = {name for each in found for name in labels.present(each)}

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from wsss_ros import geometry
 from wsss_ros.cam import seed_labels
-from wsss_ros.geometry import neighbors
+from wsss_ros.geometry import local_origin, neighbors
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.measures import UNSEEN, consistency, tag_precision
@@ -168,7 +168,9 @@ class Scorer:
         scores = self.clouds.scores(xyz, chosen.rgb).cpu()
         if chosen is at:
             return scores
-        index, squared_distance = neighbors.knn(torch.from_numpy(chosen.xyz), torch.from_numpy(at.xyz), 3)
+        origin = local_origin(at.xyz)
+        known, asked = (torch.from_numpy((each.xyz - origin).astype(np.float32)) for each in (chosen, at))
+        index, squared_distance = neighbors.knn(known, asked, 3)
         return neighbors.interpolate(scores, index, neighbors.interpolation_weights(squared_distance))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float32, Float64, Int64, UInt8, UInt16
+from jaxtyping import Float, Float32, Float64, Int64, UInt8, UInt16
 from torch import Tensor
 
 from wsss_ros.geometry import link, rectified
@@ -51,7 +51,7 @@ class PreparedScene:
     cameras: Float64[np.ndarray, "F 6"]
     poses: Float64[np.ndarray, "F 4 4"]
     links: Int64[np.ndarray, "F"]
-    xyz: Float32[np.ndarray, "N 3"]
+    xyz: Float[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "M 3"]
     upright_from_world: Float64[np.ndarray, "4 4"]
     frame_truth: UInt8[np.ndarray, "F H W"] | None = None

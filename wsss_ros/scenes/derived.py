@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 from jaxtyping import Float, Float64
 
-from wsss_ros.geometry import camera_up, find_up, mounted_turns, parse_up, unproject, upright
+from wsss_ros.geometry import camera_up, find_up, mounted_turns, parse_up, unproject, up_in_frame, upright
 from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
@@ -63,7 +63,13 @@ def _up(scene: Scene, seen: Callable[[], Seen]) -> Float64[np.ndarray, "3"]:
     if scene.world_up is not None:
         return np.asarray(scene.world_up, np.float64)
     points, poses = seen()
-    found = find_up(points, poses[:, :3, 3], camera_up(poses))
+    frame_id = getattr(scene, "world_frame", None)
+    if frame_id is None:
+        found = find_up(points, poses[:, :3, 3], camera_up(poses))
+    else:
+        (found, _), problem = up_in_frame(points, frame_id, poses[:, :3, 3])
+        if problem:
+            _log.warning("scene '%s': %s", scene.name, problem)
     _log.info("scene '%s': estimated up direction %s", scene.name, np.round(found, 3))
     return found
 
@@ -106,9 +112,8 @@ def turns_of(scene: Scene) -> int:
 
     Frames that cannot be read or have no pose are left out.
     """
-    if scene.world_up is None:
-        return 0
-    return mounted_turns(_some_poses(scene), np.asarray(scene.world_up, np.float64))
+    up = up_of(scene) if hasattr(scene, "world_frame") else scene.world_up
+    return 0 if up is None else mounted_turns(_some_poses(scene), np.asarray(up, np.float64))
 
 
 def _some_poses(scene: Scene) -> Iterator[Float64[np.ndarray, "4 4"]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int32, Shaped, UInt8
+from jaxtyping import Float, Int32, Shaped, UInt8
 
 from wsss_ros.types import BadInput
 
@@ -63,9 +63,9 @@ def count(path: str | Path) -> int:
 
 
 def colored_vertices(
-    xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"], **columns: Shaped[np.ndarray, "N"]
+    xyz: Float[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"], **columns: Shaped[np.ndarray, "N"]
 ) -> np.ndarray:
-    """Vertices for ``write``: x y z (float32), red green blue (uint8), and further ``columns`` of their own types."""
+    """Vertices for ``write``: x y z of the type of ``xyz``, red green blue, and ``columns`` of their own types."""
     parts = dict(zip(("x", "y", "z"), xyz.T, strict=True))
     parts |= dict(zip(("red", "green", "blue"), rgb.T, strict=True)) | columns
     vertices = np.empty(len(xyz), [(name, column.dtype) for name, column in parts.items()])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+from wsss_ros.geometry import compact
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import image_size, read_bytes
@@ -127,7 +128,7 @@ class ScanNetScene:
         if not path.is_file():
             return None
         vertices = ply.read(path)
-        xyz = _columns(path, vertices, ("x", "y", "z"), np.float32)
+        xyz = compact(_columns(path, vertices, ("x", "y", "z"), np.float64))
         colored = not set(_COLORS).isdisjoint(vertices.dtype.names or ())
         return Cloud(xyz, _columns(path, vertices, _COLORS, np.uint8) if colored else None)
 

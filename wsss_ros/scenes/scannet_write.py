@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, UInt8
 
 from wsss_ros.files import PartialFolder
 from wsss_ros.labels import UNLABELLED, LabelSpace
@@ -82,7 +82,7 @@ class SceneWriter:
 
     def finish(
         self,
-        xyz: Float32[np.ndarray, "N 3"],
+        xyz: Float[np.ndarray, "N 3"],
         rgb: UInt8[np.ndarray, "N 3"],
         point_labels: UInt8[np.ndarray, "N"] | None = None,
         instances: Int32[np.ndarray, "N"] | None = None,
@@ -167,7 +167,7 @@ def write_scene(
     folder: str | Path,
     *,
     labels: LabelSpace,
-    xyz: Float32[np.ndarray, "N 3"],
+    xyz: Float[np.ndarray, "N 3"],
     rgb: UInt8[np.ndarray, "N 3"],
     point_labels: UInt8[np.ndarray, "N"],
     instances: Int32[np.ndarray, "N"],

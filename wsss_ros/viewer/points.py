@@ -4,15 +4,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 
-from wsss_ros.bags.cloud_codec import SEMANTIC_POINT, point_fields
+from wsss_ros.bags.cloud_codec import SEMANTIC_POINT, SEMANTIC_POINT_64, point_fields
 from wsss_ros.bags.codec import stamp_ns
+from wsss_ros.geometry import local_origin
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Cloud
 
 MODES = ("class", "rgb", "confidence", "truth")
 LIVE_MODES = MODES[:3]
+_LAYOUTS = (SEMANTIC_POINT, SEMANTIC_POINT_64)  # the second one far from the origin
 _GREY = 128  # of points that lack the value which a mode shows
 
 
@@ -51,26 +53,35 @@ class ShownPoints:
         return tuple(mode for mode in MODES if known[mode] is not None)
 
 
+def placed(xyz: Float[np.ndarray, "N 3"]) -> dict[str, Any]:
+    """The fields ``xyz`` and ``origin`` of points at these positions of the map."""
+    x, y, z = map(float, local_origin(xyz))
+    return {"xyz": (xyz - (x, y, z)).astype(np.float32), "origin": (x, y, z)}
+
+
 def read_semantic_points(message: Any) -> ShownPoints:
     """The finite points of a semantic cloud (x y z rgb label confidence), as the nodes publish it.
 
     Its ``rgb`` is the colour of the class, so the points have none. Raises BadInput for a cloud of another layout.
     """
     given = [(field.name, field.offset, field.datatype) for field in message.fields]
-    expected = [tuple(field) for field in point_fields(SEMANTIC_POINT)]
     count = message.height * message.width
-    if given != expected or message.is_bigendian or message.point_step != SEMANTIC_POINT.itemsize:
+    layout = next((dtype for dtype in _LAYOUTS if given == [tuple(field) for field in point_fields(dtype)]), None)
+    if layout is None or message.is_bigendian or message.point_step != layout.itemsize:
         raise BadInput(
             f"semantic cloud: fields {', '.join(name for name, _, _ in given)} in {message.point_step} bytes; expected "
-            f"{' '.join(SEMANTIC_POINT.names)} in {SEMANTIC_POINT.itemsize} bytes, as cloud_segmenter publishes them"
+            f"{' '.join(SEMANTIC_POINT.names)} in {' or '.join(str(dtype.itemsize) for dtype in _LAYOUTS)} bytes, as "
+            "cloud_segmenter publishes them"
         )
-    if len(message.data) < count * SEMANTIC_POINT.itemsize:
+    if len(message.data) < count * layout.itemsize:
         raise BadInput(f"semantic cloud size: {len(message.data)} bytes for {count} points; check what publishes it")
-    values = np.frombuffer(message.data, SEMANTIC_POINT, count).view(np.float32).reshape(count, -1)
-    xyz, label = np.ascontiguousarray(values[:, :3]), values.view(np.uint32)[:, SEMANTIC_POINT.names.index("label")]
-    labels = np.minimum(label, UNLABELLED).astype(np.uint8)
-    confidence = values[:, SEMANTIC_POINT.names.index("confidence")].copy()
-    points = ShownPoints(xyz, labels, confidence, stamp_ns=stamp_ns(message.header))
+    values = np.frombuffer(message.data, layout, count)
+    columns = layout.itemsize // layout["x"].itemsize
+    xyz = np.ascontiguousarray(values.view(layout["x"]).reshape(count, columns)[:, :3])
+    labels = np.minimum(values["label"], UNLABELLED).astype(np.uint8)
+    points = ShownPoints(
+        **placed(xyz), labels=labels, confidence=values["confidence"].copy(), stamp_ns=stamp_ns(message.header)
+    )
     finite = np.isfinite(xyz).all(axis=1)
     return points if finite.all() else points.rows(finite)
 

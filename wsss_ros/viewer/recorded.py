@@ -24,7 +24,7 @@ from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.images import decode_rgb, encode_jpeg, read_rgb
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
-from wsss_ros.viewer.points import ShownPoints, read_semantic_points, with_colors
+from wsss_ros.viewer.points import ShownPoints, placed, read_semantic_points, with_colors
 from wsss_ros.viewer.stage import ShownView
 
 MOST_VIEWS, MOST_CLOUDS = 1000, 32  # of a bag are kept; of more, every second one goes
@@ -76,10 +76,11 @@ class Networks:
     def points(self, cloud: Cloud, up: tuple[float, float, float] = UP) -> ShownPoints:
         """The cloud with labels and confidence, or without a network with neither."""
         if self.clouds is None:
-            return ShownPoints(cloud.xyz, np.full(len(cloud), UNLABELLED, np.uint8), None, cloud.rgb)
+            unlabelled = np.full(len(cloud), UNLABELLED, np.uint8)
+            return ShownPoints(**placed(cloud.xyz), labels=unlabelled, rgb=cloud.rgb)
         labels, confidence = self.clouds(cloud, up)
         sure = self.clouds.drop_unsure(labels, confidence, self.min_confidence)
-        return ShownPoints(cloud.xyz, sure, confidence, cloud.rgb)
+        return ShownPoints(**placed(cloud.xyz), labels=sure, confidence=confidence, rgb=cloud.rgb)
 
 
 def open_record(
@@ -149,7 +150,7 @@ class SceneRecord:
         points = replace(self._networks.points(cloud, (x, y, z)), truth=truth)
         if self._networks.clouds is None and truth is not None:
             points = replace(points, labels=truth)
-        return replace(points, xyz=(cloud.xyz @ self._turn[:3, :3].T).astype(np.float32)).rows(finite)
+        return replace(points, **placed(cloud.xyz @ self._turn[:3, :3].T)).rows(finite)
 
 
 # --- a bag -----------------------------------------------------------------------------------------
@@ -350,9 +351,10 @@ class SegmentedFolder:
         missing = {"x", "y", "z", "label", "confidence"} - set(vertices.dtype.names)
         if missing:
             raise BadInput(f"{path}: lacks {', '.join(sorted(missing))}; expected a cloud that wsss segment wrote")
-        xyz = np.stack([vertices[name] for name in "xyz"], axis=1).astype(np.float32)
+        xyz = np.stack([vertices[name] for name in "xyz"], axis=1)
         labels = self.labels.from_ids(vertices["label"].astype(np.int64))
-        points = ShownPoints(xyz, labels, vertices["confidence"].astype(np.float32))
+        confidence = vertices["confidence"].astype(np.float32)
+        points = ShownPoints(**placed(xyz), labels=labels, confidence=confidence)
         return points.rows(np.isfinite(xyz).all(axis=1))
 
 

@@ -1,0 +1,64 @@
+"""Which nodes run: the accumulator builds the cloud where nothing that is replayed has it."""
+
+from pathlib import Path
+
+import pytest
+from support.tiny_scene import write_scene_folder
+
+from wsss_ros import node_set
+from wsss_ros.bags.recorder import Recorder
+from wsss_ros.bags.recording import BagConfig, SceneRecording, Topic
+from wsss_ros.scenes import open_scene
+
+
+def names(**given: str) -> list[str]:
+    return [process.name for process in node_set.processes(node_set.arguments(given))]
+
+
+def bag_with(recording: SceneRecording, path: Path, topics: dict[str, str]) -> str:
+    """A bag of the recording with the topics ``topics``, by their names in the recording."""
+    chosen = {topic.name: topic for topic in recording.topics if topic.name in topics}
+    recorder = Recorder(path, [Topic(topics[name], *topic[1:]) for name, topic in chosen.items()])
+    for raw in recording.raw():
+        if raw.topic in topics:
+            recorder.write(topics[raw.topic], raw.stamp_ns, bytes(raw.data))
+    recorder.close()
+    return str(path)
+
+
+@pytest.fixture
+def recording(labels, tmp_path) -> SceneRecording:
+    return SceneRecording(open_scene(write_scene_folder(tmp_path / "scene", labels), labels), BagConfig(frames=2))
+
+
+VIEWS = {name: name for name in ("/color/image_raw", "/color/camera_info", "/depth/image_rect", "/pose")}
+
+
+@pytest.mark.parametrize(
+    "topics, given, accumulated",
+    [
+        (VIEWS, {}, True),
+        (VIEWS | {"/cloud": "/cloud"}, {}, False),
+        (VIEWS | {"/cloud": "/lidar/points"}, {}, True),
+        (VIEWS | {"/cloud": "/lidar/points"}, {"cloud_topic": "lidar/points"}, False),
+        (VIEWS | {"/cloud": "/cloud"}, {"accumulate": "true"}, True),
+        (VIEWS, {"accumulate": "false"}, False),
+    ],
+    ids=["no cloud", "cloud", "cloud of another name", "named cloud", "asked for", "not wanted"],
+)
+def test_a_bag_without_a_cloud_is_accumulated(recording, tmp_path, topics, given, accumulated):
+    bag = bag_with(recording, tmp_path / "bag", topics)
+    assert ("cloud_accumulator" in names(bag=bag, **given)) == accumulated
+    replay = node_set.processes(node_set.arguments({"bag": bag, **given}))[-1]
+    assert replay.parameters["subscribers"] == 1 + accumulated, "the replay waits for all that take images"
+
+
+def test_a_scene_folder_makes_its_cloud_and_live_topics_need_the_accumulator(labels, tmp_path):
+    scene = write_scene_folder(tmp_path / "scene", labels)
+    assert "cloud_accumulator" not in names(bag=str(scene))
+    assert "cloud_accumulator" in names()
+
+
+def test_a_broken_bag_is_left_to_the_replay_to_report(tmp_path):
+    (tmp_path / "broken.mcap").write_bytes(b"no bag")
+    assert "replay" in names(bag=str(tmp_path / "broken.mcap"))
