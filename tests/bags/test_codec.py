@@ -12,7 +12,7 @@ from reference import conversions as reference
 from support.messages import FAMILIES, of_family
 
 from wsss_ros.bags import cdr, codec
-from wsss_ros.types import BadInput, Camera
+from wsss_ros.types import BadInput, Camera, Distortion
 
 ORDERS = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2, 3], "bgra8": [2, 1, 0, 3], "mono8": [0]}
 
@@ -190,8 +190,9 @@ def camera_info(**changes) -> object:
 def test_camera_info(family):
     message = of_family(camera_info(), family)
     assert codec.camera_from_info(message, 48, 64) == Camera(60, 61, 31.5, 23.5, 64, 48)
-    assert not codec.is_distorted(message)
-    assert codec.is_distorted(of_family(camera_info(d=[0.1, 0, 0, 0, 0]), family))
+    bent = of_family(camera_info(d=[0.1, 0, 0, 0, 0]), family)
+    assert codec.camera_from_info(bent, 48, 64).distortion == Distortion("polynomial", (0.1, 0, 0, 0, 0))
+    assert codec.camera_from_info(bent, rectified=True).distortion is None
 
 
 @pytest.mark.parametrize("k", [[0.0] * 9, [60.0, 0, 31, 0, np.nan, 23, 0, 0, 1], [-60.0, 0, 31, 0, 60, 23, 0, 0, 1]])

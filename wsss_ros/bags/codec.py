@@ -340,11 +340,6 @@ def camera_from_info(
     return camera_of(calibration_from_info(message), rectified, size)
 
 
-def is_distorted(message: Any) -> bool:
-    """Whether a CameraInfo has lens distortion, which ``camera_from_info`` ignores."""
-    return any(abs(value) > 1e-9 for value in message.d)
-
-
 def stamped_pose_to_matrix(
     message: Any, frame_id: str | None = None, rotation: RotationOf = quaternion_to_matrix
 ) -> Float64[np.ndarray, "4 4"]:
