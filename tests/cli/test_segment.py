@@ -43,7 +43,7 @@ def test_the_command_writes_for_the_benchmark(scene, tmp_path):
     [
         (["{tmp}/none"], "none"),
         (["{tmp}/empty"], "it is not a folder of scenes either"),
-        (["{scene}", "--color", "/a"], "is not a bag; --color and --cloud"),
+        (["{scene}", "--color", "/a"], "is not a bag; --color, --cloud"),
         (["{scene}", "--benchmark", "--frames", "2"], "--benchmark takes neither"),
         (["{scene}/scene0.txt"], "not a rosbag2"),
         (["{tmp}/empty", "--benchmark"], "names no scan"),

@@ -292,6 +292,7 @@ def test_diagnostics_have_rate_latency_and_drops(probe, segmenter, images):
     values = probe.values(segmenter)
     assert float(values["latency_median_ms"]) > 0 and float(values["latency_p95_ms"]) > 0
     assert float(values["rate_hz"]) >= 0
+    assert values["device"] == "cpu" and float(values["memory_mb"]) > 50 and float(values["uptime_s"]) > 0
     assert int(values["dropped color encoding"]) >= 1 and int(values["dropped pose orientation"]) >= 2
 
 

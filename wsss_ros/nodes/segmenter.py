@@ -62,13 +62,16 @@ class SegmenterNode(Node):
         """Labels and confidence by the network in use; a label with too little confidence becomes 255."""
         segmenter = self.networks.current.segmenter
         labels, confidence = segmenter(*arguments)
+        if confidence.size and not np.isfinite(confidence.sum()):
+            raise RuntimeError(f"the scores of weights {segmenter.version} are not finite; use other weights")
         return segmenter.drop_unsure(labels, confidence, self.config.min_confidence), confidence
 
     def networks_report(self) -> Report:
-        """The weights in use and the confidence that a label needs."""
+        """The weights in use, their device and its memory, and the confidence that a label needs."""
         problems, values = self.networks.report()
-        threshold = self.networks.current.segmenter.threshold(self.config.min_confidence)
-        return problems, values | {"min_confidence": f"{threshold:g}"}
+        segmenter = self.networks.current.segmenter
+        values |= {"min_confidence": f"{segmenter.threshold(self.config.min_confidence):g}"}
+        return problems, values | {"device": str(segmenter.device)} | _device_memory(segmenter.device)
 
     # --- lifecycle ---
 
@@ -97,3 +100,12 @@ class SegmenterNode(Node):
         """Version, label space and device of the weights."""
         segmenter = self.networks.current.segmenter
         return f"weights {segmenter.version} of {segmenter.labels.name} on {segmenter.device}"
+
+
+def _device_memory(device: Any) -> dict[str, str]:
+    """Memory that this process holds on a GPU, in MB; nothing for the CPU."""
+    if device.type != "cuda":
+        return {}
+    import torch
+
+    return {"device_memory_mb": f"{torch.cuda.memory_reserved(device) / 1e6:.0f}"}
