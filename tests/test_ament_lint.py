@@ -7,7 +7,7 @@ import pytest
 from support.paths import ROOT
 
 CHECKED = [str(ROOT / name) for name in ("wsss_ros", "launch", "setup.py")]
-# D105, D107, D401: make lint leaves them out, too; pyproject.toml says why. D402 takes "f(x)" in a sentence for a signature,
+# D105, D107, D401: make lint leaves them out, too (pyproject.toml). D402 takes "f(x)" in a sentence for a signature,
 # D403 takes ScanNet for a word.
 LEFT_OUT = ["D105", "D107", "D401", "D402", "D403"]
 
