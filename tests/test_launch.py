@@ -40,6 +40,7 @@ CASES = {
         "pose_source": "tf",
         "fixed_frame": "odom",
         "transport": "compressed",
+        "rotate": "90",
         "cloud_segmenter": "false",
         "bag": "SCENE",
         "accumulate": "true",
@@ -135,6 +136,7 @@ def test_namespace_and_topics_of_a_robot(scene):
         given = nodes[name]["parameters"]
         assert (given["pose_source"], given["fixed_frame"], given["transport"]) == ("tf", "odom", "compressed")
         assert given["force"] and not given["exit_on_failure"]
+    assert nodes["image_segmenter"]["parameters"]["rotate"] == "90"
     assert nodes["image_segmenter"]["parameters"]["points_stride"] == 2, "the parameter file matches in any namespace"
     assert nodes["replay"]["parameters"]["needs"].split(",")[:2] == ["/cam/rgb", "/cam/rgb/compressed"]
 
@@ -268,14 +270,13 @@ def test_launch_file_starts_the_same_as_up(case, scene, probes):
     assert answers == resolved_set(given)
 
 
-def test_a_failed_node_ends_the_launch_with_its_reason_as_the_last_line(probes, tmp_path, capfd):
+def test_a_failed_node_ends_the_launch_with_its_reason_as_the_last_line(probes, tmp_path, caplog):
     executables = tmp_path / "prefix" / "lib" / "wsss_ros"
     fails = "print('[ERROR] [1.5] [image_segmenter]: configure failed: no CUDA'); print('bye'); sys.exit(1)"
     for name, body in {"image_segmenter": fails, "cloud_segmenter": "time.sleep(3600)"}.items():
         (executables / name).write_text(f"#!{sys.executable}\nimport sys, time\n{body}\n")
     assert launched({}) == 1
-    last = [stream.rstrip().rpartition("\n")[2] for stream in capfd.readouterr()]
-    assert any("image_segmenter failed with status 1: configure failed: no CUDA" in line for line in last), last
+    assert caplog.messages[-1].endswith("image_segmenter failed with status 1: configure failed: no CUDA")
 
 
 def test_a_launch_file_that_includes_it_keeps_its_own_environment_and_names(scene, probes):

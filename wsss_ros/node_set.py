@@ -98,6 +98,9 @@ class Arguments(Config):
         None, description="Where camera poses come from: topic, tf, or auto for the topic where it has a publisher."
     )
     fixed_frame: str | None = Field(None, description="World frame of poses and clouds; else map.")
+    rotate: Literal["auto", "0", "90", "180", "270"] | None = Field(
+        None, description="Degrees that turn images of a mounted camera to the right until they are upright; or auto."
+    )
     transport: Literal["auto", "raw", "compressed"] | None = Field(
         None, description="Transport of the colour images; else auto, which takes the first that has a publisher."
     )
@@ -221,7 +224,7 @@ def processes(given: Arguments) -> list[Process]:
     weights = {kind: _weights(f"{kind}_weights", given) for kind in ("image", "cloud")}
     chosen = []
     if given.image_segmenter:
-        chosen.append(node("image_segmenter", weights=weights["image"], **network, **views))
+        chosen.append(node("image_segmenter", weights=weights["image"], rotate=given.rotate, **network, **views))
     if given.cloud_segmenter:
         chosen.append(node("cloud_segmenter", weights=weights["cloud"], **network))
     if accumulate:
