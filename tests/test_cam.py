@@ -1,7 +1,9 @@
 """Class activation maps as labels and as confidence: eqs. 5, 6 and 10."""
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -53,3 +55,44 @@ def test_log_odds_of_tags_count_only_where_the_class_is_known():
     assert cam.tag_log_odds(tags, known).tolist() == pytest.approx(expected)
     assert torch.equal(cam.tag_log_odds(tags, torch.ones_like(tags)), cam.tag_log_odds(tags))
     assert cam.tag_log_odds(tags)[2].item() == pytest.approx(math.log(1 / 4))
+
+
+def refined_by_color_slowly(probability, rgb, steps, dilations):
+    """The slow twin of ``cam.refined_by_color``: pixel by pixel, in float64."""
+    probability, rgb = probability.astype(np.float64), rgb.astype(np.float64)
+    height, width = rgb.shape[1:]
+    for _ in range(steps):
+        refined = np.zeros_like(probability)
+        for v, u in np.ndindex(height, width):
+            places = [
+                (min(max(v + d * y, 0), height - 1), min(max(u + d * x, 0), width - 1))
+                for d, y, x in itertools.product(dilations, (-1, 0, 1), (-1, 0, 1))
+                if x or y
+            ]
+            colors = np.array([rgb[:, row, column] for row, column in places])
+            closeness = (-abs(colors - rgb[:, v, u]) / (0.1 * colors.std(axis=0, ddof=1) + 1e-8)).mean(axis=1)
+            weights = np.exp(closeness - closeness.max())
+            around = np.array([probability[:, row, column] for row, column in places])
+            refined[:, v, u] = (weights / weights.sum()) @ around
+        probability = refined
+    return probability
+
+
+def test_refined_probabilities_are_those_of_the_slow_twin():
+    rng = np.random.default_rng(0)
+    probability, rgb = rng.dirichlet(np.ones(3), (7, 9)).transpose(2, 0, 1), rng.random((3, 7, 9))
+    found = cam.refined_by_color(torch.from_numpy(probability), torch.from_numpy(rgb), 2, (1, 3))
+    np.testing.assert_allclose(found.numpy(), refined_by_color_slowly(probability, rgb, 2, (1, 3)), rtol=1e-9)
+
+
+def test_refined_probabilities_stop_at_an_edge_of_colour():
+    """A seed on the left half spreads over it, and not over the edge."""
+    rgb = torch.zeros(3, 16, 16)
+    rgb[:, :, 8:] = 1
+    rgb += 0.01 * torch.rand(rgb.shape, generator=torch.Generator().manual_seed(0))
+    probability = torch.full((2, 16, 16), 0.5)
+    probability[:, 4:12, 2:6] = torch.tensor([0.9, 0.1])[:, None, None]
+    refined = cam.refined_by_color(probability, rgb)
+    assert (refined[0, :, :7] > 0.52).all()
+    assert (refined[0, :, 9:] < 0.52).all()
+    torch.testing.assert_close(refined.sum(dim=0), torch.ones(16, 16))

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+import torch.nn.functional as F
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
+
+from wsss_ros.labels import UNLABELLED
 
 
 def seed_labels(scores: Float[Tensor, "N C"], tags: Float[Tensor, "C"]) -> Int64[Tensor, "N"]:
@@ -68,6 +71,53 @@ def tag_log_odds(tags: Float[Tensor, "K C"], known: Float[Tensor, "K C"] | None 
     known = torch.ones_like(tags) if known is None else known
     present = (tags * known).sum(dim=0) + 1
     return torch.log(present / (known.sum(dim=0) + 2 - present))
+
+
+def refined_by_color(
+    probability: Float[Tensor, "C H W"],
+    rgb: Float[Tensor, "3 H W"],
+    steps: int = 10,
+    dilations: Sequence[int] = (1, 2, 4, 8),
+) -> Float[Tensor, "C H W"]:
+    """Class probabilities that follow the colours of the image: each step averages a pixel with similar neighbours.
+
+    The neighbours are the eight around a pixel at each distance in ``dilations``; the border is repeated. Their weights
+    are the softmax of the mean over the colours of ``-|difference| / (0.1 deviation)``, where the deviation is that of
+    the colours of all these neighbours. (Pixel-adaptive mask refinement, Araslanov and Roth 2020, sec. 3.3.)
+    """
+    border, (height, width) = max(dilations), rgb.shape[1:]
+    shifts = [(d * y, d * x) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y]
+
+    def neighbours(maps: Tensor) -> list[Tensor]:
+        wide = F.pad(maps[None], (border,) * 4, mode="replicate")[0]
+        return [wide[:, border + y : border + y + height, border + x : border + x + width] for y, x in shifts]
+
+    around = torch.stack(neighbours(rgb))
+    closeness = -(around - rgb).abs() / (0.1 * around.std(dim=0) + 1e-8)
+    weights = closeness.mean(dim=1).softmax(dim=0)
+    for _ in range(steps):
+        probability = sum(weight * shifted for weight, shifted in zip(weights, neighbours(probability), strict=True))
+    return probability
+
+
+def among_tags(
+    scores: Float[Tensor, "C *places"], tags: Float[Tensor, "C"], known: Float[Tensor, "C"]
+) -> Float[Tensor, "C *places"]:
+    """The softmax of the scores over the tags and the classes that nobody could judge (0 in ``known``), else 0."""
+    possible = (tags > 0) | (known == 0)
+    return scores.masked_fill(~possible.view(-1, *[1] * (scores.ndim - 1)), -torch.inf).softmax(dim=0)
+
+
+def pseudo_labels(
+    probability: Float[Tensor, "C *places"], tags: Float[Tensor, "C"], min_confidence: float
+) -> UInt8[Tensor, "*places"]:
+    """The likeliest class of each pixel (eq. 5); unlabelled if its probability is below ``min_confidence``.
+
+    A pixel that looks most like a class that nobody could judge, which may be in the image, is unlabelled, too.
+    """
+    confidence, labels = probability.max(dim=0)
+    sure = (confidence >= min_confidence) & (tags > 0)[labels]
+    return torch.where(sure, labels, UNLABELLED).to(torch.uint8)
 
 
 def class_weights(counts: Sequence[Int64[Tensor, "C"]], shares: Sequence[float], power: float) -> Float[Tensor, "C"]:

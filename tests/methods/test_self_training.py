@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from support.striped_scenes import written
 from support.training_runs import ADAM, settings_for
 
-from wsss_ros.cam import class_weights
+from wsss_ros.cam import among_tags, class_weights, pseudo_labels
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.methods.self_training import SelfTraining, pseudo_labels
+from wsss_ros.methods.self_training import SelfTraining
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.classifier import averaged_scores, normalise_images
 from wsss_ros.processes.signals import Interrupted
@@ -35,7 +35,7 @@ def test_pseudo_labels_are_those_of_the_slow_twin():
     rng = np.random.default_rng(0)
     scores = torch.from_numpy(rng.normal(0, 2, (5, 6, 7)))
     tags, known = torch.tensor([1.0, 0, 1, 0, 0]), torch.tensor([1.0, 1, 1, 0, 1])
-    found = pseudo_labels(scores, tags, known, 0.6)
+    found = pseudo_labels(among_tags(scores, tags, known), tags, 0.6)
     for row, column in np.ndindex(6, 7):
         logits = scores[:, row, column].numpy()
         allowed = [0, 2, 3]  # tagged, tagged, unknown
@@ -138,6 +138,27 @@ def test_dense_labels_are_used_on_request_only(scenes, monkeypatch):
         of_scene, frame = pseudo.item(index)
         assert {*given.unique().tolist()} <= {*np.flatnonzero(of_scene.image_tags[frame]).tolist(), UNLABELLED}
     assert any((given != UNLABELLED).any() for given in pseudo.labels)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_phase_may_have_its_own_augmentation_and_refine_its_labels(scenes, monkeypatch):
+    seen = []
+    original = SelfTraining.start
+    monkeypatch.setattr(SelfTraining, "start", lambda self, *a: (seen.append(self), original(self, *a))[1])
+    own = {"augment": {"long_side": [40, 44], "crop": 40}, "refine_steps": 3}
+    for name, options in (("plain", {}), ("own", own)):
+        settings = settings_for(
+            scenes, output=str(scenes / name), phases=[{**SECOND, "epochs": 1, **options}], cloud=None
+        )
+        train(settings)
+    plain, refined = (method.parts[0] for method in seen)
+    assert (plain.settings.crop, refined.settings.crop) == (settings.image.augment.crop, 40)
+    batch = refined.collate([refined.sample(0, np.random.default_rng(0))])
+    assert batch.images.shape == (1, 3, 40, 40)
+    # The same network labelled the same images: only the refinement differs.
+    pairs = list(zip(plain.labels, refined.labels, strict=True))
+    assert all(one.shape == other.shape for one, other in pairs)
+    assert any((one != other).any() for one, other in pairs)
 
 
 def test_images_are_unlabelled_before_the_phase_starts(scenes, labels):

@@ -9,8 +9,9 @@ import torch
 from support.striped_scenes import written
 from support.training_runs import ADAM, GENTLE, settings_for, versions
 
+from wsss_ros.cam import among_tags, pseudo_labels
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.methods.shared_labels import SharedLabels, View, among, projected, shared_probabilities, sure_labels
+from wsss_ros.methods.shared_labels import SharedLabels, View, projected, shared_probabilities
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.training.run import train
 
@@ -91,9 +92,10 @@ def test_a_cell_has_the_mean_of_its_points_among_the_classes_of_the_view(seed):
 
 def test_only_tags_become_labels_where_they_are_sure():
     scores = torch.log(torch.tensor([[0.1, 0.8, 0.1], [0.4, 0.2, 0.4], [0.5, 0.1, 0.4]]))
-    probability = among(scores, torch.tensor([1.0, 0.0, 0.0]), torch.tensor([1.0, 1.0, 0.0]))
+    probability = among_tags(scores.T, torch.tensor([1.0, 0.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])).T
     torch.testing.assert_close(probability, torch.tensor([[0.5, 0, 0.5], [0.5, 0, 0.5], [5 / 9, 0, 4 / 9]]))
-    labels = sure_labels(torch.tensor([[0.6, 0, 0.4], [0.4, 0, 0.6], [0.55, 0, 0.45]]), torch.tensor([1.0, 0, 0]), 0.58)
+    chances = torch.tensor([[0.6, 0, 0.4], [0.4, 0, 0.6], [0.55, 0, 0.45]])
+    labels = pseudo_labels(chances.T, torch.tensor([1.0, 0, 0]), 0.58)
     assert labels.tolist() == [0, UNLABELLED, UNLABELLED]
 
 

@@ -167,20 +167,21 @@ def _print(console, report: dict, pictures: list[Path], out: Path) -> None:
     for node, causes in report["drops"].items():
         for cause, count in causes.items():
             console.print(f"  {node} dropped {count}: {cause}")
-    console.print("The shipped weights are trained on procedural rooms only; they have never seen a real image.")
+    console.print("What the weights that ship have learned from, and what they see: docs/weights.md")
     console.print("results: " + "  ".join(map(str, [*pictures, out / "report.json"])))
 
 
 def _print_origins(console, weights: dict[str, dict]) -> None:
-    """Val mIoU after phase one, each network alone, and after the joint phase."""
+    """The mIoU of the weights on their val rooms, after the phases of their training that were scored."""
     from rich.table import Table
 
     from wsss_ros.evaluation.tables import percent
 
-    if not any(origin["val_miou_before"] for origin in weights.values()):
+    if all(origin["val_miou"] is None for origin in weights.values()):
         return
-    table = Table("network", "phase one, alone", "joint 2D-3D", title="mIoU % of these weights on the val rooms")
+    title = "these weights on the val rooms of their training"
+    table = Table("network", "mIoU %", "after the phases before", title=title)
     for kind, origin in weights.items():
-        before = list(origin["val_miou_before"].values())
-        table.add_row(kind, percent(before[0] if before else None), percent(origin["val_miou"]))
+        before = [f"{name}: {percent(miou)}" for name, miou in origin["val_miou_before"].items()]
+        table.add_row(kind, percent(origin["val_miou"]), ", ".join(before))
     console.print(table)

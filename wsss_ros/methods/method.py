@@ -67,6 +67,10 @@ class PhaseConfig(Config):
         """The optimiser of each kind of network that learns."""
         return {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind) is not None}
 
+    def augment_of(self, given: ImageAugment) -> ImageAugment:
+        """The augmentation of the run's images in this phase, where the image network has the ``given`` one."""
+        return given
+
     def continued(self, epochs: int, batch: int) -> "PhaseConfig":
         """The configuration of this phase for networks that are already trained, for a round of online learning."""
         return self.model_copy(update={"epochs": epochs, "batch": batch})

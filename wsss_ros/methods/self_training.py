@@ -9,15 +9,16 @@ import copy
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
-from wsss_ros.cam import class_weights
-from wsss_ros.labels import UNLABELLED
+from wsss_ros.cam import among_tags, class_weights, pseudo_labels, refined_by_color
 from wsss_ros.losses import labelled_cross_entropy
 from wsss_ros.methods.method import OptimiserConfig, TaggedMethod, TaggedPhase, unwrapped
 from wsss_ros.networks.classifier import averaged_scores, normalise_images, upsample
+from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.samples.labelled import LabelledImageBatch, LabelledImages
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import Source, dense, mixed
@@ -34,6 +35,12 @@ class SelfTrainingPhase(TaggedPhase):
     long_sides: tuple[int, ...] = Field(
         (320, 480), description="Longer sides, pixels, at which an image is labelled; the scores are averaged."
     )
+    augment: ImageAugment | None = Field(
+        None, description="Augmentation of the images in this phase; without it that of the image network."
+    )
+    refine_steps: int = Field(
+        0, ge=0, le=100, description="Steps in which the labels are refined by the colours of the image; 0: none."
+    )
     class_power: float = Field(
         0.4,
         ge=0,
@@ -44,6 +51,10 @@ class SelfTrainingPhase(TaggedPhase):
         False, description="Use the dense labels of the sources with 'dense: true', which are simulated."
     )
     classification: float = Field(1.0, ge=0, description="Weight of the classification loss (eq. 2).")
+
+    def augment_of(self, given: ImageAugment) -> ImageAugment:
+        """The augmentation of this phase, else the ``given`` one."""
+        return self.augment or given
 
 
 class SelfTraining(TaggedMethod[SelfTrainingPhase]):
@@ -66,7 +77,7 @@ class SelfTraining(TaggedMethod[SelfTrainingPhase]):
 
         def made(source: Source) -> LabelledImages:
             with_truth = self.phase.dense_labels and dense(source)
-            self.parts.append(LabelledImages(source.images, self.data.image, with_truth))
+            self.parts.append(LabelledImages(source.images, self.phase.augment_of(self.data.image), with_truth))
             return self.parts[-1]
 
         return mixed(self.data.sources, made)
@@ -119,19 +130,9 @@ class SelfTraining(TaggedMethod[SelfTrainingPhase]):
         device: torch.device,
     ) -> UInt8[Tensor, "h w"]:
         scores = averaged_scores(self.teacher, image.to(device), self.phase.long_sides)
-        return pseudo_labels(scores, tags.to(device), known.to(device), self.phase.min_confidence).cpu()
-
-
-def pseudo_labels(
-    scores: Float[Tensor, "C h w"], tags: Float[Tensor, "C"], known: Float[Tensor, "C"], min_confidence: float
-) -> UInt8[Tensor, "h w"]:
-    """The likeliest class of each pixel among the tags (eq. 5); unlabelled if its softmax is below ``min_confidence``.
-
-    Classes that nobody could judge (0 in ``known``) may be in the image, too: a pixel that looks most like one of them
-    is unlabelled.
-    """
-    possible = (tags > 0) | (known == 0)
-    probability = scores.masked_fill(~possible[:, None, None], -torch.inf).softmax(dim=0)
-    confidence, labels = probability.max(dim=0)
-    sure = (confidence >= min_confidence) & (tags > 0)[labels]
-    return torch.where(sure, labels, UNLABELLED).to(torch.uint8)
+        tags, known, phase = tags.to(device), known.to(device), self.phase
+        probability = among_tags(scores, tags, known)
+        if phase.refine_steps:
+            small = F.interpolate(image[None].to(device).float() / 255, probability.shape[1:], mode="area")[0]
+            probability = refined_by_color(probability, small, phase.refine_steps)
+        return pseudo_labels(probability, tags, phase.min_confidence).cpu()

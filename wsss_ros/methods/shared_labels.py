@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
-from wsss_ros.cam import class_weights
+from wsss_ros.cam import among_tags, class_weights, pseudo_labels
 from wsss_ros.geometry import neighbors, project, transform, visible
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.losses import labelled_cross_entropy
@@ -152,15 +152,15 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
         device = next(self.teachers["image"].parameters()).device
         views = [self._view(scene, int(frame), device) for frame in frames]
         tags, known = (torch.from_numpy(np.array(rows)).to(device) for rows in (scene.tags, scene.known))
-        of_cloud = among(self._cloud_scores(scene, device), tags, known)
+        of_cloud = among_tags(self._cloud_scores(scene, device).T, tags, known).T
         shared = shared_probabilities(of_cloud, views)
-        points = sure_labels(shared, tags, self.phase.min_confidence).cpu().numpy()
+        points = pseudo_labels(shared.T, tags, self.phase.min_confidence).cpu().numpy()
         pixels = np.full(scene.depth_mm.shape, UNLABELLED, np.uint8)
         for frame, view in zip(frames, views, strict=True):
             mixed_map = projected(shared, view)
             own = torch.from_numpy(np.array(scene.image_tags[frame])).to(device)
-            labels = sure_labels(mixed_map.flatten(1).T, own, self.phase.min_confidence).view(mixed_map.shape[1:])
-            pixels[frame] = _resized(labels.cpu().numpy(), *pixels.shape[1:])
+            labels = pseudo_labels(mixed_map, own, self.phase.min_confidence)
+            pixels[frame] = _resized(labels.cpu().numpy(), *np.shape(pixels)[1:])
         return points, pixels
 
     def _view(self, scene: PreparedScene, frame: int, device: torch.device) -> "View":
@@ -170,7 +170,7 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
         tags, known = (
             torch.from_numpy(np.array(rows[frame])).to(device) for rows in (scene.image_tags, scene.image_known)
         )
-        probability = among(scores.flatten(1).T, tags, known).T.view(scores.shape)
+        probability = among_tags(scores, tags, known)
         uv, depth = project(scene.xyz, scene.camera(frame), scene.poses[frame])
         depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
         points = np.flatnonzero(visible(uv, depth, depth_m, self.data.visibility_m))
@@ -203,12 +203,6 @@ class View(NamedTuple):
     cell: Int64[Tensor, "M"]
 
 
-def among(scores: Float[Tensor, "N C"], tags: Float[Tensor, "C"], known: Float[Tensor, "C"]) -> Float[Tensor, "N C"]:
-    """The softmax over the classes that may be there: those of the tags, and those that nobody could judge."""
-    possible = (tags > 0) | (known == 0)
-    return scores.masked_fill(~possible, -torch.inf).softmax(dim=1)
-
-
 def shared_probabilities(of_cloud: Float[Tensor, "N C"], views: Sequence[View]) -> Float[Tensor, "N C"]:
     """The mean of the cloud network's probabilities and of the views' mean; a point without a view keeps the first."""
     if not views:
@@ -236,14 +230,6 @@ def _group_means(
     total.index_add_(0, group, values)
     count.index_add_(0, group, torch.ones_like(values[:, :1]))
     return total / count.clamp(min=1), count
-
-
-def sure_labels(
-    probability: Float[Tensor, "N C"], tags: Float[Tensor, "C"], min_confidence: float
-) -> UInt8[Tensor, "N"]:
-    """The likeliest class; unlabelled if its probability is below ``min_confidence`` or it is not tagged."""
-    confidence, labels = probability.max(dim=1)
-    return torch.where((confidence >= min_confidence) & (tags > 0)[labels], labels, UNLABELLED).to(torch.uint8)
 
 
 def _class_counts(samples: PairSamples, classes: int) -> dict[str, Int64[Tensor, "C"]]:
