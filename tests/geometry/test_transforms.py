@@ -181,6 +181,13 @@ def test_of_different_transforms_at_one_stamp_the_last_one_holds():
     assert buffer.lookup("map", "odom", 2 * S)[0, 3] == 7
 
 
+def test_one_that_comes_again_is_not_newer_than_another_of_its_stamp():
+    buffer = moving(1, 2)
+    for x in (7, 20):
+        buffer.add("map", "odom", 2 * S, (x, 0, 0), STILL)
+    assert buffer.lookup("map", "odom", 2 * S)[0, 3] == 7
+
+
 def test_a_transform_out_of_order_is_put_in_its_place():
     buffer = moving(1, 3)
     buffer.add("map", "odom", 2 * S, (0, 0, 0), STILL)

@@ -13,7 +13,14 @@ class Transforms:
     def add(self, parent, child, stamp_ns, translation, rotation, static=False) -> None:
         if any(name == child and was_static != static for name, _, _, was_static, _, _ in self.came):
             self.came = [one for one in self.came if one[0] != child]
+        if not static and any(self._same(one, child, parent, stamp_ns, translation, rotation) for one in self.came):
+            return  # it came before: of two at one stamp, the other one may be the newer
         self.came.append((child, parent, stamp_ns, static, np.array(translation), np.array(rotation)))
+
+    @staticmethod
+    def _same(one, child, parent, stamp_ns, translation, rotation) -> bool:
+        parts = np.array_equal(one[4], translation) and np.array_equal(one[5], rotation)
+        return one[:3] == (child, parent, stamp_ns) and parts
 
     def edge(self, frame, stamp_ns):
         """The parent and ``parent_from_frame``; None outside the stamps or for a root."""
