@@ -37,7 +37,10 @@ def doctor(environment: dict, *words: str) -> tuple[int, str]:
 
 
 def test_a_driver_that_is_found(driver, shared_ros_environment):
-    status, text = doctor(shared_ros_environment, "namespace:=cam")
+    for _ in range(5):  # on a busy machine the two may not have discovered each other after two seconds
+        status, text = doctor(shared_ros_environment, "namespace:=cam")
+        if status == 0:
+            break
     assert status == 0, text
     assert "ok    colour         /cam/color/image_raw, " in text and "rgb8, 64 x 48, frame 'camera_optical'" in text
     assert "16UC1, 64 x 48, 89 % known, 1.21 to 3.00 m" in text
@@ -46,7 +49,10 @@ def test_a_driver_that_is_found(driver, shared_ros_environment):
 
 
 def test_a_driver_under_other_names(driver, shared_ros_environment):
-    status, text = doctor(shared_ros_environment, "pose_topic:=/cam/pose")
+    for _ in range(5):
+        status, text = doctor(shared_ros_environment, "pose_topic:=/cam/pose")
+        if "ok    pose" in text:
+            break
     assert status == 1, text
     silent = "fault colour         /color/image_raw: no message within 2 s, so no result at all: nobody publishes it; "
     assert f"{silent}/cam/color/image_raw has a publisher: remap with color_topic:=/cam/color/image_raw" in text

@@ -25,6 +25,7 @@ from wsss_ros.nodes.transforms import FALLBACK
 from wsss_ros.nodes.view_sources import Need
 from wsss_ros.types import BadInput
 
+DISCOVERY_S = 10.0  # longest wait for the first other node, before the listening begins
 MOST_DECODED = 3  # messages of each input; more say nothing new and would slow the others down
 
 
@@ -52,7 +53,8 @@ class DoctorNode(Node):
         self.tf = TfListener(self)
         if self.tf.readable:
             self.tf.start(lambda: None, Need("", lambda: False))
-        self._until = time.monotonic() + self.config.seconds
+        self._until: float | None = None  # known once another node is seen
+        self._alone_until = time.monotonic() + DISCOVERY_S
         self.every(0.1, self._finish)
 
     def _listen(self, way: "Way") -> None:
@@ -81,6 +83,10 @@ class DoctorNode(Node):
     # --- the end ---
 
     def _finish(self) -> None:
+        if self._until is None:
+            if len(self.get_node_names()) < 2 and time.monotonic() < self._alone_until:
+                return
+            self._until = time.monotonic() + self.config.seconds
         if time.monotonic() < self._until:
             return
         self.exit_status = 1  # unless it comes to its end
