@@ -13,6 +13,18 @@ from support.view_messages import CLOCK, view  # noqa: E402
 from support.waiting import output_of  # noqa: E402
 
 
+def test_a_lens_with_distortion_is_named():
+    from sensor_msgs.msg import CameraInfo
+
+    from wsss_ros.nodes.doctor import DETAILS
+
+    message = CameraInfo(width=64, height=48, k=[60.0, 0, 32, 0, 60, 24, 0, 0, 1], distortion_model="plumb_bob")
+    message.d = [0.1, -0.2, 0.0, 0.0, 0.0]
+    assert "fx 60.0, fy 60.0, plumb_bob distortion" in DETAILS["camera_info"](message)
+    message.d = [0.0] * 5
+    assert "no distortion" in DETAILS["camera_info"](message)
+
+
 @pytest.fixture
 def driver(probe):
     """Publishes views in the namespace /cam at 20 Hz, as long as the test runs."""

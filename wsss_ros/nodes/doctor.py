@@ -184,7 +184,7 @@ def _encoding(message: Any) -> str:
 
 def _info(message: CameraInfo) -> str:
     camera = codec.camera_from_info(message)
-    lens = f"{message.distortion_model or 'lens'} distortion" if codec.is_distorted(message) else "no distortion"
+    lens = f"{message.distortion_model or 'lens'} distortion" if camera.distortion is not None else "no distortion"
     return f"{message.width} x {message.height}, fx {camera.fx:.1f}, fy {camera.fy:.1f}, {lens}"
 
 
