@@ -290,8 +290,8 @@ def _write_images(
         progress(source.name, number + 1, source.count)
     if rows:
         titles = ["RGB", "labels", "confidence, 0 black to 1 white"]
-        rows = [row for row in rows if row[0].shape == rows[0][0].shape]
-        pictures.save(pictures.labelled_sheet(titles, rows, labeller.labels, present), folder / "frames.png")
+        sheet = pictures.labelled_sheet(titles, pictures.padded(rows), labeller.labels, present)
+        pictures.save(sheet, folder / "frames.png")
     return count
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 from support.striped_scenes import written
 from typer.testing import CliRunner
 
@@ -36,6 +37,28 @@ def test_the_command_writes_for_the_benchmark(scene, tmp_path):
     assert result.exit_code == 0, result.output
     files = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")]
     assert files == ["3d/scene0.txt"]
+
+
+def test_pictures_without_poses_are_labelled(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, size in enumerate([(64, 48), (48, 64)]):
+        Image.new("RGB", size, (40 * number, 90, 160)).save(folder / f"shot{number}.jpg")
+    (folder / "notes.txt").write_text("no picture")
+    result = run(folder, "--out", tmp_path / "out", "--min-confidence", 0)
+    assert result.exit_code == 0, result.output
+    assert "2 images and 0 points labelled" in result.output
+    for number, size in enumerate([(64, 48), (48, 64)]):
+        assert Image.open(tmp_path / "out" / "label-filt" / f"shot{number}.png").size == size
+    assert json.loads((tmp_path / "out" / "segment.json").read_text())["name"] == "photos"
+    one = run(folder / "shot1.jpg", "--out", tmp_path / "one")
+    assert one.exit_code == 0 and (tmp_path / "one" / "overlay" / "shot1.jpg").is_file()
+
+
+def test_a_broken_picture_is_named(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    result = run(tmp_path / "broken.jpg", "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "broken.jpg" in result.stderr and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

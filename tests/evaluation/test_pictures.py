@@ -52,3 +52,10 @@ def test_the_confusion_matrix_is_drawn_dark_where_it_is_high(labels):
     dark = blue & (picture.sum(-1) < 250)
     grey = (np.ptp(picture, axis=-1) == 0) & (picture[..., 0] == 224)
     assert dark.sum() > 500 and blue.sum() > 2 * dark.sum() and grey.sum() > 2000
+
+
+def test_pictures_of_different_heights_get_white_below():
+    low, high = np.zeros((4, 6, 3), np.uint8), np.zeros((7, 6, 3), np.uint8)
+    (first,), (second,) = pictures.padded([[low], [high]])
+    assert first.shape == second.shape == (7, 6, 3)
+    assert not first[:4].any() and (first[4:] == 255).all() and not second.any()

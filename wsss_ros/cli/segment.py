@@ -1,4 +1,4 @@
-"""``wsss segment``: labels for scenes and bags, as files."""
+"""``wsss segment``: labels for scenes, bags and pictures, as files."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from wsss_ros.labels import RECOMMENDED
 
 
 def segment(
-    source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, or a bag.")],
+    source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, a bag, or pictures.")],
     out: Annotated[Path, typer.Option(help="Folder to write, which must not exist yet.")],
     image_weights: ImageWeights = "",
     cloud_weights: CloudWeights = "",
@@ -42,13 +42,14 @@ def segment(
     up: Annotated[str, typer.Option(help="Direction against gravity in the cloud: auto finds it, or x,y,z.")] = "auto",
     device: Device = "auto",
 ) -> None:
-    """Write the labels of a scene, a set of scenes or a bag as PLY and PNG files."""
+    """Write the labels of a scene, a set of scenes, a bag or of pictures as PLY and PNG files."""
     from rich.console import Console
     from rich.progress import Progress
 
     from wsss_ros import label_files
     from wsss_ros.geometry import parse_turns
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.scenes import pictures_without_poses
     from wsss_ros.types import BadInput
 
     if benchmark and (pseudo_labels or frames):
@@ -57,7 +58,8 @@ def segment(
         raise BadInput("--min-confidence: the benchmark needs all labels, and --threshold is that of pseudo-labels")
     console = Console(soft_wrap=True)
     images = None if only == "3d" else ImageSegmenter(image_weights, device)
-    clouds = None if only == "2d" else CloudSegmenter(cloud_weights, device)
+    no_cloud = only == "2d" or (images is not None and pictures_without_poses(source))
+    clouds = None if no_cloud else CloudSegmenter(cloud_weights, device)
     least = threshold if pseudo_labels else None
     labeller = label_files.Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
     opened, left_out = (
@@ -86,15 +88,30 @@ def _sources(
     from wsss_ros.bags.bag import is_bag
     from wsss_ros.bags.frames import BagFrames
     from wsss_ros.label_files import Source
-    from wsss_ros.scenes import open_all
+    from wsss_ros.scenes import open_all, pictures_without_poses
     from wsss_ros.types import BadInput
 
-    if is_bag(path):
+    found = pictures_without_poses(path)
+    if is_bag(path) and not found:
         return [Source.of_bag(BagFrames(path, color, cloud, fixed_frame), frames, up)], []
     if color or cloud or fixed_frame:
         raise BadInput(f"{path} is not a bag; --color, --cloud and --fixed-frame are options of a bag")
+    if found:
+        return [_pictures(path.absolute().stem, found, frames)], []
     scenes, left_out = open_all([path], labels, listed)
     return [Source.of_scene(scene, frames, up) for scene in scenes], left_out
+
+
+def _pictures(name: str, files: list[Path], frames: int):
+    """The source of pictures without poses; ``frames`` of them, spread evenly (0: all)."""
+    from wsss_ros.label_files import Source
+    from wsss_ros.scenes.frame_choice import spread
+    from wsss_ros.scenes.images import read_rgb
+    from wsss_ros.types import Frame
+
+    chosen = [files[index] for index in spread(len(files), frames)]
+    views = lambda: ((Frame(read_rgb(file), name=file.stem), None) for file in chosen)  # noqa: E731
+    return Source(name, len(chosen), views, lambda: None, lambda: (0.0, 0.0, 1.0))
 
 
 def _scans(path: Path, listed: Path | None) -> list[Path]:

@@ -33,6 +33,16 @@ def scaled(picture: UInt8[np.ndarray, "H W 3"], width: int) -> UInt8[np.ndarray,
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
 
 
+def padded(rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]]) -> list[list[UInt8[np.ndarray, "_ _ 3"]]]:
+    """The pictures of all rows at the height of the highest, white below."""
+    height = max(picture.shape[0] for row in rows for picture in row)
+
+    def pad(picture: UInt8[np.ndarray, "_ _ 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+        return np.pad(picture, ((0, height - picture.shape[0]), (0, 0), (0, 0)), constant_values=255)
+
+    return [[pad(picture) for picture in row] for row in rows]
+
+
 def overlay(
     rgb: UInt8[np.ndarray, "H W 3"], predicted: UInt8[np.ndarray, "H W"], labels: LabelSpace, alpha: float = 0.6
 ) -> UInt8[np.ndarray, "H W 3"]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wsss_ros.labels import LabelSpace
-from wsss_ros.scenes.photos import has_photo_tags
+from wsss_ros.scenes.photos import has_photo_tags, loose_pictures
 from wsss_ros.scenes.rgbd_folder import RgbdFolder, has_frames
 from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom, is_room
 from wsss_ros.scenes.scannet import ScanNetScene, is_scan
@@ -46,6 +46,13 @@ def open_scene(path: str | Path, labels: LabelSpace, complete: bool = True) -> S
 def is_photo_folder(path: str | Path) -> bool:
     """Whether a folder holds photographs for ``scenes.photos.PhotoFolder``, and not a scene."""
     return has_photo_tags(Path(path)) and not any(fits(Path(path)) for fits, _, _ in _READERS)
+
+
+def pictures_without_poses(path: str | Path) -> list[Path]:
+    """The pictures that a path names: a picture file, or those directly in a folder that is not a scene; else none."""
+    path = Path(path)
+    is_scene = path.is_dir() and any(fits(path) for fits, _, _ in _READERS)
+    return [] if is_scene else loose_pictures(path)
 
 
 def open_scenes(

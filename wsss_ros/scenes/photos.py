@@ -104,6 +104,12 @@ def has_photo_tags(folder: Path) -> bool:
     return has_columns(folder / TAGS)
 
 
+def loose_pictures(path: Path) -> list[Path]:
+    """A picture file, or the picture files directly in a folder by name; an empty list for anything else."""
+    entries = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and entry.is_file()]
+
+
 def _pictures(folder: Path) -> dict[str, list[Path]]:
     """The pictures below a folder, by their path without extension. Raises BadInput without the folder."""
     if not folder.is_dir():
