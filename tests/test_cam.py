@@ -18,6 +18,13 @@ def test_absent_classes_never_win():
     assert cam.seed_labels(scores, torch.tensor([0.0, 1.0, 1.0])).tolist() == [1, 2]
 
 
+def test_pixels_get_tags_of_their_image_or_else_what_their_scene_has_and_the_image_may_show():
+    tags = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    known = torch.tensor([[1.0, 1, 1, 1], [0, 0, 0, 0], [0, 1, 0, 1]])
+    of_scene = torch.tensor([1.0, 1, 0, 0]).expand(3, 4)
+    assert cam.pixel_tags(tags, known, of_scene).tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]]
+
+
 def test_seed_labels_without_any_tag_is_an_error():
     with pytest.raises(ValueError, match="no class is tagged"):
         cam.seed_labels(torch.zeros(2, 3), torch.zeros(3))

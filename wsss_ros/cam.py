@@ -27,6 +27,21 @@ def seed_labels(scores: Float[Tensor, "N C"], tags: Float[Tensor, "C"]) -> Int64
     return scores.masked_fill(~present, -torch.inf).argmax(dim=1)
 
 
+def pixel_tags(
+    tags: Float[Tensor, "K C"], known: Float[Tensor, "K C"], scene_tags: Float[Tensor, "K C"]
+) -> Float[Tensor, "K C"]:
+    """The classes that the pixels of each image may get (multi-hot): its tags, without any those of its scene.
+
+    Of the scene's tags only those count that are not absent from the image: it shows some of them.
+
+    Args:
+        tags: of the images, multi-hot 0 / 1.
+        known: 1 where a class was judged in the image (present or absent), 0 where it is unknown.
+        scene_tags: of the scene of each image, multi-hot 0 / 1.
+    """
+    return torch.where(tags.any(dim=1, keepdim=True), tags, scene_tags * (known == 0))
+
+
 def confidence(
     scores: Float[Tensor, "N C"], kind: Literal["sigmoid", "logit", "none"] = "sigmoid"
 ) -> Float[Tensor, "N"]:

@@ -179,6 +179,7 @@ def test_the_joint_losses_are_the_papers_formulas(
         features, scores = (bilinear(m[k].double(), batch.links_uv[rows], 48) for m in (z2, a2))
         points = batch.links_point[rows]
         cloud = k // images
+        assert torch.equal(batch.pixel_tags()[k], batch.image_tags[k])
         found = cam.seed_labels(scores - centring * a2[k].double().mean(dim=(1, 2)), batch.image_tags[k])
         assert set(found.tolist()) <= set(batch.image_tags[k].nonzero().ravel().tolist())
         links.append((features, z3[cloud, points].double(), a3[cloud, points].double(), found))

@@ -6,13 +6,18 @@ import signal
 import numpy as np
 import pytest
 import torch
-from support.striped_scenes import written
+from support.striped_scenes import StripedScene, written
 from support.training_runs import ADAM, GENTLE, settings_for, versions
 
+from wsss_ros import config, networks
 from wsss_ros.cam import among_tags, pseudo_labels
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.methods.shared_labels import SharedLabels, View, projected, shared_probabilities
+from wsss_ros.methods.method import PhaseData
+from wsss_ros.methods.shared_labels import SharedLabels, SharedLabelsPhase, View, projected, shared_probabilities
 from wsss_ros.processes.signals import Interrupted
+from wsss_ros.samples.augment import CloudAugment, ImageAugment
+from wsss_ros.samples.mixture import Source
+from wsss_ros.samples.prepared import prepare
 from wsss_ros.training.run import train
 
 ALONE = [
@@ -134,6 +139,28 @@ def test_labels_are_among_the_tags_and_no_dense_label_is_read(scenes, labels, mo
         for frame in frames:
             tags = {*np.flatnonzero(scene.image_tags[frame]).tolist(), UNLABELLED}
             assert {*np.unique(scene.frame_truth[frame]).tolist()} <= tags
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_with_scene_tags_alone_all_images_are_labelled_among_them(tmp_path, labels):
+    scene = StripedScene(0, labels)
+    scene.image_tags = lambda index: None
+    source = Source(prepare([scene], labels, tmp_path, 0).scenes)
+    crops, points = ImageAugment(long_side=(32, 40), crop=32), CloudAugment(points=256)
+    phase = config.build(SharedLabelsPhase, {**SHARED, "min_confidence": 0.0})
+    method = SharedLabels(phase, PhaseData([source], labels, crops, points, ("color",), 0.05))
+    torch.manual_seed(0)
+    light = {"width": 0.125, "centres": [64, 32, 16, 8], "neighbours": [8, 8, 8, 8]}
+    both = {
+        "image": networks.build("image", "resnet", len(labels), {"width": 0.125}),
+        "cloud": networks.build("cloud", "pointnet2", len(labels), light, ("color",)),
+    }
+    method.start(both, 0)
+    method.prepare(0)
+    ((samples, _),) = method.parts
+    tags = {*np.flatnonzero(source.scenes[0].tags).tolist()}
+    for found in (samples.scenes[0].cloud_truth, *samples.scenes[0].frame_truth):
+        assert {*np.unique(found).tolist()} <= tags, "each point and pixel has a label"
 
 
 @pytest.mark.usefixtures("one_thread")

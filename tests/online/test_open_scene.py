@@ -28,7 +28,7 @@ def test_a_stream_becomes_a_scene(tmp_path):
         "image_tags": 1,
     }  # fmt: skip
     stored = store.finish(scene, "asked for")
-    assert (stored.frames, stored.tags, stored.held_out, stored.tagged_frames) == (4, ("wall", "chair"), False, 1)
+    assert (stored.frames, stored.tags, stored.held_out) == (4, ("wall", "chair"), False)
     assert store.scenes() == store_in(tmp_path).scenes() == [stored]
     back = open_scene(stored.folder, LABELS)
     assert len(back) == 4 and back.tags == ("wall", "chair")

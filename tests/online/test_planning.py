@@ -22,7 +22,7 @@ def stored(*tags: str, held_out: str = "", start: int = 0) -> list[StoredScene]:
     scenes = []
     for number, text in enumerate(tags, start=start):
         names, held = tuple(text.split()), held_out[number - start : number - start + 1] == "h"
-        scenes.append(StoredScene(f"s{number}", Path(f"s{number}"), names, held, 9, 1, number, number, len(names)))
+        scenes.append(StoredScene(f"s{number}", Path(f"s{number}"), names, held, 9, 1, number, number))
     return scenes
 
 

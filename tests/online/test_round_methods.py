@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from support.online_scenes import put, recipe, settings
 from support.striped_scenes import written
@@ -27,11 +28,14 @@ TAGS = {"method": "classify", "epochs": 1, "batch": 4, "image": RATE}
 JOINT = {"method": "joint", "epochs": 3, "batch": 2, "warmup_epochs": 2, "image": RATE, "cloud": RATE}
 
 
-def decided(tmp_path, labels, phases: list[dict], **changes):
+SHARED = {"method": "shared_labels", "epochs": 1, "batch": 2, "long_sides": [32], "image": RATE, "cloud": RATE}
+
+
+def decided(tmp_path, labels, phases: list[dict], kinds=("scene", "frames"), **changes):
     """The learner, closed, and the decision of a round of these phases on four scenes, one of them held out."""
     asked = settings(tmp_path, labels, {"phases": phases}, round_threads=1, tolerance=1.0, significance=0.0, **changes)
     for number in range(1, 5):
-        put(asked.folder, labels, number, number, held_out=number == 4)
+        put(asked.folder, labels, number, number, held_out=number == 4, kinds=kinds)
     learning = Learner(asked)
     try:
         learning.start_round()
@@ -49,6 +53,23 @@ def test_a_round_of_two_methods_shares_its_steps(tmp_path, labels):
     assert (first["phase"], second["phase"]) == ("1 classify image", "2 joint")
     assert (len(first["epochs"]), len(second["epochs"])) == (3, 30)  # 3 steps an epoch, and 1
     assert set(second["epochs"][0]) >= {"image_to_point", "point_to_image"}, "a round has no warm-up"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["scene", "frames"])
+def test_tags_of_scenes_alone_teach_both_networks_and_so_do_those_of_images(tmp_path, labels, kind):
+    phases = [{**SHARED, "min_confidence": 0.05}, {**JOINT, "epochs": 1, "warmup_epochs": 0}]
+    learning, decision = decided(tmp_path, labels, phases, kinds=[kind], steps=4)
+    assert decision.promoted, decision.why
+    folder = learning.folder / "rounds/0001"
+    assert read_json(folder / "plan.json")["new"] == ["scene1", "scene2", "scene3"]
+    scored = decision.before["new"]
+    assert (scored["images"], scored["clouds"]) == ((1, 1) if kind == "scene" else (4, 1))
+    assert all(min(curve["epochs"][0].values()) >= 0 for curve in read_json(folder / "run/curves.json"))
+    start, now = (learning.versions.folder / name for name in ("0000", "0001"))
+    for network in ("image", "cloud"):
+        old, new = (checkpoint.load(checkpoint.file_of(at, network)).network for at in (start, now))
+        assert any(not torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True)), network
 
 
 @pytest.mark.timeout(900)

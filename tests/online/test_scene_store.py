@@ -101,7 +101,7 @@ def test_pinned_scenes_stay(tmp_path, caplog):
 
 
 def fake(number: int, tags: tuple[str, ...], held_out: bool) -> StoredScene:
-    return StoredScene(f"s{number}", Path("x"), tags, held_out, 5, 10, 0, number, 5)
+    return StoredScene(f"s{number}", Path("x"), tags, held_out, 5, 10, 0, number)
 
 
 MEMORIES = st.lists(

@@ -166,6 +166,41 @@ def test_a_cloud_without_colours_is_scored(labels):
     assert judged(labels, [Colorless(1, labels)], clouds=Flat(labels))["clouds"] == 1
 
 
+def test_with_scene_tags_alone_the_images_are_scored_as_one_and_each_view_may_show_what_the_scene_has(labels, scene):
+    class OfScene(StripedScene):
+        given = True
+
+        @property
+        def tags(self):
+            return super().tags if self.given else ()
+
+        def image_tags(self, index):
+            return None
+
+        def _left(self, index):
+            return super()._left(1)  # all views show the same
+
+    whole = OfScene(scene.rng_seed, labels)
+    scores = judged(labels, [whole])
+    assert scores["image_tags"] == scores["cloud_tags"] == 1 and scores["cloud_parts"] is None
+    assert scores["image_consistency"] > 0.9 and (scores["images"], scores["clouds"]) == (1, 1)
+    prior = torch.zeros(len(labels))
+    prior[labels.index("bed")] = 1e6
+    # bed first: the two tags are second and third of all classes
+    assert judged(labels, [whole], priors=(prior, prior))["image_tags"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert judged(labels, [whole], images=Noisy(labels))["image_consistency"] < 0.3
+    whole.given = False
+    assert judged(labels, [whole])["images"] == 0, "no tags at all"
+
+
+class Noisy(Pixels):
+    """Pixels with random scores."""
+
+    def scores(self, rgb):
+        random = np.random.default_rng(int(rgb.sum())).normal(size=(1, len(self.rows), *rgb.shape[:2]))
+        return torch.from_numpy(random).float()
+
+
 def test_what_networks_have_observed_is_not_computed_again(labels, scene, monkeypatch):
     zeros = torch.zeros(len(labels))
     priors = torch.linspace(-2, 2, len(labels))

@@ -157,6 +157,29 @@ def test_images_without_tags_are_left_out(tmp_path, labels):
     assert mixed.names == ["scene0"] and "no tagged image sees" in mixed.left_out[0][1]
 
 
+def test_with_scene_tags_alone_the_images_may_show_what_the_scene_has(tmp_path, labels):
+    """What the scene lacks is absent from each image; an image whose own list leaves nothing is not used."""
+    scene = StripedScene(0, labels)
+    lists = {1: (), 2: ()}
+    scene.image_tags = lists.get
+    scene.image_unknown = lambda index: scene.pair[:1] if index == 2 else ()
+    scenes = prepare([scene], labels, tmp_path, 0).scenes
+    both, first = set(scene.pair), set(scene.pair[:1])
+    found = pairs(scenes, images=4)
+    assert not found.left_out and found.frames[0].tolist() == [0, 2, 3]
+    batch = found.collate([found.sample(0, np.random.default_rng(0))])
+    assert not batch.image_tags.any() and {*labels.tags(batch.cloud_tags[0].numpy())} == both
+    allowed = [{*labels.tags(row)} for row in batch.pixel_tags().numpy()]
+    assert sorted(map(len, allowed))[-2:] == [2, 2] and all(row in (both, first) for row in allowed)
+    for row, known in zip(allowed, batch.image_known.numpy(), strict=True):
+        assert {*labels.tags(1 - known)} == row, "known are the classes that the image cannot show"
+    scene.image_tags = lambda index: tuple(scene.pair) if index else None
+    tagged = pairs(prepare([scene], labels, tmp_path, 0).scenes)
+    assert tagged.frames[0].tolist() == [1, 2, 3], "with a tagged image the others stay out"
+    drawn = tagged.collate([tagged.sample(0, np.random.default_rng(0))])
+    assert torch.equal(drawn.pixel_tags(), drawn.image_tags)
+
+
 def test_collate_of_images_alone(painted):
     source = ImageSamples(painted, ImageAugment(crop=32, long_side=(32, 64)))
     batch = source.collate([source.sample(i, np.random.default_rng(i)) for i in range(3)])

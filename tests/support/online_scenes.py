@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -62,8 +63,19 @@ def settings(folder: Path, labels: LabelSpace, recipe_changes: dict | None = Non
     return config.build(OnlineConfig, values)
 
 
-def put(online: Path, labels: LabelSpace, seed: int, number: int, held_out: bool = False, wrong: bool = False) -> str:
-    """Store a striped scene as ``SceneStore.finish`` does; ``wrong`` gives it tags of other classes."""
+def put(
+    online: Path,
+    labels: LabelSpace,
+    seed: int,
+    number: int,
+    held_out: bool = False,
+    wrong: bool = False,
+    kinds: Sequence[str] = ("scene", "frames"),
+) -> str:
+    """Store a striped scene as ``SceneStore.finish`` does.
+
+    ``wrong`` gives it tags of other classes; ``kinds`` are the kinds of tags that a person gave.
+    """
     scene, place = StripedScene(seed, labels), Path(online) / "scenes"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
@@ -72,7 +84,7 @@ def put(online: Path, labels: LabelSpace, seed: int, number: int, held_out: bool
         (folder / "tags.csv").unlink()
         given = (lambda names: [WRONG[name] for name in names]) if wrong else list
         tags = {"scene": given(scene.tags), "frames": {str(i): given(scene.image_tags(i)) for i in range(len(scene))}}
-        (folder / "tags.json").write_text(json.dumps(tags))
+        (folder / "tags.json").write_text(json.dumps({kind: tags[kind] for kind in kinds}))
         about = {"number": number, "held_out": held_out, "began_ns": number, "ended_ns": number + 1}
         about |= {"why_ended": "test", "frames": len(scene), "received": len(scene)}
         (folder / "scene.json").write_text(json.dumps(about))

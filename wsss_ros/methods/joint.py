@@ -72,7 +72,8 @@ class JointPhase(PairedPhase, TaggedPhase):
 class Linked(NamedTuple):
     """Features ``z`` and scores ``a`` of both networks at the M links of an image and its cloud; 2: image, 3: cloud.
 
-    ``seeds`` are the pseudo-labels that the image network gives the links, among the image's tags (eq. 5).
+    ``seeds`` are the pseudo-labels that the image network gives the links, among the image's tags (eq. 5); without
+    any, among those of the scene.
     """
 
     z2: Float[Tensor, "M D"]
@@ -164,13 +165,14 @@ class Joint(TaggedMethod[JointPhase]):
         image_features, image_scores, cloud_features, cloud_scores = maps
         crop, per_cloud = batch.images.shape[-1], len(batch.images) // len(batch.xyz)
         points, pixels = batch.links_point.split(batch.links_count), batch.links_uv.split(batch.links_count)
+        tags = batch.pixel_tags()
         for k, (point, uv) in enumerate(zip(points, pixels, strict=True)):
             scores = sample_bilinear(image_scores[k], uv, crop).float()
             centre = self.phase.seed_centring * image_scores[k].detach().float().mean(dim=(1, 2))
             yield Linked(
                 sample_bilinear(image_features[k], uv, crop).float(),
                 scores,
-                seed_labels(scores.detach() - centre, batch.image_tags[k]),
+                seed_labels(scores.detach() - centre, tags[k]),
                 cloud_features[k // per_cloud, point].float(),
                 cloud_scores[k // per_cloud, point].float(),
             )

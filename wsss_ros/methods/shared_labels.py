@@ -1,9 +1,10 @@
 """Both networks learn the labels that they give together: each knows classes that the other does not.
 
-At the start of the phase both networks score all tagged images and clouds. The probabilities of a point, among the tags
-(eq. 5), are the mean of what the cloud network says and of what the image network says in all views that show the point
-(eqs. 3-4). They label the points and, projected back, the pixels of each view, so that all views agree. Labels that are
-not sure are left out. The labels stay the same for the whole phase, as a network that labels again and again drifts.
+At the start of the phase both networks score all tagged images and clouds; where only scenes have tags, all images are
+labelled among those of their scene. The probabilities of a point, among the tags (eq. 5), are the mean of what the
+cloud network says and of what the image network says in all views that show the point (eqs. 3-4). They label the points
+and, projected back, the pixels of each view, so that all views agree. Labels that are not sure are left out. The labels
+stay the same for the whole phase, as a network that labels again and again drifts.
 """
 
 import copy
@@ -17,7 +18,7 @@ from jaxtyping import Float, Int64, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
-from wsss_ros.cam import among_tags, class_weights, pseudo_labels
+from wsss_ros.cam import among_tags, class_weights, pixel_tags, pseudo_labels
 from wsss_ros.geometry import neighbors, project, transform, visible
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.losses import labelled_cross_entropy
@@ -156,10 +157,12 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
         shared = shared_probabilities(of_cloud, views)
         points = pseudo_labels(shared.T, tags, self.phase.min_confidence).cpu().numpy()
         pixels = np.full(scene.depth_mm.shape, UNLABELLED, np.uint8)
-        for frame, view in zip(frames, views, strict=True):
-            mixed_map = projected(shared, view)
-            own = torch.from_numpy(np.array(scene.image_tags[frame])).to(device)
-            labels = pseudo_labels(mixed_map, own, self.phase.min_confidence)
+        of_images, judged = (
+            torch.from_numpy(np.array(rows[frames])).to(device) for rows in (scene.image_tags, scene.image_known)
+        )
+        allowed = pixel_tags(of_images, judged, tags.expand_as(of_images))
+        for frame, view, own in zip(frames, views, allowed, strict=True):
+            labels = pseudo_labels(projected(shared, view), own, self.phase.min_confidence)
             pixels[frame] = _resized(labels.cpu().numpy(), *np.shape(pixels)[1:])
         return points, pixels
 

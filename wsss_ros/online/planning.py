@@ -75,7 +75,7 @@ def _why_nothing(tagged: Sequence[StoredScene]) -> str:
     if tagged:
         only = f"'{tagged[0].name}' is the only tagged scene{', played again' * (len(tagged) > 1)}"
         return f"{only}; expected two, one to learn from and one to judge by"
-    return "no new tagged scene to learn from; finish a scene with image tags first"
+    return "no new tagged scene to learn from; finish a scene with tags first"
 
 
 def held_out_names(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> set[str]:
@@ -100,13 +100,10 @@ def _with_same_views(scenes: Sequence[StoredScene], among: Sequence[StoredScene]
 
 
 def untaught(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]]) -> list[StoredScene]:
-    """Return the scenes for training that no judged round trained on, oldest first.
-
-    The joint losses need tagged images as well as a tagged cloud: a scene without tagged frames is not used yet.
-    """
+    """Return the tagged scenes for training that no judged round trained on, oldest first."""
     apart = held_out_names(stored, past)
     taught = {name for earlier, decision in past if decision.judged for name in earlier.new}
-    return [scene for scene in stored if scene.name not in apart | taught and scene.tags and scene.tagged_frames]
+    return [scene for scene in stored if scene.name not in apart | taught and scene.tags]
 
 
 def balanced(

@@ -2,20 +2,21 @@
 
 *Tags* (of images, of clouds, and of the parts of clouds that images show): label-ranking average precision of the
 averaged scores of eq. 1, with the tag prior of the training added, as in the classification loss. 1 when every tagged
-class ranks above every other. A scene has one cloud and many parts, which therefore show more.
+class ranks above every other. A scene has one cloud and many parts, which therefore show more. Where only the scene has
+tags, the images count as one: the mean over all of them is compared with the tags of the scene, and no part is scored.
 
 *Consistency*: whether a network gives the same point the same class twice, beyond chance (``measures.consistency``).
 Image network: in all pairs of views that show the point, found by depth and pose; each view chooses among its tags
-(eq. 5). Cloud network: in a second random choice of points that is turned about the vertical, among the tags of the
-scene. A network that gives all points one class scores 0.
+(eq. 5), or without any among those of the scene. Cloud network: in a second random choice of points that is turned
+about the vertical, among the tags of the scene. A network that gives all points one class scores 0.
 
 *Agreement*: the share of linked points for which both networks choose the same class among the tags of that image. It
 is reported and decides nothing: it also falls when one of the two networks gets better.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.measures import UNSEEN, consistency, tag_precision
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
-from wsss_ros.scenes.frame_choice import tagged_frames
+from wsss_ros.scenes.frame_choice import spread, tagged_frames
 from wsss_ros.types import BadInput, Cloud, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -67,11 +68,11 @@ class Observed:
 
     Attributes:
         name: Of the scene.
-        images: The tagged frames that are scored.
+        images: The tagged frames that are scored. With scene tags alone: all scored frames, as one.
         clouds: The cloud; none without tags of the scene.
         parts: The parts of the cloud that the frames show.
-        views: Labels of the image network for the points in each frame, among the tags of the frame. Frames with one
-            tag are left out: their labels could only be equal.
+        views: Labels of the image network for the points in each frame, among the tags of the frame, or of the scene
+            without any. Frames with one tag are left out: their labels could only be equal.
         views_of_cloud: Labels of the cloud network for the same points among the same tags.
         resampled: Labels of the cloud network for two choices of points, among the tags of the scene.
         finite: Whether all scores of a network are finite, by kind.
@@ -93,7 +94,7 @@ class Scorer:
 
     Attributes:
         priors: Added to the mean scores of images and of clouds.
-        frames: Tagged frames of each scene that are scored.
+        frames: Tagged frames of each scene that are scored; of a scene with scene tags alone, any frames.
         between: Called between two images, so that a round can wait there.
     """
 
@@ -135,10 +136,9 @@ class Scorer:
             again = self._point_scores(second, cloud, _TURN @ upright)
             resampled = np.stack([_among(scores, tags) for scores in (point_scores, again)])
         images, parts, views, views_of_cloud, finite = [], [], [], [], True
-        for index in tagged_frames(scene, self.frames):
+        for index, own, known in self._frames_of(scene, tags):
             self.between()
-            frame, own = scene.frame(index), self.labels.multi_hot(scene.image_tags(index))
-            known = 1 - self.labels.multi_hot(scene.image_unknown(index))
+            frame = scene.frame(index)
             scores = self.images.scores(frame.rgb)[0].cpu()
             mean = scores.mean(dim=(1, 2))
             images.append(Tagged(mean.numpy(), own, known))
@@ -150,6 +150,8 @@ class Scorer:
                 column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
                 views.append(_at(links.point, _among(scores[:, row, column].T, own), len(cloud)))
                 views_of_cloud.append(_at(links.point, _among(point_scores[links.point], own), len(cloud)))
+        if images and not tagged_frames(scene):
+            images, parts = [replace(clouds[0], mean=np.mean([each.mean for each in images], axis=0))], []
         return Observed(
             scene.name,
             images,
@@ -160,6 +162,19 @@ class Scorer:
             resampled,
             {"image": finite, "cloud": bool(point_scores.isfinite().all())},
         )
+
+    def _frames_of(self, scene: Scene, tags: Float32[np.ndarray, "C"]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The frames to score, each with its tags and its known classes.
+
+        With scene tags alone, these are any frames that may show one of ``tags``, and those that they may show.
+        """
+        tagged = tagged_frames(scene, self.frames)
+        for index in tagged or spread(len(scene), self.frames):
+            own, known = scene.image_tags(index), 1 - self.labels.multi_hot(scene.image_unknown(index))
+            if own:
+                yield index, self.labels.multi_hot(own), known
+            elif (possible := tags if own is None else tags * (1 - known)).any():
+                yield index, possible, known
 
     def _point_scores(self, chosen: Cloud, at: Cloud, rotation: Float[np.ndarray, "3 3"]) -> Float[Tensor, "N C"]:
         """Scores of the points of ``at`` where the network sees those of ``chosen``, turned by ``rotation``."""

@@ -18,7 +18,6 @@ class StoredScene:
     """One complete scene.
 
     Attributes:
-        tagged_frames: Frames with tags of their own; without any the scene teaches images nothing.
         number: Scenes stored before it, plus 1; also counts scenes that are gone.
         held_out: Whether only the gate uses it.
         fingerprints: Of its frames, see ``scene_views.fingerprint``.
@@ -33,7 +32,6 @@ class StoredScene:
     bytes: int
     started_ns: int
     number: int
-    tagged_frames: int
     fingerprints: frozenset[int] = frozenset()
     again_of: tuple[str, ...] = ()
 
@@ -41,7 +39,7 @@ class StoredScene:
 def read(folder: Path, name: str, labels: LabelSpace) -> StoredScene:
     """Read a scene from its files. Raises BadInput, OSError, ValueError, KeyError or TypeError for broken ones."""
     about = read_json(folder / ABOUT)
-    tags, numbers = TagFile.of(folder, labels), range(about["frames"])
+    tags = TagFile.of(folder, labels)
     size = sum(-(-path.stat().st_size // _BLOCK) * _BLOCK for path in folder.rglob("*") if path.is_file())
     return StoredScene(
         name=name,
@@ -52,7 +50,6 @@ def read(folder: Path, name: str, labels: LabelSpace) -> StoredScene:
         bytes=size,
         started_ns=about["began_ns"],
         number=about["number"],
-        tagged_frames=sum(bool(tags.image(str(number))) for number in numbers) if tags else 0,
         fingerprints=frozenset(about.get("fingerprints", ())),
         again_of=tuple(about.get("again_of", ())),
     )

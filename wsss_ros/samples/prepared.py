@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ class PreparedScene:
     ``images`` have at most the requested size. ``depth_mm`` (0: missing), ``cameras`` (fx fy cx cy width height) and
     ``frame_truth`` have the size of the source. ``tags`` and ``image_tags`` are multi-hot; a frame without tags has a
     row of zeros. ``known`` and ``image_known`` are 1 where a class was judged (present or absent), 0 where it is
-    unknown. ``poses`` are world_from_camera. ``links`` counts the points of the cloud that each frame sees.
+    unknown. In a scene with scene tags alone, its absent classes are absent from each image, and its tags are unknown
+    there. ``poses`` are world_from_camera. ``links`` counts the points of the cloud that each frame sees.
     ``xyz`` is in the world frame, in metres. ``upright_from_world`` makes z point up, and aligns the walls if the data
     set has an alignment. ``rgb`` has no rows if the cloud has no colours.
     """
@@ -140,12 +141,20 @@ class _Settings:
 def _prepare_scene(scene: Scene, labels: LabelSpace, cache: Path, settings: _Settings) -> PreparedScene:
     folder = getattr(scene, "folder", None)
     if folder is None:
-        return PreparedScene(scene.name, **_arrays(scene, labels, settings))
+        return _with_absent(PreparedScene(scene.name, **_arrays(scene, labels, settings)))
     place = cache / f"{scene.name}-{_key(scene, getattr(scene, 'sources', (folder,)), labels, settings)}"
     if not place.is_dir():
         arrays = _arrays(scene, labels, settings)
         caches.store(place, lambda inner: _save(inner, arrays), "the decoded scene")
-    return PreparedScene(scene.name, **{file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")})
+    arrays = {file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")}
+    return _with_absent(PreparedScene(scene.name, **arrays))
+
+
+def _with_absent(scene: PreparedScene) -> PreparedScene:
+    """The scene; if no image has a tag, the classes that are absent from the scene are absent from each image."""
+    if scene.image_tags.any():
+        return scene
+    return replace(scene, image_known=np.maximum(scene.image_known, scene.known * (1 - scene.tags)))
 
 
 def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _Settings) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from wsss_ros import geometry
+from wsss_ros.cam import pixel_tags
 from wsss_ros.samples import augment, clouds
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.clouds import DrawnCloud
@@ -27,6 +28,8 @@ _OF_IMAGES = (
     *("images", "image_tags", "image_known", "image_source", "image_truth"),
     *("links_point", "links_uv", "links_count"),
 )
+
+_TAG_OTHERS = "tag frames that see it, or the scene alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,10 @@ class ImageBatch(Batch):
     image_known: Float[Tensor, "K C"]
     image_source: Int64[Tensor, "K"] | None = None
 
+    def pixel_tags(self) -> Float[Tensor, "K C"]:
+        """The classes that the pixels of each image may get: its tags."""
+        return self.image_tags
+
 
 @dataclass(frozen=True, kw_only=True)
 class CloudBatch(Batch):
@@ -92,6 +99,11 @@ class PairBatch(ImageBatch, CloudBatch):
     links_uv: Float[Tensor, "L 2"]
     links_count: tuple[int, ...]
     photos: ImageBatch | None = None
+
+    def pixel_tags(self) -> Float[Tensor, "K C"]:
+        """The classes that the pixels of each image may get: its tags, or those of its cloud (``cam.pixel_tags``)."""
+        of_clouds = self.cloud_tags.repeat_interleave(len(self.images) // len(self.xyz), dim=0)
+        return pixel_tags(self.image_tags, self.image_known, of_clouds)
 
     def all_images(self) -> ImageBatch:
         """The images of the clouds, and after them the photographs."""
@@ -135,15 +147,15 @@ def stacked(samples: Sequence[Sample]) -> dict[str, Tensor]:
 class ImageSamples:
     """The tagged images of scenes, or of collections of photographs. Raises BadInput when no image has a tag.
 
-    Images without a tag are left out, because their classes are unknown. Photographs that were squeezed to a square are
-    stretched at random.
+    Images without a tag are left out, because their classes are unknown; scene tags alone teach images only together
+    with clouds (``PairSamples``). Photographs that were squeezed to a square are stretched at random.
     """
 
     def __init__(self, scenes: Sequence[PreparedScene | PreparedPhotos], settings: ImageAugment):
         self.scenes, self.settings = scenes, settings
         tagged = [(s, f) for s, scene in enumerate(scenes) for f in np.flatnonzero(scene.image_tags.any(axis=1))]
         if not tagged:
-            raise BadInput(f"no tagged image in {len(scenes)} scenes; add tags (tags.csv or tags.json) or other scenes")
+            raise BadInput(f"no tagged image in {len(scenes)} scenes; tag images (tags.csv, tags.json) or add others")
         self.items = [(s, int(f)) for s, f in tagged]
         self.names = [scenes[s].image_name(f) for s, f in self.items]
 
@@ -196,8 +208,9 @@ class CloudSamples:
 class PairSamples:
     """Clouds, each with ``images`` of its images and the links between points and pixels of the crops (eqs. 3-4).
 
-    A scene without any tagged image that sees the cloud is left out and listed in ``left_out``. A scene with fewer
-    than ``images`` images repeats some of them, in another crop. ``tolerance_m`` is the largest difference between a
+    The images are the tagged ones. In a scene with scene tags alone they are all that may show one of its tags. A scene
+    where none of them sees the cloud is left out and listed in ``left_out``. A scene with fewer than ``images`` images
+    repeats some of them, in another crop. ``tolerance_m`` is the largest difference between a
     visible point's depth and the depth image, in metres. ``max_links`` limits the links of an image (0: no limit).
     With ``truth`` the samples contain dense labels. Raises BadInput when no scene is left.
     """
@@ -212,14 +225,14 @@ class PairSamples:
         truth: bool = False,
         images: int = 1,
     ):
-        usable = [np.flatnonzero(scene.image_tags.any(axis=1) & (scene.links > 0)) for scene in scenes]
+        usable = [_usable_frames(scene) for scene in scenes]
         self.scenes = [scene for scene, frames in zip(scenes, usable, strict=True) if len(frames)]
         self.frames = [frames for frames in usable if len(frames)]
         if not self.scenes:
-            raise BadInput(f"no tagged image sees its cloud in {len(scenes)} scenes; give image tags for some frames")
+            raise BadInput(f"no tagged image sees its cloud in {len(scenes)} scenes; {_TAG_OTHERS}")
         self.names = [scene.name for scene in self.scenes]
         self.left_out = [
-            (scene.name, "no tagged image sees its cloud; give image tags for some of its frames")
+            (scene.name, f"no tagged image sees its cloud; {_TAG_OTHERS}")
             for scene, frames in zip(scenes, usable, strict=True)
             if not len(frames)
         ]
@@ -281,6 +294,12 @@ class PairSamples:
             chosen = rng.choice(len(seen), self.max_links, replace=False)
             seen, in_crop = seen[chosen], in_crop[chosen]
         return seen, in_crop
+
+
+def _usable_frames(scene: PreparedScene) -> Int64[np.ndarray, "K"]:
+    """The frames with tags that see the cloud; in a scene with scene tags alone, those that may show one of them."""
+    shown = scene.image_tags if scene.image_tags.any() else scene.tags * (1 - scene.image_known)
+    return np.flatnonzero(shown.any(axis=1) & (scene.links > 0))
 
 
 def _image_view(

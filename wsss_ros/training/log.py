@@ -83,7 +83,7 @@ def image_cams(network: nn.Module, batch: ImageBatch, labels: LabelSpace):
     """
     images = batch.images.to(next(network.parameters()).device)
     scores = upsample(network(normalise_images(images))[1].float(), images.shape[2:])[0].cpu()
-    tags = batch.image_tags[0]
+    tags = batch.pixel_tags()[0].cpu()
     rgb = (images[0].permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)
     named = torch.nonzero(tags > 0.5)[:_CLASSES, 0].tolist()
     maps = [pictures.blend(rgb, pictures.heat(torch.sigmoid(scores[index]).numpy()), 0.6) for index in named]
