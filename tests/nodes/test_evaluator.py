@@ -84,8 +84,8 @@ def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, proc
         for kind, (shipped, other) in files.items()
     }
     evaluator = processes("evaluator", output=tmp_path / "out", write_period_s=1.0)
-    images = processes("image_segmenter", weights=files["image"][0], **ON_ONE_THREAD)
-    clouds = processes("cloud_segmenter", weights=files["cloud"][0], points=2000, **ON_ONE_THREAD)
+    images = processes("image_segmenter", weights=files["image"][0], min_confidence=0.0, **ON_ONE_THREAD)
+    clouds = processes("cloud_segmenter", weights=files["cloud"][0], points=2000, min_confidence=0.0, **ON_ONE_THREAD)
     for node in (evaluator, images, clouds):
         probe.active(node)
     answers = {"2d": probe.collect(Image, f"{SPACE}/semantic/image_raw", RELIABLE),
