@@ -98,7 +98,7 @@ def test_seeds_whose_tagged_rooms_would_be_the_scored_ones_are_refused():
 def test_a_node_that_has_ended_ends_the_run():
     children = NodeProcesses()
     children.start(Process("trainer", module="wsss_ros.no_such_module"))
-    with pytest.raises(BadInput, match="trainer has ended"):
+    with pytest.raises(BadInput, match="trainer failed with status 1"):
         check_for_ever(children)
 
 

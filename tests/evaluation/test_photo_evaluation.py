@@ -176,4 +176,4 @@ def test_the_command(folder, tmp_path):
 )
 def test_arguments_that_do_not_fit(folder, arguments, words):
     result = run(*(each.format(folder=folder) for each in arguments))
-    assert result.exit_code == 2 and words in " ".join(result.output.split()), result.output
+    assert result.exit_code == 1 and words in " ".join(result.output.split()), result.output
