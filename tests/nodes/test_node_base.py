@@ -90,6 +90,30 @@ def test_overrides_stay_over_a_second_activation(ros):
     assert node._inputs[0].profiles[0].depth == 7
 
 
+def test_silence_is_not_over_because_the_node_is_deactivated(ros, capfd):
+    build, _ = ros
+    node = build()
+    assert node.start()
+    record = node._inputs[0]
+    record.since -= 60
+    node.status()
+    node.trigger_deactivate()
+    node.status()
+    said = capfd.readouterr().err
+    assert "no message on /in for 60 s" in said and "over after" not in said
+    assert not node._inputs and not record.subscriptions
+
+
+def test_a_subscription_that_ended_leaves_nothing_behind(ros):
+    build, _ = ros
+    node = build()
+    assert node.start()
+    before = len(node._at_deactivate)
+    for _ in range(3):
+        node.unsubscribe(node.subscribe(Image, "more", lambda message: None, SENSOR, "output"))
+    assert len(node._at_deactivate) == before and len(node._inputs) == 1
+
+
 def test_an_override_that_is_not_possible_is_refused_with_the_possible_ones(ros):
     build, _ = ros
     node = build(**{"qos_overrides./in.subscription.reliability": "best"})

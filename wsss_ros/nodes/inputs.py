@@ -70,7 +70,7 @@ def silences(records: list[Input], timeout_s: float, graph: Graph) -> list[Probl
 
 
 def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-    """Subscribe until the node is deactivated. ``callback`` gets every message once; what it raises is reported.
+    """Subscribe until ``node.unsubscribe`` or its deactivation. ``callback`` gets every message once; what it raises is reported.
 
     Where ``qos`` asks for a latched publisher and meets one that is not, this subscribes once more without the latch:
     the last map arrives where one is kept, and a plain stream arrives too.
@@ -98,4 +98,3 @@ def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], No
         subscription = node.create_subscription(kind, record.topic, received, profile, **options)
     record.profiles.append(profile)
     record.subscriptions.append(subscription)
-    node.at_deactivate(lambda: node.destroy_subscription(subscription))

@@ -225,7 +225,9 @@ class Node(LifecycleNode):
     def _deactivate(self, state: LifecycleState | None) -> None:
         while self._at_deactivate:
             self._at_deactivate.pop()()
-        self._inputs.clear()
+        while self._inputs:
+            self.unsubscribe(self._inputs[-1])
+        self._announcer.clear()  # what lasted is not over
         if not self._worker.stop():
             self.get_logger().warning("the running job did not end within 30 s; it is left behind")
         super().on_deactivate(state)
