@@ -166,7 +166,9 @@ def test_a_dead_network_and_a_job_that_does_not_end_are_errors(monkeypatch):
         assert health.dead_jobs(60) == []
         health.begin("image")
         health.failed("image", "RuntimeError: CUDA error")
+        health.failed("points", "ValueError: another job")
         health.ended()
+    health.done("points", 1)
     (problem,) = health.dead_jobs(60)
     assert problem == (ERROR, "the last 3 jobs 'image' failed: RuntimeError: CUDA error; nothing comes out of it")
     health.begin("image")

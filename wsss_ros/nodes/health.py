@@ -71,7 +71,7 @@ class Health:
         self._last: dict[str, tuple[float, int, str]] = {}
         self._logged_at: dict[str, float] = {}
         self._failed_in_a_row: Counter[str] = Counter()
-        self._last_failure = ""
+        self._last_failure: dict[str, str] = {}  # by kind
         self._running: tuple[str, float] | None = None
 
     def begin(self, kind: str) -> None:
@@ -82,7 +82,7 @@ class Health:
         """Count a job that raised an error that is not one of its input."""
         with self._lock:
             self._failed_in_a_row[kind] += 1
-            self._last_failure = text
+            self._last_failure[kind] = text
 
     def ended(self) -> None:
         """Note that the worker has ended its job."""
@@ -97,7 +97,7 @@ class Health:
         with self._lock:
             for kind, count in self._failed_in_a_row.items():
                 if count >= DEAD_AFTER:
-                    text = f"the last {count} jobs '{kind}' failed: {self._last_failure}; nothing comes out of it"
+                    text = f"the last {count} jobs '{kind}' failed: {self._last_failure[kind]}; nothing comes out of it"
                     problems.append((ERROR, text))
         return problems
 
