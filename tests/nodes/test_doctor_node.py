@@ -25,6 +25,24 @@ def test_a_lens_with_distortion_is_named():
     assert "no distortion" in DETAILS["camera_info"](message)
 
 
+@pytest.mark.parametrize("fixed, found", [("map", "odom -> camera, at the stamps of the images"), ("world", "")])
+def test_only_map_falls_back_to_odom(fixed, found):
+    """As in the nodes; TF has odom only."""
+    from types import SimpleNamespace
+
+    from wsss_ros.geometry.transforms import LookupFailed
+    from wsss_ros.nodes.doctor import DoctorNode
+
+    def look_up(frame: str, camera: str) -> None:
+        if frame != "odom":
+            raise LookupFailed("frame", f"no frame '{frame}'")
+
+    observed = {"colour": SimpleNamespace(frame="camera")}
+    config, tf = SimpleNamespace(fixed_frame=fixed), SimpleNamespace(readable=True)
+    node = SimpleNamespace(observed=observed, config=config, tf=tf, _lookup=look_up)
+    assert DoctorNode._path_to_camera(node) == (found, "" if found else "no frame 'world'")
+
+
 @pytest.fixture
 def driver(probe):
     """Publishes views in the namespace /cam at 20 Hz, as long as the test runs."""

@@ -129,8 +129,8 @@ class DoctorNode(Node):
         camera = self.observed["colour"].frame or self.observed["camera_info"].frame
         if not self.tf.readable or not camera:
             return "", "no image came that names the frame of the camera" if self.tf.readable else "cannot be read here"
-        fault = ""
-        for frame in dict.fromkeys((self.config.fixed_frame, *FALLBACK)):
+        fault, fixed = "", self.config.fixed_frame
+        for frame in FALLBACK if fixed == FALLBACK[0] else (fixed,):  # as the nodes do
             try:
                 self._lookup(frame, camera)
                 return f"{frame} -> {camera}, at the stamps of the images", ""
