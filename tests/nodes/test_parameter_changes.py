@@ -1,5 +1,6 @@
 """Changes of parameters while a node runs: each takes effect at once, or is refused with the reason."""
 
+import ast
 import importlib
 import inspect
 from typing import Literal, get_args, get_origin
@@ -9,23 +10,16 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from rclpy.parameter import Parameter  # noqa: E402
+from support.paths import ROOT  # noqa: E402
 
 from wsss_ros.config import build  # noqa: E402
 from wsss_ros.nodes import parameters  # noqa: E402
 from wsss_ros.nodes.node import Node  # noqa: E402
 from wsss_ros.types import BadInput  # noqa: E402
 
-NAMES = [
-    "image_segmenter",
-    "cloud_segmenter",
-    "cloud_accumulator",
-    "online_trainer",
-    "evaluator",
-    "tag_page",
-    "viewer",
-    "replay",
-    "recorder",
-]
+SETUP = ast.parse((ROOT / "setup.py").read_text())
+NODES = next(ast.literal_eval(part.value) for part in SETUP.body if ast.unparse(part).startswith("NODES ="))
+NAMES = (*NODES, "doctor")
 
 
 @pytest.fixture(scope="module")
