@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.robot_bags import truth, without, write_robot_bag
 from support.striped_scenes import StripedScene, written
 from support.tiny_networks import save_network
 
 from wsss_ros.bags import cdr
+from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.recorder import Recorder
 from wsss_ros.bags.recording import BagConfig, Topic
 from wsss_ros.bags.writing import write_bag
@@ -16,8 +18,10 @@ from wsss_ros.label_files import Labeller, Source, segment
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.scenes import open_scene
 from wsss_ros.types import BadInput
-from wsss_ros.viewer import recorded
-from wsss_ros.viewer.recorded import BagRecord, Networks, SceneRecord, SegmentedFolder, open_record
+from wsss_ros.viewer import recorded_bag
+from wsss_ros.viewer.networks import Networks
+from wsss_ros.viewer.recorded import SceneRecord, SegmentedFolder, open_record
+from wsss_ros.viewer.recorded_bag import BagRecord
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +130,46 @@ def semantic_message(head, cloud, labels, space):
     return replace(message, fields=fields, point_step=step, row_step=step * len(rows), data=data)
 
 
+def test_a_bag_of_a_robot_with_poses_in_tf(labels, tmp_path):
+    """Poses from TF at the stamps of the images, and a cloud that is fused from depth."""
+    path = write_robot_bag(tmp_path / "robot.mcap")
+    record = open_record(path, Networks(), labels)
+    assert len(record.stamps_ns) == len(record.poses()) == 10
+    for index, stamp in enumerate(record.stamps_ns):
+        np.testing.assert_allclose(record.view(index).world_from_camera, truth(stamp), atol=1e-6)
+    frames = BagFrames(path)
+    cloud, camera = frames.cloud(), next(frames.views()).camera
+    assert record.view(0).camera == camera
+    points = record.points(0)
+    np.testing.assert_allclose(points.xyz + points.origin, cloud.xyz, atol=1e-5)
+    assert points is record.points(9) and np.array_equal(points.rgb, cloud.rgb)
+
+
+def test_without_any_pose_the_pictures_are_shown(labels, tmp_path, caplog):
+    path = without(write_robot_bag(tmp_path / "robot.mcap"), tmp_path / "still.mcap", "/tf")
+    record = open_record(path, Networks(), labels)
+    assert len(record.stamps_ns) == 10 and not record.poses() and record.points(0) is None
+    assert record.view(3).world_from_camera is None and record.view(3).camera is not None
+    assert "10 of 10 views have no pose in TF" in caplog.text and "no cloud from the depth images" in caplog.text
+
+
+def test_one_camera_of_several_is_shown(labels, tmp_path):
+    path = write_robot_bag(tmp_path / "robot.mcap", cameras=("/front", "/back"))
+    with pytest.raises(BadInput, match=r"several cameras: /front/color/image_raw, /back/color/image_raw.*--color"):
+        open_record(path, Networks(), labels)
+    record = open_record(path, Networks(), labels, color="/back/color/image_raw", fixed_frame="odom")
+    assert len(record.stamps_ns) == 10
+    np.testing.assert_allclose(record.poses()[3], truth(record.stamps_ns[3], "odom"), atol=1e-6)
+
+
+def test_topics_are_choices_of_a_bag(folder, labels):
+    with pytest.raises(BadInput, match="is not a bag; --color"):
+        open_record(folder, Networks(), labels, color="/back/color/image_raw")
+
+
 def test_long_bags_keep_every_second_view(labels, tmp_path, monkeypatch):
-    monkeypatch.setattr(recorded, "MOST_VIEWS", 3)
-    monkeypatch.setattr(recorded, "MOST_CLOUDS", 1)
+    monkeypatch.setattr(recorded_bag, "MOST_VIEWS", 3)
+    monkeypatch.setattr(recorded_bag, "MOST_CLOUDS", 1)
     scene = StripedScene(0, labels)
     record = BagRecord(
         write_bag(scene, tmp_path / "room.mcap", BagConfig(cloud_every=1)), Networks(), labels, lambda *_: None
@@ -153,5 +194,5 @@ def test_a_bag_of_something_else_is_refused(tmp_path, labels):
     message = cdr.tags_message(["bed"])
     recorder.write("/chatter", 5, bytes(cdr.typestore().serialize_cdr(message, cdr.STRING)))
     recorder.close()
-    with pytest.raises(BadInput, match="neither images nor clouds to show; expected topics that end in"):
+    with pytest.raises(BadInput, match="no topic 'color/image_raw' or 'cloud'; it holds /chatter"):
         open_record(tmp_path / "talk.mcap", Networks(), labels)

@@ -15,6 +15,8 @@ Listed = Annotated[Path | None, typer.Option("--list", help="Text file with one 
 Frames = Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")]
 Split = Annotated[str, typer.Option(help="Photographs with this value in the column split; empty: all.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+ColorTopic = Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")]
+CloudTopic = Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")]
 FixedFrame = Annotated[
     str, typer.Option("--fixed-frame", help="World frame of a bag with poses in TF; empty takes map, else odom.")
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import CloudWeights, Device, FixedFrame, Frames, ImageWeights, Listed
+from wsss_ros.cli.options import CloudTopic, CloudWeights, ColorTopic, Device, FixedFrame, Frames, ImageWeights, Listed
 from wsss_ros.labels import RECOMMENDED
 
 
@@ -32,8 +32,8 @@ def segment(
     benchmark: Annotated[
         bool, typer.Option("--benchmark", help="Files of the ScanNet benchmark: 3d/SCAN.txt, 2d/SCAN_NNNNNN.png.")
     ] = False,
-    color: Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")] = "",
-    cloud: Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")] = "",
+    color: ColorTopic = "",
+    cloud: CloudTopic = "",
     fixed_frame: FixedFrame = "",
     rotate: Annotated[
         Literal["auto", "0", "90", "180", "270"],

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import CloudWeights, Device, ImageWeights
+from wsss_ros.cli.options import CloudTopic, CloudWeights, ColorTopic, Device, FixedFrame, ImageWeights
 from wsss_ros.labels import RECOMMENDED
 
 
@@ -25,6 +25,9 @@ def view(
         ),
     ] = RECOMMENDED,
     labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
+    color: ColorTopic = "",
+    cloud: CloudTopic = "",
+    fixed_frame: FixedFrame = "",
     max_points: Annotated[int, typer.Option(min=1000, help="Of more points, every n-th is drawn.")] = 300_000,
     device: Device = "auto",
 ) -> None:
@@ -40,22 +43,23 @@ def view(
 
     console = Console(soft_wrap=True)
     networks = _networks(image_weights, cloud_weights, min_confidence, device) if segment else None
-    record = _opened(console, source, networks, labels)
+    record = _opened(console, source, networks, labels, color=color, cloud_topic=cloud, fixed_frame=fixed_frame)
     serve(record, host, port, max_points, lambda text: console.print(text, highlight=False, markup=False))
 
 
 def _networks(image_weights: str, cloud_weights: str, min_confidence: float, device: str):
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-    from wsss_ros.viewer.recorded import Networks
+    from wsss_ros.viewer.networks import Networks
 
     return Networks(ImageSegmenter(image_weights, device), CloudSegmenter(cloud_weights, device), min_confidence)
 
 
-def _opened(console, source: Path, networks, labels: str):
+def _opened(console, source: Path, networks, labels: str, **choices: str):
     from rich.progress import Progress
 
     from wsss_ros.labels import labels_named
-    from wsss_ros.viewer.recorded import Networks, open_record
+    from wsss_ros.viewer.networks import Networks
+    from wsss_ros.viewer.recorded import open_record
 
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("reading", total=None)
@@ -63,4 +67,4 @@ def _opened(console, source: Path, networks, labels: str):
         def progress(what: str, done: int, total: int | None) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        return open_record(source, networks or Networks(), labels_named(labels), progress)
+        return open_record(source, networks or Networks(), labels_named(labels), progress, **choices)

@@ -58,9 +58,7 @@ class Input:
         if quiet_s <= timeout_s:
             return ""
         why = self.problem or reason(self.topic, self.name, self.type, self.profiles, graph)
-        return (
-            f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received), so no {self.purpose}: {why}"
-        )
+        return f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received), so no {self.purpose}: {why}"
 
 
 def silences(records: list[Input], timeout_s: float, graph: Graph) -> list[Problem]:
@@ -70,7 +68,9 @@ def silences(records: list[Input], timeout_s: float, graph: Graph) -> list[Probl
 
 
 def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-    """Subscribe until ``node.unsubscribe`` or its deactivation. ``callback`` gets every message once; what it raises is reported.
+    """Subscribe until ``node.unsubscribe`` or its deactivation. ``callback`` gets every message once.
+
+    What it raises is reported.
 
     Where ``qos`` asks for a latched publisher and meets one that is not, this subscribes once more without the latch:
     the last map arrives where one is kept, and a plain stream arrives too.
