@@ -163,9 +163,17 @@ def test_up_of_the_kitchen(kitchen):
         slab = np.abs(height - floor) < 0.1
         assert slab.mean() > 0.05
         assert 1.1 < (poses[:, :3, 3] @ up).min() - floor < 1.8  # eye height
-        sides = (xyz @ geometry.upright(up).T)[slab]
-        slope = np.linalg.lstsq(np.c_[sides[:, :2], np.ones(len(sides))], sides[:, 2], rcond=None)[0][:2]
-        assert np.degrees(np.abs(slope)).max() < 2
+        assert angle_deg(up, plane_normal(xyz, up, floor)) < 0.4
+
+
+def plane_normal(xyz: np.ndarray, normal: np.ndarray, height: float) -> np.ndarray:
+    """The normal of the points within 3 cm of a plane, from the plane ``xyz @ normal = height`` near it."""
+    for _ in range(5):
+        near = xyz[np.abs(xyz @ normal - height) < 0.03]
+        turned = np.linalg.eigh(np.cov(near.T))[1][:, 0]
+        normal = turned * np.sign(turned @ normal)
+        height = near.mean(axis=0) @ normal
+    return normal
 
 
 # --- with the name of the frame alone --------------------------------------------------------------
@@ -177,6 +185,14 @@ ROOMS = [("bedroom", 0), ("living_room", 0), ("kitchen", 0), ("bathroom", 0), ("
 def walked() -> list[np.ndarray]:
     """Clouds of generated rooms with z up, as a camera that is carried through them sees them."""
     return [walked_cloud(ray_rooms.world(kind, seed), frames=60, seed=seed, size=(64, 48)) for kind, seed in ROOMS]
+
+
+def test_up_is_as_exact_as_the_floor_is_flat(walked):
+    """The normal of a floor of some metres is known to a fraction of a degree, that of small patches is not."""
+    turns = Rotation.random(len(walked), random_state=1).as_matrix()
+    for xyz, turn in zip(walked, turns, strict=True):
+        found = geometry.find_up(xyz @ turn.T, hint=tilted(turn[:, 2], np.random.default_rng(0), 20))
+        assert angle_deg(found, turn[:, 2]) < 0.2
 
 
 @pytest.mark.slow
