@@ -87,6 +87,18 @@ def test_a_cut_zstd_bag(tmp_path):
     assert all(bytes(a.data) == bytes(b.data) and a[:3] == b[:3] for a, b in zip(got, raws, strict=False))
 
 
+@pytest.mark.parametrize("name", ["a.mcap", "a.db3", "cut.mcap"])
+def test_some_topics_alone_are_the_same_messages(name, tmp_path):
+    path = write_bag(TinyScene(frames=4), tmp_path / name.replace("cut", "a"))
+    if name == "cut.mcap":
+        path.write_bytes(path.read_bytes()[:-100])
+    bag = Bag(path)
+    for topics in ({"/pose", "/tf"}, {"/color/image_raw"}, {"/none"}, ()):
+        got = [(raw.topic, raw.stamp_ns, bytes(raw.data)) for raw in bag.raw(topics)]
+        assert got == [(raw.topic, raw.stamp_ns, bytes(raw.data)) for raw in bag.raw() if raw.topic in topics]
+        assert bool(got) == (topics not in ({"/none"}, ()))
+
+
 def test_damage_in_the_middle_is_reported_with_the_number_of_messages_before(tmp_path):
     path = write_bag(TinyScene(frames=20, scale=8), tmp_path / "a.mcap")
     data = bytearray(path.read_bytes())

@@ -1,7 +1,7 @@
 """Reading rosbag2 files without ROS, complete bags and bags that are cut off."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -89,10 +89,13 @@ class Bag:
         """Time between the first and the last message."""
         return (self.end_ns - self.start_ns) / 1e9
 
-    def raw(self) -> Iterator[Raw]:
-        """Serialised messages in time order. Raises BadInput when it reaches a damaged part of the bag."""
+    def raw(self, topics: Container[str] | None = None) -> Iterator[Raw]:
+        """Serialised messages in time order, of all topics or of ``topics``.
+
+        Raises BadInput when it reaches a damaged part of the bag.
+        """
         for part in self._parts:
-            yield from part.raw()
+            yield from part.raw(topics)
         if self.broken:
             log.warning(self.broken)
 
@@ -123,16 +126,18 @@ class _Complete:
             self.topics = [_topic(c.topic, c.msgtype, q) for c, q in zip(reader.connections, qos, strict=True)]
             self.definitions = {c.msgtype: (c.msgdef.data, c.msgdef.format.name.lower()) for c in reader.connections}
 
-    def raw(self) -> Iterator[Raw]:
-        count = 0
+    def raw(self, topics: Container[str] | None) -> Iterator[Raw]:
+        count, total = 0, self.message_count
         try:
             with Reader(self.path) as reader:
-                for connection, stamp_ns, data in reader.messages():
+                chosen = [c for c in reader.connections if topics is None or c.topic in topics]
+                total = sum(c.msgcount for c in chosen)
+                for connection, stamp_ns, data in reader.messages(chosen) if chosen else ():
                     yield Raw(connection.topic, connection.msgtype, stamp_ns, data)
                     count += 1
         except Exception as error:  # rosbags does not catch errors of sqlite, struct and the codecs
             raise BadInput(
-                f"{self.path}: damaged after {count} of {self.message_count} messages ({error}); record it again"
+                f"{self.path}: damaged after {count} of {total} messages ({error}); record it again"
             ) from error
 
 
@@ -149,9 +154,10 @@ class _Broken:
         self.topics = [_topic(c.topic, c.msgtype, parse_qos(c.qos_yaml)) for c in channels]
         self.definitions = {c.msgtype: (c.definition, c.encoding.removeprefix("ros2")) for c in channels}
 
-    def raw(self) -> Iterator[Raw]:
+    def raw(self, topics: Container[str] | None) -> Iterator[Raw]:
         for channel, stamp_ns, data in self.found.messages():
-            yield Raw(channel.topic, channel.msgtype, stamp_ns, data)
+            if topics is None or channel.topic in topics:
+                yield Raw(channel.topic, channel.msgtype, stamp_ns, data)
 
 
 def _topic(name: str, msgtype: str, offered: list[Qos]) -> Topic:

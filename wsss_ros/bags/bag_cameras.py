@@ -29,13 +29,12 @@ class BagCamera:
 
     def __init__(self, bag: Bag, types: Typestore, images: str, info: str) -> None:
         self._history, self._rectified = CalibrationHistory(), is_rectified_topic(images)
-        for raw in bag.raw():
-            if info and raw.topic == info:
-                message: Any = types.deserialize_cdr(raw.data, raw.msgtype)
-                calibration = calibration_from_info(message)
-                if self._history.add(stamp_ns(message.header), calibration):
-                    for finding in findings(calibration, self._rectified):
-                        log.warning("%s, %s: %s", bag.path, info, finding)
+        for raw in bag.raw({info}):
+            message: Any = types.deserialize_cdr(raw.data, raw.msgtype)
+            calibration = calibration_from_info(message)
+            if self._history.add(stamp_ns(message.header), calibration):
+                for finding in findings(calibration, self._rectified):
+                    log.warning("%s, %s: %s", bag.path, info, finding)
 
     def at(self, stamp: int, image: np.ndarray) -> Camera | None:
         """The camera of an image with this stamp; None without a camera_info.

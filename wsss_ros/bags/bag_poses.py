@@ -33,11 +33,10 @@ class BagPoses:
         self.transforms = TransformBuffer(cache_s=None)
         static = _topics(bag, color)
         refused: list[str] = []
-        for raw in bag.raw():
-            if raw.topic in static:
-                message: Any = types.deserialize_cdr(raw.data, raw.msgtype)
-                for transform in message.transforms:
-                    self._add(transform, static[raw.topic], refused)
+        for raw in bag.raw(static):
+            message: Any = types.deserialize_cdr(raw.data, raw.msgtype)
+            for transform in message.transforms:
+                self._add(transform, static[raw.topic], refused)
         if refused:
             log.warning("%s: %d transforms are left out: %s", bag.path, len(refused), refused[0])
 

@@ -90,10 +90,9 @@ class BagFrames:
         self._types = self._bag.types()
         self._warned = False
         colors, clouds = (IMAGE, JPEG), (CLOUD,)
-        if self.color:
-            topics.named(self._bag, self.color, colors)
-        if self.cloud_topic:
-            topics.named(self._bag, self.cloud_topic, clouds)
+        for named, types in ((self.color, colors), (self.cloud_topic, clouds)):
+            if named:
+                topics.check_named(self._bag, named, types)
         self.color = self.color or topics.camera(self._bag, colors, (COLOR, COLOR + topics.COMPRESSED))
         self.cloud_topic = self.cloud_topic or topics.only(self._bag, clouds, (CLOUDS,))
         if not self.color and not self.cloud_topic:
@@ -103,7 +102,7 @@ class BagFrames:
 
     def __len__(self) -> int:
         """Number of colour images."""
-        return sum(raw.topic == self.color for raw in self._bag.raw())
+        return sum(1 for _ in self._bag.raw({self.color}))
 
     def frames(self, chosen: set[int] | None = None) -> Iterator[Frame]:
         """The colour images as frames, named by their number from 0; ``chosen`` are the numbers to read, None for all.
@@ -127,8 +126,7 @@ class BagFrames:
     def _some_poses(self) -> Iterator[np.ndarray]:
         """Poses from TF at the stamps of some images, where it has them."""
         chosen = set(spread(len(self), _POSES))
-        images = (raw for raw in self._bag.raw() if raw.topic == self.color)
-        for raw in (raw for index, raw in enumerate(images) if index in chosen):
+        for raw in (raw for index, raw in enumerate(self._bag.raw({self.color})) if index in chosen):
             message: Any = self._types.deserialize_cdr(raw.data, raw.msgtype)
             with suppress(BadInput):
                 yield self.poses.pose(message.header)
@@ -145,8 +143,8 @@ class BagFrames:
         if not self.cloud_topic:
             return self._fused()
         last = None
-        for raw in self._bag.raw():
-            last = raw if raw.topic == self.cloud_topic else last
+        for raw in self._bag.raw({self.cloud_topic}):
+            last = raw
         if last is None:
             return None
         message: Any = self._types.deserialize_cdr(last.data, last.msgtype)
@@ -292,6 +290,5 @@ class BagFrames:
             raise BadInput(f"{self.path}, {topic}: {error}") from error
 
     def _messages(self, *topics: str) -> Iterator[tuple[str, Any]]:
-        for raw in self._bag.raw():
-            if raw.topic in topics:
-                yield raw.topic, self._types.deserialize_cdr(raw.data, raw.msgtype)
+        for raw in self._bag.raw(topics):
+            yield raw.topic, self._types.deserialize_cdr(raw.data, raw.msgtype)

@@ -18,19 +18,18 @@ def of_types(bag: Bag, types: Sequence[str]) -> list[str]:
     return [name for name in there if not any(part in name for part in _RESULTS)]
 
 
-def named(bag: Bag, name: str, types: Sequence[str]) -> str:
-    """The topic that the user names. Raises BadInput, which lists the topics of these types, where it is not there."""
+def check_named(bag: Bag, name: str, types: Sequence[str]) -> None:
+    """Raises BadInput, which lists the topics of these types, unless the topic that the user names is among them."""
     there = [topic.name for topic in bag.topics if topic.msgtype in types]
     if name not in there:
         kinds = " or ".join(types)
         raise BadInput(f"{bag.path}: no topic '{name}' of {kinds}; there are {', '.join(there) or 'none'}")
-    return name
 
 
 def only(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
     """The first topic that ends in ``ends``, else the only one of these types; empty without one."""
     plain = of_types(bag, types)
-    if fits := [name for end in ends for name in plain if _ends(name, end)]:
+    if fits := _ending(plain, ends):
         return fits[0]
     return plain[0] if len(plain) == 1 else ""
 
@@ -41,7 +40,7 @@ def camera(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
     Raw images go before compressed ones. Raises BadInput, which lists the cameras, where several fit.
     """
     plain = of_types(bag, types)
-    fits = [name for end in ends for name in plain if _ends(name, end)]
+    fits = _ending(plain, ends)
     if not fits:
         fits = sorted((name for name in plain if "depth" not in name.lower()), key=len)  # raw before compressed
         return fits[0] if len(_bases(fits)) == 1 else ""
@@ -57,7 +56,7 @@ def companion(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -
     """
     plain = of_types(bag, types)
     for end in ends:
-        if fits := [name for name in plain if _ends(name, end)]:
+        if fits := _ending(plain, (end,)):
             return max(fits, key=lambda name: _shared(name, color))
     return ""
 
@@ -91,13 +90,14 @@ def _is_depth(name: str) -> bool:
     return image.startswith("depth") or image.startswith("image") and ("depth" in folder or folder == "stereo")
 
 
-def _ends(name: str, end: str) -> bool:
-    return f"/{name}".endswith(f"/{end}")
+def _ending(names: Sequence[str], ends: Sequence[str]) -> list[str]:
+    """The names that end in one of ``ends``, in the order of the ends."""
+    return [name for end in ends for name in names if f"/{name}".endswith(f"/{end}")]
 
 
 def _bases(names: Sequence[str]) -> list[str]:
     """The names without the ends of transports, each once."""
-    return list(dict.fromkeys(name.removesuffix(COMPRESSED) for name in names))
+    return list(dict.fromkeys(map(base, names)))
 
 
 def _shared(name: str, other: str) -> int:
