@@ -176,10 +176,9 @@ class ImageSegmenter(Segmenter):
         """
         if rgb.shape[0] == 0 or rgb.shape[1] == 0:
             raise BadInput(f"an image of {rgb.shape[1]}x{rgb.shape[0]} pixels has nothing to segment")
-        images = torch.rot90(self.network_input(rgb), turns, (2, 3))
         with self.autocast():
-            scores = self.network(images.contiguous(memory_format=torch.channels_last))[1].float()
-        return torch.rot90(scores, -turns, (2, 3)).contiguous(memory_format=torch.channels_last)
+            scores = self.network(_turned(self.network_input(rgb), turns))[1].float()
+        return _turned(scores, -turns)
 
     def network_input(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
         """The image at the size that the network takes, normalised, on the device."""
@@ -329,6 +328,12 @@ def _decide(
         scores = scores[:, allowed > 0.5]
     others = ((scores - best[:, None]) / temperature).exp_().sum(dim=1)  # the softmax, divided by its largest term
     return label.to(torch.uint8).cpu().numpy(), others.reciprocal_().cpu().numpy()
+
+
+def _turned(images: Float[Tensor, "B C H W"], turns: int) -> Float[Tensor, "B C h w"]:
+    """The images or maps after quarter turns to the left, channels last in memory; not copied if they are so already."""
+    turned = torch.rot90(images, turns, (2, 3)) if turns % 4 else images  # torch copies even without a turn
+    return turned.contiguous(memory_format=torch.channels_last)
 
 
 def _fitted(size: tuple[int, int], long_side: int) -> tuple[int, int]:
