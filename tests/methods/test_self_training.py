@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support.striped_scenes import written
 from support.training_runs import ADAM, settings_for
 
 from wsss_ros.cam import among_tags, class_weights, pseudo_labels
@@ -81,21 +80,6 @@ def test_labels_of_a_view_follow_scale_flip_and_resolution():
     assert np.array_equal(mirrored[:6], twice[:6, ::-1])
     coarse = apply_view_to_labels(labels, (6, 8), plain, 8, cell=2)
     assert np.array_equal(coarse[:3], labels) and (coarse[3:] == UNLABELLED).all()
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def scenes(tmp_path, labels):
-    written(tmp_path / "train", labels, range(6))
-    written(tmp_path / "val", labels, [100])
-    return tmp_path
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -6,7 +6,8 @@ import signal
 import numpy as np
 import pytest
 import torch
-from support.striped_scenes import StripedScene, written
+from support.photo_folders import write_photos
+from support.striped_scenes import StripedScene
 from support.training_runs import ADAM, GENTLE, settings_for, versions
 
 from wsss_ros import config, networks
@@ -17,7 +18,9 @@ from wsss_ros.methods.shared_labels import SharedLabels, SharedLabelsPhase, View
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.mixture import Source
+from wsss_ros.samples.photos import prepare_photos
 from wsss_ros.samples.prepared import prepare
+from wsss_ros.scenes.photos import PhotoFolder
 from wsss_ros.training.run import train
 
 ALONE = [
@@ -34,21 +37,6 @@ SHARED = {
     "image": GENTLE,
     "cloud": GENTLE,
 }
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def scenes(tmp_path, labels):
-    written(tmp_path / "train", labels, range(6))
-    written(tmp_path / "val", labels, [100])
-    return tmp_path
 
 
 def random_views(rng: np.random.Generator) -> tuple[torch.Tensor, list[View]]:
@@ -161,6 +149,19 @@ def test_with_scene_tags_alone_all_images_are_labelled_among_them(tmp_path, labe
     tags = {*np.flatnonzero(source.scenes[0].tags).tolist()}
     for found in (samples.scenes[0].cloud_truth, *samples.scenes[0].frame_truth):
         assert {*np.unique(found).tolist()} <= tags, "each point and pixel has a label"
+
+
+def test_photographs_take_no_part_in_the_tag_priors(tmp_path, labels):
+    photos, _ = prepare_photos(PhotoFolder(write_photos(tmp_path / "pictures"), labels), labels, tmp_path)
+    rooms = Source(prepare([StripedScene(0, labels)], labels, tmp_path, 0).scenes)
+    crops, points = ImageAugment(long_side=(32, 40), crop=32), CloudAugment(points=256)
+    phase = config.build(SharedLabelsPhase, {**SHARED, "tag_prior": 1.0})
+    alone, both = (
+        SharedLabels(phase, PhaseData(sources, labels, crops, points, ("color",), 0.05)).tag_priors()
+        for sources in ([rooms], [rooms, Source(photos=photos, weight=3.0)])
+    )
+    for mixed, of_rooms in zip(both, alone, strict=True):
+        torch.testing.assert_close(mixed, of_rooms)
 
 
 @pytest.mark.usefixtures("one_thread")

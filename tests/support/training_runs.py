@@ -1,6 +1,11 @@
 """Training runs on scenes small enough to learn in seconds."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 from wsss_ros import config
 from wsss_ros.networks import checkpoint
@@ -47,3 +52,16 @@ def settings_for(root: Path, **changes) -> TrainConfig:
 
 def versions(run: str | Path) -> list[str]:
     return [checkpoint.load(Path(run) / f"{kind}.safetensors").version for kind in ("image", "cloud")]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As the processes have that tests start: steps this small are no quicker on more, and the sums differ."""
+    threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        os.environ.pop("OMP_NUM_THREADS") if variable is None else os.environ.update(OMP_NUM_THREADS=variable)

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,13 @@ OLDER = Path(__file__).parent / "older_run"
 
 
 @pytest.fixture
-def settings(tmp_path, labels, monkeypatch) -> Iterator[TrainConfig]:
+def settings(tmp_path, labels, monkeypatch) -> TrainConfig:
     """Those of the run, on its scenes. Its paths are relative, so it runs in a folder of its own."""
     written(tmp_path / "train", labels, range(4))
     written(tmp_path / "val", labels, [100])
     monkeypatch.chdir(tmp_path)
     config.warn_renamed.cache_clear()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the run had
-    yield config.load(TrainConfig, OLDER / "finished" / "config.yaml")
-    torch.set_num_threads(threads)
+    return config.load(TrainConfig, OLDER / "finished" / "config.yaml")
 
 
 def test_its_configuration_is_read_with_one_warning(settings, caplog):

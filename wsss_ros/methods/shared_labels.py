@@ -87,6 +87,10 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
 
         return mixed(data.sources, made, posed, "posed scenes")
 
+    def image_weights(self) -> list[float]:
+        """As of all methods; photographs take no part."""
+        return weights_of(self.data.sources, posed)
+
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
         """Start the phase: keep copies of both networks as the teachers, which label in float32."""
         super().start(networks, epoch)
@@ -141,7 +145,7 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
                     samples.scenes[place] = replace(scene, cloud_truth=of_points, frame_truth=of_pixels)
             for kind, found in _class_counts(samples, len(self.data.labels)).items():
                 counts[kind].append(found)
-        shares = weights_of([source for source in self.data.sources if posed(source)])
+        shares = [share for share in self.image_weights() if share]  # as ``parts``, of posed sources only
         self.class_weight = {
             kind: class_weights(of_kind, shares, self.phase.class_power) for kind, of_kind in counts.items()
         }
@@ -152,14 +156,12 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
         """The labels of the points of a scene, and of the pixels of some frames; the other frames are unlabelled."""
         device = next(self.teachers["image"].parameters()).device
         views = [self._view(scene, int(frame), device) for frame in frames]
-        tags, known = (torch.from_numpy(np.array(rows)).to(device) for rows in (scene.tags, scene.known))
+        tags, known = _on(device, scene.tags, scene.known)
         of_cloud = among_tags(self._cloud_scores(scene, device).T, tags, known).T
         shared = shared_probabilities(of_cloud, views)
         points = pseudo_labels(shared.T, tags, self.phase.min_confidence).cpu().numpy()
         pixels = np.full(scene.depth_mm.shape, UNLABELLED, np.uint8)
-        of_images, judged = (
-            torch.from_numpy(np.array(rows[frames])).to(device) for rows in (scene.image_tags, scene.image_known)
-        )
+        of_images, judged = _on(device, scene.image_tags[frames], scene.image_known[frames])
         allowed = pixel_tags(of_images, judged, tags.expand_as(of_images))
         for frame, view, own in zip(frames, views, allowed, strict=True):
             labels = pseudo_labels(projected(shared, view), own, self.phase.min_confidence)
@@ -168,11 +170,8 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
 
     def _view(self, scene: PreparedScene, frame: int, device: torch.device) -> "View":
         """What the image network says in a frame, and the points that the frame shows."""
-        image = torch.from_numpy(scene.image(frame).copy()).to(device)
+        image, tags, known = _on(device, scene.image(frame), scene.image_tags[frame], scene.image_known[frame])
         scores = averaged_scores(self.teachers["image"], image, self.phase.long_sides)
-        tags, known = (
-            torch.from_numpy(np.array(rows[frame])).to(device) for rows in (scene.image_tags, scene.image_known)
-        )
         probability = among_tags(scores, tags, known)
         uv, depth = project(scene.xyz, scene.camera(frame), scene.poses[frame])
         depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
@@ -252,6 +251,11 @@ def _unlabelled(scene: PreparedScene) -> PreparedScene:
     nothing = np.uint8(UNLABELLED)
     of_points, of_pixels = (np.broadcast_to(nothing, shape) for shape in (len(scene.xyz), scene.depth_mm.shape))
     return replace(scene, cloud_truth=of_points, frame_truth=of_pixels)
+
+
+def _on(device: torch.device, *arrays: np.ndarray) -> list[Tensor]:
+    """Copies of arrays, which may be mapped files, on a device."""
+    return [torch.from_numpy(np.array(array)).to(device) for array in arrays]
 
 
 def _resized(labels: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "H W"]:
