@@ -331,7 +331,7 @@ def _decide(
 
 
 def _turned(images: Float[Tensor, "B C H W"], turns: int) -> Float[Tensor, "B C h w"]:
-    """The images or maps after quarter turns to the left, channels last in memory; not copied if they are so already."""
+    """The images or maps after quarter turns to the left, channels last in memory; copied only if they are not so."""
     turned = torch.rot90(images, turns, (2, 3)) if turns % 4 else images  # torch copies even without a turn
     return turned.contiguous(memory_format=torch.channels_last)
 

@@ -21,6 +21,7 @@ from wsss_ros.online.records import Plan
 from wsss_ros.online.round_scenes import source_configs, training_sources
 from wsss_ros.online.round_training import methods_of
 from wsss_ros.online.settings import OnlineRecipe
+from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.types import BadInput
 
 RATE = {"name": "adam", "lr": 0.01}
@@ -139,3 +140,16 @@ def test_dense_labels_of_the_base_are_used_and_those_of_the_robot_never(tmp_path
         assert [known for _, known in method.parts] == [False, True]
         assert all(scene.cloud_truth is None for scene in sources[0].scenes)
         assert all(scene.cloud_truth is not None for scene in sources[1].scenes)
+
+
+def test_scenes_are_decoded_in_the_size_that_the_phases_need(tmp_path, labels):
+    """Pictures of 32 pixels; the training of the round asks for the same size, so it finds them in the cache."""
+    phase = {"method": "self_training", "epochs": 1, "image": RATE, "augment": {"long_side": [32, 32], "crop": 32}}
+    asked = config.load(OnlineRecipe, recipe(tmp_path, phases=[phase]))
+    small = asked.image.model_copy(update={"augment": ImageAugment(long_side=(16, 16), crop=32)})
+    own = put(tmp_path / "online", labels, 1, 1)
+    plan, folder = Plan(1, "0000", 0, 4, 2, [own], [], [], {}), tmp_path / "online/rounds/0001"
+    for phases, size in ((asked.phases, 32), (config.load(OnlineRecipe, recipe(tmp_path, phases=[TAGS])).phases, 16)):
+        of_round = asked.model_copy(update={"image": small, "phases": phases})
+        (source,), _ = training_sources(plan, tmp_path / "online", folder, of_round, labels, lambda: None)
+        assert source.scenes[0].images.shape[2:] == (size, size)

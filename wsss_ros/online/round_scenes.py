@@ -12,6 +12,7 @@ from wsss_ros.online.records import SETS, Plan
 from wsss_ros.online.settings import OnlineRecipe
 from wsss_ros.samples.mixture import Source
 from wsss_ros.scenes import open_scene
+from wsss_ros.training.data import long_side_of
 from wsss_ros.training.scene_set import SceneSetConfig, generate_missing_rooms
 from wsss_ros.training.sources import Decoding, SourceConfig, open_source
 from wsss_ros.types import BadInput, Scene
@@ -33,9 +34,8 @@ def training_sources(
     """
     _link_scenes(plan, root / "scenes", folder, recipe)
     truth = any(METHODS[phase.method].needs_truth(phase) for phase in recipe.phases)
-    decoding = Decoding(
-        str(root / CACHE), recipe.frames_per_scene, recipe.image.augment.long_side[1], recipe.visibility_m, truth
-    )
+    long_side = long_side_of(recipe.image.augment, recipe.phases)
+    decoding = Decoding(str(root / CACHE), recipe.frames_per_scene, long_side, recipe.visibility_m, truth)
     opened = [open_source(given, labels) for given in source_configs(folder, recipe)]
     prepared = [each.prepare(labels, decoding, lambda task, done, total: between()) for each in opened]
     sources = [source for source, _ in prepared]

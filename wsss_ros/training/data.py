@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from wsss_ros.config import Config
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods import METHODS, Phase
+from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.samples.mixture import Source
 from wsss_ros.training.progress import Progress, Report
 from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
@@ -119,6 +120,11 @@ def _counts(rows: Sequence[Float32[np.ndarray, "C"]], labels: LabelSpace) -> dic
     """The number of rows with each tag, without tags that do not occur."""
     tags = Counter(name for row in rows for name in labels.tags(row))
     return {name: tags[name] for name in labels.names if tags[name]}
+
+
+def long_side_of(given: ImageAugment, phases: Sequence[Phase]) -> int:
+    """The longest side that an image has in a phase: images are prepared in this size."""
+    return max(augment.long_side[1] for augment in [given, *(phase.augment_of(given) for phase in phases)])
 
 
 def load(

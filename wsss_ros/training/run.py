@@ -59,14 +59,6 @@ def _check(settings: TrainConfig) -> None:
                 raise BadInput(f"phases.{index} ({phase.method}) needs the {kind} network; describe it under '{kind}:'")
 
 
-def _long_side(settings: TrainConfig) -> int:
-    """The longest side that an image has in training: images are prepared in this size."""
-    if settings.image is None:
-        return 256
-    augments = [phase.augment_of(settings.image.augment) for phase in settings.phases]
-    return max(augment.long_side[1] for augment in [settings.image.augment, *augments])
-
-
 def _run_phases(settings: TrainConfig, folder: RunFolder, command: str, report: Report) -> dict:
     scaler = torch.amp.GradScaler(device_named(settings.device).type, enabled=settings.precision == "float16")
     fabric = processes.start(settings, scaler)
@@ -77,7 +69,8 @@ def _run_phases(settings: TrainConfig, folder: RunFolder, command: str, report: 
         report = _silent
         log.setLevel(logging.ERROR)
     labels = labels_named(settings.labels)
-    data = run_data.load(settings.data, _long_side(settings), settings.phases, labels, fabric, report)
+    long_side = run_data.long_side_of(settings.image.augment, settings.phases) if settings.image else 256
+    data = run_data.load(settings.data, long_side, settings.phases, labels, fabric, report)
     run = RunState(settings, folder, fabric, scaler, labels, data, report)
     try:
         run.restore(fabric.broadcast(folder.load_state() if first else None))
