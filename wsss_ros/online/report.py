@@ -132,7 +132,7 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
             "# Learning while the stream plays",
             "",
             f"By `{command}`: the weights that ship see rooms of a kind and look that they were not trained on. Some",
-            "rooms are tagged while the stream plays. Rounds of joint training run next to the segmenters, the gate",
+            "rooms are tagged while the stream plays. Rounds of training run next to the segmenters, the gate",
             "judges each network on held-out rooms, and the evaluator scores the segmenters on rooms never tagged.",
             f"mIoU in percent, mean ± standard deviation over {len(runs)} run{'s' * (len(runs) > 1)}.",
             "",
