@@ -43,7 +43,10 @@ def test_faults_are_named(values, words):
         ({"method": "classify", "warmup_epochs": 1}, "warmup_epochs'; the nearest is .* of batch, cloud, epochs, im"),
         ({"method": "self_training", "cloud": {"lr": 1}}, "phases.1.self_training.image: field required"),
         ({"method": "recognise", "cloud": {"lr": 1}}, "phases.1.recognise.image: field required"),
-        ({"method": "jiont"}, "phases.1: input tag 'jiont' .* 'classify', 'joint', 'self_training', 'shared_labels', 'supervised'"),
+        (
+            {"method": "jiont"},
+            "phases.1: input tag 'jiont' .* 'classify', 'joint', 'self_training', 'shared_labels', 'supervised'",
+        ),
     ],
 )
 def test_faults_in_lists_and_unions_are_named(phase, words):
