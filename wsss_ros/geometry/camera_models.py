@@ -265,6 +265,10 @@ class CalibrationHistory:
         self._since = [*self._since[-7:], (stamp_ns, calibration)]
         return True
 
+    def clear(self) -> None:
+        """Forget all calibrations."""
+        self._since = []
+
     def at(self, stamp_ns: int) -> Calibration | None:
         """The calibration of a view with this stamp; None before the first calibration has come."""
         held = [calibration for since, calibration in self._since if since <= stamp_ns]

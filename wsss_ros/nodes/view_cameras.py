@@ -88,27 +88,22 @@ class Cameras:
 
     def on_color_info(self, message: CameraInfo) -> None:
         """Take a calibration. Raises BadInput where it is none; then none is known until the next one."""
-        try:
-            self._take(message, self._color, self._rectified[0])
-        except BadInput:
-            self._color = CalibrationHistory()
-            raise
+        self._take(message, self._color, self._rectified[0])
         self._came()
 
     def on_depth_info(self, message: CameraInfo) -> None:
         """Take a calibration. Raises BadInput where it is none; then none is known until the next one."""
-        try:
-            self._take(message, self._depth, self._rectified[1])
-        except BadInput:
-            self._depth = CalibrationHistory()
-            raise
+        self._take(message, self._depth, self._rectified[1])
 
     def _take(self, message: CameraInfo, history: CalibrationHistory, rectified: bool) -> None:
-        calibration = codec.calibration_from_info(message)
-        odd = findings(calibration, rectified)
-        if history.add(codec.stamp_ns(message.header), calibration):
-            for text in odd:
-                self._node.report_problem(text[:40], text)
+        try:
+            calibration = codec.calibration_from_info(message)
+            if history.add(codec.stamp_ns(message.header), calibration):
+                for text in findings(calibration, rectified):
+                    self._node.report_problem(text[:40], text)
+        except BadInput:
+            history.clear()
+            raise
 
     def _subscribe(self, topic: str, callback: Callable[[CameraInfo], None], need: Need) -> None:
         self._node.subscribe(CameraInfo, topic, callback, SMALL_SENSOR, need.purpose, need.now)
