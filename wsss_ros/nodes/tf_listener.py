@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -27,26 +27,8 @@ STEPS_BACK = 3  # this many transforms of a frame in a row, all older than the c
 Pose = Float64[np.ndarray, "4 4"]
 
 
-class Buffer(Protocol):
-    """What a buffer of transforms does for a node."""
-
-    def add(self, transform: Any, static: bool) -> None:
-        """Add a TransformStamped that has been checked."""
-
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
-        """``target_from_source`` at this time. Raises LookupFailed."""
-
-    def frames(self) -> list[str]:
-        """The names of all frames, sorted."""
-
-    def clear(self) -> None:
-        """Forget the dynamic transforms."""
-
-
 class OwnBuffer:
     """Our own buffer, for machines without tf2_ros."""
-
-    name = "own buffer"
 
     def __init__(self) -> None:
         self._buffer = TransformBuffer()
@@ -60,8 +42,6 @@ class OwnBuffer:
 
 class Tf2Buffer:
     """The buffer of tf2_ros. Raises ImportError where it is not installed."""
-
-    name = "tf2_ros.Buffer"
 
     def __init__(self) -> None:
         import tf2_ros
@@ -151,10 +131,6 @@ class TfListener:
         Raises LookupFailed with the reason.
         """
         return self._buffer.lookup(target, source, stamp_ns)
-
-    def frames(self) -> list[str]:
-        """The names of all frames, sorted."""
-        return self._buffer.frames()
 
     # --- transforms come ---
 
