@@ -4,10 +4,11 @@ import signal
 
 import numpy as np
 import pytest
+from support.waiting import until
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from sensor_msgs.msg import PointCloud2  # noqa: E402
+from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
 from support.node_views import LATCHED, answered, poses_between_the_views, send, until_answered  # noqa: E402
 from support.ros_probe import NodeProcess  # noqa: E402
 from support.view_messages import BAD_VIEWS, CLOCK, camera_info, depth_image, depths, frame, header, pose, view  # noqa: E402
@@ -155,11 +156,26 @@ def test_a_full_map_says_so(probe, node, maps):
     assert probe.next_status(node, "the map is full at 4000 points").level == b"\x01"
 
 
-def test_cleanup_empties_the_map(probe, node, maps):
+def restart(probe, node) -> None:
     for name in ("deactivate", "cleanup", "configure", "activate"):
         assert probe.transition(node, name)
+
+
+def test_cleanup_empties_the_map(probe, node, maps):
+    restart(probe, node)
     until_answered(lambda: send(probe, node, view(CLOCK.next())), maps)
     assert_is(maps[-1], as_map(frame()))
+
+
+def test_a_map_far_from_the_origin_says_that_it_is_float64(probe, node, maps):
+    def far_view() -> None:
+        stamp = CLOCK.next()
+        send(probe, node, view(stamp) | {"pose": pose(stamp, (500_000.0, 0.0, 0.0))})
+
+    restart(probe, node)
+    until_answered(far_view, maps)
+    assert {field.datatype for field in maps[-1].fields[:3]} == {PointField.FLOAT64}
+    until(lambda: "m from the origin of 'map': x y z are float64" in node.text, lambda: node.text[-2000:])
 
 
 def test_the_log_has_the_size_of_the_voxels(node):

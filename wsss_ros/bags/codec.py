@@ -351,7 +351,7 @@ def stamped_pose_to_matrix(
     if not given or (frame_id and given != frame_id):
         raise BadInput(
             f"pose frame: got '{given}', expected {repr(frame_id) if frame_id else 'the name of the map frame'}; "
-            "publish the pose of the camera's optical frame in the map, or set frame_id"
+            "publish the pose of the camera's optical frame in the map, or set fixed_frame"
         )
     return pose_to_matrix(message.pose, rotation)
 

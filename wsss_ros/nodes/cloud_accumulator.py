@@ -110,7 +110,7 @@ class CloudAccumulatorNode(Node):
         if not self._far_reported:
             self._far_reported = True
             self.get_logger().info(
-                f"the map is {np.abs(xyz).max():,.0f} m from the origin of '{self.config.frame_id}': x y z are "
+                f"the map is {np.abs(xyz).max():,.0f} m from the origin of '{self.views.frame_id}': x y z are "
                 "float64, which RViz does not show; poses in a frame near the robot, such as odom, give float32"
             )
 
