@@ -67,7 +67,8 @@ class RecorderNode(Node):
 
     def activate(self) -> None:
         """Open the bag and subscribe."""
-        self._bag = Bag(self.config.output, [self._resolved(topic) for topic in TOPICS])
+        self._names = {topic.name: self.resolve_topic_name(topic.name) for topic in TOPICS}
+        self._bag = Bag(self.config.output, [topic._replace(name=self._names[topic.name]) for topic in TOPICS])
         self._has_images, self._last_message = False, time.monotonic()
         self._clouds: dict[str, Any] = {}  # stamp of the newest message of both cloud topics
         self._record_images(*TOPICS[:2])
@@ -83,9 +84,6 @@ class RecorderNode(Node):
             self._bag.close()
             self._bag = None
 
-    def _resolved(self, topic: Topic) -> Topic:
-        return topic._replace(name=self.resolve_topic_name(topic.name))
-
     def _record_images(self, raw: Topic, compressed: Topic) -> None:
         """Record the colour images in the transport that has a publisher, under the name of this transport."""
 
@@ -99,7 +97,7 @@ class RecorderNode(Node):
         self.subscribe(message_class(topic.msgtype), topic.name, write, quality(topic), "the recording")
 
     def _write(self, topic: Topic, message: Any) -> None:
-        self._bag.write(self.resolve_topic_name(topic.name), time.time_ns(), serialize_message(message))
+        self._bag.write(self._names[topic.name], time.time_ns(), serialize_message(message))
         self._note(topic, message)
 
     def _note(self, topic: Topic, message: Any) -> None:
@@ -110,7 +108,7 @@ class RecorderNode(Node):
         self._has_images |= topic.name.startswith(_COLOR)
 
     def _end_when_quiet(self) -> None:
-        if not self._has_images or any(self.count_publishers(self._resolved(topic).name) for topic in TOPICS[:2]):
+        if not self._has_images or any(self.count_publishers(self._names[topic.name]) for topic in TOPICS[:2]):
             return
         cloud, result = (self._clouds.get(name) for name in _ANSWERED)
         patience_s = self.config.end_when_quiet_s if cloud == result else UNANSWERED_S
