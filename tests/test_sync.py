@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsss_ros.sync import Synchronizer
+from wsss_ros.sync import CompanionMatcher, Synchronizer
 from wsss_ros.types import BadInput
 
 MS = 1_000_000
@@ -212,3 +212,44 @@ def test_whatever_came_before_a_clean_stream_is_matched_again(messages, toleranc
     feed(sync, views([start + n * 33 * MS for n in range(12)]))
     later = [start + n * 33 * MS for n in range(12, 20)]
     assert [found["color"] for found in feed(sync, views(later))] == later
+
+
+# --- companions: a set for every item of the first stream ---
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(VIEW), STAMPS), max_size=120),
+    st.sampled_from([0, 1, 5, SECOND]),
+    st.integers(1, 6),
+)
+def test_any_messages_with_companions_are_bounded_conserved_and_within_tolerance(messages, tolerance, capacity):
+    sync, led = CompanionMatcher(VIEW, tolerance, capacity), []
+    for count, (stream, stamp) in enumerate(messages, 1):
+        for found in sync.add_all(stream, stamp, (count, stamp)):
+            assert set(found) == set(VIEW)
+            assert all(abs(when - found["color"][1]) <= tolerance for _, when in found.values())
+            led.append(found["color"][0])
+        assert sync.pending <= capacity * len(VIEW) + 1
+        assert total(sync) == count
+    assert len(led) == len(set(led))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(VIEW), st.integers(0, 30)), max_size=60), st.sampled_from([0, 1, 20]))
+def test_each_item_of_the_first_stream_that_has_companions_gets_them(messages, tolerance):
+    """Streams in order, with any delay to each other. The slow twin looks at all messages at once."""
+    clocks, sent = Counter(), {stream: [] for stream in VIEW}
+    for stream, step in messages:
+        clocks[stream] += step
+        sent[stream].append(clocks[stream])
+    expected = [
+        stamp
+        for stamp in sent["color"]
+        if all(any(abs(when - stamp) <= tolerance for when in sent[stream]) for stream in VIEW)
+    ]
+    arrivals = [(stream, sent[stream].pop(0)) for stream, _ in messages]
+    end = max(clocks.values(), default=0) + tolerance + 1  # nothing waits for a nearer companion any more
+    sync = CompanionMatcher(VIEW, tolerance, capacity=100)
+    led = [found["color"] for arrival in arrivals + views([end]) for found in sync.add_all(*arrival, arrival[1])]
+    assert sorted(led) == [*expected, end]
