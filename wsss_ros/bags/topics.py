@@ -29,7 +29,7 @@ def check_named(bag: Bag, name: str, types: Sequence[str]) -> None:
 def only(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
     """The first topic that ends in ``ends``, else the only one of these types; empty without one."""
     plain = of_types(bag, types)
-    if fits := _ending(plain, ends):
+    if fits := ending(plain, ends):
         return fits[0]
     return plain[0] if len(plain) == 1 else ""
 
@@ -40,7 +40,7 @@ def camera(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
     Raw images go before compressed ones. Raises BadInput, which lists the cameras, where several fit.
     """
     plain = of_types(bag, types)
-    fits = _ending(plain, ends)
+    fits = ending(plain, ends)
     if not fits:
         fits = sorted((name for name in plain if "depth" not in name.lower()), key=len)  # raw before compressed
         return fits[0] if len(_bases(fits)) == 1 else ""
@@ -56,7 +56,7 @@ def companion(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -
     """
     plain = of_types(bag, types)
     for end in ends:
-        if fits := _ending(plain, (end,)):
+        if fits := ending(plain, (end,)):
             return max(fits, key=lambda name: _shared(name, color))
     return ""
 
@@ -90,7 +90,7 @@ def _is_depth(name: str) -> bool:
     return image.startswith("depth") or image.startswith("image") and ("depth" in folder or folder == "stereo")
 
 
-def _ending(names: Sequence[str], ends: Sequence[str]) -> list[str]:
+def ending(names: Sequence[str], ends: Sequence[str]) -> list[str]:
     """The names that end in one of ``ends``, in the order of the ends."""
     return [name for end in ends for name in names if f"/{name}".endswith(f"/{end}")]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wsss_ros.bags import cdr
+from wsss_ros.bags import cdr, topics
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.bag_cameras import BagCamera
 from wsss_ros.bags.bag_poses import has_transforms
@@ -143,7 +143,7 @@ class BagRecord:
             "semantic_cloud": self._take_semantic,
         }
         names = [topic.name for topic in bag.topics if "ground_truth" not in topic.name]
-        return {name: take for name in names for end, take in takes.items() if f"/{name}".endswith(f"/{end}")}
+        return {name: take for end, take in takes.items() for name in topics.ending(names, (end,))}
 
     def _inputs(self, frames: BagFrames) -> Takes:
         """The function for each topic of the camera and of the clouds."""
@@ -156,13 +156,12 @@ class BagRecord:
 
     def _read(self, bag: Bag, takes: Takes, progress: Progress) -> None:
         types = bag.types()
-        for count, raw in enumerate(bag.raw(), start=1):
-            if take := takes.get(raw.topic):
-                try:
-                    take(types.deserialize_cdr(raw.data, raw.msgtype))
-                except BadInput as error:
-                    raise BadInput(f"{self.name}, {raw.topic}: {error}") from error
-            progress("messages", count, bag.message_count)
+        for count, raw in enumerate(bag.raw(takes), start=1):
+            try:
+                takes[raw.topic](types.deserialize_cdr(raw.data, raw.msgtype))
+            except BadInput as error:
+                raise BadInput(f"{self.name}, {raw.topic}: {error}") from error
+            progress("messages", count, None)
 
     def _complete(self, bag: Bag, frames: BagFrames, progress: Progress) -> None:
         """Take the poses from TF and fuse a cloud, where the bag has no topic of them."""
