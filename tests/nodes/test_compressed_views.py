@@ -60,9 +60,15 @@ def test_points_from_compressed_images_and_images_in_spite_of_bad_depth(probe, s
         return codec.stamp_ns(header(stamp, ""))
 
     until_answered(lambda: view_of(sound), images, points)
-    broken = view_of(lambda stamp: CompressedImage(header=header(stamp, "c"), format="16UC1; compressedDepth png"))
-    until(lambda: broken in stamps(images), "a bad depth message stopped the images")
-    assert broken not in stamps(points)
-    assert probe.next_status(segmenter, "compressed depth: format '16UC1; compressedDepth png' of 0 bytes")
+    broken = []
+
+    def send_broken() -> None:
+        empty = lambda stamp: CompressedImage(header=header(stamp, "c"), format="16UC1; compressedDepth png")  # noqa: E731
+        broken.append(view_of(empty))
+
+    message = "compressed depth: format '16UC1; compressedDepth png' of 0 bytes"
+    assert probe.next_status(segmenter, message, act=send_broken)
+    until(lambda: set(broken) & set(stamps(images)), "a bad depth message stopped the images")
+    assert not set(broken) & set(stamps(points))
     good = view_of(sound)
     until(lambda: good in stamps(points), "no points after a bad depth message")
