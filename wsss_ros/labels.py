@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 import yaml
-from jaxtyping import Float32, Integer, UInt8
+from jaxtyping import Float32, Int64, Integer, UInt8
 
 from wsss_ros.config import share
 from wsss_ros.types import BadInput
@@ -149,10 +149,13 @@ class LabelSpace:
         """The class names of a multi-hot vector."""
         return tuple(name for name, on in zip(self.names, multi_hot, strict=True) if on > 0.5)
 
+    def counts(self, labels: UInt8[np.ndarray, "..."]) -> Int64[np.ndarray, "C"]:
+        """The number of pixels or points of each class."""
+        return np.bincount(labels.ravel(), minlength=256)[: len(self)]
+
     def present(self, labels: UInt8[np.ndarray, "..."], at_least: int = 1) -> tuple[str, ...]:
         """The names of the classes that at least ``at_least`` pixels or points have."""
-        counts = np.bincount(labels.ravel(), minlength=256)[: len(self)]
-        return tuple(name for name, count in zip(self.names, counts, strict=True) if count >= at_least)
+        return tuple(name for name, count in zip(self.names, self.counts(labels), strict=True) if count >= at_least)
 
     def from_ids(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
         """The labels for ids of the data set; an id that is not a class becomes 255."""

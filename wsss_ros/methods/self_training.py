@@ -119,7 +119,7 @@ class SelfTraining(TaggedMethod[SelfTrainingPhase]):
         for samples in self.parts:
             if not samples.with_truth:
                 samples.labels = [self._pseudo_labels(*samples.original(k), device) for k in range(len(samples))]
-            counts.append(samples.class_counts(len(self.data.labels)))
+            counts.append(samples.class_counts(self.data.labels))
         self.class_weight = class_weights(counts, self.image_weights(), self.phase.class_power)
 
     def _pseudo_labels(

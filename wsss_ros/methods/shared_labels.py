@@ -20,18 +20,17 @@ from torch import Tensor, nn
 
 from wsss_ros.cam import among_tags, class_weights, pixel_tags, pseudo_labels
 from wsss_ros.geometry import neighbors, project, transform, visible
-from wsss_ros.labels import UNLABELLED
+from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.losses import labelled_cross_entropy
 from wsss_ros.methods.method import PairedPhase, TaggedMethod, TaggedPhase, unwrapped
 from wsss_ros.networks.classifier import averaged_scores, input_features, normalise_images, upsample
-from wsss_ros.samples.labelled import CELL
+from wsss_ros.samples.labelled import CELL, COUNTED
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import Source, dense, mixed, posed, weights_of
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.samples.samples import LabelledBatch, PairSamples
 from wsss_ros.types import KINDS
 
-_COUNTED = 4  # every so many rows and columns of labels are counted
 _LEAST = 1e-6  # probability of all classes of a view together, below which its points say nothing
 
 
@@ -143,7 +142,7 @@ class SharedLabels(TaggedMethod[SharedLabelsPhase]):
                 for place, (scene, frames) in enumerate(zip(samples.scenes, samples.frames, strict=True)):
                     of_points, of_pixels = self._labels(scene, frames)
                     samples.scenes[place] = replace(scene, cloud_truth=of_points, frame_truth=of_pixels)
-            for kind, found in _class_counts(samples, len(self.data.labels)).items():
+            for kind, found in _class_counts(samples, self.data.labels).items():
                 counts[kind].append(found)
         shares = [share for share in self.image_weights() if share]  # as ``parts``, of posed sources only
         self.class_weight = {
@@ -234,15 +233,12 @@ def _group_means(
     return total / count.clamp(min=1), count
 
 
-def _class_counts(samples: PairSamples, classes: int) -> dict[str, Int64[Tensor, "C"]]:
+def _class_counts(samples: PairSamples, classes: LabelSpace) -> dict[str, Int64[Tensor, "C"]]:
     """The labelled pixels of the frames, of which a sixteenth is counted, and the labelled points of each class."""
-    counts = {kind: np.zeros(classes, np.int64) for kind in KINDS}
+    counts = {kind: np.zeros(len(classes), np.int64) for kind in KINDS}
     for scene, frames in zip(samples.scenes, samples.frames, strict=True):
-        for kind, labels in (
-            ("image", scene.frame_truth[frames, ::_COUNTED, ::_COUNTED]),
-            ("cloud", scene.cloud_truth),
-        ):
-            counts[kind] += np.bincount(labels[labels < classes], minlength=classes)
+        counts["image"] += classes.counts(scene.frame_truth[frames, ::COUNTED, ::COUNTED])
+        counts["cloud"] += classes.counts(scene.cloud_truth)
     return {kind: torch.from_numpy(found) for kind, found in counts.items()}
 
 

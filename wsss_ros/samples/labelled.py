@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from wsss_ros.labels import UNLABELLED
+from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.samples import augment
 from wsss_ros.samples.augment import ImageAugment
 from wsss_ros.samples.photos import PreparedPhotos
@@ -16,7 +16,7 @@ from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.samples.samples import ImageBatch, ImageSamples, Sample, stacked
 
 CELL = 4  # pixels of a crop along each edge of one label: finer labels cost time, and the networks are coarser
-_COUNTED = 4  # every so many rows and columns of dense labels are counted
+COUNTED = 4  # every so many rows and columns of dense labels are counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +66,10 @@ class LabelledImages(ImageSamples):
         tags, known = (torch.from_numpy(rows[frame].copy()) for rows in (scene.image_tags, scene.image_known))
         return torch.from_numpy(scene.image(frame).copy()), tags, known
 
-    def class_counts(self, classes: int) -> Int64[Tensor, "C"]:
+    def class_counts(self, classes: LabelSpace) -> Int64[Tensor, "C"]:
         """The number of labelled pixels of each class; of dense labels, a sixteenth of all pixels."""
-        step = _COUNTED if self.with_truth else 1
-        counts = np.zeros(classes, np.int64)
+        step = COUNTED if self.with_truth else 1
+        counts = np.zeros(len(classes), np.int64)
         for index in range(len(self)):
-            labels = self.labels_of(index)[::step, ::step]
-            counts += np.bincount(labels[labels < classes], minlength=classes)
+            counts += classes.counts(self.labels_of(index)[::step, ::step])
         return torch.from_numpy(counts)
