@@ -187,13 +187,21 @@ def polynomial(x, y, c):
 
 @compiled
 @no_type_check
+def _bent(angle, c):
+    """The distorted radius of a fisheye at an angle from the optical axis, and its derivative."""
+    s = angle * angle
+    bent = angle * (1 + s * (c[0] + s * (c[1] + s * (c[2] + s * c[3]))))
+    return bent, 1 + s * (3 * c[0] + s * (5 * c[1] + s * (7 * c[2] + s * 9 * c[3])))
+
+
+@compiled
+@no_type_check
 def equidistant(x, y, c):
     """The distorted point of a fisheye, and its derivatives (dx/dx, dx/dy, dy/dx, dy/dy)."""
     r = math.sqrt(x * x + y * y)
     angle = math.atan(r)
-    s = angle * angle
-    bent = angle * (1 + s * (c[0] + s * (c[1] + s * (c[2] + s * c[3]))))
-    slope = (1 + s * (3 * c[0] + s * (5 * c[1] + s * (7 * c[2] + s * 9 * c[3])))) / (1 + r * r)
+    bent, by_angle = _bent(angle, c)
+    slope = by_angle / (1 + r * r)
     g = np.divide(bent, r) if r > 1e-9 else 1.0
     dg = np.divide(slope - g, r * r) if r > 1e-4 else 2 * (c[0] - 1.0 / 3)
     return x * g, y * g, g + x * x * dg, x * y * dg, x * y * dg, g + y * y * dg
@@ -251,9 +259,8 @@ def _undistort_equidistant(seen, start, c, limit, found):
         distance = math.sqrt(u * u + v * v)
         angle, error = start[i], np.inf
         for _ in range(20):
-            s = angle * angle
-            error = angle * (1 + s * (c[0] + s * (c[1] + s * (c[2] + s * c[3])))) - distance
-            slope = 1 + s * (3 * c[0] + s * (5 * c[1] + s * (7 * c[2] + s * 9 * c[3])))
+            bent, slope = _bent(angle, c)
+            error = bent - distance
             if abs(error) < 1e-14 or not slope > 1e-9:
                 break
             angle -= error / slope
