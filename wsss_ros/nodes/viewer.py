@@ -11,6 +11,7 @@ from pydantic import Field
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from wsss_ros.bags import codec
+from wsss_ros.geometry.camera_models import is_rectified_topic
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes.health import OK, Report
 from wsss_ros.nodes.inputs import Input
@@ -20,6 +21,7 @@ from wsss_ros.nodes.qos import MAP, SENSOR, SMALL_SENSOR
 from wsss_ros.nodes.ros_packages import read_cloud
 from wsss_ros.nodes.tf_listener import TfListener
 from wsss_ros.nodes.transforms import PoseConfig, Poses
+from wsss_ros.nodes.view_cameras import COLOR
 from wsss_ros.nodes.view_sources import Need, Pose
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Camera
@@ -66,6 +68,7 @@ class ViewerNode(Node):
         self._overlay: tuple[Image, Any] | None = None
         self._colors: dict[int, PointCloud2] = {}
         self._camera: Camera | None = None
+        self._rectified = is_rectified_topic(self.resolve_topic_name(COLOR))
         self._posed_at = -NO_POSE_S
         self._frames = {"the poses": "", "the cloud": ""}
         self._resets = 0
@@ -102,7 +105,7 @@ class ViewerNode(Node):
 
     def on_camera_info(self, message: CameraInfo) -> None:
         """Keep the calibration and ask for the pose at this time. Raises BadInput for an uncalibrated camera."""
-        self._camera = codec.camera_from_info(message)
+        self._camera = codec.camera_from_info(message, rectified=self._rectified)
         self.poses.expect(codec.stamp_ns(message.header), message.header.frame_id)
 
     def on_pose(self, stamp_ns: int, pose: Pose) -> None:
