@@ -9,14 +9,13 @@ from rosbags.typesys.store import Typestore
 
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import TF
-from wsss_ros.bags.codec import stamp_ns
-from wsss_ros.geometry.transforms import TransformBuffer
+from wsss_ros.bags.codec import stamp_ns, transform_parts
+from wsss_ros.geometry.transforms import WORLD_FRAMES, TransformBuffer
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
 
 DYNAMIC, STATIC = "tf", "tf_static"
-FIXED_FRAMES = ("map", "odom")  # where the user names none: the first one that the bag has
 
 
 class BagPoses:
@@ -41,12 +40,9 @@ class BagPoses:
             log.warning("%s: %d transforms are left out: %s", bag.path, len(refused), refused[0])
 
     def _add(self, stamped: Any, static: bool, refused: list[str]) -> None:
-        move, turn = stamped.transform.translation, stamped.transform.rotation
-        parts = (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+        header, parts = stamped.header, transform_parts(stamped.transform)
         try:
-            self.transforms.add(
-                stamped.header.frame_id, stamped.child_frame_id, stamp_ns(stamped.header), *parts, static=static
-            )
+            self.transforms.add(header.frame_id, stamped.child_frame_id, stamp_ns(header), *parts, static=static)
         except BadInput as error:
             refused.append(str(error))
 
@@ -62,11 +58,11 @@ class BagPoses:
     def fixed_frame(self, camera: str) -> str:
         """The world frame of the poses: the one that was asked for, else map, else odom with a warning."""
         if not self._fixed_frame:
-            joined = [name for name in FIXED_FRAMES if self.transforms.connected(name, camera)]
-            self._fixed_frame = joined[0] if joined else FIXED_FRAMES[0]
-            if joined and joined[0] != FIXED_FRAMES[0]:
+            joined = [name for name in WORLD_FRAMES if self.transforms.connected(name, camera)]
+            self._fixed_frame = joined[0] if joined else WORLD_FRAMES[0]
+            if joined and joined[0] != WORLD_FRAMES[0]:
                 text = "%s: TF has no path from '%s' to '%s'; poses are in '%s', which drifts (--fixed-frame)"
-                log.warning(text, self._bag.path, FIXED_FRAMES[0], camera, joined[0])
+                log.warning(text, self._bag.path, WORLD_FRAMES[0], camera, joined[0])
         return self._fixed_frame
 
 

@@ -340,6 +340,12 @@ def camera_from_info(
     return camera_of(calibration_from_info(message), rectified, size)
 
 
+def transform_parts(transform: Any) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
+    """Translation x y z and quaternion x y z w of a geometry_msgs/Transform."""
+    move, turn = transform.translation, transform.rotation
+    return (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+
+
 def stamped_pose_to_matrix(
     message: Any, frame_id: str | None = None, rotation: RotationOf = quaternion_to_matrix
 ) -> Float64[np.ndarray, "4 4"]:

@@ -16,6 +16,7 @@ from jaxtyping import Float64
 
 from wsss_ros.types import BadInput
 
+WORLD_FRAMES = ("map", "odom")  # where the user names none; the second one where TF does not have the first one
 CACHE_S = 10.0  # as in tf2
 MOST_STAMPS = 50_000  # of one frame; a source whose clock stands still would fill the memory
 DEEPEST = 1000  # more frames than this between a frame and its root are a loop, as in tf2

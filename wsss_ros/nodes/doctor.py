@@ -14,14 +14,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.doctor import findings, topics
 from wsss_ros.doctor.topics import Graph, Observed
-from wsss_ros.geometry.transforms import LookupFailed
+from wsss_ros.geometry.transforms import WORLD_FRAMES, LookupFailed
 from wsss_ros.nodes import silence
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import COMPANION, MAP, SENSOR, SMALL_SENSOR
 from wsss_ros.nodes.tf_listener import TfListener
-from wsss_ros.nodes.transforms import FALLBACK
 from wsss_ros.nodes.view_sources import Need
 from wsss_ros.types import BadInput
 
@@ -130,7 +129,7 @@ class DoctorNode(Node):
         if not self.tf.readable or not camera:
             return "", "no image came that names the frame of the camera" if self.tf.readable else "cannot be read here"
         fault, fixed = "", self.config.fixed_frame
-        for frame in FALLBACK if fixed == FALLBACK[0] else (fixed,):  # as the nodes do
+        for frame in WORLD_FRAMES if fixed == WORLD_FRAMES[0] else (fixed,):  # as the nodes do
             try:
                 self._lookup(frame, camera)
                 return f"{frame} -> {camera}, at the stamps of the images", ""

@@ -12,7 +12,7 @@ from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
-from wsss_ros.bags.codec import stamp_ns
+from wsss_ros.bags.codec import stamp_ns, transform_parts
 from wsss_ros.geometry.transforms import CACHE_S, LookupFailed, TransformBuffer, Why, check_transform, matrix
 from wsss_ros.nodes import tf_message
 from wsss_ros.nodes.health import WARN
@@ -36,8 +36,9 @@ class OwnBuffer:
 
     def add(self, transform: Any, static: bool) -> None:
         """Add a TransformStamped that has been checked."""
+        parts = transform_parts(transform.transform)
         parent, child = transform.header.frame_id, transform.child_frame_id
-        self._buffer.add(parent, child, stamp_ns(transform.header), *_parts(transform.transform), static=static)
+        self._buffer.add(parent, child, stamp_ns(transform.header), *parts, static=static)
 
 
 class Tf2Buffer:
@@ -69,7 +70,7 @@ class Tf2Buffer:
         except tf2.ExtrapolationException as error:
             why: Why = "past" if "into the past" in str(error) else "future"
             raise LookupFailed(why, f"no transform in TF at this time: {error}") from error
-        return matrix(*_parts(found.transform))
+        return matrix(*transform_parts(found.transform))
 
     def frames(self) -> list[str]:
         """The names of all frames, sorted."""
@@ -143,8 +144,9 @@ class TfListener:
     def _add(self, message: Any, static: bool) -> None:
         self.since = self.since or time.monotonic()
         for transform in tf_message.decode(message).transforms:
+            parts = transform_parts(transform.transform)
             try:
-                check_transform(transform.header.frame_id, transform.child_frame_id, *_parts(transform.transform))
+                check_transform(transform.header.frame_id, transform.child_frame_id, *parts)
             except BadInput as error:
                 self._node.health.drop("bad transform")
                 self._node.report_problem("bad transform", f"a transform in TF is left out: {error}")
@@ -175,8 +177,3 @@ class TfListener:
 def _never() -> bool:
     """The silence of /tf_static is not reported: a robot may have no static transform."""
     return False
-
-
-def _parts(transform: Any) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
-    move, turn = transform.translation, transform.rotation
-    return (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)

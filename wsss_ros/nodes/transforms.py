@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wsss_ros.geometry.transforms import LookupFailed
+from wsss_ros.geometry.transforms import WORLD_FRAMES, LookupFailed
 from wsss_ros.nodes import tf_message
 from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.node import Node
@@ -17,7 +17,6 @@ from wsss_ros.nodes.tf_listener import TfListener
 from wsss_ros.nodes.view_sources import Need, Pose, PoseTopic
 from wsss_ros.types import BadInput
 
-FALLBACK = ("map", "odom")  # the second one is used where TF does not have the first one
 SETTLED_S = 2.0  # after the first transform; nodes that publish other transforms may start later
 RETRY_S = 0.05
 CHOICE_S = 1.0  # between two looks for publishers of the topic
@@ -149,9 +148,9 @@ class Poses:
         try:
             pose = self._tf.lookup(fixed, wanted.camera_frame, wanted.stamp_ns)
         except LookupFailed as error:
-            if fixed != FALLBACK[0] or error.why not in ("frame", "connection") or not self._settled():
+            if fixed != WORLD_FRAMES[0] or error.why not in ("frame", "connection") or not self._settled():
                 raise
-            fixed = FALLBACK[1]
+            fixed = WORLD_FRAMES[1]
             try:
                 pose = self._tf.lookup(fixed, wanted.camera_frame, wanted.stamp_ns)
             except LookupFailed as second:
