@@ -1,11 +1,15 @@
-"""Class activation maps (CAM) as pseudo-labels, and their confidence: eqs. 5, 6 and 10 of the joint paper."""
+"""Class activation maps (CAM) as pseudo-labels, and their confidence: eqs. 5, 6 and 10 of the joint paper.
+
+Also the labels of regions that a teacher network gives, and the thresholds of their classes: eqs. 2, 3 and 5-7 of the
+second paper (Duan et al., weak labels of scenes), marked WSegPC.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Num, UInt8
 from torch import Tensor
 
 from wsss_ros.labels import UNLABELLED
@@ -144,3 +148,93 @@ def class_weights(counts: Sequence[Int64[Tensor, "C"]], shares: Sequence[float],
     each = [share * count.double() / count.sum().clamp(min=1) for count, share in zip(counts, shares, strict=True)]
     frequency = torch.stack(each).sum(dim=0)
     return torch.where(frequency > 0, frequency.clamp(min=1e-6) ** -power, 0.0).float()
+
+
+def region_rows(region: Int64[Tensor, "N"]) -> Int64[Tensor, "N"]:
+    """The row of ``region_mean`` that belongs to each point.
+
+    Regions keep their numbers, and each point without a region (-1) gets one for itself after them.
+    """
+    alone = region < 0
+    regions = int(region.max()) + 1 if len(region) else 0
+    return torch.where(alone, alone.cumsum(dim=0) - 1 + regions, region)
+
+
+def region_mean(scores: Float[Tensor, "N C"], region: Int64[Tensor, "N"]) -> Float[Tensor, "R C"]:
+    """The mean of the scores over the points of each region, WSegPC eq. 2.
+
+    Args:
+        scores: logits or probabilities of points or pixels. Half precision is averaged in float32.
+        region: numbers from 0; -1: a point for itself.
+
+    Returns:
+        Row r is region r, and is 0 if no point has it. The points for themselves follow in their order
+        (``region_rows`` has the row of each point).
+    """
+    rows = region_rows(region)
+    count = torch.bincount(rows)
+    # Sums in float64: in float32 those of 100,000 points lose four digits.
+    total = torch.zeros(len(count), scores.shape[1], dtype=torch.float64, device=scores.device)
+    mean = total.index_add(0, rows, scores.double()) / count.clamp(min=1)[:, None]
+    return mean.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def regional_probabilities(
+    scores: Float[Tensor, "N C"],
+    tags: Float[Tensor, "C"],
+    region: Int64[Tensor, "N"],
+    known: Float[Tensor, "C"] | None = None,
+) -> Float[Tensor, "N C"]:
+    """The class probabilities that a teacher network gives to the region of each point, WSegPC eqs. 2-3.
+
+    The softmax among the possible classes, averaged over the region. All are 0 if no class is possible.
+
+    Args:
+        scores: logits of the points or pixels of one scene.
+        tags: of the scene, multi-hot 0 / 1. Absent classes get probability 0.
+        region: numbers from 0; -1: a point keeps its own probabilities.
+        known: 1 where the class was judged, 0 where it is unknown and therefore possible. None: all are known.
+    """
+    known = torch.ones_like(tags) if known is None else known
+    exact = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    if not ((tags > 0) | (known == 0)).any():
+        return torch.zeros_like(exact)
+    return region_mean(among_tags(exact.T, tags, known).T, region)[region_rows(region)]
+
+
+def class_counts(
+    probabilities: Float[Tensor, "N C"], threshold: Float[Tensor, "C"] | None = None
+) -> Int64[Tensor, "C"]:
+    """How many points have each class as their likeliest one, WSegPC eq. 5.
+
+    A point whose probabilities are all 0 is not counted.
+
+    This counts the points of one step, as the paper does. The authors' code adds up the points that were selected in
+    all steps so far::
+
+        threshold = adaptive_threshold(counter, base)
+        loss = region_consistency_loss(student_scores, probabilities, threshold)
+        counter = counter + class_counts(probabilities, threshold)
+
+    ``counter`` starts with zeros; it is a state to save.
+
+    Args:
+        probabilities: of the region of each point (eq. 3).
+        threshold: count only the points that are selected with these thresholds (eq. 7). None: count all points.
+    """
+    probability, label = probabilities.max(dim=1)
+    least = 0 if threshold is None else threshold[label]
+    return torch.bincount(label[probability > least], minlength=probabilities.shape[1])
+
+
+def adaptive_threshold(counts: Num[Tensor, "C"], base: float = 0.8) -> Float[Tensor, "C"]:
+    """The threshold of each class: ``base`` for the class with most points, less for rarer ones, WSegPC eq. 6.
+
+    All are 0 where nothing is counted.
+
+    Args:
+        counts: points of each class (``class_counts``).
+        base: threshold of the most frequent class, eta in the paper.
+    """
+    exact = counts.double()
+    return (base * exact / exact.max().clamp(min=1e-12)).float()
