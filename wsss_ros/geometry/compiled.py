@@ -14,11 +14,20 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     The machine code is cached on disk for later processes. Without a folder to write to (a read-only installation
     and no home), each process compiles again.
     """
+    return _compiled(function)
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator as ``compiled``, for a part of a kernel's loop. A call would keep the loop from being vectorised."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     function = inspect.unwrap(function)  # a test run wraps functions in type checks, which numba cannot compile
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        return numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # numba: "no locator available"
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, **options)(function)
 
 
 def readonly(array: np.ndarray) -> np.ndarray:

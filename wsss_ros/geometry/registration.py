@@ -121,11 +121,11 @@ def register(
 def _directions(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
     """What a pixel shows at depth 1, in a form that is quick to read.
 
-    With distortion a table [H W 4]: x, y, width and height of each pixel; else x of each column, y of each row, and
+    With distortion a table [4 H W]: x, y, width and height of each pixel; else x of each column, y of each row, and
     the size of all pixels.
     """
     size = (1 / camera.fx, 1 / camera.fy)
-    none, empty = readonly(np.zeros(0)), readonly(np.zeros((0, 0, 4)))
+    none, empty = readonly(np.zeros(0)), readonly(np.zeros((4, 0, 0), np.float32))
     if camera.distortion is None:
         right = (np.arange(camera.width) - camera.cx) / camera.fx
         down = (np.arange(camera.height) - camera.cy) / camera.fy
@@ -133,7 +133,8 @@ def _directions(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, tup
     table = rays(camera)
     extent = sum(np.abs(np.gradient(table, axis=axis)) for axis in (0, 1))
     extent = np.where(np.isfinite(extent), extent, size)
-    return readonly(np.concatenate([table, extent], axis=-1)), none, none, size
+    planes = np.moveaxis(np.concatenate([table, extent], axis=-1), -1, 0)
+    return readonly(planes.astype(np.float32)), none, none, size
 
 
 @compiled
@@ -143,12 +144,14 @@ def _register(depth, table, right, down, size, pose, color, kind, c, limit, tilt
     height, width = depth.shape
     fx, fy, cx, cy = color
     x, y, z = np.empty(width), np.empty(width), np.empty(width)  # of a row: x and y at depth 1, before the lens
-    u, v, half_u, half_v = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
+    half_u, half_v = np.empty(width), np.empty(width)
+    left, last = np.empty(width, np.int32), np.empty(width, np.int32)  # the pixels that each depth pixel covers
+    top, bottom = np.empty(width, np.int32), np.empty(width, np.int32)
     for row in range(height):
-        if len(table):
+        if table.shape[1]:
             for i in range(width):
-                x[i], y[i] = table[row, i, 0], table[row, i, 1]
-                half_u[i], half_v[i] = table[row, i, 2], table[row, i, 3]
+                x[i], y[i] = table[0, row, i], table[1, row, i]
+                half_u[i], half_v[i] = table[2, row, i], table[3, row, i]
         else:
             for i in range(width):
                 x[i], y[i], half_u[i], half_v[i] = right[i], down[row], size[0], size[1]
@@ -156,9 +159,10 @@ def _register(depth, table, right, down, size, pose, color, kind, c, limit, tilt
         if kind != NONE:
             _bend(kind, c, limit, tilt, x, y, half_u, half_v)
         for i in range(width):
-            u[i], v[i] = x[i] * fx + cx, y[i] * fy + cy
+            x[i], y[i] = x[i] * fx + cx, y[i] * fy + cy
             half_u[i], half_v[i] = half_u[i] * fx, half_v[i] * fy
-        _paint(u, v, z, half_u, half_v, margin, registered)
+        _cover(x, y, z, half_u, half_v, margin, registered.shape, left, last, top, bottom)
+        _paint(z, left, last, top, bottom, registered)
     for row in range(len(registered)):
         for i in range(registered.shape[1]):
             registered[row, i] = registered[row, i] if registered[row, i] < np.inf else 0
@@ -192,8 +196,9 @@ def _move(depth, row, pose, x, y, z, half_u, half_v):
 def _bend(kind, c, limit, tilt, x, y, half_u, half_v):
     """Move a row of points at depth 1, and their half sizes, to where the lens shows them; NaN where it does not."""
     if kind == EQUIDISTANT:
+        farthest = np.tan(limit) ** 2
         for i in range(len(x)):
-            shown = np.arctan(np.sqrt(x[i] * x[i] + y[i] * y[i])) <= limit
+            shown = x[i] * x[i] + y[i] * y[i] <= farthest
             a, b, xx, xy, yx, yy = equidistant(x[i], y[i], c)
             x[i], y[i] = a if shown else np.nan, b
             across, along = half_u[i], half_v[i]
@@ -211,21 +216,31 @@ def _bend(kind, c, limit, tilt, x, y, half_u, half_v):
 
 @compiled
 @no_type_check
-def _paint(u, v, z, half_u, half_v, margin, registered):
-    """Write the depths of a row where they are nearer than what is there. Margin below 0: only to the nearest pixel."""
-    height, width = registered.shape
+def _cover(u, v, z, half_u, half_v, margin, shape, left, right, top, bottom):
+    """The pixels of the colour image that each depth pixel of a row covers; right is -1 where there is none.
+
+    Margin below 0: only the nearest pixel. The loop has no branches, so that it is vectorised.
+    """
+    fill, reach = margin >= 0, max(margin, 0.0)
+    most_u, most_v = shape[1] - 1.0, shape[0] - 1.0
     for i in range(len(u)):
-        if not (z[i] > 0 and -1e6 < u[i] < 1e6 and -1e6 < v[i] < 1e6):
-            continue
-        if margin >= 0:
-            reach_u, reach_v = min(half_u[i] + margin, 1e6), min(half_v[i] + margin, 1e6)
-            left, last = int(np.ceil(u[i] - reach_u)), int(np.floor(u[i] + reach_u))
-            top, bottom = int(np.ceil(v[i] - reach_v)), int(np.floor(v[i] + reach_v))
-        else:
-            left, top = int(np.floor(u[i] + 0.5)), int(np.floor(v[i] + 0.5))
-            last, bottom = left, top
+        across, along = half_u[i] + reach, half_v[i] + reach
+        a, b = np.floor(u[i] + 0.5), np.floor(v[i] + 0.5)
+        a, b = np.ceil(u[i] - across) if fill else a, np.ceil(v[i] - along) if fill else b
+        c, d = np.floor(u[i] + across) if fill else a, np.floor(v[i] + along) if fill else b
+        a, b, c, d = max(a, 0.0), max(b, 0.0), min(c, most_u), min(d, most_v)
+        known = (z[i] > 0) & (a <= c) & (b <= d) & (abs(u[i]) < 1e6) & (abs(v[i]) < 1e6)  # false for NaN
+        left[i], top[i] = np.int32(a if known else 0.0), np.int32(b if known else 0.0)
+        right[i], bottom[i] = np.int32(c if known else -1.0), np.int32(d if known else -1.0)
+
+
+@compiled
+@no_type_check
+def _paint(z, left, right, top, bottom, registered):
+    """Write the depths of a row where they are nearer than what is there."""
+    for i in range(len(z)):
         near = np.float32(z[i])
-        for b in range(max(top, 0), min(bottom, height - 1) + 1):
-            for a in range(max(left, 0), min(last, width - 1) + 1):
-                if near < registered[b, a]:
-                    registered[b, a] = near
+        for row in range(np.uint32(top[i]), np.uint32(bottom[i] + 1)):
+            for column in range(np.uint32(left[i]), np.uint32(right[i] + 1)):
+                if near < registered[row, column]:
+                    registered[row, column] = near
