@@ -11,7 +11,7 @@ from support.paths import ROOT
 PACKAGE = ROOT / "wsss_ros"
 TOP_MODULES = {
     *("types", "labels", "config", "files", "device", "sync"),
-    *("cam", "losses", "inference", "label_files", "node_set", "node_processes"),
+    *("cam", "losses", "inference", "node_set", "node_processes"),
 }
 LONGEST_FILE, LARGEST_SHARE = 400, 0.20
 ROS = {

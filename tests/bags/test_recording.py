@@ -263,6 +263,19 @@ def test_tags_can_be_left_out(scene_folder, labels):
     assert not any("tags" in topic.name for topic in silent.topics)
 
 
+class FaultyTags(TinyScene):
+    @property
+    def tag_file(self):
+        raise BadInput("tags.csv, line 1: 'foosball_table' is not a class")
+
+
+def test_a_fault_in_the_tags_is_reported_and_the_images_are_sent(caplog):
+    recording = SceneRecording(FaultyTags())
+    assert not sent_tags(recording) and any(raw.topic == "/color/image_raw" for raw in recording.raw())
+    (text,) = [record.getMessage() for record in caplog.records]
+    assert text.startswith("no tags are recorded or played") and "line 1: 'foosball_table' is not a class" in text
+
+
 def test_without_tags_of_the_scene_only_those_of_images_are_sent(scene_folder, labels):
     name = open_scene(scene_folder, labels).frame(2).name
     (scene_folder / "tags.json").write_text(f'{{"frames": {{"{name}": ["chair"], "{name}9": ["wall"]}}}}')

@@ -1,9 +1,12 @@
-"""The command ``wsss segment``; what it writes is tested in tests/test_label_files.py."""
+"""The command ``wsss segment``; what it writes is tested in tests/label_files."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
+from support.paths import ROOT
 from support.striped_scenes import written
 from typer.testing import CliRunner
 
@@ -30,6 +33,15 @@ def test_the_command(scene, tmp_path):
     assert "scenes: 1; 2 images and 600 points labelled" in result.output
     again = run(scene.folder, "--out", tmp_path / "out")
     assert again.exit_code == 1 and "exists already" in again.stderr and again.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_tags_are_read_for_pseudo_labels_alone(scene, tmp_path):
+    """In a process of its own: the type checks of the tests ask a scene for all its members, and so for its tags."""
+    (scene.folder / "tags.csv").write_text('scene,"foosball_table, bed"\n')
+    command = [sys.executable, "-m", "wsss_ros.cli.main", "segment", str(scene.folder), "--only", "2d", "--frames", "1"]
+    subprocess.run([*command, "--out", str(tmp_path / "out"), "--device", "cpu"], check=True, cwd=ROOT)
+    assert (tmp_path / "out" / "frames.png").is_file()
 
 
 def test_the_command_writes_for_the_benchmark(scene, tmp_path):

@@ -14,7 +14,9 @@ from wsss_ros.bags.recorder import Recorder
 from wsss_ros.bags.recording import BagConfig, Topic
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.label_files import Labeller, Source, segment
+from wsss_ros.label_files.labeller import Labeller
+from wsss_ros.label_files.sources import Source
+from wsss_ros.label_files.writing import segment
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.scenes import open_scene
 from wsss_ros.types import BadInput

@@ -3,6 +3,7 @@
 ``writing`` stores this stream in a bag; the replay node publishes the same bytes.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from wsss_ros.geometry.voxel_map import VoxelMap
 from wsss_ros.scenes.derived import fuse, upright_rotation
 from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
+
+_log = logging.getLogger("wsss_ros")
 
 
 class BagConfig(Config):
@@ -92,7 +95,7 @@ class SceneRecording:
 
     Tags of a tag file in the scene's folder are played as a person would give them, unless ``config.tags`` is false:
     ``tags/image`` after each image with tags, ``tags/scene`` with every cloud if the file has tags for the scene. Tags
-    that are derived from labels are not played.
+    that are derived from labels are not played. A tag file with a fault is reported and not played: the rest is.
 
     If the scene has its own cloud, the points seen so far are sent (all points if frames have no depth); else the
     frames are fused into voxels. The world is rotated so that z points up.
@@ -111,9 +114,16 @@ class SceneRecording:
             raise BadInput(f"scene '{self.scene.name}' has no frame with a usable pose; there is nothing to record")
         first = self.scene.frame(self.indices[0])
         self._truth = self.scene.cloud_truth() if self.scene.cloud is not None else None
-        self._tags: TagFile | None = getattr(self.scene, "tag_file", None) if self.config.tags else None
+        self._tags = self._readable_tags() if self.config.tags else None
         self._level = upright_rotation(self.scene, self.config.up)
         self.topics = tuple(self._offered(first))
+
+    def _readable_tags(self) -> TagFile | None:
+        try:
+            return getattr(self.scene, "tag_file", None)
+        except BadInput as error:
+            _log.warning("no tags are recorded or played, only images and clouds: %s", error)
+            return None
 
     def __len__(self) -> int:
         """Number of frames."""

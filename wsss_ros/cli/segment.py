@@ -46,9 +46,10 @@ def segment(
     from rich.console import Console
     from rich.progress import Progress
 
-    from wsss_ros import label_files
     from wsss_ros.geometry import parse_turns
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.label_files import scannet_benchmark, writing
+    from wsss_ros.label_files.labeller import Labeller
     from wsss_ros.scenes import pictures_without_poses
     from wsss_ros.types import BadInput
 
@@ -61,9 +62,11 @@ def segment(
     no_cloud = only == "2d" or (images is not None and pictures_without_poses(source))
     clouds = None if no_cloud else CloudSegmenter(cloud_weights, device)
     least = threshold if pseudo_labels else None
-    labeller = label_files.Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
+    labeller = Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
     opened, left_out = (
-        ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, color, cloud, fixed_frame, up)
+        ([], [])
+        if benchmark
+        else _sources(source, listed, frames, labeller.labels, color, cloud, fixed_frame, up, pseudo_labels)
     )
     with Progress(console=console, transient=True) as bar:
         tasks = {}
@@ -75,19 +78,27 @@ def segment(
             bar.update(tasks[task], completed=done)
 
         if benchmark:
-            written = label_files.benchmark(_scans(source, listed), out, images, clouds, progress)
+            written = scannet_benchmark.benchmark(_scans(source, listed), out, images, clouds, progress)
         else:
-            written = label_files.segment(opened, out, labeller, progress)
+            written = writing.segment(opened, out, labeller, progress)
     _print(console, written, left_out, out)
 
 
 def _sources(
-    path: Path, listed: Path | None, frames: int, labels, color: str, cloud: str, fixed_frame: str, up: str
+    path: Path,
+    listed: Path | None,
+    frames: int,
+    labels,
+    color: str,
+    cloud: str,
+    fixed_frame: str,
+    up: str,
+    tagged: bool,
 ) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
     from wsss_ros.bags.bag import is_bag
     from wsss_ros.bags.frames import BagFrames
-    from wsss_ros.label_files import Source
+    from wsss_ros.label_files.sources import Source
     from wsss_ros.scenes import open_all, pictures_without_poses
     from wsss_ros.types import BadInput
 
@@ -97,21 +108,9 @@ def _sources(
     if color or cloud or fixed_frame:
         raise BadInput(f"{path} is not a bag; --color, --cloud and --fixed-frame are options of a bag")
     if found:
-        return [_pictures(path.absolute().stem, found, frames)], []
+        return [Source.of_pictures(path.absolute().stem, found, frames)], []
     scenes, left_out = open_all([path], labels, listed)
-    return [Source.of_scene(scene, frames, up) for scene in scenes], left_out
-
-
-def _pictures(name: str, files: list[Path], frames: int):
-    """The source of pictures without poses; ``frames`` of them, spread evenly (0: all)."""
-    from wsss_ros.label_files import Source
-    from wsss_ros.scenes.frame_choice import spread
-    from wsss_ros.scenes.images import read_rgb
-    from wsss_ros.types import Frame
-
-    chosen = [files[index] for index in spread(len(files), frames)]
-    views = lambda: ((Frame(read_rgb(file), name=file.stem), None) for file in chosen)  # noqa: E731
-    return Source(name, len(chosen), views, lambda: None, lambda: (0.0, 0.0, 1.0))
+    return [Source.of_scene(scene, frames, up, tagged) for scene in scenes], left_out
 
 
 def _scans(path: Path, listed: Path | None) -> list[Path]:

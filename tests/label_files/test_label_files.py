@@ -26,7 +26,10 @@ from wsss_ros.evaluation.offline import (
     noted_label_space,
 )
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.label_files import Labeller, Source, benchmark, segment
+from wsss_ros.label_files.labeller import Labeller
+from wsss_ros.label_files.scannet_benchmark import benchmark
+from wsss_ros.label_files.sources import Source
+from wsss_ros.label_files.writing import segment
 from wsss_ros.labels import RECOMMENDED, UNLABELLED, LabelSpace, TagList
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.images import read_uint16

@@ -1,0 +1,74 @@
+"""What `wsss segment` labels: the frames and the cloud of a scene, a bag, or pictures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from wsss_ros.bags.frames import BagFrames
+from wsss_ros.geometry import parse_up
+from wsss_ros.labels import TagList
+from wsss_ros.scenes.derived import cloud_of, turns_of, up_of
+from wsss_ros.scenes.frame_choice import spread
+from wsss_ros.scenes.images import read_rgb
+from wsss_ros.types import Cloud, Frame, Scene
+
+
+@dataclass
+class Source:
+    """The input of segmentation: ``count`` frames with their tags, and a cloud with its direction against gravity."""
+
+    name: str
+    count: int
+    frames: Callable[[], Iterator[tuple[Frame, TagList | None]]]
+    cloud: Callable[[], Cloud | None]
+    up: Callable[[], tuple[float, float, float]]
+    tags: TagList | None = None
+    scene: Scene | None = None
+    turns: Callable[[], int] = lambda: 0  # that make the images upright, from the poses (geometry.mounted_turns)
+
+    @classmethod
+    def of_scene(cls, scene: Scene, frames: int = 0, up: str = "auto", tagged: bool = True) -> "Source":
+        """The source of a scene: ``frames`` of its frames, spread evenly (0: all), and its cloud.
+
+        The cloud is the scene's own, else it is fused from all frames. ``up`` is 'x,y,z', or 'auto' for ``up_of``.
+        Only pseudo-labels need tags: where not ``tagged``, they are not read, so a fault in them does no harm.
+        """
+        chosen = spread(len(scene), frames)
+
+        def views() -> Iterator[tuple[Frame, TagList | None]]:
+            for index in chosen:
+                tags = _listed(scene.image_tags(index), scene.image_unknown(index)) if tagged else None
+                yield scene.frame(index), tags
+
+        cloud, found = partial(cloud_of, scene), _direction(up, partial(up_of, scene))
+        tags, turns = _listed(scene.tags, scene.unknown) if tagged else None, partial(turns_of, scene)
+        return cls(scene.name, len(chosen), views, cloud, found, tags, scene, turns)
+
+    @classmethod
+    def of_bag(cls, bag: BagFrames, frames: int = 0, up: str = "auto") -> "Source":
+        """The source of a bag: ``frames`` of its images, spread evenly (0: all), and its cloud.
+
+        ``up`` is 'x,y,z' in the frame of the cloud, or 'auto' to find it there.
+        """
+        chosen = spread(len(bag), frames)
+        views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
+        return cls(bag.name, len(chosen), views, bag.cloud, _direction(up, bag.up), turns=bag.turns)
+
+    @classmethod
+    def of_pictures(cls, name: str, files: Sequence[Path], frames: int = 0) -> "Source":
+        """The source of pictures without poses: ``frames`` of them, spread evenly (0: all), and no cloud."""
+        chosen = [files[index] for index in spread(len(files), frames)]
+        views = lambda: ((Frame(read_rgb(file), name=file.stem), None) for file in chosen)  # noqa: E731
+        return cls(name, len(chosen), views, lambda: None, lambda: (0.0, 0.0, 1.0))
+
+
+def _direction(up: str, found: Callable[[], tuple[float, float, float]]) -> Callable[[], tuple[float, float, float]]:
+    if up == "auto":
+        return found
+    x, y, z = map(float, parse_up(up))
+    return lambda: (x, y, z)
+
+
+def _listed(tags: tuple[str, ...] | None, unknown: tuple[str, ...]) -> TagList | None:
+    return None if tags is None else TagList(tags, unknown=unknown)
