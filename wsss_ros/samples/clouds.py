@@ -14,6 +14,7 @@ from wsss_ros.geometry import transform, unproject
 from wsss_ros.geometry.voxels import voxel_downsample
 from wsss_ros.samples import augment
 from wsss_ros.samples.augment import CloudAugment
+from wsss_ros.samples.augment_tags import union_tags
 from wsss_ros.samples.prepared import LEAST_POINTS, PreparedScene
 
 NEAR_M, FAR_M = 0.2, 5.0  # depth that is accumulated, as in VoxelMapConfig
@@ -144,8 +145,8 @@ def _pixels(scene: PreparedScene, frame: int, step: int) -> tuple[np.ndarray, np
 def _tags(
     scene: PreparedScene, frames: Int64[np.ndarray, "K"]
 ) -> tuple[Float32[np.ndarray, "C"], Float32[np.ndarray, "C"]]:
-    """The tags of a cloud of some frames, and which classes are known: tagged in a frame, or known in all."""
+    """The tags of a cloud of some frames, and which classes are known; those of the scene if a frame has no tag."""
     tags, known = scene.image_tags[frames], scene.image_known[frames]
     if not tags.any(axis=1).all():
         return scene.tags, scene.known
-    return tags.max(axis=0), np.maximum(tags.max(axis=0), known.min(axis=0))
+    return union_tags(tags, known)
