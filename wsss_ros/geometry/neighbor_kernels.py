@@ -79,7 +79,7 @@ def grow(points, leaf):
 
 @compiled
 @no_type_check
-def _gap(boxes, node, x, y, z):
+def gap(boxes, node, x, y, z):
     """Squared distance from a point to a box, rounded like those to the points in the box and so never above them."""
     total = 0.0
     for axis in range(3):
@@ -111,7 +111,7 @@ def sample(points, place, order, boxes, first, last, child, lowest, count, start
         while depth:
             depth -= 1
             node = stack[depth]
-            if _gap(boxes, node, x, y, z) >= far[node]:
+            if gap(boxes, node, x, y, z) >= far[node]:
                 continue
             if child[node]:
                 visited[seen] = node
@@ -154,7 +154,7 @@ def balls(start, stop, place, order, boxes, first, last, child, lowest, centres,
         while depth:
             depth -= 1
             node = stack[depth]
-            if lowest[node] >= limit or _gap(boxes, node, x, y, z) >= squared_radius:
+            if lowest[node] >= limit or gap(boxes, node, x, y, z) >= squared_radius:
                 continue
             if child[node]:
                 near = child[node] + (lowest[child[node] + 1] < lowest[child[node]])  # low indices first
@@ -175,7 +175,7 @@ def balls(start, stop, place, order, boxes, first, last, child, lowest, centres,
                     found = found + 1 if found < count else count
                     limit = index[query, count - 1] if found == count else limit
         if not found:
-            _search(0, place, order, boxes, first, last, child, x, y, z, stack, bounds, one, distance)
+            search(0, place, order, boxes, first, last, child, x, y, z, stack, bounds, one, distance)
             index[query, 0], found = one[0, 0], 1
         for slot in range(found, count):
             index[query, slot] = index[query, 0]
@@ -189,12 +189,12 @@ def nearest(start, stop, place, order, boxes, first, last, child, lowest, querie
     for i in range(start, stop):
         query = visit[i]
         x, y, z = np.float64(queries[query, 0]), np.float64(queries[query, 1]), np.float64(queries[query, 2])
-        _search(query, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared)
+        search(query, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared)
 
 
 @compiled
 @no_type_check
-def _search(row, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared):
+def search(row, place, order, boxes, first, last, child, x, y, z, stack, bounds, index, squared):
     """Nearest neighbours of one query, by (distance, index), written to one row of ``index`` and ``squared``."""
     k = index.shape[1]
     for slot in range(k):
@@ -208,7 +208,7 @@ def _search(row, place, order, boxes, first, last, child, x, y, z, stack, bounds
         node = stack[depth]
         while child[node]:
             node = child[node]
-            here, other = _gap(boxes, node, x, y, z), _gap(boxes, node + 1, x, y, z)
+            here, other = gap(boxes, node, x, y, z), gap(boxes, node + 1, x, y, z)
             swap = other < here
             stack[depth], bounds[depth] = node + 1 - swap, here if swap else other
             node += swap

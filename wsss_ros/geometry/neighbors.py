@@ -110,7 +110,7 @@ def ball_query(
     if tree is None or not _on_cpu(xyz, centres):
         return neighbor_torch.ball_query(xyz, centres, radius, count)
     index = np.empty((len(centres), count), dtype=np.int64)
-    _share(neighbor_kernels.balls, len(centres), *tree, _array(centres), float(radius) ** 2, index)
+    share(neighbor_kernels.balls, len(centres), *tree, _array(centres), float(radius) ** 2, index)
     return torch.from_numpy(index)
 
 
@@ -145,7 +145,7 @@ def knn(
         return neighbor_torch.knn(xyz, queries, k)
     visit = query_tree.order if query_tree else np.arange(len(queries))
     index, squared = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float64)
-    _share(neighbor_kernels.nearest, len(queries), *tree, _array(queries), visit, index, squared)
+    share(neighbor_kernels.nearest, len(queries), *tree, _array(queries), visit, index, squared)
     return torch.from_numpy(index), torch.from_numpy(squared.astype(np.float32))
 
 
@@ -200,8 +200,14 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="neighbours")
 
 
-def _share(kernel: Callable[..., None], queries: int, *arguments: object) -> None:
-    """Run ``kernel(first, last, *arguments)`` over all queries, split among torch's number of threads."""
+def share(kernel: Callable[..., None], queries: int, *arguments: object) -> None:
+    """Run ``kernel(first, last, *arguments)`` over all queries, split among torch's number of threads.
+
+    Args:
+        kernel: a compiled function; each call writes the rows of its own queries only.
+        queries: their number.
+        arguments: the further arguments of the kernel.
+    """
     threads = max(1, min(torch.get_num_threads(), queries // SHARE))
     if threads == 1:
         kernel(0, queries, *arguments)
