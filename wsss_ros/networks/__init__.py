@@ -9,6 +9,7 @@ from typing import Any
 from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.classifier import CloudClassifier, ImageClassifier
 from wsss_ros.networks.efficientnet_lite import EfficientNetLite
+from wsss_ros.networks.minkunet import MinkUNet
 from wsss_ros.networks.pointnet2 import PointNet2
 from wsss_ros.networks.resnet import ResNet
 from wsss_ros.networks.resnet38 import ResNet38
@@ -19,7 +20,7 @@ IMAGE: dict[str, Callable[..., Backbone]] = {
     "resnet": ResNet,
     "efficientnet_lite": EfficientNetLite,
 }
-CLOUD: dict[str, Callable[..., Backbone]] = {"pointnet2": PointNet2}
+CLOUD: dict[str, Callable[..., Backbone]] = {"pointnet2": PointNet2, "minkunet": MinkUNet}
 
 CLOUD_INPUTS = {"color": 3, "height": 1, "has_color": 1}  # input of a cloud network -> its channels
 
