@@ -14,8 +14,8 @@ from support.striped_scenes import written
 from typer.testing import CliRunner
 
 from wsss_ros import config
-from wsss_ros.ablation import one_run, results, rows, schedule
-from wsss_ros.ablation.rows import ROWS, run_of
+from wsss_ros.ablation import experiment, one_run, results, rows, schedule
+from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.cli import main as cli
 from wsss_ros.methods.joint import JointPhase
@@ -77,10 +77,10 @@ def scenes(tmp_path_factory, labels) -> Path:
 def done(scenes) -> dict:
     """Everything trained once: most runs here, some in processes of their own, one of these interrupted."""
     settings = settings_for(scenes)
-    schedule.prepare_scenes(settings, truth=True)
+    schedule.prepare_scenes(settings, experiment.runs(settings))
     found = {"settings": settings, "cache": sorted(path.name for path in (scenes / "cache").iterdir())}
-    apart = [run_of("both", 1, settings)]
-    every = [*rows.runs(settings, seeds=[0]), *rows.runs(settings, ["cls", "both"], [1])[1:]]
+    apart = [settings.run_of("both", 1)]
+    every = [*experiment.runs(settings, seeds=[0]), *experiment.runs(settings, ["cls", "both"], [1])[1:]]
     for run in every:
         if run not in apart:
             one_run.train_and_score(run, settings, "by hand")
@@ -123,14 +123,14 @@ def test_rows_leave_out_what_they_say():
 
 def test_runs_start_from_the_phase_one_of_their_seed(scenes):
     settings = settings_for(scenes)
-    chosen = rows.runs(settings, ["both", "cls"], [3])
+    chosen = experiment.runs(settings, ["both", "cls"], [3])
     assert [run.name for run in chosen] == ["pretrain", "seed3/phase_one", "seed3/cls", "seed3/both"]
-    pretrain, first, _, both = (rows.training_of(run, settings) for run in chosen)
+    pretrain, first, _, both = (experiment.training_of(run, settings) for run in chosen)
     assert pretrain.cloud is None and pretrain.seed == 5
     assert (Path(first.image.weights), first.cloud.weights) == (scenes / "runs/pretrain/image.safetensors", "")
     assert Path(both.cloud.weights) == scenes / "runs/seed3/phase_one/cloud.safetensors"
     assert both.seed == 3 and both.data.val is None
-    assert len(rows.runs(settings)) == 1 + 2 + 2 * 7
+    assert len(experiment.runs(settings)) == 1 + 2 + 2 * 7
 
 
 @pytest.mark.parametrize(
@@ -142,13 +142,13 @@ def test_runs_start_from_the_phase_one_of_their_seed(scenes):
 )
 def test_what_cannot_be_trained_is_refused(scenes, rows_asked, changes, message):
     with pytest.raises(BadInput, match=message):
-        rows.runs(settings_for(scenes, **changes), rows_asked)
+        experiment.runs(settings_for(scenes, **changes), rows_asked)
 
 
 @pytest.mark.parametrize("name", ["ablation", "ablation_cpu"])
 def test_the_configurations_that_ship_are_valid(name):
     settings = config.load(AblationConfig, config.share(f"config/{name}.yaml"))
-    assert len(settings.seeds) >= 3 and len(rows.runs(settings)) >= 3 * 8
+    assert len(settings.seeds) >= 3 and len(experiment.runs(settings)) >= 3 * 8
     assert settings.other.rooms.style == "other"
     train, val = settings.data.train.rooms, settings.data.val.rooms
     assert train.seed + train.scenes <= val.seed
@@ -177,7 +177,7 @@ def test_an_interrupted_child_saves_and_goes_on(done):
 def test_an_interrupted_run_goes_on_where_it_stood(done, tmp_path):
     """Interrupted after a step and called again, with the same weights as a run in one go."""
     settings = done["settings"]
-    run, moved = run_of("cls", 0, settings), settings.model_copy(update={"output": str(tmp_path), "save_every_s": 0.0})
+    run, moved = settings.run_of("cls", 0), settings.model_copy(update={"output": str(tmp_path), "save_every_s": 0.0})
     (tmp_path / "seed0").mkdir()
     (tmp_path / "seed0/phase_one").symlink_to(Path(settings.output) / "seed0/phase_one")
     seen: list[int] = []
@@ -222,7 +222,7 @@ def test_rows_differ_in_what_their_losses_are(done):
 
 def test_another_phase_one_is_noticed(done):
     """A row's folder notes which weights it started from; a phase one that is trained again has others."""
-    settings, run = done["settings"], run_of("cls", 0, done["settings"])
+    settings, run = done["settings"], done["settings"].run_of("cls", 0)
     note = Path(settings.output) / run.name / "start.json"
     before = note.read_text()
     assert json.loads(before) == {
@@ -238,7 +238,7 @@ def test_another_phase_one_is_noticed(done):
 
 
 def test_other_scoring_is_done_again(done):
-    run, settings = run_of("cls", 0, done["settings"]), done["settings"]
+    run, settings = done["settings"].run_of("cls", 0), done["settings"]
     assert one_run.is_finished(run, settings)
     data = settings.data.model_copy(update={"val_frames_per_scene": 3})
     assert not one_run.is_finished(run, settings.model_copy(update={"data": data}))
@@ -248,7 +248,7 @@ def test_what_starts_from_a_failed_run_is_not_started(scenes, tmp_path):
     changes = {"output": str(tmp_path / "runs"), "image": {"weights": str(tmp_path / "none.safetensors")}}
     settings = settings_for(scenes, pretrain=None, **changes)
     events = []
-    failures = schedule.run_all(settings, rows.runs(settings, ["cls"], [0]), 1, report=events.append)
+    failures = schedule.run_all(settings, experiment.runs(settings, ["cls"], [0]), 1, report=events.append)
     assert [event.run.name for event in failures] == ["seed0/phase_one", "seed0/cls"]
     assert "none.safetensors" in failures[0].message and "logs" in failures[0].message
     assert "phase_one failed" in failures[1].message

@@ -1,19 +1,20 @@
-"""Pictures of an ablation: class activation maps of some rows next to each other, and the curves of their losses."""
+"""Pictures of an experiment: class activation maps of some rows next to each other, and the curves of their losses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from wsss_ros.ablation.rows import ROWS, run_of
+from wsss_ros.ablation.experiment import ExperimentConfig, trained_networks
+from wsss_ros.ablation.results import DOMAINS
+from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation import pictures
 from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
-from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.training.scene_set import open_scene_set
@@ -28,39 +29,44 @@ _COLORS = dict(zip(ROWS, ("0.55", "#9ecae1", "#3182bd", "#fdae6b", "#e6550d", "#
 def draw(entries: Sequence[dict], settings: AblationConfig) -> list[Path]:
     """Draw the curves and, where a seed has all rows of SHOWN, the activation maps; returns the paths of both files."""
     written = []
-    seeds = [seed for seed in settings.seeds if _has_all(entries, seed)]
-    if seeds:
-        written.append(pictures.save(cams(settings, seeds[0]), f"{settings.results}_cams.png"))
+    rows = {row for rows in SHOWN.values() for row in rows}
+    if (seed := seed_with(rows, entries, settings)) is not None:
+        written.append(pictures.save(cams(settings, seed, SHOWN), f"{settings.results}_cams.png"))
     written.append(pictures.save(curves(entries, settings), f"{settings.results}_curves.png"))
     return written
 
 
-def _has_all(entries: Sequence[dict], seed: int) -> bool:
-    there = {entry["row"] for entry in entries if entry["seed"] == seed}
-    return there >= {row for rows in SHOWN.values() for row in rows}
+def seed_with(rows: Collection[str], entries: Sequence[dict], settings: ExperimentConfig) -> int | None:
+    """The first seed that has all of these rows."""
+    there = {(entry["row"], entry["seed"]) for entry in entries}
+    return next((seed for seed in settings.seeds if all((row, seed) in there for row in rows)), None)
 
 
 # --- class activation maps ---
 
 
-def cams(settings: AblationConfig, seed: int) -> Image.Image:
-    """Draw views and clouds of val, their truth, and the best of the tagged classes (eq. 5) by each network."""
+def cams(settings: ExperimentConfig, seed: int, rows: Mapping[str, Sequence[str]]) -> Image.Image:
+    """Draw views and clouds of val, their truth, and the best of the tagged classes (eq. 5) by each network.
+
+    ``rows`` are those in the pictures of images ("2d") and of clouds ("3d").
+    """
     labels = labels_named(settings.labels)
     scenes, _ = open_scene_set(settings.data.val, labels)
     scenes = [scenes[index] for index in spread(len(scenes), _VIEWS)]
     shown: set[int] = set()
-    upper = _image_rows(settings, seed, scenes, labels, shown)
-    lower = _cloud_rows(settings, seed, scenes[: _VIEWS // 2], labels, shown)
-    rows = [(["image", "truth", *SHOWN["2d"]], upper), (["cloud", "truth", *SHOWN["3d"]], lower)]
-    sheets = [pictures.sheet(titles, content) for titles, content in rows]
+    images, clouds = (_weights(settings, seed, rows[domain], kind) for domain, kind in DOMAINS.items())
+    upper = _image_rows(images, settings, scenes, labels, shown)
+    lower = _cloud_rows(clouds, settings, scenes[: _VIEWS // 2], labels, shown)
+    parts = [(["image", "truth", *rows["2d"]], upper), (["cloud", "truth", *rows["3d"]], lower)]
+    sheets = [pictures.sheet(titles, content) for titles, content in parts]
     names = [labels.names[index] for index in sorted(shown)]
-    return _smaller(_stacked([*sheets, pictures.legend(labels, names, sheets[0].width)]))
+    return smaller(_stacked([*sheets, pictures.legend(labels, names, sheets[0].width)]))
 
 
 def _image_rows(
-    settings: AblationConfig, seed: int, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
+    weights: Sequence[Path], settings: ExperimentConfig, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
 ) -> list[list[np.ndarray]]:
-    segmenters = [ImageSegmenter(path, settings.device) for path in _weights(settings, seed, "2d", "image")]
+    segmenters = [ImageSegmenter(path, settings.device) for path in weights]
     rows = []
     for scene in scenes:
         index = _richest(scene)
@@ -73,10 +79,9 @@ def _image_rows(
 
 
 def _cloud_rows(
-    settings: AblationConfig, seed: int, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
+    weights: Sequence[Path], settings: ExperimentConfig, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
 ) -> list[list[np.ndarray]]:
     points = settings.cloud.augment.points
-    weights = _weights(settings, seed, "3d", "cloud")
     segmenters = [CloudSegmenter(path, settings.device, points=points) for path in weights]
     rows = []
     for scene in scenes:
@@ -89,9 +94,8 @@ def _cloud_rows(
     return rows
 
 
-def _weights(settings: AblationConfig, seed: int, domain: str, kind: str) -> list[Path]:
-    runs = [run_of(row, seed, settings) for row in SHOWN[domain]]
-    return [file_of(Path(settings.output) / run.name, kind) for run in runs]
+def _weights(settings: ExperimentConfig, seed: int, rows: Sequence[str], kind: str) -> list[Path]:
+    return [trained_networks(settings.run_of(row, seed), settings)[kind] for row in rows]
 
 
 def _richest(scene: Scene) -> int:
@@ -116,7 +120,7 @@ def _stacked(pages: Sequence[Image.Image]) -> Image.Image:
     return stack
 
 
-def _smaller(page: Image.Image) -> Image.Image:
+def smaller(page: Image.Image) -> Image.Image:
     """The page in 256 colours: a third of the bytes, and hardly a visible difference."""
     return page.quantize(256, dither=Image.Dither.NONE)
 
@@ -146,14 +150,14 @@ def curves(entries: Sequence[dict], settings: AblationConfig) -> Image.Image:
         axis.legend(fontsize=7)
     for axis in axes[len(terms) :]:
         axis.set_axis_off()
-    return _smaller(pictures.drawn(figure))
+    return smaller(pictures.drawn(figure))
 
 
 def _losses(entries: Sequence[dict], settings: AblationConfig) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """For each row its losses [seed, epoch] by name; nan where an epoch has none (the warm-up)."""
     for row in ROWS:
         seeds = sorted({entry["seed"] for entry in entries if entry["row"] == row})
-        folders = [Path(settings.output) / run_of(row, seed, settings).name for seed in seeds]
+        folders = [Path(settings.output) / settings.run_of(row, seed).name for seed in seeds]
         runs = [read_json(folder / "curves.json")[-1]["epochs"] for folder in folders]
         if runs:
             terms = dict.fromkeys(term for run in runs for epoch in run for term in epoch)

@@ -1,4 +1,4 @@
-"""One run of an ablation: train it and score it, as far as that is not done yet.
+"""One run of an experiment: train it and score it, as far as that is not done yet.
 
 ``python -m wsss_ros.ablation.one_run CONFIG RUN COMMAND`` does this in a process of its own. It prints its progress as
 one JSON object a line. It ends when nobody reads them any more; the next call resumes it.
@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsss_ros.ablation import scoring
-from wsss_ros.ablation.rows import PRETRAIN, Run, runs, start_weights, training_of
-from wsss_ros.ablation.settings import AblationConfig
+from wsss_ros.ablation.experiment import PRETRAIN, ExperimentConfig, Run, runs, start_weights, training_of
+from wsss_ros.ablation.loading import load_experiment
 from wsss_ros.ablation.timing import TrainingClock, timed
-from wsss_ros.config import load
 from wsss_ros.files import write_json
 from wsss_ros.networks import checkpoint
 from wsss_ros.processes.signals import Interrupted
@@ -28,7 +27,7 @@ from wsss_ros.types import BadInput
 _PRINT_EVERY_S = 0.5
 
 
-def is_finished(run: Run, settings: AblationConfig) -> bool:
+def is_finished(run: Run, settings: ExperimentConfig) -> bool:
     """Return whether a run is trained and scored as ``settings`` ask.
 
     Raises BadInput when its folder holds a run of another configuration or one from other weights.
@@ -40,7 +39,7 @@ def is_finished(run: Run, settings: AblationConfig) -> bool:
     return not scoring.missing_sets(run, settings)
 
 
-def train_and_score(run: Run, settings: AblationConfig, command: str, report: Report = lambda progress: None) -> None:
+def train_and_score(run: Run, settings: ExperimentConfig, command: str, report: Report = lambda progress: None) -> None:
     """Train a run and score it on its sets, as far as that is not done yet. Raises BadInput as ``is_finished`` does."""
     own, folder = training_of(run, settings), Path(settings.output) / run.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +55,7 @@ def _tick_and_report(clock: TrainingClock, progress: Progress, report: Report) -
     report(progress)
 
 
-def _check_start(run: Run, settings: AblationConfig, folder: Path) -> None:
+def _check_start(run: Run, settings: ExperimentConfig, folder: Path) -> None:
     """A run's folder belongs to the weights it started from. Raises BadInput where these have been replaced since."""
     paths, note = start_weights(run, settings), folder / "start.json"
     now = {kind: checkpoint.load(path, kind).version for kind, path in paths.items()}
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file, name, command = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        settings = load(AblationConfig, file)
+        settings = load_experiment(file)
         seeds = sorted({*settings.seeds, *_seed(name)})
         run = next(run for run in runs(settings, seeds=seeds) if run.name == name)
         train_and_score(run, settings, command, _PrintedProgress())

@@ -29,10 +29,15 @@ _TITLES = {"2d": "2D (images)", "3d": "3D (clouds)"}
 
 def write(entries: Sequence[dict], settings: AblationConfig, config: str, pictures: Sequence[Path] = ()) -> list[Path]:
     """Write the entries as ``settings.results``.json and the page as .md; returns both paths."""
-    data, page = (Path(f"{settings.results}{ending}") for ending in (".json", ".md"))
+    return write_pages(entries, markdown(entries, settings, config, [path.name for path in pictures]), settings.results)
+
+
+def write_pages(entries: Sequence[dict], lines: Sequence[str], path: str) -> list[Path]:
+    """Write the entries as ``path``.json, one on each line, and the lines of the page as .md; returns both paths."""
+    data, page = (Path(f"{path}{ending}") for ending in (".json", ".md"))
     data.parent.mkdir(parents=True, exist_ok=True)
     data.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
-    page.write_text("\n".join(markdown(entries, settings, config, [path.name for path in pictures])) + "\n")
+    page.write_text("\n".join(lines) + "\n")
     return [data, page]
 
 
@@ -138,16 +143,16 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
     lines = [
         f"- Commands: {', '.join(f'`{command}`' for command in sorted({entry['command'] for entry in entries}))}; "
         f"the report alone: `wsss bench ablation {config} --report-only`.",
-        f"- Configuration: `{config}`. Phase one, once a seed: {'; '.join(map(_phase, settings.classify))}. "
-        f"Then every row: {_phase(settings.joint)}; warm-up without the 3D-to-2D loss: "
+        f"- Configuration: `{config}`. Phase one, once a seed: {'; '.join(map(phase_text, settings.classify))}. "
+        f"Then every row: {phase_text(settings.joint)}; warm-up without the 3D-to-2D loss: "
         f"{settings.joint.warmup_epochs} epochs.",
-        f"- Networks: {_network(settings.image)} on {settings.image.augment.crop} px crops; "
-        f"{_network(settings.cloud)} on {settings.cloud.augment.points:,} points.",
+        f"- Networks: {network_text(settings.image)} on {settings.image.augment.crop} px crops; "
+        f"{network_text(settings.cloud)} on {settings.cloud.augment.points:,} points.",
         f"- Joint losses: eq. 7 weighs {settings.joint.image_to_point:g}, eq. 11 {settings.joint.point_to_image:g}; "
         f"options beyond the paper: {_beyond(settings.joint)}.",
-        f"- Scenes: train {_scenes(data.train)}, {data.frames_per_scene or 'all'} frames each; "
-        f"val {_scenes(data.val)}, {data.val_frames_per_scene or 'all'} frames each, all points"
-        + (f"; other {_scenes(settings.other)}." if settings.other else "."),
+        f"- Scenes: train {scenes_text(data.train)}, {data.frames_per_scene or 'all'} frames each; "
+        f"val {scenes_text(data.val)}, {data.val_frames_per_scene or 'all'} frames each, all points"
+        + (f"; other {scenes_text(settings.other)}." if settings.other else "."),
         f"- Machine: {'; '.join(sorted({entry['machine'] for entry in entries}))}.",
         f"- Time: {hours:.1f} hours of training for the joint phases of {len(rows)} runs together, "
         f"{hours * 60 / max(1, len(rows)):.1f} minutes each.",
@@ -157,7 +162,7 @@ def _provenance(entries: Sequence[dict], settings: AblationConfig, config: str) 
         if weights := getattr(settings, kind).weights:
             lines.insert(2, f"- The {kind} network starts from `{weights}`, as the paper's from ImageNet's weights.")
     if settings.pretrain is not None:
-        phases = "; ".join(map(_phase, settings.pretrain.phases))
+        phases = "; ".join(map(phase_text, settings.pretrain.phases))
         lines.insert(2, f"- In place of the paper's ImageNet weights, once for all runs: {phases}.")
     return lines
 
@@ -176,7 +181,8 @@ def _beyond(joint: JointPhase) -> str:
     return ", ".join(f"`{each}`" for each in texts) or "none"
 
 
-def _phase(phase: Phase) -> str:
+def phase_text(phase: Phase) -> str:
+    """Describe a phase: its method, length and optimisers."""
     parts = [f"{phase.method}, {phase.epochs} epoch{'s' * (phase.epochs > 1)} of batch {phase.batch}"]
     if isinstance(phase, RecognisePhase):
         closeups = phase.closeups
@@ -190,12 +196,14 @@ def _phase(phase: Phase) -> str:
     return ", ".join(parts)
 
 
-def _network(network) -> str:
+def network_text(network) -> str:
+    """Describe a network by its name and options."""
     options = ", ".join(f"{key} {value}" for key, value in network.options.items())
     return f"{network.network} ({options})" if options else network.network
 
 
-def _scenes(chosen: SceneSetConfig) -> str:
+def scenes_text(chosen: SceneSetConfig) -> str:
+    """Describe a set of scenes."""
     if chosen.rooms is None:
         return f"`{chosen.folder}`"
     rooms = chosen.rooms

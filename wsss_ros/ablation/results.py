@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsss_ros.ablation.experiment import ExperimentConfig, Run, trained_networks
 from wsss_ros.ablation.one_run import is_finished
-from wsss_ros.ablation.rows import ROWS, Run, run_of, scene_sets
 from wsss_ros.ablation.scoring import read_by_kind
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation.tables import RunStatistics
@@ -35,42 +35,59 @@ def collect(settings: AblationConfig) -> list[dict]:
 
     A run of another configuration is left out with a warning. Raises BadInput when no run is finished.
     """
-    entries = []
-    for run in (run_of(row, seed, settings) for row in ROWS for seed in _seeds(settings)):
-        folder = Path(settings.output) / run.name
+    return [
+        {"row": row, "seed": run.seed, "set": name, **scores_and_origin(run, name, settings)}
+        for row, run in finished(settings)
+        for name in settings.scene_sets
+    ]
+
+
+def finished(settings: ExperimentConfig) -> list[tuple[str, Run]]:
+    """List the rows with a finished run for each seed that has one, in the order of the rows.
+
+    A run of another configuration is left out with a warning. Raises BadInput when no run is finished.
+    """
+    found = []
+    for row, run in ((row, settings.run_of(row, seed)) for row in settings.row_names for seed in _seeds(settings)):
         try:
-            if (folder / "run.json").is_file() and is_finished(run, settings):
-                entries += [_entry(run, name, folder) for name in scene_sets(settings)]
+            if (Path(settings.output) / run.name / "run.json").is_file() and is_finished(run, settings):
+                found.append((row, run))
         except BadInput as error:
             log.warning("not among the results: %s: %s", run.name, error)
-    if not entries:
-        raise BadInput(f"{settings.output}: no run of the ablation is finished; start it with 'wsss bench ablation'")
-    return entries
+    if not found:
+        raise BadInput(f"{settings.output}: no run of the experiment is finished; start it with 'wsss bench'")
+    return found
 
 
-def _seeds(settings: AblationConfig) -> list[int]:
+def _seeds(settings: ExperimentConfig) -> list[int]:
     found = [path.name.removeprefix("seed") for path in Path(settings.output).glob("seed*")]
     return sorted({*settings.seeds, *(int(name) for name in found if name.isdigit())})
 
 
-def _entry(run: Run, name: str, folder: Path) -> dict:
-    about, scores = read_json(folder / "run.json"), read_by_kind(folder / f"scores_{name}.json")
-    trained = {kind: checkpoint.load(checkpoint.file_of(folder, kind), kind) for kind in DOMAINS.values()}
-    phase, provenance = trained["image"].training["config"]["phases"][-1], trained["image"].training
-    per_epoch = provenance["samples"][-1] // min(phase["batch"], provenance["samples"][-1])
+def scores_and_origin(run: Run, chosen: str, settings: ExperimentConfig) -> dict:
+    """The scores of a finished run on a set, and how its networks came about.
+
+    ``epochs``, ``steps`` and ``seconds`` are those of the run itself, without the runs that it starts from.
+    """
+    folder = Path(settings.output) / run.name
+    about, scores = read_json(folder / "run.json"), read_by_kind(folder / f"scores_{chosen}.json")
+    trained = {kind: checkpoint.load(file, kind) for kind, file in trained_networks(run, settings).items()}
     return {
-        "row": run.row,
-        "seed": run.seed,
-        "set": name,
-        **{f"miou_{domain}": _rounded(scores[kind]["miou"]) for domain, kind in DOMAINS.items()},
+        **{f"miou_{domain}": _rounded(scores[kind]["miou"]) for domain, kind in DOMAINS.items() if kind in scores},
         "command": about["command"],
-        "weights": "-".join(trained[kind].version for kind in DOMAINS.values()),
-        "epochs": phase["epochs"],
-        "steps": phase["epochs"] * per_epoch,
+        "weights": "-".join(each.version for each in trained.values()),
+        "epochs": run.phases[-1].epochs,
+        "steps": steps_of(run, trained[run.kinds[0]].training["samples"]),
         "seconds": about["seconds"],
         "machine": about["machine"],
-        **{f"iou_{domain}": _present(scores[kind]["iou"]) for domain, kind in DOMAINS.items()},
+        **{f"iou_{domain}": _present(scores[kind]["iou"]) for domain, kind in DOMAINS.items() if kind in scores},
     }
+
+
+def steps_of(run: Run, samples: Sequence[int]) -> int:
+    """The steps of the last phase of a run, which draws from so many samples in each of its phases."""
+    phase, drawn = run.phases[-1], samples[-1]
+    return phase.epochs * (drawn // min(phase.batch, drawn))
 
 
 def _rounded(value: float | None) -> float | None:
@@ -83,7 +100,7 @@ def _present(iou: dict[str, float | None]) -> dict[str, float]:
 
 def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> RunStatistics | None:
     """Statistics of the mIoU (percent) over seeds; None where no run of the row was scored."""
-    scored = [entry[f"miou_{domain}"] for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
+    scored = [entry.get(f"miou_{domain}") for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
     values = tuple(value for value in scored if value is not None)
     return RunStatistics(values) if values else None
 
@@ -139,7 +156,7 @@ def order(entries: Sequence[dict], chosen: str, domain: str) -> list[Comparison]
 
 def _by_seed(entries: Sequence[dict], row: str, chosen: str, domain: str) -> dict[int, float]:
     own = [entry for entry in entries if (entry["row"], entry["set"]) == (row, chosen)]
-    return {entry["seed"]: entry[f"miou_{domain}"] for entry in own if entry[f"miou_{domain}"] is not None}
+    return {entry["seed"]: entry[f"miou_{domain}"] for entry in own if entry.get(f"miou_{domain}") is not None}
 
 
 def verdict(entries: Sequence[dict]) -> list[str]:
@@ -178,17 +195,18 @@ def _most(main: dict[str, Comparison]) -> str:
 
 def _order(comparisons: list[Comparison], chosen: str, domain: str) -> str:
     rows = " < ".join([comparisons[0].worse, *(found.better for found in comparisons)])
+    return f"Order in {domain.upper()} on {chosen}, {rows}: {came_out(comparisons)}."
+
+
+def came_out(comparisons: Sequence[Comparison]) -> str:
+    """Say whether each row that should be better is better, and where it is not, or hardly."""
     wrong = [found for found in comparisons if not found.came_out]
     thin = [found for found in comparisons if found.came_out and not found.is_clear]
-    text = f"Order in {domain.upper()} on {chosen}, {rows}: "
-    if not wrong:
-        text += "came out"
-    else:
-        pairs = (f"{found.worse} < {found.better} ({found.margin:+.2f}{_within(found)})" for found in wrong)
-        text += "did not come out at " + ", ".join(pairs)
+    pairs = (f"{found.worse} < {found.better} ({found.margin:+.2f}{_within(found)})" for found in wrong)
+    text = "did not come out at " + ", ".join(pairs) if wrong else "came out"
     if thin:
         text += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.2f})" for f in thin)
-    return text + "."
+    return text
 
 
 def _within(found: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""The runs of an ablation in the right order, each in a process of its own; finished runs are kept."""
+"""The runs of an experiment in the right order, each in a process of its own; finished runs are kept."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import yaml
 
+from wsss_ros.ablation.experiment import ExperimentConfig, Run
 from wsss_ros.ablation.one_run import is_finished
-from wsss_ros.ablation.rows import Run
-from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.device import device_named
 from wsss_ros.labels import labels_named
+from wsss_ros.methods import METHODS
 from wsss_ros.processes import children
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.training.scene_set import open_scene_set
@@ -44,12 +44,14 @@ class Event:
 Report = Callable[[Event], None]
 
 
-def prepare_scenes(settings: AblationConfig, truth: bool, progress: Callable[[int, int], None] | None = None) -> None:
-    """Decode the training scenes once into the cache that all runs read; with ``truth`` also their dense labels."""
+def prepare_scenes(
+    settings: ExperimentConfig, chosen: Sequence[Run], progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Decode the training scenes once into the cache that all runs read; where a run needs them, with dense labels."""
     labels = labels_named(settings.labels)
-    kinds = [False, True] if truth else [False]
-    for dense in kinds:
-        scenes, _ = open_scene_set(settings.data.train, labels)
+    phases = [phase for run in chosen for phase in run.phases]
+    for dense in sorted({METHODS[phase.method].needs_truth(phase) for phase in phases}):
+        scenes, _ = open_scene_set(settings.train, labels)
         prepare(
             scenes,
             labels,
@@ -62,13 +64,13 @@ def prepare_scenes(settings: AblationConfig, truth: bool, progress: Callable[[in
         )
 
 
-def at_once(settings: AblationConfig, jobs: int) -> int:
+def at_once(settings: ExperimentConfig, jobs: int) -> int:
     """Return how many runs train at a time: a GPU is not shared."""
     return 1 if device_named(settings.device).type == "cuda" else jobs
 
 
 def run_all(
-    settings: AblationConfig,
+    settings: ExperimentConfig,
     chosen: Sequence[Run],
     jobs: int = 1,
     command: str = "",
@@ -112,7 +114,7 @@ class _Schedule:
     def take_ready(self, running: Collection[str]) -> Run | None:
         """The first waiting run whose start is done, or is not among these runs; None where all have to wait."""
         pending = {run.name for run in self.waiting} | set(running)
-        ready = (run for run in self.waiting if run.needs in self._done or run.needs not in pending)
+        ready = (run for run in self.waiting if _start_of(run) in self._done or _start_of(run) not in pending)
         if (run := next(ready, None)) is not None:
             self.waiting.remove(run)
         return run
@@ -124,22 +126,26 @@ class _Schedule:
             self._done.add(event.run.name)
         if event.what == "failed":
             self.failures.append(event)
-            for run in [run for run in self.waiting if run.needs == event.run.name]:
+            for run in [run for run in self.waiting if _start_of(run) == event.run.name]:
                 self.waiting.remove(run)
                 self.note(Event(run, "failed", message=f"not started, for {event.run.name} failed"))
 
 
-def _write_settings(settings: AblationConfig) -> Path:
+def _start_of(run: Run) -> str | None:
+    return None if run.before is None else run.before.name
+
+
+def _write_settings(settings: ExperimentConfig) -> Path:
     """The resolved configuration, as the processes of the runs read it."""
     logs = Path(settings.output) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".ablation-", suffix=".yaml", dir=logs.parent)
+    handle, name = tempfile.mkstemp(prefix=".experiment-", suffix=".yaml", dir=logs.parent)
     with os.fdopen(handle, "w") as file:
         yaml.safe_dump(settings.model_dump(mode="json"), file, sort_keys=False)
     return Path(name)
 
 
-def _known(run: Run, settings: AblationConfig) -> Event | None:
+def _known(run: Run, settings: ExperimentConfig) -> Event | None:
     """What is known of a run before it is started: that it is finished, or why it cannot be."""
     try:
         return Event(run, "kept") if is_finished(run, settings) else None
@@ -147,7 +153,7 @@ def _known(run: Run, settings: AblationConfig) -> Event | None:
         return Event(run, "failed", message=str(error))
 
 
-def _start(run: Run, settings: AblationConfig, file: Path, command: str, events: queue.Queue) -> subprocess.Popen:
+def _start(run: Run, settings: ExperimentConfig, file: Path, command: str, events: queue.Queue) -> subprocess.Popen:
     """A process for the run, and a thread that turns its output into events."""
     log = Path(settings.output) / "logs" / f"{run.name.replace('/', '_')}.txt"
     words = [sys.executable, "-m", "wsss_ros.ablation.one_run", str(file), run.name, command]

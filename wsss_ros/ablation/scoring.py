@@ -1,31 +1,44 @@
-"""Scores of one run's networks on the sets of the ablation: ``scores_SET.json`` in the folder of the run."""
+"""Scores of one run's networks on the sets of an experiment: ``scores_SET.json`` in the folder of the run."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros.ablation.rows import PRETRAIN, ROWS, Run, scene_sets
-from wsss_ros.ablation.settings import AblationConfig
-from wsss_ros.evaluation import offline
+import numpy as np
+from jaxtyping import UInt8
+
+from wsss_ros.ablation.experiment import ExperimentConfig, Run, ScoredSet, trained_networks
+from wsss_ros.evaluation.offline import (
+    Comparison,
+    Evaluation,
+    NetworkPredictions,
+    Predictions,
+    evaluate_clouds,
+    evaluate_images,
+    logged,
+)
 from wsss_ros.files import read_json, write_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.label_files.labeller import Labeller
 from wsss_ros.labels import labels_named
-from wsss_ros.networks.checkpoint import PREVIOUS_KINDS, file_of
-from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
+from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
+from wsss_ros.scenes.derived import up_of
+from wsss_ros.training.scene_set import open_scene_set
+from wsss_ros.types import Scene
 
 
-def missing_sets(run: Run, settings: AblationConfig) -> dict[str, SceneSetConfig]:
+def missing_sets(run: Run, settings: ExperimentConfig) -> dict[str, ScoredSet]:
     """Return the sets, by name, that the run is not scored on yet as ``settings`` ask."""
-    folder = Path(settings.output) / run.name
-    sets = _sets(run, settings)
-    return {name: chosen for name, chosen in sets.items() if not _is_scored(folder, name, chosen, settings)}
+    folder, sets = Path(settings.output) / run.name, settings.scored_sets
+    return {name: sets[name] for name in run.sets if not _is_scored(folder, name, sets[name], settings)}
 
 
-def score(run: Run, settings: AblationConfig, report: Callable[[str, int], None] = lambda name, done: None) -> None:
+def score(run: Run, settings: ExperimentConfig, report: Callable[[str, int], None] = lambda name, done: None) -> None:
     """Score the networks of a trained run on its missing sets. ``report(set, 0 or 1)`` is called around each."""
     folder = Path(settings.output) / run.name
     for name, chosen in missing_sets(run, settings).items():
         report(name, 0)
-        write_json(folder / f"scores_{name}.json", _scores(folder, chosen, settings))
+        write_json(folder / f"scores_{name}.json", _scores(run, chosen, settings))
         report(name, 1)
 
 
@@ -34,31 +47,50 @@ def read_by_kind(path: Path) -> dict:
     return {PREVIOUS_KINDS.get(kind, kind): value for kind, value in read_json(path).items()}
 
 
-def _sets(run: Run, settings: AblationConfig) -> dict[str, SceneSetConfig]:
-    """Rows are scored on all sets; phase one, from which they only start, on val alone."""
-    if run.row == PRETRAIN:
-        return {}
-    return {name: chosen for name, chosen in scene_sets(settings).items() if run.row in ROWS or name == "val"}
+@dataclass(frozen=True)
+class PseudoLabels:
+    """The labels that networks give to scenes whose tags they know, as ``Predictions``."""
+
+    labeller: Labeller
+    by_scene: bool
+
+    def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
+        """The most probable of the tagged classes at each pixel: those of the scene, or of the image."""
+        tags = scene.tags if self.by_scene else scene.image_tags(index)
+        return self.labeller.image(scene.frame(index), tags)[0]
+
+    def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
+        """The most probable of the scene's tags at each point."""
+        return self.labeller.cloud(scene.cloud, up_of(scene), scene.tags)[0]
 
 
-def _is_scored(folder: Path, name: str, chosen: SceneSetConfig, settings: AblationConfig) -> bool:
+def _is_scored(folder: Path, name: str, chosen: ScoredSet, settings: ExperimentConfig) -> bool:
     file = folder / f"scores_{name}.json"
     return file.is_file() and read_json(file)["asked"] == _asked(chosen, settings)
 
 
-def _asked(chosen: SceneSetConfig, settings: AblationConfig) -> dict:
+def _asked(chosen: ScoredSet, settings: ExperimentConfig) -> dict:
     """What the scores depend on besides the networks."""
     frames, points = settings.data.val_frames_per_scene, settings.cloud.augment.points
-    return {"scenes": chosen.model_dump(mode="json"), "frames_per_scene": frames, "points": points}
+    pseudo = {} if chosen.pseudo is None else {"pseudo_labels": chosen.pseudo.model_dump(mode="json")}
+    return {"scenes": chosen.scenes.model_dump(mode="json"), "frames_per_scene": frames, "points": points, **pseudo}
 
 
-def _scores(folder: Path, chosen: SceneSetConfig, settings: AblationConfig) -> dict:
-    labels = labels_named(settings.labels)
-    scenes, _ = open_scene_set(chosen, labels)
-    images = ImageSegmenter(file_of(folder, "image"), settings.device)
-    clouds = CloudSegmenter(file_of(folder, "cloud"), settings.device, points=settings.cloud.augment.points)
-    return {
-        "asked": _asked(chosen, settings),
-        "image": offline.score_images(images, scenes, labels, settings.data.val_frames_per_scene).compute(),
-        "cloud": offline.score_clouds(clouds, scenes, labels).compute(),
-    }
+def _scores(run: Run, chosen: ScoredSet, settings: ExperimentConfig) -> dict:
+    """The scores of the networks that there are after a run."""
+    labels, files = labels_named(settings.labels), trained_networks(run, settings)
+    scenes, _ = open_scene_set(chosen.scenes, labels)
+    images = ImageSegmenter(files["image"], settings.device) if "image" in files else None
+    points = settings.cloud.augment.points
+    clouds = CloudSegmenter(files["cloud"], settings.device, points=points) if "cloud" in files else None
+    predictions: Predictions = NetworkPredictions(images, clouds)
+    if chosen.pseudo is not None:
+        predictions = PseudoLabels(Labeller(images, clouds, threshold=0.0), chosen.pseudo.image_tags == "scene")
+    found: dict[str, Evaluation] = {}
+    if images:
+        comparison = Comparison.between(labels, images.labels)
+        found["image"] = evaluate_images(predictions, scenes, comparison, settings.data.val_frames_per_scene)
+    if clouds:
+        found["cloud"] = evaluate_clouds(predictions, scenes, Comparison.between(labels, clouds.labels))
+    scores = {kind: logged(evaluation).matrix.compute() for kind, evaluation in found.items()}
+    return {"asked": _asked(chosen, settings), **scores}

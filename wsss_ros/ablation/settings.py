@@ -1,48 +1,36 @@
-"""What can be set about an ablation: its data, its networks, and the phases that its rows share."""
-
-from typing import ClassVar, Literal
+"""What can be set about the ablation of the joint paper: the phases that its rows share."""
 
 from pydantic import Field, model_validator
 
-from wsss_ros.config import Config
-from wsss_ros.methods import Phase
+from wsss_ros.ablation.experiment import ExperimentConfig, Run
+from wsss_ros.ablation.rows import ROWS, phase_of
 from wsss_ros.methods.classify import ClassifyPhase
 from wsss_ros.methods.joint import JointPhase
-from wsss_ros.training.data import DataConfig
-from wsss_ros.training.network_files import CloudNetworkConfig, ImageNetworkConfig
-from wsss_ros.training.scene_set import SceneSetConfig
+from wsss_ros.types import KINDS
+
+PHASE_ONE = "phase_one"
 
 
-class PretrainConfig(Config):
-    """Training before phase one, once for all seeds and rows. It stands in for the paper's ImageNet weights."""
-
-    seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
-    data: SceneSetConfig | None = Field(None, description="Other scenes to train on; without it those of data.train.")
-    phases: tuple[Phase, ...]
-
-
-class AblationConfig(Config):
+class AblationConfig(ExperimentConfig):
     """The rows of the paper's Table 2. Each seed has one phase one, from which the joint phase of each row starts."""
 
-    renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
-
-    output: str = Field(description="Folder of all runs; each has a folder below it.")
-    results: str = Field("docs/results", description="Path of .json and .md and start of the names of their pictures.")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of weights, order and augmentation.")
-    labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; one run at a time on cuda.")
-    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic while training.")
-    save_every_s: float = Field(120.0, ge=0, description="Time between two states to resume from; 0 after each step.")
-    data: DataConfig
-    other: SceneSetConfig | None = Field(None, description="Scenes of another style, which are only scored.")
-    image: ImageNetworkConfig
-    cloud: CloudNetworkConfig
-    pretrain: PretrainConfig | None = None
     classify: tuple[ClassifyPhase, ...] = Field(min_length=1, description="Phase one, shared by all rows of a seed.")
     joint: JointPhase = Field(description="Phase two with both losses; rows leave parts of it out.")
 
     @model_validator(mode="after")
-    def _one_folder_of_scenes(self) -> "AblationConfig":
-        if self.data.train is None:
-            raise ValueError("data.sources: the rows of an ablation train on one folder of scenes; give data.train")
+    def _phase_one_trains_both(self) -> "AblationConfig":
+        for kind in KINDS:
+            if not any(getattr(phase, kind) for phase in self.classify):
+                raise ValueError(f"classify: no phase trains the {kind} network; give one an optimiser under '{kind}:'")
         return self
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """The rows of ROWS."""
+        return tuple(ROWS)
+
+    def run_of(self, row: str, seed: int) -> Run:
+        """Phase two of a row. It is scored on all sets; phase one, from which all rows start, on val alone."""
+        first = Run(f"seed{seed}/{PHASE_ONE}", seed, self.classify, self.train, self.pretraining(), ("val",))
+        sets = tuple(self.scene_sets)
+        return Run(f"seed{seed}/{row}", seed, (phase_of(row, self.joint),), self.train, first, sets)

@@ -10,6 +10,7 @@ BENCHES = {
     "image": "Image networks: milliseconds, and mIoU, by stride, size and precision.",
     "train": "Samples a second of training, memory, and the share of each part.",
     "ablation": "Train the rows of the paper's ablation and report the results.",
+    "methods": "Train rows of several methods and report them next to the tables of their papers.",
     "gate": "Train and judge rounds of online learning, good and spoilt ones, and compare with dense truth.",
 }
 
@@ -32,4 +33,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure speeds, latencies, image networks, a training step, the ablation, or the gate. Without a name: speed."""
+    """Measure speeds, latencies, image networks, a training step, experiments, or the gate. Without a name: speed."""

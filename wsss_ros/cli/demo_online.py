@@ -28,7 +28,7 @@ def demo_online(
     docs: Annotated[Path | None, typer.Option(help="Also write online.json, online.md and online.png here.")] = None,
 ) -> None:
     """Tag rooms of an unseen kind while they are played, learn from them, and score each version of the weights."""
-    from wsss_ros.cli.bench_ablation import numbers
+    from wsss_ros.cli.experiment import numbers
 
     chosen = numbers(seeds) or [0]
     check_seeds(chosen)

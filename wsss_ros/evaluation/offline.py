@@ -318,16 +318,17 @@ def score_images(
 ) -> ConfusionMatrix:
     """Score an image network by ``evaluate_images``; returns one confusion matrix over all scenes."""
     comparison = Comparison.between(labels, segmenter.labels)
-    return _logged(evaluate_images(NetworkPredictions(images=segmenter), scenes, comparison, frames_per_scene)).matrix
+    return logged(evaluate_images(NetworkPredictions(images=segmenter), scenes, comparison, frames_per_scene)).matrix
 
 
 def score_clouds(segmenter: CloudSegmenter, scenes: Sequence[Scene], labels: LabelSpace) -> ConfusionMatrix:
     """Score a cloud network by ``evaluate_clouds``; returns one confusion matrix over all scenes."""
     comparison = Comparison.between(labels, segmenter.labels)
-    return _logged(evaluate_clouds(NetworkPredictions(clouds=segmenter), scenes, comparison)).matrix
+    return logged(evaluate_clouds(NetworkPredictions(clouds=segmenter), scenes, comparison)).matrix
 
 
-def _logged(result: Evaluation) -> Evaluation:
+def logged(result: Evaluation) -> Evaluation:
+    """Return the result, after a warning for each scene that is left out."""
     for name, reason in result.left_out:
         log.warning("%s is not scored: %s", name, reason)
     return result

@@ -1,0 +1,228 @@
+"""A comparison of methods in small: rows that share phases, their scores, pseudo-labels, tables and report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from support.striped_scenes import written
+from support.training_runs import ADAM, one_thread, values_for
+from typer.testing import CliRunner
+
+from wsss_ros import config
+from wsss_ros.ablation import experiment, methods_results, one_run
+from wsss_ros.ablation.loading import load_experiment
+from wsss_ros.ablation.methods_settings import MethodsConfig
+from wsss_ros.ablation.settings import AblationConfig
+from wsss_ros.cli import main as cli
+from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.networks import checkpoint
+from wsss_ros.training.scene_set import open_scene_set
+from wsss_ros.types import BadInput
+
+JOINT = {"method": "joint", "epochs": 1, "batch": 3, "image": ADAM, "cloud": ADAM}
+PHASES = {
+    "images": {"method": "classify", "epochs": 1, "batch": 8, "image": ADAM},
+    "clouds": {"method": "classify", "epochs": 1, "batch": 4, "cloud": ADAM},
+    "joint": JOINT,
+    "plain": {"like": "joint", "image_to_point": 0.0, "point_to_image": 0.0, "image": {"lr": 0.02}},
+}
+ROWS = {
+    "cls": {"method": "cls", "title": "tags alone", "phases": ["images", "clouds", "plain"], "pseudo_labels": {}},
+    "joint": {
+        "method": "joint",
+        "phases": ["images", "clouds", "joint"],
+        "pseudo_labels": {"image_tags": "image"},
+    },
+    "longer": {"method": "joint", "phases": ["images", "clouds", "joint", "plain"]},
+    "clouds": {"method": "cls", "phases": ["clouds"]},
+}
+TABLE = {
+    "title": "The table",
+    "rows": [
+        {"row": "cls", "paper_2d": 10.0, "paper_3d": 30.0},
+        {"row": "joint", "title": "both", "paper_3d": 20.0},
+        {"row": "densify", "paper_3d": 33.7},
+    ],
+}
+
+
+def values(root: Path, **changes) -> dict:
+    base = {key: value for key, value in values_for(root).items() if key != "phases"}
+    base["data"] = {**base["data"], "val_frames_per_scene": 2}
+    names = {"output": str(root / "runs"), "results": str(root / "docs/methods"), "seeds": [0]}
+    return {**base, **names, "phases": PHASES, "rows": ROWS, "tables": [TABLE], **changes}
+
+
+def settings_for(root: Path, **changes) -> MethodsConfig:
+    return config.build(MethodsConfig, values(root, **changes))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, labels) -> MethodsConfig:
+    """All rows trained and scored."""
+    root = tmp_path_factory.mktemp("methods")
+    written(root / "train", labels, range(4))
+    written(root / "val", labels, range(100, 102))
+    settings = settings_for(root)
+    with one_thread():
+        for run in experiment.runs(settings):
+            one_run.train_and_score(run, settings, "by hand")
+    return settings
+
+
+# --- what is trained ---
+
+
+def test_a_phase_that_is_like_another_one_has_its_options(tmp_path):
+    phases = {**PHASES, "weak": {"like": "plain", "epochs": 7, "cloud": None}}
+    found = settings_for(tmp_path, phases=phases).phases
+    assert found["plain"] == found["joint"].model_copy(
+        update={
+            "image_to_point": 0.0,
+            "point_to_image": 0.0,
+            "image": found["joint"].image.model_copy(update={"lr": 0.02}),
+        }
+    )
+    assert found["weak"] == found["plain"].model_copy(update={"epochs": 7, "cloud": None})
+
+
+def test_rows_share_the_phases_they_begin_with(tmp_path):
+    settings = settings_for(tmp_path, seeds=[0, 3])
+    names = [run.name for run in experiment.runs(settings, ["cls", "longer"], [3])]
+    start = "seed3/images+clouds"
+    assert names == ["seed3/images", start, f"{start}+plain", f"{start}+joint", f"{start}+joint+plain"]
+    assert len(experiment.runs(settings)) == 2 * 6
+    run = settings.run_of("longer", 3)
+    assert [each.name for each in run.chain] == [names[0], names[1], *names[3:]]
+    assert [each.sets for each in run.chain] == [(), (), ("val", "train.joint"), ("val",)]
+    images, clouds, joint, _ = (experiment.training_of(each, settings) for each in run.chain)
+    assert (images.cloud, clouds.image, images.seed) == (None, None, 3)
+    assert [Path(network.weights).parent.name for network in (joint.image, joint.cloud)] == ["images", "images+clouds"]
+
+
+def test_a_pretraining_is_shared_by_all_seeds(tmp_path):
+    settings = settings_for(tmp_path, pretrain={"seed": 9, "phases": [PHASES["images"]]})
+    names = [run.name for run in experiment.runs(settings, ["clouds", "cls"], [0, 1])]
+    assert names.count("pretrain") == 1 and names[0] == "pretrain"
+    first = settings.run_of("cls", 1).chain[1]
+    assert Path(experiment.training_of(first, settings).image.weights).parent == tmp_path / "runs/pretrain"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"phases": {**PHASES, "plain": {"like": "jiont"}}}, "phases.plain: no phase 'jiont'; there are: images"),
+        ({"phases": {"a": {"like": "b"}, "b": {"like": "a"}}}, "phases.a: is like itself"),
+        ({"phases": {**PHASES, "plain": {"like": "joint", "epochs": 0}}}, "phases.plain.joint.epochs"),
+        ({"rows": {"a": {"method": "cls", "phases": ["images", "cluods"]}}}, "rows.a: no phase 'cluods'"),
+        ({"rows": {"a": {"method": "best", "phases": ["images"]}}}, "rows.a.method"),
+    ],
+)
+def test_faults_of_a_configuration_are_named(tmp_path, changes, words):
+    with pytest.raises(BadInput, match=words):
+        settings_for(tmp_path, **changes)
+
+
+def test_a_file_is_read_as_what_it_is(tmp_path):
+    path = tmp_path / "methods.yaml"
+    path.write_text(yaml.safe_dump(values(tmp_path)))
+    loaded = load_experiment(path)
+    assert loaded == settings_for(tmp_path)
+    path.write_text(yaml.safe_dump(loaded.model_dump(mode="json")))
+    assert load_experiment(path) == loaded
+    assert isinstance(load_experiment(config.share("config/ablation_cpu.yaml")), AblationConfig)
+
+
+def test_the_configuration_that_ships_is_valid():
+    settings = config.load(MethodsConfig, config.share("config/methods_rooms.yaml"))
+    assert len(settings.seeds) == 3 and settings.results == "docs/methods"
+    assert all(row.pseudo_labels for row in settings.rows.values())
+    last = [settings.run_of(row, 0) for row in settings.rows]
+    assert all(run.kinds == ("image", "cloud") for run in last)
+
+
+# --- what came out ---
+
+
+@pytest.mark.slow
+def test_every_row_has_an_entry_for_each_of_its_sets(done):
+    entries = methods_results.collect(done)
+    of_rows = {row: [entry["set"] for entry in entries if entry["row"] == row] for row in ROWS}
+    assert of_rows == {"cls": ["train", "val"], "joint": ["train", "val"], "longer": ["val"], "clouds": ["val"]}
+    assert {entry["row"]: entry["method"] for entry in entries} == {row: ROWS[row]["method"] for row in ROWS}
+    for entry in entries:
+        assert list(entry)[:6] == ["method", "row", "set", "seed", "miou_2d", "miou_3d"]
+        assert 0 <= entry["miou_3d"] <= 100 and (entry["miou_2d"] is None) == (entry["row"] == "clouds")
+    seconds = {entry["row"]: entry["seconds"] for entry in entries}
+    assert seconds["longer"] > seconds["joint"] > 0
+
+
+@pytest.mark.slow
+def test_runs_start_from_the_networks_of_those_before(done):
+    run = done.run_of("longer", 0)
+    notes = json.loads((Path(done.output) / run.name / "start.json").read_text())
+    before = experiment.trained_networks(run.chain[-2], done)
+    assert notes == {kind: checkpoint.load(path, kind).version for kind, path in before.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("row", "by_scene"), [("cls", True), ("joint", False)])
+def test_pseudo_labels_are_scored_among_the_tags(done, labels, row, by_scene):
+    """The mIoU is what counting pixels and points of the training scenes by hand gives."""
+    entry = next(e for e in methods_results.collect(done) if (e["row"], e["set"]) == (row, "train"))
+    files = experiment.trained_networks(done.run_of(row, 0), done)
+    images, clouds = ImageSegmenter(files["image"], "cpu"), CloudSegmenter(files["cloud"], "cpu", points=256)
+    counts = {domain: np.zeros((2, 20)) for domain in ("2d", "3d")}
+
+    def count(domain: str, found: np.ndarray, truth: np.ndarray) -> None:
+        for c in range(20):
+            counts[domain][:, c] += ((found == c) & (truth == c)).sum(), ((found == c) | (truth == c)).sum()
+
+    for scene in open_scene_set(done.train, labels)[0]:
+        tags = labels.multi_hot(scene.tags)
+        for index in (0, 2):
+            own = tags if by_scene else labels.multi_hot(scene.image_tags(index))
+            count("2d", images(scene.frame(index), own)[0], scene.frame_truth(index))
+        count("3d", clouds(scene.cloud, present=tags)[0], scene.cloud_truth())
+    for domain, (hits, either) in counts.items():
+        expected = 100 * (hits[either > 0] / either[either > 0]).mean()
+        assert entry[f"miou_{domain}"] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_command_goes_on_and_reports(done, tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(done.model_dump(mode="json"), sort_keys=False))
+    answer = CliRunner().invoke(cli.app, ["bench", "methods", str(file), "--jobs", "1"])
+    assert answer.exit_code == 0, answer.output
+    assert "6 of 6" in answer.output and "FAILED" not in answer.output and "done in" not in answer.output
+    entries = json.loads(Path(f"{done.results}.json").read_text())
+    assert entries == methods_results.collect(done)
+    page = Path(f"{done.results}.md").read_text()
+    assert "All rows have one seed: leads, not results." in page
+    assert "| `densify` |  | - | - |  | 33.7 | - |" in page and "Missing, not trained yet: `densify`." in page
+    assert "Order of the paper in 3D, joint < cls: " in page and "in 2D" not in page
+    assert "| `joint` | both |" in page and "| `cls` | tags alone |" in page
+    for name in ("tables", "labels"):
+        picture = Path(f"{done.results}_{name}.png")
+        assert picture.name in page and np.asarray(Image.open(picture).convert("RGB")).std() > 5
+
+
+def test_the_order_of_a_table_is_that_of_the_paper(tmp_path):
+    """Rows follow the paper's numbers; rows with the same number are not compared."""
+    rows = [{"row": name, "paper_3d": paper} for name, paper in (("c", 30), ("a", 10), ("b", 30), ("d", 40))]
+    table = settings_for(tmp_path, tables=[{"title": "t", "rows": rows}]).tables[0]
+    figures = {"a": (1, 2), "b": (5, 6), "c": (3, 4), "d": (4, 5)}
+    entries = [
+        {"row": row, "seed": seed, "set": "train", "miou_2d": None, "miou_3d": value}
+        for row, own in figures.items()
+        for seed, value in enumerate(own)
+    ]
+    assert methods_results.missing(entries[:4], table) == ["c", "d"]
+    sentence = "Order of the paper in 3D, a < b < c < d: came out."
+    assert methods_results.orders(entries, table) == [sentence]
+    entries = [{**entry, "miou_3d": 3.6 - entry["seed"]} if entry["row"] == "d" else entry for entry in entries]
+    assert "did not come out at c < d (-0.40, within the spread)" in methods_results.orders(entries, table)[0]

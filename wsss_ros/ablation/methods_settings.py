@@ -1,0 +1,124 @@
+"""What can be set about a comparison of methods: phases by name, rows that are lists of phases, tables of rows."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from wsss_ros.ablation.experiment import ExperimentConfig, PseudoLabelsConfig, Run, ScoredSet
+from wsss_ros.config import Config
+from wsss_ros.methods import Phase
+
+TRAIN = "train"  # the set of pseudo-labels, in tables and results
+
+
+class RowConfig(Config):
+    """One row: phases that are trained one after the other."""
+
+    method: Literal["cls", "joint", "supervised", "wsegpc", "densify", "2d3dnet"] = Field(
+        description="The method that the row belongs to, in the results."
+    )
+    title: str = Field("", description="What is trained, for the tables.")
+    phases: tuple[str, ...] = Field(min_length=1, description="Names of phases. Rows share equal first phases.")
+    pseudo_labels: PseudoLabelsConfig | None = Field(
+        None, description="Score the labels that the networks give to the training scenes, whose tags they know."
+    )
+
+
+class TableRowConfig(Config):
+    """A row of a table, with the number of the paper."""
+
+    row: str = Field(description="Name of a row. One that is not among 'rows' is shown as missing.")
+    title: str = Field("", description="What the paper calls it; without it the title of the row.")
+    paper_2d: float | None = Field(None, description="mIoU of the paper, percent.")
+    paper_3d: float | None = Field(None, description="mIoU of the paper, percent.")
+
+
+class TableConfig(Config):
+    """A table of a paper, filled with our numbers."""
+
+    title: str = Field(description="Heading.")
+    text: str = Field("", description="What it shows, and what the paper's numbers are measured on.")
+    set: Literal["train", "val", "other"] = Field("train", description="train: pseudo-labels of the training scenes.")
+    rows: tuple[TableRowConfig, ...] = Field(min_length=1)
+
+
+class MethodsConfig(ExperimentConfig):
+    """Rows of several methods. Each phase is trained in a run of its own, once for all rows that begin alike."""
+
+    results: str = Field("docs/methods", description="Path of .json and .md and start of the names of their pictures.")
+    phases: dict[str, Phase] = Field(
+        description="Phases by name. 'like: NAME' takes the options of another one, of which some may differ."
+    )
+    rows: dict[str, RowConfig] = Field(min_length=1)
+    tables: tuple[TableConfig, ...] = ()
+    shown: tuple[str, ...] = Field((), description="Rows in the pictures; without it those of the first table.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_likes(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("phases"), dict):
+            return values
+        phases = values["phases"]
+        return {**values, "phases": {name: resolved(name, phases) for name in phases}}
+
+    @model_validator(mode="after")
+    def _known_phases(self) -> "MethodsConfig":
+        for name, row in self.rows.items():
+            for phase in row.phases:
+                if phase not in self.phases:
+                    raise ValueError(f"rows.{name}: no phase '{phase}'; there are: {', '.join(self.phases)}")
+        return self
+
+    @property
+    def scored_sets(self) -> dict[str, ScoredSet]:
+        """The sets of networks, and for each row with pseudo-labels the training scenes."""
+        labelled = {name: row.pseudo_labels for name, row in self.rows.items() if row.pseudo_labels is not None}
+        pseudo = {f"{TRAIN}.{name}": ScoredSet(self.train, given) for name, given in labelled.items()}
+        return {**super().scored_sets, **pseudo}
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """The rows, in the order of the configuration."""
+        return tuple(self.rows)
+
+    def run_of(self, row: str, seed: int) -> Run:
+        """The run of the last phase of a row, after the runs of those before. Rows end in a run that is scored."""
+        run, phases = self.pretraining(), self.rows[row].phases
+        for count in range(1, len(phases) + 1):
+            name = f"seed{seed}/{'+'.join(phases[:count])}"
+            run = Run(name, seed, (self.phases[phases[count - 1]],), self.train, run, self._sets(phases[:count]))
+        assert run is not None  # a row has phases
+        return run
+
+    def set_of(self, row: str, chosen: str) -> str:
+        """The name among ``scored_sets`` of what a table calls train, val or other."""
+        return f"{TRAIN}.{row}" if chosen == TRAIN else chosen
+
+    def _sets(self, phases: tuple[str, ...]) -> tuple[str, ...]:
+        """What is scored after these phases: the networks and the pseudo-labels of the rows that end here."""
+        ends = [name for name, row in self.rows.items() if row.phases == phases]
+        pseudo = [self.set_of(name, TRAIN) for name in ends if self.rows[name].pseudo_labels is not None]
+        return (*self.scene_sets, *pseudo) if ends else ()
+
+
+def resolved(name: str, phases: Mapping[str, Any]) -> Any:
+    """The options of a phase with those of the phase that it is ``like``. Options that have parts are merged.
+
+    Raises ValueError for an unknown name and for a circle.
+    """
+    own, seen = phases[name], [name]
+    while isinstance(own, dict) and "like" in own:
+        other = own["like"]
+        if other not in phases or other in seen:
+            what = "is like itself" if other in phases else f"no phase '{other}'; there are: {', '.join(phases)}"
+            raise ValueError(f"phases.{name}: {what}")
+        seen.append(other)
+        own = merged(phases[other], {key: value for key, value in own.items() if key != "like"})
+    return own
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``change``; where both have a dictionary, merged in turn."""
+    both = {key for key in change if isinstance(change[key], dict) and isinstance(base.get(key), dict)}
+    return {**base, **change, **{key: merged(base[key], change[key]) for key in both}}
