@@ -146,6 +146,19 @@ def test_points_beside_the_sample_take_the_scores_of_their_three_nearest(cloud_s
     assert (labels == expected.argmax(1)).mean() > 0.999
 
 
+def test_a_wide_cloud_is_segmented_in_tiles(cloud_segmenter):
+    """Each tile has as many points as a room has, and the tiles do not know each other."""
+    rooms = [cloud_of(3000, seed) for seed in (1, 2)]
+    far = Cloud(rooms[1].xyz + np.float32([40, 0, 0]), rooms[1].rgb)
+    room = np.random.default_rng(3).permutation(np.repeat([0, 1], 3000))  # of each point; it keeps their order
+    row = np.argsort(np.argsort(room, kind="stable"))
+    both = Cloud(np.concatenate([rooms[0].xyz, far.xyz])[row], np.concatenate([rooms[0].rgb, far.rgb])[row])
+    labels, confidence = cloud_segmenter(both)
+    expected = [np.concatenate(values)[row] for values in zip(*map(cloud_segmenter, rooms), strict=True)]
+    assert (labels == expected[0]).mean() > 0.999
+    np.testing.assert_allclose(confidence, expected[1], atol=1e-3)
+
+
 def test_the_scores_of_points_are_those_that_label_them(cloud_segmenter):
     cloud = cloud_of(5000)
     cloud.xyz[[3, 700]] = np.nan

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
 from wsss_ros import cam, geometry
@@ -29,6 +29,7 @@ from wsss_ros.types import BadInput, Cloud, Frame
 
 SHIPPED = Path(__file__).parent / "weights"  # folder of the checkpoints that come with the package
 _NEIGHBOUR_CHUNK = 250_000
+_TILE_M, _MARGIN_M = 8.0, 1.0  # of the parts of clouds that are wider than a room
 _POINTS = 40_000  # of a cloud, for networks whose checkpoint does not say how many they were trained with
 log = logging.getLogger("wsss_ros")
 
@@ -194,8 +195,11 @@ class CloudSegmenter(Segmenter):
 
     The network processes at most ``points`` points, drawn uniformly at random; 0: as many as a training cloud had, or
     40,000 if the checkpoint does not say it. If the cloud has more, every point gets
-    the class scores of its three nearest drawn points, weighted by inverse distance. The other arguments are those of
-    ``ImageSegmenter``.
+    the class scores of its three nearest drawn points, weighted by inverse distance.
+
+    The network knows rooms. A cloud that is wider than 10 m is segmented in square tiles of about 8 m, each together
+    with the 1 m around it and with ``points`` of its own: otherwise the drawn points of a whole flat are too sparse for
+    furniture. The other arguments are those of ``ImageSegmenter``.
     """
 
     kind = "cloud"
@@ -242,15 +246,16 @@ class CloudSegmenter(Segmenter):
         finite = self._finite(cloud)
         labels = np.full(len(cloud), UNLABELLED, np.uint8)
         confidence = np.zeros(len(cloud), np.float32)
-        temperature = self.config.temperature
-        parts = [_decide(scores, present, temperature) for scores in self._score_parts(cloud, finite, up)]
-        labels[finite], confidence[finite] = (np.concatenate(values) for values in zip(*parts, strict=True))
+        place = np.flatnonzero(finite)
+        for rows, scores in self._score_parts(cloud, finite, up):
+            labels[place[rows]], confidence[place[rows]] = _decide(scores, present, self.config.temperature)
         return labels, confidence
 
     @torch.inference_mode()
     def point_scores(self, cloud: Cloud, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Float[Tensor, "N C"]:
         """Class scores (logits) of each finite point, which ``__call__`` labels. Raises BadInput as it does."""
-        return torch.cat(list(self._score_parts(cloud, self._finite(cloud), up)))
+        rows, scores = zip(*self._score_parts(cloud, self._finite(cloud), up), strict=True)
+        return torch.cat(scores)[np.concatenate(rows).argsort()]
 
     def _finite(self, cloud: Cloud) -> Bool[np.ndarray, "N"]:
         """Which points are finite. Raises BadInput for a cloud that cannot be segmented."""
@@ -269,24 +274,23 @@ class CloudSegmenter(Segmenter):
 
     def _score_parts(
         self, cloud: Cloud, finite: Bool[np.ndarray, "N"], up: tuple[float, float, float]
-    ) -> Iterator[Float[Tensor, "M C"]]:
-        """Class scores of the finite points, in parts that fit into memory."""
+    ) -> Iterator[tuple[Int64[np.ndarray, "M"], Float[Tensor, "M C"]]]:
+        """Rows of the finite points and their class scores, in parts that fit into memory."""
         xyz, rgb = self._upright(cloud.xyz[finite], up), None if cloud.rgb is None else cloud.rgb[finite]
-        if len(xyz) <= self.points:
-            yield self.scores(xyz, rgb)
-            return
-        chosen = _sample(len(xyz), self.points)
-        scores = self.scores(xyz[chosen], None if rgb is None else rgb[chosen])
-        support = torch.from_numpy(xyz[chosen]).to(self.device)
-        for start in range(0, len(xyz), _NEIGHBOUR_CHUNK):
-            queries = torch.from_numpy(xyz[start : start + _NEIGHBOUR_CHUNK]).to(self.device)
-            index, squared_distance = neighbors.knn(support, queries, 3)
-            weight = neighbors.interpolation_weights(squared_distance)
-            yield neighbors.interpolate(scores, index, weight)
+        for own, seen in geometry.tiles(xyz[:, :2], _TILE_M, _MARGIN_M):
+            chosen = seen[_sample(len(seen), self.points)]
+            support = xyz[chosen] - xyz[chosen].mean(axis=0) if len(seen) < len(xyz) else xyz[chosen]
+            scores = self.scores(support, None if rgb is None else rgb[chosen])
+            if len(chosen) == len(xyz):
+                yield own, scores
+                return
+            drawn = torch.from_numpy(xyz[chosen]).to(self.device)
+            for start in range(0, len(own), _NEIGHBOUR_CHUNK):
+                rows = own[start : start + _NEIGHBOUR_CHUNK]
+                index, squared_distance = neighbors.knn(drawn, torch.from_numpy(xyz[rows]).to(self.device), 3)
+                yield rows, neighbors.interpolate(scores, index, neighbors.interpolation_weights(squared_distance))
 
-    def scores(
-        self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None
-    ) -> Float[Tensor, "N C"]:
+    def scores(self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None) -> Float[Tensor, "N C"]:
         """Class scores (logits) of every point of an upright cloud: the 3D class activation map.
 
         The network processes all points at once, for any number of points.
@@ -306,9 +310,9 @@ def shipped_weights(kind: str) -> Path:
     return checkpoint.file_of(SHIPPED, kind)
 
 
-def _sample(count: int, size: int) -> np.ndarray:
-    """``size`` sorted random indices of ``count`` points; the same in each call: equal clouds get equal labels."""
-    return np.sort(np.random.default_rng(0).choice(count, size, replace=False))
+def _sample(count: int, size: int) -> Int64[np.ndarray, "M"]:
+    """At most ``size`` sorted random indices of ``count`` points; the same in each call: equal clouds, equal labels."""
+    return np.sort(np.random.default_rng(0).choice(count, size, replace=False)) if count > size else np.arange(count)
 
 
 def _decide(

@@ -25,6 +25,7 @@ from wsss_ros.geometry.poses import (
 from wsss_ros.geometry.projection import check_camera, link, posed_depth, project, unproject, visible
 from wsss_ros.geometry.rectify import rectified
 from wsss_ros.geometry.registration import depth_on_color, register
+from wsss_ros.geometry.tiles import tiles
 from wsss_ros.geometry.turns import mounted_turns, parse_turns, quarter_turns
 from wsss_ros.geometry.voxels import compact, local_origin, voxel_downsample
 
@@ -50,6 +51,7 @@ __all__ = [
     "quaternion_to_matrix",
     "rectified",
     "register",
+    "tiles",
     "transform",
     "unit_quaternion",
     "unproject",
