@@ -25,6 +25,10 @@ TOPICS = [
     "cloud",
     "semantic/points",
     "semantic_cloud",
+    "tags/scene",
+    "weights/cloud",
+    "ground_truth/cloud",
+    "online_trainer/status",
 ]
 
 CASES = {
@@ -58,6 +62,10 @@ CASES = {
         "tag_host": "0.0.0.0",
         "tag_port": "0",
         "color_topic": "/cam/rgb",
+        "scene_tags_topic": "/operator/tags",
+        "cloud_weights_topic": "/fleet/weights",
+        "true_cloud_topic": "truth",
+        "status_topic": "learning",
         "device": "cpu",
     },
 }
@@ -158,6 +166,10 @@ def test_learning_brings_the_trainer_the_evaluator_and_the_page(scene):
     assert trainer["parameters"]["round_device"] == "cpu" and trainer["parameters"]["use_sim_time"]
     assert trainer["topics"]["color/image_raw"] == page["topics"]["color/image_raw"] == "/cam/rgb"
     assert (page["parameters"]["host"], page["parameters"]["port"]) == ("0.0.0.0", 0)
+    assert trainer["topics"]["tags/scene"] == page["topics"]["tags/scene"] == "/operator/tags"
+    assert trainer["topics"]["online_trainer/status"] == page["topics"]["online_trainer/status"] == "/learning"
+    assert nodes["cloud_segmenter"]["topics"]["weights/cloud"] == "/fleet/weights"
+    assert nodes["evaluator"]["topics"]["ground_truth/cloud"] == "/truth"
     assert nodes["replay"]["parameters"]["subscribers"] == 2, "the trainer misses no view; the page subscribes by need"
     nodes = resolved_set({"tag": "true"})
     assert set(nodes) == {"image_segmenter", "cloud_segmenter", "cloud_accumulator", "tag_page"}

@@ -48,6 +48,16 @@ RESULT_ARGUMENTS = {
     "semantic/points": "semantic_points_topic",
     "semantic_cloud": "semantic_cloud_topic",
 }
+# Topics of learning and of its evaluation.
+LEARNING_ARGUMENTS = {
+    "tags/image": "image_tags_topic",
+    "tags/scene": "scene_tags_topic",
+    "weights/image": "image_weights_topic",
+    "weights/cloud": "cloud_weights_topic",
+    "online_trainer/status": "status_topic",
+    "ground_truth/semantic/image_raw": "true_image_topic",
+    "ground_truth/cloud": "true_cloud_topic",
+}
 _VIEW_PARAMETERS = ("pose_source", "fixed_frame", "transport", "depth_transport", "sync_tolerance_s")
 _LOGGED_ERROR = re.compile(r"(?:\x1b\[\d*m)*\[(?:ERROR|FATAL)\] \[[\d.]+\] \[[^]]*\]: ([^\x1b]*)")  # by rclpy
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS reads either variable
@@ -126,6 +136,13 @@ class Arguments(Config):
     semantic_overlay_topic: str = Field("semantic_overlay/image_raw", description="Result: class colours over images.")
     semantic_points_topic: str = Field("semantic/points", description="Result: labelled points of each view.")
     semantic_cloud_topic: str = Field("semantic_cloud", description="Result: the labelled cloud.")
+    image_tags_topic: str = Field("tags/image", description="Tags of single images, for learning.")
+    scene_tags_topic: str = Field("tags/scene", description="Tags of the present scene, for learning.")
+    image_weights_topic: str = Field("weights/image", description="Path of new weights for the image network.")
+    cloud_weights_topic: str = Field("weights/cloud", description="Path of new weights for the cloud network.")
+    status_topic: str = Field("online_trainer/status", description="What learning does; the tag page shows it.")
+    true_image_topic: str = Field("ground_truth/semantic/image_raw", description="Label images to score against.")
+    true_cloud_topic: str = Field("ground_truth/cloud", description="The labelled cloud to score against.")
 
 
 @dataclass(frozen=True)
@@ -214,7 +231,8 @@ def processes(given: Arguments) -> list[Process]:
     accumulate = given.accumulate if given.accumulate is not None else not _has_cloud(given)
     sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
     topics = _view_topics(given) | {"cloud": given.cloud_topic}
-    topics |= {topic: getattr(given, argument) for topic, argument in RESULT_ARGUMENTS.items()}
+    renamed = RESULT_ARGUMENTS | LEARNING_ARGUMENTS
+    topics |= {topic: getattr(given, argument) for topic, argument in renamed.items()}
 
     def node(executable: str, **parameters) -> Process:
         return _node(given, executable, topics, {"use_sim_time": sim_time} | parameters)
