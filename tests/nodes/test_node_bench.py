@@ -54,3 +54,16 @@ def test_parts_and_the_age_of_labels_by_image_size():
     latency = report["latency_ms"]["96x64"]["this"]
     assert 0 < latency["least"] <= latency["p50"] <= latency["p95"] <= latency["p99"]
     assert 0 < latency["labelled"] <= latency["sent"]
+
+
+def test_the_age_of_labels_with_and_without_a_viewer():
+    pytest.importorskip("viser", reason="the extra [view] is not installed")
+    command = [sys.executable, "-m", "wsss_ros.nodes.latency_bench", "--sizes", "96x64", "--runs", "1"]
+    done = subprocess.run(
+        [*command, "--seconds", "2", "--rate", "10", "--viewer"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)["latency_ms"]["96x64"]
+    assert set(figures) == {"alone", "viewer"} and all(each["labelled"] > 0 for each in figures.values())
+    assert figures["alone"]["shown"] == 0 < figures["alone"]["clouds"]
+    assert 0 < figures["viewer"]["shown"] <= figures["viewer"]["clouds"]

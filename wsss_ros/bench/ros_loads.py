@@ -9,9 +9,9 @@ from wsss_ros.types import Cloud
 POINTS, HEIGHT, WIDTH = 300_000, 480, 640
 
 
-def random_cloud(points: int = POINTS) -> Cloud:
+def random_cloud(points: int = POINTS, seed: int = 0) -> Cloud:
     """A coloured cloud in a box of 6 x 5 x 2.5 m."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     xyz = generator.random((points, 3), np.float32) * np.array((6, 5, 2.5), np.float32)
     return Cloud(xyz, generator.integers(0, 256, (points, 3), dtype=np.uint8))
 

@@ -20,6 +20,9 @@ def bench_latency(
     other: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Another checkout to measure in the same run.")
     ] = None,
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="With and without a viewer of 300,000 points at 5 Hz (extra [view]).")
+    ] = False,
 ) -> None:
     """Print milliseconds by part, and from stamp to label, by image size. Close other programs first."""
     from rich.console import Console
@@ -30,6 +33,7 @@ def bench_latency(
     arguments += ["--weights", weights] if weights else []
     arguments += ["--all-outputs"] if all_outputs else []
     arguments += ["--other", str(other)] if other else []
+    arguments += ["--viewer"] if viewer else []
     with Console(stderr=True).status("parts and nodes"):
         report = ros_speed.measure("wsss_ros.nodes.latency_bench", *arguments)
     Console().print(_parts(report["parts_ms"]))
@@ -51,9 +55,11 @@ def _latencies(by_size: dict[str, dict[str, dict[str, float]]], rate: float):
     from wsss_ros.cli.tables import table
 
     title = f"from stamp to label in another process, {rate:g} Hz, ms"
-    shown = table(title, "size", "checkout", "p50", "p95", "p99", "labelled")
+    shown = table(title, "size", "node", "p50", "p95", "p99", "labelled")
     for size, checkouts in by_size.items():
         for name, figures in checkouts.items():
             times = (f"{figures[key]:.1f}" for key in ("p50", "p95", "p99"))
+            if "shown" in figures:
+                name = f"{name}: {figures['shown']:.0f} of {figures['clouds']:.0f} clouds shown"
             shown.add_row(size, name, *times, f"{figures['labelled']:.0f} of {figures['sent']:.0f}")
     return shown

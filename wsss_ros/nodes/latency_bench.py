@@ -1,13 +1,16 @@
 """Image sizes and time: ``python -m wsss_ros.nodes.latency_bench`` prints one JSON object.
 
 ``parts_ms``: the parts of the image segmenter by image size. ``latency_ms``: from the stamp of an image to the arrival
-of its labels in another process, at a steady rate. With ``--other``, the node of another checkout is measured in turns.
+of its labels in another process, at a steady rate. With ``--other``, the node of another checkout is measured next.
+With ``--viewer``, the node is measured again while a viewer shows its overlay and clouds of 300,000 points at 5 Hz;
+these clouds are sent both times.
 """
 
 import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +35,7 @@ from wsss_ros.nodes.qos import RESULT, SENSOR
 from wsss_ros.processes import children
 
 SIZES = ("640x480", "1280x720", "1920x1080")
+NAMESPACE = "/latency_bench"
 WARM_UP_S = 3.0  # of labels that are not counted
 OUTPUTS = ("semantic/image_raw", "semantic/confidence", "semantic_color/image_raw", "semantic_overlay/image_raw")
 
@@ -64,6 +68,9 @@ def _options(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", default="", help="image checkpoint; the one that ships if empty")
     parser.add_argument("--all-outputs", action="store_true", help="subscribe to every image that the node gives")
     parser.add_argument("--other", type=Path, help="another checkout, whose node is measured too")
+    parser.add_argument(
+        "--viewer", action="store_true", help="measure with and without a viewer that somebody looks at"
+    )
     return parser.parse_args(args)
 
 
@@ -114,8 +121,36 @@ def parts_ms(node: Any, size: str, weights: str, runs: int) -> dict[str, float]:
 
 
 def _latencies(node: Any, size: str, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    if options.viewer:
+        return {name: _with_clouds(node, size, options, seen) for name, seen in (("alone", False), ("viewer", True))}
     checkouts = {"this": Path.cwd()} | ({"other": options.other.resolve()} if options.other else {})
     return {name: latency_ms(node, size, options, folder) for name, folder in checkouts.items()}
+
+
+def _with_clouds(node: Any, size: str, options: argparse.Namespace, seen: bool) -> dict[str, float]:
+    """The figures while clouds are sent, and with ``seen`` while a viewer shows them; and how many it has shown."""
+    load = [sys.executable, "-m", "wsss_ros.nodes.viewer_load", "--topic", f"{NAMESPACE}/semantic_cloud"]
+    started = []
+    if seen:
+        port = free_port()
+        viewer = [sys.executable, "-m", "wsss_ros.nodes.viewer", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+        started.append(subprocess.Popen([*viewer, "-p", f"port:={port}"], stdout=sys.stderr))
+        load += ["--page", f"http://127.0.0.1:{port}/"]
+    sender = subprocess.Popen(load, stdout=subprocess.PIPE, text=True)
+    try:
+        figures = latency_ms(node, size, options, Path.cwd())
+    finally:
+        children.end([sender], [(signal.SIGTERM, 30.0)])
+        children.end(started, [(signal.SIGTERM, 30.0)])
+    counts = json.loads(sender.stdout.read() or "{}")
+    return figures | {"clouds": counts.get("sent", 0), "shown": counts.get("shown", 0)}
+
+
+def free_port() -> int:
+    """A port that nobody serves on at this moment."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
 
 
 def latency_ms(node: Any, size: str, options: argparse.Namespace, checkout: Path) -> dict[str, float]:
@@ -124,7 +159,7 @@ def latency_ms(node: Any, size: str, options: argparse.Namespace, checkout: Path
     if options.other:
         environment["PYTHONPATH"] = str(checkout)
     command = [sys.executable, "-m", "wsss_ros.nodes.image_segmenter", "--ros-args"]
-    command += ["-r", "__ns:=/latency_bench", *(["-p", f"weights:={options.weights}"] if options.weights else [])]
+    command += ["-r", f"__ns:={NAMESPACE}", *(["-p", f"weights:={options.weights}"] if options.weights else [])]
     process = subprocess.Popen(command, env=environment, cwd=checkout, stdout=sys.stderr)
     try:
         return _percentiles(*_measured(node, size, options))
@@ -140,11 +175,11 @@ def _measured(node: Any, size: str, options: argparse.Namespace) -> tuple[list[f
     def received(answer: Image) -> None:
         arrived.append((stamp_ns(answer.header), time.time_ns()))
 
-    publisher = node.create_publisher(Image, "/latency_bench/color/image_raw", SENSOR)
+    publisher = node.create_publisher(Image, f"{NAMESPACE}/color/image_raw", SENSOR)
     topics = OUTPUTS if options.all_outputs else OUTPUTS[:1]
     callbacks = [received] + [lambda answer: None] * (len(topics) - 1)
     subscriptions = [
-        node.create_subscription(Image, f"/latency_bench/{topic}", callback, RESULT)
+        node.create_subscription(Image, f"{NAMESPACE}/{topic}", callback, RESULT)
         for topic, callback in zip(topics, callbacks, strict=True)
     ]
     sent = _send(node, publisher, message, arrived, options)

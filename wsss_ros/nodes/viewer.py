@@ -23,6 +23,7 @@ from wsss_ros.nodes.tf_listener import TfListener
 from wsss_ros.nodes.transforms import PoseConfig, Poses
 from wsss_ros.nodes.view_cameras import COLOR
 from wsss_ros.nodes.view_sources import Need, Pose
+from wsss_ros.processes.priority import yield_processor
 from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Camera
 from wsss_ros.viewer.points import LIVE_MODES, read_semantic_points, with_colors
@@ -206,7 +207,8 @@ class ViewerNode(Node):
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the node until SIGINT or SIGTERM."""
+    """Run the node until SIGINT or SIGTERM. The segmenters have the processor first."""
+    yield_processor()
     run(ViewerNode, args)
 
 
