@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # n
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from support.waiting import until  # noqa: E402
 
 from wsss_ros.nodes import rival  # noqa: E402
@@ -125,7 +125,16 @@ def test_an_override_of_an_unknown_topic_is_reported(ros, capfd):
     build, _ = ros
     build(**{"qos_overrides./inn.subscription.depth": 7}).start()
     said = capfd.readouterr().err
-    assert "'qos_overrides./inn.subscription.depth' is ignored; the nearest is 'qos_overrides./in." in said
+    assert "'qos_overrides./inn.subscription.depth' has no effect so far" in said
+    assert "the nearest is 'qos_overrides./in." in said
+
+
+def test_an_override_applies_to_a_topic_that_the_node_takes_later(ros):
+    build, _ = ros
+    node = build(**{"qos_overrides./later/compressed.subscription.reliability": "reliable"})
+    assert node.start()
+    later = node.subscribe(CompressedImage, "later/compressed", lambda message: None, SENSOR, "output")
+    assert later.subscriptions[0].qos_profile.reliability == ReliabilityPolicy.RELIABLE
 
 
 def test_the_younger_of_two_nodes_with_one_name_ends(ros, monkeypatch):

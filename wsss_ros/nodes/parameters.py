@@ -81,13 +81,17 @@ def unknown(given: list[str], known: list[str]) -> list[str]:
 
 
 def unused_overrides(given: list[str], known: list[str]) -> list[str]:
-    """Return one sentence for each given ``qos_overrides.*`` that names no topic or policy of the node."""
+    """Return one sentence for each given ``qos_overrides.*`` that names no topic or policy of the node.
+
+    A node may subscribe later, such as to compressed images once they are published; the override then applies.
+    """
     possible = [name for name in known if name.startswith(OVERRIDES)]
-    return [
-        f"'{name}' is ignored; the nearest is '{next(iter(difflib.get_close_matches(name, possible, 1, 0.0)), '-')}'"
-        for name in given
-        if name.startswith(OVERRIDES) and name not in possible
-    ]
+    texts = []
+    for name in given:
+        if name.startswith(OVERRIDES) and name not in possible:
+            near = next(iter(difflib.get_close_matches(name, possible, 1, 0.0)), "-")
+            texts.append(f"'{name}' has no effect so far: the node has no such topic now; the nearest is '{near}'")
+    return texts
 
 
 def named(model: type[Config], what: Literal["live", "at_start"]) -> set[str]:
