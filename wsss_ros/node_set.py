@@ -40,16 +40,14 @@ TOPIC_ARGUMENTS = {
     "/tf_static": "tf_static_topic",
     "cloud": "cloud_topic",
 }
-RESULT_ARGUMENTS = {
+# What comes out, and what learning and its evaluation need.
+FURTHER_ARGUMENTS = {
     "semantic/image_raw": "semantic_image_topic",
     "semantic/confidence": "semantic_confidence_topic",
     "semantic_color/image_raw": "semantic_color_topic",
     "semantic_overlay/image_raw": "semantic_overlay_topic",
     "semantic/points": "semantic_points_topic",
     "semantic_cloud": "semantic_cloud_topic",
-}
-# Topics of learning and of its evaluation.
-LEARNING_ARGUMENTS = {
     "tags/image": "image_tags_topic",
     "tags/scene": "scene_tags_topic",
     "weights/image": "image_weights_topic",
@@ -231,8 +229,7 @@ def processes(given: Arguments) -> list[Process]:
     accumulate = given.accumulate if given.accumulate is not None else not _has_cloud(given)
     sim_time = given.use_sim_time if given.use_sim_time is not None else bool(given.bag)
     topics = _view_topics(given) | {"cloud": given.cloud_topic}
-    renamed = RESULT_ARGUMENTS | LEARNING_ARGUMENTS
-    topics |= {topic: getattr(given, argument) for topic, argument in renamed.items()}
+    topics |= {topic: getattr(given, argument) for topic, argument in FURTHER_ARGUMENTS.items()}
 
     def node(executable: str, **parameters) -> Process:
         return _node(given, executable, topics, {"use_sim_time": sim_time} | parameters)
@@ -347,7 +344,7 @@ def _rviz(given: Arguments, sim_time: bool) -> Process:
     """RViz. Its file has absolute topic names; remaps lead to a namespace and to other names of the inputs."""
     results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
     shown = {"color/image_raw": given.color_topic, "cloud": given.cloud_topic}
-    shown |= {name: getattr(given, RESULT_ARGUMENTS[name]) for name in results}
+    shown |= {name: getattr(given, FURTHER_ARGUMENTS[name]) for name in results}
     remaps = {f"/{name}": _absolute(topic, given.namespace) for name, topic in shown.items()}
     return Process(
         "rviz2",
