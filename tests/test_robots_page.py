@@ -43,7 +43,7 @@ def test_arguments_in_the_text_exist():
     ours = "".join(
         line for line in PAGE.splitlines(True) if not line.startswith("    ros2 launch") or "wsss_ros" in line
     )
-    drivers = {"align_depth.enable", "enable_sync", "camera_model"}
+    drivers = {"align_depth.enable", "enable_sync", "camera_model", "publish_tf_from_calibration"}
     named = set(re.findall(r"`?\b([a-z_][a-z_.]+):=", ours)) - drivers
     assert named <= known, named - known
 

@@ -63,6 +63,8 @@ def test_a_distortion_becomes_the_fields_of_a_message_and_back(given, model, cou
         ("/camera/color/image_raw/compressed", False),
         ("/camera/depth/image_rect_raw", True),
         ("/zed/rgb/image_rect_color/compressed", True),
+        ("/zed/zed_node/rgb/color/rect/image", True),
+        ("/zed/zed_node/rgb/color/raw/image", False),
         ("depth/image_rect", True),
         ("/rectangle/image_raw", False),
     ],

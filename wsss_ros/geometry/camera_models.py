@@ -63,8 +63,8 @@ class Calibration:
 
 
 def is_rectified_topic(topic: str) -> bool:
-    """Whether a topic has rectified images, by its name: ``image_rect``, ``image_rect_color``, ``image_rect_raw``."""
-    return any(part.startswith("image_rect") for part in topic.split("/"))
+    """Whether a topic has rectified images, by its name: ``image_rect``, ``image_rect_color``, ``color/rect/image``."""
+    return any(part == "rect" or part.startswith("image_rect") for part in topic.split("/"))
 
 
 @lru_cache(maxsize=32)
