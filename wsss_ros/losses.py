@@ -136,8 +136,8 @@ def affinity_loss(
     """
     if not len(weight):
         return features.sum()
-    weight = _exact(weight.detach())
-    sides = [_exact(side) for side in (features, target.detach())]
+    weight = exact(weight.detach())
+    sides = [exact(side) for side in (features, target.detach())]
     if centred:
         share = weight / weight.sum().clamp(min=1e-12)
         # No matrix product: autocast would round it.
@@ -159,7 +159,7 @@ def contrastive_loss(
         target: features of the other network at the same places.
         temperature: divisor of the cosines, > 0.
     """
-    unit, unit_target = (F.normalize(_exact(side), dim=1) for side in (features, target.detach()))
+    unit, unit_target = (F.normalize(exact(side), dim=1) for side in (features, target.detach()))
     with torch.autocast(unit.device.type, enabled=False):
         similarity = unit @ unit_target.T / temperature
     own = torch.arange(len(unit), device=unit.device)
@@ -175,7 +175,7 @@ def mse_loss(features: Float[Tensor, "M D"], target: Float[Tensor, "M D"]) -> Fl
         features: of the network that learns, projected to the dimension of the target. Only these carry a gradient.
         target: features of the other network at the same places.
     """
-    difference = _exact(features) - _exact(target.detach())
+    difference = exact(features) - exact(target.detach())
     return difference.square().sum() / max(difference.numel(), 1)
 
 
@@ -196,12 +196,12 @@ def region_consistency_loss(
     """
     probability, label = teacher_probabilities.detach().max(dim=1)
     selected = probability > threshold[label]
-    entropy = F.cross_entropy(_exact(student_scores), label, reduction="none")
+    entropy = F.cross_entropy(exact(student_scores), label, reduction="none")
     return (selected * entropy).sum() / max(len(label), 1)
 
 
-def _exact(values: Tensor) -> Tensor:
-    """The values in float32 or float64: half precision loses the differences of products."""
+def exact(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The values in float32; those in float64 stay so. Half precision loses the differences of products."""
     return values if values.dtype == torch.float64 else values.float()
 
 

@@ -107,8 +107,8 @@ def mixed_points(
 
 
 def union_tags(
-    tags: Float32[np.ndarray, "K C"], known: Float32[np.ndarray, "K C"]
-) -> tuple[Float32[np.ndarray, "C"], Float32[np.ndarray, "C"]]:
+    tags: Float[np.ndarray, "K C"], known: Float[np.ndarray, "K C"]
+) -> tuple[Float[np.ndarray, "C"], Float[np.ndarray, "C"]]:
     """The tags of K things together, and which classes are known: tagged in one of them, or known in all."""
     present = tags.max(axis=0)
     return present, np.maximum(present, known.min(axis=0))
