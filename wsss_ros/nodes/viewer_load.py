@@ -92,11 +92,12 @@ def _connected(url: str) -> Any:
     import viser
     from viser import _messages
     from websockets.sync.client import connect
+    from websockets.typing import Subprotocol
 
     until = time.monotonic() + CONNECT_S
     while True:
         try:
-            address, protocol = url.replace("http://", "ws://"), f"viser-v{viser.__version__}"
+            address, protocol = url.replace("http://", "ws://"), Subprotocol(f"viser-v{viser.__version__}")
             socket = connect(address, subprotocols=[protocol], max_size=None)
             break
         except OSError:
