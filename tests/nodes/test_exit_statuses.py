@@ -2,11 +2,14 @@
 
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
+from support.paths import ROOT
 from support.ros_probe import NodeProcess
 from support.tiny_scene import TinyScene
-from support.waiting import until
+from support.waiting import HANG_S, until
 
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.node_set import Tail
@@ -65,3 +68,28 @@ def test_a_node_that_shall_stay_waits_for_the_lifecycle_services(nodes, tmp_path
     node = nodes("evaluator", output=tmp_path / "evaluator.log" / "out", exit_on_failure="false")
     until(lambda: "configure failed" in node.text)
     assert node.end(signal.SIGINT) == 0
+
+
+HANGS = """
+import os, signal, time
+from wsss_ros.nodes import node, process
+
+class Stuck(node.Node):
+    name = "stuck"
+
+    def activate(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def destroy_node(self):
+        time.sleep(3600)
+
+process.END_S = 0.5
+process.run(Stuck)
+"""
+
+
+def test_a_node_whose_end_hangs_is_ended_with_a_traceback(ros_environment):
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], cwd=ROOT, env=ros_environment, capture_output=True, text=True, timeout=HANG_S
+    )
+    assert done.returncode == 1 and "Timeout (0:00:00.500000)!" in done.stderr and "destroy_node" in done.stderr

@@ -1,6 +1,7 @@
 """The process of a node: it spins until a signal comes, then ends in order."""
 
 import ctypes
+import faulthandler
 import gc
 import logging
 import os
@@ -15,6 +16,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from wsss_ros.node_set import END_WITH_PARENT
 from wsss_ros.nodes.node import Node
 from wsss_ros.processes.parent import end_with_parent
+
+# Seconds for the end of the DDS participant. On a busy machine Fast DDS sometimes waits there for itself, for ever.
+END_S = 10.0
 
 
 def run(make: Callable[[], Node], args: list[str] | None = None) -> NoReturn:
@@ -51,6 +55,7 @@ def _spin(make: Callable[[], Node], args: list[str] | None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.close()
+            faulthandler.dump_traceback_later(END_S, exit=True)  # until _exit; works without the lock of Python
             node.destroy_node()
         _shut_down()
     return 0 if node is None else node.exit_status
