@@ -43,6 +43,17 @@ def test_labels_ply_comes_before_segments(tmp_path, labels):
     assert set(ScanNetScene(folder, labels).cloud_truth()) == {0, 4}
 
 
+def test_objects_of_the_points(tmp_path, labels):
+    folder = write_scan(tmp_path, labels)
+    (folder / f"{NAME}.aggregation.json").unlink()
+    assert ScanNetScene(folder, labels).cloud_objects() is None
+    _segmented(folder, ["couch", "unheard of"])
+    assert ScanNetScene(folder, labels).cloud_objects().tolist() == [0] * 10 + [1] * 10 + [-1] * 180
+    _segmented(folder, ["couch"], points=190)
+    with pytest.raises(BadInput, match="segs.json: segments of 190 points, and .* has 200"):
+        ScanNetScene(folder, labels).cloud_objects()
+
+
 @settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from([*CLASSES, "other"]), st.lists(st.integers(0, 12), max_size=4)), max_size=5),

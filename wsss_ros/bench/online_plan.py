@@ -104,9 +104,7 @@ def room_bags(
     return bags
 
 
-def scene_bags(
-    out: Path, path: Path, plan: Plan, labels: LabelSpace, report: Callable[[str], None]
-) -> dict[str, Path]:
+def scene_bags(out: Path, path: Path, plan: Plan, labels: LabelSpace, report: Callable[[str], None]) -> dict[str, Path]:
     """Write bags of your own scene: for each round stretches with its tags, and ``new``, all of it without tags."""
     scene = open_scene(path, labels)
     up = ",".join(f"{value:.6f}" for value in up_of(scene))  # of the scene: a stretch may see no floor

@@ -11,6 +11,7 @@ BENCHES = {
     "train": "Samples a second of training, memory, and the share of each part.",
     "ablation": "Train the rows of the paper's ablation and report the results.",
     "methods": "Train rows of several methods and report them next to the tables of their papers.",
+    "regions": "Regions of clouds against dense truth: purity, boundaries, number, seconds.",
     "gate": "Train and judge rounds of online learning, good and spoilt ones, and compare with dense truth.",
 }
 
@@ -33,4 +34,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure speeds, latencies, image networks, a training step, experiments, or the gate. Without a name: speed."""
+    """Measure speeds, latencies, networks, a training step, experiments, regions, or the gate. Without a name: speed."""

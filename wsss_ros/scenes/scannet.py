@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from wsss_ros.geometry import compact
 from wsss_ros.labels import LabelSpace
@@ -18,7 +18,7 @@ from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import image_size, read_bytes
 from wsss_ros.scenes.posed_frames import PosedFrames, list_frames, read_intrinsics
 from wsss_ros.scenes.rig import Rig, labels_on_depth
-from wsss_ros.scenes.scannet_labels import LABEL_TABLE, ImageLabels, LabelTable, ids_by_segment
+from wsss_ros.scenes.scannet_labels import LABEL_TABLE, ImageLabels, LabelTable, ids_by_segment, objects_by_segment
 from wsss_ros.scenes.scannet_write import AGGREGATION, POINT_LABELS, POINTS, SEGMENTS, TIMESTAMPS
 from wsss_ros.scenes.sens import SensReader
 from wsss_ros.scenes.tags import TagFile, tags_of_cloud, tags_of_image
@@ -153,6 +153,19 @@ class ScanNetScene:
                 "expected both from one scan and of one resolution"
             )
         return self.labels.from_ids(ids)
+
+    def cloud_objects(self) -> Int64[np.ndarray, "N"] | None:
+        """The number of the object of each point of the cloud, -1: none; None for a scan without objects.
+
+        Raises BadInput when objects and points differ in number.
+        """
+        groups, segments = (Path(f"{self._stem}{end}") for end in (AGGREGATION, SEGMENTS))
+        if not groups.is_file() or not segments.is_file():
+            return None
+        objects = objects_by_segment(groups, segments)
+        if len(objects) != (points := ply.count(f"{self._stem}{POINTS}")):
+            raise BadInput(f"{segments}: segments of {len(objects)} points, and {self.name}{POINTS} has {points}")
+        return objects
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         """Labels of the frame's pixels, or None if there is no label image.

@@ -122,13 +122,7 @@ def ids_by_segment(aggregation: Path, segments: Path, nyu40_of_name: Mapping[str
     A point has id 0 if it belongs to no object, or to an object whose name is not in the table; a warning lists these
     names. Raises BadInput naming the file whose JSON has another form.
     """
-    groups, indices = _json(aggregation, "segGroups"), _json(segments, "segIndices")
-    try:
-        segment_of_point = np.array(indices, np.int64).reshape(-1)
-        named = [(str(group["label"]), np.array(group["segments"], np.int64)) for group in groups]
-    except (KeyError, ValueError, TypeError, OverflowError) as error:
-        expected = "expected groups with 'label' and 'segments', and the segment of every point"
-        raise BadInput(f"{aggregation} with {segments.name}: {error!r}; {expected}") from error
+    segment_of_point, named = _objects(aggregation, segments)
     kinds, kind_of_point = np.unique(segment_of_point, return_inverse=True)
     ids = np.zeros(len(kinds), np.int64)
     for name, members in named:
@@ -136,6 +130,33 @@ def ids_by_segment(aggregation: Path, segments: Path, nyu40_of_name: Mapping[str
     if unknown := sorted({name for name, _ in named if name.strip() not in nyu40_of_name}):
         _log.warning("%s: objects left unlabelled, not in the table: %s", aggregation, ", ".join(unknown))
     return ids[kind_of_point.reshape(-1)]
+
+
+def objects_by_segment(aggregation: Path, segments: Path) -> Int64[np.ndarray, "N"]:
+    """The number of the object that each point of a scan belongs to, -1: none.
+
+    Raises BadInput naming the file whose JSON has another form.
+    """
+    segment_of_point, named = _objects(aggregation, segments)
+    kinds, kind_of_point = np.unique(segment_of_point, return_inverse=True)
+    objects = np.full(len(kinds), -1)
+    for number, (_, members) in enumerate(named):
+        objects[np.isin(kinds, members)] = number
+    return objects[kind_of_point.reshape(-1)]
+
+
+def _objects(
+    aggregation: Path, segments: Path
+) -> tuple[Int64[np.ndarray, "N"], list[tuple[str, Int64[np.ndarray, "S"]]]]:
+    """The segment of each point, and (name, segments) of each object."""
+    groups, indices = _json(aggregation, "segGroups"), _json(segments, "segIndices")
+    try:
+        segment_of_point = np.array(indices, np.int64).reshape(-1)
+        named = [(str(group["label"]), np.array(group["segments"], np.int64)) for group in groups]
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        expected = "expected groups with 'label' and 'segments', and the segment of every point"
+        raise BadInput(f"{aggregation} with {segments.name}: {error!r}; {expected}") from error
+    return segment_of_point, named
 
 
 def _json(path: Path, key: str) -> list:
