@@ -1,4 +1,4 @@
-"""A method with all kinds of state: an EMA teacher, counters, and pseudo-labels that are refreshed every few epochs.
+"""A method with all kinds of state: an EMA teacher, counters, pseudo-labels that are refreshed, and its own module.
 
 python tests/support/ema_method.py CONFIG [KILL_AFTER]  trains with it; killed with -9 after KILL_AFTER steps.
 """
@@ -59,6 +59,11 @@ class Ema(Method):
         """Tagged images."""
         return LabelledImages(self.data.sources[0].scenes, self.data.image)
 
+    def make_modules(self, networks):
+        """A linear layer between the scores and the loss of the pseudo-labels."""
+        classes = len(self.data.labels)
+        return {"image": torch.nn.Linear(classes, classes)}
+
     def start(self, networks, epoch):
         """The teacher starts as the student is."""
         super().start(networks, epoch)
@@ -86,12 +91,19 @@ class Ema(Method):
         weight = self.counts.sum() / self.counts
         return {
             "classification_2d": classification_loss(mean, batch["image_tags"]),
-            "pseudo": 0.1 * F.cross_entropy(mean, batch["label"], weight.clamp(max=10)),
+            "pseudo": 0.1 * F.cross_entropy(self.modules["image"](mean), batch["label"], weight.clamp(max=10)),
         }
 
     def after_step(self):
         """The teacher follows."""
         self.teacher.update_parameters(self.student)
+
+    def finish(self):
+        """The network ends halfway to its teacher."""
+        averaged = self.teacher.module.state_dict()
+        for name, value in self.student.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(averaged[name], 0.5)
 
     def state_dict(self):
         """Teacher, counters and pseudo-labels."""

@@ -47,3 +47,21 @@ def test_optimisers_are_what_they_are_called():
     group = sgd.param_groups[0]
     assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)
     assert [parameter is network.weight for parameter in group["params"]] == [True]
+
+
+def test_a_module_of_the_method_learns_with_the_network():
+    """It has the learning rate of the network's backbone and enters the norm of the gradients."""
+    torch.manual_seed(0)
+    network, module = torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)
+    settings = config.build(OptimiserConfig, ADAM | {"head_lr": 10})
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    fabric = Fabric(accelerator="cpu")
+    optimisation = Optimisation(fabric, scaler, {"image": network}, {"image": settings}, {"image": module})
+    assert optimisation.set_learning_rates(0.0) == {"image": settings.lr}
+    learned = optimisation.optimisers["image"].param_groups[-1]
+    assert learned["lr"] == settings.lr and set(learned["params"]) == set(module.parameters())
+    before = module.weight.detach().clone()
+    result = optimisation.step({"own": module(network(torch.ones(1, 2))).square().sum()}, stop=False)
+    assert not result.fault and not torch.equal(before, module.weight)
+    broken = optimisation.step({"own": module(torch.full((1, 2), torch.inf)).sum() * 0 + 1e38}, stop=False)
+    assert broken.fault

@@ -123,9 +123,12 @@ class Method(Generic[P]):
     """One phase of training. A subclass overrides what it needs; ``make_samples`` and ``losses`` are required.
 
     A run creates all its methods before training, so that bad data is reported at once. The training loop then calls,
-    for each phase, ``start``, and ``load_state_dict`` if the run resumes in this phase; for each epoch ``prepare``; for
-    each step ``losses`` and ``after_step``. Torch is seeded before ``start`` and ``prepare``, equally in all processes,
-    and before ``losses``: a run that resumes draws the same numbers.
+    for each phase, ``make_modules`` and ``start``, and ``load_state_dict`` if the run resumes in this phase; for each
+    epoch ``prepare``; for each step ``losses`` and ``after_step``; at the end ``finish``. Torch is seeded before
+    ``make_modules`` and ``prepare``, equally in all processes, and before ``losses``: a run that resumes draws the same
+    numbers.
+
+    ``modules`` are those of ``make_modules``, on their device and ready to train, as ``networks`` are.
     """
 
     Phase: ClassVar[type[PhaseConfig]] = PhaseConfig  # class of its configuration, which has a Literal ``method``
@@ -135,6 +138,7 @@ class Method(Generic[P]):
     def __init__(self, phase: P, data: PhaseData):
         self.phase, self.data = phase, data
         self.networks: dict[str, nn.Module] = {}
+        self.modules: dict[str, nn.Module] = {}
         self.epoch = 0
         self.samples = self.make_samples()
 
@@ -150,6 +154,15 @@ class Method(Generic[P]):
     def make_samples(self) -> Samples:
         """The samples of the phase, made in the constructor. Raises BadInput when the data provides none."""
         raise NotImplementedError
+
+    def make_modules(self, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
+        """Modules of the method itself that learn in the phase, such as projections of features.
+
+        The key is the kind of network with whose optimiser and learning rate a module learns; a network that does not
+        learn has none. The run saves their weights with its state, and drops them at the end of the phase. With several
+        processes the forward of each must be called exactly once in each step, as that of the networks.
+        """
+        return {}
 
     def start(self, networks: dict[str, nn.Module], epoch: int) -> None:
         """Start the phase, or resume it in ``epoch`` (from 0). ``networks`` are on their device and ready to train."""
@@ -168,6 +181,12 @@ class Method(Generic[P]):
 
     def after_step(self) -> None:
         """Update values such as moving averages. Called after each optimiser step."""
+
+    def finish(self) -> None:
+        """Finish the phase, before its networks are scored and saved: for example set them to their averages.
+
+        A run that is killed in this call and resumes calls it again, from the state after the last step.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """The state that the method keeps between steps: dictionaries and lists of tensors and JSON values.
@@ -231,4 +250,11 @@ def summed(tensor: Tensor) -> Tensor:
     """Add ``tensor`` over all processes of the run, in place, and return it. With one process it is unchanged."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(tensor)
+    return tensor
+
+
+def from_first(tensor: Tensor) -> Tensor:
+    """Copy ``tensor`` of the first process of the run to all, in place, and return it."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.broadcast(tensor, 0)
     return tensor

@@ -79,7 +79,7 @@ class RunFolder:
         and JSON values: ``load_state`` could not read it.
         """
         _check_plain(state["method"], "state_dict()")
-        for kind, tensors in state["networks"].items():
+        for kind, tensors in [*state["networks"].items(), *state.get("modules", {}).items()]:
             for name, value in tensors.items():
                 if value.is_floating_point() and not torch.isfinite(value).all():
                     raise ValueError(f"{name} of the {kind} network is not finite")
@@ -120,7 +120,7 @@ def _check_plain(value: Any, where: str) -> None:
 
 def _with_current_names(state: dict) -> dict:
     """A state that an older version may have saved, under the names of this version."""
-    state = {"method": {}, **state}
+    state = {"method": {}, "modules": {}, **state}
     if "place" in state:
         state["position"] = state.pop("place")
     return {**state, **{part: _renamed(state[part]) for part in ("networks", "optimisers")}}

@@ -1,7 +1,9 @@
 """The optimisers of a phase: their learning rates and their steps."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -21,7 +23,7 @@ class StepResult:
 
 
 class Optimisation:
-    """An optimiser for each network that learns in a phase."""
+    """An optimiser for each network that learns in a phase, and for the module of the method that learns with it."""
 
     def __init__(
         self,
@@ -29,9 +31,10 @@ class Optimisation:
         scaler: torch.amp.GradScaler,
         networks: dict[str, nn.Module],
         settings: dict[str, OptimiserConfig],
+        modules: Mapping[str, nn.Module] = MappingProxyType({}),
     ):
         self.fabric, self.scaler, self.settings = fabric, scaler, settings
-        self.optimisers = {kind: build(networks[kind], each) for kind, each in settings.items()}
+        self.optimisers = {kind: build(networks[kind], each, modules.get(kind)) for kind, each in settings.items()}
 
     def set_learning_rates(self, done: float) -> dict[str, float]:
         """Set the learning rates at the share ``done`` (0..1) of the phase; returns them by kind of network."""
@@ -77,8 +80,8 @@ class Optimisation:
             self.optimisers[kind].load_state_dict(state)
 
 
-def build(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
-    """The optimiser of a network's parameters that are not frozen.
+def build(network: nn.Module, settings: OptimiserConfig, module: nn.Module | None = None) -> torch.optim.Optimizer:
+    """The optimiser of the parameters that are not frozen, of a network and of a ``module`` that learns with it.
 
     Each group of parameters has a ``factor``: its learning rate as a multiple of ``learning_rate``.
     """
@@ -89,6 +92,8 @@ def build(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimize
         {"params": [p for p, head in learned if (settings.head_lr if head else 1.0) == factor], "factor": factor}
         for factor in factors
     ]
+    if module is not None:
+        parameters.append({"params": list(module.parameters()), "factor": 1.0})
     if settings.name == "adam":
         return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
     return torch.optim.SGD(

@@ -60,13 +60,15 @@ def train_phase(run: RunState, stop: StopRequest) -> None:
 
 
 def _start(run: RunState) -> None:
-    """Prepare the networks, create an optimiser for each one that learns, and restore the saved state."""
+    """Prepare the networks, start the method, create an optimiser for what learns, and restore the saved state."""
     phase, method = run.settings.phases[run.position.phase], run.methods[run.position.phase]
     learns = phase.optimisers
     ready = {kind: processes.wrap(run.fabric, run.networks[kind], learns.get(kind)) for kind in phase.networks}
-    run.optimisation = Optimisation(run.fabric, run.scaler, run.networks, learns)
     torch.manual_seed(_seed(run.settings.seed, run.position.phase))
+    run.modules = method.make_modules(run.networks)
+    method.modules = {kind: processes.wrap(run.fabric, module, learns[kind]) for kind, module in run.modules.items()}
     method.start(ready, run.position.epoch)
+    run.optimisation = Optimisation(run.fabric, run.scaler, run.networks, learns, run.modules)
     run.restore_phase()
 
 
@@ -91,9 +93,10 @@ def _batches(run: RunState) -> Iterator[tuple[Step, Any]]:
 
 def _end(run: RunState) -> None:
     index = run.position.phase
+    run.methods[index].finish()
     for kind in run.settings.phases[index].optimisers:
         processes.share_statistics(run.fabric, run.networks[kind])
-    run.optimisation = None
+    run.optimisation, run.modules = None, {}
     if index + 1 < len(run.methods) and run.board is not None:
         run.position.curves[-1]["val"] = results.scores_between(run)
     run.position.next_phase()

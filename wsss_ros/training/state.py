@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods import METHODS
@@ -24,7 +25,11 @@ log = logging.getLogger("wsss_ros")
 
 
 class RunState:
-    """The state of a run in memory. ``optimisation`` belongs to the current phase; it is None between two phases."""
+    """The state of a run in memory.
+
+    ``optimisation`` and ``modules``, those that the method itself has, belong to the current phase; between two phases
+    they are None and {}.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class RunState:
         starts = {kind: getattr(settings, kind).weights for kind in self.networks}
         self.earlier_scores = {kind: network_files.earlier_scores(weights, kind) for kind, weights in starts.items()}
         self.optimisation: Optimisation | None = None
+        self.modules: dict[str, nn.Module] = {}
         self.position = Position()
         self.board: TrainingLog | None = None
         self._saved: dict | None = None  # state of the phase that the run resumes in
@@ -92,8 +98,10 @@ class RunState:
             self.board = TrainingLog(self.folder.path / "log", self.labels, self.position.total)
 
     def restore_phase(self) -> None:
-        """Restore the optimisers and the method of the current phase, if there is a saved state of them."""
+        """Restore optimisers, modules and method of the current phase, if there is a saved state of them."""
         if self._saved is not None:
+            for kind, module in self.modules.items():
+                module.load_state_dict(self._saved["modules"][kind])
             self.optimisation.load_state_dict(self._saved["optimisers"])
             if self._saved["method"]:
                 self.methods[self.position.phase].load_state_dict(self._saved["method"])
@@ -111,6 +119,7 @@ class RunState:
             "position": asdict(self.position),
             "scenes": self.data.names,
             "networks": {kind: network.state_dict() for kind, network in self.networks.items()},
+            "modules": {kind: module.state_dict() for kind, module in self.modules.items()},
             "optimisers": self.optimisation.state_dict() if running else {},
             "method": self.methods[self.position.phase].state_dict() if running else {},
             "scaler": self.scaler.state_dict(),
