@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, Integer, UInt8
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -117,9 +117,14 @@ def apply_views(images: UInt8[Tensor, "B 3 H W"], views: list[View], crop: int) 
 
 
 def apply_view_to_labels(
-    labels: UInt8[np.ndarray, "h w"], size: tuple[int, int], view: View, crop: int, cell: int = 1
+    labels: Integer[np.ndarray, "h w"],
+    size: tuple[int, int],
+    view: View,
+    crop: int,
+    cell: int = 1,
+    outside: int = UNLABELLED,
 ) -> Int64[np.ndarray, "s s"]:
-    """The labels of a view, by nearest neighbour; unlabelled outside the image.
+    """The labels of a view, or other numbers, by nearest neighbour; ``outside`` the image they are unlabelled.
 
     ``labels`` cover the whole image, whose (height, width) is ``size``; they may be of another resolution. The result
     has one label, that of the middle, for each ``cell`` x ``cell`` pixels of the view.
@@ -132,7 +137,7 @@ def apply_view_to_labels(
     height, width = labels.shape
     inside = np.outer((v >= 0) & (v < height), (u >= 0) & (u < width))
     found = labels[np.ix_(v.clip(0, height - 1), u.clip(0, width - 1))]
-    return np.where(inside, found, UNLABELLED).astype(np.int64)
+    return np.where(inside, found, outside).astype(np.int64)
 
 
 def random_color_matrix(

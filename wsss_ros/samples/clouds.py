@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, Int32, Int64, UInt8
 
 from wsss_ros.geometry import transform, unproject
 from wsss_ros.geometry.voxels import voxel_downsample
@@ -24,7 +24,7 @@ _ENOUGH_FRAMES = 4  # from this number of frames on, a voxel must be seen twice
 
 @dataclass(frozen=True)
 class DrawnCloud:
-    """Points in the scene's world frame; ``rgb`` and ``truth`` are None if the scene has none.
+    """Points in the scene's world frame; ``rgb``, ``truth`` and ``region`` are None if the scene has none.
 
     ``tags`` and ``known`` are multi-hot, as in ``PreparedScene``. They are those of the scene, or of the frames that
     the points come from.
@@ -35,11 +35,13 @@ class DrawnCloud:
     truth: UInt8[np.ndarray, "N"] | None
     tags: Float32[np.ndarray, "C"]
     known: Float32[np.ndarray, "C"]
+    region: Int32[np.ndarray, "N"] | None = None
 
     def rows(self, chosen: np.ndarray) -> "DrawnCloud":
         """Some of the points, by their indices."""
-        rgb, truth = (None if column is None else column[chosen] for column in (self.rgb, self.truth))
-        return DrawnCloud(self.xyz[chosen], rgb, truth, self.tags, self.known)
+        columns = self.rgb, self.truth, self.region
+        rgb, truth, region = (None if column is None else column[chosen] for column in columns)
+        return DrawnCloud(self.xyz[chosen], rgb, truth, self.tags, self.known, region)
 
 
 def draw(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> DrawnCloud:
@@ -99,6 +101,22 @@ def accumulate(scene: PreparedScene, frames: Int64[np.ndarray, "K"], voxel_m: fl
     return DrawnCloud(mean(xyz), colors, labels if scene.frame_truth is not None else None, *_tags(scene, frames))
 
 
+def frame_points(
+    scene: PreparedScene, frame: int, step: int, near_m: float = 0.0, far_m: float = math.inf
+) -> tuple[Float64[np.ndarray, "M 3"], UInt8[np.ndarray, "M 3"], Int64[np.ndarray, "M"]]:
+    """World points and colours of every ``step``-th row and column of a frame that has depth in a range.
+
+    Returns also the pixel of each point in the depth image, row * width + column.
+    """
+    depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
+    depth_m[depth_m < near_m] = 0
+    xyz, pixel = unproject(depth_m, scene.camera(frame), scene.poses[frame], step, far_m)
+    v, u = np.divmod(pixel, depth_m.shape[1])
+    height, width = scene.images.shape[2:]
+    row, column = v * height // depth_m.shape[0], u * width // depth_m.shape[1]
+    return xyz, scene.images[frame][:, row, column].T, pixel
+
+
 def camera_noise(
     rng: np.random.Generator, xyz: Float[np.ndarray, "N 3"], cameras: Float[np.ndarray, "F 3"]
 ) -> Float64[np.ndarray, "N 3"]:
@@ -121,7 +139,8 @@ def random_tilt(rng: np.random.Generator, most_deg: float) -> Float64[np.ndarray
 
 
 def _whole(scene: PreparedScene) -> DrawnCloud:
-    return DrawnCloud(scene.xyz, scene.rgb if len(scene.rgb) else None, scene.cloud_truth, scene.tags, scene.known)
+    rgb = scene.rgb if len(scene.rgb) else None
+    return DrawnCloud(scene.xyz, rgb, scene.cloud_truth, scene.tags, scene.known, scene.region)
 
 
 def _chance(rng: np.random.Generator, share: float) -> bool:
@@ -131,15 +150,12 @@ def _chance(rng: np.random.Generator, share: float) -> bool:
 
 def _pixels(scene: PreparedScene, frame: int, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """World points, colours and labels of every ``step``-th row and column of a frame that has depth."""
-    depth_m = scene.depth_mm[frame].astype(np.float32) / 1000
-    depth_m[depth_m < NEAR_M] = 0
-    xyz, pixel = unproject(depth_m, scene.camera(frame), scene.poses[frame], step, FAR_M)
-    v, u = np.divmod(pixel, depth_m.shape[1])
-    height, width = scene.images.shape[2:]
-    row, column = v * height // depth_m.shape[0], u * width // depth_m.shape[1]
-    rgb = scene.images[frame][:, row, column].T
-    labels = np.zeros(len(xyz), np.uint8) if scene.frame_truth is None else scene.frame_truth[frame][v, u]
-    return xyz, rgb, labels
+    xyz, rgb, pixel = frame_points(scene, frame, step, NEAR_M, FAR_M)
+    if scene.frame_truth is None:
+        return xyz, rgb, np.zeros(len(xyz), np.uint8)
+    v, u = np.divmod(pixel, scene.depth_mm.shape[2])
+    truth, (height, width) = scene.frame_truth[frame], scene.depth_mm.shape[1:]
+    return xyz, rgb, truth[v * truth.shape[0] // height, u * truth.shape[1] // width]
 
 
 def _tags(

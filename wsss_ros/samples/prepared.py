@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float, Float32, Float64, Int64, UInt8, UInt16
+from jaxtyping import Float, Float32, Float64, Int32, Int64, UInt8, UInt16
 from torch import Tensor
 
 from wsss_ros.geometry import link, rectified
@@ -34,12 +34,14 @@ class PreparedScene:
     """One scene as arrays; they are mapped from disk if the scene has a folder.
 
     ``images`` have at most the requested size. ``depth_mm`` (0: missing), ``cameras`` (fx fy cx cy width height) and
-    ``frame_truth`` have the size of the source. ``tags`` and ``image_tags`` are multi-hot; a frame without tags has a
-    row of zeros. ``known`` and ``image_known`` are 1 where a class was judged (present or absent), 0 where it is
-    unknown. In a scene with scene tags alone, its absent classes are absent from each image, and its tags are unknown
-    there. ``poses`` are world_from_camera. ``links`` counts the points of the cloud that each frame sees.
-    ``xyz`` is in the world frame, in metres. ``upright_from_world`` makes z point up, and aligns the walls if the data
-    set has an alignment. ``rgb`` has no rows if the cloud has no colours.
+    ``frame_truth`` have the size of the source; labels that a method gives may have another. ``tags`` and
+    ``image_tags`` are multi-hot; a frame without tags has a row of zeros. ``known`` and ``image_known`` are 1 where a
+    class was judged (present or absent), 0 where it is unknown. In a scene with scene tags alone, its absent classes
+    are absent from each image, and its tags are unknown there. ``poses`` are world_from_camera. ``links`` counts the
+    points of the cloud that each frame sees. ``xyz`` is in the world frame, in metres. ``upright_from_world`` makes z
+    point up, and aligns the walls if the data set has an alignment. ``rgb`` has no rows if the cloud has no colours.
+    ``region`` and ``frame_region`` number the regions of the points, and of cells of the images (``scene_regions``),
+    -1: none; None until a method needs them.
     """
 
     name: str
@@ -55,8 +57,10 @@ class PreparedScene:
     xyz: Float[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "M 3"]
     upright_from_world: Float64[np.ndarray, "4 4"]
-    frame_truth: UInt8[np.ndarray, "F H W"] | None = None
+    frame_truth: UInt8[np.ndarray, "F labelled_h labelled_w"] | None = None
     cloud_truth: UInt8[np.ndarray, "N"] | None = None
+    region: Int32[np.ndarray, "N"] | None = None
+    frame_region: Int32[np.ndarray, "F rows columns"] | None = None
 
     def camera(self, frame: int) -> Camera:
         """The camera of a frame, for the size of its depth image."""

@@ -25,7 +25,7 @@ from wsss_ros.types import BadInput
 Sample = dict[str, Tensor]
 # The parts of a pair that have one row for each image or link, and are therefore concatenated.
 _OF_IMAGES = (
-    *("images", "image_tags", "image_known", "image_source", "image_truth"),
+    *("images", "image_tags", "image_known", "image_source", "image_truth", "teacher_images", "image_region"),
     *("links_point", "links_uv", "links_count"),
 )
 
@@ -102,8 +102,12 @@ class PairBatch(ImageBatch, CloudBatch):
 
     def pixel_tags(self) -> Float[Tensor, "K C"]:
         """The classes that the pixels of each image may get: its tags, or those of its cloud (``cam.pixel_tags``)."""
-        of_clouds = self.cloud_tags.repeat_interleave(len(self.images) // len(self.xyz), dim=0)
-        return pixel_tags(self.image_tags, self.image_known, of_clouds)
+        return self.tags_of_pixels(self.cloud_tags)
+
+    def tags_of_pixels(self, scene_tags: Float[Tensor, "B C"]) -> Float[Tensor, "K C"]:
+        """The classes that the pixels of each image may get: its tags, or those of its scene (``cam.pixel_tags``)."""
+        of_scenes = scene_tags.repeat_interleave(len(self.images) // len(self.xyz), dim=0)
+        return pixel_tags(self.image_tags, self.image_known, of_scenes)
 
     def all_images(self) -> ImageBatch:
         """The images of the clouds, and after them the photographs."""
@@ -245,7 +249,7 @@ class PairSamples:
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An augmented cloud, augmented images of it, the tags of both, and the links between them."""
         scene, frames = self.scenes[index], self.frames[index]
-        sample, cloud = _cloud_view(scene, self.cloud, rng)
+        sample, cloud = self._cloud_view(scene, rng)
         chosen = np.resize(rng.choice(frames, min(self.images, len(frames)), replace=False), self.images)
         seen = [self._seen(scene, int(frame), cloud.xyz, rng) for frame in chosen]
         sample["links_count"] = torch.tensor([len(each["links_point"]) for each in seen])
@@ -264,14 +268,21 @@ class PairSamples:
             for name in samples[0]
         }
         counts = tuple(parts.pop("links_count").tolist())
-        return (LabelledBatch if self.truth else PairBatch)(**parts, links_count=counts)
+        return self._batch(**parts, links_count=counts)
+
+    @property
+    def _batch(self) -> type[PairBatch]:
+        return LabelledBatch if self.truth else PairBatch
+
+    def _cloud_view(self, scene: PreparedScene, rng: np.random.Generator) -> tuple[Sample, DrawnCloud]:
+        return _cloud_view(scene, self.cloud, rng)
 
     def _seen(self, scene: PreparedScene, frame: int, xyz: np.ndarray, rng: np.random.Generator) -> Sample:
         """An augmented image, its tags, and its links to the points ``xyz`` (world, metres) of the sampled cloud."""
-        image, view = _image_view(scene, frame, self.image, rng)
+        images, view = self._image_view(scene, frame, rng)
         point, uv = self._links(scene, frame, xyz, view, rng)
         seen = {
-            "images": image,
+            **images,
             **_image_tags(scene, frame),
             "links_point": torch.from_numpy(point),
             "links_uv": torch.from_numpy(uv.astype(np.float32)),
@@ -279,6 +290,10 @@ class PairSamples:
         if self.truth:
             seen["image_truth"] = _truth_view(scene, frame, view, self.image.crop)
         return seen
+
+    def _image_view(self, scene: PreparedScene, frame: int, rng: np.random.Generator) -> tuple[Sample, augment.View]:
+        image, view = _image_view(scene, frame, self.image, rng)
+        return {"images": image}, view
 
     def _links(
         self, scene: PreparedScene, frame: int, xyz: np.ndarray, view: augment.View, rng: np.random.Generator
@@ -305,12 +320,19 @@ def _usable_frames(scene: PreparedScene) -> Int64[np.ndarray, "K"]:
 def _image_view(
     scene: PreparedScene | PreparedPhotos, frame: int, settings: ImageAugment, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "3 S S"], augment.View]:
+    crop, view = random_crop(scene, frame, settings, rng)
+    color = torch.from_numpy(augment.random_color_matrix(rng, *settings.jitter))
+    return augment.apply_color_matrices(crop[None], color[None])[0], view
+
+
+def random_crop(
+    scene: PreparedScene | PreparedPhotos, frame: int, settings: ImageAugment, rng: np.random.Generator
+) -> tuple[Float[Tensor, "3 S S"], augment.View]:
+    """A random crop of an image, RGB in 0..1 without jitter, and the view of the crop."""
     image = torch.from_numpy(scene.image(frame).copy())
     stretch = augment.random_stretch(rng) if scene.is_squeezed(frame) else 1.0
     view = augment.random_view(rng, image.shape[2], image.shape[1], settings.long_side, settings.crop, stretch)
-    crop = augment.apply_views(image[None], [view], settings.crop)
-    color = torch.from_numpy(augment.random_color_matrix(rng, *settings.jitter))
-    return augment.apply_color_matrices(crop, color[None])[0], view
+    return augment.apply_views(image[None], [view], settings.crop)[0], view
 
 
 def _image_tags(scene: PreparedScene | PreparedPhotos, frame: int) -> Sample:
@@ -321,15 +343,20 @@ def _image_tags(scene: PreparedScene | PreparedPhotos, frame: int) -> Sample:
 def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> tuple[Sample, DrawnCloud]:
     """An augmented cloud with its tags, and its points in the world frame."""
     cloud = clouds.draw(scene, settings, rng)
+    xyz = torch.from_numpy(clouds.placed(cloud.xyz, scene, settings, rng).astype(np.float32))
+    return {"xyz": xyz, **tags_and_colors(cloud, settings, rng)}, cloud
+
+
+def tags_and_colors(cloud: DrawnCloud, settings: CloudAugment, rng: np.random.Generator) -> Sample:
+    """The tags of a cloud, and its colours in 0..1 if it has any and does not lose them."""
     sample = {
-        "xyz": torch.from_numpy(clouds.placed(cloud.xyz, scene, settings, rng).astype(np.float32)),
         "cloud_tags": torch.from_numpy(np.array(cloud.tags)),
         "cloud_known": torch.from_numpy(np.array(cloud.known)),
     }
     dropped = settings.drop_color > 0 and rng.random() < settings.drop_color
     if cloud.rgb is not None and not dropped:
         sample["rgb"] = torch.from_numpy(cloud.rgb).float() / 255
-    return sample, cloud
+    return sample
 
 
 def _scaled(uv: np.ndarray, scene: PreparedScene, frame: int) -> np.ndarray:

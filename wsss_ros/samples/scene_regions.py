@@ -1,0 +1,100 @@
+"""The regions of a prepared scene: of the points of its cloud, and of the pixels of each frame by their depth.
+
+They are computed once and stored next to the arrays of the scene, for each choice of settings.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int32
+
+from wsss_ros.geometry.regions import PRESETS, RegionSettings, regions
+from wsss_ros.labels import UNLABELLED
+from wsss_ros.samples import cache as caches
+from wsss_ros.samples.clouds import frame_points
+from wsss_ros.samples.prepared import PreparedScene
+from wsss_ros.types import BadInput
+
+RegionChoice = Literal["wypr", "growing", "vccs", "both", "densify", "densify_s3dis", "truth"] | RegionSettings
+_CELLS = 100  # of the longer side of a frame: its regions are found on so many columns or rows
+_NAMES = ("region", "frame_region")  # of the stored arrays
+_FORMAT = 1  # version of the stored arrays
+_log = logging.getLogger("wsss_ros")
+
+
+def with_regions(scenes: Sequence[PreparedScene], choice: RegionChoice) -> list[PreparedScene]:
+    """The scenes with ``region`` and ``frame_region``; those of scenes with a folder are stored there.
+
+    Args:
+        scenes: prepared.
+        choice: settings, the name of some (``geometry.regions.PRESETS``), or truth: the points of one class are one
+            region, which is an upper bound of what regions can give.
+
+    Raises:
+        BadInput: truth is chosen, and a scene has no dense labels.
+    """
+    if choice == "truth":
+        return [_with_truth(scene) for scene in scenes]
+    settings = choice if isinstance(choice, RegionSettings) else PRESETS[choice]
+    missing = [scene.name for scene in scenes if (place := _place(scene, settings)) is None or not place.is_dir()]
+    if missing:
+        _log.info("finding the regions of %d scenes (%s)", len(missing), settings.kind)
+    return [_with_regions(scene, settings) for scene in scenes]
+
+
+def _with_regions(scene: PreparedScene, settings: RegionSettings) -> PreparedScene:
+    place = _place(scene, settings)
+    if place is None:
+        of_points, of_frames = _found(scene, settings)
+        return replace(scene, region=of_points, frame_region=of_frames)
+    if not place.is_dir():
+        found = _found(scene, settings)
+        caches.store(place, lambda inner: _save(inner, *found), "the regions of a scene")
+    of_points, of_frames = (np.load(place / f"{name}.npy", mmap_mode="r") for name in _NAMES)
+    return replace(scene, region=of_points, frame_region=of_frames)
+
+
+def _place(scene: PreparedScene, settings: RegionSettings) -> Path | None:
+    """The folder of the regions of a scene, next to that of its arrays; None for a scene in memory."""
+    file = getattr(scene.xyz, "filename", None)
+    if file is None:
+        return None
+    folder = Path(file).parent
+    return folder.with_name(f"{folder.name}-regions-{caches.key_of(_FORMAT, settings.model_dump(mode='json'))}")
+
+
+def _save(folder: Path, *arrays: np.ndarray) -> None:
+    for name, array in zip(_NAMES, arrays, strict=True):
+        np.save(folder / f"{name}.npy", array)
+
+
+def _found(scene: PreparedScene, settings: RegionSettings) -> tuple[np.ndarray, np.ndarray]:
+    """The regions of the points and of the frames."""
+    colors = np.asarray(scene.rgb) if len(scene.rgb) else None
+    of_frames = [_of_frame(scene, frame, settings) for frame in range(len(scene.poses))]
+    return regions(np.asarray(scene.xyz), colors, settings).astype(np.int32), np.stack(of_frames)
+
+
+def _of_frame(scene: PreparedScene, frame: int, settings: RegionSettings) -> Int32[np.ndarray, "rows columns"]:
+    """The regions of the pixels of a frame, found as those of a cloud; -1 where there is no depth."""
+    height, width = scene.depth_mm.shape[1:]
+    step = max(1, -(-max(height, width) // _CELLS))
+    xyz, rgb, pixel = frame_points(scene, frame, step)
+    found = np.full((-(-height // step), -(-width // step)), -1, np.int32)
+    found[pixel // width // step, pixel % width // step] = regions(xyz, rgb, settings)
+    return found
+
+
+def _with_truth(scene: PreparedScene) -> PreparedScene:
+    if scene.cloud_truth is None or scene.frame_truth is None:
+        raise BadInput(f"{scene.name}: has no dense labels, which 'regions: truth' needs; choose other regions")
+    step = max(1, -(-max(scene.frame_truth.shape[1:]) // _CELLS))
+    of_points, of_frames = (
+        np.where(truth == UNLABELLED, -1, truth).astype(np.int32)
+        for truth in (scene.cloud_truth, scene.frame_truth[:, ::step, ::step])
+    )
+    return replace(scene, region=of_points, frame_region=of_frames)
