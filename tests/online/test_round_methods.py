@@ -27,9 +27,10 @@ from wsss_ros.types import BadInput
 RATE = {"name": "adam", "lr": 0.01}
 TAGS = {"method": "classify", "epochs": 1, "batch": 4, "image": RATE}
 JOINT = {"method": "joint", "epochs": 3, "batch": 2, "warmup_epochs": 2, "image": RATE, "cloud": RATE}
-
-
 SHARED = {"method": "shared_labels", "epochs": 1, "batch": 2, "long_sides": [32], "image": RATE, "cloud": RATE}
+
+WSEGPC = {"method": "wsegpc", "epochs": 1, "batch": 3, "images_per_cloud": 2, "min_links": 10, "eta": 0}
+WSEGPC |= {"image": RATE, "cloud": RATE}
 
 
 def decided(tmp_path, labels, phases: list[dict], kinds=("scene", "frames"), **changes):
@@ -71,6 +72,15 @@ def test_tags_of_scenes_alone_teach_both_networks_and_so_do_those_of_images(tmp_
     for network in ("image", "cloud"):
         old, new = (checkpoint.load(checkpoint.file_of(at, network)).network for at in (start, now))
         assert any(not torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True)), network
+
+
+@pytest.mark.timeout(900)
+def test_a_round_may_be_of_the_second_paper(tmp_path, labels):
+    """Without warm-up, and with an average that follows a short round."""
+    learning, decision = decided(tmp_path, labels, [WSEGPC], steps=6)
+    assert decision.promoted, decision.why
+    (curve,) = read_json(learning.folder / "rounds/0001/run/curves.json")
+    assert all(curve["epochs"][0][name] > 0 for name in ("image_to_point", "point_to_image", "rpc_3d", "rpc_2d"))
 
 
 @pytest.mark.timeout(900)

@@ -1,4 +1,4 @@
-"""The training methods by name. Each method has one file here and one row in ``METHODS``."""
+"""The training methods by name. Each method has one file or folder here and one row in ``METHODS``."""
 
 from typing import Annotated, Any
 
@@ -11,6 +11,9 @@ from wsss_ros.methods.recognise import Recognise, RecognisePhase
 from wsss_ros.methods.self_training import SelfTraining, SelfTrainingPhase
 from wsss_ros.methods.shared_labels import SharedLabels, SharedLabelsPhase
 from wsss_ros.methods.supervised import Supervised, SupervisedPhase
+from wsss_ros.methods.wsegpc.phase import WsegpcPhase
+from wsss_ros.methods.wsegpc.stage_one import Wsegpc
+from wsss_ros.methods.wsegpc.stage_two import WsegpcLabels, WsegpcLabelsPhase
 
 METHODS: dict[str, type[Method[Any]]] = {
     "recognise": Recognise,
@@ -19,9 +22,18 @@ METHODS: dict[str, type[Method[Any]]] = {
     "self_training": SelfTraining,
     "shared_labels": SharedLabels,
     "supervised": Supervised,
+    "wsegpc": Wsegpc,
+    "wsegpc_labels": WsegpcLabels,
 }
 # The configuration of a phase: its key ``method`` selects the class.
 Phase = Annotated[
-    RecognisePhase | ClassifyPhase | JointPhase | SelfTrainingPhase | SharedLabelsPhase | SupervisedPhase,
+    RecognisePhase
+    | ClassifyPhase
+    | JointPhase
+    | SelfTrainingPhase
+    | SharedLabelsPhase
+    | SupervisedPhase
+    | WsegpcPhase
+    | WsegpcLabelsPhase,
     Field(discriminator="method"),
 ]
