@@ -2,10 +2,11 @@
 
 import pytest
 
-pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
+from support.waiting import until  # noqa: E402
 
 from wsss_ros.nodes import silence  # noqa: E402
 from wsss_ros.nodes.inputs import Input, silences  # noqa: E402
@@ -115,3 +116,20 @@ def test_the_nearest_names_come_first():
 
 def test_type_names():
     assert silence.type_name(Image) == IMAGE
+
+
+def test_a_topic_that_was_remapped_by_mistake_is_found_in_the_graph(shared_ros_environment):
+    """The publisher has the name that the node would have without the remap."""
+    context = rclpy.Context()
+    remap = ["--ros-args", "-r", "depth/image_rect:=/camera/depth/image_raw"]
+    rclpy.init(args=remap, context=context, domain_id=int(shared_ros_environment["ROS_DOMAIN_ID"]))
+    driver = rclpy.create_node("driver", context=context, use_global_arguments=False)
+    node = rclpy.create_node("segmenter", context=context)
+    driver.create_publisher(Image, "/depth/image_rect", 1)
+    wrong, graph = node.resolve_topic_name("depth/image_rect"), silence.Graph(node)
+    until(lambda: graph.published(IMAGE), "the publisher is never seen")
+    said = silence.reason(wrong, "depth/image_rect", IMAGE, [SENSOR], graph)
+    assert said.endswith("/depth/image_rect has a publisher: remap with depth_topic:=/depth/image_rect")
+    for each in (node, driver):
+        each.destroy_node()
+    rclpy.shutdown(context=context)

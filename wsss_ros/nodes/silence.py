@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from rclpy.node import NodeNameNonExistentError
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
 from wsss_ros.node_set import TOPIC_ARGUMENTS
@@ -42,7 +43,21 @@ class Graph:
         """Names of the topics of this type that have publishers in other nodes."""
         own = self._node.get_fully_qualified_name()
         named = [topic for topic, kinds in self._node.get_topic_names_and_types() if kind in kinds]
-        return [topic for topic in named if any(each.node != own for each in self.publishers(topic))]
+        known = {topic for topic in named if any(each.node != own for each in self.publishers(topic))}
+        return sorted(known | self._published_by_nodes(kind))
+
+    def _published_by_nodes(self, kind: str) -> set[str]:
+        """The same from each node. rclpy applies the remaps of this node to the name in ``publishers``, not here."""
+        found: set[str] = set()
+        for name, space in set(self._node.get_node_names_and_namespaces()):
+            if (name, space) == (self._node.get_name(), self._node.get_namespace()):
+                continue
+            try:
+                topics = self._node.get_publisher_names_and_types_by_node(name, space)
+            except NodeNameNonExistentError:  # it has just ended
+                continue
+            found |= {topic for topic, kinds in topics if kind in kinds}
+        return found
 
 
 def type_name(kind: type) -> str:
