@@ -7,6 +7,7 @@ import torch
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import NetworkConfig
 from wsss_ros.online.records import RUN, candidate_files
+from wsss_ros.online.round import unchanged_networks
 from wsss_ros.online.round_training import write_candidate
 from wsss_ros.online.versions import Version
 
@@ -50,3 +51,16 @@ def test_the_candidate_is_a_share_of_the_way(tmp_path, labels):
     write_candidate(tmp_path, old, 1.0)
     versions = [checkpoint.load(file).version for file in candidate_files(tmp_path)]
     assert versions == [checkpoint.load(tmp_path / RUN / f"{kind}.safetensors").version for kind in CONFIGS]
+
+
+def test_networks_with_the_same_weights_are_unchanged_whatever_else_their_files_say(tmp_path, labels):
+    for name, seed in (("old", 0), ("same", 0), ("other", 1)):
+        saved(tmp_path / name, labels, seed)
+    checkpoint.set_calibration(tmp_path / "same" / "image.safetensors", 2.5, 0.3)
+
+    def pair(image: str, cloud: str):
+        return tmp_path / image / "image.safetensors", tmp_path / cloud / "cloud.safetensors"
+
+    assert unchanged_networks(pair("old", "old"), pair("same", "same")) == ["image", "cloud"]
+    assert unchanged_networks(pair("old", "old"), pair("other", "same")) == ["cloud"]
+    assert unchanged_networks(pair("old", "old"), pair("same", "other")) == ["image"]

@@ -13,15 +13,19 @@ from wsss_ros.online.scores import MEASURES, network_of
 from wsss_ros.types import KINDS
 
 LIMITS = Limits(tolerance=0.1, significance=0.02)
-LAX = Limits(tolerance=1.0, significance=0.0)
+LAX = Limits(tolerance=1.0, significance=0.0, label_tolerance=1.0)
 SCENES = ("a", "b", "c")
+LABELS = ("image_labels", "cloud_labels")
+REAL = tuple(measure for measure in MEASURES if measure not in LABELS)  # without simulated scenes
 
 
-def scored(level: float = 0.7, seed: int = 0, count: int = 6, noise: float = 0.02, **shifts: float) -> dict:
+def scored(
+    level: float = 0.7, seed: int = 0, count: int = 6, noise: float = 0.02, measures=REAL, **shifts: float
+) -> dict:
     """Scores of a set of three scenes, each measure at ``level`` plus its shift and noise whose mean is 0."""
     rng = np.random.default_rng(seed)
     scores: dict = {"values": {}}
-    for measure in MEASURES:
+    for measure in measures:
         drawn = {name: rng.normal(0, noise, count) for name in SCENES}
         mean = level + shifts.get(measure, 0.0)
         values = {name: (mean + own - own.mean()).tolist() for name, own in drawn.items()}
@@ -32,6 +36,11 @@ def scored(level: float = 0.7, seed: int = 0, count: int = 6, noise: float = 0.0
 
 def every(**shifts: float) -> dict:
     return {name: scored(**shifts) for name in SETS}
+
+
+def simulated(**shifts: float) -> dict:
+    """Scores of the base, whose scenes have dense labels."""
+    return scored(measures=MEASURES, **shifts)
 
 
 def taken(verdicts: dict) -> set[str]:
@@ -48,7 +57,7 @@ def test_no_fall_beyond_noise_passes_and_the_numbers_are_reported():
     assert verdicts["cloud"].why.endswith("nothing held out of memory scenes")
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", REAL)
 @pytest.mark.parametrize("fall", [0.03, 0.15])
 def test_a_fall_refuses_its_own_network_only_and_is_named(measure, fall):
     """A small one on many images is beyond noise."""
@@ -82,7 +91,7 @@ def test_every_set_counts_and_all_together(name):
 
 
 @pytest.mark.parametrize("value", [math.nan, None])
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", REAL)
 def test_a_score_that_is_lost_or_not_finite_refuses(value, measure):
     after = every()
     after["memory"]["values"][measure]["b"][0] = value
@@ -113,6 +122,47 @@ def test_a_large_fall_within_noise_is_allowed_of_consistency_only(measure, kinds
     assert taken(judge({"new": before}, {"new": after}, LIMITS)) == kinds
 
 
+# --- simulated scenes ---
+
+
+@pytest.mark.parametrize("measure", LABELS)
+@pytest.mark.parametrize("fall, refused", [(0.015, False), (0.025, True), (math.nan, True)])
+def test_labels_of_simulated_scenes_refuse_by_their_tolerance_only(measure, fall, refused):
+    """However sure a small fall is: here each value falls."""
+    before, after = every() | {"base": simulated()}, every() | {"base": simulated(**{measure: -fall})}
+    verdicts = judge(before, after, LIMITS)
+    assert taken(verdicts) == set(KINDS) - ({network_of(measure)} if refused else set())
+    assert f"{MEASURES[measure]} on base 0.700 to " in verdicts[network_of(measure)].why
+    assert taken(judge(before, after, Limits(0.1, 0.02, 0.01))) == set(KINDS) - {network_of(measure)}
+
+
+def test_consistency_of_clouds_judges_only_where_no_labels_of_clouds_are_known():
+    fallen = every(cloud_consistency=-0.1, image_consistency=-0.1)
+    before, after = every(), fallen | {"base": simulated(cloud_consistency=-0.1, image_consistency=-0.1)}
+    verdicts = judge(before | {"base": simulated()}, after, LIMITS)
+    assert taken(verdicts) == {"cloud"} and "consistency" not in verdicts["cloud"].why
+    assert verdicts["cloud"].judged_by == ("cloud_tags", "cloud_parts", "cloud_labels")
+    assert verdicts["image"].judged_by == ("image_tags", "image_labels", "image_consistency")
+    verdicts = judge(before, fallen, LIMITS)
+    assert not taken(verdicts) and verdicts["cloud"].judged_by == ("cloud_tags", "cloud_parts", "cloud_consistency")
+
+
+def test_small_falls_of_labels_do_not_add_up():
+    falls = ({name: -fall for name in LABELS} for fall in (0.0, 0.015, 0.03))
+    best, before, after = ({"base": simulated(**fall)} for fall in falls)
+    assert taken(judge(before, after, LIMITS)) == set(KINDS)
+    verdicts = judge(before, after, LIMITS, best)
+    assert not taken(verdicts)
+    assert verdicts["image"].why.startswith("worse than the best so far: labels of images on base 0.700 to 0.670")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_that_are_those_in_use_are_not_promoted(kind):
+    verdicts = judge(every(), every(), LIMITS, unchanged=[kind])
+    assert taken(verdicts) == set(KINDS) - {kind}
+    assert verdicts[kind].why.startswith("nothing learned")
+
+
 def test_agreement_decides_nothing():
     before, after = every(), every()
     for scores, value in ((before, 0.9), (after, 0.1)):
@@ -134,7 +184,7 @@ def test_the_best_are_scores_that_were_in_use_on_the_same_scenes():
     past = [decided(1, low, high, ("image",)), decided(2, low, refused, ())]
     past.append(decided(3, elsewhere, elsewhere, KINDS, scenes=("a",)))
     best = best_so_far({"new": [], "base": list(SCENES)}, past)["base"]
-    for measure in MEASURES:
+    for measure in REAL:
         expected = high if network_of(measure) == "image" else low
         assert best[measure] == expected[measure]
         assert best["values"][measure] == expected["values"][measure]
@@ -172,28 +222,28 @@ SETS_OF_SCORES = st.fixed_dictionaries({"new": OF_SET, "base": OF_SET})
 @settings(max_examples=15)
 @given(SETS_OF_SCORES, SETS_OF_SCORES, st.floats(0, 1), st.floats(0, 0.5))
 def test_never_past_the_tolerance_and_each_network_for_itself(before, after, tolerance, significance):
-    verdicts = judge(before, after, Limits(tolerance, significance))
+    verdicts = judge(before, after, Limits(tolerance, significance, tolerance))
     for kind, verdict in verdicts.items():
         falls = [
             np.mean(list(before[name]["values"][measure].values()))
             - np.mean(list(after[name]["values"][measure].values()))
             for name in before
             for measure in MEASURES
-            if network_of(measure) == kind and not measure.endswith("consistency")
+            if network_of(measure) == kind and not measure.endswith("_consistency")
         ]
         assert not verdict.promoted or max(falls) <= tolerance + 1e-6
         own = {
             name: {"values": {m: (after if network_of(m) == kind else before)[name]["values"][m] for m in MEASURES}}
             for name in before
         }
-        assert judge(before, own, Limits(tolerance, significance))[kind] == verdict
+        assert judge(before, own, Limits(tolerance, significance, tolerance))[kind] == verdict
 
 
 @settings(max_examples=15)
 @given(SETS_OF_SCORES, SETS_OF_SCORES, st.floats(0, 1), st.floats(0, 1))
 def test_the_same_weights_and_more_tolerance_are_never_worse(before, after, tolerance, more):
     assert taken(judge(before, before, Limits(tolerance, 0.5))) == set(KINDS)
-    strict, lax = (judge(before, after, Limits(each, 0.02)) for each in (tolerance, tolerance + more))
+    strict, lax = (judge(before, after, Limits(each, 0.02, each)) for each in (tolerance, tolerance + more))
     assert taken(strict) <= taken(lax)
 
 

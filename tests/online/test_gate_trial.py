@@ -1,5 +1,6 @@
 """The trial of the gate: its rounds, the previous rule, what is spoilt, resumption and the report."""
 
+import itertools
 import json
 import math
 
@@ -14,7 +15,7 @@ from wsss_ros.online.scores import MEASURES
 from wsss_ros.online.settings import OnlineConfig, recipe_of
 from wsss_ros.online.trial import places, report, rounds
 from wsss_ros.online.trial.old_gate import promotes_both
-from wsss_ros.online.trial.plan import COUNTS, FAULTS, HELD_OUT, TrialRound, plan_of, trial_rounds
+from wsss_ros.online.trial.plan import COUNTS, FAULTS, HELD_OUT, plan_of, trial_rounds
 from wsss_ros.scenes import open_scene
 from wsss_ros.types import KINDS, BadInput
 
@@ -28,6 +29,14 @@ def test_every_kind_of_round_takes_place_and_the_first_ones_are_of_many_kinds():
     assert len({each.number for each in found}) == len(found) == sum(expected.values())
     for names in ("place", "fault"):
         assert len({getattr(each, names) for each in found[:10]}) >= 3
+
+
+def test_another_draw_has_other_rounds_of_the_same_kinds():
+    first, second = trial_rounds(), trial_rounds(1)
+    assert [(each.place, each.fault, each.index) for each in first] == [
+        (each.place, each.fault, each.index) for each in second
+    ]
+    assert not {each.number for each in first} & {each.number for each in second}
 
 
 def test_a_plan_is_the_same_each_time_and_no_scene_is_both_taught_and_held_out():
@@ -99,6 +108,23 @@ def test_wrong_tags_are_exchanged_classes_in_all_scenes_or_in_half_of_them(onlin
     assert places.spoil(names, online, "0101", labels, "wrong tags", index) == made, "made once"
 
 
+def test_another_draw_has_other_rooms_and_exchanges_other_classes(online, labels):
+    seeds: dict[str, list[int]] = {name: [] for name in places.ROOMS}
+
+    def generate(folder, count, first, **options):
+        seeds[folder.name].append(first)
+        return []
+
+    for draw in (0, 1):
+        places.rooms(online.parent, online, labels, generate, draw)
+    assert [name for name, (one, other) in seeds.items() if one == other] == ["base"]
+    spans = [(first, first + places.ROOMS[name][0]) for name, own in seeds.items() if name != "base" for first in own]
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(sorted(spans))), "no room is in two sets"
+    made = [places.spoil(["office_00"], online, f"{draw}", labels, "wrong tags", 0, draw)[0] for draw in (0, 1)]
+    one, other = (open_scene(online / "scenes" / name, labels).tags for name in made)
+    assert one != other
+
+
 def test_one_class_is_the_only_tag_of_every_frame_and_scene(online, labels):
     (made,) = places.spoil(["office_01"], online, "0301", labels, "one class", 2)
     scene = open_scene(online / "scenes" / made, labels)
@@ -117,10 +143,12 @@ def trial(tmp_path, labels):
 def test_a_finished_round_is_read_and_not_trained_again(trial, monkeypatch):
     monkeypatch.setattr(rounds, "_train", lambda *_: pytest.fail("it trains"))
     first, second = rounds.chosen(trial, "1/1")[:2]
-    assert rounds.finished(trial) == []
+    assert rounds.finished(trial.out) == []
     (trial.out / "rounds").mkdir()
     (trial.out / "rounds" / f"{second.number:04d}.json").write_text(json.dumps({"number": second.number}))
-    assert rounds.finished(trial) == [rounds.run(trial, second)] == [{"number": second.number}]
+    (trial.out / "rounds" / "0000.json").write_text(json.dumps({"image": {}}))
+    assert rounds.truth_before(trial.out) == {"image": {}}
+    assert rounds.finished(trial.out) == [rounds.run(trial, second)] == [{"number": second.number}]
     with pytest.raises(pytest.fail.Exception, match="it trains"):
         rounds.run(trial, first)
 
@@ -145,16 +173,17 @@ def truth(hits: float) -> dict:
     return {kind: {name: {str(room): counts for room in range(3)} for name in rounds.TRUTH} for kind in KINDS}
 
 
-def record(index: int, hits: float, shift: float) -> dict:
+def record(index: int, hits: float, shift: float, **more) -> dict:
     """A round in rooms after which networks are right this often, and held-out tags of images changed by ``shift``."""
 
     def scores(change: float) -> dict:
-        values = {measure: {"a": [0.8, 0.7, 0.75, 0.8, 0.7, 0.75]} for measure in MEASURES}
+        measured = [measure for measure in MEASURES if not measure.endswith("_labels")]
+        values = {measure: {"a": [0.8, 0.7, 0.75, 0.8, 0.7, 0.75]} for measure in measured}
         values["image_tags"] = {"a": [value + change for value in values["image_tags"]["a"]]}
         means = {measure: float(np.mean(own["a"])) for measure, own in values.items()}
         return {"new": {**means, "agreement": 0.6, "values": values}}
 
-    about = {"place": "rooms", "fault": "none", "index": index}
+    about = {"place": "rooms", "fault": "none", "index": index, **more}
     return about | {"before": scores(0.0), "after": scores(shift), "truth": truth(hits)}
 
 
@@ -174,16 +203,20 @@ def test_the_report_counts_what_each_rule_does_with_worse_and_better_networks(tm
         "worse": 2, "worse_let_through": 1, "better": 4, "better_refused": 1, "promoted": 4, "networks": 6
     }  # fmt: skip
     assert report.counts(rows, "old")["better_refused"] == 2
-    assert "| reported | both | this gate | 0 of 0 | 1 of 4 | 3 of 4 |" in report.summary(rows)
-    report.write(rows, tmp_path, "wsss bench gate", limits)
+    again = report.entries([record(0, 0.8, 0.0, draw=1, unchanged=["cloud"])], truth(0.6), limits, choice=True)
+    assert [(row["round"], row["new"], row["why"][:15]) for row in again][1] == (10_001, False, "nothing learned")
+    summary = report.summary(rows + again)
+    assert "| confirmation | both | this gate | 1 of 2 | 1 of 4 | 4 of 6 |" in summary
+    assert "| choice | both | this gate | 0 of 0 | 1 of 2 | 1 of 2 |" in summary
+    weights = {part: {"image": "i0", "cloud": "c0"} for part in report.PARTS.values()}
+    report.write(rows + again, tmp_path, "wsss bench gate", limits, weights)
     page = (tmp_path / "gate.md").read_text()
-    assert "3 rounds" in page and "| 0002 | rooms | nothing | refused |" in page
-    assert len(json.loads((tmp_path / "gate.json").read_text())["entries"]) == 6
+    assert "- *confirmation*: 3 rounds; they begin from image i0, cloud c0" in page
+    assert "| confirmation | 0002 | rooms | nothing | refused |" in page and "| choice | 10001 | rooms |" in page
+    content = json.loads((tmp_path / "gate.json").read_text())
+    assert len(content["entries"]) == 8 and content["label_tolerance"] == limits.label_tolerance
+    assert content["entries"][0]["judged_by"] == ["image_tags", "image_consistency"]
     assert (tmp_path / "gate.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_round_tells_where_settings_are_chosen():
-    assert [TrialRound("rooms", "none", index).chooses for index in range(4)] == [False, True, False, True]
 
 
 def test_miou_of_counts_is_that_of_the_confusion_matrix(labels):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multilabel_ranking_average_precision
 
-from wsss_ros.online.measures import UNSEEN, beyond_chance, consistency, tag_precision
+from wsss_ros.online.measures import UNSEEN, beyond_chance, consistency, label_iou, tag_precision
 
 # --- precision of tags ---
 
@@ -46,9 +46,15 @@ def test_unknown_classes_take_no_part():
 
 # --- consistency ---
 
-VIEWS = st.integers(2, 5).flatmap(
-    lambda views: st.lists(st.lists(st.integers(UNSEEN, 3), min_size=views, max_size=views), min_size=10, max_size=60)
-).map(lambda rows: np.array(rows).T)
+VIEWS = (
+    st.integers(2, 5)
+    .flatmap(
+        lambda views: st.lists(
+            st.lists(st.integers(UNSEEN, 3), min_size=views, max_size=views), min_size=10, max_size=60
+        )
+    )
+    .map(lambda rows: np.array(rows).T)
+)
 
 
 def slow_consistency(labels: np.ndarray) -> list[float]:
@@ -98,3 +104,16 @@ def test_views_that_share_no_points_have_no_value():
 
 def test_beyond_chance_by_hand():
     assert beyond_chance(0.75, 0.5) == 0.5 and beyond_chance(0.5, 0.5) == 0 and beyond_chance(1.0, 1.0) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_label_iou_is_that_of_the_slow_twin(seed):
+    rng = np.random.default_rng(seed)
+    labels, truth = rng.integers(5, size=60), rng.choice([0, 1, 3, 255], 60)
+    ious = []
+    for name in range(5):
+        mine, true = (labels == name) & (truth < 5), truth == name
+        if true.any():
+            ious.append((mine & true).sum() / (mine | true).sum())
+    assert label_iou(labels, truth, 5) == pytest.approx(np.mean(ious))
+    assert label_iou(labels, np.full(60, 255), 5) is None and label_iou(truth[truth < 5], truth[truth < 5], 5) == 1

@@ -102,21 +102,24 @@ def test_scenes_let_go_since_the_plan_give_the_round_up(planned, config):
     assert "is gone since the round was planned" in performed(config, planned).why
 
 
-def test_base_scenes_are_mixed_in_and_scored(tmp_path, labels, scene, start, config):
+@pytest.mark.parametrize("dense", [False, True])
+def test_base_scenes_are_mixed_in_and_scored_and_the_labels_of_simulated_ones_judge(
+    tmp_path, labels, scene, start, config, dense
+):
     (tmp_path / "base").mkdir()
     for seed in (50, 51):
         put(tmp_path / "base", labels, seed, seed)
     base = {"folder": str(tmp_path / "base" / "scenes")}
-    values = {"recipe": recipe(tmp_path, base=base, base_held_out=base), **SHORT}
+    values = {"recipe": recipe(tmp_path, base=base, base_held_out=base, base_dense=dense), **SHORT}
     config = config.model_copy(update=values)
     learning = start(config)
     scene(3)
     learning._plan()
     decision = performed(config, learning.folder / "rounds" / "0001")
     assert decision.after["base"]["clouds"] == 2 and decision.more["base"] == ["scene50", "scene51"]
-    assert sorted(os.listdir(learning.folder / "rounds/0001/scenes")) == [
-        "base_scene50",
-        "base_scene51",
-        "scene1",
-        "scene2",
-    ]
+    linked = {name: sorted(os.listdir(learning.folder / "rounds/0001" / name)) for name in ("scenes", "base")}
+    in_base = ["base_scene50", "base_scene51"]
+    assert linked == {"scenes": [*in_base * (not dense), "scene1", "scene2"], "base": in_base * dense}
+    assert ("cloud_labels" in decision.networks["cloud"]["judged_by"]) == dense
+    assert ("cloud_consistency" in decision.networks["cloud"]["judged_by"]) == (not dense)
+    assert not any(decision.after[name]["values"]["image_labels"] for name in decision.after if name != "base")

@@ -66,6 +66,8 @@ def test_perfect_networks_score_perfectly(labels, scene):
         "cloud_tags": {scene.name: 1},
         "cloud_parts": {scene.name: 4},
         "cloud_consistency": {scene.name: 1},
+        "image_labels": {},
+        "cloud_labels": {},
     }
 
 
@@ -213,3 +215,22 @@ def test_what_networks_have_observed_is_not_computed_again(labels, scene, monkey
     assert again.score([scene], seen) == first
     with pytest.raises(pytest.fail.Exception, match="observes again"):
         Scorer(Pixels(labels), Points(labels), priors=(priors, priors), **parts).score([scene])
+
+
+def test_dense_labels_of_simulated_scenes_only_are_read(labels, scene, monkeypatch):
+    zeros = torch.zeros(len(labels))
+
+    def scored(simulated: bool, **networks) -> dict:
+        given = {"images": Pixels(labels), "clouds": Points(labels), **networks}
+        return Scorer(labels=labels, priors=(zeros, zeros), visibility_m=0.05, frames=8, **given).score(
+            [scene], simulated=simulated
+        )
+
+    simulated = scored(True)
+    assert simulated["image_labels"] == 1 and simulated["cloud_labels"] > 0.7  # borders
+    assert len(simulated["values"]["image_labels"][scene.name]) == len(scene)
+    swapped = scored(True, images=Pixels(labels, swapped=True))
+    assert swapped["image_labels"] == 0 and swapped["cloud_labels"] == simulated["cloud_labels"]
+    monkeypatch.setattr(StripedScene, "frame_truth", lambda *_: pytest.fail("it reads dense labels"))
+    real = scored(False)
+    assert real["image_labels"] is real["cloud_labels"] is None

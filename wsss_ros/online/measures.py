@@ -1,7 +1,7 @@
 """How good the outputs of one network are on scenes that only have tags: pure functions of scores and labels."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 _FEWEST = 30  # pairs of labels of one view; with fewer its consistency says little
 UNSEEN = -1
@@ -58,3 +58,18 @@ def consistency(labels: Int[np.ndarray, "V N"]) -> list[float]:
             agreeing = int((votes[seen, view[seen]] - 1).sum())
             values.append(beyond_chance(agreeing / pairs, chance))
     return values
+
+
+def label_iou(labels: Integer[np.ndarray, "N"], truth: Integer[np.ndarray, "N"], classes: int) -> float | None:
+    """Return the mean IoU over the classes that dense labels show in one view; None if they show none.
+
+    Pixels and points whose truth is not a class do not count.
+    """
+    scored = truth < classes
+    labels, truth = labels[scored].astype(np.int64), truth[scored].astype(np.int64)
+    if not len(truth):
+        return None
+    hits = np.bincount(truth[labels == truth], minlength=classes)
+    of_truth, predicted = (np.bincount(each, minlength=classes) for each in (truth, labels))
+    shown = of_truth > 0
+    return float((hits[shown] / (of_truth + predicted - hits)[shown]).mean())

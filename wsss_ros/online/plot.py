@@ -16,18 +16,20 @@ _COLORS = dict(zip(SETS, ("tab:orange", "tab:blue", "tab:green"), strict=True))
 
 
 def draw(decisions: Sequence[Decision], path: Path) -> None:
-    """Draw a panel for each measure. A line joins the scores of the weights in use after each round.
+    """Draw a panel for each measure with scores. A line joins those of the weights in use after each round.
 
     Dots are promoted networks, crosses are refused ones, grey lines are rounds that were given up.
     """
-    figure = Figure(figsize=(16, 3.8), layout="constrained")
-    for axes, (measure, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
+    every = [scores for each in decisions for scores in each.before.values()]
+    panels = [key for key in _PANELS if any(scores.get(key) is not None for scores in every)] or list(MEASURES)[:1]
+    figure = Figure(figsize=(2.7 * len(panels), 3.8), layout="constrained")
+    for axes, measure in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in SETS:
             _draw_set(axes, decisions, name, measure)
         for decision in decisions:
             if not decision.judged:
                 axes.axvline(decision.round, color="0.8", linestyle=":")
-        axes.set(title=title, xlabel="round", ylim=(-0.02, 1.02))
+        axes.set(title=_PANELS[measure], xlabel="round", ylim=(-0.02, 1.02))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("on held-out scenes")

@@ -19,6 +19,7 @@ from wsss_ros.device import use_threads
 from wsss_ros.files import lock
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.networks import checkpoint
 from wsss_ros.online import gate, plot, records, versions
 from wsss_ros.online.progress import UNFINISHED, LearnerGone, LearnerLink, RoundProgress
 from wsss_ros.online.records import DECISION, PLAN, Decision, Plan, candidate_files, given_up
@@ -31,7 +32,7 @@ from wsss_ros.processes.parent import end_with_parent
 from wsss_ros.processes.signals import Interrupted
 from wsss_ros.samples.priors import TagPriors
 from wsss_ros.training.phase import TrainingDiverged
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.types import KINDS, BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
 _NICE = 10
@@ -107,7 +108,12 @@ def _train_and_judge(config: OnlineConfig, folder: Path, plan: Plan, link: Learn
         for when, files in {"before": (old.image, old.cloud), "after": candidate_files(folder)}.items()
     }
     more = plan.for_log() | {"losses": losses, "left_out": dict(left_out)}
-    return _judge(gate.Limits(config.tolerance, config.significance), plan, old, folder, scores, more)
+    return _judge(limits_of(config), plan, old, folder, scores, more)
+
+
+def limits_of(config: OnlineConfig) -> gate.Limits:
+    """Return what the gate refuses."""
+    return gate.Limits(config.tolerance, config.significance, config.label_tolerance)
 
 
 def held_out_scores(
@@ -134,7 +140,11 @@ def held_out_scores(
         recipe.visibility_m,
         between,
     )
-    return {name: scorer.score(scenes, seen) for name, scenes in held_out.items() if scenes}
+    return {
+        name: scorer.score(scenes, seen, simulated=recipe.base_dense and name == "base")
+        for name, scenes in held_out.items()
+        if scenes
+    }
 
 
 def _judge(
@@ -143,7 +153,8 @@ def _judge(
     """Let the gate decide; make a version of the networks that it accepts and the old ones that stay."""
     root = folder.parent.parent
     best = gate.best_so_far(plan.held_out, records.Log(root / "rounds.jsonl").decisions)
-    verdicts = gate.judge(scores["before"], scores["after"], limits, best)
+    unchanged = unchanged_networks((old.image, old.cloud), candidate_files(folder))
+    verdicts = gate.judge(scores["before"], scores["after"], limits, best, unchanged)
     why = "; ".join(
         f"{kind} network {'promoted' if verdict.promoted else 'refused'}, {verdict.why}"
         for kind, verdict in verdicts.items()
@@ -160,6 +171,16 @@ def _judge(
         image, cloud = image if decision.took("image") else old.image, cloud if decision.took("cloud") else old.cloud
         versions.make(root / "weights", version, image, cloud, about)
     return decision
+
+
+def unchanged_networks(before: tuple[Path, Path], after: tuple[Path, Path]) -> list[str]:
+    """Return the kinds of networks whose weights are the same in both checkpoints, to the last bit."""
+    return [kind for kind, *files in zip(KINDS, before, after, strict=True) if _same_weights(*files)]
+
+
+def _same_weights(before: Path, after: Path) -> bool:
+    old, new = (checkpoint.load(file).network.state_dict() for file in (before, after))
+    return old.keys() == new.keys() and all(torch.equal(old[name], new[name]) for name in old)
 
 
 def _draw(root: Path, decision: Decision) -> None:

@@ -10,6 +10,9 @@ Image network: in all pairs of views that show the point, found by depth and pos
 (eq. 5), or without any among those of the scene. Cloud network: in a second random choice of points that is turned
 about the vertical, among the tags of the scene. A network that gives all points one class scores 0.
 
+*Labels*: the mean IoU of each view over the classes that its dense labels show; only of simulated scenes, whose labels
+cost nothing. Tags do not tell where a class is: a network that loses much of its IoU may still rank them well.
+
 *Agreement*: the share of linked points for which both networks choose the same class among the tags of that image. It
 is reported and decides nothing: it also falls when one of the two networks gets better.
 """
@@ -20,7 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -29,17 +32,19 @@ from wsss_ros.cam import seed_labels
 from wsss_ros.geometry import local_origin, neighbors
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
-from wsss_ros.online.measures import UNSEEN, consistency, tag_precision
+from wsss_ros.online.measures import UNSEEN, consistency, label_iou, tag_precision
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.frame_choice import spread, tagged_frames
-from wsss_ros.types import BadInput, Cloud, Scene
+from wsss_ros.types import KINDS, BadInput, Cloud, Scene
 
 log = logging.getLogger("wsss_ros")
 MEASURES = {
     "image_tags": "tags from images",
+    "image_labels": "labels of images",
     "image_consistency": "consistency of images",
     "cloud_tags": "tags from clouds",
     "cloud_parts": "tags from parts of clouds",
+    "cloud_labels": "labels of clouds",
     "cloud_consistency": "consistency of clouds",
 }
 _TURN = Rotation.from_euler("z", 20, degrees=True).as_matrix()  # of the second choice of points
@@ -76,6 +81,7 @@ class Observed:
         views_of_cloud: Labels of the cloud network for the same points among the same tags.
         resampled: Labels of the cloud network for two choices of points, among the tags of the scene.
         finite: Whether all scores of a network are finite, by kind.
+        labels: The mean IoU of each frame by kind, for images and for the parts of the cloud; only of simulated scenes.
     """
 
     name: str
@@ -86,6 +92,7 @@ class Observed:
     views_of_cloud: Int[np.ndarray, "V N"]
     resampled: Int[np.ndarray, "W N"]
     finite: dict[str, bool]
+    labels: dict[str, list[float]]
 
 
 @dataclass
@@ -106,25 +113,29 @@ class Scorer:
     visibility_m: float
     between: Callable[[], None] = lambda: None
 
-    def score(self, scenes: Sequence[Scene], seen: dict[str, Observed] | None = None) -> dict:
+    def score(self, scenes: Sequence[Scene], seen: dict[str, Observed] | None = None, simulated: bool = False) -> dict:
         """Return the scores over scenes with tags, see ``scores_of``.
 
         A scene that cannot be read is left out with a warning, for old and new weights alike. ``seen`` are scenes that
         these networks have observed, by name, and gets those that they observe now: they do not depend on the priors.
+        The dense labels of ``simulated`` scenes are read.
         """
         seen, found = {} if seen is None else seen, []
         for scene in scenes:
             try:
                 if scene.name not in seen:
-                    seen[scene.name] = self.observe(scene)
+                    seen[scene.name] = self.observe(scene, simulated)
                 found.append(seen[scene.name])
             except BadInput as error:
                 log.warning("%s is not scored: %s", scene.name, error)
         return scores_of(found, self.priors)
 
     @torch.inference_mode()
-    def observe(self, scene: Scene) -> Observed:
-        """Run both networks on a scene. Raises BadInput when it cannot be read."""
+    def observe(self, scene: Scene, simulated: bool = False) -> Observed:
+        """Run both networks on a scene. Raises BadInput when it cannot be read.
+
+        The dense labels of a ``simulated`` scene are read.
+        """
         whole = _finite(cloud_of(scene))
         cloud, upright = _chosen(whole, self.clouds.points, 0), upright_rotation(scene)
         tags, known = self.labels.multi_hot(scene.tags or ()), 1 - self.labels.multi_hot(scene.unknown)
@@ -136,6 +147,7 @@ class Scorer:
             again = self._point_scores(second, cloud, _TURN @ upright)
             resampled = np.stack([_among(scores, tags) for scores in (point_scores, again)])
         images, parts, views, views_of_cloud, finite = [], [], [], [], True
+        ious: dict[str, list[float | None]] = {kind: [] for kind in KINDS}
         for index, own, known in self._frames_of(scene, tags):
             self.between()
             frame = scene.frame(index)
@@ -144,10 +156,15 @@ class Scorer:
             images.append(Tagged(mean.numpy(), own, known))
             finite &= bool(mean.isfinite().all())  # it is not if one score is not
             links = geometry.link(cloud, frame, self.visibility_m)
+            column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
+            truth = scene.frame_truth(index) if simulated else None
+            if truth is not None:
+                ious["image"].append(_label_iou(scores.flatten(1).T, truth.reshape(-1)))
             if len(links) >= _FEWEST_POINTS:
                 parts.append(Tagged(point_scores[links.point].mean(dim=0).numpy(), own, known))
+                if truth is not None:
+                    ious["cloud"].append(_label_iou(point_scores[links.point], truth[row, column]))
             if own.sum() > 1:
-                column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
                 views.append(_at(links.point, _among(scores[:, row, column].T, own), len(cloud)))
                 views_of_cloud.append(_at(links.point, _among(point_scores[links.point], own), len(cloud)))
         if images and not tagged_frames(scene):
@@ -161,6 +178,7 @@ class Scorer:
             np.reshape(views_of_cloud, (-1, len(cloud))).astype(np.int64),
             resampled,
             {"image": finite, "cloud": bool(point_scores.isfinite().all())},
+            {kind: [value for value in own if value is not None] for kind, own in ious.items()},
         )
 
     def _frames_of(self, scene: Scene, tags: Float32[np.ndarray, "C"]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -215,15 +233,22 @@ def _values(scene: Observed, image_prior: np.ndarray, cloud_prior: np.ndarray) -
 
     found = {
         "image_tags": precision(scene.images, image_prior),
+        "image_labels": scene.labels["image"],
+        "cloud_labels": scene.labels["cloud"],
         "image_consistency": consistency(scene.views),
         "cloud_tags": precision(scene.clouds, cloud_prior),
         "cloud_parts": precision(scene.parts, image_prior),  # they have the tags of images
         "cloud_consistency": consistency(scene.resampled)[:1],  # both choices have the same pairs
     }
-    for measure in ("image_consistency", "cloud_consistency"):
+    for measure in ("image_labels", "cloud_labels", "image_consistency", "cloud_consistency"):
         if not scene.finite[network_of(measure)]:
             found[measure] = [float("nan")] * len(found[measure])
     return found
+
+
+def _label_iou(scores: Float[Tensor, "N C"], truth: UInt8[np.ndarray, "N"]) -> float | None:
+    """The mean IoU of the classes that score highest."""
+    return label_iou(scores.argmax(dim=1).numpy(), truth, scores.shape[1])
 
 
 def network_of(measure: str) -> str:

@@ -44,7 +44,7 @@ class OnlineConfig(StoreConfig):
     cloud_weights: str = Field("", description="Cloud checkpoint to start from; empty: the one that ships.")
     round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train.")
     held_out_every: int = Field(4, ge=2, le=100, description="Every n-th scene is only for the gate.")
-    steps: int = Field(150, ge=1, le=100_000, description="Steps of a round.")
+    steps: int = Field(60, ge=1, le=100_000, description="Steps of a round.")
     replay: float = Field(1.0, ge=0, le=100, description="Replayed scenes of the memory for each new one in a round.")
     base: float = Field(1.0, ge=0, le=100, description="Scenes of the recipe's base set for each new one in a round.")
     tolerance: float = Field(
@@ -52,6 +52,13 @@ class OnlineConfig(StoreConfig):
     )
     significance: float = Field(
         0.02, ge=0, le=1, description="or if noise explains a fall of a score with a probability below this; 0: never."
+    )
+    label_tolerance: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="A network is refused if its mean IoU on simulated held-out rooms (base_held_out of a recipe with "
+        "base_dense) falls by more.",
     )
     spike: float = Field(5.0, gt=1, le=1000, description="A loss this many times its median so far ends the round.")
     keep_refused: bool = Field(False, description="Keep the weights of refused networks, in rounds/NUMBER/run.")
@@ -94,7 +101,9 @@ class OnlineRecipe(Config):
     phases: tuple[Phase, ...] = Field(min_length=1, description="What a round trains, one after the other.")
     base: SceneSetConfig | None = Field(None, description="Earlier tagged scenes, mixed into every round.")
     base_dense: bool = Field(
-        False, description="The base scenes are simulated: methods that learn from dense labels may use theirs."
+        False,
+        description="The base scenes are simulated: methods that learn from dense labels may use theirs, and the gate "
+        "reads those of base_held_out.",
     )
     base_held_out: SceneSetConfig | None = Field(None, description="Earlier tagged scenes that the gate scores.")
     frames_per_scene: int = Field(40, ge=0, description="Frames used of each scene, spread evenly; 0 for all.")

@@ -19,21 +19,26 @@ ROOMS = {
     "taught": (10, 24_000, 16, STYLE),
     "held_out": (8, 24_500, 16, STYLE),
     "base": (30, 1_000, 24, "default"),
-    "base_held_out": (4, 1_500, 16, "default"),
+    "base_held_out": (12, 1_500, 16, "default"),
     "truth_new": (16, 22_000, 6, STYLE),
     "truth_old": (16, 9_000, 6, "default"),
 }
+_NEXT = 50  # seeds from the rooms of one draw to those of the next; rooms of the base are the same
 LENGTH = 8  # tagged frames of a stretch of a real scene
 _ONLY = ("floor", "wall", "chair", "cabinet")  # the class of a round with one class
 
 Generate = Callable[..., list[Path]]  # (folder, rooms, first seed, frames=, style=) -> folders of the rooms
 
 
-def rooms(out: Path, online: Path, labels: LabelSpace, generate: Generate) -> dict[str, list[str]]:
-    """Generate the missing rooms below ``out`` and link the tagged ones into the learner's folder; names by set."""
+def rooms(out: Path, online: Path, labels: LabelSpace, generate: Generate, draw: int = 0) -> dict[str, list[str]]:
+    """Generate the missing rooms below ``out`` and link the tagged ones into the learner's folder; names by set.
+
+    Another ``draw`` has other rooms, except those of the base.
+    """
     names = {}
     for name, (count, first, frames, style) in ROOMS.items():
-        made = generate(out / name, count, first, frames=frames, style=style)
+        seed = first + (0 if name == "base" else _NEXT * draw)
+        made = generate(out / name, count, seed, frames=frames, style=style)
         names[name] = [room.name for room in made]
         for room in made if name in ("taught", "held_out") else ():
             if not (online / "scenes" / room.name).exists():
@@ -71,13 +76,15 @@ def _write_stretch(scene: Scene, frames: Sequence[int], folder: Path, level: np.
         writer.finish(cloud.xyz, cloud.rgb, axis_alignment=alignment, texts={"tags.json": text})
 
 
-def spoil(scenes: Sequence[str], online: Path, prefix: str, labels: LabelSpace, fault: str, index: int) -> list[str]:
+def spoil(
+    scenes: Sequence[str], online: Path, prefix: str, labels: LabelSpace, fault: str, index: int, draw: int = 0
+) -> list[str]:
     """Copy scenes by links, with spoilt tags; returns the names of the copies.
 
     *wrong tags*: classes are exchanged, in all scenes or (odd ``index``) in the first half of them. *one class*: every
-    frame and scene has the same single tag.
+    frame and scene has the same single tag. Another ``draw`` exchanges other classes.
     """
-    rng = np.random.default_rng([index, 5])
+    rng = np.random.default_rng([index, 5, draw] if draw else [index, 5])
     cycle = rng.permutation(len(labels))
     exchanged = {labels.names[one]: labels.names[other] for one, other in zip(cycle, np.roll(cycle, 1), strict=True)}
     made = []

@@ -20,32 +20,34 @@ COUNTS = {"rooms": (12, 5, 4, 4), "office": (4, 2, 1, 1), "kitchen": (4, 1, 1, 1
 
 @dataclass(frozen=True)
 class TrialRound:
-    """One round. ``place`` is rooms, office or kitchen; ``fault`` is what is spoilt, ``index`` counts within both."""
+    """One round. ``place`` is rooms, office or kitchen; ``fault`` is what is spoilt, ``index`` counts within both.
+
+    Each ``draw`` has rounds of its own, in other rooms.
+    """
 
     place: str
     fault: str
     index: int
+    draw: int = 0
 
     @property
     def number(self) -> int:
         """A number of its own, which does not depend on how many rounds there are."""
-        return 1000 * list(COUNTS).index(self.place) + 100 * FAULTS.index(self.fault) + self.index + 1
+        of_place = 1000 * list(COUNTS).index(self.place)
+        return 10_000 * self.draw + of_place + 100 * FAULTS.index(self.fault) + self.index + 1
 
     @property
     def name(self) -> str:
         """Number, place and fault."""
         return f"{self.number:04d} {self.place}, {'good' if self.fault == 'none' else self.fault}"
 
-    @property
-    def chooses(self) -> bool:
-        """Whether the settings of the gate are chosen on this round; the results are reported on the others."""
-        return self.index % 2 == 1
 
-
-def trial_rounds() -> list[TrialRound]:
-    """Return all rounds; places and faults alternate, so that the first ones are of many kinds."""
+def trial_rounds(draw: int = 0) -> list[TrialRound]:
+    """Return all rounds of a draw; places and faults alternate, so that the first ones are of many kinds."""
     kinds = [(place, fault, n) for place, counts in COUNTS.items() for fault, n in zip(FAULTS, counts, strict=True)]
-    spread = [((index + 0.5) / n, TrialRound(place, fault, index)) for place, fault, n in kinds for index in range(n)]
+    spread = [
+        ((index + 0.5) / n, TrialRound(place, fault, index, draw)) for place, fault, n in kinds for index in range(n)
+    ]
     return [each for _, each in sorted(spread, key=lambda pair: (pair[0], pair[1].number))]
 
 

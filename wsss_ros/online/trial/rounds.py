@@ -8,10 +8,11 @@ from wsss_ros.evaluation.offline import score_clouds, score_images
 from wsss_ros.files import finite, read_json, write_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter, shipped_weights
 from wsss_ros.labels import LabelSpace
+from wsss_ros.networks import checkpoint
 from wsss_ros.online import records, versions
 from wsss_ros.online.progress import LearnerLink, RoundProgress
 from wsss_ros.online.records import PLAN, candidate_files
-from wsss_ros.online.round import held_out_scores
+from wsss_ros.online.round import held_out_scores, unchanged_networks
 from wsss_ros.online.round_scenes import held_out_scenes, training_sources
 from wsss_ros.online.round_training import methods_of, priors_of, train_round, write_candidate
 from wsss_ros.online.scores import Observed
@@ -23,6 +24,7 @@ from wsss_ros.training.scene_set import SceneSetConfig
 from wsss_ros.types import KINDS, BadInput
 
 TRUTH = ("truth_new", "truth_old")  # rooms of the robot's kind, and of the kinds that it knew before
+_FIRST = "0000.json"  # truth of the first weights
 _FRAMES = 6  # of each of these rooms
 _RATE = (10.0, 40.0)  # times the learning rates of the recipe, in rounds with too high a rate
 
@@ -31,7 +33,7 @@ _RATE = (10.0, 40.0)  # times the learning rates of the recipe, in rounds with t
 class Trial:
     """The folder of a trial and what it reads: scenes ``stored`` for each place by set, and ``rooms`` by set.
 
-    ``seen`` are outputs of the first weights for held-out scenes, by name.
+    ``draw`` chooses the rounds, ``seen`` are outputs of the first weights for held-out scenes, by name.
     """
 
     out: Path
@@ -39,6 +41,7 @@ class Trial:
     recipe: OnlineRecipe
     rooms: dict[str, list[str]]
     stored: dict[str, dict[str, list[str]]]
+    draw: int = 0
     seen: dict[str, Observed] = field(default_factory=dict)
 
     @property
@@ -53,12 +56,17 @@ class Trial:
 
 
 def open_trial(
-    out: Path, labels: LabelSpace, recipe: OnlineRecipe, real: dict[str, Path], generate: places.Generate
+    out: Path,
+    labels: LabelSpace,
+    recipe: OnlineRecipe,
+    real: dict[str, Path],
+    generate: places.Generate,
+    draw: int = 0,
 ) -> Trial:
     """Make the scenes and the first version of the weights below ``out``. ``real`` are folders of scenes by place."""
     online = out / "online"
     (online / "scenes").mkdir(parents=True, exist_ok=True)
-    rooms = places.rooms(out, online, labels, generate)
+    rooms = places.rooms(out, online, labels, generate, draw)
     stored = {"rooms": rooms} | {place: places.stretches(path, place, online, labels) for place, path in real.items()}
     image, cloud = (shipped_weights(kind) for kind in KINDS)
     versions.make(online / "weights", versions.FIRST, image, cloud, {"round": 0})
@@ -66,7 +74,7 @@ def open_trial(
         "base": SceneSetConfig(folder=str(out / "base")),
         "base_held_out": SceneSetConfig(folder=str(out / "base_held_out")),
     }
-    return Trial(out, labels, recipe.model_copy(update=base), rooms, stored)
+    return Trial(out, labels, recipe.model_copy(update=base), rooms, stored, draw)
 
 
 def run(trial: Trial, each: TrialRound) -> dict:
@@ -86,8 +94,9 @@ def run(trial: Trial, each: TrialRound) -> dict:
         when: held_out_scores(own, held_out, "cpu", trial.recipe, trial.labels, priors, seen=seen[when])
         for when, own in files.items()
     }
-    record = {"number": each.number, "place": each.place, "fault": each.fault, "index": each.index}
+    record = {name: getattr(each, name) for name in ("number", "place", "fault", "index", "draw")}
     record |= {"plan": plan.for_log(), **scores, "truth": _truth(trial, files["after"])}
+    record |= {"unchanged": unchanged_networks(files["before"], files["after"])}
     record |= {"seconds": [round(trained_s, 1), round(time.monotonic() - started, 1)]}
     file.parent.mkdir(exist_ok=True)
     write_json(file, finite(record))
@@ -102,23 +111,32 @@ def chosen(trial: Trial, part: str) -> list[TrialRound]:
     first, _, count = part.partition("/")
     if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
         raise BadInput(f"--part {part}: expected one of several parts, such as 1/2")
-    return [each for each in trial_rounds() if each.place in trial.stored][int(first) - 1 :: int(count)]
+    return [each for each in trial_rounds(trial.draw) if each.place in trial.stored][int(first) - 1 :: int(count)]
 
 
-def finished(trial: Trial) -> list[dict]:
-    """Return the records of the finished rounds."""
-    files = [_file(trial, each) for each in chosen(trial, "1/1")]
-    return [read_json(file) for file in files if file.is_file()]
+def finished(out: Path) -> list[dict]:
+    """Return the records of the finished rounds of the trial in this folder."""
+    return [read_json(file) for file in sorted((out / "rounds").glob("*.json")) if file.name != _FIRST]
 
 
-def truth_before(trial: Trial) -> dict:
-    """Return the scores of the first weights against dense truth; they are computed once."""
-    file = trial.out / "rounds" / "0000.json"
+def weights_of(out: Path) -> dict[str, str]:
+    """Return the versions of the weights that all rounds of the trial in this folder begin from, by kind."""
+    first = versions.at(out / "online" / "weights", versions.FIRST)
+    return {kind: checkpoint.load(file).version for kind, file in zip(KINDS, (first.image, first.cloud), strict=True)}
+
+
+def write_truth_before(trial: Trial) -> None:
+    """Score the first weights against dense truth, if that is not done yet."""
+    file = trial.out / "rounds" / _FIRST
     if not file.is_file():
         first = versions.at(trial.online / "weights", versions.FIRST)
         file.parent.mkdir(exist_ok=True)
         write_json(file, _truth(trial, (first.image, first.cloud)))
-    return read_json(file)
+
+
+def truth_before(out: Path) -> dict:
+    """Return the scores of the first weights of the trial in this folder against dense truth."""
+    return read_json(out / "rounds" / _FIRST)
 
 
 def _file(trial: Trial, each: TrialRound) -> Path:
@@ -129,7 +147,7 @@ def _train(trial: Trial, each: TrialRound, folder: Path):
     plan = plan_of(each, trial.stored[each.place], trial.rooms["base"], trial.rooms["base_held_out"])
     recipe = trial.recipe
     if each.fault in ("wrong tags", "one class"):
-        spoilt = places.spoil(plan.new, trial.online, folder.name, trial.labels, each.fault, each.index)
+        spoilt = places.spoil(plan.new, trial.online, folder.name, trial.labels, each.fault, each.index, each.draw)
         plan = records.from_values(records.Plan, {**vars(plan), "new": spoilt, "base": []})
     if each.fault == "high rate":
         recipe = _faster(recipe, _RATE[each.index % len(_RATE)])
