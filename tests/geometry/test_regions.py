@@ -32,7 +32,7 @@ def sets(region):
     return {frozenset(np.flatnonzero(region == name).tolist()) for name in np.unique(region[region >= 0])}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), kind=st.sampled_from(["random", "flat", "grid"]))
 def test_normals_equal_the_twin(seed, count, kind):
     random = np.random.default_rng(seed)

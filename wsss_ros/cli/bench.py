@@ -34,4 +34,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure speeds, latencies, networks, a training step, experiments, regions, or the gate. Without a name: speed."""
+    """Measure speeds, latencies, networks, a training step, experiments, regions, the gate. Without a name: speed."""

@@ -63,7 +63,7 @@ def _table(scores: dict, scenes: int):
     points = next(iter(rows.values()))["points"] if rows else 0
     columns = ("regions", "free", "purity_classes", "purity_objects", "recall_classes", "recall_objects", "miou")
     headings = ("regions", "none", "purity", "objects", "recall", "objects", "mIoU", "s")
-    shown = table(f"{scenes} clouds of {points:,.0f} points on average", "", *headings)
+    shown = table(f"Clouds: {scenes}, of {points:,.0f} points on average", "", *headings)
     for name, row in rows.items():
         values = ("-" if row[column] is None else f"{row[column]:.1f}" for column in columns)
         shown.add_row(name, *values, f"{row['seconds']:.2f}")
