@@ -47,6 +47,9 @@ def test_optimisers_are_what_they_are_called():
     group = sgd.param_groups[0]
     assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)
     assert [parameter is network.weight for parameter in group["params"]] == [True]
+    for plain in ({"nesterov": False}, {"momentum": 0}):
+        sgd = build(network, config.build(OptimiserConfig, {"lr": 0.01, **plain}))
+        assert not sgd.param_groups[0]["nesterov"]
 
 
 def test_a_module_of_the_method_learns_with_the_network():

@@ -37,6 +37,7 @@ class OptimiserConfig(Config):
     )
     weight_decay: float = Field(0.0, ge=0, description="Weight decay (decoupled for adam).")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
+    nesterov: bool = Field(True, description="Nesterov's momentum; false: the plain one.")
     schedule: Literal["poly", "steps"] = Field("poly", description="poly: (1 - t)^power; steps: x0.1 at milestones.")
     power: float = Field(0.9, gt=0, description="Power of the poly schedule.")
     frozen_norm: bool = Field(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from wsss_ros import cam
-from wsss_ros.losses import affinity_loss, contrastive_loss, mse_loss, pseudo_label_loss
+from wsss_ros.losses import affinity_loss, contrastive_loss, exact, mse_loss, pseudo_label_loss
 from wsss_ros.networks.classifier import sample_bilinear
 from wsss_ros.samples.teachers import TeacherBatch
 
@@ -52,14 +52,14 @@ def scene_pairs(
         point = torch.cat([batch.links_point[:0], *(points[v][rows] for v, rows in zip(usable, chosen, strict=True))])
         at = [(view, pixels[view][rows]) for view, rows in zip(usable, chosen, strict=True)]
         image = (_at_pixels(maps, at, crop) for maps in of_images)
-        yield Pairs(Side(*image), Side(*(values[scene, point].float() for values in of_points)), tags)
+        yield Pairs(Side(*image), Side(*(exact(values[scene, point]) for values in of_points)), tags)
 
 
 def _at_pixels(
     maps: Float[Tensor, "K D h w"], at: Sequence[tuple[int, Float[Tensor, "_ 2"]]], crop: int
 ) -> Float[Tensor, "M D"]:
     nothing = maps.new_zeros(0, maps.shape[1])
-    return torch.cat([nothing, *(sample_bilinear(maps[view], uv, crop) for view, uv in at)]).float()
+    return exact(torch.cat([nothing, *(sample_bilinear(maps[view], uv, crop) for view, uv in at)]))
 
 
 def drawn(counts: Sequence[int], most: int) -> list[Int64[Tensor, "_"]]:

@@ -36,7 +36,7 @@ class Mix:
     def points(self, xyz: Float[Tensor, "B N 3"]) -> Float[Tensor, "P N2 3"]:
         """The points of the joined clouds, the first ones moved at random."""
         clouds = xyz.cpu().numpy()
-        joined = [mixed_points(clouds[one], clouds[other], self.rng).astype(np.float32) for one, other in self.pairs]
+        joined = [mixed_points(clouds[one], clouds[other], self.rng).astype(clouds.dtype) for one, other in self.pairs]
         return torch.from_numpy(np.stack(joined)).to(xyz.device)
 
     def joined(self, values: Float[Tensor, "B N D"]) -> Float[Tensor, "P N2 D"]:

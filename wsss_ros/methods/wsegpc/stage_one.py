@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wsss_ros import cam
-from wsss_ros.losses import classification_loss, region_consistency_loss
+from wsss_ros.losses import classification_loss, exact, region_consistency_loss
 from wsss_ros.methods.method import TaggedMethod, from_first, summed, unwrapped
 from wsss_ros.methods.wsegpc.guidance import PROJECTED, Distillation, Pairs, distillation_loss, scene_pairs
 from wsss_ros.methods.wsegpc.mixing import random_mix
@@ -169,7 +169,7 @@ class Wsegpc(TaggedMethod[WsegpcPhase]):
         name, phase = self._guidance_loss(kind), self.phase
         learners, teachers = ([getattr(each, side) for each in pairs] for side in (kind, _OTHER[kind]))
         if name in PROJECTED:  # in one call: a module is called once in a step
-            projected = self.modules[kind](torch.cat([side.features for side in learners])).float()
+            projected = exact(self.modules[kind](torch.cat([side.features for side in learners])))
             of_scenes = projected.split([len(side.features) for side in learners])
             learners = [side._replace(features=own) for side, own in zip(learners, of_scenes, strict=True)]
         sides = zip(learners, teachers, (each.tags for each in pairs), strict=True)
@@ -185,7 +185,7 @@ class Wsegpc(TaggedMethod[WsegpcPhase]):
         if mix is not None:
             xyz, rgb = mix.points(xyz), None if rgb is None else mix.joined(rgb)
         with torch.no_grad():
-            scores = self.teachers["cloud"](xyz, input_features(xyz, rgb, self.data.cloud_inputs))[1].float()
+            scores = exact(self.teachers["cloud"](xyz, input_features(xyz, rgb, self.data.cloud_inputs))[1])
             scores = scores if mix is None else mix.own(scores)
             scenes = zip(scores, batch.cloud_tags, self._regions(batch.region), batch.cloud_known, strict=True)
             probability = torch.cat([cam.regional_probabilities(*scene) for scene in scenes])  # eqs. 2-3
@@ -196,11 +196,11 @@ class Wsegpc(TaggedMethod[WsegpcPhase]):
         size, inside = batch.image_region.shape[1:], batch.image_region != OUTSIDE
         tags, known = self._pixel_tags(batch)
         with torch.no_grad():
-            scores = self.teachers["image"](normalise_images(batch.teacher_images))[1].float()
+            scores = exact(self.teachers["image"](normalise_images(batch.teacher_images))[1])
             cells = upsample(scores, size).movedim(1, -1)
             images = zip(cells, tags, self._regions(batch.image_region), known, inside, strict=True)
             probability = torch.cat([cam.regional_probabilities(a[m], t, r[m], k) for a, t, r, k, m in images])
-        own = upsample(student.float(), size).movedim(1, -1)[inside]
+        own = upsample(exact(student), size).movedim(1, -1)[inside]
         return region_consistency_loss(own, probability, self._threshold("image", probability))
 
     def _regions(self, region: Int64[Tensor, "*places"]) -> Int64[Tensor, "*places"]:

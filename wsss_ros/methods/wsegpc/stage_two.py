@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from wsss_ros import cam
 from wsss_ros.labels import UNLABELLED
+from wsss_ros.losses import labelled_cross_entropy
 from wsss_ros.methods.method import PhaseData
 from wsss_ros.methods.teacher_labels import (
     SceneLabels,
@@ -90,6 +91,10 @@ class WsegpcLabels(TeacherLabels[WsegpcLabelsPhase]):
         of_pixels = np.full((len(scene.poses), *labels[0].shape), UNLABELLED, np.uint8)
         of_pixels[frames] = np.stack(labels)
         return SceneLabels(of_points, of_pixels)
+
+    def _cross_entropy(self, kind: str, scores: Float[Tensor, "B C *places"], labels: Tensor) -> Float[Tensor, ""]:
+        """The cross entropy among all classes, so that new networks learn that a class without labels is absent."""
+        return labelled_cross_entropy(scores, labels, self.class_weight[kind].to(scores.device))
 
     def _cloud_input(self, given: Checkpoint | None) -> tuple[tuple[str, ...], int]:
         """The inputs of the teacher of clouds, and how many points it takes."""
