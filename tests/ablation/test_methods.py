@@ -103,6 +103,16 @@ def test_rows_share_the_phases_they_begin_with(tmp_path):
     assert [Path(network.weights).parent.name for network in (joint.image, joint.cloud)] == ["images", "images+clouds"]
 
 
+def test_phases_in_a_list_of_their_own_are_one_run(tmp_path):
+    rows = {**ROWS, "one": {"method": "joint", "phases": ["images", "clouds", ["joint", "plain"]]}}
+    settings = settings_for(tmp_path, rows=rows)
+    run = settings.run_of("one", 0)
+    assert run.name == "seed0/images+clouds+joint-plain" and len(run.chain) == 3
+    assert run.phases == (settings.phases["joint"], settings.phases["plain"])
+    assert run.sets == ("val",) and run.before == settings.run_of("joint", 0).before
+    assert config.build(MethodsConfig, settings.model_dump(mode="json")) == settings
+
+
 def test_a_pretraining_is_shared_by_all_seeds(tmp_path):
     settings = settings_for(tmp_path, pretrain={"seed": 9, "phases": [PHASES["images"]]})
     names = [run.name for run in experiment.runs(settings, ["clouds", "cls"], [0, 1])]
@@ -151,7 +161,8 @@ def test_the_configuration_that_ships_is_valid():
 def test_every_row_has_an_entry_for_each_of_its_sets(done):
     entries = methods_results.collect(done)
     of_rows = {row: [entry["set"] for entry in entries if entry["row"] == row] for row in ROWS}
-    assert of_rows == {"cls": ["train", "val"], "joint": ["train", "val"], "longer": ["val"], "clouds": ["val"]}
+    labelled, alone = ["train", "val"], ["val"]
+    assert of_rows == {"cls": labelled, "joint": labelled, "longer": alone, "clouds": alone}
     assert {entry["row"]: entry["method"] for entry in entries} == {row: ROWS[row]["method"] for row in ROWS}
     for entry in entries:
         assert list(entry)[:6] == ["method", "row", "set", "seed", "miou_2d", "miou_3d"]
@@ -204,7 +215,7 @@ def test_the_command_goes_on_and_reports(done, tmp_path):
     page = Path(f"{done.results}.md").read_text()
     assert "All rows have one seed: leads, not results." in page
     assert "| `densify` |  | - | - |  | 33.7 | - |" in page and "Missing, not trained yet: `densify`." in page
-    assert "Order of the paper in 3D, joint < cls: " in page and "in 2D" not in page
+    assert "Order of the paper in 3D, joint < cls: " in page and "paper in 2D" not in page
     assert "| `joint` | both |" in page and "| `cls` | tags alone |" in page
     for name in ("tables", "labels"):
         picture = Path(f"{done.results}_{name}.png")

@@ -1,6 +1,7 @@
 """A comparison of methods as a page in Markdown: the tables of the papers with our numbers next to theirs."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from wsss_ros.ablation.methods_results import missing, orders
@@ -85,7 +86,8 @@ def _all_rows(entries: Sequence[dict], settings: MethodsConfig) -> list[str]:
         if own:
             minutes = sum(entry["seconds"] for entry in own) / len(own) / 60
             scores = [_text(figure(entries, row, *column)) for column in columns]
-            rows.append([f"`{row}`", about.method, ", ".join(about.phases), *scores, f"{minutes:.1f}"])
+            phases = ", ".join(chain.from_iterable(about.runs))
+            rows.append([f"`{row}`", about.method, phases, *scores, f"{minutes:.1f}"])
     head = ["row", "method", "phases", *(f"{chosen} {domain.upper()}" for chosen, domain in columns), "minutes"]
     return markdown_table(head, rows, text_columns=3)
 
@@ -95,7 +97,8 @@ def _text(found) -> str:
 
 
 def _provenance(entries: Sequence[dict], settings: MethodsConfig, config: str) -> list[str]:
-    data, used = settings.data, {name for entry in entries for name in entry["phases"]}
+    data = settings.data
+    used = {name for entry in entries for name in entry["phases"]}
     commands = ", ".join(f"`{command}`" for command in sorted({entry["command"] for entry in entries}))
     lines = [
         f"- Commands: {commands}; the report alone: `wsss bench methods {config} --report-only`.",

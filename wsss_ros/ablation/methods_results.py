@@ -1,7 +1,7 @@
 """The results of a comparison of methods: an entry for each row, seed and set, and the tables of the papers."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 from wsss_ros.ablation.experiment import PRETRAIN, Run
@@ -23,7 +23,8 @@ def collect(settings: MethodsConfig) -> list[dict]:
             of_run = scores_and_origin(run, settings.set_of(row, chosen), settings)
             scores = {f"miou_{domain}": None for domain in DOMAINS}
             entry = {"method": about.method, "row": row, "set": chosen, "seed": run.seed, **scores, **of_run}
-            entries.append({**entry, "phases": list(about.phases), "seconds": round(_seconds(run, settings), 1)})
+            phases = list(chain.from_iterable(about.runs))
+            entries.append({**entry, "phases": phases, "seconds": round(_seconds(run, settings), 1)})
     return entries
 
 

@@ -1,6 +1,7 @@
 """What can be set about a comparison of methods: phases by name, rows that are lists of phases, tables of rows."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -19,10 +20,19 @@ class RowConfig(Config):
         description="The method that the row belongs to, in the results."
     )
     title: str = Field("", description="What is trained, for the tables.")
-    phases: tuple[str, ...] = Field(min_length=1, description="Names of phases. Rows share equal first phases.")
+    phases: tuple[str | tuple[str, ...], ...] = Field(
+        min_length=1,
+        description="Names of phases. Rows share equal first ones, each trained in a run of its own. Phases in a list "
+        "of their own are trained in one run: what the method itself has learned then goes on in the next phase.",
+    )
     pseudo_labels: PseudoLabelsConfig | None = Field(
         None, description="Score the labels that the networks give to the training scenes, whose tags they know."
     )
+
+    @property
+    def runs(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the phases of each run."""
+        return tuple((each,) if isinstance(each, str) else each for each in self.phases)
 
 
 class TableRowConfig(Config):
@@ -65,7 +75,7 @@ class MethodsConfig(ExperimentConfig):
     @model_validator(mode="after")
     def _known_phases(self) -> "MethodsConfig":
         for name, row in self.rows.items():
-            for phase in row.phases:
+            for phase in chain.from_iterable(row.runs):
                 if phase not in self.phases:
                     raise ValueError(f"rows.{name}: no phase '{phase}'; there are: {', '.join(self.phases)}")
         return self
@@ -84,10 +94,11 @@ class MethodsConfig(ExperimentConfig):
 
     def run_of(self, row: str, seed: int) -> Run:
         """The run of the last phase of a row, after the runs of those before. Rows end in a run that is scored."""
-        run, phases = self.pretraining(), self.rows[row].phases
-        for count in range(1, len(phases) + 1):
-            name = f"seed{seed}/{'+'.join(phases[:count])}"
-            run = Run(name, seed, (self.phases[phases[count - 1]],), self.train, run, self._sets(phases[:count]))
+        run, parts = self.pretraining(), self.rows[row].runs
+        for count, names in enumerate(parts, start=1):
+            name = f"seed{seed}/{'+'.join('-'.join(part) for part in parts[:count])}"
+            phases = tuple(self.phases[each] for each in names)
+            run = Run(name, seed, phases, self.train, run, self._sets(parts[:count]))
         assert run is not None  # a row has phases
         return run
 
@@ -95,9 +106,9 @@ class MethodsConfig(ExperimentConfig):
         """The name among ``scored_sets`` of what a table calls train, val or other."""
         return f"{TRAIN}.{row}" if chosen == TRAIN else chosen
 
-    def _sets(self, phases: tuple[str, ...]) -> tuple[str, ...]:
-        """What is scored after these phases: the networks and the pseudo-labels of the rows that end here."""
-        ends = [name for name, row in self.rows.items() if row.phases == phases]
+    def _sets(self, parts: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+        """What is scored after these runs: the networks and the pseudo-labels of the rows that end here."""
+        ends = [name for name, row in self.rows.items() if row.runs == parts]
         pseudo = [self.set_of(name, TRAIN) for name in ends if self.rows[name].pseudo_labels is not None]
         return (*self.scene_sets, *pseudo) if ends else ()
 
