@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_ros.networks import sparse_maps
+from wsss_ros.networks import sparse_maps, sparse_product
 from wsss_ros.networks.sparse import SparseConv, SparseConvTransposed, SparseTensor
 from wsss_ros.types import BadInput
 
@@ -57,7 +57,8 @@ def close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> None:
 def way(request, monkeypatch) -> str:
     """Both ways to compute: compiled kernels, and the operations of torch that a GPU has."""
     if request.param == "torch":
-        monkeypatch.setattr(sparse_maps, "compiled_on", lambda device: False)
+        for module in (sparse_maps, sparse_product):
+            monkeypatch.setattr(module, "compiled_on", lambda device: False)
     return request.param
 
 
@@ -125,7 +126,11 @@ def test_both_ways_find_the_same_pairs(seed, kernel, stride):
     x = random_tensor(torch.Generator().manual_seed(seed), 1, 0.6, batch=6)  # more than one block of output voxels
     fine = sparse_maps.sites(x.coordinates - torch.tensor([0, 5, 5, 5], dtype=torch.int32), 1)
     coarse = fine if stride == 1 else fine.coarser(stride)
-    maps = [sparse_maps.connect(fine, coarse, kernel, compiled) for compiled in (True, False)]
+    maps = []
+    for compiled in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sparse_maps, "compiled_on", lambda device, compiled=compiled: compiled)
+            maps.append(sparse_maps.connect(fine, coarse, kernel))
     for ours, theirs in (maps, [found.transposed for found in maps]):
         assert torch.equal(ours.source, theirs.source) and torch.equal(ours.target, theirs.target)
         np.testing.assert_array_equal(ours.starts, theirs.starts)

@@ -8,6 +8,7 @@ BENCHES = {
     "speed": "How fast networks, conversions and nodes are, next to their baselines.",
     "latency": "Milliseconds around the image network by part, and from stamp to label, by image size.",
     "image": "Image networks: milliseconds, and mIoU, by stride, size and precision.",
+    "sparse": "Sparse convolutions of a U-Net by number of voxels, and their memory.",
     "train": "Samples a second of training, memory, and the share of each part.",
     "ablation": "Train the rows of the paper's ablation and report the results.",
     "methods": "Train rows of several methods and report them next to the tables of their papers.",

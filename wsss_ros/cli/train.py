@@ -30,11 +30,13 @@ def train(
 
     from wsss_ros.cli.rooms import ensure
     from wsss_ros.config import load
+    from wsss_ros.processes.allocator import tune_allocator
     from wsss_ros.processes.signals import Interrupted
     from wsss_ros.training import processes, run
     from wsss_ros.training.config import TrainConfig
     from wsss_ros.training.phase import TrainingDiverged
 
+    tune_allocator()
     settings = load(TrainConfig, config)
     if only:
         settings = _only(settings, only)

@@ -200,19 +200,20 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="neighbours")
 
 
-def share(kernel: Callable[..., None], queries: int, *arguments: object) -> None:
+def share(kernel: Callable[..., None], queries: int, *arguments: object, least: int = SHARE) -> None:
     """Run ``kernel(first, last, *arguments)`` over all queries, split among torch's number of threads.
 
     Args:
         kernel: a compiled function; each call writes the rows of its own queries only.
         queries: their number.
         arguments: the further arguments of the kernel.
+        least: fewest queries that are worth a thread.
     """
-    threads = max(1, min(torch.get_num_threads(), queries // SHARE))
+    threads = max(1, min(torch.get_num_threads(), queries // least))
     if threads == 1:
         kernel(0, queries, *arguments)
         return
-    parts = 4 * threads  # queries differ in cost
+    parts = min(queries, 4 * threads)  # queries differ in cost
     cuts = [queries * part // parts for part in range(parts + 1)]
     pool = _pool(threads, os.getpid())
     for done in [pool.submit(kernel, a, b, *arguments) for a, b in zip(cuts, cuts[1:], strict=False)]:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, relu
+from torch.nn.functional import batch_norm
 
 from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.recompute import recomputed
-from wsss_ros.networks.sparse import SparseConv, SparseConvTransposed, SparseTensor
+from wsss_ros.networks.sparse import Levels, SparseConv, SparseConvTransposed, SparseTensor
+from wsss_ros.networks.sparse_maps import occupied
 from wsss_ros.types import BadInput
 
 STEM = 32  # channels of the finest level before the first block
@@ -142,14 +143,14 @@ class Up(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two submanifold convolutions with a path around them (BasicBlock); a linear layer where the channels change."""
+    """Two submanifold convolutions with a path around them (BasicBlock): a 1^3 convolution if the channels change."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv1, self.norm1 = SparseConv(in_channels, out_channels, 3), Norm(out_channels)
         self.conv2, self.norm2 = SparseConv(out_channels, out_channels, 3), Norm(out_channels)
         changes = in_channels != out_channels
-        self.around = nn.Linear(in_channels, out_channels, bias=False) if changes else None
+        self.around = SparseConv(in_channels, out_channels, 1) if changes else None
         self.around_norm = Norm(out_channels) if changes else None
 
     def forward(self, x: SparseTensor) -> SparseTensor:
@@ -157,8 +158,8 @@ class Residual(nn.Module):
         y = self.norm2(self.conv2(self.norm1(self.conv1(x), activate=True)))
         around = x
         if self.around is not None and self.around_norm is not None:
-            around = self.around_norm(x.with_features(self.around(x.features)))
-        return x.with_features(relu(y.features + around.features))
+            around = self.around_norm(self.around(x))
+        return x.with_features(y.features.add_(around.features).relu_())
 
 
 def _residual_blocks(in_channels: int, out_channels: int, blocks: int) -> nn.Sequential:
@@ -179,7 +180,7 @@ class Norm(nn.BatchNorm1d):
             rows = super().forward(rows)
         else:
             rows = batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        return x.with_features(relu(rows) if activate else rows)
+        return x.with_features(rows.relu_() if activate else rows)
 
 
 def voxelise(
@@ -206,19 +207,10 @@ def voxelise(
     if not bool((place.abs() < FURTHEST).all()):
         raise BadInput(f"a point is not finite or {FURTHEST:,} voxels of {voxel_m} m from the origin; remove it first")
     corner = place.floor()
-    cloud = torch.arange(batch, dtype=torch.int32, device=xyz.device).repeat_interleave(points)
-    coordinates, voxel = _unique_rows(torch.cat([cloud[:, None], corner.int()], 1))
-    rows = features.flatten(0, 1)
-    ones = rows.new_ones(len(rows), 1)
-    rows = torch.cat([rows, ones, (place - corner - 0.5).to(rows.dtype)], 1)
-    count = torch.bincount(voxel, minlength=len(coordinates))
-    sums = torch.zeros(
-        len(coordinates), rows.shape[1], dtype=torch.promote_types(rows.dtype, torch.float32), device=xyz.device
-    )
+    cloud = torch.arange(batch, device=xyz.device).repeat_interleave(points)
+    sites, voxel = occupied(torch.cat([cloud[:, None], corner.long()], 1))
+    rows = torch.cat([features.flatten(0, 1), features.new_ones(len(place), 1), (place - corner - 0.5).to(features)], 1)
+    count = torch.bincount(voxel, minlength=len(sites.keys))
+    sums = rows.new_zeros((len(sites.keys), rows.shape[1]), dtype=torch.promote_types(rows.dtype, torch.float32))
     means = sums.index_add_(0, voxel, rows.to(sums.dtype)) / count[:, None]
-    return SparseTensor(means.to(rows.dtype), coordinates), voxel.view(batch, points)
-
-
-def _unique_rows(rows: Int32[Tensor, "N 4"]) -> tuple[Int32[Tensor, "M 4"], Int64[Tensor, " N"]]:
-    unique, index = torch.unique(rows, dim=0, return_inverse=True)
-    return unique, index
+    return SparseTensor(means.to(rows.dtype), sites.coordinates, 1, Levels(sites)), voxel.view(batch, points)

@@ -8,13 +8,13 @@ the output voxels.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
 
 from wsss_ros.networks.sparse_maps import KernelMap, Sites, connect, sites
+from wsss_ros.networks.sparse_product import gather_multiply_scatter
 from wsss_ros.types import BadInput
 
 KERNELS = (1, 2, 3, 5)
@@ -23,16 +23,11 @@ KERNELS = (1, 2, 3, 5)
 class Levels:
     """The voxels of a batch at all strides, and the kernel maps between them, each computed once.
 
-    Args:
-        coordinates: batch, x, y, z of the finest level.
-        stride: of the finest level.
-
-    Raises:
-        BadInput: as ``sparse_maps.sites``.
+    ``finest`` are the voxels to begin with.
     """
 
-    def __init__(self, coordinates: Int32[Tensor, "N 4"], stride: int) -> None:
-        self._sites = {stride: sites(coordinates, stride)}
+    def __init__(self, finest: Sites) -> None:
+        self._sites = {finest.stride: finest}
         self._maps: dict[tuple[int, int, int], KernelMap] = {}
 
     def sites(self, stride: int, below: int = 0) -> Sites:
@@ -77,7 +72,7 @@ class SparseTensor:
                 f"{len(self.features)} rows of features and {len(self.coordinates)} coordinates; expected as many"
             )
         if self.levels is None:
-            object.__setattr__(self, "levels", Levels(self.coordinates, self.stride))
+            object.__setattr__(self, "levels", Levels(sites(self.coordinates, self.stride)))
 
     def with_features(self, features: Float[Tensor, "N D"]) -> "SparseTensor":
         """Other features at the same voxels."""
@@ -154,63 +149,3 @@ class SparseConvTransposed(_Convolution):
         voxels = x.levels.sites(fine)
         features = self._product(x.features, x.levels.map(fine, x.stride, self.kernel).transposed)
         return SparseTensor(features, voxels.coordinates, fine, x.levels)
-
-
-def gather_multiply_scatter(
-    features: Float[Tensor, "N C"], weight: Float[Tensor, "K C D"], pairs: KernelMap
-) -> Float[Tensor, "M D"]:
-    """out[j] = sum of features[i] @ weight[k] over the pairs (i, j) of each offset k.
-
-    Features of 16 bits are summed in float32.
-
-    Args:
-        features: rows of the input voxels.
-        weight: a matrix for each offset.
-        pairs: which rows reach which.
-    """
-    result: Tensor = _GatherMultiplyScatter.apply(features, weight, pairs)
-    return result
-
-
-class _GatherMultiplyScatter(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
-        ctx.save_for_backward(features, weight)
-        ctx.pairs = pairs
-        return _multiply(features, weight, pairs)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        features, weight = ctx.saved_tensors
-        of_features = of_weight = None
-        if ctx.needs_input_grad[0]:
-            mirrored = ctx.pairs.mirrored
-            back = ctx.pairs if mirrored else ctx.pairs.transposed
-            of_features = _multiply(gradient, (weight.flip(0) if mirrored else weight).transpose(1, 2), back)
-        if ctx.needs_input_grad[1]:
-            of_weight = _correlate(features, gradient, ctx.pairs)
-        return of_features, of_weight, None
-
-
-def _multiply(rows: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
-    out = rows.new_zeros((pairs.outputs, weight.shape[2]), dtype=_sum_dtype(rows))
-    for starts in pairs.starts:
-        for offset, (first, last) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
-            if last > first:
-                product = rows[pairs.source[first:last]] @ weight[offset]
-                out.index_add_(0, pairs.target[first:last], product.to(out.dtype))
-    return out.to(rows.dtype)
-
-
-def _correlate(rows: Tensor, gradient: Tensor, pairs: KernelMap) -> Tensor:
-    """For each offset, the sum of rows[i]ᵀ gradient[j] over its pairs."""
-    out = rows.new_zeros((pairs.offsets, rows.shape[1], gradient.shape[1]), dtype=_sum_dtype(rows))
-    for starts in pairs.starts:
-        for offset, (first, last) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
-            if last > first:
-                out[offset] += rows[pairs.source[first:last]].T @ gradient[pairs.target[first:last]]
-    return out.to(rows.dtype)
-
-
-def _sum_dtype(rows: Tensor) -> torch.dtype:
-    return torch.promote_types(rows.dtype, torch.float32)

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
+from wsss_ros.geometry.neighbors import share
+from wsss_ros.networks import sparse_kernels
 from wsss_ros.types import BadInput
 
 BLOCK = 1024  # output rows of a block: their sums stay in the cache of a core while all offsets add to them
@@ -81,6 +83,21 @@ def sites(coordinates: Int32[Tensor, "N 4"], stride: int) -> Sites:
     if bool((keys[1:] == keys[:-1]).any()):
         raise BadInput("a voxel comes twice; expected each voxel of each batch once: merge points of one voxel first")
     return Sites(coordinates, stride, low, size, keys, order.int())
+
+
+def occupied(cells: Int64[Tensor, "N 4"]) -> tuple[Sites, Int64[Tensor, " N"]]:
+    """The voxels of stride 1 that contain at least one of the given cells, sorted, and the row of each cell.
+
+    Args:
+        cells: batch, x, y, z; a cell may come several times.
+
+    Raises:
+        BadInput: cells so far apart that their keys do not fit into 63 bits.
+    """
+    low, size = _box(cells)
+    keys, row = torch.unique(_pack(cells, low, size), return_inverse=True)
+    order = torch.arange(len(keys), dtype=torch.int32, device=keys.device)
+    return Sites(_unpack(keys, low, size).int(), 1, low, size, keys, order), row
 
 
 def _box(cells: Int64[Tensor, "N 4"]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
@@ -153,10 +170,10 @@ class KernelMap:
 
 def compiled_on(device: torch.device) -> bool:
     """Whether compiled kernels compute on the device; torch computes elsewhere."""
-    return False
+    return device.type == "cpu"
 
 
-def connect(inputs: Sites, outputs: Sites, kernel: int, compiled: bool | None = None) -> KernelMap:
+def connect(inputs: Sites, outputs: Sites, kernel: int) -> KernelMap:
     """The pairs of a convolution from one level to the same or a coarser one.
 
     Offset number (i kernel + j) kernel + k leads from an output voxel to the input voxel at +(i, j, k) - kernel // 2
@@ -168,15 +185,39 @@ def connect(inputs: Sites, outputs: Sites, kernel: int, compiled: bool | None = 
         kernel: edge of the kernel, in input voxels.
     """
     first = -(kernel // 2) if kernel % 2 else 0
-    pairs, base = [], inputs.keys_of(outputs)
-    for number, (i, j, k) in enumerate(itertools.product(range(first, first + kernel), repeat=3)):
+    steps = range(first, first + kernel)
+    base = inputs.keys_of(outputs)
+    mirrored = inputs is outputs and kernel % 2 == 1
+    join = _join_compiled if compiled_on(base.device) else _join
+    return join(inputs, outputs, base, steps, mirrored)
+
+
+def _join(inputs: Sites, outputs: Sites, base: Tensor, steps: range, mirrored: bool) -> KernelMap:
+    pairs = []
+    for number, (i, j, k) in enumerate(itertools.product(steps, repeat=3)):
         expected = base + (i * inputs.size[1] + j) * inputs.size[2] + k
         at = torch.searchsorted(inputs.keys, expected).clamp_(max=len(inputs.keys) - 1)
         place = (inputs.keys[at] == expected).nonzero()[:, 0]
         pairs.append((inputs.order[at[place]], outputs.order[place], torch.full_like(place, number), place))
     source, target, offset, place = (torch.cat(column) for column in zip(*pairs, strict=True))
-    mirrored = inputs is outputs and kernel % 2 == 1
-    return _sorted_map(source, target, offset, place, (kernel**3, len(inputs.keys), len(outputs.keys)), mirrored)
+    counts = len(steps) ** 3, len(inputs.keys), len(outputs.keys)
+    return _sorted_map(source, target, offset, place, counts, mirrored)
+
+
+def _join_compiled(inputs: Sites, outputs: Sites, base: Tensor, steps: range, mirrored: bool) -> KernelMap:
+    blocks, offsets = max(1, math.ceil(len(base) / BLOCK)), len(steps) ** 3
+    lines = np.array([(i * inputs.size[1] + j) * inputs.size[2] for i, j in itertools.product(steps, repeat=2)])
+    sides = (part.numpy() for part in (inputs.keys, inputs.order, base, outputs.order))
+    search = (*sides, lines, steps[0], steps[-1], BLOCK)
+    occupied = blocks if len(base) else 0
+    counts, nothing = np.zeros((blocks, offsets), np.int64), np.empty(0, np.int32)
+    share(sparse_kernels.join, occupied, *search, counts, nothing, nothing, least=1)
+    starts = _starts(np.cumsum(counts).reshape(blocks, offsets))
+    source, target = np.empty(starts[-1, -1], np.int32), np.empty(starts[-1, -1], np.int32)
+    if len(source):
+        share(sparse_kernels.join, occupied, *search, starts[:, :-1].copy(), source, target, least=1)
+    pairs = torch.from_numpy(source), torch.from_numpy(target)
+    return KernelMap(*pairs, starts, len(inputs.keys), len(outputs.keys), mirrored)
 
 
 def _sorted_map(
@@ -191,7 +232,9 @@ def _sorted_map(
     part = (place // BLOCK if blocks > 1 else torch.zeros_like(place)) * offsets + offset
     part, order = torch.sort(part, stable=True)
     ends = torch.bincount(part, minlength=blocks * offsets).cumsum(0).cpu().numpy()
-    starts = np.zeros((blocks, offsets + 1), np.int64)
-    starts[:, 1:] = ends.reshape(blocks, offsets)
-    starts[1:, 0] = starts[:-1, -1]
-    return KernelMap(source[order], target[order], starts, inputs, outputs, mirrored)
+    return KernelMap(source[order], target[order], _starts(ends.reshape(blocks, offsets)), inputs, outputs, mirrored)
+
+
+def _starts(ends: Int64[np.ndarray, "T K"]) -> Int64[np.ndarray, "T K1"]:
+    """``KernelMap.starts`` from the end of each offset in each block."""
+    return np.concatenate([np.append(0, ends[:-1, -1])[:, None], ends], axis=1)

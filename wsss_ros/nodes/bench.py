@@ -30,9 +30,9 @@ from wsss_ros.bench.ros_loads import POINTS, random_cloud, random_image
 from wsss_ros.config import share
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.process import tune_allocator
 from wsss_ros.nodes.qos import MAP, RESULT, SENSOR
 from wsss_ros.processes import children
+from wsss_ros.processes.allocator import tune_allocator
 from wsss_ros.types import Frame
 
 LOADS = {"cloud": (PointCloud2, 10.0), "image": (Image, 30.0)}

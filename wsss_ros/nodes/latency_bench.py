@@ -30,9 +30,9 @@ from wsss_ros.bench.ros_loads import patches
 from wsss_ros.config import share
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.bench import PROFILE, use_a_quiet_domain
-from wsss_ros.nodes.process import tune_allocator
 from wsss_ros.nodes.qos import RESULT, SENSOR
 from wsss_ros.processes import children
+from wsss_ros.processes.allocator import tune_allocator
 
 SIZES = ("640x480", "1280x720", "1920x1080")
 NAMESPACE = "/latency_bench"

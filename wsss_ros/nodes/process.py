@@ -1,6 +1,5 @@
 """The process of a node: it spins until a signal comes, then ends in order."""
 
-import ctypes
 import faulthandler
 import gc
 import logging
@@ -15,6 +14,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from wsss_ros.node_set import END_WITH_PARENT
 from wsss_ros.nodes.node import Node
+from wsss_ros.processes.allocator import tune_allocator
 from wsss_ros.processes.parent import end_with_parent
 
 # Seconds for the end of the DDS participant. On a busy machine Fast DDS sometimes waits there for itself, for ever.
@@ -79,17 +79,3 @@ def _exit(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def tune_allocator() -> None:
-    """Keep freed message buffers in the process, so that they need not be mapped again each time (glibc only).
-
-    A 300,000-point cloud costs its subscriber 2.1 ms of CPU instead of 10.5 (FACTS 7).
-    """
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((mmap_threshold, 256 << 20), (trim_threshold, 1 << 30), (top_pad, 64 << 20)):
-            libc.mallopt(option, value)
-    except (OSError, AttributeError):
-        logging.getLogger("wsss_ros").debug("no glibc mallopt here; large messages cost more")

@@ -22,8 +22,8 @@ from wsss_ros.bags.cloud_codec import read_cloud
 from wsss_ros.bench.ros_loads import POINTS, random_cloud
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.process import tune_allocator
 from wsss_ros.nodes.qos import MAP
+from wsss_ros.processes.allocator import tune_allocator
 
 CONNECT_S = 60.0
 CLOUD_BYTES = 1_000_000  # a message to the page with more than this is one with a cloud
