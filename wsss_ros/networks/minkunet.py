@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
+from torch.nn.functional import batch_norm, embedding
 
 from wsss_ros.networks.backbone import Backbone
 from wsss_ros.networks.recompute import recomputed
@@ -88,7 +88,7 @@ class MinkUNet(Backbone):
         if features.shape[2] != self.in_features:
             raise BadInput(f"{features.shape[2]} input features; the network was built for {self.in_features}")
         voxels, voxel_of_point = voxelise(xyz, features, self.voxel_m)
-        return self.voxel_features(voxels).features[voxel_of_point]
+        return embedding(voxel_of_point, self.voxel_features(voxels).features)
 
     def voxel_features(self, voxels: SparseTensor) -> SparseTensor:
         """Features of every voxel of a level of stride 1, whose features are those of ``voxelise``."""
