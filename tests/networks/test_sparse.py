@@ -213,6 +213,7 @@ def test_autocast_computes_in_16_bits():
 @pytest.mark.parametrize(
     "call, message",
     [
+        (lambda: SparseConv(5, 4, 3)(random_tensor(torch.Generator().manual_seed(0), 3)), "expected features"),
         (lambda: SparseConv(3, 4, 4), "kernel 4"),
         (lambda: SparseConv(3, 4, 3, 0), "stride 0"),
         (lambda: SparseTensor(torch.ones(2, 3), torch.zeros(2, 4, dtype=torch.int32)), "comes twice"),

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from wsss_ros.geometry.neighbors import share
 from wsss_ros.networks import sparse_kernels
 from wsss_ros.networks.sparse_maps import KernelMap, compiled_on
+from wsss_ros.types import BadInput
 
 
 def gather_multiply_scatter(
@@ -26,7 +27,16 @@ def gather_multiply_scatter(
         features: rows of the input voxels.
         weight: a matrix for each offset.
         pairs: which rows reach which.
+
+    Raises:
+        BadInput: features or matrices of another size than expected; compiled code does not look at it.
     """
+    rows, matrices = (pairs.inputs, weight.shape[1]), (pairs.offsets, features.shape[1])
+    if tuple(features.shape) != rows or tuple(weight.shape[:2]) != matrices or not weight.shape[2]:
+        raise BadInput(
+            f"features {list(features.shape)} and weights {list(weight.shape)}; expected features [{rows[0]}, C], and "
+            f"weights [{matrices[0]}, C, D] with the same C and a D above 0"
+        )
     result: Tensor = _GatherMultiplyScatter.apply(features, weight, pairs)
     return result
 
