@@ -96,8 +96,13 @@ def build(network: nn.Module, settings: OptimiserConfig, module: nn.Module | Non
         parameters.append({"params": list(module.parameters()), "factor": 1.0})
     if settings.name == "adam":
         return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-    rates = {"lr": settings.lr, "momentum": settings.momentum, "weight_decay": settings.weight_decay}
-    return torch.optim.SGD(parameters, **rates, nesterov=settings.nesterov and settings.momentum > 0)
+    return torch.optim.SGD(
+        parameters,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov and settings.momentum > 0,
+    )
 
 
 def learning_rate(settings: OptimiserConfig, done: float) -> float:
