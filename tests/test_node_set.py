@@ -6,6 +6,7 @@ import pytest
 from support.tiny_scene import write_scene_folder
 
 from wsss_ros import node_set
+from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.recorder import Recorder
 from wsss_ros.bags.recording import BagConfig, SceneRecording, Topic
 from wsss_ros.scenes import open_scene
@@ -51,6 +52,17 @@ def test_a_bag_without_a_cloud_is_accumulated(recording, tmp_path, topics, given
     assert ("cloud_accumulator" in names(bag=bag, **given)) == accumulated
     replay = node_set.processes(node_set.arguments({"bag": bag, **given}))[-1]
     assert replay.parameters["subscribers"] == 1 + accumulated, "the replay waits for all that take images"
+
+
+def test_a_cloud_topic_without_messages_is_no_cloud(recording, tmp_path):
+    topics = [topic for topic in recording.topics if topic.name in {*VIEWS, "/cloud"}]
+    recorder = Recorder(tmp_path / "bag", topics)
+    for raw in recording.raw():
+        if raw.topic in VIEWS:
+            recorder.write(raw.topic, raw.stamp_ns, bytes(raw.data))
+    recorder.close()
+    assert "/cloud" not in {topic.name for topic in Bag(tmp_path / "bag").topics}
+    assert "cloud_accumulator" in names(bag=str(tmp_path / "bag"))
 
 
 def test_a_scene_folder_makes_its_cloud_and_live_topics_need_the_accumulator(labels, tmp_path):

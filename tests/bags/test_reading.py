@@ -54,7 +54,8 @@ def test_a_broken_bag_is_reported_once_and_keeps_its_qos(tmp_path, complete, cap
         read = list(read_bag(tmp_path / "a.mcap"))
     assert 0 < len(read) < len(messages)
     assert [record.getMessage() for record in caplog.records].count(Bag(tmp_path / "a.mcap").broken) == 1
-    assert Bag(tmp_path / "a.mcap").topics == SceneRecording(TinyScene()).topics
+    filled = {topic for topic, *_ in read}
+    assert set(Bag(tmp_path / "a.mcap").topics) == {t for t in SceneRecording(TinyScene()).topics if t.name in filled}
     assert read[1][2].header.frame_id == "map"
 
 

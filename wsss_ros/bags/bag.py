@@ -54,6 +54,7 @@ def is_bag(path: Path) -> bool:
 class Bag:
     """A bag to read: a .mcap or .db3 file, or a rosbag2 folder.
 
+    ``topics`` are those with messages: a recorder notes also those on which nothing came.
     A bag that is cut off is read up to its last complete message. The message ``broken`` then reports how much is
     complete; it is logged after the last message. Raises BadInput for a file or folder that is not a bag, and for a
     bag without complete messages.
@@ -122,8 +123,10 @@ class _Complete:
         with Reader(path) as reader:
             self.message_count = reader.message_count
             self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1
-            qos = [cast(ConnectionExtRosbag2, c.ext).offered_qos_profiles for c in reader.connections]
-            self.topics = [_topic(c.topic, c.msgtype, q) for c, q in zip(reader.connections, qos, strict=True)]
+            # A file without statistics counts nothing.
+            filled = [c for c in reader.connections if c.msgcount] or reader.connections
+            qos = [cast(ConnectionExtRosbag2, c.ext).offered_qos_profiles for c in filled]
+            self.topics = [_topic(c.topic, c.msgtype, q) for c, q in zip(filled, qos, strict=True)]
             self.definitions = {c.msgtype: (c.msgdef.data, c.msgdef.format.name.lower()) for c in reader.connections}
 
     def raw(self, topics: Container[str] | None) -> Iterator[Raw]:
@@ -150,7 +153,8 @@ class _Broken:
         self.found = found
         self.message_count = len(found.entries)
         self.start_ns, self.end_ns = (found.entries[i].stamp_ns if found.entries else 0 for i in (0, -1))
-        channels = found.channels.values()
+        filled = {entry.channel for entry in found.entries}
+        channels = [channel for number, channel in found.channels.items() if number in filled]
         self.topics = [_topic(c.topic, c.msgtype, parse_qos(c.qos_yaml)) for c in channels]
         self.definitions = {c.msgtype: (c.definition, c.encoding.removeprefix("ros2")) for c in channels}
 
