@@ -151,6 +151,40 @@ def test_publishers_are_followed_and_no_image_is_doubled(taker):
     assert len(set(camera.stamps())) == len(camera.got)
 
 
+def test_a_publisher_that_sends_wins_over_a_silent_one(taker, monkeypatch):
+    """A lossy network loses the large raw images, or a republisher advertises them and has no input."""
+    monkeypatch.setattr(transport, "SILENT_S", 0.3)
+    camera = taker("auto")
+    camera.advertise("", Image)
+    camera.advertise("/compressed", CompressedImage)
+    camera.arrives("/compressed")
+    assert all(isinstance(message, CompressedImage) for message in camera.got)
+    problems = [text for _, text in camera.node.health.problems() if "has a publisher that sends nothing for" in text]
+    assert len(problems) == 1 and f"{camera.topic('/compressed')} sends, so the images are taken from" in problems[0]
+    camera.publish("", "/compressed")
+    camera.arrives("", "/compressed")  # once left, the silent one has to be gone before it is tried again
+    assert isinstance(camera.got[-1], CompressedImage) and len(set(camera.stamps())) == len(camera.got)
+    camera.withdraw("")
+    until(lambda: not camera.node.count_publishers(camera.topic()))
+    camera.advertise("", Image)
+    until(lambda: (camera.publish("", "/compressed"), isinstance(camera.got[-1], Image))[1])
+    camera.withdraw("/compressed")
+    camera.arrives("")
+
+
+def test_a_camera_that_pauses_keeps_its_transport(taker, monkeypatch):
+    monkeypatch.setattr(transport, "SILENT_S", 0.1)
+    camera = taker("auto")
+    camera.advertise("", Image)
+    camera.advertise("/compressed", CompressedImage)
+    camera.arrives("")
+    until(camera.publishers["/compressed"].get_subscription_count, "the other transport is not tried")
+    camera.arrives("", "/compressed")
+    assert all(isinstance(message, Image) for message in camera.got)
+    until(lambda: (camera.publish(""), not camera.publishers["/compressed"].get_subscription_count())[1])
+    assert not [text for _, text in camera.node.health.problems() if "sends nothing" in text]
+
+
 def test_a_chosen_transport_is_not_left_and_the_other_one_is_reported(taker):
     camera = taker("compressed")
     camera.advertise("", Image)

@@ -4,8 +4,10 @@ Names and types are those of the ROS package image_transport: a topic TOPIC has 
 TOPIC/compressed, and compressed depth on TOPIC/compressedDepth.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -18,6 +20,8 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 
 CHECK_S = 0.5  # between two looks at the publishers
+SILENT_S = 2.0  # a publisher that sends nothing for longer loses to another one that sends
+PROOF = 3  # so many images of another transport, and none of the one in use, are enough
 COLOR, DEPTH = ("raw", "compressed"), ("raw", "compressedDepth", "compressed")  # the first that has a publisher wins
 _REMEMBERED = 8  # stamps of the previous transport
 
@@ -26,10 +30,10 @@ class TransportConfig(NodeConfig):
     """Parameters of nodes that take images."""
 
     transport: Literal["auto", "raw", "compressed"] = Field(
-        "auto", description="Transport of the colour images; auto takes the first that has a publisher."
+        "auto", description="Transport of the colour images; auto: the first that has a publisher, unless it is silent."
     )
     depth_transport: Literal["auto", "raw", "compressedDepth", "compressed"] = Field(
-        "auto", description="Transport of the depth images; auto takes the first that has a publisher."
+        "auto", description="Transport of the depth images; auto: the first that has a publisher, unless it is silent."
     )
 
 
@@ -45,8 +49,8 @@ class ImageTransport:
     """The images of ``topic``, each once. ``codec.color_to_rgb`` and ``codec.depth_to_m`` read what it puts.
 
     ``transport`` is one of ``known``, or auto: the first of ``known`` that has a publisher. A publisher that appears or
-    vanishes later is followed. Where only transports have publishers that cannot be read, the node reports which, and
-    what to do.
+    vanishes later is followed. One that is silent loses to another one that sends; it is tried again once it has been
+    gone. Where only transports have publishers that cannot be read, the node reports which, and what to do.
     """
 
     def __init__(self, node: Node, topic: str, transport: str, qos: QoSProfile, known: tuple[str, ...] = COLOR) -> None:
@@ -55,6 +59,8 @@ class ImageTransport:
         self._ways = self._possible_ways()
         self._way: Way | None = None
         self._record: Input | None = None
+        self._trials: dict[Way, Input] = {}  # of other transports, while the one in use is silent
+        self._silent: set[Way] = set()
         self._reported = ""
         self._put_stamps: deque[int] = deque(maxlen=_REMEMBERED)
         self._stamps_before: set[int] = set()
@@ -71,6 +77,7 @@ class ImageTransport:
     def stop(self) -> None:
         """Unsubscribe before the node is deactivated, for good."""
         self._node.destroy_timer(self._timer)
+        self._end_trials()
         if self._record is not None:
             self._node.unsubscribe(self._record)
             self._record = None
@@ -100,14 +107,48 @@ class ImageTransport:
     # --- following ---
 
     def _follow(self) -> None:
-        published = next((way for way in self._ways if self._is_published(way)), None)
-        chosen = published or self._way or self._ways[0]
+        published = [way for way in self._ways if self._is_published(way)]
+        self._silent.intersection_update(published)
+        sending = [way for way in published if way not in self._silent]
+        chosen = (*sending, *published, self._way or self._ways[0])[0]
         if chosen != self._way:
             self._switch(chosen)
-        if published is None:
+        if not published:
             self._report_unreadable()
-        else:
-            self._reported = ""
+            return
+        self._reported = ""
+        self._try_others([way for way in published if way != self._way])
+
+    # --- publishers that are silent ---
+
+    def _try_others(self, others: list[Way]) -> None:
+        """Listen to the other transports while the one in use is silent."""
+        if not others or time.monotonic() - self._record.since <= SILENT_S:
+            self._end_trials()
+            return
+        for way in set(others) - set(self._trials):
+            record = self._node.subscribe(
+                way.kind, way.topic, partial(self._tried, way), self._qos, self._need.purpose, lambda: False
+            )
+            self._trials[way] = record
+
+    def _tried(self, way: Way, message: Any) -> None:
+        """Take the other transport once it has sent some images, and the one in use none."""
+        silent_s = time.monotonic() - self._record.since
+        if way not in self._trials or silent_s <= SILENT_S or self._trials[way].received < PROOF:
+            return
+        text = f"{self._way.full_name} has a publisher that sends nothing for {silent_s:.0f} s"
+        text += f"; {way.full_name} sends, so the images are taken from there"
+        self._silent.add(self._way)
+        self._silent.discard(way)
+        self._end_trials()
+        self._switch(way)
+        self._node.report_problem(f"silent {self._base}", text)
+        self._receive(message)
+
+    def _end_trials(self) -> None:
+        while self._trials:
+            self._node.unsubscribe(self._trials.popitem()[1])
 
     def _switch(self, way: Way) -> None:
         if self._record is not None:
