@@ -62,6 +62,7 @@ class Driver:
     poses: str = "tf"
     info: dict = field(default_factory=dict)  # fields of camera_info that differ
     info_once: bool = False
+    repeated: bool = False  # the transforms of its own parts come on /tf again and again, instead of /tf_static
     turns: int = 0
     parameters: dict = field(default_factory=dict)
 
@@ -160,7 +161,7 @@ def messages(driver: Driver, room: DriverRoom) -> Iterator[list[tuple[str, Any]]
 
     Where the node finds out how the camera is turned, it knows that after the first pose.
     """
-    if driver.poses == "tf":
+    if driver.poses == "tf" and not driver.repeated:
         yield [("/tf_static", _tf(0, child, parent, pose)) for child, parent, pose in _still(driver)]
     for number in range(-1, VIEWS):
         stamp = START_NS + number * STEP_NS
@@ -187,6 +188,9 @@ def _pose(driver: Driver, stamp: int, world_from_color: np.ndarray) -> Iterator[
     for when in (stamp - HOLD_NS, stamp + HOLD_NS):  # no transform has the stamp of the image
         yield "/tf", _tf(when, "odom", "map", map_from_odom)
         yield "/tf", _tf(when, "base_link", "odom", odom_from_base)
+    for when in (stamp - HOLD_NS, stamp + HOLD_NS) if driver.repeated else ():
+        for child, parent, pose in _still(driver):
+            yield "/tf", _tf(when, child, parent, pose)
 
 
 def _link_from_color(driver: Driver) -> np.ndarray:
@@ -268,6 +272,15 @@ DRIVERS = [
         depth_encoding="png",
         depth_frame="camera_depth_optical_frame",
         color_from_depth=moved(-0.015, 0.0, 0.0, 0.2, -0.3, 0.1),
+    ),
+    Driver(
+        "RealSense, unregistered, its transforms on /tf",
+        Camera(305.0, 304.5, 161.0, 122.5, 320, 240),
+        color_frame="camera_color_optical_frame",
+        depth=Camera(430.0, 430.0, 423.5, 239.5, 848, 480),
+        depth_frame="camera_depth_optical_frame",
+        color_from_depth=moved(-0.015, 0.0, 0.0, 0.2, -0.3, 0.1),
+        repeated=True,
     ),
     Driver(
         "OAK, nv12",

@@ -25,13 +25,17 @@ GRACE_S = 2.0  # for /tf_static to come, after the first image that needs it
 
 @dataclass(frozen=True)
 class Optics:
-    """The cameras of one view. ``frames`` are the frame_id of depth and that of colour."""
+    """The cameras of one view. ``frames`` are the frame_id of depth and that of colour.
+
+    ``fault`` is why TF has no ``color_from_depth``, where that is needed.
+    """
 
     color: Calibration
     depth: Calibration | None
     rectified: tuple[bool, bool]  # colour, depth
     frames: tuple[str, str]
-    color_from_depth: Float64[np.ndarray, "4 4"] | None
+    color_from_depth: Float64[np.ndarray, "4 4"] | None = None
+    fault: str = ""
 
     def camera(self, size: tuple[int, int]) -> Camera:
         """The camera of a colour image of ``size`` (width, height). Raises BadInput for another size."""
@@ -41,7 +45,10 @@ class Optics:
         """The depth on the pixels of the colour image. Raises BadInput where it cannot be registered."""
         size = (depth_m.shape[1], depth_m.shape[0])
         depth = None if self.depth is None else camera_of(self.depth, self.rectified[1], size)
-        return depth_on_color(depth_m, depth, camera, self.frames, self.color_from_depth)
+        try:
+            return depth_on_color(depth_m, depth, camera, self.frames, self.color_from_depth)
+        except BadInput as error:
+            raise BadInput(f"{error}; TF: {self.fault}" if self.fault else str(error)) from error
 
 
 class Cameras:
@@ -50,15 +57,16 @@ class Cameras:
     The camera_info of depth is the topic ``depth/camera_info``, by default next to the topic of the depth images.
     """
 
-    def __init__(self, node: Node, tf: TfListener) -> None:
-        self._node, self._tf = node, tf
+    def __init__(self, node: Node, tf: TfListener, tf_wait_s: float) -> None:
+        """``tf_wait_s`` is the longest wait for the place of the depth camera at the stamp of a view."""
+        self._node, self._tf, self._tf_wait_s = node, tf, tf_wait_s
         self._color, self._depth = CalibrationHistory(), CalibrationHistory()
         color, depth = node.resolve_topic_name(COLOR), node.resolve_topic_name(DEPTH)
         self._rectified = is_rectified_topic(color), is_rectified_topic(depth)
         self._listens_since: float | None = None
 
     def start(self, came: Callable[[], None], need: Need) -> None:
-        """Subscribe until the node is deactivated. ``came()`` is called after each calibration of colour."""
+        """Subscribe until the node is deactivated. ``came()`` is called when ``of`` may give more than before."""
         self._came, self._need, self._listens_since = came, need, None
         silent = Need(need.purpose, lambda: not self.known and need.now())
         self._subscribe("color/camera_info", self.on_color_info, silent)
@@ -69,20 +77,22 @@ class Cameras:
         """Whether the colour camera is known."""
         return self._color.at(0) is not None
 
-    def of(self, color: Header, depth: Header) -> Optics | None:
-        """The cameras of a view, by the headers of its images; None while TF may still bring where depth is seen from.
+    def of(self, color: Header, depth: Header, since: float) -> Optics | None:
+        """The cameras of a view, by the headers of its images; None while a part may still come.
 
-        The colour camera must be ``known``.
+        That is the first calibration of colour, or, since ``since`` (``time.monotonic()``), where depth is seen from.
         """
         stamp_ns, frames = codec.stamp_ns(color), (depth.frame_id, color.frame_id)
-        color_from_depth = None
-        if depth.frame_id != color.frame_id and all(frames):
-            color_from_depth = self._look_up(*frames, stamp_ns)
-            if color_from_depth is None and self._may_come():
-                return None
         calibration = self._color.at(stamp_ns)
-        assert calibration is not None
-        return Optics(calibration, self._depth.at(stamp_ns), self._rectified, frames, color_from_depth)
+        if calibration is None:
+            return None
+        seen = calibration, self._depth.at(stamp_ns), self._rectified, frames
+        if depth.frame_id == color.frame_id or not all(frames):
+            return Optics(*seen)
+        try:
+            return Optics(*seen, self._look_up(*frames, stamp_ns))
+        except LookupFailed as error:
+            return None if self._may_come(error, since) else Optics(*seen, fault=str(error))
 
     # --- messages ---
 
@@ -117,14 +127,16 @@ class Cameras:
 
     # --- TF ---
 
-    def _look_up(self, depth_frame: str, color_frame: str, stamp_ns: int) -> Float64[np.ndarray, "4 4"] | None:
+    def _look_up(self, depth_frame: str, color_frame: str, stamp_ns: int) -> Float64[np.ndarray, "4 4"]:
+        """Raises LookupFailed."""
         if self._listens_since is None and self._tf.readable:
             self._listens_since = time.monotonic()
-            self._tf.start(lambda: None, Need(self._need.purpose, lambda: False))
-        try:
-            return self._tf.lookup(color_frame, depth_frame, stamp_ns)
-        except LookupFailed:
-            return None
+            self._tf.start(self._came, Need(self._need.purpose, lambda: False))
+        return self._tf.lookup(color_frame, depth_frame, stamp_ns)
 
-    def _may_come(self) -> bool:
-        return self._listens_since is not None and time.monotonic() - self._listens_since < GRACE_S
+    def _may_come(self, error: LookupFailed, since: float) -> bool:
+        """Static transforms come soon after the first look; those of a driver that repeats them, after the view."""
+        now = time.monotonic()
+        if error.why == "future":
+            return now - since < self._tf_wait_s
+        return error.may_come and self._listens_since is not None and now - self._listens_since < GRACE_S

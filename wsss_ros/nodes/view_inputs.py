@@ -4,6 +4,8 @@ Every colour image becomes a ``View`` as soon as it comes, and is given its comp
 the node takes it. Images come in any transport (``transport.py``), poses from the topic or from TF (``transforms.py``).
 """
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -28,6 +30,7 @@ from wsss_ros.sync import CompanionMatcher
 from wsss_ros.types import BadInput, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
+MOST_EARLY = 30  # views that wait until TF says where depth is seen from
 
 
 class ViewConfig(TransportConfig, PoseConfig):
@@ -132,8 +135,8 @@ class ViewInputs(Generic[V]):
         self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), WAITING)
         self._tf = TfListener(node)
         self._poses = Poses(node, config, self._tf, config.fixed_frame if one_frame else "")
-        self._cameras = Cameras(node, self._tf)
-        self._uncalibrated: tuple[V, dict[str, Any]] | None = None
+        self._cameras = Cameras(node, self._tf, config.tf_wait_s)
+        self._early: deque[tuple[float, V, dict[str, Any]]] = deque()  # matched views that wait for their cameras
         self._posed = posed
 
     def start(self, color: Need, needed: Callable[[], bool] = lambda: True) -> None:
@@ -143,7 +146,7 @@ class ViewInputs(Generic[V]):
         images.start(self.on_color, color)
         depths = ImageTransport(node, DEPTH_IMAGES, config.depth_transport, COMPANION, DEPTH)
         depths.start(self.on_depth, Need(self._purpose, needed))
-        self._cameras.start(self._on_calibration, Need(self._purpose, needed))
+        self._cameras.start(self._complete_early, Need(self._purpose, needed))
         self._poses.start(self._on_pose, Need(self._purpose, needed))
 
     def report(self) -> Report:
@@ -172,11 +175,6 @@ class ViewInputs(Generic[V]):
             self._posed(pose)
         self._match("pose", stamp_ns, pose)
 
-    def _on_calibration(self) -> None:
-        if self._uncalibrated is not None:
-            waiting, self._uncalibrated = self._uncalibrated, None
-            self._complete(*waiting)
-
     # --- matching ---
 
     def _match(self, stream: str, stamp_ns: int, item: Any) -> None:
@@ -186,15 +184,19 @@ class ViewInputs(Generic[V]):
             self._complete(matched.pop("color"), matched)
 
     def _complete(self, view: V, matched: dict[str, Any]) -> None:
-        if not self._cameras.known:
-            if self._uncalibrated is not None:
-                self._node.health.drop("view before camera_info")
-            self._uncalibrated = view, matched
-            return
-        optics = self._cameras.of(view.header, matched["depth"].header)
-        if optics is None:
-            self._node.health.drop("view before tf_static")
-            return
         view.resets = self.sync.resets
-        view.companions = Companions(matched["depth"], optics, matched["pose"])
-        self._on_complete(view)
+        self._early.append((time.monotonic(), view, matched))
+        self._complete_early()
+        while len(self._early) > (MOST_EARLY if self._cameras.known else 1):
+            self._early.popleft()
+            self._node.health.drop("view before tf_static" if self._cameras.known else "view before camera_info")
+
+    def _complete_early(self) -> None:
+        while self._early:
+            since, view, matched = self._early[0]
+            optics = self._cameras.of(view.header, matched["depth"].header, since)
+            if optics is None:
+                return
+            self._early.popleft()
+            view.companions = Companions(matched["depth"], optics, matched["pose"])
+            self._on_complete(view)

@@ -1,0 +1,126 @@
+"""Views that come before their cameras are known: they wait for a while, and get their points."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from support.simulated_segmenter import SimulatedSegmenter  # noqa: E402
+from support.view_messages import CAMERA, camera_info, depth_image, image, pose  # noqa: E402
+
+from wsss_ros.geometry.transforms import LookupFailed  # noqa: E402
+from wsss_ros.nodes import view_cameras, view_inputs  # noqa: E402
+
+STAMPS = [1_000 * 10**9 + number * 10**8 for number in range(6)]
+
+
+class Transforms:
+    """TF that has no transform until ``come``."""
+
+    readable = True
+
+    def __init__(self) -> None:
+        self.why, self.users = "frame", []
+
+    def start(self, came, need) -> None:
+        self.users.append(came)
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
+        if self.why:
+            raise LookupFailed(self.why, f"no '{source}'")
+        return np.eye(4)
+
+    def come(self) -> None:
+        self.why = ""
+        for came in self.users:
+            came()
+
+
+class Watched(SimulatedSegmenter):
+    """Keeps what is reported."""
+
+    def __init__(self, **parameters) -> None:
+        self.reported: list[str] = []
+        super().__init__(0.01, **parameters)
+        self.tf = self.inputs._cameras._tf = Transforms()
+
+    def report_problem(self, cause: str, text: str, level: int = 0) -> None:
+        self.reported.append(text)
+
+    def take(self, stamps, frame_id: str = "depth_optical") -> None:
+        for stamp in stamps:
+            depth = depth_image(stamp)
+            depth.header.frame_id = frame_id
+            for topic, message in (
+                ("color/image_raw", image(stamp)),
+                ("depth/image_rect", depth),
+                ("pose", pose(stamp)),
+            ):
+                self.guarded(self.callbacks[topic], message)
+            self.work()
+
+    def work(self) -> None:
+        while self._worker.step():
+            pass
+
+    def calibrate(self, *names: str) -> None:
+        for name in names:
+            matrix = np.column_stack([CAMERA.matrix(), np.zeros(3)]).ravel().tolist()
+            self.guarded(self.callbacks[f"{name}/camera_info"], camera_info(STAMPS[0], p=matrix))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves."""
+    now = [100.0]
+    for module in (view_cameras, view_inputs):
+        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("why", ["frame", "connection", "future"])
+def test_views_wait_for_the_place_of_the_depth_camera(clock, why):
+    node = Watched()
+    node.calibrate("color", "depth")
+    node.tf.why = why
+    node.take(STAMPS[:4])
+    assert len(node.labels.stamps) == 4 and not node.points.stamps
+    node.tf.come()
+    node.work()
+    assert node.points.stamps == STAMPS[:4] and not node.reported
+
+
+@pytest.mark.parametrize("why, wait_s", [("frame", view_cameras.GRACE_S), ("future", 0.5)])
+def test_they_do_not_wait_for_ever_and_the_refusal_says_what_tf_says(clock, why, wait_s):
+    node = Watched()
+    node.calibrate("color", "depth")
+    node.tf.why = why
+    node.take(STAMPS[:2])
+    clock[0] += wait_s + 0.1
+    node.take(STAMPS[2:3])
+    assert node.reported[-1].startswith("depth not registered: depth is in frame 'depth_optical', color in frame")
+    assert "align_depth.enable:=true" in node.reported[-1] and node.reported[-1].endswith("; TF: no 'depth_optical'")
+    assert not node.points.stamps
+    node.tf.come()
+    node.take(STAMPS[3:])
+    assert set(STAMPS[3:]) <= set(node.points.stamps)
+
+
+def test_waiting_views_are_bounded_and_counted(clock, monkeypatch):
+    monkeypatch.setattr(view_inputs, "MOST_EARLY", 3)
+    node = Watched()
+    node.take(STAMPS[:2])
+    assert node.health.dropped["view before camera_info"] == 1
+    node.calibrate("color", "depth")
+    node.take(STAMPS[2:])
+    assert node.health.dropped["view before tf_static"] == 2
+    node.tf.come()
+    node.work()
+    assert node.points.stamps == STAMPS[3:]
+
+
+def test_registered_depth_waits_for_nothing(clock):
+    node = Watched()
+    node.calibrate("color")
+    node.take(STAMPS, "camera_optical")
+    assert node.points.stamps == STAMPS and not node.tf.users
