@@ -110,7 +110,7 @@ class Arguments(Config):
         None, description="Degrees that turn images of a mounted camera to the right until they are upright; or auto."
     )
     transport: Literal["auto", "raw", "compressed"] | None = Field(
-        None, description="Transport of the colour images; else auto: the first that has a publisher, unless it is silent."
+        None, description="Transport of the colour images; else auto: the first with a publisher, unless it is silent."
     )
     depth_transport: Literal["auto", "raw", "compressedDepth", "compressed"] | None = Field(
         None, description="Transport of the depth images; else auto."

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from support.simulated_segmenter import MAKE, Arrival, SimulatedSegmenter  # noqa: E402
+from support.simulated_segmenter import MAKE, START_NS, Arrival, SimulatedSegmenter  # noqa: E402
 
-START_NS = 1_000 * 10**9
 ORDERS = list(permutations(MAKE))
 
 

@@ -1,6 +1,7 @@
 """The image segmenter without a ROS graph, in simulated time: messages arrive while its slow network runs."""
 
 import heapq
+import logging
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ TOPICS = {
     "camera": "color/camera_info",
     "pose": "pose",
 }
+START_NS = 1_000 * 10**9
 Arrival = tuple[float, int, str, int]  # seconds, order at the same time, stream, stamp
 
 
@@ -82,6 +84,9 @@ class SimulatedSegmenter(ImageSegmenterNode):
     def labelled(self, *_: Any) -> tuple[np.ndarray, np.ndarray]:
         self._deliver_until(self._now + self._network_s)
         return np.zeros((HEIGHT, WIDTH), np.uint8), np.ones((HEIGHT, WIDTH), np.float32)
+
+    def get_logger(self) -> logging.Logger:
+        return logging.getLogger("simulated")
 
     def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], *_: Any) -> None:
         self.callbacks[topic] = callback

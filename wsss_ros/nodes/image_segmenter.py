@@ -40,6 +40,9 @@ class ImageSegmenterConfig(SegmenterConfig, ViewConfig):
     max_depth_m: float = Field(8.0, gt=0, le=100, description="Farther pixels are left out of semantic/points.")
 
 
+TURNED_S = 3.0  # poses that need another turn than is set, for so long, are reported
+
+
 @dataclass(eq=False)
 class LabelledView(View):
     """A view in work: its labels and its companions arrive in either order."""
@@ -89,6 +92,8 @@ class ImageSegmenterNode(SegmenterNode):
             posed=self.turn if turns is None else None,
         )
         self._resets = 0
+        self._turned_ns: int | None = None  # since when the poses have needed another turn
+        self.turn_problem = ""
         self.inputs.start(Need("result"), lambda: self.has_subscribers(self.points))
         self.networks.start()
 
@@ -98,6 +103,8 @@ class ImageSegmenterNode(SegmenterNode):
             return [], {}
         problems, weights = self.networks_report()
         unmatched, values = self.inputs.report()
+        if self.turn_problem:
+            problems = [*problems, (WARN, self.turn_problem)]
         return problems + (unmatched if self.has_subscribers(self.points) else []), weights | values
 
     # --- messages ---
@@ -116,6 +123,22 @@ class ImageSegmenterNode(SegmenterNode):
             self._turns = turns
             self.get_logger().info(f"the network sees the images turned by {-90 * turns % 360} degrees to the right")
 
+    def check_turn(self, view: LabelledView) -> None:
+        """Find out whether the poses need another turn than is set."""
+        frame_id, world_from_camera = view.companions.pose
+        needed = quarter_turns(world_from_camera, before=self._turns)
+        if needed == self._turns:
+            self._turned_ns, self.turn_problem = None, ""
+            return
+        if self._turned_ns is None or view.stamp_ns < self._turned_ns:
+            self._turned_ns = view.stamp_ns
+        if view.stamp_ns - self._turned_ns > 1e9 * TURNED_S:
+            degrees = -90 * needed % 360
+            self.turn_problem = (
+                f"the camera is mounted turned, as its poses say, and labels of turned images are poor: set "
+                f"rotate:=auto or rotate:={degrees}; if its images are upright, z of '{frame_id}' is not up"
+            )
+
     def publish_when_ready(self, view: LabelledView) -> None:
         """Publish the points of a view once it has labels and companions. No newer view replaces it."""
         if view.ready():
@@ -133,6 +156,7 @@ class ImageSegmenterNode(SegmenterNode):
 
     def publish_points(self, view: LabelledView) -> None:
         """Publish the labels of a complete view as points in the map."""
+        self.check_turn(view)
         cloud, pixel = self._unproject(view.frame(view.pixels))
         labels, confidence = (values.reshape(-1)[pixel] for values in view.result)
         header = Header(stamp=view.header.stamp, frame_id=view.companions.pose.frame_id)
