@@ -1,5 +1,7 @@
 """`wsss`: quick help, plain errors, and the children of `wsss up`."""
 
+import os
+import signal
 import subprocess
 import sys
 import types
@@ -73,6 +75,32 @@ def test_errors_are_one_line_and_a_status(failing, error, status, told):
     failing(error)
     answer = wsss("bench")
     assert (answer.exit_code, answer.stderr) == (status, told)
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_signals_end_the_commands_of_robots_at_any_time(number, status):
+    """While a command loads its modules, and while it works: 0 after Ctrl-C, 143 after SIGTERM."""
+    for name in cli.ENDED_BY_CTRL_C:
+        code = f"""
+import os, sys, types
+sys.argv = ["wsss", "{name}"]
+from wsss_ros.cli import main
+def {name}() -> None:
+    os.kill(os.getpid(), {int(number)})
+def load(name):
+    if "early" in os.environ:
+        os.kill(os.getpid(), {int(number)})
+    return types.SimpleNamespace(**{{name.rpartition(".")[2]: {name}}})
+main.importlib = types.SimpleNamespace(import_module=load)
+main.main()
+"""
+        for early in ({"early": "1"}, {}):
+            done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | early)
+            assert done.returncode == status, (name, early)
+
+
+def test_the_work_of_other_commands_is_not_done_after_ctrl_c():
+    assert cli._status_after(signal.SIGINT, "train") == 130
 
 
 def test_debug_shows_the_traceback(failing):

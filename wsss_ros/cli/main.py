@@ -29,6 +29,10 @@ COMMANDS = {
 }
 
 
+# Ctrl-C is the usual end of these commands, with status 0. The others have not done their work: status 130.
+ENDED_BY_CTRL_C = ("up", "replay", "segment", "evaluate")
+
+
 class Deferred(TyperCommand):
     """A subcommand that is imported when it runs, so that `wsss --help` stays quick."""
 
@@ -78,9 +82,20 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. SIGTERM becomes an exception, so that helper processes are ended first."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    """Run the command line. Signals become exceptions, so that helper processes are ended first."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT until the command runs, which may handle it
+        signal.signal(number, _end)
     app()
+
+
+def _end(number: int, frame: object) -> None:
+    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    sys.exit(_status_after(number, name))
+
+
+def _status_after(number: int, name: str) -> int:
+    """The status of a command that a signal has ended."""
+    return 0 if number == signal.SIGINT and name in ENDED_BY_CTRL_C else 128 + number
 
 
 def _import_command(name: str):
@@ -89,20 +104,22 @@ def _import_command(name: str):
         return typer.main.get_command(function)
     settings = app.info.context_settings
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=settings)
-    alone.command(name)(_with_plain_errors(function))
+    alone.command(name)(_with_plain_errors(name, function))
     return typer.main.get_command(alone)
 
 
-def _with_plain_errors(function):
-    """Errors that a user can correct end in one line and a status: 1, after signal N 128 + N (130 for Ctrl-C)."""
+def _with_plain_errors(name: str, function):
+    """Errors that a user can correct end in one line and status 1; signals as ``_status_after`` says."""
     from wsss_ros.types import BadInput
 
     @functools.wraps(function)
     def command(*args, **kwargs):
+        if signal.getsignal(signal.SIGINT) is _end:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt as interrupt:
-            _fail("interrupted", 128 + getattr(interrupt, "number", signal.SIGINT))
+            _fail("interrupted", _status_after(getattr(interrupt, "number", signal.SIGINT), name))
         except (BadInput, OSError) as error:
             _fail(error, 1)
 

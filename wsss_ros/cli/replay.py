@@ -7,10 +7,11 @@ import typer
 
 from wsss_ros.node_processes import run
 from wsss_ros.node_set import Process
+from wsss_ros.types import BadInput
 
 
 def replay(
-    source: Annotated[Path, typer.Argument(help="A bag (.mcap, .db3 or its folder) or a scene folder.", exists=True)],
+    source: Annotated[Path, typer.Argument(help="A bag (.mcap, .db3 or its folder) or a scene folder.")],
     rate: Annotated[float, typer.Option(min=0.01, max=100, help="Speed against the recording.")] = 1.0,
     loop: Annotated[bool, typer.Option(help="Start over at the end.")] = False,
     paused: Annotated[bool, typer.Option(help="Wait for the service ~/resume.")] = False,
@@ -18,6 +19,8 @@ def replay(
     namespace: Annotated[str, typer.Option(help="Namespace of its topics.")] = "",
 ) -> None:
     """Play a bag or a scene folder on the topics it names, with /clock."""
+    if not source.exists():
+        raise BadInput(f"{source}: no such file or folder; expected a bag (.mcap, .db3 or its folder) or a scene folder")
     parameters: dict[str, bool | float | str] = {
         "source": str(source.absolute()),
         "rate": rate,
