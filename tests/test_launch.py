@@ -193,6 +193,26 @@ def test_weights_are_made_absolute(tmp_path, monkeypatch):
     assert nodes["image_segmenter"]["parameters"]["weights"] == ""
 
 
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (
+            {},
+            "color/image_raw,color/image_raw/compressed,depth/image_rect,depth/image_rect/compressed,"
+            "depth/image_rect/compressedDepth,cloud",
+        ),
+        ({"color_topic": "/rgb"}, "/rgb,/rgb/compressed"),
+        ({"color_topic": "/rgb", "cloud_topic": "/map", "cloud_segmenter": "false"}, "/rgb,/rgb/compressed"),
+        ({"color_topic": "/rgb", "cloud_topic": "/map"}, "/rgb,/rgb/compressed;/map"),
+        ({"depth_topic": "/d"}, "/d,/d/compressed,/d/compressedDepth"),
+        ({"image_segmenter": "false"}, "cloud"),
+    ],
+)
+def test_a_recording_has_to_have_each_topic_that_was_named(scene, given, expected):
+    processes = node_set.processes(node_set.arguments({"bag": str(scene)} | given))
+    assert {each.name: each for each in processes}["replay"].parameters["needs"] == expected
+
+
 @pytest.mark.parametrize("looks, shown_by", [("rviz", "rviz2"), ("viewer", "viewer"), ("", "")])
 def test_the_set_ends_with_the_replay_unless_someone_watches(scene, looks, shown_by):
     given = {"bag": str(scene)} | ({looks: "true"} if looks else {})

@@ -290,7 +290,7 @@ def _replay(given: Arguments, accumulate: bool) -> Process:
     parameters: dict[str, Any] = {"source": str(_existing("bag", given.bag)), "rate": given.rate, "loop": given.loop}
     # The accumulator is ready long before the segmenter has loaded its weights: the replay waits for all of them.
     parameters |= {"wait_for_subscribers_s": 60.0, "subscribers": max(1, takers)}
-    parameters["needs"] = ",".join([*(_image_topics(given) if takers else []), given.cloud_topic])
+    parameters["needs"] = ";".join(map(",".join, _needed_topics(given, accumulate)))
     ends = not (given.rviz or given.viewer)
     return _node(given, "replay", aside, parameters, ends_the_set=ends)
 
@@ -334,10 +334,18 @@ def _view_topics(given: Arguments) -> dict[str, str]:
     return {topic: name for topic, name in topics.items() if name}
 
 
-def _image_topics(given: Arguments) -> list[str]:
-    """What the nodes that take views need of a recording; it has some of these."""
+def _needed_topics(given: Arguments, accumulate: bool) -> list[list[str]]:
+    """Lists of topics; a recording has to have one of each: those that were named, else all that nodes take."""
     color, depth = given.color_topic, given.depth_topic
-    return [color, f"{color}/compressed", depth, f"{depth}/compressed", f"{depth}/compressedDepth"]
+    takes_views = given.image_segmenter or accumulate or given.online
+    lists = {
+        "color_topic": [color, f"{color}/compressed"] if takes_views else [],
+        "depth_topic": [depth, f"{depth}/compressed", f"{depth}/compressedDepth"] if takes_views else [],
+        "cloud_topic": [given.cloud_topic] if given.cloud_segmenter and not accumulate else [],
+    }
+    default = Arguments.model_fields
+    named = [topics for name, topics in lists.items() if topics and getattr(given, name) != default[name].default]
+    return named or [[topic for topics in lists.values() for topic in topics] or [given.cloud_topic]]
 
 
 def _rviz(given: Arguments, sim_time: bool) -> Process:

@@ -58,6 +58,12 @@ def test_a_bag_without_the_topics_that_the_nodes_take(nodes, tmp_path):
     assert "color/image_raw (sensor_msgs/msg/Image)" in text and "color_topic:=" in text
 
 
+def test_a_bag_without_one_of_the_topics_that_were_named(nodes, tmp_path):
+    """Its cloud alone is not what was asked for."""
+    bag = write_bag(TinyScene(frames=2), tmp_path / "a.mcap")
+    assert "that the nodes take (cam/rgb)" in reason(nodes("replay", source=bag, needs="'cloud,pose;cam/rgb'"))
+
+
 def test_nobody_who_subscribes_to_the_replay(nodes, tmp_path):
     bag = write_bag(TinyScene(frames=2), tmp_path / "a.mcap")
     text = reason(nodes("replay", source=bag, needs="color/image_raw", wait_for_subscribers_s=0.2))

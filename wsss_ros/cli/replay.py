@@ -20,7 +20,7 @@ def replay(
 ) -> None:
     """Play a bag or a scene folder on the topics it names, with /clock."""
     if not source.exists():
-        raise BadInput(f"{source}: no such file or folder; expected a bag (.mcap, .db3 or its folder) or a scene folder")
+        raise BadInput(f"{source}: no such file or folder; expected a bag or a scene folder")
     parameters: dict[str, bool | float | str] = {
         "source": str(source.absolute()),
         "rate": rate,

@@ -47,7 +47,7 @@ class ReplayConfig(NodeConfig):
     needs: str = Field(
         "",
         description="Topics to wait for, separated by commas: at least one must be in the recording and find a "
-        "subscriber; empty: all images.",
+        "subscriber; empty: all images. Of several such lists, separated by semicolons, each one must.",
     )
     subscribers: int = Field(1, ge=1, le=100, description="Subscribers of each image topic to wait for.")
     set_name: str = Field("", description="Published on ground_truth/set, latched, for the evaluator; empty: nothing.")
@@ -126,16 +126,21 @@ class ReplayNode(Node):
         """The recorded topics that somebody needs. Raises BadInput where there are none, with those there are."""
         if not self.config.needs:
             return [topic for topic in topics if topic.msgtype in (IMAGE, JPEG)]
-        names = [name.strip() for name in self.config.needs.split(",")]
-        needed = {self.resolve_topic_name(name) for name in names}
-        found = [topic for topic in topics if self.resolve_topic_name(_played_name(topic)) in needed]
-        if not found:
-            there = "; ".join(f"{_played_name(topic)} ({topic.msgtype})" for topic in topics if topic.msgtype in _TAKEN)
-            raise BadInput(
-                f"{self.config.source} has none of the topics that the nodes take ({', '.join(names)}); it has "
-                f"{there or 'no images and no clouds'}; choose with color_topic:=, depth_topic:= or cloud_topic:="
-            )
+        found: list[Topic] = []
+        for names in self.config.needs.split(";"):
+            needed = {self.resolve_topic_name(name.strip()) for name in names.split(",")}
+            of_these = [topic for topic in topics if self.resolve_topic_name(_played_name(topic)) in needed]
+            if not of_these:
+                raise BadInput(self._nothing_needed(names.split(","), topics))
+            found += of_these
         return found
+
+    def _nothing_needed(self, names: list[str], topics: list[Topic]) -> str:
+        there = "; ".join(f"{_played_name(topic)} ({topic.msgtype})" for topic in topics if topic.msgtype in _TAKEN)
+        return (
+            f"{self.config.source} has none of the topics that the nodes take ({', '.join(names)}); it has "
+            f"{there or 'no images and no clouds'}; choose with color_topic:=, depth_topic:= or cloud_topic:="
+        )
 
     def _replay(self, playback: Playback) -> None:
         """Play from the first message to the last, or for ever; then the process ends. On the worker."""
