@@ -146,10 +146,13 @@ class Synchronizer:
             self._receive(stream, stamp_ns, item)
             return self._newest_set()
 
-    def mismatch(self) -> str:
-        """One sentence with the newest stamps if all streams have messages and no stamps match; otherwise empty."""
+    def mismatch(self, patience: int = PATIENCE) -> str:
+        """One sentence with the newest stamps if all streams have messages and no stamps match; otherwise empty.
+
+        ``patience`` is the least number of messages of every stream without a set.
+        """
         with self._lock:
-            if min(self._since_set[stream] for stream in self._streams) < PATIENCE:
+            if min(self._since_set[stream] for stream in self._streams) < patience:
                 return ""
             newest = ", ".join(f"{name} {last.stamp_ns / 1e9:.3f}" for name, last in self.latest_received.items())
         return f"no stamps within {self.tolerance_ns / 1e9:g} s of each other; the newest, in seconds: {newest}"

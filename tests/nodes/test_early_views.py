@@ -10,6 +10,7 @@ from support.view_messages import CAMERA, camera_info, depth_image, image, pose 
 
 from wsss_ros.geometry.transforms import LookupFailed  # noqa: E402
 from wsss_ros.nodes import view_cameras, view_inputs  # noqa: E402
+from wsss_ros.nodes.health import sync_report  # noqa: E402
 
 STAMPS = [1_000 * 10**9 + number * 10**8 for number in range(6)]
 
@@ -124,3 +125,20 @@ def test_registered_depth_waits_for_nothing(clock):
     node.calibrate("color")
     node.take(STAMPS, "camera_optical")
     assert node.points.stamps == STAMPS and not node.tf.users
+
+
+def test_stamps_that_never_match_are_told_after_the_timeout_also_with_a_slow_stream(clock):
+    """A pose a second needs ten seconds for ten messages."""
+    node = Watched()
+    node.calibrate("color")
+    problems = []
+    for second in range(7):
+        stamp = STAMPS[0] + second * 10**9
+        node.guarded(node.callbacks["pose"], pose(stamp + 5 * 10**8))
+        for part in (0, 10**8):
+            node.guarded(node.callbacks["color/image_raw"], image(stamp + part))
+            node.guarded(node.callbacks["depth/image_rect"], depth_image(stamp + part))
+        problems.append([text for _, text in sync_report(node.inputs.sync, "points", None, node.inputs._patience())[0]])
+        clock[0] += 1
+    assert problems[:6] == [[]] * 6
+    assert problems[6][0].startswith("no stamps within 0.02 s of each other; the newest, in seconds: color 1006.100")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_ros.sync import Synchronizer
+from wsss_ros.sync import PATIENCE, Synchronizer
 
 OK, WARN, ERROR = 0, 1, 2
 RECENT_S = 10.0
@@ -165,17 +165,18 @@ def memory_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def sync_report(sync: Synchronizer, purpose: str, now_ns: int | None = None) -> Report:
+def sync_report(sync: Synchronizer, purpose: str, now_ns: int | None = None, patience: int = PATIENCE) -> Report:
     """Problems and values of matching by stamps. ``purpose`` is what cannot be made without matches.
 
-    With ``now_ns``, the node's clock, streams whose stamps are far from it are named.
+    With ``now_ns``, the node's clock, streams whose stamps are far from it are named. ``patience``: messages of every
+    stream without a match that are a problem.
     """
     values = {"clock_resets": str(sync.resets)} | {f"sync {cause}": str(n) for cause, n in sync.dropped.items()}
     zero = [name for name, last in sync.latest_received.items() if last.count > DEAD_AFTER and last.stamp_ns == 0]
     if zero:
         text = f"the stamps of {', '.join(zero)} are 0, so no {purpose}: its driver has to fill header.stamp"
         return [(WARN, text)], values
-    if not (text := sync.mismatch()):
+    if not (text := sync.mismatch(patience)):
         return [], values
     far = "" if now_ns is None else _far_from_clock(sync, now_ns)
     return [(WARN, f"{text}, so no {purpose}: {far}stamp all by one clock, or raise sync_tolerance_s")], values

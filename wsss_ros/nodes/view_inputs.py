@@ -26,10 +26,11 @@ from wsss_ros.nodes.transport import DEPTH, ImageTransport, TransportConfig
 from wsss_ros.nodes.view_cameras import COLOR, Cameras, Optics
 from wsss_ros.nodes.view_cameras import DEPTH as DEPTH_IMAGES
 from wsss_ros.nodes.view_sources import Need, Pose
-from wsss_ros.sync import CompanionMatcher
+from wsss_ros.sync import PATIENCE, CompanionMatcher
 from wsss_ros.types import BadInput, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
+FEW = 2  # messages of the slowest stream without a match, once sensor_timeout_s is over
 MOST_EARLY = 30  # views that wait until TF says where depth is seen from
 
 
@@ -138,10 +139,12 @@ class ViewInputs(Generic[V]):
         self._cameras = Cameras(node, self._tf, config.tf_wait_s)
         self._early: deque[tuple[float, V, dict[str, Any]]] = deque()  # matched views that wait for their cameras
         self._posed = posed
+        self._matched_at = time.monotonic()
 
     def start(self, color: Need, needed: Callable[[], bool] = lambda: True) -> None:
         """Subscribe until the node is deactivated. ``color`` and ``needed`` say when silence is reported."""
         node, config = self._node, self._config
+        self._matched_at = time.monotonic()
         images = ImageTransport(node, COLOR, config.transport, SENSOR)
         images.start(self.on_color, color)
         depths = ImageTransport(node, DEPTH_IMAGES, config.depth_transport, COMPANION, DEPTH)
@@ -151,9 +154,17 @@ class ViewInputs(Generic[V]):
 
     def report(self) -> Report:
         """Problems and values of poses and matching."""
-        problems, values = sync_report(self.sync, self._purpose, self._node.get_clock().now().nanoseconds)
+        problems, values = sync_report(
+            self.sync, self._purpose, self._node.get_clock().now().nanoseconds, self._patience()
+        )
         more, of_poses = self._poses.report()
         return problems + more, values | of_poses
+
+    def _patience(self) -> int:
+        """After sensor_timeout_s without a match few messages are enough: the slowest stream may be a pose a second."""
+        if not self._matching():
+            self._matched_at = time.monotonic()
+        return FEW if time.monotonic() - self._matched_at > self._node.config.sensor_timeout_s else PATIENCE
 
     # --- messages ---
 
@@ -181,6 +192,7 @@ class ViewInputs(Generic[V]):
         if not self._matching():
             return
         for matched in self.sync.add_all(stream, stamp_ns, item):
+            self._matched_at = time.monotonic()
             self._complete(matched.pop("color"), matched)
 
     def _complete(self, view: V, matched: dict[str, Any]) -> None:
