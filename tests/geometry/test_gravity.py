@@ -231,6 +231,16 @@ def test_a_cloud_is_upright_that_its_frame_names_wrong(walked, name):
     assert angle_deg(up.direction, turn[:, 2]) < 1 and not problem
 
 
+@pytest.mark.parametrize("name", ["map", ""])
+def test_what_the_cloud_refutes_is_not_taken_although_the_best_is_unsure(walked, name, monkeypatch):
+    """A cloud with y up: z is one of its walls, whatever the frame is called."""
+    monkeypatch.setattr(gravity, "SURE", 1.1)
+    y_up = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    up, problem = geometry.up_in_frame(walked[2] @ y_up.T, name)
+    assert angle_deg(up.direction, y_up[:, 2]) < 1
+    assert f"what the frame '{name}' suggests does not fit" in problem and " certainty; " in problem
+
+
 def test_unsure_is_said_and_the_name_of_the_frame_is_taken():
     rng = np.random.default_rng(0)
     wall = _rectangle(rng, (0, 0, 0), (3, 0, 0), (0, 0, 2.5))

@@ -10,6 +10,7 @@ from wsss_ros.types import BadInput
 
 SURE = 0.8  # certainty from which a direction is taken, whatever is expected
 _LIKELY = 0.35  # certainty of all directions near the expected one, from which the best of them is taken
+_REFUTED, _HALF = 0.05, 0.5  # less for all directions near the expected one, and more for another one: that is taken
 _LEVEL = np.radians(12)  # a normal within this angle of vertical or horizontal counts as such
 _SAME = np.radians(3)  # directions closer than this are one candidate
 _LEAST_PATCHES = 10
@@ -96,7 +97,8 @@ def up_in_frame(
     """The up direction of a cloud in the frame ``frame_id``, and what is uncertain about it, or "".
 
     A direction that is found within 4 degrees of the one that the name of the frame says is that one: a map with z up
-    stays as it is. Where nothing is found for sure, it is ``known``, else what the name says.
+    stays as it is. Where nothing is found for sure, it is ``known``, else what the name says, unless the cloud is clearly
+    not like that.
 
     Args:
         xyz: metres; points that are not finite are ignored.
@@ -112,6 +114,10 @@ def up_in_frame(
         as_named = _angle(found.direction, named.direction) < _AS_NAMED
         return Up(named.direction if as_named else found.direction, found.certainty), ""
     best = _best(ups, chances)
+    if best is not None and best.certainty >= _HALF and _near(ups, chances, expected).sum() < _REFUTED:
+        text = f"{up_as_text(best.direction)} is taken with {best.certainty:.0%} certainty"
+        source = f"what the frame '{frame_id}' suggests" if known is None else "what clouds before had"
+        return best, f"{UNSURE}: {text}; {source} does not fit; give up as 'x,y,z' if that is wrong"
     seen = f"{up_as_text(best.direction)} fits with {best.certainty:.0%} certainty" if best else "too few planes"
     source = f"the frame '{frame_id}' suggests" if known is None else "clouds before had"
     taken = f"{up_as_text(expected.direction)} is taken, which {source}; give up as 'x,y,z' if that is wrong"
@@ -123,9 +129,15 @@ def _likely(ups: list[np.ndarray], chances: np.ndarray, expected: Expected) -> U
     best = _best(ups, chances)
     if best is None or best.certainty >= SURE:
         return best
-    near = np.array([_angle(up, expected.direction) < np.radians(expected.near_deg) for up in ups])
-    together = float(chances[near].sum())
-    return Up(ups[int((chances * near).argmax())], together) if together >= _LIKELY else None
+    near = _near(ups, chances, expected)
+    together = float(near.sum())
+    return Up(ups[int(near.argmax())], together) if together >= _LIKELY else None
+
+
+def _near(ups: list[np.ndarray], chances: np.ndarray, expected: Expected) -> np.ndarray:
+    """The probabilities of the candidates near the expected direction, 0 for the others."""
+    within = [_angle(up, expected.direction) < np.radians(expected.near_deg) for up in ups]
+    return np.where(within, chances, 0)
 
 
 def up_as_text(direction: Float[np.ndarray, "3"]) -> str:
