@@ -97,8 +97,8 @@ def up_in_frame(
     """The up direction of a cloud in the frame ``frame_id``, and what is uncertain about it, or "".
 
     A direction that is found within 4 degrees of the one that the name of the frame says is that one: a map with z up
-    stays as it is. Where nothing is found for sure, it is ``known``, else what the name says, unless the cloud is clearly
-    not like that.
+    stays as it is. Where nothing is found for sure, it is ``known``, else what the name says, unless the cloud clearly
+    refutes that.
 
     Args:
         xyz: metres; points that are not finite are ignored.
