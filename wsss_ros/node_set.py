@@ -266,10 +266,8 @@ def _node(
 ) -> Process:
     """A node of this package. Parameters that are None are left to the parameter file."""
     params_file = _existing("params_file", given.params_file) if given.params_file else share("config/segment.yaml")
-    if not given.exit_on_failure:
-        parameters = parameters | {"exit_on_failure": False}
-    if given.force:
-        parameters = parameters | {"force": True}
+    parameters = ({} if given.exit_on_failure else {"exit_on_failure": False}) | parameters
+    parameters |= {"force": True} if given.force else {}
     return Process(
         executable,
         module=f"wsss_ros.nodes.{executable}",
@@ -286,13 +284,11 @@ def _node(
 def _replay(given: Arguments, accumulate: bool) -> Process:
     # Where the cloud is built here, the recorded one must not mix with it.
     aside = {given.cloud_topic: "recorded/cloud"} if accumulate else {}
-    takers = given.image_segmenter + accumulate + given.online
     parameters: dict[str, Any] = {"source": str(_existing("bag", given.bag)), "rate": given.rate, "loop": given.loop}
     # The accumulator is ready long before the segmenter has loaded its weights: the replay waits for all of them.
-    parameters |= {"wait_for_subscribers_s": 60.0, "subscribers": max(1, takers)}
-    parameters["needs"] = ";".join(map(",".join, _needed_topics(given, accumulate)))
-    ends = not (given.rviz or given.viewer)
-    return _node(given, "replay", aside, parameters, ends_the_set=ends)
+    parameters |= {"wait_for_subscribers_s": 60.0, "needs": ";".join(map(",".join, _needed_topics(given, accumulate)))}
+    parameters["subscribers"] = max(1, given.image_segmenter + accumulate + given.online)
+    return _node(given, "replay", aside, parameters, ends_the_set=not (given.rviz or given.viewer))
 
 
 def doctor(given: Arguments, seconds: float) -> Process:
@@ -336,16 +332,12 @@ def _view_topics(given: Arguments) -> dict[str, str]:
 
 def _needed_topics(given: Arguments, accumulate: bool) -> list[list[str]]:
     """Lists of topics; a recording has to have one of each: those that were named, else all that nodes take."""
-    color, depth = given.color_topic, given.depth_topic
-    takes_views = given.image_segmenter or accumulate or given.online
-    lists = {
-        "color_topic": [color, f"{color}/compressed"] if takes_views else [],
-        "depth_topic": [depth, f"{depth}/compressed", f"{depth}/compressedDepth"] if takes_views else [],
-        "cloud_topic": [given.cloud_topic] if given.cloud_segmenter and not accumulate else [],
-    }
-    default = Arguments.model_fields
-    named = [topics for name, topics in lists.items() if topics and getattr(given, name) != default[name].default]
-    return named or [[topic for topics in lists.values() for topic in topics] or [given.cloud_topic]]
+    endings = {"color_topic": ("", "/compressed"), "depth_topic": ("", "/compressed", "/compressedDepth")}
+    views = given.image_segmenter or accumulate or given.online
+    lists = {name: [getattr(given, name) + end for end in ends] for name, ends in endings.items() if views}
+    lists |= {"cloud_topic": [given.cloud_topic]} if not views or (given.cloud_segmenter and not accumulate) else {}
+    named = [topics for name, topics in lists.items() if getattr(given, name) != Arguments.model_fields[name].default]
+    return named or [[topic for topics in lists.values() for topic in topics]]
 
 
 def _rviz(given: Arguments, sim_time: bool) -> Process:
