@@ -160,8 +160,9 @@ class Method(Generic[P]):
         """Modules of the method itself that learn in the phase, such as projections of features.
 
         The key is the kind of network with whose optimiser and learning rate a module learns; a network that does not
-        learn has none. The run saves their weights with its state, and drops them at the end of the phase. With several
-        processes the forward of each must be called exactly once in each step, as that of the networks.
+        learn has none. The run saves their weights with its state. If the next phase has the same method, its modules
+        go on from these. With several processes the forward of each must be called exactly once in each step, as that
+        of the networks.
         """
         return {}
 

@@ -65,7 +65,7 @@ def _start(run: RunState) -> None:
     learns = phase.optimisers
     ready = {kind: processes.wrap(run.fabric, run.networks[kind], learns.get(kind)) for kind in phase.networks}
     torch.manual_seed(_seed(run.settings.seed, run.position.phase))
-    run.modules = method.make_modules(run.networks)
+    run.set_modules(method.make_modules(run.networks))
     method.modules = {kind: processes.wrap(run.fabric, module, learns[kind]) for kind, module in run.modules.items()}
     method.start(ready, run.position.epoch)
     run.optimisation = Optimisation(run.fabric, run.scaler, run.networks, learns, run.modules)
@@ -96,7 +96,7 @@ def _end(run: RunState) -> None:
     run.methods[index].finish()
     for kind in run.settings.phases[index].optimisers:
         processes.share_statistics(run.fabric, run.networks[kind])
-    run.optimisation, run.modules = None, {}
+    run.optimisation = None
     if index + 1 < len(run.methods) and run.board is not None:
         run.position.curves[-1]["val"] = results.scores_between(run)
     run.position.next_phase()

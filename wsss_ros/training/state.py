@@ -27,8 +27,8 @@ log = logging.getLogger("wsss_ros")
 class RunState:
     """The state of a run in memory.
 
-    ``optimisation`` and ``modules``, those that the method itself has, belong to the current phase; between two phases
-    they are None and {}.
+    ``optimisation`` and ``modules``, those that the method itself has, belong to the current phase. Between two phases
+    the first is None, and the second are those of the phase that has ended.
     """
 
     def __init__(
@@ -97,11 +97,26 @@ class RunState:
             self.folder.write_json("data.json", self.data.summary(self.labels))
             self.board = TrainingLog(self.folder.path / "log", self.labels, self.position.total)
 
+    def set_modules(self, modules: dict[str, nn.Module]) -> None:
+        """Use the modules of the current phase. They go on from those of the previous one if it had the same method."""
+        index, phases, before = self.position.phase, self.settings.phases, self._module_weights()
+        if index > 0 and phases[index - 1].method == phases[index].method:
+            for kind, module in modules.items():
+                if _shapes(module.state_dict()) == _shapes(before.get(kind, {})):
+                    module.load_state_dict(before[kind])
+        self.modules = modules
+
+    def _module_weights(self) -> dict[str, dict]:
+        if self._saved is not None:
+            return self._saved["modules"]
+        return {kind: module.state_dict() for kind, module in self.modules.items()}
+
     def restore_phase(self) -> None:
         """Restore optimisers, modules and method of the current phase, if there is a saved state of them."""
         if self._saved is not None:
-            for kind, module in self.modules.items():
-                module.load_state_dict(self._saved["modules"][kind])
+            if self._saved["optimisers"]:  # else the state is that of the end of the previous phase
+                for kind, module in self.modules.items():
+                    module.load_state_dict(self._saved["modules"][kind])
             self.optimisation.load_state_dict(self._saved["optimisers"])
             if self._saved["method"]:
                 self.methods[self.position.phase].load_state_dict(self._saved["method"])
@@ -119,7 +134,7 @@ class RunState:
             "position": asdict(self.position),
             "scenes": self.data.names,
             "networks": {kind: network.state_dict() for kind, network in self.networks.items()},
-            "modules": {kind: module.state_dict() for kind, module in self.modules.items()},
+            "modules": self._module_weights(),
             "optimisers": self.optimisation.state_dict() if running else {},
             "method": self.methods[self.position.phase].state_dict() if running else {},
             "scaler": self.scaler.state_dict(),
@@ -138,6 +153,10 @@ def _phase_data(settings: TrainConfig, data: RunData, labels: LabelSpace) -> Pha
         cloud.inputs if cloud else (),
         settings.data.visibility_m,
     )
+
+
+def _shapes(weights: dict) -> dict:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def _check_scenes(folder: RunFolder, before: list[str], now: list[str]) -> None:
