@@ -197,6 +197,11 @@ def cloud_scores(
     return neighbors.interpolate(scores, index, neighbors.interpolation_weights(squared_distance))
 
 
+def centred(scores: Float[Tensor, "N C"], share: float) -> Float[Tensor, "N C"]:
+    """The scores of points or pixels without a share of the mean score of each class."""
+    return scores - share * scores.mean(dim=0) if share else scores
+
+
 def on_device(device: torch.device, *arrays: np.ndarray) -> list[Tensor]:
     """Copies of arrays, which may be mapped files, on a device."""
     return [torch.from_numpy(np.array(array)).to(device) for array in arrays]

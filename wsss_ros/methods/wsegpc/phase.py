@@ -60,6 +60,13 @@ class WsegpcPhase(PairedPhase, TaggedPhase):
         description="Threshold of each class: adaptive: from the predictions of the step (eqs. 5-6); accumulated: from "
         "those selected in all steps so far, as in the authors' code; fixed: eta.",
     )
+    centring: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Subtract this share of the teacher's mean score of each class, over the cloud or image, before "
+        "the softmax of eq. 3: classification trains this mean, which does not tell where the class is; 0: the paper.",
+    )
     eta: float = Field(0.8, ge=0, lt=1, description="Base threshold eta (eq. 6).")
     rpc_warmup: int = Field(2400, ge=0, description="Steps in which the weights of the consistency rise.")
 

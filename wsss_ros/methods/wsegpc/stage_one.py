@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wsss_ros import cam
 from wsss_ros.losses import classification_loss, exact, region_consistency_loss
 from wsss_ros.methods.method import TaggedMethod, from_first, summed, unwrapped
+from wsss_ros.methods.teacher_labels import centred
 from wsss_ros.methods.wsegpc.guidance import PROJECTED, Distillation, Pairs, distillation_loss, scene_pairs
 from wsss_ros.methods.wsegpc.mixing import random_mix
 from wsss_ros.methods.wsegpc.phase import WsegpcPhase
@@ -188,7 +189,7 @@ class Wsegpc(TaggedMethod[WsegpcPhase]):
             scores = exact(self.teachers["cloud"](xyz, input_features(xyz, rgb, self.data.cloud_inputs))[1])
             scores = scores if mix is None else mix.own(scores)
             scenes = zip(scores, batch.cloud_tags, self._regions(batch.region), batch.cloud_known, strict=True)
-            probability = torch.cat([cam.regional_probabilities(*scene) for scene in scenes])  # eqs. 2-3
+            probability = torch.cat([self._regional(*scene) for scene in scenes])
         return region_consistency_loss(student.flatten(0, 1), probability, self._threshold("cloud", probability))
 
     def _pixel_consistency(self, batch: TeacherBatch, student: Float[Tensor, "K C h w"]) -> Float[Tensor, ""]:
@@ -199,9 +200,13 @@ class Wsegpc(TaggedMethod[WsegpcPhase]):
             scores = exact(self.teachers["image"](normalise_images(batch.teacher_images))[1])
             cells = upsample(scores, size).movedim(1, -1)
             images = zip(cells, tags, self._regions(batch.image_region), known, inside, strict=True)
-            probability = torch.cat([cam.regional_probabilities(a[m], t, r[m], k) for a, t, r, k, m in images])
+            probability = torch.cat([self._regional(a[m], t, r[m], k) for a, t, r, k, m in images])
         own = upsample(exact(student), size).movedim(1, -1)[inside]
         return region_consistency_loss(own, probability, self._threshold("image", probability))
+
+    def _regional(self, scores: Float[Tensor, "M C"], *tags_and_regions: Tensor) -> Float[Tensor, "M C"]:
+        """The probabilities of the region of each point or pixel of a scene or image (eqs. 2-3)."""
+        return cam.regional_probabilities(centred(scores, self.phase.centring), *tags_and_regions)
 
     def _regions(self, region: Int64[Tensor, "*places"]) -> Int64[Tensor, "*places"]:
         """The regions, or none: each point for itself (table 8)."""

@@ -16,6 +16,7 @@ from wsss_ros.methods.teacher_labels import (
     SceneLabels,
     TeacherLabels,
     TeacherLabelsPhase,
+    centred,
     cloud_scores,
     on_device,
     resized,
@@ -41,6 +42,9 @@ class WsegpcLabelsPhase(TeacherLabelsPhase):
         "scene", description="The classes that a pixel may get: the tags of its scene, or those of its image."
     )
     regions: RegionChoice = Field("wypr", description="Regions of points and pixels, as of stage one.")
+    centring: float = Field(
+        0.0, ge=0, le=1, description="Share of the mean score of each class that is subtracted, as in stage one."
+    )
     class_power: float = Field(
         0.0, ge=0, le=1, description="As of shared_labels; 0, all classes have the same weight, is the paper's."
     )
@@ -86,7 +90,7 @@ class WsegpcLabels(TeacherLabels[WsegpcLabelsPhase]):
     def labels_of(self, scene: PreparedScene, frames: Int64[np.ndarray, "K"]) -> SceneLabels:
         """The labels of the points of a scene, and of the pixels of some frames; the other frames are unlabelled."""
         inputs, points = self._cloud_input(self.given.get("cloud"))
-        of_points = point_labels(self.teachers["cloud"], scene, points, inputs)
+        of_points = point_labels(self.teachers["cloud"], scene, points, inputs, self.phase.centring)
         labels = [self._frame_labels(scene, int(frame)) for frame in frames]
         of_pixels = np.full((len(scene.poses), *labels[0].shape), UNLABELLED, np.uint8)
         of_pixels[frames] = np.stack(labels)
@@ -104,11 +108,12 @@ class WsegpcLabels(TeacherLabels[WsegpcLabelsPhase]):
     def _frame_labels(self, scene: PreparedScene, frame: int) -> UInt8[np.ndarray, "h w"]:
         by_scene = self.phase.image_tags == "scene" or not scene.image_tags[frame].any()
         tags, known = (scene.tags, scene.known) if by_scene else (scene.image_tags[frame], scene.image_known[frame])
-        return frame_labels(self.teachers["image"], scene, frame, tags, known, self.phase.long_sides)
+        sides, centring = self.phase.long_sides, self.phase.centring
+        return frame_labels(self.teachers["image"], scene, frame, tags, known, sides, centring)
 
 
 def point_labels(
-    network: nn.Module, scene: PreparedScene, points: int, inputs: tuple[str, ...]
+    network: nn.Module, scene: PreparedScene, points: int, inputs: tuple[str, ...], centring: float = 0.0
 ) -> UInt8[np.ndarray, "N"]:
     """The pseudo-labels of the points of a scene: scores, softmax among the tags, mean of the region, largest class.
 
@@ -117,8 +122,9 @@ def point_labels(
         scene: with regions.
         points: how many of them the network takes; the others get interpolated scores.
         inputs: of the network in addition to xyz.
+        centring: share of the mean score of each class that is subtracted first.
     """
-    scores = cloud_scores(network, scene, points, inputs)
+    scores = centred(cloud_scores(network, scene, points, inputs), centring)
     region = on_device(scores.device, scene.region.astype(np.int64))[0]
     return _labels(scores, region, *on_device(scores.device, scene.tags, scene.known))
 
@@ -130,6 +136,7 @@ def frame_labels(
     tags: Float[np.ndarray, "C"],
     known: Float[np.ndarray, "C"],
     long_sides: tuple[int, ...],
+    centring: float = 0.0,
 ) -> UInt8[np.ndarray, "h w"]:
     """The pseudo-labels of the pixels of a frame, on a grid of a quarter of the size of its image.
 
@@ -140,12 +147,13 @@ def frame_labels(
         tags: the classes that a pixel may get, multi-hot.
         known: 1 where a class was judged, 0 where it is unknown.
         long_sides: of the images that the network sees; the scores are averaged.
+        centring: share of the mean score of each class that is subtracted first.
     """
     device = next(network.parameters()).device
     image = on_device(device, scene.image(frame))[0]
     scores = averaged_scores(network, image, long_sides)
     region = on_device(device, resized(scene.frame_region[frame], *scores.shape[1:]).astype(np.int64))[0]
-    labels = _labels(scores.flatten(1).T, region.flatten(), *on_device(device, tags, known))
+    labels = _labels(centred(scores.flatten(1).T, centring), region.flatten(), *on_device(device, tags, known))
     return labels.reshape(scores.shape[1:])
 
 
