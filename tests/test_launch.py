@@ -244,7 +244,8 @@ def test_bad_arguments(text, message):
 # --- the launch file itself ---
 
 PROBE = f"""#!{sys.executable}
-import json, pathlib, sys
+import faulthandler, json, pathlib, sys
+faulthandler.dump_traceback_later(60, exit=True)  # Fast DDS sometimes hangs at the end of a participant
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from test_launch import resolve
 answer = resolve(sys.argv[1:])
