@@ -161,6 +161,17 @@ def test_what_was_added_to_averaged_scores_is_kept_for_inference(root, labels, t
     np.testing.assert_allclose(made.tag_log_odds, 0.5 * np.log(odds), rtol=1e-5)
 
 
+def test_a_minkunet_learns_and_labels_clouds(root, labels, tmp_path):
+    options = {"planes": [8] * 8, "blocks": [1] * 8, "stem": 8, "stem_kernel": 3, "voxel_m": 0.1}
+    values = values_for(root, output=str(tmp_path / "run"), phases=[{**PHASES[1], "method": "supervised", "epochs": 25}])
+    values["cloud"] = {"network": "minkunet", "options": options, "augment": {"points": 256}}
+    values["data"]["sources"] = [{"path": values["data"].pop("train")["folder"], "dense": True}]
+    assert training.train(config.build(TrainConfig, values))["cloud"]["miou"] > 60
+    segmenter = CloudSegmenter(tmp_path / "run/cloud.safetensors", "cpu", labels=labels)
+    assert segmenter.config.name == "minkunet" and segmenter.config.points == 256
+    assert segmenter(StripedScene(100, labels).cloud)[0].shape == (600,)
+
+
 def test_dense_labels_never_reach_training(root, labels, tmp_path):
     """Other dense labels under the same tags leave the trained weights as they are, bit for bit."""
     spoilt = tmp_path / "spoilt"
