@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from support.striped_scenes import written
@@ -18,7 +19,9 @@ from wsss_ros.ablation.methods_settings import MethodsConfig
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.cli import main as cli
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+from wsss_ros.methods.teacher_labels import cloud_scores
 from wsss_ros.networks import checkpoint
+from wsss_ros.samples.prepared import prepare
 from wsss_ros.training.scene_set import open_scene_set
 from wsss_ros.types import BadInput
 
@@ -36,6 +39,7 @@ ROWS = {
         "phases": ["images", "clouds", "joint"],
         "pseudo_labels": {"image_tags": "image"},
     },
+    "vote": {"method": "cls", "phases": ["images", "clouds", "plain"], "pseudo_labels": {"regions": "truth"}},
     "longer": {"method": "joint", "phases": ["images", "clouds", "joint", "plain"]},
     "clouds": {"method": "cls", "phases": ["clouds"]},
 }
@@ -162,7 +166,7 @@ def test_every_row_has_an_entry_for_each_of_its_sets(done):
     entries = methods_results.collect(done)
     of_rows = {row: [entry["set"] for entry in entries if entry["row"] == row] for row in ROWS}
     labelled, alone = ["train", "val"], ["val"]
-    assert of_rows == {"cls": labelled, "joint": labelled, "longer": alone, "clouds": alone}
+    assert of_rows == {"cls": labelled, "joint": labelled, "vote": labelled, "longer": alone, "clouds": alone}
     assert {entry["row"]: entry["method"] for entry in entries} == {row: ROWS[row]["method"] for row in ROWS}
     for entry in entries:
         assert list(entry)[:6] == ["method", "row", "set", "seed", "miou_2d", "miou_3d"]
@@ -201,6 +205,29 @@ def test_pseudo_labels_are_scored_among_the_tags(done, labels, row, by_scene):
     for domain, (hits, either) in counts.items():
         expected = 100 * (hits[either > 0] / either[either > 0]).mean()
         assert entry[f"miou_{domain}"] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_regions_vote_on_pseudo_labels(done, labels):
+    """With true regions all points of a class of a scene get one label: of the largest mean probability there."""
+    entry = next(e for e in methods_results.collect(done) if (e["row"], e["set"]) == ("vote", "train"))
+    network = checkpoint.load(experiment.trained_networks(done.run_of("vote", 0), done)["cloud"]).network.eval()
+    hits, either = np.zeros(20), np.zeros(20)
+    scenes = open_scene_set(done.train, labels)[0]
+    for scene in prepare(scenes, labels, done.data.cache, 0, 40, done.data.visibility_m, truth=True).scenes:
+        with torch.inference_mode():
+            scores = cloud_scores(network, scene, 256, ("color",))
+        absent = torch.from_numpy(np.array(scene.tags)) == 0
+        probability = scores.masked_fill(absent, -torch.inf).softmax(1).numpy()
+        for true in np.unique(scene.cloud_truth):
+            own = scene.cloud_truth == true
+            found = probability[own].mean(axis=0).argmax()
+            hits[true] += own.sum() * (found == true)
+            either[true] += own.sum()
+            either[found] += own.sum() * (found != true)
+    expected = 100 * (hits[either > 0] / either[either > 0]).mean()
+    assert entry["miou_3d"] == pytest.approx(expected, abs=1e-3)
+    assert 0 <= entry["miou_2d"] <= 100
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from wsss_ros.config import Config
 from wsss_ros.methods import Phase
 from wsss_ros.networks.checkpoint import file_of
+from wsss_ros.samples.scene_regions import RegionChoice
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.data import DataConfig
 from wsss_ros.training.network_files import CloudNetworkConfig, ImageNetworkConfig
@@ -50,6 +51,9 @@ class PseudoLabelsConfig(Config):
 
     image_tags: Literal["scene", "image"] = Field(
         "scene", description="The classes that a pixel may get: the tags of its scene, or those of its image."
+    )
+    regions: RegionChoice | None = Field(
+        None, description="Regions whose mean probability decides, as in WSegPC; without, each point for itself."
     )
 
 

@@ -1,12 +1,13 @@
 """Scores of one run's networks on the sets of an experiment: ``scores_SET.json`` in the folder of the run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from wsss_ros.ablation import pseudo_labels
 from wsss_ros.ablation.experiment import ExperimentConfig, Run, ScoredSet, trained_networks
 from wsss_ros.evaluation.offline import (
     Comparison,
@@ -78,7 +79,16 @@ def _asked(chosen: ScoredSet, settings: ExperimentConfig) -> dict:
 
 def _scores(run: Run, chosen: ScoredSet, settings: ExperimentConfig) -> dict:
     """The scores of the networks that there are after a run."""
-    labels, files = labels_named(settings.labels), trained_networks(run, settings)
+    files = trained_networks(run, settings)
+    if chosen.pseudo is not None and chosen.pseudo.regions is not None:
+        matrices = pseudo_labels.score(files, chosen, settings)
+    else:
+        matrices = {kind: logged(each).matrix for kind, each in _evaluations(files, chosen, settings).items()}
+    return {"asked": _asked(chosen, settings), **{kind: matrix.compute() for kind, matrix in matrices.items()}}
+
+
+def _evaluations(files: Mapping[str, Path], chosen: ScoredSet, settings: ExperimentConfig) -> dict[str, Evaluation]:
+    labels = labels_named(settings.labels)
     scenes, _ = open_scene_set(chosen.scenes, labels)
     images = ImageSegmenter(files["image"], settings.device) if "image" in files else None
     points = settings.cloud.augment.points
@@ -86,11 +96,10 @@ def _scores(run: Run, chosen: ScoredSet, settings: ExperimentConfig) -> dict:
     predictions: Predictions = NetworkPredictions(images, clouds)
     if chosen.pseudo is not None:
         predictions = PseudoLabels(Labeller(images, clouds, threshold=0.0), chosen.pseudo.image_tags == "scene")
-    found: dict[str, Evaluation] = {}
+    found = {}
     if images:
         comparison = Comparison.between(labels, images.labels)
         found["image"] = evaluate_images(predictions, scenes, comparison, settings.data.val_frames_per_scene)
     if clouds:
         found["cloud"] = evaluate_clouds(predictions, scenes, Comparison.between(labels, clouds.labels))
-    scores = {kind: logged(evaluation).matrix.compute() for kind, evaluation in found.items()}
-    return {"asked": _asked(chosen, settings), **scores}
+    return found

@@ -1,0 +1,53 @@
+"""Scores of the labels that networks give to the scenes they were trained on, whose tags they know."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from wsss_ros.ablation.experiment import ExperimentConfig, ScoredSet
+from wsss_ros.device import device_named
+from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.methods.teacher_labels import resized
+from wsss_ros.methods.wsegpc.stage_two import frame_labels, point_labels
+from wsss_ros.networks import checkpoint
+from wsss_ros.samples.prepared import PreparedScene, prepare
+from wsss_ros.samples.scene_regions import with_regions
+from wsss_ros.scenes.frame_choice import spread
+from wsss_ros.training.scene_set import open_scene_set
+
+
+@torch.inference_mode()
+def score(files: Mapping[str, Path], chosen: ScoredSet, settings: ExperimentConfig) -> dict[str, ConfusionMatrix]:
+    """The confusion matrix of each network over all scenes; of images over some frames, spread evenly.
+
+    Labels are made as WSegPC makes them: the class with the largest mean probability in the region, among the tags.
+    """
+    assert chosen.pseudo is not None and chosen.pseudo.regions is not None
+    found = {kind: checkpoint.load(path, kind) for kind, path in files.items()}
+    device, labels = device_named(settings.device), labels_named(settings.labels)
+    networks = {kind: each.network.to(device).eval() for kind, each in found.items()}
+    matrices = {kind: ConfusionMatrix(labels) for kind in files}
+    for scene in with_regions(_with_truth(chosen, settings, labels), chosen.pseudo.regions):
+        if "image" in files and scene.frame_truth is not None:
+            for frame in spread(len(scene.poses), settings.data.val_frames_per_scene):
+                tags, known = scene.image_tags[frame], scene.image_known[frame]
+                if chosen.pseudo.image_tags == "scene":
+                    tags, known = scene.tags, scene.known
+                size = found["image"].config.long_side or max(scene.image(frame).shape[1:])
+                own = frame_labels(networks["image"], scene, frame, tags, known, (size,))
+                truth = scene.frame_truth[frame]
+                matrices["image"].update(resized(own, *truth.shape), truth)
+        if "cloud" in files and scene.cloud_truth is not None:
+            inputs = found["cloud"].config.inputs
+            own = point_labels(networks["cloud"], scene, settings.cloud.augment.points, inputs)
+            matrices["cloud"].update(own, scene.cloud_truth)
+    return matrices
+
+
+def _with_truth(chosen: ScoredSet, settings: ExperimentConfig, labels: LabelSpace) -> Sequence[PreparedScene]:
+    """The scenes as the runs train on them, with their dense labels."""
+    data, long_side = settings.data, settings.image.augment.long_side[1]
+    scenes, _ = open_scene_set(chosen.scenes, labels)
+    return prepare(scenes, labels, data.cache, data.frames_per_scene, long_side, data.visibility_m, True).scenes
