@@ -102,7 +102,8 @@ def _provenance(entries: Sequence[dict], settings: MethodsConfig, config: str) -
     commands = ", ".join(f"`{command}`" for command in sorted({entry["command"] for entry in entries}))
     lines = [
         f"- Commands: {commands}; the report alone: `wsss bench methods {config} --report-only`.",
-        f"- Configuration: `{config}`. Each phase is trained once for all rows that begin alike; minutes include it.",
+        f"- Configuration: `{config}`. Each phase is trained once for all rows that begin alike; minutes include it, "
+        "by the clock, whatever else the machine did.",
         *(f"- Phase `{name}`: {phase_text(phase)}." for name, phase in settings.phases.items() if name in used),
         f"- Networks: {network_text(settings.image)} on {settings.image.augment.crop} px crops; "
         f"{network_text(settings.cloud)} on {settings.cloud.augment.points:,} points.",
