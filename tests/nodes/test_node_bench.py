@@ -10,7 +10,8 @@ from support.paths import ROOT
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from wsss_ros.config import share  # noqa: E402
-from wsss_ros.nodes import bench  # noqa: E402
+from wsss_ros.inference import shipped_weights  # noqa: E402
+from wsss_ros.nodes import bench, latency_bench  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +68,9 @@ def test_the_age_of_labels_with_and_without_a_viewer():
     assert set(figures) == {"alone", "viewer"} and all(each["labelled"] > 0 for each in figures.values())
     assert figures["alone"]["shown"] == 0 < figures["alone"]["clouds"]
     assert 0 < figures["viewer"]["shown"] <= figures["viewer"]["clouds"]
+
+
+def test_another_checkout_is_measured_with_the_same_weights():
+    options = latency_bench._options(["--other", "elsewhere"])
+    assert options.weights == str(shipped_weights("image"))
+    assert latency_bench._options([]).weights == ""

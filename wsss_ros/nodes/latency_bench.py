@@ -71,7 +71,12 @@ def _options(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--viewer", action="store_true", help="measure with and without a viewer that somebody looks at"
     )
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.other and not options.weights:
+        from wsss_ros.inference import shipped_weights
+
+        options.weights = str(shipped_weights("image"))  # another checkout may ship a smaller network
+    return options
 
 
 def _height_width(size: str) -> tuple[int, int]:
