@@ -18,7 +18,7 @@ def bench_latency(
         bool, typer.Option("--all-outputs", help="Subscribe to confidence, colours and overlay too.")
     ] = False,
     other: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Another checkout to measure in the same run, with the same weights.")
+        Path | None, typer.Option(exists=True, file_okay=False, help="Another checkout to measure, with equal weights.")
     ] = None,
     viewer: Annotated[
         bool, typer.Option("--viewer", help="With and without a viewer of 300,000 points at 5 Hz (extra [view]).")
