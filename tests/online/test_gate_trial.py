@@ -211,7 +211,7 @@ def test_the_report_counts_what_each_rule_does_with_worse_and_better_networks(tm
     weights = {part: {"image": "i0", "cloud": "c0"} for part in report.PARTS.values()}
     report.write(rows + again, tmp_path, "wsss bench gate", limits, weights)
     page = (tmp_path / "gate.md").read_text()
-    assert "- *confirmation*: 3 rounds; they begin from image i0, cloud c0" in page
+    assert "- *confirmation*: 3 rounds; they begin from image i0, cloud c0; 0 simulated rooms are held out" in page
     assert "| confirmation | 0002 | rooms | nothing | refused |" in page and "| choice | 10001 | rooms |" in page
     content = json.loads((tmp_path / "gate.json").read_text())
     assert len(content["entries"]) == 8 and content["label_tolerance"] == limits.label_tolerance

@@ -47,7 +47,7 @@ def bench_gate(
         rows += report.entries(rounds.finished(folder), rounds.truth_before(folder), limits, name == "choice")
     weights = {name: rounds.weights_of(folder) for name, folder in trials.items()}
     options = "".join(f" --{place} {path}" for place, path in given.items())
-    options += f" --draw {draw}" * bool(draw) + f" --choice {choice}" * (choice is not None)
+    options += f" --draw {draw} --out {out}" * bool(draw) + f" --choice {choice}" * (choice is not None)
     for folder in filter(None, [out, docs]):
         report.write(rows, folder, f"wsss bench gate{options}", limits, weights)
     console.print(report.summary(rows), f"written: {out / 'gate.md'}", sep="\n", highlight=False)

@@ -38,7 +38,8 @@ def entries(records: Iterable[dict], before: dict, limits: gate.Limits, choice: 
             about = {"round": each.number, "place": each.place, "fault": each.fault, "network": kind}
             about |= {"settings_chosen_on_it": choice, **_changes(before[kind], record["truth"][kind])}
             about |= {"old": together, "new": verdicts[kind].promoted, "why": verdicts[kind].why}
-            about |= {"judged_by": list(verdicts[kind].judged_by)}
+            simulated = record["before"].get("base", {}).get("values", {}).get(f"{kind}_labels", {})
+            about |= {"judged_by": list(verdicts[kind].judged_by), "simulated_rooms": len(simulated)}
             found.append(about)
     return found
 
@@ -162,9 +163,10 @@ def page(rows: Sequence[dict], command: str, limits: gate.Limits, weights: dict[
     """Return the text of ``gate.md``; ``weights`` are the versions that the rounds of each part begin from, by kind."""
     begin = []
     for choice, part in _parts(rows):
-        count = sum(row["settings_chosen_on_it"] == choice for row in rows) // len(KINDS)
+        own = [row for row in rows if row["settings_chosen_on_it"] == choice]
         versions = ", ".join(f"{kind} {version}" for kind, version in weights[part].items())
-        begin.append(f"- *{part}*: {count} rounds; they begin from {versions}")
+        held_out = f"{own[0]['simulated_rooms']} simulated rooms are held out"
+        begin.append(f"- *{part}*: {len(own) // len(KINDS)} rounds; they begin from {versions}; {held_out}")
     return "\n".join(
         [
             "# The gate of online learning, tried on many rounds",
