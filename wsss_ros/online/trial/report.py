@@ -14,7 +14,7 @@ from wsss_ros.evaluation.tables import markdown_table
 from wsss_ros.files import finite, write_json, write_text
 from wsss_ros.online import gate
 from wsss_ros.online.trial.old_gate import promotes_both
-from wsss_ros.online.trial.plan import TrialRound
+from wsss_ros.online.trial.plan import STEPS, TrialRound
 from wsss_ros.online.trial.rounds import TRUTH
 from wsss_ros.types import KINDS
 
@@ -152,6 +152,7 @@ def plot(rows: Sequence[dict]) -> Figure:
         for height in (-POINT, POINT):
             axes.axhline(height, color="0.6", linestyle=":")
         axes.set(title=f"{kind} network", ylabel="change of mIoU, points", xticks=range(len(columns)))
+        axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_xticklabels([f"{title},\n{part}" for _, part, _, title in columns])
         axes.grid(axis="y", alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -172,7 +173,8 @@ def page(rows: Sequence[dict], command: str, limits: gate.Limits, weights: dict[
             "# The gate of online learning, tried on many rounds",
             "",
             f"By `{command}`. Each round",
-            "trains as a round on a robot does, and is judged by two rules on the same held-out scenes.",
+            f"trains as a round on a robot does, for {STEPS['none']} steps ({STEPS['wrong tags']} when it is spoilt).",
+            "It is judged by two rules on the same held-out scenes.",
             "The previous gate promotes both networks or none and compares means with a constant tolerance.",
             "This gate judges each network for itself, by paired differences and a bootstrap",
             f"(tolerance {limits.tolerance:g}, significance {limits.significance:g}) of tags and of the consistency",
@@ -181,8 +183,8 @@ def page(rows: Sequence[dict], command: str, limits: gate.Limits, weights: dict[
             "",
             *begin,
             "",
-            "The settings and measures of this gate were chosen on the rounds of the *choice*; so its row there says",
-            "what it was made for. The *confirmation* are other rounds in other rooms.",
+            "The settings and measures of this gate were chosen on the rounds of the *choice*; so its rows there say",
+            "what it was made for. The *confirmation* are other rounds in other rooms; few of them say little.",
             "",
             "Truth: dense labels of rooms that no round uses. One half is of the kind that the robot meets,",
             "the other half of the kinds that the weights knew before. *Change* is the mean change of both mIoU,",
