@@ -17,7 +17,7 @@ from wsss_ros.types import BadInput
 
 
 def gather_multiply_scatter(
-    features: Float[Tensor, "N C"], weight: Float[Tensor, "K C D"], pairs: KernelMap
+    features: Float[Tensor, "N C"], weight: Float[Tensor, "K E D"], pairs: KernelMap
 ) -> Float[Tensor, "M D"]:
     """out[j] = sum of features[i] @ weight[k] over the pairs (i, j) of each offset k.
 
@@ -25,7 +25,7 @@ def gather_multiply_scatter(
 
     Args:
         features: rows of the input voxels.
-        weight: a matrix for each offset.
+        weight: a matrix for each offset, with E = C.
         pairs: which rows reach which.
 
     Raises:
