@@ -163,7 +163,8 @@ def test_what_was_added_to_averaged_scores_is_kept_for_inference(root, labels, t
 
 def test_a_minkunet_learns_and_labels_clouds(root, labels, tmp_path):
     options = {"planes": [8] * 8, "blocks": [1] * 8, "stem": 8, "stem_kernel": 3, "voxel_m": 0.1}
-    values = values_for(root, output=str(tmp_path / "run"), phases=[{**PHASES[1], "method": "supervised", "epochs": 25}])
+    phase = {**PHASES[1], "method": "supervised", "epochs": 25}
+    values = values_for(root, output=str(tmp_path / "run"), phases=[phase])
     values["cloud"] = {"network": "minkunet", "options": options, "augment": {"points": 256}}
     values["data"]["sources"] = [{"path": values["data"].pop("train")["folder"], "dense": True}]
     assert training.train(config.build(TrainConfig, values))["cloud"]["miou"] > 60
