@@ -43,6 +43,7 @@ setup(
         "lz4>=4.3",
         "matplotlib>=3.6",
         "numba>=0.58",
+        "llvmlite",  # numba itself needs it
         "numpy>=1.24",
         # One Python package from two wheels; open3d-cpu has no CUDA and is made for x86-64 only.
         "open3d-cpu>=0.18; platform_machine == 'x86_64'",
