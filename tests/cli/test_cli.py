@@ -99,6 +99,22 @@ main.main()
             assert done.returncode == status, (name, early)
 
 
+def test_a_signal_whose_exception_python_drops_still_gives_the_status(monkeypatch):
+    class Dropping:
+        def __del__(self) -> None:
+            cli._end(signal.SIGTERM, None)
+
+    def segment() -> None:
+        """Delete an object at the moment of the signal."""
+        Dropping()
+
+    monkeypatch.setattr(cli, "_received", [])
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    module = types.SimpleNamespace(segment=segment, __spec__=cli.__spec__)
+    monkeypatch.setitem(sys.modules, "wsss_ros.cli.segment", module)
+    assert wsss("segment").exit_code == 143
+
+
 def test_the_work_of_other_commands_is_not_done_after_ctrl_c():
     assert cli._status_after(signal.SIGINT, "train") == 130
 

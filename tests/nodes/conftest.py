@@ -35,7 +35,8 @@ def started(shared_ros_environment, probe, tmp_path_factory):
     logs, running = tmp_path_factory.mktemp("logs"), []
 
     def start(name: str, **parameters) -> NodeProcess:
-        running.append(NodeProcess(name, shared_ros_environment, logs / f"{name}.log", **parameters))
+        log = logs / f"{name}{len(running)}.log"
+        running.append(NodeProcess(name, shared_ros_environment, log, **parameters))
         return probe.active(running[-1])
 
     yield start

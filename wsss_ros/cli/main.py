@@ -33,6 +33,9 @@ COMMANDS = {
 ENDED_BY_CTRL_C = ("up", "replay", "segment", "evaluate")
 
 
+_received: list[int] = []  # signals; Python drops the exception of one that comes while an object is deleted
+
+
 class Deferred(TyperCommand):
     """A subcommand that is imported when it runs, so that `wsss --help` stays quick."""
 
@@ -89,6 +92,7 @@ def main() -> None:
 
 
 def _end(number: int, frame: object) -> None:
+    _received.append(number)
     name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     sys.exit(_status_after(number, name))
 
@@ -117,7 +121,10 @@ def _with_plain_errors(name: str, function):
         if signal.getsignal(signal.SIGINT) is _end:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return function(*args, **kwargs)
+            answer = function(*args, **kwargs)
+            if _received:
+                raise typer.Exit(_status_after(_received[0], name))
+            return answer
         except KeyboardInterrupt as interrupt:
             _fail("interrupted", _status_after(getattr(interrupt, "number", signal.SIGINT), name))
         except (BadInput, OSError) as error:
