@@ -99,7 +99,7 @@ def play(driver: Driver, room: DriverRoom, domain: int) -> tuple[np.ndarray, np.
                     until(lambda: stamps(robot) >= expected, hang_s=0.5)
                 return stamps(robot) >= expected
 
-            until(answered, lambda: f"{driver.name}: no points; {robot.segmenter.status()}", hang_s=60)
+            until(answered, lambda: f"{driver.name}: no points; {robot.segmenter.status()}")
         latest = {codec.stamp_ns(cloud.header): cloud for cloud in robot.clouds}
         del latest[min(latest)]
         assert len(latest) == VIEWS
