@@ -103,7 +103,8 @@ def test_a_class_that_nobody_judged_teaches_nothing(scenes, batch, name):
 
 def test_every_method_is_one_row_and_one_file():
     for name, method in METHODS.items():
-        assert issubclass(method, Method) and method.__module__ == f"wsss_ros.methods.{name}"
+        own, folder = f"wsss_ros.methods.{name}", f"wsss_ros.methods.{name.partition('_')[0]}."  # of a large method
+        assert issubclass(method, Method) and (method.__module__ == own or method.__module__.startswith(folder))
         assert get_args(method.Phase.model_fields["method"].annotation) == (name,)
 
 

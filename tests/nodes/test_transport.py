@@ -165,8 +165,7 @@ def test_a_publisher_that_sends_wins_over_a_silent_one(taker, monkeypatch):
     camera.arrives("", "/compressed")  # once left, the silent one has to be gone before it is tried again
     assert isinstance(camera.got[-1], CompressedImage) and len(set(camera.stamps())) == len(camera.got)
     camera.withdraw("")
-    until(lambda: not camera.node.count_publishers(camera.topic()))
-    camera.advertise("", Image)
+    camera.advertise("", Image)  # perhaps between two looks at the publishers
     until(lambda: (camera.publish("", "/compressed"), isinstance(camera.got[-1], Image))[1])
     camera.withdraw("/compressed")
     camera.arrives("")

@@ -81,6 +81,7 @@ class Probe:
     def close(self) -> None:
         rclpy.shutdown(context=self.context)
         self._thread.join(5)
+        self.node.destroy_node()  # else its subscriptions are seen until the garbage is collected
         os.environ.clear()
         os.environ.update(self._before)
 

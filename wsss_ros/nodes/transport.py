@@ -50,7 +50,8 @@ class ImageTransport:
 
     ``transport`` is one of ``known``, or auto: the first of ``known`` that has a publisher. A publisher that appears or
     vanishes later is followed. One that is silent loses to another one that sends; it is tried again once it has been
-    gone. Where only transports have publishers that cannot be read, the node reports which, and what to do.
+    gone or has a new publisher. Where only transports have publishers that cannot be read, the node reports which, and
+    what to do.
     """
 
     def __init__(self, node: Node, topic: str, transport: str, qos: QoSProfile, known: tuple[str, ...] = COLOR) -> None:
@@ -60,7 +61,7 @@ class ImageTransport:
         self._way: Way | None = None
         self._record: Input | None = None
         self._trials: dict[Way, Input] = {}  # of other transports, while the one in use is silent
-        self._silent: set[Way] = set()
+        self._silent: dict[Way, frozenset] = {}  # their publishers when they were silent
         self._reported = ""
         self._put_stamps: deque[int] = deque(maxlen=_REMEMBERED)
         self._stamps_before: set[int] = set()
@@ -100,15 +101,18 @@ class ImageTransport:
             return Way(own, CompressedImage, name)
         return Way(f"{self._base}/{transport}", CompressedImage, f"{self._base}/{transport}")
 
-    def _is_published(self, way: Way) -> bool:
+    def _publishers(self, way: Way) -> frozenset[tuple[int, ...]]:
+        """The identities of the publishers of a way."""
         expected = f"sensor_msgs/msg/{way.kind.__name__}"
-        return any(each.topic_type == expected for each in self._node.get_publishers_info_by_topic(way.full_name))
+        ends = self._node.get_publishers_info_by_topic(way.full_name)
+        return frozenset(tuple(each.endpoint_gid) for each in ends if each.topic_type == expected)
 
     # --- following ---
 
     def _follow(self) -> None:
-        published = [way for way in self._ways if self._is_published(way)]
-        self._silent.intersection_update(published)
+        publishers = {way: found for way in self._ways if (found := self._publishers(way))}
+        published = list(publishers)
+        self._silent = {way: old for way, old in self._silent.items() if way in publishers and publishers[way] <= old}
         sending = [way for way in published if way not in self._silent]
         chosen = (*sending, *published, self._way or self._ways[0])[0]
         if chosen != self._way:
@@ -139,8 +143,8 @@ class ImageTransport:
             return
         text = f"{self._way.full_name} has a publisher that sends nothing for {silent_s:.0f} s"
         text += f"; {way.full_name} sends, so the images are taken from there"
-        self._silent.add(self._way)
-        self._silent.discard(way)
+        self._silent[self._way] = self._publishers(self._way)
+        self._silent.pop(way, None)
         self._end_trials()
         self._switch(way)
         self._node.report_problem(f"silent {self._base}", text)
