@@ -90,11 +90,11 @@ class RecorderNode(Node):
         def write(message: Any) -> None:
             self._write(raw if hasattr(message, "encoding") else compressed, message)
 
-        ImageTransport(self, raw.name, "auto", quality(raw)).start(write, Need("the recording"))
+        ImageTransport(self, raw.name, "auto", quality(raw)).start(write, Need("recording"))
 
     def _record(self, topic: Topic) -> None:
         write = partial(self._write, topic)
-        self.subscribe(message_class(topic.msgtype), topic.name, write, quality(topic), "the recording")
+        self.subscribe(message_class(topic.msgtype), topic.name, write, quality(topic), "recording")
 
     def _write(self, topic: Topic, message: Any) -> None:
         self._bag.write(self._names[topic.name], time.time_ns(), serialize_message(message))
