@@ -136,6 +136,7 @@ def test_a_checkpoint_segments_clouds_of_any_size(points, tmp_path, labels: Labe
     [
         (lambda: MinkUNet(3, planes=(4, 8)), "8 planes"),
         (lambda: MinkUNet(3, blocks=(1,) * 7), "8 blocks"),
+        (lambda: MinkUNet(3, blocks=(1,) * 7 + (0,)), "above 0"),
         (lambda: MinkUNet(3, voxel_m=0.0), "voxel_m is 0.0"),
         (lambda: MinkUNet(3, **SMALL)(*cloud(0, 5, features=2)), "built for 3"),
         (lambda: MinkUNet(3, **SMALL)(*cloud(0, 0)), "no points"),

@@ -41,7 +41,7 @@ class MinkUNet(Backbone):
         checkpointing: keep only what is passed between the levels for the backward pass (recompute.py).
 
     Raises:
-        BadInput: another number of levels than 8, a level without channels, or voxels without size.
+        BadInput: another number of levels than 8, a level without channels or blocks, or voxels without size.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class MinkUNet(Backbone):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        if not len(planes) == len(blocks) == len(PLANES) or min(*planes, stem) < 1 or min(blocks) < 0:
-            raise BadInput(f"planes {planes}, blocks {blocks}, stem {stem}; expected 8 planes above 0 and 8 blocks")
+        if not len(planes) == len(blocks) == len(PLANES) or min(*planes, *blocks, stem) < 1:
+            raise BadInput(f"planes {planes}, blocks {blocks}, stem {stem}; expected 8 planes, 8 blocks, all above 0")
         if not voxel_m > 0:
             raise BadInput(f"voxel_m is {voxel_m}; expected metres above 0")
         self.in_features, self.voxel_m, self.checkpointing = in_features, voxel_m, checkpointing
