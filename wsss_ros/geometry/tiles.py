@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float32, Int64
 
+_MOST = 1 << 30  # tiles along an axis: all numbers of tiles fit into 63 bits, however far a point is from the others
+
 
 def tiles(
     xy: Float32[np.ndarray, "N 2"], tile: float, margin: float
@@ -14,8 +16,9 @@ def tiles(
     All tiles have one size, about ``tile``; each point is in one of them. What is no wider than a tile with its margins
     is one tile.
     """
-    low, extent = xy.min(axis=0), np.ptp(xy, axis=0).astype(np.float64)
-    columns, rows = counts = np.maximum(1, np.ceil((extent - 2 * margin) / tile)).astype(np.int64)
+    low = xy.min(axis=0).astype(np.float64)
+    extent = xy.max(axis=0) - low
+    columns, rows = counts = np.ceil((extent - 2 * margin) / tile).clip(1, _MOST).astype(np.int64)
     if columns * rows == 1:
         every = np.arange(len(xy))
         yield every, every
