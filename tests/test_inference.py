@@ -159,6 +159,17 @@ def test_a_wide_cloud_is_segmented_in_tiles(cloud_segmenter):
     np.testing.assert_allclose(confidence, expected[1], atol=1e-3)
 
 
+def test_a_tile_of_few_points_has_their_own_scores(cloud_segmenter):
+    cloud, few = cloud_of(3000), cloud_of(4, seed=1)
+    few.xyz[1] = few.xyz[0]  # one place, two colours
+    far = few.xyz * np.float32(2) + np.float32([40, 0, 0])
+    scores = cloud_segmenter.point_scores(Cloud(np.concatenate([cloud.xyz, far]), np.concatenate([cloud.rgb, few.rgb])))
+    centred = far - far.mean(0, dtype=np.float64).astype(np.float32)
+    expected = cloud_segmenter.scores(centred, few.rgb).detach()
+    assert (expected[0] - expected[1]).abs().max() > 0.01
+    np.testing.assert_allclose(scores[3000:], expected, atol=1e-3)
+
+
 def test_the_scores_of_points_are_those_that_label_them(cloud_segmenter):
     cloud = cloud_of(5000)
     cloud.xyz[[3, 700]] = np.nan

@@ -279,12 +279,13 @@ class CloudSegmenter(Segmenter):
         xyz, rgb = self._upright(cloud.xyz[finite], up), None if cloud.rgb is None else cloud.rgb[finite]
         for own, seen in geometry.tiles(xyz[:, :2], _TILE_M, _MARGIN_M):
             chosen = seen[_sample(len(seen), self.points)]
-            support = xyz[chosen] - xyz[chosen].mean(axis=0) if len(seen) < len(xyz) else xyz[chosen]
-            scores = self.scores(support, None if rgb is None else rgb[chosen])
-            if len(chosen) == len(xyz):
-                yield own, scores
-                return
-            drawn = torch.from_numpy(xyz[chosen]).to(self.device)
+            support = xyz[chosen]
+            centred = support - support.mean(axis=0) if len(seen) < len(xyz) else support
+            scores = self.scores(centred, None if rgb is None else rgb[chosen])
+            if len(chosen) == len(seen):
+                yield own, scores[np.searchsorted(seen, own)]
+                continue
+            drawn = torch.from_numpy(support).to(self.device)
             for start in range(0, len(own), _NEIGHBOUR_CHUNK):
                 rows = own[start : start + _NEIGHBOUR_CHUNK]
                 index, squared_distance = neighbors.knn(drawn, torch.from_numpy(xyz[rows]).to(self.device), 3)
