@@ -158,6 +158,20 @@ def test_a_problem_is_announced_once_and_once_that_it_is_over(monkeypatch):
     assert len(said) == 5 and said[-1][0] == WARN
 
 
+def test_a_problem_with_another_cause_is_not_over(monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    announcer = Announcer(lambda level, text: said.append(text))
+    for seconds, cause in ((5, "nobody publishes it"), (6, "published by /replay"), (7, "nobody publishes it")):
+        announcer.update([(WARN, f"no message on /pose for {seconds} s: {cause}"), (WARN, "no map: wait")])
+        now[0] += 1
+    assert said == ["no message on /pose for 5 s: nobody publishes it", "no map: wait"] + [
+        "no message on /pose for 6 s: published by /replay"
+    ]
+    announcer.update([(WARN, "no map: wait")])
+    assert said[3:] == ["over after 3 s: no message on /pose for 7 s"]
+
+
 def test_a_dead_network_and_a_job_that_does_not_end_are_errors(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -26,7 +26,10 @@ Status = tuple[int, str, dict[str, str]]  # level, sentence and values
 
 
 class Announcer:
-    """Logs each problem once while it lasts, and once that it is over. Texts that differ in numbers only are one."""
+    """Logs each problem once while it lasts, and once that it is over. Texts that differ in numbers only are one.
+
+    A problem is over when none has its text before the first colon; what follows is its cause, which may change.
+    """
 
     def __init__(self, log: Callable[[int, str], None]) -> None:
         self._log = log
@@ -37,26 +40,30 @@ class Announcer:
         """Take the problems of this moment."""
         now = time.monotonic()
         texts = {_without_numbers(text): (level, text) for level, text in problems if level != OK}
+        subjects, changed = set(map(_subject, texts)), {}
         for key in set(self._lasting) - set(texts):
             since, text, logged = self._lasting.pop(key)
-            if logged:
-                self._log(OK, f"over after {now - since:.0f} s: {text.partition(': ')[0]}")
+            if _subject(key) in subjects:
+                changed[_subject(key)] = since, logged
+            elif logged:
+                self._log(OK, f"over after {now - since:.0f} s: {_subject(text)}")
         for key, (level, text) in texts.items():
             if key not in self._lasting:
-                self._begin(key, level, text, now)
+                self._begin(key, level, text, *changed.get(_subject(key), (now, False)))
 
     def clear(self) -> None:
         """Forget what lasts, without a line."""
         self._lasting.clear()
 
-    def _begin(self, key: str, level: int, text: str, now: float) -> None:
+    def _begin(self, key: str, level: int, text: str, since: float, logged: bool) -> None:
+        now = time.monotonic()
         due = now - self._logged_at.get(key, -REPEAT_S) >= REPEAT_S
         if due:
             if len(self._logged_at) >= MOST_CAUSES:
                 self._logged_at.clear()
             self._logged_at[key] = now
             self._log(level, text)
-        self._lasting[key] = now, text, due
+        self._lasting[key] = since, text, due or logged
 
 
 class Health:
@@ -195,6 +202,10 @@ def _far_from_clock(sync: Synchronizer, now_ns: int) -> str:
 
 def _without_numbers(text: str) -> str:
     return re.sub(r"[-+]?\d[\d.e+-]*", "#", text)
+
+
+def _subject(text: str) -> str:
+    return text.partition(": ")[0]
 
 
 def cause_of(error: Exception) -> str:
