@@ -1,5 +1,7 @@
 """Why an input is silent: publishers, their types and QoS, and the topics that could be meant."""
 
+from types import SimpleNamespace
+
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
@@ -106,6 +108,14 @@ def test_what_is_known_already_wins_and_silence_ends_with_a_message():
     record.since -= 7
     record.needed = lambda: False
     assert silences([record], 5, Graph()) == []
+
+
+def test_a_publisher_that_is_discovered_before_its_node_has_no_name():
+    names = {"node_namespace": "_NODE_NAMESPACE_UNKNOWN_", "node_name": "_NODE_NAME_UNKNOWN_"}
+    end = SimpleNamespace(**names, topic_type=IMAGE, qos_profile=RELIABLE)
+    graph = silence.Graph(SimpleNamespace(get_publishers_info_by_topic=lambda topic: [end]))
+    said = silence.reason("/color/image_raw", "color/image_raw", IMAGE, [SENSOR], graph)
+    assert said.startswith("published by a node without a known name (")
 
 
 def test_the_nearest_names_come_first():

@@ -15,6 +15,7 @@ MOST_NAMED = 3  # topics or publishers in one sentence
 # What a topic of our own results or of ground truth is called; these are not meant.
 _OURS = re.compile(r"semantic|ground_truth|label|mask|recorded/")
 _DEPTH = re.compile(r"depth|disparity")
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # what rmw calls a node whose publisher is discovered before its name
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
 
@@ -35,7 +36,7 @@ class Graph:
     def publishers(self, topic: str) -> list[Publisher]:
         """Publishers of a topic."""
         return [
-            Publisher(f"{end.node_namespace.rstrip('/')}/{end.node_name}", end.topic_type, end.qos_profile)
+            Publisher(_node_name(end), end.topic_type, end.qos_profile)
             for end in self._node.get_publishers_info_by_topic(topic)
         ]
 
@@ -58,6 +59,12 @@ class Graph:
                 continue
             found |= {topic for topic, kinds in topics if kind in kinds}
         return found
+
+
+def _node_name(end: Any) -> str:
+    if end.node_name == _UNKNOWN:
+        return "a node without a known name"
+    return f"{end.node_namespace.rstrip('/')}/{end.node_name}"
 
 
 def type_name(kind: type) -> str:
