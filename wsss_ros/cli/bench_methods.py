@@ -5,15 +5,17 @@ from typing import Annotated
 
 import typer
 
+from wsss_ros.cli.options import Jobs, ReportOnly, Rows, Seeds
+
 _DEFAULT = Path("config/methods_rooms.yaml")
 
 
 def bench_methods(
     config: Annotated[Path, typer.Argument(help="Phases, rows and tables; see config/methods_rooms.yaml.")] = _DEFAULT,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each; on a GPU always 1.")] = 2,
-    rows: Annotated[str, typer.Option(help="Only these rows, such as cls,joint; empty for all.")] = "",
-    seeds: Annotated[str, typer.Option(help="Only these seeds, such as 0,1; empty for all.")] = "",
-    report_only: Annotated[bool, typer.Option("--report-only", help="Only report the finished rows.")] = False,
+    jobs: Jobs = 2,
+    rows: Rows = "",
+    seeds: Seeds = "",
+    report_only: ReportOnly = False,
 ) -> None:
     """Train and score rows of several methods and write the tables. Missing rooms are generated first.
 

@@ -17,6 +17,10 @@ Split = Annotated[str, typer.Option(help="Photographs with this value in the col
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ColorTopic = Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")]
 CloudTopic = Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each; on a GPU always 1.")]
+Rows = Annotated[str, typer.Option(help="Only these rows, separated by commas; empty for all.")]
+Seeds = Annotated[str, typer.Option(help="Only these seeds, such as 0,1; empty for all.")]
+ReportOnly = Annotated[bool, typer.Option("--report-only", help="Only report the finished runs.")]
 FixedFrame = Annotated[
     str, typer.Option("--fixed-frame", help="World frame of a bag with poses in TF; empty takes map, else odom.")
 ]
