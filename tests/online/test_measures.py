@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multilabel_ranking_average_precision
 
+from wsss_ros.labels import scannet20
 from wsss_ros.online.measures import UNSEEN, beyond_chance, consistency, label_iou, tag_precision
 
 # --- precision of tags ---
@@ -109,11 +110,13 @@ def test_beyond_chance_by_hand():
 @pytest.mark.parametrize("seed", range(4))
 def test_label_iou_is_that_of_the_slow_twin(seed):
     rng = np.random.default_rng(seed)
-    labels, truth = rng.integers(5, size=60), rng.choice([0, 1, 3, 255], 60)
+    space = scannet20()
+    labels, truth = rng.integers(5, size=60, dtype=np.uint8), rng.choice(np.array([0, 1, 3, 255], np.uint8), 60)
     ious = []
     for name in range(5):
-        mine, true = (labels == name) & (truth < 5), truth == name
+        mine, true = (labels == name) & (truth < 255), truth == name
         if true.any():
             ious.append((mine & true).sum() / (mine | true).sum())
-    assert label_iou(labels, truth, 5) == pytest.approx(np.mean(ious))
-    assert label_iou(labels, np.full(60, 255), 5) is None and label_iou(truth[truth < 5], truth[truth < 5], 5) == 1
+    assert label_iou(labels, truth, space) == pytest.approx(np.mean(ious))
+    assert label_iou(labels, np.full(60, 255, np.uint8), space) is None
+    assert label_iou(truth[truth < 255], truth[truth < 255], space) == 1

@@ -1,7 +1,10 @@
 """How good the outputs of one network are on scenes that only have tags: pure functions of scores and labels."""
 
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int, UInt8
+
+from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix, iou_of
+from wsss_ros.labels import LabelSpace
 
 _FEWEST = 30  # pairs of labels of one view; with fewer its consistency says little
 UNSEEN = -1
@@ -60,16 +63,11 @@ def consistency(labels: Int[np.ndarray, "V N"]) -> list[float]:
     return values
 
 
-def label_iou(labels: Integer[np.ndarray, "N"], truth: Integer[np.ndarray, "N"], classes: int) -> float | None:
+def label_iou(labels: UInt8[np.ndarray, "N"], truth: UInt8[np.ndarray, "N"], space: LabelSpace) -> float | None:
     """Return the mean IoU over the classes that dense labels show in one view; None if they show none.
 
     Pixels and points whose truth is not a class do not count.
     """
-    scored = truth < classes
-    labels, truth = labels[scored].astype(np.int64), truth[scored].astype(np.int64)
-    if not len(truth):
-        return None
-    hits = np.bincount(truth[labels == truth], minlength=classes)
-    of_truth, predicted = (np.bincount(each, minlength=classes) for each in (truth, labels))
-    shown = of_truth > 0
-    return float((hits[shown] / (of_truth + predicted - hits)[shown]).mean())
+    counts = ConfusionMatrix(space).update(labels, truth).counts
+    shown = counts.any(axis=1)
+    return float(iou_of(counts)[shown].mean()) if shown.any() else None

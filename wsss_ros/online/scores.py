@@ -159,11 +159,11 @@ class Scorer:
             column, row = torch.from_numpy(np.rint(links.uv).astype(np.int64)).T
             truth = scene.frame_truth(index) if simulated else None
             if truth is not None:
-                ious["image"].append(_label_iou(scores.flatten(1).T, truth.reshape(-1)))
+                ious["image"].append(self._label_iou(scores.flatten(1).T, truth.reshape(-1)))
             if len(links) >= _FEWEST_POINTS:
                 parts.append(Tagged(point_scores[links.point].mean(dim=0).numpy(), own, known))
                 if truth is not None:
-                    ious["cloud"].append(_label_iou(point_scores[links.point], truth[row, column]))
+                    ious["cloud"].append(self._label_iou(point_scores[links.point], truth[row, column]))
             if own.sum() > 1:
                 views.append(_at(links.point, _among(scores[:, row, column].T, own), len(cloud)))
                 views_of_cloud.append(_at(links.point, _among(point_scores[links.point], own), len(cloud)))
@@ -180,6 +180,10 @@ class Scorer:
             {"image": finite, "cloud": bool(point_scores.isfinite().all())},
             {kind: [value for value in own if value is not None] for kind, own in ious.items()},
         )
+
+    def _label_iou(self, scores: Float[Tensor, "N C"], truth: UInt8[np.ndarray, "N"]) -> float | None:
+        """The mean IoU of the classes that score highest."""
+        return label_iou(scores.argmax(dim=1).numpy().astype(np.uint8), truth, self.labels)
 
     def _frames_of(self, scene: Scene, tags: Float32[np.ndarray, "C"]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """The frames to score, each with its tags and its known classes.
@@ -244,11 +248,6 @@ def _values(scene: Observed, image_prior: np.ndarray, cloud_prior: np.ndarray) -
         if not scene.finite[network_of(measure)]:
             found[measure] = [float("nan")] * len(found[measure])
     return found
-
-
-def _label_iou(scores: Float[Tensor, "N C"], truth: UInt8[np.ndarray, "N"]) -> float | None:
-    """The mean IoU of the classes that score highest."""
-    return label_iou(scores.argmax(dim=1).numpy(), truth, scores.shape[1])
 
 
 def network_of(measure: str) -> str:
