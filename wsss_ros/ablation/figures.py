@@ -60,7 +60,7 @@ def cams(settings: ExperimentConfig, seed: int, rows: Mapping[str, Sequence[str]
     parts = [(["image", "truth", *rows["2d"]], upper), (["cloud", "truth", *rows["3d"]], lower)]
     sheets = [pictures.sheet(titles, content) for titles, content in parts]
     names = [labels.names[index] for index in sorted(shown)]
-    return smaller(_stacked([*sheets, pictures.legend(labels, names, sheets[0].width)]))
+    return smaller(pictures.stacked([*sheets, pictures.legend(labels, names, sheets[0].width)]))
 
 
 def _image_rows(
@@ -109,15 +109,6 @@ def _classes(maps: Sequence[np.ndarray]) -> set[int]:
 
 def _fit(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
     return np.asarray(Image.fromarray(picture).resize(_SIZE, Image.Resampling.BILINEAR))
-
-
-def _stacked(pages: Sequence[Image.Image]) -> Image.Image:
-    stack = Image.new("RGB", (max(page.width for page in pages), sum(page.height for page in pages)), "white")
-    top = 0
-    for page in pages:
-        stack.paste(page, (0, top))
-        top += page.height
-    return stack
 
 
 def smaller(page: Image.Image) -> Image.Image:

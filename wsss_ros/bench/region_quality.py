@@ -185,18 +185,9 @@ def picture(scene: Scene, labels: LabelSpace, ways: Mapping[str, RegionSettings]
     columns = min(4, len(views))
     names = [*views] + [""] * (-len(views) % columns)
     drawn += [np.full_like(drawn[0], 255)] * (len(names) - len(drawn))
-    return _stacked(
+    return pictures.stacked(
         [pictures.sheet(names[i : i + columns], [drawn[i : i + columns]]) for i in range(0, len(names), columns)]
     )
-
-
-def _stacked(pages: Sequence[Image.Image]) -> Image.Image:
-    page = Image.new("RGB", (max(each.width for each in pages), sum(each.height for each in pages)), "white")
-    top = 0
-    for each in pages:
-        page.paste(each, (0, top))
-        top += each.height
-    return page
 
 
 def _poses(scene: Scene) -> Iterator[np.ndarray]:
@@ -208,4 +199,5 @@ def _poses(scene: Scene) -> Iterator[np.ndarray]:
 
 def save(pages: Sequence[Image.Image], path: Path) -> None:
     """Write pictures below each other, with few colours, so that the file is small."""
-    replace(path, lambda file: _stacked(pages).quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True))
+    page = pictures.stacked(pages).quantize(128, dither=Image.Dither.NONE)
+    replace(path, lambda file: page.save(file, "PNG", optimize=True))

@@ -98,6 +98,16 @@ def arranged(columns: Sequence[Sequence[Image.Image]], labels: LabelSpace, names
     return page
 
 
+def stacked(pages: Sequence[Image.Image]) -> Image.Image:
+    """Pictures below each other, white to the right of narrower ones."""
+    page = Image.new("RGB", (max(each.width for each in pages), sum(each.height for each in pages)), "white")
+    top = 0
+    for each in pages:
+        page.paste(each, (0, top))
+        top += each.height
+    return page
+
+
 def legend(labels: LabelSpace, names: Sequence[str], width: int) -> Image.Image:
     """The colours and names of the classes ``names`` and of "unlabelled", in a picture of this width."""
     entries = [(name, labels.colors[labels.names.index(name)]) for name in labels.names if name in names]
