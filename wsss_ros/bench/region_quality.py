@@ -15,10 +15,10 @@ from PIL import Image
 from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.files import replace
-from wsss_ros.geometry import neighbors, transform
+from wsss_ros.geometry import neighbors
 from wsss_ros.geometry.regions import RegionSettings, regions
 from wsss_ros.labels import UNLABELLED, LabelSpace
-from wsss_ros.scenes.derived import cloud_of, upright_from_world
+from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.types import Cloud, Scene
 
 BOUNDARY_M = 0.05  # a true boundary is found if a boundary of regions is at most so far away, metres
@@ -173,8 +173,7 @@ def colored(region: Int64[np.ndarray, "N"]) -> UInt8[np.ndarray, "N 3"]:
 def picture(scene: Scene, labels: LabelSpace, ways: Mapping[str, RegionSettings], width: int = 420) -> Image.Image:
     """The cloud of a scene in its colours, its truth if there is any, and its regions, seen obliquely from above."""
     known = truths(scene)
-    poses = np.stack([np.eye(4)] if scene.world_up is not None else list(_poses(scene)))
-    upright = transform(upright_from_world(scene, known.cloud.xyz, poses), known.cloud.xyz)
+    upright = known.cloud.xyz @ upright_rotation(scene).T
     views: dict[str, Any] = {"cloud": known.cloud.rgb}
     if "classes" in known.known:
         views["true classes"] = labels.colorize(scene.cloud_truth())
@@ -188,13 +187,6 @@ def picture(scene: Scene, labels: LabelSpace, ways: Mapping[str, RegionSettings]
     return pictures.stacked(
         [pictures.sheet(names[i : i + columns], [drawn[i : i + columns]]) for i in range(0, len(names), columns)]
     )
-
-
-def _poses(scene: Scene) -> Iterator[np.ndarray]:
-    for index in range(len(scene)):
-        pose = scene.frame(index).world_from_camera
-        if pose is not None:
-            yield pose
 
 
 def save(pages: Sequence[Image.Image], path: Path) -> None:
