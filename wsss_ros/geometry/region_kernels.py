@@ -11,7 +11,7 @@ import numpy as np
 
 from wsss_ros.geometry.compiled import compiled
 from wsss_ros.geometry.normal_kernels import moments, plane
-from wsss_ros.geometry.voxels import find_slot
+from wsss_ros.geometry.voxels import find_slot, packed
 
 
 @compiled
@@ -104,7 +104,7 @@ def grow_planes(points, neighbor, normal, seeds, cosine, most_distance, least, r
 def insert_voxels(cell, keys, values):
     """Fill a hash table with the voxels; ``cell`` has their coordinates."""
     for voxel in range(len(cell)):
-        key = (np.int64(cell[voxel, 0]) << 42) | (np.int64(cell[voxel, 1]) << 21) | np.int64(cell[voxel, 2])
+        key = packed(cell[voxel, 0], cell[voxel, 1], cell[voxel, 2])
         slot = find_slot(keys, key)
         keys[slot], values[slot] = key, voxel
 
@@ -118,8 +118,7 @@ def adjacent_voxels(start, stop, cell, keys, values, adjacent):
         for i in range(-1, 2):
             for j in range(-1, 2):
                 for k in range(-1, 2):
-                    x, y, z = cell[voxel, 0] + i, cell[voxel, 1] + j, cell[voxel, 2] + k
-                    key = (np.int64(x) << 42) | (np.int64(y) << 21) | np.int64(z)
+                    key = packed(cell[voxel, 0] + i, cell[voxel, 1] + j, cell[voxel, 2] + k)
                     slot = find_slot(keys, key)
                     if keys[slot] == key and values[slot] != voxel:
                         adjacent[voxel, found] = values[slot]

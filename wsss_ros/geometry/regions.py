@@ -293,7 +293,6 @@ def _supervoxel_seeds(voxels: _Voxels, settings: RegionSettings) -> Int64[np.nda
 
 def _adjacent(cell: Int64[np.ndarray, "V 3"]) -> Int64[np.ndarray, "V 26"]:
     """The occupied voxels next to each voxel, by face, edge or corner; -1 after the last."""
-    cell = cell - cell.min(axis=0) + 1
     keys, values = np.full(table_size(len(cell)), -1, np.int64), np.empty(table_size(len(cell)), np.int64)
     region_kernels.insert_voxels(cell, keys, values)
     adjacent = np.empty((len(cell), 26), np.int64)

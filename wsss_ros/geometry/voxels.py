@@ -79,7 +79,14 @@ def voxel_key(x, y, z, size):
     i, j, k = np.floor(x / size), np.floor(y / size), np.floor(z / size)
     if not (abs(i) < VOXEL_RANGE and abs(j) < VOXEL_RANGE and abs(k) < VOXEL_RANGE):
         return np.int64(-1)
-    return ((np.int64(i) + VOXEL_RANGE) << 42) | ((np.int64(j) + VOXEL_RANGE) << 21) | (np.int64(k) + VOXEL_RANGE)
+    return packed(np.int64(i), np.int64(j), np.int64(k))
+
+
+@compiled
+@no_type_check
+def packed(i, j, k):
+    """The coordinates of a voxel, which are in range, as one int64 >= 0."""
+    return ((i + VOXEL_RANGE) << 42) | ((j + VOXEL_RANGE) << 21) | (k + VOXEL_RANGE)
 
 
 @compiled
