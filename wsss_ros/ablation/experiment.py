@@ -55,6 +55,9 @@ class PseudoLabelsConfig(Config):
     regions: RegionChoice | None = Field(
         None, description="Regions whose mean probability decides, as in WSegPC; without, each point for itself."
     )
+    centring: float = Field(
+        0.0, ge=0, le=1, description="Share of the mean score of each class that is subtracted first, as in WSegPC."
+    )
 
 
 @dataclass(frozen=True)

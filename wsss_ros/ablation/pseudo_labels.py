@@ -1,8 +1,10 @@
 """Scores of the labels that networks give to the scenes they were trained on, whose tags they know."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from wsss_ros.ablation.experiment import ExperimentConfig, ScoredSet
@@ -23,25 +25,29 @@ def score(files: Mapping[str, Path], chosen: ScoredSet, settings: ExperimentConf
     """The confusion matrix of each network over all scenes; of images over some frames, spread evenly.
 
     Labels are made as WSegPC makes them: the class with the largest mean probability in the region, among the tags.
+    Without regions each point and pixel is one.
     """
-    assert chosen.pseudo is not None and chosen.pseudo.regions is not None
+    pseudo = chosen.pseudo
+    assert pseudo is not None
     found = {kind: checkpoint.load(path, kind) for kind, path in files.items()}
     device, labels = device_named(settings.device), labels_named(settings.labels)
     networks = {kind: each.network.to(device).eval() for kind, each in found.items()}
     matrices = {kind: ConfusionMatrix(labels) for kind in files}
-    for scene in with_regions(_with_truth(chosen, settings, labels), chosen.pseudo.regions):
+    scenes = _with_truth(chosen, settings, labels)
+    for scene in with_regions(scenes, pseudo.regions) if pseudo.regions else map(_without_regions, scenes):
         if "image" in files and scene.frame_truth is not None:
             for frame in spread(len(scene.poses), settings.data.val_frames_per_scene):
                 tags, known = scene.image_tags[frame], scene.image_known[frame]
-                if chosen.pseudo.image_tags == "scene":
+                if pseudo.image_tags == "scene":
                     tags, known = scene.tags, scene.known
                 size = found["image"].config.long_side or max(scene.image(frame).shape[1:])
-                own = frame_labels(networks["image"], scene, frame, tags, known, (size,))
+                own = frame_labels(networks["image"], scene, frame, tags, known, (size,), pseudo.centring)
                 truth = scene.frame_truth[frame]
                 matrices["image"].update(resized(own, *truth.shape), truth)
         if "cloud" in files and scene.cloud_truth is not None:
             inputs = found["cloud"].config.inputs
-            own = point_labels(networks["cloud"], scene, settings.cloud.augment.points, inputs)
+            points = settings.cloud.augment.points
+            own = point_labels(networks["cloud"], scene, points, inputs, pseudo.centring)
             matrices["cloud"].update(own, scene.cloud_truth)
     return matrices
 
@@ -51,3 +57,9 @@ def _with_truth(chosen: ScoredSet, settings: ExperimentConfig, labels: LabelSpac
     data, long_side = settings.data, settings.image.augment.long_side[1]
     scenes, _ = open_scene_set(chosen.scenes, labels)
     return prepare(scenes, labels, data.cache, data.frames_per_scene, long_side, data.visibility_m, True).scenes
+
+
+def _without_regions(scene: PreparedScene) -> PreparedScene:
+    """The scene with each point and pixel for itself."""
+    alone = np.full(len(scene.xyz), -1, np.int32)
+    return replace(scene, region=alone, frame_region=np.full((len(scene.poses), 1, 1), -1, np.int32))

@@ -1,11 +1,7 @@
 """Scores of one run's networks on the sets of an experiment: ``scores_SET.json`` in the folder of the run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import UInt8
 
 from wsss_ros.ablation import pseudo_labels
 from wsss_ros.ablation.experiment import ExperimentConfig, Run, ScoredSet, trained_networks
@@ -13,19 +9,15 @@ from wsss_ros.evaluation.offline import (
     Comparison,
     Evaluation,
     NetworkPredictions,
-    Predictions,
     evaluate_clouds,
     evaluate_images,
     logged,
 )
 from wsss_ros.files import read_json, write_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-from wsss_ros.label_files.labeller import Labeller
 from wsss_ros.labels import labels_named
 from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
-from wsss_ros.scenes.derived import up_of
 from wsss_ros.training.scene_set import open_scene_set
-from wsss_ros.types import Scene
 
 
 def missing_sets(run: Run, settings: ExperimentConfig) -> dict[str, ScoredSet]:
@@ -48,23 +40,6 @@ def read_by_kind(path: Path) -> dict:
     return {PREVIOUS_KINDS.get(kind, kind): value for kind, value in read_json(path).items()}
 
 
-@dataclass(frozen=True)
-class PseudoLabels:
-    """The labels that networks give to scenes whose tags they know, as ``Predictions``."""
-
-    labeller: Labeller
-    by_scene: bool
-
-    def image(self, scene: Scene, index: int) -> UInt8[np.ndarray, "H W"]:
-        """The most probable of the tagged classes at each pixel: those of the scene, or of the image."""
-        tags = scene.tags if self.by_scene else scene.image_tags(index)
-        return self.labeller.image(scene.frame(index), tags)[0]
-
-    def cloud(self, scene: Scene) -> UInt8[np.ndarray, "N"]:
-        """The most probable of the scene's tags at each point."""
-        return self.labeller.cloud(scene.cloud, up_of(scene), scene.tags)[0]
-
-
 def _is_scored(folder: Path, name: str, chosen: ScoredSet, settings: ExperimentConfig) -> bool:
     file = folder / f"scores_{name}.json"
     return file.is_file() and read_json(file)["asked"] == _asked(chosen, settings)
@@ -80,7 +55,7 @@ def _asked(chosen: ScoredSet, settings: ExperimentConfig) -> dict:
 def _scores(run: Run, chosen: ScoredSet, settings: ExperimentConfig) -> dict:
     """The scores of the networks that there are after a run."""
     files = trained_networks(run, settings)
-    if chosen.pseudo is not None and chosen.pseudo.regions is not None:
+    if chosen.pseudo is not None:
         matrices = pseudo_labels.score(files, chosen, settings)
     else:
         matrices = {kind: logged(each).matrix for kind, each in _evaluations(files, chosen, settings).items()}
@@ -93,9 +68,7 @@ def _evaluations(files: Mapping[str, Path], chosen: ScoredSet, settings: Experim
     images = ImageSegmenter(files["image"], settings.device) if "image" in files else None
     points = settings.cloud.augment.points
     clouds = CloudSegmenter(files["cloud"], settings.device, points=points) if "cloud" in files else None
-    predictions: Predictions = NetworkPredictions(images, clouds)
-    if chosen.pseudo is not None:
-        predictions = PseudoLabels(Labeller(images, clouds, threshold=0.0), chosen.pseudo.image_tags == "scene")
+    predictions = NetworkPredictions(images, clouds)
     found = {}
     if images:
         comparison = Comparison.between(labels, images.labels)
