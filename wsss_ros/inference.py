@@ -288,8 +288,7 @@ class CloudSegmenter(Segmenter):
             drawn = torch.from_numpy(support).to(self.device)
             for start in range(0, len(own), _NEIGHBOUR_CHUNK):
                 rows = own[start : start + _NEIGHBOUR_CHUNK]
-                index, squared_distance = neighbors.knn(drawn, torch.from_numpy(xyz[rows]).to(self.device), 3)
-                yield rows, neighbors.interpolate(scores, index, neighbors.interpolation_weights(squared_distance))
+                yield rows, neighbors.interpolate_at(torch.from_numpy(xyz[rows]).to(self.device), drawn, scores)
 
     def scores(self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None) -> Float[Tensor, "N C"]:
         """Class scores (logits) of every point of an upright cloud: the 3D class activation map.

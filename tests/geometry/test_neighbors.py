@@ -148,9 +148,14 @@ def test_interpolation_equals_its_twin(xyz, queries, k):
 def test_interpolation_at_a_point_gives_the_point():
     xyz = torch.from_numpy(room(40))
     features = torch.randn(40, 2)
-    index, squared = neighbors.knn(xyz, xyz, 3)
-    got = neighbors.interpolate(features, index, neighbors.interpolation_weights(squared))
-    torch.testing.assert_close(got, features, atol=1e-5, rtol=0)
+    torch.testing.assert_close(neighbors.interpolate_at(xyz, xyz, features), features, atol=1e-5, rtol=0)
+
+
+def test_features_at_other_points_equal_the_twin():
+    xyz, queries, features = torch.from_numpy(room(40)), torch.from_numpy(room(30, seed=1)), torch.randn(40, 2)
+    index, squared = neighbors.knn(xyz, queries, 3)
+    expected = reference.interpolate(features.numpy(), index.numpy(), squared.numpy().astype(np.float64))
+    np.testing.assert_allclose(neighbors.interpolate_at(queries, xyz, features).numpy(), expected, atol=2e-6)
 
 
 def test_interpolation_gradient():

@@ -172,6 +172,18 @@ def interpolate(
     return torch.nn.functional.embedding_bag(index, features, per_sample_weights=weight.to(features), mode="sum")
 
 
+def interpolate_at(
+    queries: Float32[Tensor, "M 3"], xyz: Float32[Tensor, "N 3"], features: Float[Tensor, "N C"]
+) -> Float[Tensor, "M C"]:
+    """The features at other points: those of the nearest three points, weighted by inverse distance.
+
+    Raises:
+        BadInput: as ``knn``.
+    """
+    index, squared_distance = knn(xyz, queries, 3)
+    return interpolate(features, index, interpolation_weights(squared_distance))
+
+
 def _check(xyz: Tensor, what: str, empty: bool = False) -> None:
     if not len(xyz) and not empty:
         raise BadInput(f"{what} has no points; expected at least one")

@@ -193,8 +193,7 @@ def cloud_scores(
     scores: Tensor = network(drawn, input_features(drawn, colors, inputs))[1][0].float()
     if count == len(xyz):
         return scores
-    index, squared_distance = neighbors.knn(drawn[0], xyz, 3)
-    return neighbors.interpolate(scores, index, neighbors.interpolation_weights(squared_distance))
+    return neighbors.interpolate_at(xyz, drawn[0], scores)
 
 
 def centred(scores: Float[Tensor, "N C"], share: float) -> Float[Tensor, "N C"]:

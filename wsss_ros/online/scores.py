@@ -207,8 +207,7 @@ class Scorer:
             return scores
         origin = local_origin(at.xyz)
         known, asked = (torch.from_numpy((each.xyz - origin).astype(np.float32)) for each in (chosen, at))
-        index, squared_distance = neighbors.knn(known, asked, 3)
-        return neighbors.interpolate(scores, index, neighbors.interpolation_weights(squared_distance))
+        return neighbors.interpolate_at(asked, known, scores)
 
 
 def scores_of(seen: Sequence[Observed], priors: tuple[Float[Tensor, "C"], Float[Tensor, "C"]]) -> dict:
