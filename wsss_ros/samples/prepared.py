@@ -41,7 +41,8 @@ class PreparedScene:
     points of the cloud that each frame sees. ``xyz`` is in the world frame, in metres. ``upright_from_world`` makes z
     point up, and aligns the walls if the data set has an alignment. ``rgb`` has no rows if the cloud has no colours.
     ``region`` and ``frame_region`` number the regions of the points, and of cells of the images (``scene_regions``),
-    -1: none; None until a method needs them.
+    -1: none; None until a method needs them. ``hand_made`` has features of the regions of the points
+    (``superpoints``), None until a method needs them.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PreparedScene:
     cloud_truth: UInt8[np.ndarray, "N"] | None = None
     region: Int32[np.ndarray, "N"] | None = None
     frame_region: Int32[np.ndarray, "F rows columns"] | None = None
+    hand_made: Float32[np.ndarray, "R E"] | None = None
 
     def camera(self, frame: int) -> Camera:
         """The camera of a frame, for the size of its depth image."""

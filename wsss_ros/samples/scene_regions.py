@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int32
 
+from wsss_ros.config import Config
 from wsss_ros.geometry.regions import PRESETS, RegionSettings, regions
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.samples import cache as caches
@@ -59,12 +60,24 @@ def _with_regions(scene: PreparedScene, settings: RegionSettings) -> PreparedSce
 
 
 def _place(scene: PreparedScene, settings: RegionSettings) -> Path | None:
-    """The folder of the regions of a scene, next to that of its arrays; None for a scene in memory."""
+    return next_to(scene, "regions", _FORMAT, settings)
+
+
+def next_to(scene: PreparedScene, what: str, version: int, *settings: Config) -> Path | None:
+    """The folder for arrays derived from a scene, next to that of its own arrays; None for a scene in memory.
+
+    Args:
+        scene: prepared.
+        what: is stored there; a part of the folder's name.
+        version: of the stored arrays.
+        settings: how the arrays are computed.
+    """
     file = getattr(scene.xyz, "filename", None)
     if file is None:
         return None
     folder = Path(file).parent
-    return folder.with_name(f"{folder.name}-regions-{caches.key_of(_FORMAT, settings.model_dump(mode='json'))}")
+    key = caches.key_of(version, *(each.model_dump(mode="json") for each in settings))
+    return folder.with_name(f"{folder.name}-{what}-{key}")
 
 
 def _save(folder: Path, *arrays: np.ndarray) -> None:
