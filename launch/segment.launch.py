@@ -17,6 +17,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from wsss_ros import node_set
+from wsss_ros.processes import failures
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -42,11 +43,11 @@ class Running:
 
     def __init__(self, processes: list[node_set.Process]) -> None:
         self.left = {process.name for process in processes}
-        self.failed: tuple[str, int, node_set.Tail] | None = None
+        self.failed: tuple[str, int, failures.Tail] | None = None
 
     def actions(self, process: node_set.Process) -> list:
         """The node, and a handler that keeps the end of its output."""
-        tail = node_set.Tail()
+        tail = failures.Tail()
 
         def on_output(event: ProcessIO) -> None:
             for line in event.text.decode(errors="replace").splitlines():
@@ -59,18 +60,18 @@ class Running:
         kept = OnProcessIO(target_action=started, on_stdout=on_output, on_stderr=on_output)
         return [RegisterEventHandler(kept), started]
 
-    def ended(self, process: node_set.Process, status: int, tail: node_set.Tail, context: LaunchContext) -> list:
+    def ended(self, process: node_set.Process, status: int, tail: failures.Tail, context: LaunchContext) -> list:
         """What follows the end of a process. Raises RuntimeError after the last one if one has failed.
 
         launch itself turns an exception into status 1; raised at the end, it is the last line.
         """
         self.left.discard(process.name)
-        failed = node_set.has_failed(status, asked=context.is_shutdown)
+        failed = failures.has_failed(status, asked=context.is_shutdown)
         if failed and self.failed is None:
             self.failed = process.name, status, tail
         if self.failed and not self.left:
             name, status, tail = self.failed
-            raise RuntimeError(node_set.failure(name, status, tail.reason()))
+            raise RuntimeError(failures.failure(name, status, tail.reason()))
         if failed and process.needed:
             return [Shutdown(reason=f"{process.name} has failed")]
         if process.ends_the_set:

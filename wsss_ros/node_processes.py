@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from wsss_ros import node_set
-from wsss_ros.node_set import Process, Tail
-from wsss_ros.processes import children
-from wsss_ros.processes.signals import handled
+from wsss_ros.node_set import Process
+from wsss_ros.processes import children, failures
+from wsss_ros.processes.signals import ENDINGS, handled
 from wsss_ros.types import BadInput
 
 
@@ -49,12 +49,12 @@ def run(processes: Iterable[Process]) -> int:
 def running(nodes: "NodeProcesses | None" = None) -> Iterator["NodeProcesses"]:
     """Processes that end with the block, however it ends: SIGINT, SIGTERM and SIGHUP raise EndedBySignal in it."""
     nodes = nodes or NodeProcesses()
-    with handled(node_set.ENDINGS, _interrupt):
+    with handled(ENDINGS, _interrupt):
         try:
             yield nodes
         finally:
             # A second Ctrl-C must not leave children behind.
-            with handled(node_set.ENDINGS, signal.SIG_IGN):
+            with handled(ENDINGS, signal.SIG_IGN):
                 nodes.end()
 
 
@@ -64,7 +64,7 @@ class _Running:
 
     process: Process
     child: subprocess.Popen
-    tail: Tail = field(default_factory=Tail)
+    tail: failures.Tail = field(default_factory=failures.Tail)
     forwarder: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class _Running:
     def failure(self) -> str:
         """One sentence about the failure of a child that has ended."""
         self.forwarder.join(timeout=1.0)  # its last lines may still be in the pipe
-        return node_set.failure(self.process.name, self.child.returncode, self.tail.reason())
+        return failures.failure(self.process.name, self.child.returncode, self.tail.reason())
 
 
 class NodeProcesses:
@@ -135,7 +135,7 @@ class NodeProcesses:
         for each in ended:
             name, status = each.process.name, each.child.returncode
             del self._running[name]
-            if node_set.has_failed(status, asked):
+            if failures.has_failed(status, asked):
                 self.failed[name] = each.failure()
                 print(f"wsss: {name} has failed", file=sys.stderr, flush=True)
         return [each.process for each in ended]

@@ -1,13 +1,10 @@
 """The set of processes that segments a stream: one description, which the launch file and `wsss up` both start.
 
 `arguments` turns NAME:=VALUE texts into Arguments, `processes` turns those into Processes, `environment` has the
-variables that all of them need, `has_failed` and `failure` judge the end of one. Nothing here starts a process.
+variables that all of them need. Nothing here starts a process.
 """
 
 import json
-import re
-import signal
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +21,6 @@ from wsss_ros.types import BadInput
 LINGER_S = 2.0
 # Seconds a node may take to end after SIGINT, and after the SIGTERM that then follows, before it is killed.
 PATIENCE_S = (10.0, 5.0)
-# Signals that ask the set, or a process of it, to end.
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Nodes with this variable end when the process that started them ends, also where it was killed.
 END_WITH_PARENT = "WSSS_ROS_END_WITH_PARENT"
 
@@ -57,7 +52,6 @@ FURTHER_ARGUMENTS = {
     "ground_truth/cloud": "true_cloud_topic",
 }
 _VIEW_PARAMETERS = ("pose_source", "fixed_frame", "transport", "depth_transport", "sync_tolerance_s")
-_LOGGED_ERROR = re.compile(r"(?:\x1b\[\d*m)*\[(?:ERROR|FATAL)\] \[[\d.]+\] \[[^]]*\]: ([^\x1b]*)")  # by rclpy
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS reads either variable
 NO_PROFILE = "none"
 
@@ -177,41 +171,6 @@ class Process:
         for old, new in self.remaps.items():
             words += ["-r", f"{old}:={new}"]
         return [*self.arguments, *words]
-
-
-class Tail:
-    """The end of what a process writes, for the reason of its failure."""
-
-    def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=50)
-
-    def add(self, line: str) -> None:
-        """Take one line."""
-        if line.strip():
-            self._lines.append(line)
-
-    def reason(self) -> str:
-        """The last line that was logged as an error, or the last line where a traceback came after it."""
-        for line in reversed(self._lines):
-            if line.startswith("Traceback"):
-                break
-            if text := _LOGGED_ERROR.match(line):
-                return text[1]
-        return self._lines[-1] if self._lines else "it wrote nothing"
-
-
-def has_failed(status: int, asked: bool) -> bool:
-    """A process that was asked to end may end with any status, even while it starts, but not crash or be killed."""
-    return status < 0 and -status not in ENDINGS if asked else status != 0
-
-
-def failure(name: str, status: int, reason: str) -> str:
-    """One sentence about a process that has failed."""
-    if status >= 0:
-        return f"{name} failed with status {status}: {reason}"
-    number = -status
-    known = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
-    return f"{name} was ended by {known}; its last line: {reason}"
 
 
 def arguments(given: Iterable[str] | Mapping[str, str]) -> Arguments:

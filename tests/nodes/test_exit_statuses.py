@@ -12,7 +12,7 @@ from support.tiny_scene import TinyScene
 from support.waiting import HANG_S, until
 
 from wsss_ros.bags.writing import write_bag
-from wsss_ros.node_set import Tail
+from wsss_ros.processes.failures import Tail
 
 
 @pytest.fixture

@@ -10,21 +10,25 @@ from support.waiting import until
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from rclpy.qos import QoSProfile  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
 from support.node_views import BEST_EFFORT  # noqa: E402
 from support.ros_probe import NodeProcess  # noqa: E402
 from support.tiny_networks import ON_ONE_THREAD  # noqa: E402
 from support.view_messages import CLOCK, header, pose  # noqa: E402
 
-from wsss_ros.bags import codec  # noqa: E402
+from wsss_ros.bags import cdr, cloud_codec, codec  # noqa: E402
+from wsss_ros.bags.cdr import TF, typestore  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
 from wsss_ros.nodes import conversions  # noqa: E402
+from wsss_ros.nodes.recorded_topics import message_class  # noqa: E402
 
 pytestmark = pytest.mark.slow
 WIDTH, HEIGHT = 320, 240
 IMAGES = 6  # semantic images that are enough
 ALL = QoSProfile(depth=1000)
+LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+SHIFT_S = 0.37  # of the stamps of TF against those of the images, in times between two images
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +56,51 @@ def messages() -> dict:
     }
 
 
+class Robot:
+    """TF of a robot that drives 1 m/s along x of the map; its camera has a place on it."""
+
+    def __init__(self, node) -> None:
+        kind = message_class(TF)
+        self._moving = node.create_publisher(kind, "/tf", 100)
+        self._still = node.create_publisher(kind, "/tf_static", LATCHED)
+        self._publish(self._still, 0, "base", "c", 0.0)
+
+    def _publish(self, publisher, stamp_ns: int, parent: str, child: str, x: float) -> None:
+        pose = np.eye(4)
+        pose[0, 3] = x
+        message = cdr.tf_message(cdr.header(stamp_ns, parent), child, pose)
+        publisher.publish(bytes(typestore().serialize_cdr(message, TF)))
+
+    def drive(self, stamp_ns: int) -> None:
+        self._publish(self._moving, stamp_ns, "map", "base", x_at(stamp_ns))
+
+
+def x_at(stamp_ns: int) -> float:
+    return stamp_ns / 1e9 - 1000
+
+
+@pytest.fixture(scope="module")
+def robot(probe) -> Robot:
+    return Robot(probe.node)
+
+
 def drive(
-    probe, node: NodeProcess, messages: dict, rate_hz: float, delay_s: dict[str, float], enough: Callable[[], bool]
+    probe,
+    node: NodeProcess,
+    messages: dict,
+    rate_hz: float,
+    delay_s: dict[str, float],
+    enough: Callable[[], bool],
+    robot: Robot | None = None,
 ) -> int:
-    """Publish views at a rate until it is enough, each stream with its delay; returns how many images."""
+    """Publish views at a rate until it is enough, each stream with its delay; returns how many images.
+
+    The transforms of ``robot`` are the stream ``/tf``, at the same rate; their stamps are never those of images.
+    """
     start, start_ns = time.monotonic() + 0.2, CLOCK.next() + 10**9
-    late = {topic: round(delay_s.get(topic, 0.0) * rate_hz) for topic in messages}
+    late = {topic: round(delay_s.get(topic, 0.0) * rate_hz) for topic in (*messages, "/tf")}
+    if robot is not None:
+        robot.drive(start_ns - 10**9)
     number, count = 0, None  # of this moment, and of all views
     while count is None or number < count + max(late.values()):
         time.sleep(max(0.0, start + number / rate_hz - time.monotonic()))
@@ -66,11 +109,20 @@ def drive(
             if of >= 0 and (count is None or of < count):
                 message.header.stamp = header(start_ns + round(1e9 * of / rate_hz), "").stamp
                 probe.publish_without_waiting(node.topic(topic), message, BEST_EFFORT)
+        if robot is not None and number >= late["/tf"]:
+            robot.drive(start_ns + round(1e9 * (number - late["/tf"] + SHIFT_S) / rate_hz))
         number += 1
         if count is None and enough() and number > rate_hz:
             count = number
     CLOCK.now_ns = start_ns + round(1e9 * number / rate_hz)
+    if robot is not None:  # so that the last image has its transform
+        robot.drive(start_ns + round(1e9 * (number + 1) / rate_hz))
     return count
+
+
+def by_stamp(messages: list, after_ns: int) -> dict:
+    """The messages by their stamps, without those that were sent before the drive, with stamps of an earlier test."""
+    return {stamp: each for each in messages if (stamp := codec.stamp_ns(each.header)) > after_ns}
 
 
 def until_settled(probe, node: NodeProcess) -> None:
@@ -99,9 +151,31 @@ def test_semantic_images_have_their_points(probe, slow, messages, rate_hz, delay
     points = probe.collect(PointCloud2, slow.topic("semantic/points"), ALL)
     for topic, message in messages.items():
         probe.send(slow.topic(topic), message, BEST_EFFORT)
-    sent = drive(probe, slow, messages, rate_hz, delay_s, lambda: len(images) >= IMAGES)
+    before_ns = CLOCK.now_ns
+    sent = drive(probe, slow, messages, rate_hz, delay_s, lambda: len(images) > IMAGES)
     until_settled(probe, slow)
-    seen = {codec.stamp_ns(message.header) for message in images}
-    with_points = {codec.stamp_ns(message.header) for message in points}
+    seen, with_points = by_stamp(images, before_ns), by_stamp(points, before_ns)
     assert IMAGES <= len(seen) < sent, "the network is slower than the camera"
-    assert with_points <= seen and len(with_points) >= 0.95 * len(seen)
+    assert set(with_points) <= set(seen) and len(with_points) >= 0.95 * len(seen)
+
+
+@pytest.mark.parametrize("rate_hz", [30.0, 60.0])
+def test_semantic_images_have_their_points_where_tf_is_late(probe, slow, messages, robot, rate_hz):
+    views = {topic: message for topic, message in messages.items() if topic != "pose"}
+    images = probe.collect(Image, slow.topic("semantic/image_raw"), ALL)
+    points = probe.collect(PointCloud2, slow.topic("semantic/points"), ALL)
+    for topic, message in views.items():
+        probe.send(slow.topic(topic), message, BEST_EFFORT)
+    probe.forget(slow.topic("pose"))  # without a publisher of the topic, `auto` takes TF
+    until(lambda: probe.values(slow)["pose_source"].startswith("tf"), "the node still waits for the topic")
+    before_ns = CLOCK.now_ns
+    sent = drive(probe, slow, views, rate_hz, {"/tf": 0.1}, lambda: len(images) > IMAGES, robot)
+    until_settled(probe, slow)
+    seen, with_points = by_stamp(images, before_ns), by_stamp(points, before_ns)
+    print(f"{rate_hz} Hz: {sent} images, {len(seen)} labelled, {len(with_points)} with points")
+    assert IMAGES <= len(seen) < sent, "the network is slower than the camera"
+    assert set(with_points) <= set(seen) and len(with_points) >= 0.95 * len(seen)
+    for stamp_ns, message in with_points.items():
+        x = np.frombuffer(message.data, cloud_codec.SEMANTIC_POINT)["x"]
+        assert message.header.frame_id == "map"
+        assert x.mean() == pytest.approx(x_at(stamp_ns) - 0.005, abs=2e-3)  # every other pixel, from the first one

@@ -109,8 +109,9 @@ class Probe:
         return self._publishers[topic]
 
     def forget(self, topic: str) -> None:
-        """Destroy the publisher of a topic."""
-        self.node.destroy_publisher(self._publishers.pop(topic))
+        """Destroy the publisher of a topic, if there is one."""
+        if topic in self._publishers:
+            self.node.destroy_publisher(self._publishers.pop(topic))
 
     def publish_without_waiting(self, topic: str, message, qos) -> None:
         self._publisher(topic, type(message), qos).publish(message)
