@@ -21,6 +21,29 @@ def test_learning_rates_follow_their_formulas():
         assert learning_rate(steps, done) == pytest.approx(0.003 * 0.1**passed)
 
 
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_one_cycle_is_that_of_torch(name):
+    """Its peak is between two steps of torch's, so they agree to one step of two thousand."""
+    steps = 2000
+    settings = config.build(OptimiserConfig, {"name": name, "lr": 0.01, "schedule": "one_cycle"})
+    network = torch.nn.Linear(2, 2)
+    theirs = build(network, settings)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(theirs, max_lr=0.01, total_steps=steps)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    ours = Optimisation(Fabric(accelerator="cpu"), scaler, {"image": network}, {"image": settings})
+    for step in range(steps - 1):
+        if step % 50 == 0:
+            rates = ours.set_learning_rates(step / steps)
+            momentum = [
+                [group["betas"][0] if name == "adam" else group["momentum"] for group in optimiser.param_groups]
+                for optimiser in (ours.optimisers["image"], theirs)
+            ]
+            assert rates["image"] == pytest.approx(cycle.get_last_lr()[0], abs=5e-5)
+            assert momentum[0] == pytest.approx(momentum[1], abs=1e-3)
+        theirs.step()
+        cycle.step()
+
+
 def test_the_head_may_learn_faster():
     network = networks.build("image", "resnet", 20, {"depth": 18, "width": 0.125})
     plain, faster = (

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from wsss_ros.methods.method import OptimiserConfig
 
+# Of torch's OneCycleLR: the peak rate is this many times the first one, which is this many times the last one.
+_START, _END = 25.0, 1e4
+_MOMENTUM = (0.85, 0.95)
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -37,11 +41,19 @@ class Optimisation:
         self.optimisers = {kind: build(networks[kind], each, modules.get(kind)) for kind, each in settings.items()}
 
     def set_learning_rates(self, done: float) -> dict[str, float]:
-        """Set the learning rates at the share ``done`` (0..1) of the phase; returns them by kind of network."""
+        """Set the learning rates at the share ``done`` (0..1) of the phase; returns them by kind of network.
+
+        The schedule one_cycle sets the momentum, too.
+        """
         rates = {kind: learning_rate(self.settings[kind], done) for kind in self.optimisers}
         for kind, optimiser in self.optimisers.items():
+            momentum = one_cycle_momentum(self.settings[kind], done)
             for group in optimiser.param_groups:
                 group["lr"] = rates[kind] * group["factor"]
+                if momentum is not None and "betas" in group:
+                    group["betas"] = (momentum, group["betas"][1])
+                elif momentum is not None:
+                    group["momentum"] = momentum
         return rates
 
     def step(self, losses: dict[str, Tensor], stop: bool) -> StepResult:
@@ -109,4 +121,22 @@ def learning_rate(settings: OptimiserConfig, done: float) -> float:
     """The learning rate at the share ``done`` (0..1) of the phase."""
     if settings.schedule == "poly":
         return settings.lr * (1 - done) ** settings.power
+    if settings.schedule == "one_cycle":
+        return settings.lr * _one_cycle(settings.rise, done, 1 / _START, 1.0, 1 / _START / _END)
     return settings.lr * 0.1 ** sum(done >= milestone for milestone in settings.milestones)
+
+
+def one_cycle_momentum(settings: OptimiserConfig, done: float) -> float | None:
+    """The momentum (first beta of adam) of one_cycle at the share ``done`` of the phase; None for other schedules."""
+    if settings.schedule != "one_cycle":
+        return None
+    least, most = _MOMENTUM
+    return _one_cycle(settings.rise, done, most, least, most)
+
+
+def _one_cycle(rise: float, done: float, start: float, middle: float, end: float) -> float:
+    """From ``start`` to ``middle`` in the share ``rise``, then to ``end``, each as half a period of a cosine."""
+    part, before, after = done / rise, start, middle
+    if done > rise:
+        part, before, after = (done - rise) / (1 - rise), middle, end
+    return after + (before - after) * (1 + math.cos(math.pi * part)) / 2
