@@ -1,4 +1,4 @@
-"""Networks of WSegPC in the running nodes: what the method trains is a checkpoint as any other."""
+"""Networks of WSegPC in the running nodes, its sparse one too: what the method trains is a checkpoint as any other."""
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from wsss_ros.training.run import train  # noqa: E402
 from wsss_ros.types import Frame  # noqa: E402
 
 pytestmark = pytest.mark.slow
+SPARSE = {"planes": [8] * 8, "blocks": [1] * 8, "stem": 8, "stem_kernel": 3, "voxel_m": 0.1}
 LEARNS = {"batch": 2, "epochs": 1, "image": GENTLE, "cloud": GENTLE}
 PHASES = [
     {"method": "wsegpc", "images_per_cloud": 2, "min_links": 10, **LEARNS},
@@ -31,8 +32,9 @@ def trained(tmp_path_factory, labels):
     root = tmp_path_factory.mktemp("wsegpc")
     written(root / "train", labels, range(2))
     written(root / "val", labels, [100])
+    cloud = {"network": "minkunet", "options": SPARSE, "augment": {"points": 256}}
     with one_thread():
-        scores = train(settings_for(root, phases=PHASES))
+        scores = train(settings_for(root, phases=PHASES, cloud=cloud))
     assert all(score["miou"] is not None for score in scores.values())
     return root / "run"
 
@@ -54,5 +56,7 @@ def test_clouds_are_segmented(probe, started, trained):
     stamp = CLOCK.next()
     probe.send(node.topic("cloud"), cloud(stamp), LATCHED)
     table = np.frombuffer(answered(got, stamp).data, cloud_codec.SEMANTIC_POINT)
-    expected, _ = CloudSegmenter(weights, "cpu", "float32", points=1000)(room())
+    segmenter = CloudSegmenter(weights, "cpu", "float32", points=1000)
+    assert segmenter.config.name == "minkunet"
+    expected, _ = segmenter(room())
     np.testing.assert_array_equal(table["label"], expected)
