@@ -124,3 +124,10 @@ def test_a_fork_that_outlives_its_parent(tmp_path, shared):
             lock(path, shared_by_forks=shared).close()
     finally:
         os.kill(child, 9)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"])
+def test_text_of_any_encoding_and_line_end(encoding):
+    text = "bild,t\u00fcr\nbild 2,stuhl\n"
+    assert files.decode(text.replace("\n", "\r\n").encode(encoding)) == text
+    assert files.decode(b"") == ""

@@ -10,7 +10,7 @@ from support.paths import ROOT
 
 PACKAGE = ROOT / "wsss_ros"
 TOP_MODULES = {
-    *("types", "labels", "config", "files", "device", "sync"),
+    *("types", "config", "files", "device", "sync"),
     *("cam", "losses", "inference", "node_set", "node_processes"),
 }
 OF_METHODS = {"methods.method", "methods.teacher_labels"}  # what methods have in common

@@ -1,5 +1,6 @@
-"""Atomic files and folders, which get their name only when they are complete; JSON; locks between processes."""
+"""Atomic files and folders, which get their name only when they are complete; text, JSON; locks between processes."""
 
+import codecs
 import fcntl
 import json
 import math
@@ -8,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -43,6 +45,30 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Replace ``path`` by JSON, as ``replace`` does."""
     write_text(path, json.dumps(content, indent=indent))
+
+
+def decode(data: bytes) -> str:
+    """The text of a file in UTF-8 or UTF-16, with or without a byte order mark, else in Windows-1252 or Latin-1.
+
+    Line ends become a single newline.
+    """
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return _plain_ends(data.decode(encoding, "replace"))
+    has_zeros = data[:1000].count(0) > len(data[:1000]) / 4
+    guessed = [] if not has_zeros else ["utf-16-be" if data[0] == 0 else "utf-16-le"]
+    for encoding in (*guessed, "utf-8", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return _plain_ends(data.decode(encoding))
+    return _plain_ends(data.decode("latin-1"))
+
+
+def _plain_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -1,23 +1,20 @@
 """Label spaces: class names, colours and the ids of a data set; tags as multi-hot vectors."""
 
-import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
-import yaml
 from jaxtyping import Float32, Int64, Integer, UInt8
 
-from wsss_ros.config import share
+from wsss_ros.labels.names import coinciding, key_of, nearest
 from wsss_ros.types import BadInput
 
 UNLABELLED = 255
 RECOMMENDED = -1.0  # as the smallest confidence of a label: what the checkpoint recommends
 ABSENT, NOT_JUDGED = "-", "?"  # the signs before a class name in a list of tags; without a sign the class is present
 _MEANING = {"": "present", ABSENT: "absent", NOT_JUDGED: "unknown"}
-_SHIPPED = ("scannet20", "s3dis")  # label files that come with the package
 # Class names that mean the same class: when label spaces are compared, the key is replaced by the value.
 _SAME_CLASS = {"bookcase": "bookshelf"}
 
@@ -40,21 +37,24 @@ class TagList:
         return [*self.present, *(ABSENT + name for name in self.absent), *(NOT_JUDGED + name for name in self.unknown)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelSpace:
     """An ordered set of classes. A label is an index into ``names``; 255 is unlabelled.
 
     ``ids`` are the numbers that a data set uses for these classes (nyu40 ids for ScanNet). ``ignored`` are names in
-    lists of tags that are not classes and are skipped there.
-    Raises BadInput when a name or an id repeats, the columns differ in length, there are not 1 to 254 classes, or an
-    ignored name is a class.
+    lists of tags that are not classes and are skipped there. ``synonyms`` are pairs of another name and the class that
+    it means. Names are compared by ``key_of``: without case, and with spaces, ``_`` and ``-`` alike. Spaces are equal
+    if their names (so compared), colours and ids are.
+    Raises BadInput when a name or an id repeats, two names are compared as one, the columns differ in length, there are
+    not 1 to 254 classes, an ignored name is a class, or a synonym is another class or means none.
     """
 
     name: str
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     ids: tuple[int, ...]
-    ignored: tuple[str, ...] = field(default=(), compare=False)
+    ignored: tuple[str, ...] = ()
+    synonyms: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.colors) == len(self.ids):
@@ -67,22 +67,47 @@ class LabelSpace:
         for what, values in (("name", self.names), ("id", self.ids)):
             if len(set(values)) != len(values):
                 raise BadInput(f"label space '{self.name}': a class {what} occurs twice in {values}")
+        if not all(map(key_of, self.names)):
+            raise BadInput(f"label space '{self.name}': a class without a name in {self.names}; give each one")
+        if pair := coinciding(self.names):
+            raise BadInput(
+                f"label space '{self.name}': '{pair[0]}' and '{pair[1]}' are one name, since case does not count and "
+                "spaces, _ and - are alike; rename one of them"
+            )
+        for other, name in self.synonyms:
+            if key_of(name) not in self._keys:
+                raise BadInput(f"label space '{self.name}': the synonym '{other}' means '{name}', which is not a class")
+            if self._index[key_of(other)] != self._index[key_of(name)]:
+                meant = self.names[self._index[key_of(other)]]
+                raise BadInput(f"label space '{self.name}': the synonym '{other}' means '{name}' and '{meant}'")
         for name in self.ignored:
-            if name.strip().lower() in self.names:
+            if key_of(name) in self._index:
                 raise BadInput(f"'{name}' is a class of '{self.name}'; only names that are not classes can be ignored")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LabelSpace) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    @classmethod
-    def load(cls, path: str | Path) -> "LabelSpace":
-        """Read ``{name: ..., classes: [{name, id, color}, ...]}`` from YAML. Raises BadInput when it is broken."""
-        try:
-            return cls.from_dict(yaml.safe_load(Path(path).read_text()))
-        except (yaml.YAMLError, KeyError, TypeError) as error:
-            raise BadInput(
-                f"{path}: not a label file ({error!r}); expected 'name' and 'classes', a list of name, id, color"
-            ) from error
+    @property
+    def _identity(self) -> tuple:
+        return self.name, self._keys, self.colors, self.ids
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(map(key_of, self.names))
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        """The label of each name and synonym, by key; a class is preferred to a synonym, and the first synonym."""
+        index = {key: label for label, key in enumerate(self._keys)}
+        for other, name in self.synonyms:
+            index.setdefault(key_of(other), index[key_of(name)])
+        return index
 
     @classmethod
     def from_dict(cls, data: dict) -> "LabelSpace":
@@ -93,21 +118,32 @@ class LabelSpace:
             names=tuple(str(row["name"]) for row in rows),
             colors=tuple(cast(tuple[int, int, int], tuple(map(int, row["color"]))) for row in rows),
             ids=tuple(int(row["id"]) for row in rows),
+            synonyms=tuple((str(other), str(name)) for other, name in data.get("synonyms", {}).items()),
         )
 
     def to_dict(self) -> dict:
-        """``{"name": ..., "classes": [{"name", "id", "color"}, ...]}``, ready for JSON and YAML."""
+        """``{"name": ..., "classes": [{"name", "id", "color"}, ...]}``, with ``"synonyms"`` if there are any.
+
+        It is ready for JSON and YAML.
+        """
         rows = zip(self.names, self.ids, self.colors, strict=True)
-        return {"name": self.name, "classes": [{"name": n, "id": i, "color": list(c)} for n, i, c in rows]}
+        plain = {"name": self.name, "classes": [{"name": n, "id": i, "color": list(c)} for n, i, c in rows]}
+        return plain | ({"synonyms": dict(self.synonyms)} if self.synonyms else {})
 
     def index(self, name: str) -> int:
-        """The label of a class name. Raises BadInput, naming the nearest class, when there is no such class."""
-        plain = name.strip().lower()
-        if plain in self.names:
-            return self.names.index(plain)
-        near = difflib.get_close_matches(plain, self.names, n=1, cutoff=0.0)
+        """The label of a class name or synonym. Raises BadInput, naming the nearest class, when there is none."""
+        found = self._index.get(key_of(name))
+        if found is not None:
+            return found
+        near = nearest(name, (*self.names, *(other for other, _ in self.synonyms)))
+        meant = self.names[self._index[key_of(near)]]
+        other = "" if key_of(near) == key_of(meant) else f" (as '{near}')"
         known = ", ".join(self.names)
-        raise BadInput(f"'{name}' is not a class of '{self.name}'; the nearest is '{near[0]}' of {known}")
+        raise BadInput(f"'{name}' is not a class of '{self.name}'; the nearest is '{meant}'{other} of {known}")
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a name is a class or a synonym of one."""
+        return key_of(name) in self._index
 
     def tag_list(self, names: Iterable[str]) -> TagList:
         """Read a list of tags: ``chair`` is present, ``-chair`` absent, ``?chair`` unknown.
@@ -115,10 +151,11 @@ class LabelSpace:
         Raises BadInput for a name that is not a class, and for a class with two meanings.
         """
         signs: dict[int, str] = {}
+        ignored = set(map(key_of, self.ignored))
         for name in map(str.strip, names):
             sign = name[:1] if name[:1] in _MEANING else ""
             name = name.removeprefix(sign)
-            if name in self.ignored:
+            if key_of(name) in ignored:
                 continue
             index = self.index(name)
             if signs.setdefault(index, sign) != sign:
@@ -158,11 +195,10 @@ class LabelSpace:
         return tuple(name for name, count in zip(self.names, self.counts(labels), strict=True) if count >= at_least)
 
     def from_ids(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-        """The labels for ids of the data set; an id that is not a class becomes 255."""
-        size = max(max(self.ids), int(ids.max(initial=0))) + 1
-        table = np.full(size, UNLABELLED, np.uint8)
-        table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
-        return table[ids]
+        """The labels for ids of the data set; an id that is not a class becomes 255, a negative one as well."""
+        table = np.full(max(self.ids) + 3, UNLABELLED, np.uint8)  # entry i is for the id i - 1
+        table[np.array(self.ids) + 1] = np.arange(len(self), dtype=np.uint8)
+        return table[np.clip(ids.astype(np.int64, copy=False), -1, len(table) - 2) + 1]
 
     def to_ids(self, labels: UInt8[np.ndarray, "..."]) -> Integer[np.ndarray, "..."]:
         """The ids of the data set for labels; a label that is not a class becomes 0."""
@@ -175,9 +211,13 @@ class LabelSpace:
 
         Classes are equal if their names are; S3DIS's bookcase equals ScanNet's bookshelf.
         """
-        there = {_SAME_CLASS.get(name, name): index for index, name in enumerate(other.names)}
-        pairs = ((index, there.get(_SAME_CLASS.get(name, name)), name) for index, name in enumerate(self.names))
+        there = {self._shared_key(name): index for index, name in enumerate(other.names)}
+        pairs = ((index, there.get(self._shared_key(name)), name) for index, name in enumerate(self.names))
         return tuple(pair for pair in pairs if pair[1] is not None)
+
+    @staticmethod
+    def _shared_key(name: str) -> str:
+        return _SAME_CLASS.get(key_of(name), key_of(name))
 
     def table_to(self, other: "LabelSpace") -> UInt8[np.ndarray, "256"]:
         """The table that maps labels of this space to labels of ``other``: ``table[labels]``.
@@ -194,24 +234,3 @@ class LabelSpace:
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.colors
         return table.take(labels, axis=0)
-
-
-def labels_named(name: str | Path) -> LabelSpace:
-    """The label space in the file ``name``, or in a file that ships with the package, given by its path or short name.
-
-    ``labels_named("config/labels/scannet20.yaml")`` and ``labels_named("scannet20")`` return the same label space.
-    Raises BadInput when there is no such file or it is broken.
-    """
-    if str(name) in _SHIPPED:
-        return LabelSpace.load(share(f"config/labels/{name}.yaml"))
-    return LabelSpace.load(name if Path(name).exists() else share(str(name)))
-
-
-def scannet20() -> LabelSpace:
-    """ScanNet's 20 benchmark classes."""
-    return labels_named("scannet20")
-
-
-def s3dis() -> LabelSpace:
-    """The 13 classes of S3DIS and 2D-3D-S."""
-    return labels_named("s3dis")
