@@ -1,0 +1,146 @@
+"""Labels of images voted onto points: by hand, against the slow twin, and input that cannot be used."""
+
+import numpy as np
+import pytest
+
+from wsss_ros.fusion import FEATURES, PSEUDO_TRUTH, Fusion, FusionSettings, fuse
+from wsss_ros.types import BadInput, Camera, Frame
+
+CAMERA = Camera(100.0, 100.0, 31.5, 23.5, 64, 48)
+SECOND = 1_000_000_000
+
+
+def frame(stamp_ns=0, depth_m=None, pose=None, camera=CAMERA):
+    pose = np.eye(4) if pose is None else pose
+    return Frame(np.zeros((camera.height, camera.width, 3), np.uint8), camera, depth_m, pose, stamp_ns, "view")
+
+
+def wall(z, half_m=0.6, step=0.05):
+    """Points of a wall at the depth z."""
+    side = np.arange(-half_m, half_m + step / 2, step)
+    x, y = np.meshgrid(side, side)
+    return np.stack([x.ravel(), y.ravel(), np.full(x.size, z)], axis=1)
+
+
+def labels(value, camera=CAMERA):
+    return np.full((camera.height, camera.width), value, np.uint8)
+
+
+def test_a_wall_hides_the_wall_behind_it():
+    points = np.concatenate([wall(2.0, 0.3), wall(4.0, 0.5)])
+    front, image = np.arange(len(points)) < len(wall(2.0, 0.3)), labels(2)
+    image[:, 32:] = 1
+    settings = FusionSettings(fill="none", max_distance_m=8, dilation=1, surfels={"radius_m": 0.15})
+    label, votes = fuse(points, [frame()], [image], settings)
+    assert votes.shape == (len(points), 3)
+    assert (label[front] == np.where(points[front, 0] < 0.0, 2, 1)).all()
+    hidden = ~front & (np.abs(points[:, :2]) < 0.45).all(axis=1)
+    assert hidden.sum() > 100 and (label[hidden] == 255).all()
+    outside = ~front & (np.abs(points[:, 0]) < 1.2) & (np.abs(points[:, 0]) > 0.8)
+    assert (label[outside] != 255).all()
+    distance = np.linalg.norm(points[front], axis=1)
+    assert votes[front].sum(axis=1) == pytest.approx(1 - distance / 8, abs=1e-6)
+
+
+def test_larger_surfels_hide_more():
+    points = np.concatenate([wall(2.0, 0.3), wall(4.0, 0.9)])
+    voted = []
+    for dilation in (1, 2, 4):
+        settings = FusionSettings(fill="none", dilation=dilation, surfels={"radius_m": 0.15})
+        voted.append((fuse(points, [frame()], [labels(0)], settings).label != 255).sum())
+    assert voted[0] > voted[1] > voted[2] >= len(wall(2.0, 0.3))
+
+
+def test_the_time_of_the_points():
+    points, stamps = wall(2.0), np.arange(len(wall(2.0))) * SECOND // 100
+    label, votes = fuse(points, [frame(stamp_ns=SECOND)], [labels(0)], PSEUDO_TRUTH, stamps_ns=stamps)
+    dt_s = np.abs(stamps - SECOND) / SECOND
+    inside = (np.abs(points[:, 0]) < 0.63) & (np.abs(points[:, 1]) < 0.47)
+    assert ((label == 0) == (inside & (dt_s < 0.1))).all()
+    assert votes[label == 0, 0] == pytest.approx(
+        ((1 - np.linalg.norm(points, axis=1) / 400) * (1 - dt_s / 0.1))[label == 0], rel=1e-5
+    )
+
+
+def test_a_point_seen_from_behind_gets_no_vote():
+    points = wall(2.0)
+    for towards, voted in (([0, 0, 0], True), ([0, 0, 9], False), ([np.nan] * 3, True)):
+        viewpoints = np.broadcast_to(np.array(towards, float), points.shape)
+        label = fuse(points, [frame()], [labels(0)], FusionSettings(fill="none"), viewpoints=viewpoints).label
+        assert ((label == 0).sum() > 100) == voted
+
+
+def test_points_without_votes_get_the_nearest_label_for_features_only():
+    points = np.concatenate([wall(2.0), [[0.7, 0.0, 2.0], [-0.7, 0.0, 2.0], [9.0, 9.0, -9.0]]])
+    image = labels(3)
+    image[:, 32:] = 4
+    assert fuse(points, [frame()], [image], FEATURES).label[-3:].tolist() == [4, 3, 4]
+    assert fuse(points, [frame()], [image], PSEUDO_TRUTH).label[-3:].tolist() == [255, 255, 255]
+
+
+def test_the_depth_of_the_frame_instead_of_surfels():
+    points = np.concatenate([wall(2.0), wall(4.0)])
+    depth_m = np.full((48, 64), 4.0, np.float32)
+    depth_m[:, :32] = 2.0
+    settings = FusionSettings(fill="none", visibility="depth", dilation=0)
+    label = fuse(points, [frame(depth_m=depth_m)], [labels(0)], settings).label
+    u = points[:, 0] / points[:, 2] * 100 + 31.5
+    assert (
+        label[np.abs(points[:, 1]) < 0.4]
+        == np.where((u < 31.5) == (points[:, 2] == 2.0), 0, 255)[np.abs(points[:, 1]) < 0.4]
+    ).all()
+    near_edge = settings.model_copy(update={"dilation": 4.0})
+    wide = fuse(points, [frame(depth_m=depth_m)], [labels(0)], near_edge).label
+    lost = (label == 0) & (wide != 0)
+    assert lost.any() and (points[lost, 2] == 4.0).all() and (u[lost] < 31.5 + 5).all()
+
+
+def test_labels_of_another_size_are_those_of_the_resized_image():
+    points, small = wall(2.0), np.repeat(np.arange(4, dtype=np.uint8), 8)[None].repeat(24, axis=0)
+    large = small.repeat(2, axis=0).repeat(2, axis=1)
+    settings = FusionSettings(fill="none")
+    assert (
+        fuse(points, [frame()], [small], settings).label == fuse(points, [frame()], [large], settings).label
+    ).mean() > 0.99
+
+
+def test_a_fusion_can_be_continued():
+    points, whole, part, rest = wall(2.0), *(Fusion(wall(2.0), FEATURES, 5) for _ in range(3))
+    for number in range(4):
+        whole.add(frame(), labels(number))
+    part.add(frame(), labels(0))
+    rest.votes = part.votes.copy()
+    for number in range(1, 4):
+        assert rest.add(frame(), labels(number)) > 0.5 * len(points)
+    np.testing.assert_array_equal(rest.votes, whole.votes)
+    assert whole.frames == 4
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"camera": None}, "no camera"),
+        ({"world_from_camera": None}, "no pose"),
+        ({"world_from_camera": np.full((4, 4), np.nan)}, "NaN"),
+        ({"labels": np.zeros((48, 48), np.uint8)}, "48x48 for an image of 64x48"),
+        ({"labels": np.full((48, 64), 7, np.uint8)}, "label 7; expected labels below 5"),
+        ({"depth": True}, "no depth"),
+    ],
+)
+def test_frames_that_cannot_be_used_change_no_vote(change, message):
+    from dataclasses import replace
+
+    settings = FusionSettings(visibility="depth") if change.pop("depth", False) else FEATURES
+    image = change.pop("labels", labels(0))
+    fusion = Fusion(wall(2.0), settings, 5)
+    with pytest.raises(BadInput, match=message):
+        fusion.add(replace(frame(), **change), image)
+    assert not fusion.votes.any() and fusion.frames == 0
+
+
+def test_clouds_that_cannot_be_used():
+    with pytest.raises(BadInput, match="NaN"):
+        Fusion(np.full((5, 3), np.nan), FEATURES)
+    with pytest.raises(BadInput, match="3 stamps_ns for 5 points"):
+        Fusion(np.zeros((5, 3)), FEATURES, stamps_ns=np.zeros(3, np.int64))
+    assert len(fuse(np.zeros((0, 3)), [frame()], [labels(0)], FEATURES).label) == 0

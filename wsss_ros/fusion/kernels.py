@@ -1,0 +1,180 @@
+"""The numba kernels of the fusion: discs drawn into a depth image, and votes of the points that it does not hide.
+
+Each works on a range, ``start`` to ``stop``, of points or of rows, so that several threads can share them. A depth
+image has one over the depth, 0 where there is nothing: over a plane, this is a linear function of the pixel.
+"""
+
+import math
+from typing import no_type_check
+
+from wsss_ros.geometry.compiled import compiled, inlined
+
+
+@compiled
+@no_type_check
+def prepare(start, stop, points, normal, tangent, bitangent, radius, stamps, view, limits, stamp, lines, boxes, depth):
+    """Which pixels the disc of each point may cover, and the linear functions that say which it does.
+
+    ``limits`` are the dilation, the largest distance (metres) and the largest difference of times (seconds). ``lines``
+    has three functions of (u, v, 1): the place on the disc along both radii, each multiplied by the inverse depth, and
+    the inverse depth. ``boxes`` has the first and last column and row, the first after the last for a disc that is not
+    drawn. ``depth`` is that of the point.
+    """
+    pose, centre, (fx, fy, cx, cy), (left, top, width, height) = view
+    dilation, farthest, longest = limits
+    sides = _sides(fx, fy, cx - left, cy - top, width, height)
+    for i in range(start, stop):
+        boxes[i, 0], boxes[i, 1] = 0, -1
+        if len(stamps) and abs((stamps[i] - stamp) * 1e-9) > longest:
+            continue
+        x, y, z = _moved(pose, points[i, 0], points[i, 1], points[i, 2], 1.0)
+        if z <= 0.0 or x * x + y * y + z * z >= farthest * farthest:
+            continue
+        along, across = radius[i, 0] * dilation, radius[i, 1] * dilation
+        reach = max(along, across)
+        if (
+            sides[0] * x + sides[1] * z > reach
+            or sides[2] * x + sides[3] * z > reach
+            or sides[4] * y + sides[5] * z > reach
+            or sides[6] * y + sides[7] * z > reach
+        ):
+            continue
+        tx, ty, tz = _moved(pose, tangent[i, 0] * along, tangent[i, 1] * along, tangent[i, 2] * along, 0.0)
+        bx, by, bz = _moved(pose, bitangent[i, 0] * across, bitangent[i, 1] * across, bitangent[i, 2] * across, 0.0)
+        drawn = _project_disc(
+            (fx * tx + cx * tz, fy * ty + cy * tz, tz),
+            (fx * bx + cx * bz, fy * by + cy * bz, bz),
+            (fx * x + cx * z, fy * y + cy * z, z),
+            lines[i],
+            boxes[i],
+            left,
+            top,
+            width,
+            height,
+        )
+        if drawn:
+            depth[i] = z
+
+
+@inlined
+@no_type_check
+def _moved(pose, x, y, z, one):
+    """A point (``one`` is 1) or a direction (0) in the frame of the camera."""
+    return (
+        pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3] * one,
+        pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3] * one,
+        pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3] * one,
+    )
+
+
+@compiled
+@no_type_check
+def _sides(fx, fy, cx, cy, width, height):
+    """The planes of the four sides of the view: outward normals, as (x or y, z) each."""
+    left, right = (-0.5 - cx) / fx, (width - 0.5 - cx) / fx
+    top, bottom = (-0.5 - cy) / fy, (height - 0.5 - cy) / fy
+    a, b = math.sqrt(1 + left * left), math.sqrt(1 + right * right)
+    c, d = math.sqrt(1 + top * top), math.sqrt(1 + bottom * bottom)
+    return -1 / a, left / a, 1 / b, -right / b, -1 / c, top / c, 1 / d, -bottom / d
+
+
+@compiled
+@no_type_check
+def _project_disc(a, b, c, lines, box, left, top, width, height):
+    """The lines and the box of a disc ``c + a s + b t`` with s² + t² <= 1 in homogeneous pixels; whether it is drawn.
+
+    The box is that of its outline, an ellipse, from the dual conic ``a aᵀ + b bᵀ - c cᵀ``. A disc that reaches behind
+    the camera is not drawn. The pixel of the centre always is, also for a disc that is seen from its edge.
+    """
+    behind = a[2] * a[2] + b[2] * b[2] - c[2] * c[2]
+    if behind >= 0.0:
+        return False
+    u, v = int(math.floor(c[0] / c[2] + 0.5)) - left, int(math.floor(c[1] / c[2] + 0.5)) - top
+    for axis in range(2):
+        far = a[axis] * a[2] + b[axis] * b[2] - c[axis] * c[2]
+        size = a[axis] * a[axis] + b[axis] * b[axis] - c[axis] * c[axis]
+        half = math.sqrt(max(far * far - size * behind, 0.0))
+        low, high = (far + half) / behind, (far - half) / behind
+        corner, middle, edge = (left, u, width - 1) if axis == 0 else (top, v, height - 1)
+        first = min(int(math.ceil(low - 1e-6)) - corner, middle)
+        last = max(int(math.floor(high + 1e-6)) - corner, middle)
+        box[2 * axis], box[2 * axis + 1] = max(first, 0), min(last, edge)
+        if box[2 * axis] > box[2 * axis + 1]:
+            box[0], box[1] = 0, -1
+            return False
+    volume = (
+        a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+    )
+    scale = 0.0 if volume == 0.0 else 1.0 / volume
+    for line, p, q in ((0, b, c), (3, c, a), (6, a, b)):
+        lines[line] = (p[1] * q[2] - p[2] * q[1]) * scale
+        lines[line + 1] = (p[2] * q[0] - p[0] * q[2]) * scale
+        lines[line + 2] = (p[0] * q[1] - p[1] * q[0]) * scale
+        lines[line + 2] += lines[line] * left + lines[line + 1] * top
+    lines[9], lines[10] = u, v
+    return True
+
+
+@compiled
+@no_type_check
+def draw(start, stop, order, lines, boxes, depth, image):
+    """Draw discs into the rows ``start`` to ``stop`` of a depth image: the nearest one wins at each pixel."""
+    for place in range(len(order)):
+        i = order[place]
+        if boxes[i, 3] < start or boxes[i, 2] >= stop:
+            continue
+        line = lines[i]
+        u, v = int(line[9]), int(line[10])
+        if start <= v < stop and 0 <= u < image.shape[1]:
+            image[v, u] = max(image[v, u], 1.0 / depth[i])
+        for row in range(max(start, boxes[i, 2]), min(stop, boxes[i, 3] + 1)):
+            a0, b0, w0 = line[1] * row + line[2], line[4] * row + line[5], line[7] * row + line[8]
+            for column in range(boxes[i, 0], boxes[i, 1] + 1):
+                a, b, w = line[0] * column + a0, line[3] * column + b0, line[6] * column + w0
+                if a * a + b * b <= w * w and w > image[row, column]:
+                    image[row, column] = w
+
+
+@compiled
+@no_type_check
+def vote(start, stop, points, front, stamps, view, lens, image, on_lens, labels, limits, stamp, votes, given):
+    """The votes of one frame for the points, after the tests of algorithm 1 in its order.
+
+    ``lens`` has the pixels of the points in an image with distortion, else it is empty. ``image`` is the depth image,
+    on the pixels of the labels (``on_lens``) or on the canvas of the view. ``limits`` are the largest distance
+    (metres), the largest difference of times (seconds) and the tolerance of the depth. ``given`` counts the votes of each range.
+    """
+    pose, centre, (fx, fy, cx, cy), (left, top, width, height) = view
+    farthest, longest, tolerance = limits
+    rows, columns = labels.shape
+    count = 0
+    for i in range(start, stop):
+        dt_s = abs((stamps[i] - stamp) * 1e-9) if len(stamps) else 0.0
+        if dt_s >= longest:  # the time
+            continue
+        dx, dy, dz = centre[0] - points[i, 0], centre[1] - points[i, 1], centre[2] - points[i, 2]
+        if front[i, 0] * dx + front[i, 1] * dy + front[i, 2] * dz < 0.0:  # the back
+            continue
+        distance = math.sqrt(dx * dx + dy * dy + dz * dz)
+        x, y, z = _moved(pose, points[i, 0], points[i, 1], points[i, 2], 1.0)
+        if z <= 0.0 or distance >= farthest:
+            continue
+        u, v = x / z * fx + cx, y / z * fy + cy
+        lens_u, lens_v = (lens[i, 0], lens[i, 1]) if len(lens) else (u, v)
+        if not (-0.5 <= lens_u < columns - 0.5 and -0.5 <= lens_v < rows - 0.5):  # inside the image
+            continue
+        column, row = int(math.floor(lens_u + 0.5)), int(math.floor(lens_v + 0.5))
+        if on_lens:
+            inverse = image[row, column]
+        else:
+            canvas_u, canvas_v = int(math.floor(u + 0.5)) - left, int(math.floor(v + 0.5)) - top
+            if not (0 <= canvas_u < width and 0 <= canvas_v < height):
+                continue
+            inverse = image[canvas_v, canvas_u]
+        if abs(z * inverse - 1.0) > tolerance:  # the depth
+            continue
+        label = labels[row, column]
+        if label != 255:
+            votes[i, label] += (1.0 - distance / farthest) * (1.0 - dt_s / longest)
+            count += 1
+    given[start] = count
