@@ -121,6 +121,7 @@ def table(runs: Sequence[list[dict]]) -> str:
 
 def page(runs: Sequence[list[dict]], command: str) -> str:
     """Return the text of ``online.md``."""
+    spread = f"mean ± standard deviation over {len(runs)} runs" if len(runs) > 1 else "one run"
     reasons = [
         f"- seed {entry['seed']}, round {entry['round']}: {entry['why']}"
         for run in runs
@@ -134,7 +135,7 @@ def page(runs: Sequence[list[dict]], command: str) -> str:
             f"By `{command}`: the weights that ship see rooms of a kind and look that they were not trained on. Some",
             "rooms are tagged while the stream plays. Rounds of training run next to the segmenters, the gate",
             "judges each network on held-out rooms, and the evaluator scores the segmenters on rooms never tagged.",
-            f"mIoU in percent, mean ± standard deviation over {len(runs)} run{'s' * (len(runs) > 1)}.",
+            f"mIoU in percent, {spread}. Other rounds: [findings.md](findings.md), [gate.md](gate.md).",
             "",
             *(f"- {sentence}" for sentence in verdict(runs)),
             "",
