@@ -22,7 +22,14 @@ from wsss_ros.geometry import neighbors
 from wsss_ros.labels import RECOMMENDED, UNLABELLED, LabelSpace
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint
-from wsss_ros.networks.classifier import input_features, normalise_images, upsample, upsampled_mean
+from wsss_ros.networks.classifier import (
+    FusedLabels,
+    input_features,
+    normalise_images,
+    takes_fused_labels,
+    upsample,
+    upsampled_mean,
+)
 from wsss_ros.networks.image_input import network_input
 from wsss_ros.networks.pixel_labels import label_pixels
 from wsss_ros.types import BadInput, Cloud, Frame
@@ -229,6 +236,11 @@ class CloudSegmenter(Segmenter):
             "input 'has_color' and 'drop_color'"
         )
 
+    @property
+    def takes_fused_labels(self) -> bool:
+        """Whether the network needs the labels that images vote for (``Cloud.fused_label``)."""
+        return takes_fused_labels(self.config.inputs)
+
     @torch.inference_mode()
     def __call__(
         self,
@@ -241,7 +253,7 @@ class CloudSegmenter(Segmenter):
         ``up`` points against gravity in the cloud's frame. With ``present``, a multi-hot vector, points get its classes
         only (eq. 5). A cloud without colours is segmented as a grey one, with one warning if the network has a
         ``color_problem`` with it.
-        Raises BadInput for a cloud without finite points.
+        Raises BadInput for a cloud without finite points, and for one without fused labels if the network needs them.
         """
         finite = self._finite(cloud)
         labels = np.full(len(cloud), UNLABELLED, np.uint8)
@@ -259,6 +271,12 @@ class CloudSegmenter(Segmenter):
 
     def _finite(self, cloud: Cloud) -> Bool[np.ndarray, "N"]:
         """Which points are finite. Raises BadInput for a cloud that cannot be segmented."""
+        if self.takes_fused_labels and cloud.fused_label is None:
+            raise BadInput(
+                f"the cloud has no fused labels, and weights {self.version} take them (inputs "
+                f"{', '.join(self.config.inputs)}): labels of images, voted onto the points; segment a scene with "
+                "frames and poses and an image network, publish a cloud with a field 'label', or use other weights"
+            )
         finite = np.isfinite(cloud.xyz).all(axis=1)
         if not finite.any():
             raise BadInput(f"a cloud of {len(cloud)} points, none of them finite, has nothing to segment")
@@ -276,12 +294,14 @@ class CloudSegmenter(Segmenter):
         self, cloud: Cloud, finite: Bool[np.ndarray, "N"], up: tuple[float, float, float]
     ) -> Iterator[tuple[Int64[np.ndarray, "M"], Float[Tensor, "M C"]]]:
         """Rows of the finite points and their class scores, in parts that fit into memory."""
-        xyz, rgb = self._upright(cloud.xyz[finite], up), None if cloud.rgb is None else cloud.rgb[finite]
+        xyz = self._upright(cloud.xyz[finite], up)
+        columns = cloud.rgb, cloud.fused_label, cloud.fused_confidence
+        columns = tuple(None if column is None else column[finite] for column in columns)
         for own, seen in geometry.tiles(xyz[:, :2], _TILE_M, _MARGIN_M):
             chosen = seen[_sample(len(seen), self.points)]
             support = xyz[chosen]
             centred = support - support.mean(axis=0) if len(seen) < len(xyz) else support
-            scores = self.scores(centred, None if rgb is None else rgb[chosen])
+            scores = self.scores(centred, *(None if column is None else column[chosen] for column in columns))
             if len(chosen) == len(seen):
                 yield own, scores[np.searchsorted(seen, own)]
                 continue
@@ -290,7 +310,13 @@ class CloudSegmenter(Segmenter):
                 rows = own[start : start + _NEIGHBOUR_CHUNK]
                 yield rows, neighbors.interpolate_at(torch.from_numpy(xyz[rows]).to(self.device), drawn, scores)
 
-    def scores(self, xyz: Float32[np.ndarray, "N 3"], rgb: UInt8[np.ndarray, "N 3"] | None) -> Float[Tensor, "N C"]:
+    def scores(
+        self,
+        xyz: Float32[np.ndarray, "N 3"],
+        rgb: UInt8[np.ndarray, "N 3"] | None,
+        fused_label: UInt8[np.ndarray, "N"] | None = None,
+        fused_confidence: Float32[np.ndarray, "N"] | None = None,
+    ) -> Float[Tensor, "N C"]:
         """Class scores (logits) of every point of an upright cloud: the 3D class activation map.
 
         The network processes all points at once, for any number of points.
@@ -299,10 +325,14 @@ class CloudSegmenter(Segmenter):
         if problem and not self._warned:
             self._warned = True
             log.warning(problem)
-        points = torch.from_numpy(np.ascontiguousarray(xyz)).to(self.device)[None]
-        colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)[None].float() / 255
+        points, colors, label, confidence = (
+            None if column is None else torch.from_numpy(np.ascontiguousarray(column)).to(self.device)[None]
+            for column in (xyz, rgb, fused_label, fused_confidence)
+        )
+        colors = None if colors is None else colors.float() / 255
+        fused = None if label is None else FusedLabels.of(label, confidence, len(self.labels))
         with self.autocast():
-            return self.network(points, input_features(points, colors, self.config.inputs))[1][0].float()
+            return self.network(points, input_features(points, colors, self.config.inputs, fused))[1][0].float()
 
 
 def shipped_weights(kind: str) -> Path:

@@ -72,11 +72,15 @@ class Cloud:
     """Points in the world frame; ``rgb`` is None for a sensor without colour.
 
     Positions are float32, or float64 where they need it: far from the origin of the frame (see ``geometry.compact``).
+    ``fused_label`` is the class that images vote for at each point (255: none), ``fused_confidence`` the share of the
+    votes that it has. Only networks with these inputs read them (``networks.CLOUD_INPUTS``).
     """
 
     xyz: Float[np.ndarray, "N 3"]
     rgb: UInt8[np.ndarray, "N 3"] | None = None
     stamp_ns: int = 0
+    fused_label: UInt8[np.ndarray, "N"] | None = None
+    fused_confidence: Float32[np.ndarray, "N"] | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)

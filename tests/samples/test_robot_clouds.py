@@ -151,3 +151,18 @@ def test_a_camera_needs_no_square_pixels():
     assert small.images.shape[2:] == (36, 48) and isinstance(small.camera(0), Camera)
     seen = clouds.accumulate(small, np.array([0]), 0.01)
     assert np.abs(place(seen.rgb) - seen.xyz).mean() < 0.03
+
+
+def test_a_crop_is_an_upright_column(painted):
+    """Its points are in a square around one of the points, at all heights; a column with few points is not taken."""
+    whole = geometry.transform(painted.upright_from_world, painted.xyz)
+    cropped = CloudAugment(points=20_000, crop_m=1.0)
+    drawn = geometry.transform(
+        painted.upright_from_world, clouds.draw(painted, cropped, np.random.default_rng(3)).xyz
+    )
+    middle = whole[np.random.default_rng(3).integers(len(whole)), :2]
+    expected = whole[(np.abs(whole[:, :2] - middle) <= 0.5).all(axis=1)]
+    assert 256 <= len(expected) < len(whole) / 2
+    np.testing.assert_allclose(np.unique(drawn, axis=0), np.unique(expected, axis=0))
+    tiny = clouds.draw(painted, CloudAugment(points=20_000, crop_m=0.01), np.random.default_rng(3))
+    assert len(np.unique(tiny.xyz, axis=0)) == len(np.unique(painted.xyz, axis=0))

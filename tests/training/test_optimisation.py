@@ -1,5 +1,6 @@
 """Optimisers and learning rates."""
 
+import math
 
 import pytest
 import torch
@@ -17,6 +18,9 @@ def test_learning_rates_follow_their_formulas():
     for epoch in range(200):
         done = epoch / 200
         assert learning_rate(poly, done) == pytest.approx(0.01 * (1 - epoch / 200) ** 0.9)
+        cosine = config.build(OptimiserConfig, {"lr": 0.03, "schedule": "cosine", "hold": 2 / 7})  # as in 2D3DNet
+        share = max(0.0, epoch / 200 * 700 - 200) / 500
+        assert learning_rate(cosine, done) == pytest.approx(0.015 * (1 + math.cos(math.pi * share)))
         passed = (epoch >= 120) + (epoch >= 160) + (epoch >= 180)
         assert learning_rate(steps, done) == pytest.approx(0.003 * 0.1**passed)
 

@@ -38,15 +38,17 @@ class OptimiserConfig(Config):
     weight_decay: float = Field(0.0, ge=0, description="Weight decay (decoupled for adam).")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     nesterov: bool = Field(True, description="Nesterov's momentum; false: the plain one.")
-    schedule: Literal["poly", "steps", "one_cycle"] = Field(
+    schedule: Literal["poly", "steps", "one_cycle", "cosine"] = Field(
         "poly",
-        description="poly: (1 - t)^power; steps: x0.1 at milestones; one_cycle: up from lr / 25 to lr, then down to "
-        "almost 0, while the momentum falls to 0.85 and rises to 0.95 again (OneCycleLR of torch).",
+        description="poly: (1 - t)^power; steps: x0.1 at milestones; cosine: half a cosine down to 0; one_cycle: up "
+        "from lr / 25 to lr, then down to almost 0, while the momentum falls to 0.85 and rises to 0.95 again "
+        "(OneCycleLR of torch).",
     )
     power: float = Field(0.9, gt=0, description="Power of the poly schedule.")
     frozen_norm: bool = Field(
         False, description="Keep the statistics of batch normalisation: a batch of a few crops estimates them poorly."
     )
+    hold: float = Field(0.0, ge=0, lt=1, description="Share of training before the cosine begins, at the initial rate.")
     milestones: tuple[float, ...] = Field((0.6, 0.8, 0.9), description="Steps of the schedule as shares of training.")
     rise: float = Field(0.3, gt=0, lt=1, description="Share of training in which the rate of one_cycle rises.")
 

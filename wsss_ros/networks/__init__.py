@@ -13,6 +13,7 @@ from wsss_ros.networks.minkunet import MinkUNet
 from wsss_ros.networks.pointnet2 import PointNet2
 from wsss_ros.networks.resnet import ResNet
 from wsss_ros.networks.resnet38 import ResNet38
+from wsss_ros.networks.sparse_unet import SparseUNet
 from wsss_ros.types import BadInput
 
 IMAGE: dict[str, Callable[..., Backbone]] = {
@@ -20,9 +21,10 @@ IMAGE: dict[str, Callable[..., Backbone]] = {
     "resnet": ResNet,
     "efficientnet_lite": EfficientNetLite,
 }
-CLOUD: dict[str, Callable[..., Backbone]] = {"pointnet2": PointNet2, "minkunet": MinkUNet}
+CLOUD: dict[str, Callable[..., Backbone]] = {"pointnet2": PointNet2, "minkunet": MinkUNet, "sparse_unet": SparseUNet}
 
-CLOUD_INPUTS = {"color": 3, "height": 1, "has_color": 1}  # input of a cloud network -> its channels
+# Input of a cloud network -> its channels; fused_label has one for each class (2D3DNet, 3.2).
+CLOUD_INPUTS = {"color": 3, "height": 1, "has_color": 1, "fused_label": 0, "fused_confidence": 1}
 
 
 def build(
@@ -48,7 +50,7 @@ def build(
     if unknown:
         raise BadInput(f"cloud network inputs {sorted(unknown)} are unknown; choose from {', '.join(CLOUD_INPUTS)}")
     if kind == "cloud":
-        options["in_features"] = sum(CLOUD_INPUTS[i] for i in inputs)
+        options["in_features"] = sum(CLOUD_INPUTS[i] or classes for i in inputs)
     try:
         backbone = family[name](**options)
     except (TypeError, ValueError) as error:

@@ -43,6 +43,7 @@ class NetworkConfig:
         min_confidence: recommended by the calibration: labels with less are more often wrong than right; 0 for none.
         points: of a training cloud, for a cloud network: with many more it sees another density than it learned from;
             0 if it is unknown.
+        fusion: the settings with which the labels of images are fused for the inputs fused_label and fused_confidence.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class NetworkConfig:
     temperature: float = 1.0
     min_confidence: float = 0.0
     points: int = 0
+    fusion: dict[str, Any] = field(default_factory=dict)
 
     def build(self, labels: LabelSpace) -> nn.Module:
         """The network, with random weights.

@@ -4,13 +4,16 @@ Also here: what the networks take as input, and how their maps are averaged and 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 
+from wsss_ros.labels import UNLABELLED
 from wsss_ros.networks.backbone import Backbone
+from wsss_ros.types import BadInput
 
 
 class ImageClassifier(nn.Module):
@@ -74,7 +77,10 @@ def normalise_images(rgb: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
 
 
 def input_features(
-    xyz: Float[Tensor, "B N 3"], rgb: Float[Tensor, "B N 3"] | None, inputs: tuple[str, ...] | list[str]
+    xyz: Float[Tensor, "B N 3"],
+    rgb: Float[Tensor, "B N 3"] | None,
+    inputs: tuple[str, ...] | list[str],
+    fused: "FusedLabels | None" = None,
 ) -> Float[Tensor, "B N F"]:
     """The input features of a cloud network, in addition to the coordinates.
 
@@ -82,8 +88,18 @@ def input_features(
         xyz: metres; z points up.
         rgb: in 0..1, NaN for points without a colour; None if no point has one.
         inputs: any of ``color`` (RGB minus 0.5; mid-grey, which is 0, for points without a colour), ``height`` (metres
-            above the floor: the 1 % quantile of z) and ``has_color`` (1 for points with a colour, else 0).
+            above the floor: the 1 % quantile of z), ``has_color`` (1 for points with a colour, else 0),
+            ``fused_label`` (one-hot) and ``fused_confidence`` (0 for points without a label).
+        fused: the labels that images vote for, of the last two inputs.
+
+    Raises:
+        BadInput: the network takes fused labels, and there are none.
     """
+    if takes_fused_labels(inputs) and fused is None:
+        raise BadInput(
+            f"the cloud network takes {', '.join(inputs)}, and the clouds have no fused labels; train it by the method "
+            "'fusion', and segment clouds with Cloud.fused_label"
+        )
     parts: list[Tensor] = []
     if "color" in inputs:
         parts.append(torch.zeros_like(xyz) if rgb is None else torch.nan_to_num(rgb - 0.5, nan=0.0))
@@ -92,7 +108,34 @@ def input_features(
         parts.append((xyz[..., 2] - floor)[..., None])
     if "has_color" in inputs:
         parts.append(torch.zeros_like(xyz[..., :1]) if rgb is None else rgb[..., :1].isfinite().to(xyz.dtype))
+    if fused is not None:
+        parts += [getattr(fused, name).to(xyz.dtype) for name in FusedLabels._fields if f"fused_{name}" in inputs]
     return torch.cat(parts, dim=-1) if parts else xyz.new_zeros((*xyz.shape[:2], 0))
+
+
+class FusedLabels(NamedTuple):
+    """The labels that images vote for at the points of clouds, as inputs of a network.
+
+    ``label`` is one-hot, zeros for points without a label; ``confidence`` is the share of the votes, 0 for such points.
+    """
+
+    label: Float[Tensor, "B N C"]
+    confidence: Float[Tensor, "B N 1"]
+
+    @classmethod
+    def of(
+        cls, labels: Integer[Tensor, "B N"], confidence: Float[Tensor, "B N"] | None, classes: int
+    ) -> "FusedLabels":
+        """The inputs of class indices, 255 for none; without ``confidence`` it is 1."""
+        labelled = labels != UNLABELLED
+        one_hot = F.one_hot(torch.where(labelled, labels, classes).long(), classes + 1)[..., :classes]
+        share = labelled.float() if confidence is None else confidence * labelled
+        return cls(one_hot.float(), share[..., None])
+
+
+def takes_fused_labels(inputs: Sequence[str]) -> bool:
+    """Whether a cloud network with these inputs needs the labels that images vote for."""
+    return any(f"fused_{name}" in inputs for name in FusedLabels._fields)
 
 
 def sample_bilinear(maps: Float[Tensor, "D h w"], uv: Float[Tensor, "M 2"], size: int) -> Float[Tensor, "M D"]:

@@ -4,14 +4,15 @@ A convolution sums, over the offsets of its kernel, the features of the neighbou
 voxels are neighbours is found once for each level and kernel (sparse_maps.py) and shared by all layers. Three kinds are
 here: submanifold convolutions keep the voxels, strided ones go to larger voxels, transposed ones go back to the smaller
 voxels that the strided one came from. Each equals a dense convolution of a grid with zeros in its empty voxels, read at
-the output voxels.
+the output voxels. ``max_pool`` and ``unpool`` go to larger voxels and back without weights.
 """
 
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from wsss_ros.networks.sparse_maps import KernelMap, Sites, connect, sites
 from wsss_ros.networks.sparse_product import gather_multiply_scatter
@@ -98,11 +99,13 @@ class _Convolution(nn.Module):
         _, inputs, outputs = self.weight.shape
         return f"{inputs}, {outputs}, kernel={self.kernel}, stride={self.stride}"
 
-    def _product(self, features: Tensor, pairs: KernelMap) -> Tensor:
+    def _product(self, features: Tensor, pairs: KernelMap, normalised: bool = False) -> Tensor:
         dtype, kind = features.dtype, features.device.type
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
         out = gather_multiply_scatter(features.to(dtype), self.weight.to(dtype), pairs)
+        if normalised:
+            out = out / pairs.reached.clamp(min=1).to(dtype)[:, None]
         return out if self.bias is None else out + self.bias.to(dtype)
 
 
@@ -119,15 +122,28 @@ class SparseConv(_Convolution):
             corner voxel, an even one begins there.
         stride: how many times larger the output's voxels are.
         bias: whether to add one.
+        normalised: divide each sum by the number of occupied voxels under the kernel (2D3DNet, G.2), before the bias.
 
     Raises:
         BadInput: another kernel, or a stride below 1.
     """
 
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        bias: bool = False,
+        normalised: bool = False,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride, bias)
+        self.normalised = normalised
+
     def forward(self, x: SparseTensor) -> SparseTensor:
         """The convolution of ``x``."""
         coarse = x.stride * self.stride
-        features = self._product(x.features, x.levels.map(x.stride, coarse, self.kernel))
+        features = self._product(x.features, x.levels.map(x.stride, coarse, self.kernel), self.normalised)
         return SparseTensor(features, x.levels.sites(coarse).coordinates, coarse, x.levels)
 
 
@@ -149,3 +165,33 @@ class SparseConvTransposed(_Convolution):
         voxels = x.levels.sites(fine)
         features = self._product(x.features, x.levels.map(fine, x.stride, self.kernel).transposed)
         return SparseTensor(features, voxels.coordinates, fine, x.levels)
+
+
+def max_pool(x: SparseTensor, factor: int = 2) -> SparseTensor:
+    """The largest value of each channel among the voxels inside each voxel that is ``factor`` times as large."""
+    coarse = x.stride * factor
+    inside = _parents(x.levels, x.stride, coarse)
+    voxels = x.levels.sites(coarse).coordinates
+    largest = x.features.new_zeros(len(voxels), x.features.shape[1])
+    index = inside[:, None].expand_as(x.features)
+    pooled = largest.scatter_reduce(0, index, x.features, "amax", include_self=False)
+    return SparseTensor(pooled, voxels, coarse, x.levels)
+
+
+def unpool(x: SparseTensor, factor: int = 2) -> SparseTensor:
+    """The features of each voxel at those ``factor`` times smaller voxels inside it that ``max_pool`` left.
+
+    Raises:
+        BadInput: the input does not come from voxels that are ``factor`` times smaller.
+    """
+    if x.stride % factor:
+        raise BadInput(f"voxels of stride {x.stride} cannot be divided by {factor}")
+    fine = x.stride // factor
+    voxels = x.levels.sites(fine).coordinates
+    return SparseTensor(embedding(_parents(x.levels, fine, x.stride), x.features), voxels, fine, x.levels)
+
+
+def _parents(levels: Levels, fine: int, coarse: int) -> Int64[Tensor, " N"]:
+    """For each voxel of the finer level, the row of the coarser voxel that it is in."""
+    pairs = levels.map(fine, coarse, coarse // fine)
+    return torch.empty_like(pairs.source, dtype=torch.int64).index_put((pairs.source.long(),), pairs.target.long())

@@ -159,6 +159,11 @@ class KernelMap:
         return self.starts.shape[1] - 1
 
     @cached_property
+    def reached(self) -> Int64[Tensor, " M"]:
+        """The number of input rows that reach each output row: the occupied voxels under the kernel."""
+        return torch.bincount(self.target, minlength=self.outputs)
+
+    @cached_property
     def transposed(self) -> "KernelMap":
         """The map with input and output exchanged; the offsets keep their numbers."""
         lengths = np.diff(self.starts, axis=1)

@@ -51,6 +51,10 @@ class CloudAugment(Config):
         (0.0, 0.0), description="Range of the distance between points: a random voxel size keeps one point of each "
         "voxel; (0, 0): all points."
     )
+    crop_m: float = Field(
+        0.0, ge=0, le=1000, description="Edge of a square around a random point; a sample has the points above and "
+        "below it; 0: all points."
+    )
     tilt_deg: float = Field(0.0, ge=0, le=45, description="Largest rotation about a random horizontal axis.")
     scale: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="Range of the random scale.")
     noise_m: float = Field(

@@ -24,7 +24,7 @@ _ENOUGH_FRAMES = 4  # from this number of frames on, a voxel must be seen twice
 
 @dataclass(frozen=True)
 class DrawnCloud:
-    """Points in the scene's world frame; ``rgb``, ``truth`` and ``region`` are None if the scene has none.
+    """Points in the scene's world frame; what the scene has not is None: colours, truth, regions, fused labels.
 
     ``tags`` and ``known`` are multi-hot, as in ``PreparedScene``. They are those of the scene, or of the frames that
     the points come from.
@@ -36,12 +36,14 @@ class DrawnCloud:
     tags: Float32[np.ndarray, "C"]
     known: Float32[np.ndarray, "C"]
     region: Int32[np.ndarray, "N"] | None = None
+    fused_label: UInt8[np.ndarray, "N"] | None = None
+    fused_confidence: Float32[np.ndarray, "N"] | None = None
 
     def rows(self, chosen: np.ndarray) -> "DrawnCloud":
         """Some of the points, by their indices."""
-        columns = self.rgb, self.truth, self.region
-        rgb, truth, region = (None if column is None else column[chosen] for column in columns)
-        return DrawnCloud(self.xyz[chosen], rgb, truth, self.tags, self.known, region)
+        columns = self.rgb, self.truth, self.region, self.fused_label, self.fused_confidence
+        rgb, truth, *others = (None if column is None else column[chosen] for column in columns)
+        return DrawnCloud(self.xyz[chosen], rgb, truth, self.tags, self.known, *others)
 
 
 def draw(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator) -> DrawnCloud:
@@ -55,6 +57,8 @@ def draw(scene: PreparedScene, settings: CloudAugment, rng: np.random.Generator)
         height = transform(scene.upright_from_world, cloud.xyz)[:, 2]
         below = np.flatnonzero(height < np.quantile(height, 0.01) + rng.uniform(*settings.cut_m))
         cloud = cloud.rows(below) if len(below) >= LEAST_POINTS else cloud
+    if settings.crop_m:
+        cloud = cloud.rows(_column(transform(scene.upright_from_world, cloud.xyz), settings.crop_m, rng))
     if settings.thinned_m[1] > 0:
         cloud = cloud.rows(voxel_downsample(cloud.xyz, max(1e-3, rng.uniform(*settings.thinned_m)))[0])
     return cloud.rows(augment.sample_points(rng, len(cloud.xyz), settings.points))
@@ -138,9 +142,17 @@ def random_tilt(rng: np.random.Generator, most_deg: float) -> Float64[np.ndarray
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
 
 
+def _column(upright: Float[np.ndarray, "N 3"], edge_m: float, rng: np.random.Generator) -> Int64[np.ndarray, "M"]:
+    """The points in an upright column on a square around a random point; all if it has too few for training."""
+    offset = np.abs(upright[:, :2] - upright[rng.integers(len(upright)), :2])
+    inside = np.flatnonzero((offset <= edge_m / 2).all(axis=1))
+    return inside if len(inside) >= LEAST_POINTS else np.arange(len(upright))
+
+
 def _whole(scene: PreparedScene) -> DrawnCloud:
     rgb = scene.rgb if len(scene.rgb) else None
-    return DrawnCloud(scene.xyz, rgb, scene.cloud_truth, scene.tags, scene.known, scene.region)
+    fused = scene.fused_label, scene.fused_confidence
+    return DrawnCloud(scene.xyz, rgb, scene.cloud_truth, scene.tags, scene.known, scene.region, *fused)
 
 
 def _chance(rng: np.random.Generator, share: float) -> bool:

@@ -42,7 +42,8 @@ class PreparedScene:
     point up, and aligns the walls if the data set has an alignment. ``rgb`` has no rows if the cloud has no colours.
     ``region`` and ``frame_region`` number the regions of the points, and of cells of the images (``scene_regions``),
     -1: none; None until a method needs them. ``hand_made`` has features of the regions of the points
-    (``superpoints``), None until a method needs them.
+    (``superpoints``), None until a method needs them. ``fused_label`` and ``fused_confidence`` are those of
+    ``types.Cloud``, None until a method needs them.
     """
 
     name: str
@@ -63,6 +64,8 @@ class PreparedScene:
     region: Int32[np.ndarray, "N"] | None = None
     frame_region: Int32[np.ndarray, "F rows columns"] | None = None
     hand_made: Float32[np.ndarray, "R E"] | None = None
+    fused_label: UInt8[np.ndarray, "N"] | None = None
+    fused_confidence: Float32[np.ndarray, "N"] | None = None
 
     def camera(self, frame: int) -> Camera:
         """The camera of a frame, for the size of its depth image."""

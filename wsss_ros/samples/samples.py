@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wsss_ros import geometry
 from wsss_ros.cam import pixel_tags
+from wsss_ros.networks.classifier import FusedLabels, input_features
 from wsss_ros.samples import augment, clouds
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.clouds import DrawnCloud
@@ -76,7 +77,8 @@ class CloudBatch(Batch):
 
     Colours are in 0..1, NaN for the points of a cloud without colours; ``rgb`` is None if no cloud has any.
     ``cloud_known`` is 1 where the class was judged (present or absent), 0 where it is unknown. ``cloud_source`` is the
-    number of the source of each cloud; None if there is only one source.
+    number of the source of each cloud; None if there is only one source. ``fused_label`` and ``fused_confidence`` are
+    those of ``types.Cloud``; None without.
     """
 
     xyz: Float[Tensor, "B N 3"]
@@ -84,6 +86,15 @@ class CloudBatch(Batch):
     cloud_tags: Float[Tensor, "B C"]
     cloud_known: Float[Tensor, "B C"]
     cloud_source: Int64[Tensor, "B"] | None = None
+    fused_label: Int64[Tensor, "B N"] | None = None
+    fused_confidence: Float[Tensor, "B N"] | None = None
+
+    def features(self, inputs: tuple[str, ...], classes: int) -> Float[Tensor, "B N F"]:
+        """The input features of a cloud network for ``classes`` classes (``networks.classifier.input_features``)."""
+        fused = None
+        if self.fused_label is not None:
+            fused = FusedLabels.of(self.fused_label, self.fused_confidence, classes)
+        return input_features(self.xyz, self.rgb, inputs, fused)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,7 +359,7 @@ def _cloud_view(scene: PreparedScene, settings: CloudAugment, rng: np.random.Gen
 
 
 def tags_and_colors(cloud: DrawnCloud, settings: CloudAugment, rng: np.random.Generator) -> Sample:
-    """The tags of a cloud, and its colours in 0..1 if it has any and does not lose them."""
+    """The tags of a cloud, its colours in 0..1 if it has any and does not lose them, and its fused labels."""
     sample = {
         "cloud_tags": torch.from_numpy(np.array(cloud.tags)),
         "cloud_known": torch.from_numpy(np.array(cloud.known)),
@@ -356,6 +367,9 @@ def tags_and_colors(cloud: DrawnCloud, settings: CloudAugment, rng: np.random.Ge
     dropped = settings.drop_color > 0 and rng.random() < settings.drop_color
     if cloud.rgb is not None and not dropped:
         sample["rgb"] = torch.from_numpy(cloud.rgb).float() / 255
+    if cloud.fused_label is not None:
+        sample["fused_label"] = torch.from_numpy(cloud.fused_label.astype(np.int64))
+        sample["fused_confidence"] = torch.from_numpy(cloud.fused_confidence)
     return sample
 
 

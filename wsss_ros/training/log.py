@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from wsss_ros.cam import seed_labels
 from wsss_ros.evaluation import pictures
 from wsss_ros.labels import LabelSpace
-from wsss_ros.networks.classifier import input_features, normalise_images, upsample
+from wsss_ros.networks.classifier import normalise_images, upsample
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.samples import Batch, CloudBatch, ImageBatch
 
@@ -95,10 +96,10 @@ def image_cams(network: nn.Module, batch: ImageBatch, labels: LabelSpace):
 def cloud_cams(network: nn.Module, inputs: Sequence[str], batch: CloudBatch, labels: LabelSpace):
     """A picture of a batch's first cloud from above: its colours, and the tagged class with the largest score."""
     device = next(network.parameters()).device
-    xyz, rgb = batch.xyz.to(device), None if batch.rgb is None else batch.rgb.to(device)
-    scores = network(xyz, input_features(xyz, rgb, tuple(inputs)))[1][0].float().cpu()
+    there = cast(CloudBatch, batch.to(device))
+    scores = network(there.xyz, there.features(tuple(inputs), len(labels)))[1][0].float().cpu()
     points = batch.xyz[0].numpy()
-    own = None if rgb is None or rgb[0].isnan().any() else (batch.rgb[0].numpy() * 255).astype(np.uint8)
+    own = None if batch.rgb is None or batch.rgb[0].isnan().any() else (batch.rgb[0].numpy() * 255).astype(np.uint8)
     best = _best(scores, batch.cloud_tags[0], labels)
     views = [pictures.render_cloud(points, colors, size=(400, 300)) for colors in (own, best)]
     return pictures.sheet(["cloud", "best tag"], [views])

@@ -123,6 +123,9 @@ def learning_rate(settings: OptimiserConfig, done: float) -> float:
         return settings.lr * (1 - done) ** settings.power
     if settings.schedule == "one_cycle":
         return settings.lr * _one_cycle(settings.rise, done, 1 / _START, 1.0, 1 / _START / _END)
+    if settings.schedule == "cosine":
+        share = max(0.0, done - settings.hold) / (1 - settings.hold)
+        return settings.lr * (1 + math.cos(math.pi * share)) / 2
     return settings.lr * 0.1 ** sum(done >= milestone for milestone in settings.milestones)
 
 
