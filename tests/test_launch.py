@@ -130,6 +130,17 @@ def test_a_least_confidence_goes_to_both_segmenters():
         assert nodes[name]["parameters"]["min_confidence"] == 0.4
 
 
+def test_the_nodes_that_take_inputs_of_the_robot_may_give_them_up():
+    def given_to(**given: str) -> set[str]:
+        nodes = node_set.processes(node_set.arguments({"online": "true", "viewer": "true"} | given))
+        return {node.name for node in nodes if node.parameters.get("inputs_timeout_s") == 30.0}
+
+    views = {"image_segmenter", "cloud_accumulator", "online_trainer"}
+    assert given_to() == set(), "by default they wait"
+    assert given_to(inputs_timeout_s="30") == views, "a missing cloud has its reason in the accumulator"
+    assert given_to(inputs_timeout_s="30", accumulate="false") == views - {"cloud_accumulator"} | {"cloud_segmenter"}
+
+
 def test_namespace_and_topics_of_a_robot(scene):
     nodes = resolved_set(given_for("robot", scene))
     assert nodes["image_segmenter"]["name"] == "/robot/image_segmenter"

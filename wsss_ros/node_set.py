@@ -79,6 +79,13 @@ class Arguments(Config):
         description="A node that fails, also at its start, ends the set with status 1; false: the others go on, and a "
         "node that cannot start waits for the lifecycle services.",
     )
+    inputs_timeout_s: float | None = Field(
+        None,
+        ge=0,
+        le=86_400,
+        description="Seconds after which an input topic on which nothing has come ends the set with status 1; else 0: "
+        "the nodes report it and wait, since a camera may be switched on later.",
+    )
     image_segmenter: bool = Field(True, description="Segment images.")
     cloud_segmenter: bool = Field(True, description="Segment clouds.")
     rviz: bool = Field(False, description="Show images and clouds in RViz; the set then outlives the replay.")
@@ -193,14 +200,16 @@ def processes(given: Arguments) -> list[Process]:
     def node(executable: str, **parameters) -> Process:
         return _node(given, executable, topics, {"use_sim_time": sim_time} | parameters)
 
-    views = {name: getattr(given, name) for name in _VIEW_PARAMETERS}
+    awaited = {"inputs_timeout_s": given.inputs_timeout_s}
+    views = {name: getattr(given, name) for name in _VIEW_PARAMETERS} | awaited
     network: dict[str, Any] = {"device": given.device, "min_confidence": given.min_confidence}
     weights = {kind: _weights(f"{kind}_weights", given) for kind in ("image", "cloud")}
     chosen = []
     if given.image_segmenter:
         chosen.append(node("image_segmenter", weights=weights["image"], rotate=given.rotate, **network, **views))
     if given.cloud_segmenter:
-        chosen.append(node("cloud_segmenter", weights=weights["cloud"], **network))
+        # A cloud that is accumulated here has its reason for not coming in the accumulator.
+        chosen.append(node("cloud_segmenter", weights=weights["cloud"], **network, **({} if accumulate else awaited)))
     if accumulate:
         chosen.append(node("cloud_accumulator", **views))
     if given.online:

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from support.random_views import SMALL, random_depth
 
 from wsss_ros import geometry
+from wsss_ros.geometry import registration
 from wsss_ros.geometry.distortion import rays
 from wsss_ros.geometry.registration import MARGIN
 from wsss_ros.types import BadInput, Camera, Distortion
@@ -41,6 +42,17 @@ def test_registration_matches_its_twin(seed, fill_holes, of_depth, of_color):
     of_depth = rays(depth_camera).astype(np.float32)  # as the table of the kernel has them
     expected = reference.register(depth_m, of_depth, color, pose, fill_holes, MARGIN)
     assert np.allclose(found, expected, rtol=1e-6, atol=0)
+
+
+def test_the_kernel_is_compiled_once_for_all_cameras():
+    """What is prepared when a node starts is what its first view needs."""
+    registration.prepare_registration()
+    (prepared,) = registration._register.signatures
+    for of_depth in (None, BARREL, FISHEYE):
+        for of_color in (None, BARREL, FISHEYE):
+            cameras = replace(SMALL, distortion=of_depth), replace(COLOR, distortion=of_color)
+            geometry.register(random_depth(np.random.default_rng(0)), *cameras, np.eye(4, dtype=np.float32))
+    assert registration._register.signatures == [prepared]
 
 
 def test_a_camera_registered_to_itself_keeps_its_depth():

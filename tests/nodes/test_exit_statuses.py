@@ -70,6 +70,12 @@ def test_nobody_who_subscribes_to_the_replay(nodes, tmp_path):
     assert text.startswith("nobody subscribes to /color/image_raw after 0.2 s")
 
 
+def test_a_topic_that_never_comes(nodes):
+    text = reason(nodes("cloud_accumulator", inputs_timeout_s=0.1))
+    assert text.startswith("inputs_timeout_s:=0.1: no message on /cloud_accumulator_test_")
+    assert "so no cloud: nobody publishes it, nor another topic of its type" in text
+
+
 def test_a_node_that_shall_stay_waits_for_the_lifecycle_services(nodes, tmp_path):
     node = nodes("evaluator", output=tmp_path / "evaluator.log" / "out", exit_on_failure="false")
     until(lambda: "configure failed" in node.text)

@@ -1,4 +1,4 @@
-"""Nodes in this process: overrides of the QoS, and a second node of the same name."""
+"""Nodes in this process: overrides of the QoS, inputs that never come, and a second node of the same name."""
 
 import time
 
@@ -102,6 +102,38 @@ def test_silence_is_not_over_because_the_node_is_deactivated(ros, capfd):
     said = capfd.readouterr().err
     assert "no message on /in for 60 s" in said and "over after" not in said
     assert not node._inputs and not record.subscriptions
+
+
+def test_an_input_that_never_comes_ends_the_node_where_that_is_asked_for(ros, capfd):
+    build, _ = ros
+    patient, strict = build(), build(inputs_timeout_s=2.0)
+    for node in (patient, strict):
+        assert node.start()
+        node._awaits_since -= 1
+        node.look_for_inputs()
+        assert node.exit_status == 0 and node.context.ok()
+        node._awaits_since -= 3600
+    patient.look_for_inputs()
+    assert patient.exit_status == 0, "by default a camera may be switched on at any time"
+    strict.look_for_inputs()
+    assert strict.exit_status == 1 and not strict.context.ok()
+    assert "inputs_timeout_s:=2: no message on /in for 0 s (0 received), so no output: nobody" in capfd.readouterr().err
+
+
+def test_inputs_that_came_in_time_may_end_and_others_may_be_needed_later(ros):
+    build, _ = ros
+    node, needed = build(inputs_timeout_s=2.0), []
+    assert node.start()
+    later = node.subscribe(Image, "later", lambda message: None, SENSOR, "more", lambda: bool(needed))
+    node._inputs[0].receive()
+    node._awaits_since -= 3600
+    node.look_for_inputs()
+    needed.append(True)
+    node.look_for_inputs()
+    assert later.needed() and node.exit_status == 0
+    node.trigger_deactivate()
+    node.look_for_inputs()
+    assert node.context.ok()
 
 
 def test_a_subscription_that_ended_leaves_nothing_behind(ros):

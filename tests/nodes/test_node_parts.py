@@ -158,6 +158,31 @@ def test_a_problem_is_announced_once_and_once_that_it_is_over(monkeypatch):
     assert len(said) == 5 and said[-1][0] == WARN
 
 
+def test_problems_of_two_numbered_topics_are_two(monkeypatch):
+    said = []
+    announcer = Announcer(lambda level, text: said.append(text))
+    both = ["no message on /camera1/color for 5 s: wait", "no message on /camera_2/color for 5 s: wait"]
+    announcer.update([(WARN, text) for text in both])
+    assert said == both
+    announcer.update([(WARN, both[1].replace("5 s", "6.5 s"))])
+    assert said[2:] == ["over after 0 s: no message on /camera1/color for 5 s"]
+
+
+@pytest.mark.parametrize(
+    "text, cause",
+    [
+        ("no message on /camera12/color for 5 s", "no message on /camera12/color for # s"),
+        ("depth of 64x20, not 640x480", "depth of #, not #"),
+        ("image size: 3", "image size"),
+        ("rgb8 at -1.5e-3 m, 3.0m, 40%", "rgb8 at # m, #m, #%"),
+        ("stamp 1002.333, frame cam_0", "stamp #, frame cam_0"),
+        ("<object at 0x7f3a01>", "<object at #>"),
+    ],
+)
+def test_causes_have_the_numbers_of_names_only(text, cause):
+    assert cause_of(ValueError(text)) == cause
+
+
 def test_a_problem_with_another_cause_is_not_over(monkeypatch):
     now, said = [100.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

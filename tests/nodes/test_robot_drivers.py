@@ -14,7 +14,16 @@ import rclpy  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import PointCloud2  # noqa: E402
-from support.robot_drivers import DRIVERS, OWN, VIEWS, ColorNetwork, Driver, DriverRoom, messages  # noqa: E402
+from support.robot_drivers import (  # noqa: E402
+    DRIVERS,
+    FAR_M,
+    OWN,
+    VIEWS,
+    ColorNetwork,
+    Driver,
+    DriverRoom,
+    messages,
+)
 
 from wsss_ros.bags import cloud_codec, codec  # noqa: E402
 from wsss_ros.geometry import quarter_turns  # noqa: E402
@@ -48,7 +57,7 @@ class Robot:
         options = [part for key, value in driver.parameters.items() for part in ("-p", f"{key}:={value}")]
         space = f"/{''.join(filter(str.isalnum, driver.name))}"
         remaps = ["-r", f"__ns:={space}", "-r", f"color/image_raw:={driver.color_topic}"]
-        arguments = ["--ros-args", *remaps, *options, "-p", "max_depth_m:=20.0"]
+        arguments = ["--ros-args", *remaps, *options, "-p", f"max_depth_m:={FAR_M}"]
         self.segmenter = ColorSegmenterNode(ColorNetwork(room), context=self.context, cli_args=arguments)
         self.driver = rclpy.create_node("driver", namespace=space, context=self.context)
         self.clouds: list[PointCloud2] = []
@@ -106,7 +115,7 @@ def play(driver: Driver, room: DriverRoom, domain: int) -> tuple[np.ndarray, np.
         assert {cloud.header.frame_id for cloud in latest.values()} == {"map"}
     finally:
         robot.close()
-    points = [np.frombuffer(cloud.data, cloud_codec.SEMANTIC_POINT) for cloud in latest.values()]
+    points = [np.frombuffer(latest[stamp].data, cloud_codec.SEMANTIC_POINT) for stamp in sorted(latest)]
     xyz = [np.column_stack([each["x"], each["y"], each["z"]]) for each in points]
     return np.concatenate(xyz), np.concatenate([each["label"] for each in points]).astype(np.uint8)
 
@@ -142,6 +151,8 @@ def test_the_semantic_cloud_of_a_driver_is_as_good_as_that_of_our_own_bags(room,
     xyz, labels = play(driver, room, domain)
     miou = room.score(xyz[::5], labels[::5])
     print(f"{driver.name}: mIoU {miou:.2f}, own bag {own[0]:.2f}; {len(xyz)} points, own bag {own[1]}")
+    if driver.depth is None and driver.color.distortion is None:
+        np.testing.assert_allclose(xyz, driver.points(room), atol=0.001)  # depth in whole millimetres
     assert own[0] > 95
     assert miou >= own[0] - 1
     assert len(xyz) > 0.8 * own[1]

@@ -1,5 +1,6 @@
 """The image segmenter on real DDS, driven faster than its network: every semantic image has its points."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -26,9 +27,22 @@ from wsss_ros.nodes.recorded_topics import message_class  # noqa: E402
 pytestmark = pytest.mark.slow
 WIDTH, HEIGHT = 320, 240
 IMAGES = 6  # semantic images that are enough
-ALL = QoSProfile(depth=1000)
+ALL = QoSProfile(depth=100)
 LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SHIFT_S = 0.37  # of the stamps of TF against those of the images, in times between two images
+
+
+def kept() -> dict[str, object]:
+    """Parameters with which DDS loses no message, however busy the machine is. Colour stays newest wins."""
+    space = f"/image_segmenter_test_{os.getpid()}"
+    taken = {"depth/image_rect": "subscription", "color/camera_info": "subscription", "pose": "subscription"}
+    ends = taken | {"semantic/image_raw": "publisher", "semantic/points": "publisher"}
+    values = {"reliability": "reliable", "history": "keep_last", "depth": ALL.depth}
+    return {
+        f"qos_overrides.{space}/{topic}.{end}.{policy}": value
+        for topic, end in ends.items()
+        for policy, value in values.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +52,7 @@ def slow(started, labels, tmp_path_factory) -> NodeProcess:
     config = checkpoint.NetworkConfig("image", "resnet", {"width": 1.0})
     weights = tmp_path_factory.mktemp("slow") / "image.safetensors"
     checkpoint.save(weights, config.build(labels), config, labels)
-    return started("image_segmenter", weights=weights, **ON_ONE_THREAD)
+    return started("image_segmenter", weights=weights, **ON_ONE_THREAD, **kept())
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +68,10 @@ def messages() -> dict:
         "color/camera_info": info,
         "pose": pose(0),
     }
+
+
+def qos_of(topic: str) -> QoSProfile:
+    return BEST_EFFORT if topic == "color/image_raw" else ALL
 
 
 class Robot:
@@ -108,7 +126,7 @@ def drive(
             of = number - late[topic]
             if of >= 0 and (count is None or of < count):
                 message.header.stamp = header(start_ns + round(1e9 * of / rate_hz), "").stamp
-                probe.publish_without_waiting(node.topic(topic), message, BEST_EFFORT)
+                probe.publish_without_waiting(node.topic(topic), message, qos_of(topic))
         if robot is not None and number >= late["/tf"]:
             robot.drive(start_ns + round(1e9 * (number - late["/tf"] + SHIFT_S) / rate_hz))
         number += 1
@@ -150,7 +168,7 @@ def test_semantic_images_have_their_points(probe, slow, messages, rate_hz, delay
     images = probe.collect(Image, slow.topic("semantic/image_raw"), ALL)
     points = probe.collect(PointCloud2, slow.topic("semantic/points"), ALL)
     for topic, message in messages.items():
-        probe.send(slow.topic(topic), message, BEST_EFFORT)
+        probe.send(slow.topic(topic), message, qos_of(topic))
     before_ns = CLOCK.now_ns
     sent = drive(probe, slow, messages, rate_hz, delay_s, lambda: len(images) > IMAGES)
     until_settled(probe, slow)
@@ -165,7 +183,7 @@ def test_semantic_images_have_their_points_where_tf_is_late(probe, slow, message
     images = probe.collect(Image, slow.topic("semantic/image_raw"), ALL)
     points = probe.collect(PointCloud2, slow.topic("semantic/points"), ALL)
     for topic, message in views.items():
-        probe.send(slow.topic(topic), message, BEST_EFFORT)
+        probe.send(slow.topic(topic), message, qos_of(topic))
     probe.forget(slow.topic("pose"))  # without a publisher of the topic, `auto` takes TF
     until(lambda: probe.values(slow)["pose_source"].startswith("tf"), "the node still waits for the topic")
     before_ns = CLOCK.now_ns
@@ -176,6 +194,6 @@ def test_semantic_images_have_their_points_where_tf_is_late(probe, slow, message
     assert IMAGES <= len(seen) < sent, "the network is slower than the camera"
     assert set(with_points) <= set(seen) and len(with_points) >= 0.95 * len(seen)
     for stamp_ns, message in with_points.items():
-        x = np.frombuffer(message.data, cloud_codec.SEMANTIC_POINT)["x"]
+        x = np.frombuffer(message.data, cloud_codec.SEMANTIC_POINT)["x"].astype(float)
         assert message.header.frame_id == "map"
-        assert x.mean() == pytest.approx(x_at(stamp_ns) - 0.005, abs=2e-3)  # every other pixel, from the first one
+        assert x.mean() == pytest.approx(x_at(stamp_ns) - 0.0025, abs=2e-4)  # every other pixel, from the first one

@@ -16,7 +16,7 @@ from geometry_msgs.msg import PoseStamped
 from PIL import Image as Picture
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from wsss_ros.bags import cdr
@@ -33,6 +33,7 @@ from wsss_ros.types import Camera, Distortion
 
 VIEWS = 4
 START_NS, STEP_NS, HOLD_NS = 500 * 10**9, 10**8, 3 * 10**7
+FAR_M = 20.0  # the parameter max_depth_m
 FARTHEST_M = 0.05  # of a point from the surfaces that have its label
 TINT = np.array([30, 0, -30])  # the same for all classes: cameras share colour between pixels, but not brightness
 # The camera looks along x of its link (REP-103).
@@ -73,6 +74,11 @@ class Driver:
         if self.depth is not None:
             _, depth = room.seen(self.depth, world_from_color @ self.color_from_depth)
         return labels, depth
+
+    def points(self, room: "DriverRoom") -> np.ndarray:
+        """The points of ``semantic/points`` of all views, from the truth. For registered depth without distortion."""
+        views = [(self.sees(room, number)[1], room.pose(number, self.turns)) for number in range(VIEWS)]
+        return np.concatenate([unproject(depth, self.color, pose, 2, FAR_M)[0] for depth, pose in views])
 
 
 class DriverRoom:
@@ -297,6 +303,19 @@ DRIVERS = [
         color_frame="oak_rgb_camera_optical_frame",
         depth_frame="oak_rgb_camera_optical_frame",
         info={"distortion_model": "rational_polynomial"},
+    ),
+    Driver(
+        "a region of a binned sensor",
+        Camera(300.0, 299.0, 150.5, 121.25, 320, 240),
+        info={
+            "width": 800,
+            "height": 600,
+            "k": [600.0, 0.0, 361.0, 0.0, 598.0, 282.5, 0.0, 0.0, 1.0],
+            "p": [600.0, 0.0, 361.0, 0.0, 0.0, 598.0, 282.5, 0.0, 0.0, 0.0, 1.0, 0.0],
+            "binning_x": 2,
+            "binning_y": 2,
+            "roi": RegionOfInterest(x_offset=60, y_offset=40, width=640, height=480),
+        },
     ),
     Driver(
         "OAK, bgr8",

@@ -117,6 +117,12 @@ def register(
     return registered
 
 
+def prepare_registration() -> None:
+    """Compile what ``register`` needs, or load it from the cache: so the first view does not wait for it."""
+    camera = Camera(1.0, 1.0, 0.0, 0.0, 1, 1)
+    register(np.ones((1, 1), np.float32), camera, camera, np.eye(4))
+
+
 @lru_cache(maxsize=8)
 def _directions(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
     """What a pixel shows at depth 1, in a form that is quick to read.

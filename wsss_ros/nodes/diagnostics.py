@@ -16,6 +16,7 @@ def publish_every_second(node: Any) -> None:
 
     def tick() -> None:
         node.look_for_rival()
+        node.look_for_inputs()
         publisher.publish(_message(node))
 
     node.create_timer(1.0, lambda: node.guarded(tick), clock=steady)

@@ -17,6 +17,8 @@ RECENT_S = 10.0
 MOST_CAUSES = 40
 DEAD_AFTER = 3  # so many jobs in a row that raised are an error until one ends well
 REPEAT_S = 60.0  # a problem that comes and goes is logged at most this often
+# A number, a size such as 640x480, an address; not the number in a name, such as /camera1 or rgb8.
+_NUMBER = re.compile(r"(?<![A-Za-z_\d])(?:0x[\da-f]+|[-+]?\d[\d.e+-]*(?:x\d+)*)")
 STAMP_OFFSET_S = 5.0  # stamps farther from the clock than this are told where nothing matches
 
 
@@ -201,7 +203,7 @@ def _far_from_clock(sync: Synchronizer, now_ns: int) -> str:
 
 
 def _without_numbers(text: str) -> str:
-    return re.sub(r"[-+]?\d[\d.e+-]*", "#", text)
+    return _NUMBER.sub("#", text)
 
 
 def _subject(text: str) -> str:

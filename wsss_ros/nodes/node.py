@@ -48,6 +48,7 @@ class Node(LifecycleNode):
         self._at_deactivate: list[Callable[[], Any]] = []
         self._outputs: list[Any] = []
         self._failure = ""
+        self._awaits_since: float | None = None  # the first message of each input, since the activation
         self._faults = parameters.declare(self, self.model)
         for text in parameters.unknown(list(self._parameter_overrides), list(self._parameters)):
             self.get_logger().warning(text)
@@ -217,6 +218,7 @@ class Node(LifecycleNode):
 
     def _activate(self) -> None:
         self._worker.start()
+        self._awaits_since = time.monotonic()
         self.activate()
         for text in parameters.unused_overrides(list(self._parameter_overrides), list(self._parameters)):
             self.get_logger().warning(text)
@@ -303,6 +305,18 @@ class Node(LifecycleNode):
         """Once a second: look for an older node of this name, unless there may be several."""
         if self.alone and not self.get_parameter("force").value:
             self._rivals.look()
+
+    def look_for_inputs(self) -> None:
+        """Once a second: end where a needed input has sent nothing ``inputs_timeout_s`` after the activation.
+
+        What is needed from then on only, or becomes silent later, is reported and ends nothing.
+        """
+        timeout_s = self.config.inputs_timeout_s if self.active else 0.0
+        if not timeout_s or self._awaits_since is None or time.monotonic() - self._awaits_since < timeout_s:
+            return
+        self._awaits_since = None
+        if text := inputs.never_came(self._inputs, self._graph):
+            self.fail(f"inputs_timeout_s:={timeout_s:g}: {text}")
 
     def status(self) -> Status:
         """Level, sentence and values of this moment. Problems that begin, or are over, are logged."""

@@ -24,7 +24,7 @@ class NodeConfig(Config):
     ``at_start`` only. All others are read when the node is configured; until the cleanup, a change of them is refused.
     """
 
-    live: ClassVar[tuple[str, ...]] = ("sensor_timeout_s",)
+    live: ClassVar[tuple[str, ...]] = ("sensor_timeout_s", "inputs_timeout_s")
     at_start: ClassVar[tuple[str, ...]] = ("autostart", "exit_on_failure", "force")
 
     autostart: bool = Field(
@@ -40,6 +40,13 @@ class NodeConfig(Config):
     )
     sensor_timeout_s: float = Field(
         5.0, ge=0.1, le=600, description="Silence on an input after which diagnostics and the log warn."
+    )
+    inputs_timeout_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="Seconds after the activation at which a needed input without a single message ends the process "
+        "with status 1; 0: wait for it, however long, and report it.",
     )
 
 

@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from wsss_ros.bags import codec
 from wsss_ros.geometry import depth_on_color
 from wsss_ros.geometry.camera_models import Calibration, CalibrationHistory, camera_of, findings, is_rectified_topic
+from wsss_ros.geometry.registration import prepare_registration
 from wsss_ros.geometry.transforms import LookupFailed
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.qos import SMALL_SENSOR
@@ -60,6 +61,7 @@ class Cameras:
     def __init__(self, node: Node, tf: TfListener, tf_wait_s: float) -> None:
         """``tf_wait_s`` is the longest wait for the place of the depth camera at the stamp of a view."""
         self._node, self._tf, self._tf_wait_s = node, tf, tf_wait_s
+        prepare_registration()
         self._color, self._depth = CalibrationHistory(), CalibrationHistory()
         color, depth = node.resolve_topic_name(COLOR), node.resolve_topic_name(DEPTH)
         self._rectified = is_rectified_topic(color), is_rectified_topic(depth)
