@@ -160,7 +160,7 @@ def test_a_handmade_mcap_without_an_end(tmp_path, compression):
     [
         (b"", "not a rosbag2"),
         (b"x, y, z\n1, 2, 3\n", "not a rosbag2 .it starts with b'x, y, z"),
-        (b"#ROSBAG V2.0\nmore", "ROS 1 bag, convert it with rosbags-convert"),
+        (b"#ROSBAG V2.0\nmore", "this ROS 1 bag cannot be read .*rosbag reindex"),
         (b"SQLite format 3\0" + b"\0" * 100, "broken and cannot be read"),
         (handmade(profile="protobuf"), "profile 'protobuf'; expected one of 'ros2'"),
         (handmade(compression="own"), "no complete message"),

@@ -1,26 +1,33 @@
 """Reading rosbag2 files without ROS, complete bags and bags that are cut off."""
 
 import logging
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from rosbags.interfaces import ConnectionExtRosbag2, Qos, QosDurability, QosReliability
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, Qos, QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.metadata import parse_qos
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from wsss_ros.bags.recording import Raw, Topic
-from wsss_ros.bags.salvage import MAGIC, Salvage, salvage
+from wsss_ros.bags.ros1 import ROS1_MAGIC, Ros1File
+from wsss_ros.bags.salvage import Salvage, salvage
+from wsss_ros.bags.sqlite_salvage import SqliteSalvage, salvage_sqlite
+from wsss_ros.bags.unpacking import MCAP_MAGIC, PACKED, SQLITE_MAGIC, magic, message, readable
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
 
 SUFFIXES = {".mcap": "mcap", ".db3": "sqlite3"}
 PARTIAL = ".partial"  # suffix of a folder with an incomplete bag
-SQLITE_MAGIC = b"SQLite format 3\0"
+# What a bag without metadata.yaml consists of.
+_PATTERNS = [f"*{end}{packed}" for end in SUFFIXES for packed in ("", *PACKED)]
 
 
 def read_bag(path: str | Path) -> Iterator[tuple[str, int, Any]]:
@@ -46,15 +53,16 @@ def is_bag(path: Path) -> bool:
     """Whether the path is read as a bag: any file, a folder with metadata.yaml or storage files, a partial folder."""
     if not path.is_dir():
         return path.is_file()
-    files = any(any(path.glob(f"*{suffix}")) for suffix in SUFFIXES)
+    files = any(any(path.glob(pattern)) for pattern in _PATTERNS)
     return files or (path / "metadata.yaml").exists() or path.name.endswith(PARTIAL)
 
 
 @dataclass
 class Bag:
-    """A bag to read: a .mcap or .db3 file, or a rosbag2 folder.
+    """A bag to read: a .mcap or .db3 file, a rosbag2 folder, or a .bag file of ROS 1.
 
-    ``topics`` are those with messages: a recorder notes also those on which nothing came.
+    ``topics`` are those with messages: a recorder notes also those on which nothing came. Files and messages that are
+    compressed are unpacked. Topics that are not serialised as CDR are left out.
     A bag that is cut off is read up to its last complete message. The message ``broken`` then reports how much is
     complete; it is logged after the last message. Raises BadInput for a file or folder that is not a bag, and for a
     bag without complete messages.
@@ -70,7 +78,7 @@ class Bag:
     def __post_init__(self) -> None:
         """Open every file and collect topics and times, without decoding messages."""
         self.path = Path(self.path)
-        self._parts = [_open(file) for file in _files(self.path)]
+        self._parts = sorted((_open(file) for file in _files(self.path)), key=lambda part: part.start_ns)
         counts = [part.message_count for part in self._parts]
         self.message_count = sum(counts)
         if not self.message_count:
@@ -95,22 +103,38 @@ class Bag:
 
         Raises BadInput when it reaches a damaged part of the bag.
         """
-        for part in self._parts:
-            yield from part.raw(topics)
+        yield from self._in_order([part for part in self._parts if part.message_count], topics)
         if self.broken:
             log.warning(self.broken)
 
+    def _in_order(self, parts: "list[_Complete | _Scanned | Ros1File]", topics: Container[str] | None) -> Iterator[Raw]:
+        """The messages of the parts one after the other, or mixed where their times overlap."""
+        ends = [part.end_ns for part in parts]
+        if all(end <= part.start_ns for end, part in zip(ends, parts[1:], strict=False)):
+            return chain.from_iterable(part.raw(topics) for part in parts)
+        return merge(*(part.raw(topics) for part in parts), key=lambda raw: raw.stamp_ns)
+
     def types(self) -> Typestore:
-        """The message types of ROS 2 Jazzy and those that the bag defines."""
+        """The message types of ROS 2 Jazzy and those that the bag defines. A definition with a fault is left out."""
         store = get_typestore(Stores.ROS2_JAZZY)
         for part in self._parts:
             for msgtype, (definition, encoding) in part.definitions.items():
                 if msgtype in store.types or not definition:
                     continue
-                idl = encoding == "idl"
-                parsed = get_types_from_idl(definition) if idl else get_types_from_msg(definition, msgtype)
-                store.register({name: fields for name, fields in parsed.items() if name not in store.types})
+                try:
+                    parsed = _parsed(msgtype, definition, encoding)
+                    store.register({name: fields for name, fields in parsed.items() if name not in store.types})
+                except Exception as error:  # rosbags raises of many kinds; the other topics do not need this one
+                    log.debug("%s: the definition of %s cannot be read (%s)", self.path, msgtype, error)
         return store
+
+
+def _parsed(msgtype: str, definition: str, encoding: str) -> dict[str, Any]:
+    """The types of a definition. In IDL, rosbag2 puts a line before each type: IDL: and its name."""
+    if encoding != "idl":
+        return get_types_from_msg(definition, msgtype)
+    texts = re.split(r"^=+\nIDL: .*\n", definition, flags=re.MULTILINE)
+    return {name: fields for text in texts if text.strip() for name, fields in get_types_from_idl(text).items()}
 
 
 class _Complete:
@@ -121,22 +145,23 @@ class _Complete:
     def __init__(self, path: Path) -> None:
         self.path = path
         with Reader(path) as reader:
-            self.message_count = reader.message_count
+            connections = [c for c in reader.connections if _extension(c).serialization_format == "cdr"]
+            filled = [c for c in connections if c.msgcount]
+            self.indexed = _is_indexed(reader)
+            self.message_count = sum(c.msgcount for c in filled)
             self.start_ns, self.end_ns = reader.start_time, reader.end_time - 1
-            # A file without statistics counts nothing.
-            filled = [c for c in reader.connections if c.msgcount] or reader.connections
-            qos = [cast(ConnectionExtRosbag2, c.ext).offered_qos_profiles for c in filled]
-            self.topics = [_topic(c.topic, c.msgtype, q) for c, q in zip(filled, qos, strict=True)]
-            self.definitions = {c.msgtype: (c.msgdef.data, c.msgdef.format.name.lower()) for c in reader.connections}
+            self.topics = [_topic(c.topic, c.msgtype, _extension(c).offered_qos_profiles) for c in filled]
+            self.definitions = {c.msgtype: (c.msgdef.data, c.msgdef.format.name.lower()) for c in connections}
 
     def raw(self, topics: Container[str] | None) -> Iterator[Raw]:
         count, total = 0, self.message_count
         try:
             with Reader(self.path) as reader:
-                chosen = [c for c in reader.connections if topics is None or c.topic in topics]
+                cdr = (c for c in reader.connections if _extension(c).serialization_format == "cdr" and c.msgcount)
+                chosen = [c for c in cdr if topics is None or c.topic in topics]
                 total = sum(c.msgcount for c in chosen)
                 for connection, stamp_ns, data in reader.messages(chosen) if chosen else ():
-                    yield Raw(connection.topic, connection.msgtype, stamp_ns, data)
+                    yield Raw(connection.topic, connection.msgtype, stamp_ns, message(data))
                     count += 1
         except Exception as error:  # rosbags does not catch errors of sqlite, struct and the codecs
             raise BadInput(
@@ -144,13 +169,11 @@ class _Complete:
             ) from error
 
 
-class _Broken:
-    """An MCAP file without its end."""
+class _Scanned:
+    """A file that is cut off, or has no index: its messages were found one by one."""
 
-    broken = True
-
-    def __init__(self, found: Salvage) -> None:
-        self.found = found
+    def __init__(self, found: Salvage | SqliteSalvage, broken: bool) -> None:
+        self.found, self.broken = found, broken
         self.message_count = len(found.entries)
         self.start_ns, self.end_ns = (found.entries[i].stamp_ns if found.entries else 0 for i in (0, -1))
         filled = {entry.channel for entry in found.entries}
@@ -161,7 +184,20 @@ class _Broken:
     def raw(self, topics: Container[str] | None) -> Iterator[Raw]:
         for channel, stamp_ns, data in self.found.messages():
             if topics is None or channel.topic in topics:
-                yield Raw(channel.topic, channel.msgtype, stamp_ns, data)
+                yield Raw(channel.topic, channel.msgtype, stamp_ns, message(data))
+
+
+def _is_indexed(reader: Reader) -> bool:
+    """Whether rosbags finds all messages: of MCAP, those that the index of a chunk lists."""
+    files: list[Any] = getattr(reader.storage, "storages", [reader.storage])
+    chunks = [chunk for file in files for chunk in getattr(file, "chunks", ())]
+    if not any(hasattr(file, "chunks") for file in files):
+        return True
+    return sum(sum(chunk.channel_count.values()) for chunk in chunks) == reader.message_count > 0
+
+
+def _extension(connection: Connection) -> ConnectionExtRosbag2:
+    return cast(ConnectionExtRosbag2, connection.ext)
 
 
 def _topic(name: str, msgtype: str, offered: list[Qos]) -> Topic:
@@ -179,35 +215,41 @@ def _files(path: Path) -> list[Path]:
         raise BadInput(f"{path}: there is no such bag; give a .mcap or .db3 file or a rosbag2 folder")
     if not path.is_dir():
         return [path]
-    if (path / "metadata.yaml").exists():
+    if (path / "metadata.yaml").exists() and not _has_packed_files(path):
         try:
-            with Reader(path):
-                return [path]
+            with Reader(path) as reader:
+                if reader.message_count and _is_indexed(reader):
+                    return [path]
         except Exception as error:  # a missing or broken file: read the files that exist
             log.debug("%s: not complete (%s)", path, error)
-    files = sorted(file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}") if file.is_file())
-    if not files:
+    files = sorted(file for pattern in _PATTERNS for file in path.rglob(pattern) if file.is_file())
+    unpacked = [file for file in files if not (file.suffix in PACKED and file.with_suffix("") in files)]
+    if not unpacked:
         raise BadInput(f"{path}: not a bag; looked for metadata.yaml, *.mcap and *.db3 in it")
-    return files
+    return unpacked
 
 
-def _open(path: Path) -> _Complete | _Broken:
+def _has_packed_files(folder: Path) -> bool:
+    """Whether whole files are compressed: rosbags would unpack them again at each opening."""
+    return any(folder.glob(f"*{known}{suffix}") for known in SUFFIXES for suffix in PACKED)
+
+
+def _open(path: Path) -> _Complete | _Scanned | Ros1File:
     if path.is_dir():
         return _Complete(path)
+    if magic(path).startswith(ROS1_MAGIC):
+        return Ros1File(path)
+    file = readable(path)
+    start = magic(file)
+    if not start.startswith(MCAP_MAGIC) and start != SQLITE_MAGIC:
+        raise BadInput(f"{path}: not a rosbag2 (it starts with {start[:8]!r}); expected MCAP or SQLite")
     try:
-        with open(path, "rb") as file:
-            magic = file.read(16)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error})") from error
-    if not magic.startswith(MAGIC) and magic != SQLITE_MAGIC:
-        raise BadInput(f"{path}: not a rosbag2 (it starts with {magic[:8]!r}); expected MCAP or SQLite{_hint(magic)}")
-    try:
-        return _Complete(path)
-    except Exception as error:
-        if magic == SQLITE_MAGIC:
-            raise BadInput(f"{path}: the bag is broken and cannot be read ({error}); record it again") from error
-    return _Broken(salvage(path))
-
-
-def _hint(magic: bytes) -> str:
-    return "; this is a ROS 1 bag, convert it with rosbags-convert" if magic.startswith(b"#ROSBAG V2") else ""
+        found = _Complete(file)
+        if start == SQLITE_MAGIC or found.indexed:
+            return found
+    except Exception as error:  # rosbags does not catch errors of sqlite, struct and the codecs
+        log.debug("%s: not complete (%s)", path, error)
+    if start == SQLITE_MAGIC:
+        return _Scanned(salvage_sqlite(file), broken=True)
+    salvaged = salvage(file)
+    return _Scanned(salvaged, salvaged.broken_at is not None)

@@ -1,4 +1,4 @@
-"""Salvage of an MCAP file that is cut off: find every complete message without the index at the end of the file.
+"""The messages of an MCAP file without its index: of one that is cut off, or was written without an index.
 
 The layout by the MCAP specification: 8 bytes of magic, then records of opcode (u8), length (u64) and content, all
 little-endian; a string or map starts with its length in bytes (u32).
@@ -14,14 +14,9 @@ from typing import NamedTuple
 
 import lz4.frame
 
-try:
-    from compression import zstd
-except ImportError:
-    from backports import zstd
-
+from wsss_ros.bags.unpacking import MCAP_MAGIC, zstd
 from wsss_ros.types import BadInput
 
-MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 FILE_LEVEL = -1  # the chunk number of messages outside any chunk
 
@@ -87,9 +82,9 @@ def salvage(path: Path) -> Salvage:
     found = Salvage(path)
     schemas: dict[int, tuple[str, str, str]] = {}
     with _mapped(path) as buffer:
-        if buffer[: len(MAGIC)] != MAGIC:
+        if buffer[: len(MCAP_MAGIC)] != MCAP_MAGIC:
             raise BadInput(f"{path}: not an MCAP file (it starts with {bytes(buffer[:8])!r}); give a rosbag2")
-        end = _scan(buffer, len(MAGIC), FILE_LEVEL, found, schemas)
+        end = _scan(buffer, len(MCAP_MAGIC), FILE_LEVEL, found, schemas)
         found.broken_at = end
     found.entries.sort()
     return found
@@ -106,7 +101,7 @@ def _scan(buffer: bytes | mmap.mmap, place: int, chunk: int, found: Salvage, sch
             if stop > len(buffer):
                 return place
             if code == FOOTER:
-                return None
+                return None if buffer[stop : stop + len(MCAP_MAGIC)] == MCAP_MAGIC else stop
             _read_record(code, buffer, start, stop, chunk, found, schemas)
         except (struct.error, UnicodeDecodeError, KeyError):
             return place
@@ -126,7 +121,7 @@ def _read_record(
 ) -> None:
     if code == HEADER:
         profile, _ = _string(buffer, start)
-        if profile != "ros2":
+        if profile not in ("ros2", ""):  # some writers name none
             raise BadInput(f"{found.path}: an MCAP file of profile '{profile}'; expected one of 'ros2', a rosbag2")
     elif code == SCHEMA:
         (number,) = struct.unpack_from("<H", buffer, start)
@@ -136,9 +131,10 @@ def _read_record(
     elif code == CHANNEL:
         number, schema = struct.unpack_from("<HH", buffer, start)
         topic, place = _string(buffer, start + 4)
-        _, place = _string(buffer, place)
-        msgtype, definition, encoding = schemas[schema]
-        found.channels[number] = Channel(topic, msgtype, definition, encoding, _qos(buffer, place))
+        serialization, place = _string(buffer, place)
+        if serialization == "cdr" and schema in schemas:
+            msgtype, definition, encoding = schemas[schema]
+            found.channels[number] = Channel(topic, msgtype, definition, encoding, _qos(buffer, place))
     elif code == MESSAGE:
         number, _, stamp_ns = struct.unpack_from("<HIQ", buffer, start)
         if number in found.channels:

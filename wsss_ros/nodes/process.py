@@ -12,6 +12,7 @@ from typing import NoReturn
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
+from wsss_ros.bags import unpacking
 from wsss_ros.node_set import END_WITH_PARENT
 from wsss_ros.nodes.node import Node
 from wsss_ros.processes.allocator import tune_allocator
@@ -75,6 +76,7 @@ def _exit(status: int) -> NoReturn:
 
     ``torch.library`` removes its operators at exit; about 1 in 15 exits on a busy machine is a segmentation fault.
     """
+    unpacking.clear()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
