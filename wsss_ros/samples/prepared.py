@@ -22,6 +22,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.samples import cache as caches
 from wsss_ros.scenes.derived import cloud_of, upright_from_world
 from wsss_ros.scenes.frame_choice import training_frames
+from wsss_ros.scenes.reading import Reading
 from wsss_ros.types import BadInput, Camera, Cloud, Frame, Scene
 
 LEAST_POINTS = 256  # smallest number of points of a cloud for training
@@ -173,7 +174,9 @@ def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _S
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
         content += caches.stats(path for path in files if path.is_file())
     complete = getattr(scene, "complete", True)
-    return caches.key_of(_FORMAT, scene.name, len(scene), labels.names, astuple(settings), complete, content)
+    reading = getattr(scene, "reading", None)  # how the files are read; meta.yaml may be elsewhere than with them
+    read_as = [] if reading in (None, Reading()) else [reading.model_dump(mode="json")]
+    return caches.key_of(_FORMAT, scene.name, len(scene), labels.names, astuple(settings), complete, content, *read_as)
 
 
 def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:

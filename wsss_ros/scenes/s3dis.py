@@ -15,9 +15,9 @@ from jaxtyping import Float64, UInt8
 
 from wsss_ros.geometry import check_pose, invert
 from wsss_ros.labels import UNLABELLED, LabelSpace, s3dis
+from wsss_ros.scenes.frame_names import stamp_of_number
 from wsss_ros.scenes.images import image_size, read_bytes, read_rgb, read_uint16
 from wsss_ros.scenes.point_text import read_points
-from wsss_ros.scenes.posed_frames import stamp_of_number
 from wsss_ros.scenes.tags import TagFile, tags_of_image
 from wsss_ros.types import BadInput, Camera, Cloud, Frame
 

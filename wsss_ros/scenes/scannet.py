@@ -16,7 +16,8 @@ from wsss_ros.geometry import compact
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import image_size, read_bytes
-from wsss_ros.scenes.posed_frames import PosedFrames, list_frames, read_intrinsics
+from wsss_ros.scenes.intrinsics import read_intrinsics_file
+from wsss_ros.scenes.posed_frames import PosedFrames, list_frames
 from wsss_ros.scenes.rig import Rig, labels_on_depth
 from wsss_ros.scenes.scannet_labels import LABEL_TABLE, ImageLabels, LabelTable, ids_by_segment, objects_by_segment
 from wsss_ros.scenes.scannet_write import AGGREGATION, POINT_LABELS, POINTS, SEGMENTS, TIMESTAMPS
@@ -71,7 +72,8 @@ class ScanNetScene:
         sens, exported = self.folder / f"{self.name}.sens", self._exported
         if exported is None and sens.is_file():
             return SensReader(sens)
-        files, incomplete = list_frames(*((exported / kind).glob("*.*") for kind in EXPORTS)) if exported else ([], 0)
+        color, depth, pose = ([*(exported / kind).glob("*.*")] if exported else [] for kind in EXPORTS)
+        files, incomplete = list_frames(color, depth, pose)
         rig = _read_rig(exported, self._info, files[0].color, files[0].depth) if exported and files else None
         return PosedFrames(str(self.folder), files, incomplete, rig, _read_stamps(self.folder / TIMESTAMPS))
 
@@ -313,7 +315,8 @@ def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) 
     files = (folder / "intrinsic" / f"intrinsic_{kind}.txt", folder / f"intrinsics_{kind}.txt")
     path = next((path for path in files if path.is_file()), None)
     if path is not None:
-        fx, fy, cx, cy = read_intrinsics(path)
+        own = read_intrinsics_file(path)
+        fx, fy, cx, cy = own.fx, own.fy, own.cx, own.cy
     else:
         path = info.path
         fx, fy, cx, cy = (info.number(f"{key}_{kind}") for key in ("fx", "fy", "mx", "my"))

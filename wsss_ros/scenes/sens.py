@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from wsss_ros.geometry import check_pose
+from wsss_ros.scenes.frame_names import stamp_of_number
 from wsss_ros.scenes.images import decode_rgb
-from wsss_ros.scenes.posed_frames import stamp_of_number
 from wsss_ros.scenes.rig import Rig, view
 from wsss_ros.types import BadInput, Camera, Frame
 

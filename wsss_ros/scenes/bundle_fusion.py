@@ -1,0 +1,73 @@
+"""Layout ``bundlefusion``: ``info.txt`` next to ``frame-000000.color.jpg``, as BundleFusion and 3RScan have it.
+
+``info.txt`` has lines ``m_calibrationDepthIntrinsic = `` 4x4 by rows, the same of colour, ``m_depthShift`` (depth
+values per metre) and the sizes of the images. Poses are camera to world; lost ones are -inf.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from wsss_ros.scenes import plain_frames
+from wsss_ros.scenes.depth_files import depth_size
+from wsss_ros.scenes.images import image_size, read_bytes
+from wsss_ros.scenes.intrinsics import Intrinsics, parse_intrinsics
+from wsss_ros.scenes.listing import Listing, given_intrinsics
+from wsss_ros.scenes.reading import Reading
+from wsss_ros.scenes.rig import Rig
+from wsss_ros.types import BadInput
+
+EXPECTS = "info.txt with m_calibrationDepthIntrinsic and 'frame-*.color.*' (BundleFusion, 3RScan)"
+_NAMES = ("info.txt", "_info.txt")
+_DEPTH = "m_calibrationDepthIntrinsic"
+
+
+def find(folder: Path) -> str:
+    """What of this layout a folder has; empty if it does not fit."""
+    path = _info(folder)
+    fits = path is not None and _DEPTH in _lines(path) and any(folder.glob("frame-*.color.*"))
+    return f"{path.name} and frame-*.color.*" if fits and path else ""
+
+
+def read(folder: Path, reading: Reading) -> Listing:
+    """The frames of a folder. Raises BadInput naming the file."""
+    path = _info(folder)
+    assert path is not None
+    info = _lines(path)
+    depth = given_intrinsics(reading) or _intrinsics(path, info, "depth")
+    listing = plain_frames.read(folder, reading, depth)
+    first = listing.files[0]
+    color = None if reading.intrinsics else _intrinsics(path, info, "color")
+    color_camera = None if color is None else color.camera(*image_size(first.color))
+    rig = Rig(depth.camera(*depth_size(first.depth)), color_camera)
+    return replace(listing, rig=rig, of_integers=_number(path, info, "m_depthShift") or listing.of_integers)
+
+
+def _info(folder: Path) -> Path | None:
+    return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
+
+
+def _lines(path: Path) -> dict[str, str]:
+    text = read_bytes(path, "'key = value' lines").decode("utf-8-sig", "replace")
+    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def _intrinsics(path: Path, info: dict[str, str], kind: str) -> Intrinsics:
+    """The camera of depth or color. Raises BadInput without it, and for cameras that are not at one place."""
+    key = f"m_calibration{kind.capitalize()}Intrinsic"
+    if key not in info:
+        raise BadInput(f"{path}: no {key}; expected a 4x4 matrix")
+    extrinsic = info.get(key.replace("Intrinsic", "Extrinsic"), "")
+    if extrinsic and np.abs(np.array(extrinsic.split(), float) - np.eye(4).ravel()).max() > 0.1:
+        raise BadInput(f"{path}: colour and depth are not at one place; expected depth registered to colour")
+    sizes = [_number(path, info, f"m_{kind}{side}") for side in ("Width", "Height")]
+    size = (int(sizes[0]), int(sizes[1])) if sizes[0] and sizes[1] else None
+    return replace(parse_intrinsics(info[key], f"{path}, {key}"), size=size)
+
+
+def _number(path: Path, info: dict[str, str], key: str) -> float | None:
+    try:
+        return float(info[key]) if key in info else None
+    except ValueError as error:
+        raise BadInput(f"{path}: '{key} = {info[key]}'; expected a number") from error

@@ -1,0 +1,142 @@
+"""Depth images of all kinds as metres: PNG of 8 or 16 bits, TIFF, EXR, npy, npz, PFM."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+from PIL import Image
+
+from wsss_ros.scenes.images import image_size, read_bytes
+from wsss_ros.types import BadInput
+
+DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".exr", ".npy", ".npz", ".pfm", ".pgm")
+MILLIMETRES = 1000.0
+_MEDIAN_M = (0.15, 15.0)  # what the median depth of a room is between
+_EXPECTED = "a depth image: 16-bit PNG, 32-bit TIFF, EXR, npy or PFM"
+
+
+def read_depth_m(
+    path: Path, scale: float | None = None, of_integers: float = MILLIMETRES
+) -> Float32[np.ndarray, "H W"]:
+    """Read depth in metres; missing depth becomes 0: 0, NaN, infinity, negative, the largest number of 8 or 16 bits.
+
+    Args:
+        path: the image.
+        scale: values per metre that a person gave, for every kind of file.
+        of_integers: values per metre of whole numbers of more than 8 bits, without ``scale``. Floats are metres.
+
+    Raises:
+        BadInput: naming the file: it cannot be decoded, has several channels, or 8 bits and no ``scale``.
+    """
+    values = read_values(path)
+    if values.dtype.itemsize == 1 and scale is None:
+        raise BadInput(
+            f"{path}: 8-bit image; expected depth in 16 bits or floats, or depth_scale: the values per metre of these "
+            "8 bits (25.5 if 255 is 10 m)"
+        )
+    if values.dtype.kind == "f":
+        per_metre = 1.0 if scale is None else scale
+        usable = np.isfinite(values) & (values > 0)
+    else:
+        per_metre = of_integers if scale is None else scale
+        largest = 255 if values.dtype.itemsize == 1 else 65535
+        usable = (values > 0) & (values != largest)
+    depth_m = np.where(usable, values, 0).astype(np.float32)
+    depth_m /= np.float32(per_metre)
+    return depth_m
+
+
+def read_values(path: Path) -> Shaped[np.ndarray, "H W"]:
+    """The numbers of a depth image as they are in the file. Raises BadInput naming the file."""
+    kind = path.suffix.lower()
+    data = read_bytes(path, _EXPECTED)
+    readers = {".npy": _of_numpy, ".npz": _of_numpy, ".pfm": _of_pfm, ".exr": _of_exr}
+    values = readers.get(kind, _of_picture)(path, data)
+    if values.ndim == 3 and 1 in values.shape:
+        values = values.squeeze(values.shape.index(1) if values.shape.index(1) != 1 else 1)
+    if values.ndim != 2 or values.dtype.kind not in "uif" or not values.size:
+        raise BadInput(f"{path}: {values.dtype} numbers of shape {values.shape}; expected one channel, {_EXPECTED}")
+    return values
+
+
+def depth_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a depth image; of PNG and TIFF from the header alone. Raises BadInput naming the file."""
+    if path.suffix.lower() in (".npy", ".npz", ".pfm", ".exr"):
+        height, width = read_values(path).shape
+        return width, height
+    return image_size(path)
+
+
+def implausible(depth_m: Float32[np.ndarray, "H W"], scale_text: str) -> str:
+    """The reason why a depth image cannot be of a room, with what to do; empty if it can."""
+    measured = depth_m[depth_m > 0]
+    if measured.size == 0:
+        return ""
+    median = float(np.median(measured))
+    if _MEDIAN_M[0] <= median <= _MEDIAN_M[1]:
+        return ""
+    return (
+        f"the median depth is {median:.3g} m, read with {scale_text}; expected {_MEDIAN_M[0]:g} to {_MEDIAN_M[1]:g} m "
+        "in a room: give depth_scale, the depth values per metre (1000 for millimetres, 5000 for TUM)"
+    )
+
+
+def _of_picture(path: Path, data: bytes) -> np.ndarray:
+    try:
+        image = Image.open(io.BytesIO(data))
+        values = np.asarray(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path}: cannot be decoded ({error}); expected {_EXPECTED}, a complete file") from error
+    if image.mode in ("P", "1"):
+        raise BadInput(f"{path}: an image of {'colour indices' if image.mode == 'P' else 'bits'}; expected {_EXPECTED}")
+    return values
+
+
+def _of_numpy(path: Path, data: bytes) -> np.ndarray:
+    try:
+        loaded = np.load(io.BytesIO(data), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        names = loaded.files
+        chosen = "depth" if "depth" in names else names[0] if len(names) == 1 else ""
+        if chosen:
+            return loaded[chosen]
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); expected {_EXPECTED}") from error
+    raise BadInput(f"{path}: arrays {', '.join(names) or 'none'}; expected one array, or one named depth")
+
+
+def _of_pfm(path: Path, data: bytes) -> np.ndarray:
+    """Portable float map: 'Pf', width and height, a scale whose sign is the byte order, rows from the bottom up."""
+    head = re.match(rb"(P[fF])\s+(\d+)\s+(\d+)\s+([-+0-9.eE]+)\s", data)
+    if head is None:
+        raise BadInput(f"{path}: starts with {data[:12]!r}; expected a PFM header 'Pf width height scale'")
+    width, height, little = int(head[2]), int(head[3]), head[4].startswith(b"-")
+    channels = 3 if head[1] == b"PF" else 1
+    size = 4 * width * height * channels
+    if len(data) - head.end() < size:
+        raise BadInput(f"{path}: {len(data) - head.end()} bytes of numbers; expected {size} for {width}x{height}")
+    values = np.frombuffer(data, "<f4" if little else ">f4", width * height * channels, head.end())
+    return values.reshape((height, width, channels)[: 2 if channels == 1 else 3])[::-1].astype(np.float32)
+
+
+def _of_exr(path: Path, data: bytes) -> np.ndarray:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise BadInput(
+            f"{path}: EXR files need the package OpenEXR, which is not installed: pip install OpenEXR, or write "
+            "the depth as npy or 32-bit TIFF"
+        ) from error
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
+    except Exception as error:
+        raise BadInput(f"{path}: cannot be read ({error}); expected {_EXPECTED}") from error
+    for name in ("Z", "Y", "depth", "Depth", "V", "R"):
+        named = [key for key in channels if key == name or key.endswith(f".{name}")]
+        if len(named) == 1:
+            return channels[named[0]].astype(np.float32)
+    raise BadInput(f"{path}: channels {', '.join(channels) or 'none'}; expected one named Z, Y, depth or R")

@@ -1,0 +1,128 @@
+"""Layout ``frames``: one colour, depth and pose file for each frame, in one folder or in three."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, depth_size
+from wsss_ros.scenes.frame_match import match_depth
+from wsss_ros.scenes.frame_names import read_series
+from wsss_ros.scenes.images import image_size
+from wsss_ros.scenes.intrinsics import Intrinsics, read_intrinsics_file
+from wsss_ros.scenes.listing import (
+    COLOR_FOLDERS,
+    DEPTH_FOLDERS,
+    IMAGES,
+    POSE_FOLDERS,
+    Listing,
+    color_files,
+    depth_files,
+    find_intrinsics,
+    join,
+    subfolder,
+    to_ours,
+)
+from wsss_ros.scenes.posed_frames import list_frames, read_pose
+from wsss_ros.scenes.reading import Reading
+from wsss_ros.scenes.rig import Rig
+from wsss_ros.scenes.trajectories import Trajectory
+from wsss_ros.types import BadInput
+
+EXPECTS = "'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames)"
+_COLOR_INTRINSICS = ("intrinsic/intrinsic_color.txt", "intrinsics_color.txt")
+_WORDS = {"depth": r"depth", "pose": r"pose", "color": r"colou?r|rgb|image|img"}
+_POSES = (".txt",)
+
+
+def find(folder: Path) -> str:
+    """What of this layout a folder has; empty if it does not fit."""
+    if any(folder.glob("frame-*.color.*")):
+        return "frame-*.color.*"
+    folders = _folders(folder)
+    if folders is not None:
+        return "the folders " + ", ".join(path.name for path in folders)
+    flat = flat_files(folder)
+    return "files named color, depth and pose" if all(flat.values()) else ""
+
+
+def read(folder: Path, reading: Reading, published: Intrinsics | None = None) -> Listing:
+    """The frames of a folder. Depth is in millimetres and poses are world_from_camera, unless ``reading`` differs.
+
+    ``camera-intrinsics.txt`` (3x3) or ``intrinsic/intrinsic_depth.txt`` (4x4) holds the intrinsics of the depth image.
+    Colour must be registered to it, unless ``intrinsic/intrinsic_color.txt`` exists as well.
+    Raises BadInput naming the file.
+    """
+    color, depth, pose = _streams(folder)
+    if read_series(color, "colour").is_time:
+        listing = _by_time(folder, color, depth, pose, reading)
+    else:
+        match_depth(read_series(color, "colour"), read_series(depth, "depth"), reading.max_dt_s, str(folder))
+        files, incomplete = list_frames(color, depth, pose, reading.rate_hz)
+        listing = Listing(files, None, Counter({"file missing": incomplete}))
+    if not listing.files:
+        raise BadInput(
+            f"{folder}: no frame with colour, depth and pose ({sum(listing.missing.values())} incomplete); expected "
+            "frame-N.color.jpg, frame-N.depth.png, frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
+        )
+    first = listing.files[0]
+    found = find_intrinsics(folder, reading, published)
+    rig = Rig(found.camera(*depth_size(first.depth)), _color_camera(folder, reading, image_size(first.color)))
+    return replace(_ours(listing, reading), rig=rig, of_integers=found.depth_scale or listing.of_integers)
+
+
+def _by_time(folder: Path, color: list[Path], depth: list[Path], pose: list[Path], reading: Reading) -> Listing:
+    """Frames whose names are times: the nearest depth, and the pose interpolated."""
+    poses = read_series(pose, "pose")
+    trajectory = Trajectory(str(folder), [read_pose(p) for p in poses.files.values()], list(poses.files), poses.is_time)
+    return join((read_series(color, "colour"), read_series(depth, "depth")), trajectory, reading, str(folder))
+
+
+def _ours(listing: Listing, reading: Reading) -> Listing:
+    """The listing with the conventions of poses that a person gave."""
+    if not (reading.poses or reading.axes or reading.pose_scale != 1):
+        return listing
+    files = []
+    for file in listing.files:
+        pose = read_pose(file.pose) if isinstance(file.pose, Path) else file.pose
+        files.append(replace(file, pose=None if pose is None else to_ours(pose, reading)))
+    return replace(listing, files=files)
+
+
+def _color_camera(folder: Path, reading: Reading, size: tuple[int, int]):
+    path = next((folder / name for name in _COLOR_INTRINSICS if (folder / name).is_file()), None)
+    return None if path is None or reading.intrinsics else read_intrinsics_file(path, reading.rectified).camera(*size)
+
+
+def _folders(folder: Path) -> list[Path] | None:
+    """The folders of colour, depth and poses, or None unless all are there."""
+    found = [subfolder(folder, names) for names in (COLOR_FOLDERS, DEPTH_FOLDERS, POSE_FOLDERS)]
+    return None if None in found else [path for path in found if path is not None]
+
+
+def _streams(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Colour, depth and pose files."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; expected posed RGB-D frames")
+    folders = None if any(folder.glob("frame-*.color.*")) else _folders(folder)
+    if folders is None:
+        flat = flat_files(folder)
+        return flat["color"], flat["depth"], flat["pose"]
+    return color_files(folders[0]), depth_files(folders[1]), _with_endings(folders[2].iterdir(), _POSES)
+
+
+def flat_files(folder: Path) -> dict[str, list[Path]]:
+    """The colour, depth and pose files directly in a folder, by a word in their names."""
+    endings = {"depth": DEPTH_EXTENSIONS, "pose": _POSES, "color": IMAGES}
+    found: dict[str, list[Path]] = {kind: [] for kind in _WORDS}
+    for path in folder.iterdir():
+        for kind, words in _WORDS.items():
+            if re.search(rf"(?:^|[^a-z])(?:{words})(?:[^a-z]|$)", path.stem.lower()):
+                found[kind] += _with_endings([path], endings[kind])
+                break
+    return found
+
+
+def _with_endings(paths: Iterable[Path], endings: tuple[str, ...]) -> list[Path]:
+    return [path for path in paths if path.suffix.lower() in endings]
