@@ -47,13 +47,6 @@ def test_majority_takes_the_lowest_of_equal_values():
     assert region_quality.majority(region, np.full(6, -1)).tolist() == [-1] * 6
 
 
-def test_neighbouring_regions_have_different_colours():
-    colors = region_quality.colored(np.array([*range(40), -1])).astype(int)
-    assert len(np.unique(colors, axis=0)) == 41
-    assert (np.abs(np.diff(colors[:40], axis=0)).sum(axis=1) > 100).all()
-    assert colors[40].tolist() == [60, 60, 60]
-
-
 def test_the_command_prints_a_table_and_draws(tmp_path, labels):
     random = np.random.default_rng(0)
     xyz, face = random.random((3000, 3)) * 1.5, random.integers(0, 3, 3000)

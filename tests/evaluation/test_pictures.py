@@ -59,3 +59,10 @@ def test_pictures_of_different_heights_get_white_below():
     (first,), (second,) = pictures.padded([[low], [high]])
     assert first.shape == second.shape == (7, 6, 3)
     assert not first[:4].any() and (first[4:] == 255).all() and not second.any()
+
+
+def test_neighbouring_regions_have_different_colours():
+    colors = pictures.region_colors(np.array([*range(40), -1])).astype(int)
+    assert len(np.unique(colors, axis=0)) == 41
+    assert (np.abs(np.diff(colors[:40], axis=0)).sum(axis=1) > 100).all()
+    assert colors[40].tolist() == [60, 60, 60]

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import regions as reference
+from reference.neighbors import knn
 
 from wsss_ros.config import build
 from wsss_ros.geometry import region_kernels
@@ -195,6 +196,48 @@ def test_small_regions_are_none():
     assert (regions(both, colors, RegionSettings(kind="growing"))[-40:] == -1).all()
     dropped = regions(both, colors, RegionSettings(kind="vccs", drop_below=60))
     assert np.bincount(dropped[dropped >= 0]).min() >= 60
+
+
+@pytest.mark.parametrize("name", ["densify", "densify_s3dis"])
+def test_the_superpoints_of_densify_equal_the_twin(name):
+    """GrowSP's steps one after the other: voxels, supervoxels, growing, majority, small ones dropped."""
+    points, colors, _ = corner(count=1000, noise=0.006)
+    chosen = PRESETS[name]
+    degrees, least = {"densify": (5, 30), "densify_s3dis": (3, 10)}[name]
+    units = module._units(points, colors)
+    voxels = module._voxels(units, chosen)
+    normal, curvature = reference.ball_planes(voxels.xyz, 0.15)
+    seeds = module._supervoxel_seeds(voxels, chosen)
+    weights = 0.4, 1.0, 0.2
+    supervoxel = reference.supervoxels(voxels.cell, voxels.xyz, normal, voxels.rgb, seeds, 0.5, weights, 17)
+    neighbor, order = knn(voxels.xyz, voxels.xyz, 15)[0], np.argsort(curvature, kind="stable")
+    reached = reference.grow_smooth(neighbor, normal, curvature, order, np.cos(np.radians(degrees)), 1)
+    grown = np.full(len(voxels.xyz), -1)
+    for number, own in enumerate(reached):
+        grown[list(own)] = number
+    joined = reference.joined(supervoxel, grown, 0.5)
+    joined[[(joined == each).sum() < least for each in joined]] = -1
+    found = regions(points, colors, chosen)
+    assert sets(found) == sets(joined[voxels.of_unit][units.of_point])
+    assert found.max() > 0
+
+
+@pytest.mark.parametrize("name, least", [("densify", 30), ("densify_s3dis", 10)])
+def test_superpoints_of_few_voxels_are_dropped(name, least):
+    """Two plates, far from each other, at a right angle, with a point in the middle of each of their voxels."""
+    plates = []
+    for axis, count in ((0, least - 1), (2, least)):
+        flat = np.stack(np.divmod(np.arange(count), 6), axis=1) * 0.05 + 0.025
+        plates.append(np.insert(flat, axis, 0.025 + 3 * axis, axis=1))
+    region = regions(np.concatenate(plates), None, PRESETS[name])
+    assert region.tolist() == [-1] * (least - 1) + [0] * least
+
+
+def test_a_region_of_too_many_voxels_leaves_its_supervoxels_apart(monkeypatch):
+    points, colors, _ = corner(count=6000)
+    merged = regions(points, colors, PRESETS["densify"]).max()
+    monkeypatch.setattr(module, "_MOST_VOXELS", 100)
+    assert regions(points, colors, PRESETS["densify"]).max() > merged + 5
 
 
 @each_way

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64
 from PIL import Image
 
 from wsss_ros.evaluation import pictures
@@ -23,7 +23,6 @@ from wsss_ros.types import Cloud, Scene
 
 BOUNDARY_M = 0.05  # a true boundary is found if a boundary of regions is at most so far away, metres
 _RING = 8  # neighbours of a point, itself included, that decide whether it is at a boundary
-_GOLDEN = 0.618034  # steps of the hue: neighbouring numbers get different colours
 
 
 @dataclass
@@ -161,15 +160,6 @@ def _near(
     return neighbors.knn(cloud, queries, 1)[1].numpy()[:, 0] <= BOUNDARY_M**2
 
 
-def colored(region: Int64[np.ndarray, "N"]) -> UInt8[np.ndarray, "N 3"]:
-    """A colour for each region; points without region are dark grey."""
-    number = np.arange(region.max(initial=-1) + 1)
-    hue, light = number * _GOLDEN % 1 * 6, 0.62 + 0.36 * (number * 0.381966 % 1)
-    channels = [np.clip(np.abs((hue + shift) % 6 - 3) - 1, 0.15, 1) * light for shift in (0, 4, 2)]
-    colors = (255 * np.stack(channels, axis=-1)).astype(np.uint8).reshape(-1, 3)
-    return np.concatenate([colors, [[60, 60, 60]]]).astype(np.uint8)[region]
-
-
 def picture(scene: Scene, labels: LabelSpace, ways: Mapping[str, RegionSettings], width: int = 420) -> Image.Image:
     """The cloud of a scene in its colours, its truth if there is any, and its regions, seen obliquely from above."""
     known = truths(scene)
@@ -178,7 +168,7 @@ def picture(scene: Scene, labels: LabelSpace, ways: Mapping[str, RegionSettings]
     if "classes" in known.known:
         views["true classes"] = labels.colorize(scene.cloud_truth())
     for name, settings in ways.items():
-        views[name] = colored(regions(known.cloud.xyz, known.cloud.rgb, settings))
+        views[name] = pictures.region_colors(regions(known.cloud.xyz, known.cloud.rgb, settings))
     size = width, width * 3 // 4
     drawn = [pictures.render_cloud(upright, rgb, size=size) for rgb in views.values()]
     columns = min(4, len(views))

@@ -13,6 +13,7 @@ BENCHES = {
     "ablation": "Train the rows of the paper's ablation and report the results.",
     "methods": "Train rows of several methods and report them next to the tables of their papers.",
     "regions": "Regions of clouds against dense truth: purity, boundaries, number, seconds.",
+    "primitives": "Superpoints and primitives of Densify: seconds, memory, purity.",
     "gate": "Train and judge rounds of online learning, good and spoilt ones, and compare with dense truth.",
 }
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from wsss_ros.files import replace
 from wsss_ros.labels import UNLABELLED, LabelSpace
 
 _PAD, _TITLE, _INK = 6, 20, (30, 30, 30)
+_GOLDEN = 0.618034  # steps of the hue: neighbouring numbers get different colours
 
 
 def heat(values: Float32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -164,6 +165,15 @@ def drawn(figure: Any) -> Image.Image:
 def save_figure(figure: Any, path: Path) -> None:
     """Write a Matplotlib figure as the PNG file ``path``, atomically. Raises OSError."""
     replace(path, lambda file: figure.savefig(file, format="png", dpi=110))
+
+
+def region_colors(region: Integer[np.ndarray, "N"]) -> UInt8[np.ndarray, "N 3"]:
+    """A colour for the number of each point's region or cluster; points without one (-1) are dark grey."""
+    number = np.arange(region.max(initial=-1) + 1)
+    hue, light = number * _GOLDEN % 1 * 6, 0.62 + 0.36 * (number * 0.381966 % 1)
+    channels = [np.clip(np.abs((hue + shift) % 6 - 3) - 1, 0.15, 1) * light for shift in (0, 4, 2)]
+    colors = (255 * np.stack(channels, axis=-1)).astype(np.uint8).reshape(-1, 3)
+    return np.concatenate([colors, [[60, 60, 60]]]).astype(np.uint8)[region]
 
 
 def render_cloud(

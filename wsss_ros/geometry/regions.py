@@ -27,6 +27,7 @@ from wsss_ros.geometry.voxels import table_size, voxel_downsample
 
 _REACH_M = 16_384.0  # farther from the middle of the cloud, float32 has no millimetres: such points have no region
 _STEP_M = 16.0
+_MOST_VOXELS = 100_000  # of a region that grows over voxels (GrowSP); the supervoxels of a larger one stay apart
 _SEED_SHARE = 0.05  # of the voxels of a flat surface within half the seed distance: what a seed needs at least (PCL)
 
 
@@ -96,7 +97,7 @@ def regions(
     Returns:
         The number of the region of each point, counted from 0 in the order of the points; -1: none.
     """
-    usable, near = _near(points)
+    usable, near = near_points(points)
     region = np.full(len(points), -1, np.int64)
     if not len(near):
         return region
@@ -130,13 +131,17 @@ class _Voxels(NamedTuple):
     of_unit: Int64[np.ndarray, "U"]
 
 
-def _near(points: Float[np.ndarray, "N 3"]) -> tuple[Bool[np.ndarray, "N"], Float32[np.ndarray, "M 3"]]:
-    """Which points are usable, and these relative to the middle of the cloud."""
+def near_points(points: Float[np.ndarray, "N 3"]) -> tuple[Bool[np.ndarray, "N"], Float32[np.ndarray, "M 3"]]:
+    """Which points are usable, and these relative to the middle of the cloud.
+
+    Points that are not finite, or 16 km from the others, are not. The middle is a multiple of 16 m: a few points more
+    or less do not move the voxels.
+    """
     finite = np.isfinite(points).all(axis=1)
     if not finite.any():
         return finite, np.zeros((0, 3), np.float32)
     middle = np.median(points[finite].astype(np.float64), axis=0)
-    middle = np.round(middle / _STEP_M) * _STEP_M  # a few points more or less do not move the voxels
+    middle = np.round(middle / _STEP_M) * _STEP_M
     with np.errstate(invalid="ignore", over="ignore"):
         near = points - middle
         usable = finite & (np.abs(near) < _REACH_M).all(axis=1)
@@ -205,6 +210,7 @@ def _merged(units: _Units, settings: RegionSettings) -> Int64[np.ndarray, "U"]:
     first = np.full(len(voxels.xyz), len(units.of_point))
     np.minimum.at(first, voxels.of_unit, units.first)
     grown = _grown(voxels.planes._replace(neighbor=surface.neighbor), first, settings)
+    grown[np.bincount(grown + 1)[grown + 1] > _MOST_VOXELS] = -1
     joined = _joined(supervoxel, grown, settings.majority)
     return _without_small(joined, settings.drop_below)[voxels.of_unit]
 

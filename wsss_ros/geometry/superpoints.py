@@ -13,6 +13,7 @@ from pydantic import Field
 from wsss_ros.config import Config
 from wsss_ros.geometry import neighbors, superpoint_kernels
 from wsss_ros.geometry.normals import ball_planes, cpu_tree
+from wsss_ros.geometry.regions import near_points
 from wsss_ros.geometry.voxels import voxel_downsample
 
 COLORS = 3  # columns of the colour; the histogram follows
@@ -43,21 +44,21 @@ def hand_made(
     """The hand-made features of each region: its mean colour minus 0.5, then the histogram of normal products.
 
     The histogram ("PFH" in GrowSP) counts the products of the normals of all pairs of voxels, a voxel with itself
-    included, and is divided by its sum. Normals have the sign with which their longest component is positive, as in
-    Open3D, which GrowSP uses. Voxels without a plane are left out. A region without any has a histogram of zeros.
+    included, and is divided by its sum. Normals have no side; each gets the sign with which its longest component is
+    positive. Voxels without a plane are left out. A region without any other has a histogram of zeros.
 
     Args:
         points: metres, in a frame in which floors are level, so that all scenes have the same signs.
-        colors: those of the points; None: mid-grey, whose column is 0.
-        region: of each point, -1: none.
+        colors: those of the points; None: mid-grey, whose columns are 0.
+        region: of each point, -1: none. These points still have a part in the normals.
         settings: voxels, normals and bins.
     """
     count = int(region.max(initial=-1)) + 1
     features = np.zeros((count, COLORS + settings.bins), np.float32)
-    used = np.flatnonzero((region >= 0) & np.isfinite(points).all(axis=1))
-    if not len(used):
+    usable, near = near_points(points)
+    if not (region[usable] >= 0).any():
         return features
-    cells = _cells(points[used], None if colors is None else colors[used], region[used].astype(np.int64), settings)
+    cells = _cells(near, None if colors is None else colors[usable], region[usable].astype(np.int64), settings)
     size = np.bincount(cells.region, minlength=count)
     if cells.rgb is not None:
         for axis in range(COLORS):
@@ -76,19 +77,24 @@ class _Cells(NamedTuple):
 
 
 def _cells(
-    points: Float[np.ndarray, "N 3"],
+    points: Float32[np.ndarray, "N 3"],
     colors: UInt8[np.ndarray, "N 3"] | None,
     region: Int64[np.ndarray, "N"],
     settings: HandMadeSettings,
 ) -> _Cells:
-    near = points - np.round(np.median(points, axis=0) / settings.voxel_m) * settings.voxel_m
-    first, voxel = voxel_downsample(near, settings.voxel_m)
-    middle = _means(near, voxel, len(first)).astype(np.float32)
-    normal = ball_planes(cpu_tree(middle), middle, settings.normal_radius_m)[0].normal
-    pair, of_pair = np.unique(voxel * (region.max() + 1) + region, return_inverse=True)
-    of_voxel, of_region = np.divmod(pair, region.max() + 1)
-    rgb = None if colors is None else _means(colors, of_pair.reshape(-1), len(pair))
+    first, voxel = voxel_downsample(points, settings.voxel_m)
+    middle = _means(points, voxel, len(first)).astype(np.float32)
+    normal = _signed(ball_planes(cpu_tree(middle), middle, settings.normal_radius_m)[0].normal)
+    inside, regions = region >= 0, int(region.max()) + 1
+    pair, of_pair = np.unique((voxel * regions + region)[inside], return_inverse=True)
+    of_voxel, of_region = np.divmod(pair, regions)
+    rgb = None if colors is None else _means(colors[inside], of_pair.reshape(-1), len(pair))
     return _Cells(normal[of_voxel], of_region, rgb)
+
+
+def _signed(normal: Float64[np.ndarray, "V 3"]) -> Float64[np.ndarray, "V 3"]:
+    longest = np.take_along_axis(normal, np.abs(normal).argmax(axis=1)[:, None], axis=1)
+    return np.where(longest < 0, -normal, normal)
 
 
 def _means(values: np.ndarray, group: Int64[np.ndarray, "N"], groups: int) -> Float64[np.ndarray, "G 3"]:

@@ -18,8 +18,8 @@ from torch import Tensor
 from wsss_ros.cam import region_mean
 from wsss_ros.types import BadInput
 
-_BLOCK = 8192  # rows whose distances to all centres are in memory at a time
-_START_ROWS = 32_768  # most rows among which the first centres are chosen
+_BLOCK = 2048  # rows whose distances to all centres are in memory at a time
+_START_ROWS = 16_384  # most rows among which the first centres are chosen
 
 
 class Clusters(NamedTuple):
@@ -108,7 +108,7 @@ def first_centres(
 ) -> Float[Tensor, "K D"]:
     """The centres of k-means++: rows, drawn with a probability in proportion to the squared distance to those before.
 
-    Of more than 32,768 rows, a random part takes part. There are fewer centres than ``count`` if fewer rows differ.
+    Of more than 16,384 rows, a random part takes part. There are fewer centres than ``count`` if fewer rows differ.
     """
     drawn = torch.randperm(len(rows), generator=generator)[:_START_ROWS]
     part = rows[drawn.to(rows.device)]
@@ -127,13 +127,14 @@ def first_centres(
 def _step(rows: Float[Tensor, "S D"], centre: Float[Tensor, "K D"]) -> Float[Tensor, "K D"]:
     """The means of the rows that are nearest to each centre; see ``kmeans`` for centres without rows."""
     sums = torch.zeros(centre.shape, dtype=torch.float64, device=centre.device)
-    members, far = sums.new_zeros(len(centre)), []
+    members, far = torch.zeros(len(centre), dtype=torch.int64, device=centre.device), []
     for block in rows.split(_BLOCK):
         nearest, squared = _nearest(block, centre)
-        # A product instead of index_add, whose order of summation on a GPU is random.
-        belongs = F.one_hot(nearest, len(centre)).to(block)
-        sums += (belongs.T @ block).double()
-        members += belongs.sum(dim=0)
+        if rows.is_cuda:  # where the order of the sums of index_add is random
+            sums += (F.one_hot(nearest, len(centre)).to(block).T @ block).double()
+        else:
+            sums.index_add_(0, nearest, block.double())
+        members += torch.bincount(nearest, minlength=len(centre))
         far.append(squared)
     moved = (sums / members.clamp(min=1)[:, None]).to(centre)
     empty = (members == 0).nonzero()[:, 0]
