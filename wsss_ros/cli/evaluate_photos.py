@@ -18,6 +18,7 @@ def evaluate_folders(
     out: Path,
     device: str,
     min_confidence: float,
+    label_ids: str = "dataset",
 ) -> None:
     """Score the image network, print a table, and write JSON and a picture."""
     from rich.console import Console
@@ -28,7 +29,9 @@ def evaluate_folders(
     from wsss_ros.scenes.photos import PhotoFolder
 
     console = Console(soft_wrap=True)
-    photos = [PhotoFolder(folder, space, split, include) for folder in folders]
+    photos = [PhotoFolder(folder, space, split, include, label_ids=label_ids) for folder in folders]
+    for each in photos:
+        each.check_truth()
     segmenter = ImageSegmenter(weights, device)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("photographs", total=sum(min(len(each), count or len(each)) for each in photos))

@@ -14,6 +14,20 @@ CloudWeights = Annotated[
 Listed = Annotated[Path | None, typer.Option("--list", help="Text file with one scene name a line.")]
 Frames = Annotated[int, typer.Option(min=0, help="Frames of each scene, spread evenly; 0 for all.")]
 Split = Annotated[str, typer.Option(help="Photographs with this value in the column split; empty: all.")]
+LabelIds = Annotated[
+    str,
+    typer.Option(
+        "--label-ids",
+        help="What numbers of true labels mean: dataset (ids of the label file), index (from 0), index1 (from 1), "
+        "nyu40, color, or auto, which refuses where several fit.",
+    ),
+]
+CloudUnit = Annotated[
+    str, typer.Option("--unit", help="Unit of a cloud file: m, cm, mm, km, ft, in; auto: metres, if that can be.")
+]
+CloudColumns = Annotated[
+    str, typer.Option("--columns", help="Columns of a cloud as text or array, as 'x y z r g b label', - for others.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ColorTopic = Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")]
 CloudTopic = Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")]

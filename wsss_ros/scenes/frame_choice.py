@@ -1,6 +1,11 @@
 """Choosing frames of a scene."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from wsss_ros.types import Scene
+
+Item = TypeVar("Item")
 
 
 def spread(count: int, chosen: int) -> list[int]:
@@ -8,6 +13,11 @@ def spread(count: int, chosen: int) -> list[int]:
     if chosen == 0 or chosen >= count:
         return list(range(count))
     return [round((i + 0.5) * count / chosen - 0.5) for i in range(chosen)]
+
+
+def spread_over(items: Sequence[Item], chosen: int) -> list[Item]:
+    """``chosen`` of the items, spread evenly; all if there are not more."""
+    return [items[index] for index in spread(len(items), chosen)]
 
 
 def tagged_frames(scene: Scene, count: int = 0) -> list[int]:

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Pillow decodes the same images, about three times as slowly
     simplejpeg = None
 
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read_rgb(path: str | Path, at_least: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
@@ -35,7 +35,7 @@ def decode_rgb(
         if simplejpeg is not None and simplejpeg.is_jpeg(data):
             return simplejpeg.decode_jpeg(data, **_reduction(data, at_least))
         return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise BadInput(f"{source}: cannot be decoded ({error}); expected a complete JPEG or PNG image") from error
 
 
@@ -66,7 +66,7 @@ def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"
     try:
         image = Image.open(io.BytesIO(data))
         pixels = np.asarray(image)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise BadInput(
             f"{source}: cannot be decoded ({error}); expected an {what}, a complete PNG with one channel"
         ) from error

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.labels import LabelSpace
-from wsss_ros.scenes.images import read_rgb, read_uint16
+from wsss_ros.scenes.images import read_rgb
+from wsss_ros.scenes.label_images import LabelImages
 from wsss_ros.scenes.tags import Row, has_columns, read_csv
 from wsss_ros.types import BadInput
 
@@ -23,8 +24,8 @@ class PhotoFolder:
 
     ``tags.csv`` has a heading with the columns ``frame``, ``tags`` and perhaps ``unknown`` and ``split``
     (``scenes.tags.TagFile``). ``frame`` is the path of a picture below the folder, without its extension.
-    With ``complete``, a class that is not listed is absent, otherwise unknown. ``label/FRAME.png`` holds dense labels
-    as ids of the label space.
+    With ``complete``, a class that is not listed is absent, otherwise unknown. ``label/FRAME.png`` holds dense labels:
+    colours of the classes, or numbers whose meaning is ``label_ids`` (``labels.ids``; ids of the label space).
 
     ``split`` selects the rows with this value in the column ``split``, ``include`` the frames that match a pattern such
     as ``kitchens/*`` (``*`` stands for any text, also with ``/``); empty takes all. ``left_out`` has (frame, reason) of
@@ -34,9 +35,16 @@ class PhotoFolder:
     """
 
     def __init__(
-        self, folder: str | Path, labels: LabelSpace, split: str = "", include: str = "", complete: bool = True
+        self,
+        folder: str | Path,
+        labels: LabelSpace,
+        split: str = "",
+        include: str = "",
+        complete: bool = True,
+        label_ids: str = "dataset",
     ):
         self.folder, self.labels, self.name = Path(folder), labels, Path(folder).resolve().name
+        self._truth = LabelImages(self.folder / LABELS, labels, label_ids)
         self.names: list[str] = []
         self.files: list[Path] = []
         self._judged: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}  # tags and unknown classes by frame
@@ -72,8 +80,11 @@ class PhotoFolder:
 
     def truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         """The true labels of the pixels of a photograph, None without a file. Raises BadInput for a broken file."""
-        path = self.folder / LABELS / f"{self.names[index]}.png"
-        return self.labels.from_ids(read_uint16(path, "image of class ids")) if path.is_file() else None
+        return self._truth.read(self.names[index])
+
+    def check_truth(self) -> None:
+        """Find what the numbers of the dense labels mean. Raises BadInput where that is not clear."""
+        self._truth.check()
 
     def _add(self, row: Row, pictures: dict[str, list[Path]], complete: bool) -> None:
         """Take a row. Raises BadInput with the reason why it cannot be used."""

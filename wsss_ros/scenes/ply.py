@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int32, Shaped, UInt8
 
+from wsss_ros.scenes import ply_lists
 from wsss_ros.types import BadInput
 
 _TYPES = {
@@ -23,7 +24,8 @@ _FACE = np.dtype([("count", "u1"), ("vertices", "<i4", 3)])
 class _Element:
     name: str
     count: int
-    fields: list[tuple[str, str]]
+    fields: list[tuple[str, str]]  # name and type of the properties that are one number
+    layout: list[tuple[str, str, str]]  # name, type, and for a list the type of its length, of all properties
     list_bytes: int = 0  # smallest size of the list properties of a row; 0 without list properties
 
     def least_bytes(self) -> int:
@@ -34,8 +36,9 @@ class _Element:
 def read(path: str | Path) -> np.ndarray:
     """Read the vertices of an ascii or binary PLY file, with the names, types and order of its properties.
 
-    Other elements (faces) are not returned. Raises BadInput naming the file when it is not a PLY file, has no
-    vertices, or is cut short: within the vertices or, in a binary mesh of triangles, anywhere.
+    Other elements (faces) and properties that are lists are not returned. Raises BadInput naming the file when it is
+    not a PLY file, has no vertices, has a number that its property's type cannot hold, or is cut short: within the
+    vertices or, in a binary mesh of triangles, anywhere.
     """
     path = Path(path)
     data = _bytes_of(path)
@@ -44,12 +47,9 @@ def read(path: str | Path) -> np.ndarray:
     if "vertex" not in names:
         raise BadInput(f"{path}: this PLY has elements {names}; expected 'vertex'")
     before, vertex = elements[: names.index("vertex")], elements[names.index("vertex")]
-    if vertex.list_bytes or any(element.list_bytes for element in before):
-        raise BadInput(f"{path}: a list property in or before the vertices; store faces after plain vertices")
-    dtype = np.dtype([(name, _BYTE_ORDERS[style] + code) for name, code in vertex.fields])
     if style == "ascii":
-        return _read_ascii(path, data[start:], before, vertex.count, dtype)
-    return _read_binary(path, data, start, elements, vertex, dtype)
+        return _read_ascii(path, data[start:], before, vertex)
+    return _read_binary(path, data, start, elements, vertex, _BYTE_ORDERS[style])
 
 
 def count(path: str | Path) -> int:
@@ -115,10 +115,11 @@ def _bytes_of(path: Path) -> bytes:
 
 def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
     """Format, elements, and the offset of the first byte after the header."""
-    if not data.startswith((b"ply\n", b"ply\r")):
+    if not data.startswith((b"ply\n", b"ply\r", b"ply ")):
         raise BadInput(f"{path}: not a PLY file, it starts with {data[:8]!r}; expected 'ply'")
-    mark = data.find(b"\nend_header")
-    newline = data.find(b"\n", mark + 1)
+    end = b"\r" if data[3:4] == b"\r" and data[4:5] != b"\n" else b"\n"
+    mark = data.find(end + b"end_header")
+    newline = data.find(end, mark + 1)
     if mark < 0 or newline < 0:
         raise BadInput(f"{path}: cut short within the header ({len(data)} bytes, no 'end_header'); get the file again")
     style, elements = "", list[_Element]()
@@ -137,13 +138,15 @@ def _header_line(words: list[str], elements: list[_Element]) -> str | None:
         case ["format", style, _]:
             return style
         case ["element", name, count] if int(count) >= 0:
-            elements.append(_Element(name, int(count), []))
-        case ["property", "list", count_type, item_type, _]:
+            elements.append(_Element(name, int(count), [], []))
+        case ["property", "list", count_type, item_type, name]:
+            elements[-1].layout.append((name, _TYPES[item_type], _TYPES[count_type]))
             corners = 3 if elements[-1].name == "face" else 0
             count_bytes, item_bytes = (np.dtype(_TYPES[kind]).itemsize for kind in (count_type, item_type))
             elements[-1].list_bytes += count_bytes + corners * item_bytes
         case ["property", kind, name] if name not in dict(elements[-1].fields):
             elements[-1].fields.append((name, _TYPES[kind]))
+            elements[-1].layout.append((name, _TYPES[kind], ""))
         case ["comment" | "obj_info", *_] | []:
             pass
         case _:
@@ -152,26 +155,52 @@ def _header_line(words: list[str], elements: list[_Element]) -> str | None:
 
 
 def _read_binary(
-    path: Path, data: bytes, start: int, elements: list[_Element], vertex: _Element, dtype: np.dtype
+    path: Path, data: bytes, start: int, elements: list[_Element], vertex: _Element, order: str
 ) -> np.ndarray:
     least = start + sum(element.least_bytes() for element in elements)
     if len(data) < least:
         raise BadInput(f"{path}: cut short, {len(data)} bytes of at least {least}; get the file again")
-    skipped = sum(element.least_bytes() for element in elements[: elements.index(vertex)])
-    vertices = np.frombuffer(data, dtype, vertex.count, start + skipped)
-    return vertices.astype(dtype.newbyteorder("="))
+    for element in elements[: elements.index(vertex)]:
+        start = ply_lists.end_of(path, data, start, element.layout, element.count, order)
+    if vertex.list_bytes:
+        return ply_lists.read_binary(path, data, start, vertex.layout, vertex.count, order)
+    dtype = np.dtype([(name, order + code) for name, code in vertex.fields])
+    if len(data) < start + vertex.least_bytes():
+        raise BadInput(f"{path}: cut short within the vertices; get the file again")
+    return np.frombuffer(data, dtype, vertex.count, start).astype(dtype.newbyteorder("="))
 
 
-def _read_ascii(path: Path, data: bytes, before: list[_Element], count: int, dtype: np.dtype) -> np.ndarray:
-    skipped, width = sum(element.count * len(element.fields) for element in before), len(dtype.names or ())
-    words = data.split()[skipped : skipped + count * width]
-    if len(words) < count * width:
-        raise BadInput(f"{path}: cut short, {len(words)} numbers of {count * width}; get the file again")
+def _read_ascii(path: Path, data: bytes, before: list[_Element], vertex: _Element) -> np.ndarray:
+    dtype = np.dtype(vertex.fields)
+    words, at, width = data.split(), 0, len(vertex.fields)
+    for element in before:
+        at = ply_lists.end_of_words(path, words, at, element.layout, element.count)
+    if vertex.list_bytes:
+        words = ply_lists.plain_words(path, words, at, vertex.layout, vertex.count)
+    else:
+        words = words[at : at + vertex.count * width]
+    if len(words) < vertex.count * width:
+        raise BadInput(f"{path}: cut short, {len(words)} numbers of {vertex.count * width}; get the file again")
     try:
-        table = np.array(words, np.float64).reshape(count, width)
+        table = np.array(words, np.float64).reshape(vertex.count, width)
     except ValueError as error:
         raise BadInput(f"{path}: a vertex that is not a number ({error})") from error
-    vertices = np.empty(count, dtype)
+    vertices = np.empty(vertex.count, dtype)
     for column, name in zip(table.T, dtype.names or (), strict=True):
-        vertices[name] = column
+        vertices[name] = _fitting(path, name, column, dtype[name])
     return vertices
+
+
+def _fitting(path: Path, name: str, column: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The numbers of a property, if they fit its type. -1 in an unsigned property is its largest number, as in C."""
+    if dtype.kind == "f":
+        return column
+    limits = np.iinfo(dtype)
+    if dtype.kind == "u":
+        column = np.where(column == -1, limits.max, column)
+    wrong = np.flatnonzero(~((column == np.floor(column)) & (column >= limits.min) & (column <= limits.max)))
+    if len(wrong):
+        kind = _ply_type(name, dtype)
+        value = f"{column[wrong[0]]:g} at vertex {wrong[0]}"
+        raise BadInput(f"{path}: property '{name}' is {value}; a {kind} cannot be that")
+    return column

@@ -1,0 +1,183 @@
+"""From the named columns of a file to a cloud: coordinates in metres, colours of 8 bits, class ids."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+
+from wsss_ros.geometry import compact
+from wsss_ros.types import BadInput, Cloud
+
+UNITS = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "km": 1000.0, "ft": 0.3048, "in": 0.0254}
+# Names of each role, in order of preference; case, spaces, _, - and CloudCompare's "scalar" in front do not count.
+ROLES = {
+    "x": ("x", "px", "posx", "positionx", "coordx"),
+    "y": ("y", "py", "posy", "positiony", "coordy"),
+    "z": ("z", "pz", "posz", "positionz", "coordz"),
+    "red": ("red", "diffusered", "r", "colorr", "colorred", "rgbr"),
+    "green": ("green", "diffusegreen", "g", "colorg", "colorgreen", "rgbg"),
+    "blue": ("blue", "diffuseblue", "b", "colorb", "colorblue", "rgbb"),
+    "packed": ("rgb", "rgba", "color"),
+    "label": (
+        "label",
+        "labels",
+        "semanticlabel",
+        "semantic",
+        "semanticclass",
+        "class",
+        "classid",
+        "classlabel",
+        "category",
+    )
+    + ("categoryid", "classification", "segmentid"),
+}
+_TOO_LARGE_M = (100.0, 500.0)  # smallest and middle side of a cloud above which it is not in metres
+_TOO_SMALL_M = 0.1  # largest side
+_log = logging.getLogger("wsss_ros")
+
+
+@dataclass(frozen=True)
+class CloudFile:
+    """The content of a file: a cloud, and the class ids of its points as they are stored, -1 for not a number.
+
+    ``ids`` is None if the file has none. ``labels.ids`` says what they mean.
+    """
+
+    cloud: Cloud
+    ids: Int64[np.ndarray, "N"] | None = None
+
+
+def role_of(name: str) -> str | None:
+    """The role of a column with this name, or None."""
+    return next((role for role, names in ROLES.items() if _plain(name) in names), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-./]", "", name.lower()).removeprefix("scalar")
+
+
+def cloud_of_columns(source: str, columns: Mapping[str, np.ndarray], unit: str = "auto") -> CloudFile:
+    """The cloud of columns [N]; ``open_cloud`` says what ``unit`` is.
+
+    Raises BadInput naming the ``source`` for columns without x, y and z, or with other values than their roles have.
+    """
+    roles = _roles(source, columns)
+    missing = [axis for axis in "xyz" if axis not in roles]
+    if missing:
+        raise BadInput(f"{source}: no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}")
+    xyz = np.stack([_floats(source, name, columns[name]) for name in (roles[axis] for axis in "xyz")], axis=1)
+    xyz *= _metres(source, xyz, unit)
+    return CloudFile(Cloud(compact(xyz), _colors(source, columns, roles)), _ids(source, columns, roles))
+
+
+def _roles(source: str, columns: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """The name of the column that has each role."""
+    named: dict[str, list[str]] = {}
+    for name in columns:
+        if role := role_of(name):
+            named.setdefault(role, []).append(name)
+    for role, names in named.items():
+        preference = {plain: place for place, plain in enumerate(ROLES[role])}
+        names.sort(key=lambda name: preference[_plain(name)])  # noqa: B023  used at once
+        if len(names) > 1:
+            _log.info("%s: '%s' is taken for the %s; also there: %s", source, names[0], role, ", ".join(names[1:]))
+    return {role: names[0] for role, names in named.items()}
+
+
+def _floats(source: str, name: str, column: np.ndarray) -> Float64[np.ndarray, "N"]:
+    if column.dtype.kind not in "iuf" or column.ndim != 1:
+        raise BadInput(f"{source}: column '{name}' holds {column.dtype} of shape {column.shape}; expected numbers")
+    return column.astype(np.float64)
+
+
+# --- unit ------------------------------------------------------------------------------------------
+
+
+def _metres(source: str, xyz: Float64[np.ndarray, "N 3"], unit: str) -> float:
+    """The number of metres in a unit; reports the size of the cloud. Raises BadInput for an implausible size."""
+    if unit != "auto" and unit not in UNITS:
+        raise BadInput(f"{source}: unit '{unit}'; expected auto or one of {', '.join(UNITS)}")
+    finite = xyz[np.isfinite(xyz).all(axis=1)]
+    if not len(finite):
+        raise BadInput(f"{source}: none of its {len(xyz)} points is finite; expected a cloud")
+    low, high = np.percentile(finite[:: 1 + len(finite) // 200_000], (1, 99), axis=0)
+    scale = UNITS.get(unit, 1.0)
+    sides = (high - low) * scale
+    text = f"{' x '.join(f'{side:.4g}' for side in sides)} m"
+    smallest, middle, largest = sorted(sides)
+    if unit == "auto" and (smallest > _TOO_LARGE_M[0] or middle > _TOO_LARGE_M[1]):
+        small = " x ".join(f"{side / 1000:.3g}" for side in sides)
+        raise BadInput(
+            f"{source}: spans {text} if its coordinates are metres, which no room does; in millimetres it is "
+            f"{small} m; say which: --unit mm, --unit cm or --unit m"
+        )
+    if unit == "auto" and largest < _TOO_SMALL_M:
+        _log.warning("%s: spans only %s if its coordinates are metres; --unit says another unit", source, text)
+    _log.info("%s: %s points, spans %s", source, f"{len(xyz):,}", text)
+    return scale
+
+
+# --- colours ---------------------------------------------------------------------------------------
+
+
+def _colors(
+    source: str, columns: Mapping[str, np.ndarray], roles: Mapping[str, str]
+) -> UInt8[np.ndarray, "N 3"] | None:
+    found = [roles[channel] for channel in ("red", "green", "blue") if channel in roles]
+    if len(found) == 3:
+        return to_bytes(source, np.stack([columns[name] for name in found], axis=1))
+    if "packed" in roles:
+        return _unpacked(source, columns[roles["packed"]])
+    if found:
+        raise BadInput(f"{source}: of the colours it has only {', '.join(found)}; expected red, green and blue")
+    return None
+
+
+def to_bytes(source: str, colors: np.ndarray) -> UInt8[np.ndarray, "N 3"]:
+    """Colours of 0..1, 0..255 or 0..65535 as 0..255. The largest value says which; bytes stay as they are.
+
+    Not a number becomes 0. Raises BadInput naming the ``source`` for other values.
+    """
+    if colors.dtype == np.uint8:
+        return colors
+    values = np.nan_to_num(colors.astype(np.float64), nan=0.0)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if low < 0 or high > 65535:
+        raise BadInput(f"{source}: colours of {low:g} to {high:g}; expected 0..1, 0..255 or 0..65535")
+    is_of_one = colors.dtype.kind == "f" and high <= 1
+    factor = 255.0 if is_of_one else 1.0 if high <= 255 else 1 / 257
+    if colors.dtype.kind == "u" and colors.dtype.itemsize == 2 and 0 < high <= 255:
+        _log.info("%s: colours of 16 bits have values up to %g only; they are read as 0..255", source, high)
+    return np.rint(values * factor).astype(np.uint8)
+
+
+def _unpacked(source: str, packed: np.ndarray) -> UInt8[np.ndarray, "N 3"]:
+    """The colours in one number 0xAARRGGBB, which PCL stores as an integer or as the float with these bits."""
+    if packed.dtype.kind == "f":
+        values = packed.astype(np.float64)
+        numbers = np.isfinite(values) & (values >= 1) & (values < 2**32)
+        bits = np.ascontiguousarray(packed, np.float32).view(np.uint32)
+        packed = np.where(numbers, np.where(numbers, values, 0).astype(np.uint64), bits)
+    if packed.dtype.kind not in "iu":
+        raise BadInput(f"{source}: colours of type {packed.dtype}; expected red, green and blue packed into a number")
+    whole = packed.astype(np.int64)
+    return np.stack([(whole >> shift) & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
+
+
+# --- ids -------------------------------------------------------------------------------------------
+
+
+def _ids(source: str, columns: Mapping[str, np.ndarray], roles: Mapping[str, str]) -> Int64[np.ndarray, "N"] | None:
+    if "label" not in roles:
+        return None
+    name = roles["label"]
+    values = _floats(source, name, columns[name])
+    values = np.where(np.isfinite(values), values, -1)
+    fractions = np.flatnonzero(values != np.round(values))
+    if len(fractions):
+        _log.warning("%s: '%s' is not read as classes: %g is not a whole number", source, name, values[fractions[0]])
+        return None
+    return values.astype(np.int64)
