@@ -5,7 +5,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from wsss_ros.geometry.compiled import compiled, readonly
+from wsss_ros.geometry.compiled import compiled, inlined, readonly
 from wsss_ros.types import BadInput
 
 VOXEL_RANGE = 1 << 20  # largest voxel coordinate; three of them are packed as 3 x 21 bits into one int64
@@ -93,12 +93,35 @@ def packed(i, j, k):
 @no_type_check
 def find_slot(keys, key):
     """The slot of ``key``, or the empty slot (-1) for it: linear probing; ``len(keys)`` is a power of two."""
-    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing; the high bits are the good ones
     mask = len(keys) - 1
-    slot = np.int64(mixed >> np.uint64(32)) & mask
+    slot = _home(key, mask)
     while keys[slot] != key and keys[slot] != -1:
         slot = (slot + 1) & mask
     return slot
+
+
+@inlined
+@no_type_check
+def _home(key, mask):
+    """The slot where the search for ``key`` begins."""
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing; the high bits are the good ones
+    return np.int64(mixed >> np.uint64(32)) & mask
+
+
+@compiled
+@no_type_check
+def remove_key(keys, values, key):
+    """Remove ``key`` from a table that ``find_slot`` searches. Later keys of its run move up, so no gap stays."""
+    mask = len(keys) - 1
+    gap = find_slot(keys, key)
+    if keys[gap] < 0:
+        return
+    keys[gap], slot = -1, (gap + 1) & mask
+    while keys[slot] >= 0:
+        if ((slot - _home(keys[slot], mask)) & mask) >= ((slot - gap) & mask):
+            keys[gap], values[gap], keys[slot] = keys[slot], values[slot], -1
+            gap = slot
+        slot = (slot + 1) & mask
 
 
 @compiled

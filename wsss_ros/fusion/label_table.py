@@ -1,0 +1,108 @@
+"""What the ids of label images of any model mean: a table from ids to the classes of a map."""
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from wsss_ros.fusion.semantic_map import MOST_CLASSES, NOT_SEEN
+from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.types import BadInput
+
+_IDS = 1 << 16
+_NONE = (-1, 255, 65_535)  # ids that mean "no class" where nothing names them
+NO_CLASS = ("unlabelled", "unlabeled", "unknown", "void", "ignore", "ignored", "none", "__ignore__")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """Ids of label images -> classes. ``classes`` are the names; ``foreign`` names of ids that are not among them."""
+
+    classes: tuple[str, ...]
+    table: UInt8[np.ndarray, "_"]
+    foreign: tuple[str, ...] = ()
+
+    def labels(self, ids: Integer[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+        """The class of each pixel; 255 without a class, NOT_SEEN for an id that the table does not have."""
+        if ids.dtype == np.uint8:
+            return self.table[:256][ids]
+        wide = ids.astype(np.int64)
+        outside = (wide < 0) | (wide >= _IDS)
+        wide[outside] = np.where(wide[outside] == -1, _IDS + 1, _IDS)
+        return self.table[wide]
+
+    def unknown(self, ids: Integer[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W"]) -> list[int]:
+        """The ids of an image that the table does not have; ``labels`` are those of ``labels(ids)``."""
+        missed = ids[labels == NOT_SEEN]
+        return [] if not len(missed) else np.unique(missed).tolist()
+
+
+def classes_of(names: Mapping[int, str]) -> tuple[str, ...]:
+    """The classes that names of ids stand for, in the order of the ids; names such as "void" are not classes.
+
+    Raises BadInput for no class and for more than 254.
+    """
+    found = tuple(dict.fromkeys(_plain(names[key]) for key in sorted(names) if _plain(names[key]) not in NO_CLASS))
+    if not 0 < len(found) <= MOST_CLASSES:
+        raise BadInput(f"label names: {len(found)} classes; expected 1 to {MOST_CLASSES}, one name for each id")
+    return found
+
+
+def table_of(names: Mapping[int, str], classes: Sequence[str]) -> LabelTable:
+    """The table from ids to the classes of the same name. An id of another name is unlabelled.
+
+    Raises BadInput for an id below 0 or above 65535.
+    """
+    wrong = [key for key in names if not 0 <= key < _IDS]
+    if wrong:
+        raise BadInput(f"label names: id {wrong[0]}; expected 0 to {_IDS - 1}")
+    table = np.full(_IDS + 2, NOT_SEEN, np.uint8)
+    table[[key if key >= 0 else _IDS + 1 for key in _NONE]] = UNLABELLED
+    foreign = []
+    for key, name in names.items():
+        known = _plain(name) in classes
+        table[key] = list(classes).index(_plain(name)) if known else UNLABELLED
+        if not known and _plain(name) not in NO_CLASS:
+            foreign.append(_plain(name))
+    return LabelTable(tuple(classes), table, tuple(foreign))
+
+
+def parse_names(text: str) -> dict[int, str]:
+    """Names of ids from ``"wall, floor, 7:car"``: a name without an id has the id after the one before, first 0.
+
+    Raises BadInput for an empty name and for an id with two names.
+    """
+    names: dict[int, str] = {}
+    following = 0
+    for part in text.split(","):
+        number, colon, name = part.strip().rpartition(":")
+        if not name.strip() or (colon and not number.strip().isdigit()):
+            raise BadInput(f"label_names: '{part.strip()}'; expected NAME or ID:NAME, separated by commas")
+        key = int(number) if colon else following
+        if key in names:
+            raise BadInput(f"label_names: id {key} is both '{names[key]}' and '{name.strip()}'; expected one name")
+        names[key], following = name.strip(), key + 1
+    return names
+
+
+def space_of(classes: Sequence[str], known: LabelSpace) -> LabelSpace:
+    """A label space of these classes, with the colours that ``known`` has for them, else with others."""
+    if tuple(classes) == known.names:
+        return known
+    colors = tuple(
+        known.colors[known.names.index(name)] if name in known.names else _color(index)
+        for index, name in enumerate(classes)
+    )
+    return LabelSpace("of the label images", tuple(classes), colors, tuple(range(len(classes))))
+
+
+def _color(index: int) -> tuple[int, int, int]:
+    """Colours whose neighbours in the order differ: hues by the golden ratio."""
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.55 + 0.15 * (index % 3), 0.95 - 0.2 * (index % 2))
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()

@@ -1,0 +1,56 @@
+"""Semantic maps on disk: one file, which is replaced atomically. A process that is killed leaves the previous file."""
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsss_ros.files import replace
+from wsss_ros.fusion.semantic_map import STATE
+from wsss_ros.types import BadInput
+
+_FORMAT = 1
+_ABOUT = "about"
+
+
+@dataclass(frozen=True)
+class AboutMap:
+    """What a saved map is of: the names of its classes, its frame, the edge of its voxels."""
+
+    classes: tuple[str, ...]
+    frame_id: str
+    voxel_size_m: float
+
+
+def write_map(path: Path, about: AboutMap, state: dict[str, np.ndarray]) -> None:
+    """Replace ``path`` by this map, atomically. Raises OSError; the previous file is then unchanged."""
+    text = json.dumps({"format": _FORMAT, **asdict(about)})
+    written = {_ABOUT: np.frombuffer(text.encode(), np.uint8), **state}
+    remove_partial(path)
+    replace(path, lambda file: np.savez(file, **written))
+
+
+def read_map(path: Path) -> tuple[AboutMap, dict[str, np.ndarray]]:
+    """A map that was written. Raises BadInput where there is no such file, or it is broken or of another kind."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in (_ABOUT, *STATE)}
+        about = json.loads(content.pop(_ABOUT).tobytes())
+        if about["format"] != _FORMAT:
+            raise BadInput(f"{path}: a semantic map of format {about['format']}; this version reads {_FORMAT}")
+        made = AboutMap(tuple(map(str, about["classes"])), str(about["frame_id"]), float(about["voxel_size_m"]))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such file; expected a semantic map that was saved") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path}: not a semantic map, or a damaged one ({error}); expected a file of ~/save") from error
+    return made, content
+
+
+def remove_partial(path: Path) -> None:
+    """Delete what killed processes left next to ``path``. Only one process may write this file."""
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        left.unlink(missing_ok=True)
