@@ -29,7 +29,8 @@ for number, _ in enumerate(sys.stdin):
     child = os.fork()
     if not child:
         for value in range(10**6):
-            write_map(path, about, {name: np.full(200_000, (value + number) % 100, kind) for name, kind in STATE.items()})
+            written = {name: np.full(200_000, (value + number) % 100, kind) for name, kind in STATE.items()}
+            write_map(path, about, written)
     print(child, flush=True)
 """
 

@@ -43,7 +43,9 @@ def labels_at(made: SemanticMap, depth_m: float) -> set[int]:
 
 def by_voxel(made: SemanticMap) -> dict:
     cloud, size = made.cloud(), made.config.voxel_size_m
-    keys = map(tuple, np.floor(made.origin / size + 1e-9).astype(int) + np.floor((cloud.xyz - made.origin) / size).astype(int))
+    keys = map(
+        tuple, np.floor(made.origin / size + 1e-9).astype(int) + np.floor((cloud.xyz - made.origin) / size).astype(int)
+    )
     return dict(zip(keys, zip(cloud.xyz, cloud.labels, cloud.confidence, strict=True), strict=True))
 
 

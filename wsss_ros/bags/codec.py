@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Shaped, UInt8
+from jaxtyping import Float32, Float64, Integer, Shaped, UInt8
 
 from wsss_ros.bags import compressed_depth
 from wsss_ros.bags.compressed_depth import PNG, source_encoding
@@ -82,7 +82,9 @@ ENCODINGS = {
     "mono16": Encoding("u2", 1, rgb=_GREY, steps_per_metre=1000),
     "32FC1": Encoding("f4", 1, steps_per_metre=1),
     "64FC1": Encoding("f8", 1, steps_per_metre=1),
+    "32SC1": Encoding("i4", 1),
 }
+IDS = ("mono8", "8UC1", "mono16", "16UC1", "32SC1")  # of label images of other models
 _GREY_8_BIT, _GREY_16_BIT = b"\x08\x00", b"\x10\x00"  # bit depth and colour type of a PNG, from byte 24
 # The formats of a compressed image, by the first bytes.
 _FORMATS = {"JPEG": (b"\xff\xd8",), "PNG": (PNG,), "TIFF": (b"II*\0", b"MM\0*"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
@@ -306,6 +308,17 @@ def image_to_labels(message: Any) -> UInt8[np.ndarray, "H W"]:
             "255 where unlabelled"
         )
     return np.ascontiguousarray(image_to_array(message)[..., 0])
+
+
+def image_to_ids(message: Any) -> Integer[np.ndarray, "H W"]:
+    """The ids of a label image of any model. Raises BadInput for another encoding than IDS, and for too few bytes."""
+    if message.encoding not in IDS:
+        raise BadInput(
+            f"label encoding: got '{message.encoding}', expected one of {', '.join(IDS)}: one id for each pixel; name "
+            "the topic of the ids, not that of their colours"
+        )
+    pixels = image_to_array(message)[..., 0]
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
 
 
 # --- camera and pose -------------------------------------------------------------------------------

@@ -27,9 +27,9 @@ def vote_rows(
     """Let every ``stride``-th pixel vote, from the line ``row`` on, up to a line for which the map may lack room.
 
     ``camera`` has fx fy cx cy, ``limits`` the edge of a voxel, the nearest and the farthest depth. ``weights`` is a
-    table of the weight of a vote by depth, from 0 to the farthest. A pixel counts as the share of a voxel's face that it covers, so that a view
-    has about one vote for each voxel. ``rays`` are those of a camera with distortion, else it is empty. Returns the
-    next line, and the pixels that voted and those out of range.
+    table of the weight of a vote by depth, from 0 to the farthest. A pixel counts as the share of a voxel's face that
+    it covers, so that a view has about one vote for each voxel. ``rays`` are those of a camera with distortion, else it
+    is empty. Returns the next line, and the pixels that voted and those out of range.
     """
     fx, fy, cx, cy = camera
     size, near, far = limits
@@ -114,7 +114,7 @@ def _row_of(key, keys, slots, rows, free, sizes):
 @inlined
 @no_type_check
 def _vote(row, x, y, z, label, weight, most, rows, view):
-    """Count one vote. A voxel with more than ``most`` votes keeps half of them: the past is outvoted in bounded time."""
+    """Count one vote. A voxel with more than ``most`` votes keeps half of them, so the past is outvoted."""
     _, mean, votes, total, seen = rows
     total[row] += weight
     share = weight / total[row]

@@ -45,8 +45,9 @@ class PoseGuard:
             return
         away_m = float(np.linalg.norm(place - self._believed))
         raise BadInput(
-            f"pose jump: the camera is {away_m:.1f} m from its last place, faster than {self._speed:g} m/s; the view is "
-            f"left out; if poses stay there for {SETTLED_S:g} s they are used; check localisation, or raise max_speed_mps"
+            f"pose jump: the camera is {away_m:.1f} m from its last place, faster than {self._speed:g} m/s; the view "
+            f"is left out; poses that stay there for {SETTLED_S:g} s are used; check localisation, or raise "
+            "max_speed_mps"
         )
 
     def _near(self, one: np.ndarray, other: np.ndarray, dt_s: float) -> bool:

@@ -1,6 +1,6 @@
 """A map of classes: the votes of labelled views and scans, kept for each voxel, in bounded memory.
 
-Things move. A voxel that a later view looks through loses a share of its votes, and a voxel keeps about ``max_votes`` at
+Things move. A voxel that a later view looks through loses a share of its votes, and a voxel keeps ``max_votes`` at
 most, so that a new class wins after as many views. Votes do not fade with time: a wall that nobody looks at stays.
 """
 
@@ -50,13 +50,16 @@ class SemanticMapConfig(Config):
     forget: Literal["oldest", "farthest"] = Field("oldest", description=_FORGET_TEXT)
     min_depth_m: float = Field(0.2, ge=0, le=10, description="Nearer pixels and points are ignored.")
     max_depth_m: float = Field(5.0, gt=0, le=200, description="Farther pixels and points are ignored.")
-    pixel_stride: int = Field(2, ge=1, le=16, description="Every n-th pixel of a row and a column votes.")
+    pixel_stride: int = Field(1, ge=1, le=16, description="Every n-th pixel of a row and a column votes; 2 is faster.")
     vote_distance_m: float = Field(
         10.0, gt=0, le=1000, description="Votes from far away weigh less; from this distance on they weigh nothing."
     )
     min_votes: float = Field(1.0, ge=0, le=1000, description="Votes (about: views) before a voxel is published.")
     max_votes: float = Field(
-        60.0, ge=2, le=10_000, description="A voxel with more votes keeps half of them, so that it can change its class."
+        60.0,
+        ge=2,
+        le=10_000,
+        description="A voxel with more votes keeps half of them, so that it can change its class.",
     )
     empty_keep: float = Field(
         0.6, ge=0, le=1, description="Share of its votes that a voxel keeps when a view looks through it; 1: all."
@@ -218,7 +221,7 @@ class SemanticMap:
     # --- what is saved ---
 
     def state(self) -> dict[str, np.ndarray]:
-        """A copy of all voxels, for ``restore``. Votes are stored where there are any: their counts, classes, values."""
+        """A copy of all voxels, for ``restore``. Of the votes those above 0: counts by voxel, classes, values."""
         used = self._used()
         key, mean, votes, total, seen = self._rows
         counts, nothing = np.empty(len(used), np.uint8), (np.empty(0, np.uint8), np.empty(0, np.float32))
@@ -289,8 +292,8 @@ class SemanticMap:
         if not view.labels.shape == view.depth_m.shape == shape:
             (height, width), (rows, columns) = view.labels.shape, view.depth_m.shape
             raise BadInput(
-                f"labelled view: labels of {width}x{height}, depth of {columns}x{rows}, camera of {shape[1]}x{shape[0]}; "
-                "expected depth registered to the labels"
+                f"labelled view: labels of {width}x{height}, depth of {columns}x{rows}, camera of "
+                f"{shape[1]}x{shape[0]}; expected depth registered to the labels"
             )
 
     def _look(self, depth_m: np.ndarray, camera: Camera, pose: np.ndarray, given: np.ndarray) -> None:
@@ -311,9 +314,9 @@ class SemanticMap:
         if empty + shown >= _EVIDENCE and empty > config.max_conflict * (empty + shown):
             x, y, w = given[:3, 3]
             raise BadInput(
-                f"view contradicts the map: it looks through {100 * empty / (empty + shown):.0f} % of the voxels that it "
-                f"should see from ({x:.2f}, {y:.2f}, {w:.2f}), so its pose or its depth is wrong and it is left out; if "
-                "the place itself has changed, call ~/reset or raise max_conflict"
+                f"view contradicts the map: it looks through {100 * empty / (empty + shown):.0f} % of the voxels that "
+                f"it should see from ({x:.2f}, {y:.2f}, {w:.2f}), so its pose or its depth is wrong and it is left "
+                "out; if the place itself has changed, call ~/reset or raise max_conflict"
             )
         if empty and config.empty_keep < 1:
             least = np.float32(0.5 * min(config.min_votes, 1.0))
@@ -357,10 +360,8 @@ class SemanticMap:
         used = self._used()
         _, mean, _, _, seen = self._rows
         count = min(len(used), max(self.config.max_voxels // _FORGOTTEN, 1))
-        if self.config.forget == "oldest":
-            order = seen[used]
-        else:
-            order = -((mean[used] - position) ** 2).sum(axis=1)
+        oldest = self.config.forget == "oldest"
+        order = seen[used] if oldest else -((mean[used] - position) ** 2).sum(axis=1)
         chosen = used[np.argpartition(order, count - 1)[:count]]
         kernels.remove_rows(chosen, *self._state())
         self.counts["voxels_forgotten"] += count

@@ -26,14 +26,19 @@ COLOR, DEPTH = ("raw", "compressed"), ("raw", "compressedDepth", "compressed")  
 _REMEMBERED = 8  # stamps of the previous transport
 
 
-class TransportConfig(NodeConfig):
+class DepthTransportConfig(NodeConfig):
+    """Parameters of nodes that take depth images."""
+
+    depth_transport: Literal["auto", "raw", "compressedDepth", "compressed"] = Field(
+        "auto", description="Transport of the depth images; auto: the first that has a publisher, unless it is silent."
+    )
+
+
+class TransportConfig(DepthTransportConfig):
     """Parameters of nodes that take images."""
 
     transport: Literal["auto", "raw", "compressed"] = Field(
         "auto", description="Transport of the colour images; auto: the first that has a publisher, unless it is silent."
-    )
-    depth_transport: Literal["auto", "raw", "compressedDepth", "compressed"] = Field(
-        "auto", description="Transport of the depth images; auto: the first that has a publisher, unless it is silent."
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from pydantic import Field, model_validator
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -22,22 +22,26 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.qos import COMPANION, SENSOR
 from wsss_ros.nodes.tf_listener import TfListener
 from wsss_ros.nodes.transforms import PoseConfig, Poses
-from wsss_ros.nodes.transport import DEPTH, ImageTransport, TransportConfig
+from wsss_ros.nodes.transport import DEPTH, DepthTransportConfig, ImageTransport, TransportConfig
 from wsss_ros.nodes.view_cameras import COLOR, Cameras, Optics
 from wsss_ros.nodes.view_cameras import DEPTH as DEPTH_IMAGES
 from wsss_ros.nodes.view_sources import Need, Pose
 from wsss_ros.sync import PATIENCE, CompanionMatcher
-from wsss_ros.types import BadInput, Frame
+from wsss_ros.types import BadInput, Camera, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
 FEW = 2  # messages of the slowest stream without a match, once sensor_timeout_s is over
 MOST_EARLY = 30  # views that wait until TF says where depth is seen from
 
 
-class ViewConfig(TransportConfig, PoseConfig):
-    """Parameters of all nodes that take views."""
+class DepthViewConfig(DepthTransportConfig, PoseConfig):
+    """Parameters of all nodes that take depth images with poses."""
 
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
+
+
+class ViewConfig(TransportConfig, DepthViewConfig):
+    """Parameters of all nodes that take views."""
 
 
 class OneFrameConfig(ViewConfig):
@@ -87,12 +91,21 @@ class View:
         Depth is registered to the colour image. Raises BadInput for depth that cannot be read or registered or has no
         value, and for a camera of another size.
         """
-        depth, optics, pose = self.companions
-        camera = optics.camera((rgb.shape[1], rgb.shape[0]))
+        camera, depth_m = self.registered((rgb.shape[1], rgb.shape[0]))
+        return Frame(rgb, camera, depth_m, self.companions.pose.world_from_camera, self.stamp_ns)
+
+    def registered(self, size: tuple[int, int]) -> tuple[Camera, Float32[np.ndarray, "H W"]]:
+        """Camera and depth of the pixels of an image of this size (width, height). Raises BadInput as ``frame``."""
+        depth, optics, _ = self.companions
+        camera = optics.camera(size)
         depth_m = optics.on_color(codec.depth_to_m(depth), camera)
         if not depth_m.any():
             raise BadInput("depth all missing: no pixel has depth; check the depth camera and its topic")
-        return Frame(rgb, camera, depth_m, pose.world_from_camera, self.stamp_ns)
+        return camera, depth_m
+
+    def content(self) -> Any:
+        """What a node that builds something of views takes: the frame. Raises BadInput as ``frame`` and ``rgb``."""
+        return self.frame(self.rgb())
 
 
 V = TypeVar("V", bound=View)
@@ -109,7 +122,7 @@ class ViewInputs(Generic[V]):
     def __init__(
         self,
         node: Node,
-        config: ViewConfig,
+        config: DepthViewConfig,
         purpose: str,
         view: type[V],
         on_complete: Callable[[V], None],
@@ -117,6 +130,7 @@ class ViewInputs(Generic[V]):
         matching: Callable[[], bool] = lambda: True,
         one_frame: bool = False,
         posed: Callable[[Pose], None] | None = None,
+        images: str = COLOR,
     ) -> None:
         """Create the inputs of one activation; ``start`` subscribes.
 
@@ -130,6 +144,7 @@ class ViewInputs(Generic[V]):
             matching: see above.
             one_frame: poses of the topic must be in the frame ``fixed_frame``; otherwise they may be in any.
             posed: called with each pose; None where poses are needed for complete views only.
+            images: topic of the images; those of another topic than that of colour are raw.
         """
         self._node, self._on_color, self._on_complete, self._matching = node, on_color, on_complete, matching
         self._config, self._purpose, self._view = config, purpose, view
@@ -138,14 +153,15 @@ class ViewInputs(Generic[V]):
         self._poses = Poses(node, config, self._tf, config.fixed_frame if one_frame else "")
         self._cameras = Cameras(node, self._tf, config.tf_wait_s)
         self._early: deque[tuple[float, V, dict[str, Any]]] = deque()  # matched views that wait for their cameras
-        self._posed = posed
+        self._posed, self._images = posed, images
         self._matched_at = time.monotonic()
 
     def start(self, color: Need, needed: Callable[[], bool] = lambda: True) -> None:
         """Subscribe until the node is deactivated. ``color`` and ``needed`` say when silence is reported."""
         node, config = self._node, self._config
         self._matched_at = time.monotonic()
-        images = ImageTransport(node, COLOR, config.transport, SENSOR)
+        transport = config.transport if isinstance(config, ViewConfig) else "raw"
+        images = ImageTransport(node, self._images, transport, SENSOR)
         images.start(self.on_color, color)
         depths = ImageTransport(node, DEPTH_IMAGES, config.depth_transport, COMPANION, DEPTH)
         depths.start(self.on_depth, Need(self._purpose, needed))

@@ -1,0 +1,301 @@
+"""Label images of any model, depth or LiDAR, and poses in; one semantic map of the place out, which can be saved.
+
+``semantic_map`` has the fields of ``semantic_cloud``. The map outlives looped bags and restarts (``map_file``); views
+whose pose cannot be true are left out and reported.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NoReturn
+
+from builtin_interfaces.msg import Time
+from pydantic import Field
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from wsss_ros.bags.cloud_codec import ReadCloud
+from wsss_ros.fusion.label_table import space_of
+from wsss_ros.fusion.map_files import AboutMap, read_map, write_map
+from wsss_ros.fusion.pose_guard import PoseGuard
+from wsss_ros.fusion.scan_labels import label_scan
+from wsss_ros.fusion.semantic_map import LabelledView, SemanticMap, SemanticMapConfig
+from wsss_ros.labels import labels_named
+from wsss_ros.nodes import conversions
+from wsss_ros.nodes.health import OK, Report
+from wsss_ros.nodes.label_views import LabelNames, LabelView, PosedIds
+from wsss_ros.nodes.node import Node
+from wsss_ros.nodes.process import run
+from wsss_ros.nodes.qos import MAP
+from wsss_ros.nodes.scan_views import PosedScan, ScanViews
+from wsss_ros.nodes.view_inputs import DepthViewConfig
+from wsss_ros.nodes.views import Views
+from wsss_ros.types import BadInput, Cloud
+
+LABELS, OUTPUT = "semantic/image_raw", "semantic_map"
+_PURPOSE = "semantic map"
+
+
+class MapperConfig(DepthViewConfig, SemanticMapConfig):
+    """Parameters of the semantic mapper."""
+
+    live: ClassVar[tuple[str, ...]] = ("map_file", "autosave")
+    label_space: str = Field(
+        "config/labels/scannet20.yaml",
+        description="Colours of the classes, and what ids mean where neither label_names nor label_info says it.",
+    )
+    label_names: str = Field(
+        "",
+        description="Names of the ids of another model: 'wall, floor, 7:car', a name without an id has the next one.",
+    )
+    points: Literal["depth", "lidar"] = Field(
+        "depth", description="Where points come from: depth images, or the scans of lidar/points."
+    )
+    scan_tolerance_s: float = Field(
+        0.1, ge=0, le=1, description="Stamps of a scan and a label image may differ by this much; TF moves the points."
+    )
+    occlusion_px: int = Field(
+        6, ge=1, le=64, description="Cells of the image in which near points of a scan hide far ones; about two beams."
+    )
+    max_speed_mps: float = Field(
+        5.0, ge=0, le=1000, description="Views whose pose moves faster are left out; 0: none is."
+    )
+    publish_period_s: float = Field(2.0, ge=0.1, le=600, description="Time between two maps, where it has changed.")
+    map_file: str = Field("", description="File of ~/save and ~/load; read at configure, where it exists.")
+    autosave: bool = Field(
+        True, description="Save to map_file when the node is deactivated, where the map has changed."
+    )
+
+
+class SemanticMapperNode(Node):
+    """Votes on the worker's thread; services on the executor's; one lock for the map."""
+
+    name = "semantic_mapper"
+    model = MapperConfig
+    config: MapperConfig
+    main_job = "frame"
+    map: SemanticMap | None = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.lock = threading.RLock()
+        self.message = ""
+        for name in ("save", "load", "reset"):
+            self.create_service(Trigger, f"~/{name}", partial(self._serve, getattr(self, name)))
+
+    def configure(self) -> None:
+        """Create the map, or read it from ``map_file``, and the publisher."""
+        config = self.config
+        self.known = labels_named(config.label_space)
+        self.names = LabelNames(self, config.label_names, self.known)
+        self.guard = PoseGuard(config.max_speed_mps)
+        self._begin(self.names.classes)
+        if config.map_file and self._path().exists():
+            self.get_logger().info(self.load())
+        conversions.warm_up(self.space)
+        self.output = self.publisher(PointCloud2, OUTPUT, MAP)
+        self.inputs = self._inputs_of(config)
+
+    def _inputs_of(self, config: MapperConfig) -> Views | ScanViews:
+        hooks = self.start_over, self.change_frame
+        if config.points == "depth":
+            return Views(self, config, _PURPOSE, self.use_view, *hooks, LabelView, LABELS)
+        return ScanViews(self, config, config.scan_tolerance_s, _PURPOSE, self.use_scan, *hooks, LABELS)
+
+    def activate(self) -> None:
+        """Subscribe and publish the map every while."""
+        self._published = -1  # a map of the last activation is published again
+        self.names.start()
+        self.inputs.subscribe()
+        self.every(self.config.publish_period_s, lambda: self.submit("map", self.publish_map))
+
+    def deactivate(self) -> None:
+        """Save the map, where that is asked for and it has changed."""
+        if self.map is not None and self.config and self.config.autosave and self.config.map_file and self._changed():
+            self.guarded(lambda: self.get_logger().info(self.save()))
+
+    def release(self) -> None:
+        """Free the map."""
+        self.map = None
+
+    def summary(self) -> str:
+        """Voxel size, bound, classes, and what is in the map."""
+        config, have = self.config, f"; it has {len(self.map)} voxels" if len(self.map) else ""
+        return (
+            f"voxels of {config.voxel_size_m:g} m in frame '{config.fixed_frame}', at most {config.max_voxels}, "
+            f"{len(self.space)} classes of {self.names.source}{have}"
+        )
+
+    def report(self) -> Report:
+        """Problems of the inputs; the size of the map, and what it left out."""
+        if not self.active:
+            return [], {}
+        problems, values = self.inputs.report()
+        values |= {"voxels": str(len(self.map)), "views": str(self.map.views), "classes": self.names.source}
+        values |= {name.replace("_", " "): str(count) for name, count in self.map.counts.items()}
+        return problems, values | ({"last": self.message} if self.message else {})
+
+    # --- views, on the worker ---
+
+    def use_view(self, view: PosedIds) -> None:
+        """Let a view vote. Raises BadInput where its pose cannot be true."""
+        with self.lock:
+            labels = self._labels_of(view)
+            self.guard.check(view.stamp_ns, view.world_from_camera)
+            made = LabelledView(labels, view.depth_m, view.camera, view.world_from_camera, view.stamp_ns)
+            if not self.map.add(made):
+                raise BadInput(
+                    "view without votes: no pixel with a known label has depth within "
+                    f"{self.config.min_depth_m:g} to {self.config.max_depth_m:g} m; check depth, its unit, and the ids"
+                )
+
+    def use_scan(self, scan: PosedScan) -> None:
+        """Let a scan vote with the labels of an image. Raises BadInput where its pose cannot be true."""
+        with self.lock:
+            labels = self._labels_of(scan)
+            self.guard.check(scan.stamp_ns, scan.world_from_camera)
+            seen = scan.camera, scan.world_from_camera, self.config.occlusion_px
+            if not self.map.add_scan(label_scan(scan.points_world, labels, *seen, scan.stamp_ns, scan.dt_s)):
+                raise BadInput(
+                    "scan without votes: the camera sees no point of it nearer than "
+                    f"{self.config.max_depth_m:g} m; check max_depth_m, and the transform from camera to LiDAR in TF"
+                )
+
+    def _labels_of(self, view: PosedIds | PosedScan) -> Any:
+        self._check_frame(self.inputs.frame_id)
+        if not len(self.map) and self.names.classes != self.space.names:
+            self._begin(self.names.classes)
+        return self.names.labels(view.ids, self.space.names)
+
+    def start_over(self) -> None:
+        """The stamps have jumped back, as in a looped bag: it shows the same place, so the map goes on."""
+        self.guard.clear()
+        self.report_problem("clock", "the stamps jumped back (a looped bag?); the map goes on", OK)
+
+    def change_frame(self, frame_id: str) -> None:
+        """The poses to come are in another frame than those before."""
+        self.guard.clear()
+
+    def _check_frame(self, frame_id: str) -> None:
+        """A map that was begun in a substitute such as odom starts over in the frame that was asked for.
+
+        Raises BadInput for views in another frame than the map.
+        """
+        if frame_id == self._frame or not len(self.map):
+            self._frame = frame_id
+        elif frame_id == self.config.fixed_frame and not self._loaded:
+            self.report_problem("frame", f"the poses are in the frame '{frame_id}' now; the map starts over")
+            self._begin(self.space.names)
+            self._frame = frame_id
+        else:
+            raise BadInput(
+                f"pose frame: the poses are in '{frame_id}' and the map is in '{self._frame}'; views are left out; "
+                "start localisation again, or call ~/reset"
+            )
+
+    # --- the map ---
+
+    def publish_map(self) -> None:
+        """Publish the map where it has changed and somebody subscribes."""
+        self.inputs.handle_jump()
+        with self.lock:
+            if self.map.changes == self._published or not self.has_subscribers(self.output):
+                return
+            self._published, cloud, frame_id = self.map.changes, self.map.cloud(), self._frame
+        stamp = Time(sec=cloud.stamp_ns // 10**9, nanosec=cloud.stamp_ns % 10**9)
+        read = ReadCloud(Cloud(cloud.xyz), None, 1, len(cloud))
+        header = Header(stamp=stamp, frame_id=frame_id)
+        self.output.publish(
+            conversions.semantic_cloud_message(header, read, cloud.labels, cloud.confidence, self.space)
+        )
+
+    def _begin(self, classes: tuple[str, ...]) -> None:
+        """Start an empty map."""
+        self.space = space_of(classes, self.known)
+        if self.map is None or self.map.classes != len(classes):
+            self.map = SemanticMap(self.config, len(classes), self._label_age_s())
+        else:
+            self.map.clear()
+        self._frame, self._loaded = self.config.fixed_frame, False
+        self._saved, self._published = self.map.changes, -1
+
+    def _label_age_s(self) -> float:
+        return 2 * max(self.config.scan_tolerance_s, 0.01)
+
+    def _changed(self) -> bool:
+        return self.map.changes != self._saved
+
+    def _path(self) -> Path:
+        if not self.config.map_file:
+            raise BadInput("map_file is empty: set the parameter map_file to the file of the map")
+        return Path(self.config.map_file).expanduser().absolute()
+
+    # --- services: each returns what it did, or raises BadInput with the reason ---
+
+    def save(self) -> str:
+        """Write the map to ``map_file``."""
+        path = self._path()
+        with self.lock:
+            state, changes = self.map.state(), self.map.changes
+            about = AboutMap(self.space.names, self._frame, self.config.voxel_size_m)
+        try:
+            write_map(path, about, state)
+        except OSError as error:
+            raise BadInput(f"map not saved: {error}; make room, or set another map_file") from error
+        self._saved = changes
+        return f"map saved: {len(state['key'])} voxels in {path}"
+
+    def load(self) -> str:
+        """Replace the map by that of ``map_file``."""
+        path = self._path()
+        about, state = read_map(path)
+        config = self.config
+        if about.voxel_size_m != config.voxel_size_m:
+            raise BadInput(
+                f"{path}: voxels of {about.voxel_size_m:g} m, expected {config.voxel_size_m:g} m; set voxel_size_m to "
+                "that of the map, or another map_file"
+            )
+        made = SemanticMap(config, len(about.classes), self._label_age_s())
+        made.restore(state)
+        with self.lock:
+            self.space = space_of(about.classes, self.known)
+            self.map, self._frame, self._loaded = made, about.frame_id, True
+            self._saved, self._published = made.changes, -1
+            self.guard.clear()
+        return f"map loaded: {len(made)} voxels, {len(about.classes)} classes, frame '{about.frame_id}', from {path}"
+
+    def reset(self) -> str:
+        """Empty the map; the next views decide its classes and its frame. The file stays."""
+        with self.lock:
+            count = len(self.map)
+            self._begin(self.names.classes)
+            self.guard.clear()
+        return f"map reset: {count} voxels removed"
+
+    def _serve(self, do: Callable[[], str], _: Any, answer: Any) -> Any:
+        try:
+            if not self.active:
+                raise BadInput(f"{self.get_name()} is not active: {self.status()[1]}")
+            answer.message, answer.success = do(), True
+        except BadInput as error:
+            answer.success, answer.message = False, str(error)
+        except Exception as error:
+            answer.success, answer.message = False, f"internal error: {type(error).__name__}: {error}"
+        self.message = answer.message
+        log = self.get_logger()
+        if answer.success:
+            log.info(answer.message)
+        else:
+            log.warning(answer.message)
+        return answer
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT or SIGTERM."""
+    run(SemanticMapperNode, args)
+
+
+if __name__ == "__main__":
+    main()
