@@ -9,6 +9,7 @@ NODES = (
     "image_segmenter",
     "cloud_segmenter",
     "cloud_accumulator",
+    "semantic_mapper",
     "online_trainer",
     "evaluator",
     "tag_page",

@@ -23,6 +23,8 @@ TOPICS = [
     "pose",
     "/tf",
     "cloud",
+    "lidar/points",
+    "semantic/image_raw",
     "semantic/points",
     "semantic_cloud",
     "tags/scene",
@@ -185,6 +187,19 @@ def test_learning_brings_the_trainer_the_evaluator_and_the_page(scene):
     nodes = resolved_set({"tag": "true"})
     assert set(nodes) == {"image_segmenter", "cloud_segmenter", "cloud_accumulator", "tag_page"}
     assert nodes["tag_page"]["parameters"].get("host", "127.0.0.1") == "127.0.0.1"
+
+
+def test_the_mapper_takes_labels_of_any_model_and_a_lidar():
+    assert "semantic_mapper" not in resolved_set({})
+    names = "wall, 7:car"
+    given = {"mapper": "true", "map_file": "kept/map.npz", "label_names": names, "lidar_topic": "/velodyne/points"}
+    given |= {"image_segmenter": "false", "semantic_image_topic": "/other/labels", "transport": "compressed"}
+    mapper = resolved_set(given)["semantic_mapper"]
+    assert mapper["parameters"]["map_file"] == str(Path("kept/map.npz").absolute())
+    assert (mapper["parameters"]["label_names"], mapper["parameters"]["points"]) == (names, "lidar")
+    assert mapper["topics"]["semantic/image_raw"] == "/other/labels"
+    assert mapper["topics"]["lidar/points"] == "/velodyne/points"
+    assert resolved_set({"mapper": "true"})["semantic_mapper"]["parameters"]["points"] == "depth"
 
 
 def test_arguments_win_over_the_parameter_file_and_it_over_the_defaults(tmp_path, scene):

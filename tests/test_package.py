@@ -101,8 +101,8 @@ def test_rviz_shows_what_the_nodes_publish():
     displays = yaml.safe_load((ROOT / "config/segment.rviz").read_text())["Visualization Manager"]["Displays"]
     topics = {display["Topic"]["Value"]: display["Topic"] for display in displays if "Topic" in display}
     images = {"/color/image_raw", "/semantic_overlay/image_raw", "/semantic_color/image_raw"}
-    assert set(topics) == images | {"/semantic/points", "/semantic_cloud", "/cloud"}
-    for cloud in ("/semantic_cloud", "/cloud"):
+    assert set(topics) == images | {"/semantic/points", "/semantic_cloud", "/semantic_map", "/cloud"}
+    for cloud in ("/semantic_cloud", "/semantic_map", "/cloud"):
         assert topics[cloud]["Durability Policy"] == "Transient Local"
 
 
@@ -116,7 +116,7 @@ def test_rviz_gets_remaps_to_the_topics_of_its_file():
     assert remaps() == {}
     assert remaps(color_topic="/cam/rgb") == {"/color/image_raw": "/cam/rgb"}
     moved = remaps(namespace="robot", color_topic="rgb", cloud_topic="/map/points")
-    assert all(f"Value: {name}\n" in text for name in moved) and len(moved) == 6
+    assert all(f"Value: {name}\n" in text for name in moved) and len(moved) == 7
     assert (moved.pop("/color/image_raw"), moved.pop("/cloud")) == ("/robot/rgb", "/map/points")
     assert all(topic == f"/robot{name}" for name, topic in moved.items())
 

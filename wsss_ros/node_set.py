@@ -34,6 +34,7 @@ TOPIC_ARGUMENTS = {
     "/tf": "tf_topic",
     "/tf_static": "tf_static_topic",
     "cloud": "cloud_topic",
+    "lidar/points": "lidar_topic",
 }
 # What comes out, and what learning and its evaluation need.
 FURTHER_ARGUMENTS = {
@@ -43,6 +44,8 @@ FURTHER_ARGUMENTS = {
     "semantic_overlay/image_raw": "semantic_overlay_topic",
     "semantic/points": "semantic_points_topic",
     "semantic_cloud": "semantic_cloud_topic",
+    "semantic_map": "semantic_map_topic",
+    "label_info": "label_info_topic",
     "tags/image": "image_tags_topic",
     "tags/scene": "scene_tags_topic",
     "weights/image": "image_weights_topic",
@@ -93,6 +96,11 @@ class Arguments(Config):
     accumulate: bool | None = Field(
         None, description="Build `cloud` from depth and poses here; by default unless a replayed bag has it."
     )
+    mapper: bool = Field(False, description="Build a semantic map from label images, depth (or LiDAR) and poses.")
+    map_file: str | None = Field(None, description="File of this map: read at the start, written at the end.")
+    label_names: str | None = Field(
+        None, description="Names of the ids of another model's label images for the map, such as 'wall, floor, 7:car'."
+    )
     online: bool = Field(False, description="Collect tagged scenes and learn from them while the nodes run.")
     online_folder: str | None = Field(None, description="Where scenes and weights are kept; else ~/.wsss_ros/online.")
     evaluate: bool = Field(False, description="Score what is published against ground_truth/* topics.")
@@ -129,12 +137,17 @@ class Arguments(Config):
     tf_topic: str = Field("/tf", description="Transforms; a robot with a namespace may have its own.")
     tf_static_topic: str = Field("/tf_static", description="Static transforms.")
     cloud_topic: str = Field("cloud", description="The accumulated cloud.")
-    semantic_image_topic: str = Field("semantic/image_raw", description="Result: label images.")
+    lidar_topic: str = Field("", description="Scans of a LiDAR, for the semantic map in place of depth images.")
+    semantic_image_topic: str = Field(
+        "semantic/image_raw", description="Result: label images; those of another model for the semantic map."
+    )
+    label_info_topic: str = Field("label_info", description="Names of the ids of the label images.")
     semantic_confidence_topic: str = Field("semantic/confidence", description="Result: confidence of each pixel.")
     semantic_color_topic: str = Field("semantic_color/image_raw", description="Result: images in class colours.")
     semantic_overlay_topic: str = Field("semantic_overlay/image_raw", description="Result: class colours over images.")
     semantic_points_topic: str = Field("semantic/points", description="Result: labelled points of each view.")
     semantic_cloud_topic: str = Field("semantic_cloud", description="Result: the labelled cloud.")
+    semantic_map_topic: str = Field("semantic_map", description="Result: the semantic map.")
     image_tags_topic: str = Field("tags/image", description="Tags of single images, for learning.")
     scene_tags_topic: str = Field("tags/scene", description="Tags of the present scene, for learning.")
     image_weights_topic: str = Field("weights/image", description="Path of new weights for the image network.")
@@ -212,6 +225,8 @@ def processes(given: Arguments) -> list[Process]:
         chosen.append(node("cloud_segmenter", weights=weights["cloud"], **network, **({} if accumulate else awaited)))
     if accumulate:
         chosen.append(node("cloud_accumulator", **views))
+    if given.mapper:
+        chosen.append(node("semantic_mapper", **_mapping(given), **(views | {"transport": None})))
     if given.online:
         learning = {f"{kind}_weights": path for kind, path in weights.items()} | {"round_device": given.device}
         chosen.append(node("online_trainer", folder=_absolute_path(given.online_folder), **learning, **views))
@@ -227,6 +242,12 @@ def processes(given: Arguments) -> list[Process]:
     if given.rviz:
         chosen.append(_rviz(given, sim_time))
     return chosen
+
+
+def _mapping(given: Arguments) -> dict[str, Any]:
+    """The parameters of the mapper that are arguments of the set."""
+    points = "lidar" if given.lidar_topic else None
+    return {"map_file": _absolute_path(given.map_file), "label_names": given.label_names, "points": points}
 
 
 def _node(
@@ -301,7 +322,7 @@ def _view_topics(given: Arguments) -> dict[str, str]:
 def _needed_topics(given: Arguments, accumulate: bool) -> list[list[str]]:
     """Lists of topics; a recording has to have one of each: those that were named, else all that nodes take."""
     endings = {"color_topic": ("", "/compressed"), "depth_topic": ("", "/compressed", "/compressedDepth")}
-    views = given.image_segmenter or accumulate or given.online
+    views = given.image_segmenter or accumulate or given.online or given.mapper
     lists = {name: [getattr(given, name) + end for end in ends] for name, ends in endings.items() if views}
     lists |= {"cloud_topic": [given.cloud_topic]} if not views or (given.cloud_segmenter and not accumulate) else {}
     named = [topics for name, topics in lists.items() if getattr(given, name) != Arguments.model_fields[name].default]
@@ -310,7 +331,7 @@ def _needed_topics(given: Arguments, accumulate: bool) -> list[list[str]]:
 
 def _rviz(given: Arguments, sim_time: bool) -> Process:
     """RViz. Its file has absolute topic names; remaps lead to a namespace and to other names of the inputs."""
-    results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud")
+    results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud", "semantic_map")
     shown = {"color/image_raw": given.color_topic, "cloud": given.cloud_topic}
     shown |= {name: getattr(given, FURTHER_ARGUMENTS[name]) for name in results}
     remaps = {f"/{name}": _absolute(topic, given.namespace) for name, topic in shown.items()}

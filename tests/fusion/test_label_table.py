@@ -8,7 +8,7 @@ from wsss_ros.fusion.semantic_map import NOT_SEEN
 from wsss_ros.labels import UNLABELLED, labels_named
 from wsss_ros.types import BadInput
 
-COCO = {0: "void", 1: "person", 62: "chair", 63: "couch", 300: "floor"}
+COCO = {0: "__void__", 1: "person", 62: "chair", 63: "couch", 300: "floor"}
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32])
@@ -67,4 +67,4 @@ def test_colours_are_those_of_the_known_classes_and_others_differ():
     space = space_of(("robot", "chair", "dog", "sofa"), known)
     assert space.colors[1] == known.colors[known.names.index("chair")]
     assert len(set(space.colors)) == 4
-    assert len(set(space_of([f"c{n}" for n in range(254)], known).colors)) > 200
+    assert len(set(space_of([f"c{n}" for n in range(60)], known).colors)) == 60

@@ -13,7 +13,8 @@ from support.paths import ROOT
 from support.waiting import until
 
 from wsss_ros.fusion.map_files import AboutMap, read_map, write_map
-from wsss_ros.fusion.semantic_map import STATE, LabelledView, SemanticMap, SemanticMapConfig
+from wsss_ros.fusion.map_views import LabelledView
+from wsss_ros.fusion.semantic_map import STATE, SemanticMap, SemanticMapConfig
 from wsss_ros.types import BadInput, Camera
 
 ABOUT = AboutMap(("wall", "chair"), "map", 0.05)

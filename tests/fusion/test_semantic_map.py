@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from reference.semantic_map import SemanticMap as Twin
 from support.random_views import SMALL, random_depth, random_pose
 
-from wsss_ros.fusion.semantic_map import NOT_SEEN, LabelledScan, LabelledView, SemanticMap, SemanticMapConfig
+from wsss_ros.fusion.map_views import LabelledScan, LabelledView
+from wsss_ros.fusion.semantic_map import NOT_SEEN, SemanticMap, SemanticMapConfig
 from wsss_ros.geometry import unproject
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.types import BadInput, Camera, Distortion

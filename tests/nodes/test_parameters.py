@@ -18,6 +18,7 @@ from wsss_ros.nodes.image_segmenter import ImageSegmenterConfig  # noqa: E402
 from wsss_ros.nodes.online_trainer import OnlineTrainerConfig  # noqa: E402
 from wsss_ros.nodes.recorder import RecorderConfig  # noqa: E402
 from wsss_ros.nodes.replay import ReplayConfig  # noqa: E402
+from wsss_ros.nodes.semantic_mapper import MapperConfig  # noqa: E402
 from wsss_ros.nodes.tag_page import TagPageConfig  # noqa: E402
 from wsss_ros.nodes.viewer import ViewerConfig  # noqa: E402
 
@@ -25,6 +26,7 @@ MODELS = {
     "image_segmenter": ImageSegmenterConfig,
     "cloud_segmenter": CloudSegmenterConfig,
     "cloud_accumulator": AccumulatorConfig,
+    "semantic_mapper": MapperConfig,
     "online_trainer": OnlineTrainerConfig,
     "evaluator": EvaluatorConfig,
     "tag_page": TagPageConfig,

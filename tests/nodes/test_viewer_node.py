@@ -76,6 +76,14 @@ def test_the_cloud_in_class_colours_and_in_those_of_the_camera(node, probe, clie
     client.set("colour", "class")
 
 
+def test_a_semantic_map_is_shown_in_place_of_the_cloud_while_somebody_publishes_one(node, probe, client):
+    probe.publish_without_waiting(node.topic("semantic_map"), semantic(CLOCK.next()), LATCHED)
+    until(lambda: subscribers(probe, node, "semantic_map") == 1, "the map was never asked for")
+    assert np.array_equal(client.cloud(500)[0], ROOM.xyz) and subscribers(probe, node, "semantic_cloud") == 0
+    probe.forget(node.topic("semantic_map"))
+    until(lambda: subscribers(probe, node, "semantic_cloud") == 1, "the cloud was never asked for again")
+
+
 def test_the_camera_with_its_picture_and_path(node, probe, client):
     until(lambda: subscribers(probe, node, "semantic_overlay/image_raw") == 1, "never subscribed")
 

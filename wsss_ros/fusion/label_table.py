@@ -1,6 +1,5 @@
 """What the ids of label images of any model mean: a table from ids to the classes of a map."""
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,12 +7,13 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from wsss_ros.fusion.semantic_map import MOST_CLASSES, NOT_SEEN
-from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.labels import UNLABELLED, LabelSpace, key_of
+from wsss_ros.labels.colors import palette
 from wsss_ros.types import BadInput
 
 _IDS = 1 << 16
 _NONE = (-1, 255, 65_535)  # ids that mean "no class" where nothing names them
-NO_CLASS = ("unlabelled", "unlabeled", "unknown", "void", "ignore", "ignored", "none", "__ignore__")
+NO_CLASS = ("unlabelled", "unlabeled", "unknown", "void", "ignore", "ignored", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,10 @@ def classes_of(names: Mapping[int, str]) -> tuple[str, ...]:
 
     Raises BadInput for no class and for more than 254.
     """
-    found = tuple(dict.fromkeys(_plain(names[key]) for key in sorted(names) if _plain(names[key]) not in NO_CLASS))
+    by_key: dict[str, str] = {}
+    for number in sorted(names):
+        by_key.setdefault(key_of(names[number]), names[number].strip())
+    found = tuple(name for key, name in by_key.items() if key and key not in NO_CLASS)
     if not 0 < len(found) <= MOST_CLASSES:
         raise BadInput(f"label names: {len(found)} classes; expected 1 to {MOST_CLASSES}, one name for each id")
     return found
@@ -60,12 +63,11 @@ def table_of(names: Mapping[int, str], classes: Sequence[str]) -> LabelTable:
         raise BadInput(f"label names: id {wrong[0]}; expected 0 to {_IDS - 1}")
     table = np.full(_IDS + 2, NOT_SEEN, np.uint8)
     table[[key if key >= 0 else _IDS + 1 for key in _NONE]] = UNLABELLED
-    foreign = []
-    for key, name in names.items():
-        known = _plain(name) in classes
-        table[key] = list(classes).index(_plain(name)) if known else UNLABELLED
-        if not known and _plain(name) not in NO_CLASS:
-            foreign.append(_plain(name))
+    known, foreign = {key_of(name): label for label, name in enumerate(classes)}, []
+    for number, name in names.items():
+        table[number] = known.get(key_of(name), UNLABELLED)
+        if key_of(name) not in (*known, *NO_CLASS):
+            foreign.append(name)
     return LabelTable(tuple(classes), table, tuple(foreign))
 
 
@@ -91,18 +93,8 @@ def space_of(classes: Sequence[str], known: LabelSpace) -> LabelSpace:
     """A label space of these classes, with the colours that ``known`` has for them, else with others."""
     if tuple(classes) == known.names:
         return known
-    colors = tuple(
-        known.colors[known.names.index(name)] if name in known.names else _color(index)
-        for index, name in enumerate(classes)
-    )
+    mine = {key_of(name): color for name, color in zip(known.names, known.colors, strict=True)}
+    others = iter(palette(len(classes), known.colors))
+    colors = tuple(mine[key_of(name)] if key_of(name) in mine else next(others) for name in classes)
     return LabelSpace("of the label images", tuple(classes), colors, tuple(range(len(classes))))
 
-
-def _color(index: int) -> tuple[int, int, int]:
-    """Colours whose neighbours in the order differ: hues by the golden ratio."""
-    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.55 + 0.15 * (index % 3), 0.95 - 0.2 * (index % 2))
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower()

@@ -6,7 +6,8 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from wsss_ros.fusion.semantic_map import NOT_SEEN, LabelledScan
+from wsss_ros.fusion.map_kernels import NOT_SEEN
+from wsss_ros.fusion.map_views import LabelledScan
 from wsss_ros.geometry import project
 from wsss_ros.geometry.compiled import compiled, readonly
 from wsss_ros.types import Camera

@@ -5,15 +5,15 @@ most, so that a new class wins after as many views. Votes do not fade with time:
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, UInt8
+from jaxtyping import Float32, Float64
 from pydantic import Field
 
 from wsss_ros.config import Config
 from wsss_ros.fusion import map_kernels as kernels
+from wsss_ros.fusion.map_views import LabelledScan, LabelledView, SemanticCloud
 from wsss_ros.fusion.votes import vote_weight
 from wsss_ros.geometry import check_camera, check_pose, compact, invert, local_origin
 from wsss_ros.geometry.compiled import readonly
@@ -70,46 +70,6 @@ class SemanticMapConfig(Config):
         le=1,
         description="A view that looks through a larger share of the voxels that it should see is refused; 1: none is.",
     )
-
-
-@dataclass(frozen=True)
-class LabelledView:
-    """The labels of an image, its depth on the same pixels, its camera and its pose; labels may be NOT_SEEN."""
-
-    labels: UInt8[np.ndarray, "H W"]
-    depth_m: Float32[np.ndarray, "H W"]
-    camera: Camera
-    world_from_camera: Float64[np.ndarray, "4 4"]
-    stamp_ns: int = 0
-
-
-@dataclass(frozen=True)
-class LabelledScan:
-    """Points of the world with labels, which may be NOT_SEEN; and what a camera sees of them as a coarse depth image.
-
-    ``dt_s`` is the time between the scan and its labels.
-    """
-
-    xyz: Float64[np.ndarray, "N 3"]
-    labels: UInt8[np.ndarray, "N"]
-    depth_m: Float32[np.ndarray, "H W"]
-    camera: Camera
-    world_from_camera: Float64[np.ndarray, "4 4"]
-    stamp_ns: int = 0
-    dt_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class SemanticCloud:
-    """One point for each voxel: position, class with the most votes (255: none), and the share of its votes."""
-
-    xyz: Float[np.ndarray, "N 3"]
-    labels: UInt8[np.ndarray, "N"]
-    confidence: Float32[np.ndarray, "N"]
-    stamp_ns: int = 0
-
-    def __len__(self) -> int:
-        return len(self.xyz)
 
 
 class SemanticMap:

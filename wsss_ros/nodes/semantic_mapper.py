@@ -19,9 +19,10 @@ from std_srvs.srv import Trigger
 from wsss_ros.bags.cloud_codec import ReadCloud
 from wsss_ros.fusion.label_table import space_of
 from wsss_ros.fusion.map_files import AboutMap, read_map, write_map
+from wsss_ros.fusion.map_views import LabelledView
 from wsss_ros.fusion.pose_guard import PoseGuard
 from wsss_ros.fusion.scan_labels import label_scan
-from wsss_ros.fusion.semantic_map import LabelledView, SemanticMap, SemanticMapConfig
+from wsss_ros.fusion.semantic_map import SemanticMap, SemanticMapConfig
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import OK, Report

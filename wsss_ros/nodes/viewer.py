@@ -5,7 +5,7 @@ path of the camera is kept all the time.
 """
 
 import time
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from pydantic import Field
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -41,6 +41,9 @@ class ViewerConfig(PoseConfig):
     host: str = Field("127.0.0.1", description="Address served on; another one lets other machines look.")
     port: int = Field(8081, ge=0, le=65_535, description="Port; 0 takes a free one.")
     label_space: str = Field("config/labels/scannet20.yaml", description="Classes of the labels.")
+    cloud: Literal["auto", "semantic_cloud", "semantic_map"] = Field(
+        "auto", description="The cloud that is shown; auto: semantic_map where it has a publisher, else semantic_cloud."
+    )
     rate_hz: float = Field(5.0, ge=0.1, le=30, description="Largest rate of clouds and of pictures; the newest wins.")
     max_points: int = Field(300_000, ge=1000, le=5_000_000, description="Of more points, every n-th is drawn.")
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of a picture and its pose may differ so.")
@@ -160,11 +163,18 @@ class ViewerNode(Node):
             self._watched[topic] = self.subscribe(*needed[topic])
 
     def _needed(self) -> dict[str, tuple]:
-        clouds = {"semantic_cloud": (PointCloud2, "semantic_cloud", self.on_cloud, MAP, "cloud in the view")}
-        if self.stage.panel.mode == "rgb":
+        shown = self._shown_cloud()
+        clouds = {shown: (PointCloud2, shown, self.on_cloud, MAP, "cloud in the view")}
+        if self.stage.panel.mode == "rgb" and shown == "semantic_cloud":
             clouds["cloud"] = (PointCloud2, "cloud", self.on_input_cloud, MAP, "colours of the points in the view")
         overlay = (Image, "semantic_overlay/image_raw", self.on_overlay, SENSOR, "picture in the view")
         return clouds | {"semantic_overlay/image_raw": overlay}
+
+    def _shown_cloud(self) -> str:
+        if self.config.cloud != "auto":
+            return self.config.cloud
+        has_map = self.count_publishers(self.resolve_topic_name("semantic_map")) > 0
+        return "semantic_map" if has_map else "semantic_cloud"
 
     # --- drawing ---
 
