@@ -331,7 +331,8 @@ def _needed_topics(given: Arguments, accumulate: bool) -> list[list[str]]:
 
 def _rviz(given: Arguments, sim_time: bool) -> Process:
     """RViz. Its file has absolute topic names; remaps lead to a namespace and to other names of the inputs."""
-    results = ("semantic_overlay/image_raw", "semantic_color/image_raw", "semantic/points", "semantic_cloud", "semantic_map")
+    clouds = ("semantic/points", "semantic_cloud", "semantic_map")
+    results = ("semantic_overlay/image_raw", "semantic_color/image_raw", *clouds)
     shown = {"color/image_raw": given.color_topic, "cloud": given.cloud_topic}
     shown |= {name: getattr(given, FURTHER_ARGUMENTS[name]) for name in results}
     remaps = {f"/{name}": _absolute(topic, given.namespace) for name, topic in shown.items()}
