@@ -8,9 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from rosbags.typesys.store import Typestore
 
-from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag
-from wsss_ros.bags.cdr import INFO
 from wsss_ros.bags.codec import calibration_from_info, stamp_ns
 from wsss_ros.geometry import depth_on_color
 from wsss_ros.geometry.camera_models import CalibrationHistory, camera_of, findings, is_rectified_topic
@@ -66,13 +64,6 @@ class BagDepth:
         stamp, frames = stamp_ns(header), (header.frame_id, color_frame)
         pose = None if frames[0] == frames[1] else self._color_from_depth(color_frame, header.frame_id, stamp)
         return depth_on_color(depth_m, self._camera.at(stamp, depth_m), color_camera, frames, pose)
-
-
-def info_topic(bag: Bag, images: str, ends: tuple[str, ...] = ()) -> str:
-    """The camera_info next to a topic of images, else one that ends in ``ends`` of the same camera; else empty."""
-    beside = f"{topics.base(images).rpartition('/')[0]}/camera_info"
-    there = topics.of_types(bag, (INFO,))
-    return beside if beside in there else topics.companion(bag, (INFO,), ends, images)
 
 
 def check_found(camera: Camera | None, info: str) -> Camera:

@@ -28,7 +28,7 @@ class BagPoses:
     """
 
     def __init__(self, bag: Bag, types: Typestore, color: str = "", fixed_frame: str = "") -> None:
-        self._bag, self._fixed_frame = bag, fixed_frame
+        self._bag, self._fixed_frame, self.where = bag, fixed_frame, "in TF"
         self.transforms = TransformBuffer(cache_s=None)
         static = _topics(bag, color)
         refused: list[str] = []
@@ -54,6 +54,11 @@ class BagPoses:
         if not header.frame_id:
             raise BadInput("frame_id of the image is empty: TF needs the frame of the camera")
         return self.transforms.lookup(self.fixed_frame(header.frame_id), header.frame_id, stamp_ns(header))
+
+    def has(self, camera: str) -> bool:
+        """Whether TF has poses of this frame in the world, at whatever time."""
+        worlds = (self._fixed_frame,) if self._fixed_frame else WORLD_FRAMES
+        return any(self.transforms.connected(world, camera) for world in worlds)
 
     def fixed_frame(self, camera: str) -> str:
         """The world frame of the poses: the one that was asked for, else map, else odom with a warning."""

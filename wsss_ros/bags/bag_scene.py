@@ -23,8 +23,8 @@ class BagScene:
     """A bag with images, depth, calibration, and poses on the topic ``pose`` or in TF, as a ``types.Scene``.
 
     Its tags are those of its topics ``tags/scene`` and ``tags/image``, else of a ``tags.csv`` or ``tags.json`` in the
-    folder of the bag, where images have their number from 0. The cloud is the last one of the bag. ``color`` and
-    ``fixed_frame`` are those of ``BagFrames``.
+    folder of the bag, where images have their number from 0. The cloud is the last one of the bag. ``color``,
+    ``fixed_frame`` and the topics are those of ``BagFrames``.
     Frames are read in order: reading an earlier one again reads the bag from its start.
     Raises BadInput as ``BagFrames`` does, and for a bag without complete views.
     """
@@ -34,19 +34,29 @@ class BagScene:
     complete: bool = True
     color: str = ""
     fixed_frame: str = ""
+    depth_topic: str = ""
+    camera_info_topic: str = ""
+    pose_topic: str = ""
     name: str = field(init=False)
     world_up = None  # found from the views; z where the name of the frame says so and they agree
     world_frame = "map"
 
     def __post_init__(self) -> None:
         """Open the bag and count its views; no image is decoded."""
-        self._bag = BagFrames(Path(self.path), self.color, fixed_frame=self.fixed_frame)
+        self._bag = BagFrames(
+            Path(self.path),
+            self.color,
+            "",
+            self.fixed_frame,
+            self.depth_topic,
+            self.camera_info_topic,
+            self.pose_topic,
+        )
         self.path, self.name = self._bag.path, self._bag.name
         self.folder, self.sources = self.path, (self.path,)
         if not self._bag.has_views:
             raise BadInput(
-                f"{self.path}: a scene needs images, depth, camera_info and poses; the bag has "
-                f"{', '.join(sorted(filter(None, self._bag.parts.values()))) or 'none of these topics'}, and no /tf"
+                f"{self.path}: a scene needs images, depth, camera_info and poses; the bag has {self._bag.missing()}"
             )
         self._stamps = {view.name: view.stamp_ns for view in self._bag.unread_views()}
         if not self._stamps:
@@ -120,16 +130,14 @@ class BagScene:
         """None."""
 
 
-def open_scene_or_bag(
-    path: str | Path, labels: LabelSpace, complete: bool = True, color: str = "", fixed_frame: str = ""
-) -> Scene:
-    """Open a scene folder or a bag; ``color`` and ``fixed_frame`` are options of a bag.
+def open_scene_or_bag(path: str | Path, labels: LabelSpace, complete: bool = True, /, **of_bag: str) -> Scene:
+    """Open a scene folder or a bag; ``of_bag`` are the topics and the ``fixed_frame`` of ``BagScene``.
 
     Raises BadInput as ``open_scene`` or ``BagScene`` does, and for options that do not apply.
     """
     path = Path(path)
     if is_bag(path):
-        return BagScene(path, labels, complete, color, fixed_frame)
-    if color or fixed_frame:
+        return BagScene(path, labels, complete, **of_bag)
+    if any(of_bag.values()):
         raise BadInput(f"{path} is not a bag; a topic of images and a fixed frame are options of bags")
     return open_scene(path, labels, complete)

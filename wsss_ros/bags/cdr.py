@@ -19,6 +19,7 @@ from wsss_ros.types import BadInput, Camera, Cloud
 
 IMAGE, JPEG, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo"
 POSE, CLOUD, TF = "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
+POSE_WITH_COVARIANCE, ODOMETRY = "geometry_msgs/msg/PoseWithCovarianceStamped", "nav_msgs/msg/Odometry"
 STRING = "std_msgs/msg/String"
 _STAMPED = re.compile(r"@(\d{1,10})(?:\.(\d{1,9}))?\s+(.*)", re.DOTALL)  # a tag with the stamp of its image
 _MAX_LETTERS = 1000  # of one tag message; all classes of a label space fit in

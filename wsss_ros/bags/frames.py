@@ -14,11 +14,12 @@ from jaxtyping import UInt8
 
 from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag
-from wsss_ros.bags.bag_cameras import BagCamera, BagDepth, check_found, info_topic
+from wsss_ros.bags.bag_cameras import BagCamera, BagDepth, check_found
 from wsss_ros.bags.bag_poses import BagPoses, has_transforms
-from wsss_ros.bags.cdr import CLOUD, IMAGE, JPEG, POSE
+from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, ODOMETRY, POSE, POSE_WITH_COVARIANCE
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
-from wsss_ros.bags.codec import color_to_rgb, depth_to_m, pose_to_matrix, stamp_ns
+from wsss_ros.bags.codec import color_to_rgb, depth_to_m, stamp_ns
+from wsss_ros.bags.topic_poses import TopicPoses
 from wsss_ros.geometry import mounted_turns, up_in_frame
 from wsss_ros.geometry.transforms import LookupFailed
 from wsss_ros.scenes.derived import fused
@@ -31,8 +32,10 @@ log = logging.getLogger("wsss_ros")
 # The last parts of the topic names, as the nodes use them. Colour and depth may also be compressed.
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
 DEPTHS = (DEPTH, DEPTH + topics.COMPRESSED_DEPTH, DEPTH + topics.COMPRESSED)
+_IMAGES, _POSE_TYPES = (IMAGE, JPEG), (POSE, POSE_WITH_COVARIANCE, ODOMETRY)
 _TOLERANCE_NS = 20_000_000
 _POSES = 64  # that say how the camera is mounted
+_NAMED = 10  # images without a pose that a message names
 
 
 def _color(message: Any) -> UInt8[np.ndarray, "H W 3"]:
@@ -43,7 +46,6 @@ def _color(message: Any) -> UInt8[np.ndarray, "H W 3"]:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "rgb": _color,
     "depth_m": partial(depth_to_m, as_on_disk=True),
-    "world_from_camera": lambda message: pose_to_matrix(message.pose),
 }
 
 
@@ -68,9 +70,11 @@ class BagFrames:
     """The colour images of a bag, in time order, and its cloud. Each call reads the bag again.
 
     The topic of the images ends in ``color/image_raw`` or ``color/image_raw/compressed``, else it is the only colour
-    topic. ``color`` and ``cloud_topic`` select other topics. Depth, calibration and poses are those of this camera;
-    depth of another optical frame is registered with both calibrations and TF (``geometry.depth_on_color``).
-    Without a topic ``pose``, poses come from TF (``BagPoses``), in the world frame ``fixed_frame``.
+    topic. Depth, calibration and poses are those of this camera; depth of another optical frame is registered with both
+    calibrations and TF (``geometry.depth_on_color``). ``color``, ``depth_topic``, ``camera_info_topic``,
+    ``pose_topic`` and ``cloud_topic`` select other topics.
+    Poses are those of a topic ``pose``, else of TF (``BagPoses``) in the world frame ``fixed_frame``, else of the only
+    odometry (``TopicPoses``).
     Raises BadInput as ``Bag`` does, when the bag has neither images nor a cloud, and when it has several cameras and
     none is selected.
     """
@@ -79,6 +83,9 @@ class BagFrames:
     color: str = ""
     cloud_topic: str = ""
     fixed_frame: str = ""
+    depth_topic: str = ""
+    camera_info_topic: str = ""
+    pose_topic: str = ""
     name: str = field(init=False)
     _placed: Placed | None = field(init=False, default=None)  # the cloud that was read last
 
@@ -89,16 +96,26 @@ class BagFrames:
         self._bag = Bag(self.path)
         self._types = self._bag.types()
         self._warned = False
-        colors, clouds = (IMAGE, JPEG), (CLOUD,)
-        for named, types in ((self.color, colors), (self.cloud_topic, clouds)):
+        images, camera, poses = self.depth_topic, self.camera_info_topic, self.pose_topic
+        known = {self.color: _IMAGES, self.cloud_topic: (CLOUD,), images: _IMAGES, camera: (INFO,), poses: _POSE_TYPES}
+        for named, types in known.items():
             if named:
                 topics.check_named(self._bag, named, types)
-        self.color = self.color or topics.camera(self._bag, colors, (COLOR, COLOR + topics.COMPRESSED))
-        self.cloud_topic = self.cloud_topic or topics.only(self._bag, clouds, (CLOUDS,))
+        self.cloud_topic = self.cloud_topic or topics.only(self._bag, (CLOUD,), (CLOUDS,))
+        self.color = self.color or self._camera_topic()
         if not self.color and not self.cloud_topic:
             there = ", ".join(topic.name for topic in self._bag.topics)
             sought = f"no topic '{COLOR}' or '{CLOUDS}'"
             raise BadInput(f"{self.path}: {sought}; it holds {there}; name one (--color, --cloud)")
+
+    def _camera_topic(self) -> str:
+        try:
+            return topics.camera(self._bag, _IMAGES, (COLOR, COLOR + topics.COMPRESSED))
+        except BadInput as error:
+            if not self.cloud_topic:
+                raise
+            log.warning("%s; only the cloud is taken", error)
+            return ""
 
     def __len__(self) -> int:
         """Number of colour images."""
@@ -119,12 +136,12 @@ class BagFrames:
 
         0 without poses.
         """
-        if topic := self.parts["world_from_camera"]:
-            return mounted_turns(self._read(topic, _READERS["world_from_camera"], m) for _, m in self._messages(topic))
-        return mounted_turns(self._some_poses()) if self.color and has_transforms(self._bag) else 0
+        if self.camera_poses and isinstance(self.poses, TopicPoses):
+            return mounted_turns(self.poses.matrices)
+        return mounted_turns(self._some_poses()) if self.color and self.has_poses else 0
 
     def _some_poses(self) -> Iterator[np.ndarray]:
-        """Poses from TF at the stamps of some images, where it has them."""
+        """Poses at the stamps of some images, where they are known."""
         chosen = set(spread(len(self), _POSES))
         for raw in (raw for index, raw in enumerate(self._bag.raw({self.color})) if index in chosen):
             message: Any = self._types.deserialize_cdr(raw.data, raw.msgtype)
@@ -175,6 +192,8 @@ class BagFrames:
                 path.append(frame.world_from_camera[:3, 3])
                 yield frame
 
+        if not self.has_views and self.color:
+            log.warning("%s: no cloud, and none can be fused from depth: %s", self.path, self.missing())
         cloud = fused(noted()) if self.has_views else None
         return Placed(cloud, "map", path) if cloud is not None and len(cloud) else None
 
@@ -185,16 +204,63 @@ class BagFrames:
         """The topics of complete views, by field of ``Frame``; empty for what the bag does not have."""
         return {
             "rgb": self.color,
-            "depth_m": topics.depth(self._bag, (IMAGE, JPEG), DEPTHS, self.color),
-            "camera": info_topic(self._bag, self.color, (CAMERA,)),
-            "world_from_camera": topics.companion(self._bag, (POSE,), (POSES,), self.color),
+            "depth_m": self.depth_topic or topics.depth(self._bag, _IMAGES, DEPTHS, self.color),
+            "camera": self.camera_info_topic or topics.camera_info(self._bag, self.color, (CAMERA,)),
+            "world_from_camera": self.pose_topic or self._pose_topic(),
         }
+
+    def _pose_topic(self) -> str:
+        """The topic ``pose``; else empty where TF has poses; else the only odometry."""
+        if found := topics.companion(self._bag, (POSE,), (POSES,), self.color):
+            return found
+        odometry = topics.of_types(self._bag, (ODOMETRY,))
+        if not odometry or self._tf_has_poses():
+            return ""
+        if len(odometry) > 1:
+            raise BadInput(f"{self.path}: several topics of odometry: {', '.join(odometry)}; name one (--pose-topic)")
+        log.info("%s: poses are those of the odometry %s", self.path, odometry[0])
+        return odometry[0]
+
+    def _tf_has_poses(self) -> bool:
+        image = topics.first_message(self._bag, self.color) if self.color and has_transforms(self._bag) else None
+        with suppress(BadInput):  # TF of other robots alone
+            return image is not None and self.tf.has(image.header.frame_id)
+        return False
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether the bag has poses, on a topic or in TF."""
+        return bool(self.parts["world_from_camera"]) or has_transforms(self._bag)
+
+    @property
+    def camera_poses(self) -> str:
+        """The topic with poses of the camera itself; empty where the poses are those of TF or of a body."""
+        topic = self.parts["world_from_camera"]
+        return topic if topic in topics.of_types(self._bag, (POSE,)) else ""
 
     @property
     def has_views(self) -> bool:
         """Whether the bag has images, depth, calibrations, and poses on a topic or in TF."""
-        *images, pose = self.parts.values()
-        return all(images) and (bool(pose) or has_transforms(self._bag))
+        *images, _ = self.parts.values()
+        return all(images) and self.has_poses
+
+    def missing(self) -> str:
+        """What the bag lacks for complete views, with the topics that could be meant; empty where it lacks nothing."""
+        *images, _ = (bool(topic) for topic in self.parts.values())
+        there = dict(zip(("images", "depth", "camera_info", "poses"), (*images, self.has_poses), strict=True))
+        return "; ".join(f"no {part}{self._could_be(part)}" for part, found in there.items() if not found)
+
+    def _could_be(self, part: str) -> str:
+        option, types = {
+            "images": ("--color", _IMAGES),
+            "depth": ("--depth-topic", _IMAGES),
+            "camera_info": ("--camera-info-topic", (INFO,)),
+            "poses": ("--pose-topic", _POSE_TYPES),
+        }[part]
+        others = topics.listed(self._bag, types, but=(self.color,))
+        if others == "none":
+            return " (record a topic pose, /tf or odometry)" if part == "poses" else ""
+        return f" (if it is one of {others}, name it: {option})"
 
     def views(self) -> Iterator[Frame]:
         """The frames of ``unread_views``. Raises BadInput naming bag and topic for a message that cannot be read."""
@@ -203,35 +269,41 @@ class BagFrames:
     def unread_views(self) -> Iterator[UnreadView]:
         """The views with depth, camera and pose, in time order, before their images are decoded.
 
-        Views whose pose TF does not have at the stamp of the image are left out; one warning says how many, and why.
-        Raises BadInput where no view has a pose.
+        Views without a pose at the stamp of the image are left out; one warning says how many, which, and why. Raises
+        BadInput where no view has a pose.
         """
-        missing: list[LookupFailed] = []
+        missing: dict[str, LookupFailed] = {}
         posed = 0
         for name, view in self._matched():
             try:
-                pose = self._read(*self._pose_of(view))
+                pose = self._read(self.parts["world_from_camera"] or self.color, self.poses.pose, view["rgb"].header)
             except LookupFailed as error:
-                missing.append(error)
+                missing[name] = error
                 continue
             posed += 1
             yield UnreadView(name, stamp_ns(view["rgb"].header), partial(self._frame, name, view, pose))
-        if missing and not posed:
-            raise BadInput(f"{self.path}: no image has a pose: {missing[0]}; or name the world frame (--fixed-frame)")
-        if missing and not self._warned:
-            self._warned = True
-            text = "%s: %d of %d views have no pose in TF and are left out: %s"
-            log.warning(text, self.path, len(missing), posed + len(missing), missing[0])
+        if missing:
+            self._report(missing, posed)
 
-    def _pose_of(self, view: dict[str, Any]) -> tuple[str, Callable[[Any], np.ndarray], Any]:
-        """The topic, the function and the message that a view has its pose from."""
-        if "world_from_camera" in view:
-            return self.parts["world_from_camera"], _READERS["world_from_camera"], view["world_from_camera"]
-        return self.color, self.poses.pose, view["rgb"].header
+    def _report(self, missing: dict[str, LookupFailed], posed: int) -> None:
+        """Say which images have no pose, once. Raises BadInput where none has one."""
+        why = next(iter(missing.values()))
+        if not posed:
+            others = topics.listed(self._bag, _POSE_TYPES, but=(self.parts["world_from_camera"],))
+            offer = "" if others == "none" else f", or a topic of poses (--pose-topic): {others}"
+            raise BadInput(
+                f"{self.path}: no image has a pose {self.poses.where}: {why}; or name the world frame "
+                f"(--fixed-frame){offer}"
+            )
+        if not self._warned:
+            self._warned = True
+            names = ", ".join(list(missing)[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+            text = "%s: %d of %d views have no pose %s and are left out (images %s): %s"
+            log.warning(text, self.path, len(missing), posed + len(missing), self.poses.where, names, why)
 
     def _matched(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Name and messages of each view, by field of ``Frame``; without a pose where TF has it."""
-        there = {part: topic for part, topic in self.parts.items() if topic and part != "camera"}
+        """Name and messages of each view, by field of ``Frame``, without its pose."""
+        there = {part: self.parts[part] for part in ("rgb", "depth_m") if self.parts[part]}
         by_topic = {topic: part for part, topic in there.items()}
         sync, images = Synchronizer(tuple(there), _TOLERANCE_NS), count()
         for topic, message in self._messages(*by_topic):
@@ -258,20 +330,35 @@ class BagFrames:
     @cached_property
     def _depth(self) -> BagDepth:
         depth = self.parts["depth_m"]
-        info = info_topic(self._bag, depth)
+        info = topics.camera_info(self._bag, depth, ())
         camera = self._read(info, lambda info: BagCamera(self._bag, self._types, depth, info), info)
         return BagDepth(camera, self._color_from_depth)
 
     def _color_from_depth(self, color_frame: str, depth_frame: str, stamp: int) -> np.ndarray | None:
         try:
-            return self.poses.transforms.lookup(color_frame, depth_frame, stamp) if has_transforms(self._bag) else None
+            return self.tf.transforms.lookup(color_frame, depth_frame, stamp) if has_transforms(self._bag) else None
         except BadInput:
             return None
 
     @cached_property
-    def poses(self) -> BagPoses:
-        """The poses of the camera from TF."""
+    def tf(self) -> BagPoses:
+        """The transforms of TF, and the poses of the camera from them."""
         return BagPoses(self._bag, self._types, self.color, self.fixed_frame)
+
+    @cached_property
+    def poses(self) -> BagPoses | TopicPoses:
+        """The poses of the camera, from their topic or from TF."""
+        topic = self.parts["world_from_camera"]
+        if not topic:
+            return self.tf
+        msgtype = next(each.msgtype for each in self._bag.topics if each.name == topic)
+        return TopicPoses(self._bag, self._types, topic, msgtype, self._camera_on)
+
+    def _camera_on(self, body: str, camera: str, stamp: int) -> np.ndarray:
+        """``body_from_camera`` at a time. Raises BadInput where TF does not have it."""
+        if not has_transforms(self._bag):
+            raise BadInput("the bag has no /tf_static")
+        return self.tf.transforms.lookup(body, camera, stamp)
 
     # --- messages ---
 

@@ -1,13 +1,19 @@
-"""Which topic of a bag has the images, the depth, the calibration or the poses of a camera."""
+"""Which topic of a bag has the images, the depth, the calibration or the poses of a camera.
+
+A topic is found by its name; where no name fits, by its messages, if only one topic fits.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from wsss_ros.bags.bag import Bag
+from wsss_ros.bags.cdr import IMAGE, INFO, typestore
+from wsss_ros.bags.codec import color_to_rgb
 from wsss_ros.types import BadInput
 
 COMPRESSED, COMPRESSED_DEPTH = "/compressed", "/compressedDepth"  # the ends that image_transport gives such topics
 _RESULTS = ("ground_truth", "semantic")  # parts of the names of what our nodes publish
+_DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 # Parts of the names of depth that common drivers have aligned with colour.
 _ALIGNED = ("aligned_depth_to_color", "depth_to_rgb", "depth_to_color", "depth_registered")
 
@@ -37,16 +43,17 @@ def only(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
 def camera(bag: Bag, types: Sequence[str], ends: Sequence[str]) -> str:
     """The topic of the colour images: one that ends in ``ends``, else the only one; empty where there is none.
 
-    Raw images go before compressed ones. Raises BadInput, which lists the cameras, where several fit.
+    Raw images go before compressed ones. Images in an encoding of depth are no colour. Raises BadInput, which lists the
+    cameras, where several fit.
     """
     plain = of_types(bag, types)
     fits = ending(plain, ends)
     if not fits:
         fits = sorted((name for name in plain if "depth" not in name.lower()), key=len)  # raw before compressed
-        return fits[0] if len(_bases(fits)) == 1 else ""
+        fits = fits if len(_bases(fits)) == 1 else [name for name in fits if not has_depth(bag, name)]
     if len(_bases(fits)) > 1:
         raise BadInput(f"{bag.path}: images of several cameras: {', '.join(_bases(fits))}; name one (--color)")
-    return fits[0]
+    return fits[0] if fits else ""
 
 
 def companion(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -> str:
@@ -64,7 +71,8 @@ def companion(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -
 def depth(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -> str:
     """The topic of the depth images: one that ends in ``ends``, else one with the name that a driver gives it.
 
-    Of several, depth that is aligned with colour goes first, then rectified depth, then that of the same camera.
+    Of several, depth that is aligned with colour goes first, then rectified depth, then that of the same camera. Where
+    no name fits, it is the only topic of images in an encoding of depth.
     """
     if found := companion(bag, types, ends, color):
         return found
@@ -74,7 +82,66 @@ def depth(bag: Bag, types: Sequence[str], ends: Sequence[str], color: str) -> st
         aligned = any(part in name for part in _ALIGNED)
         return not aligned, "image_rect" not in name, -_shared(name, color), name.endswith(COMPRESSED), len(name)
 
-    return min(named, key=order, default="")
+    if named:
+        return min(named, key=order)
+    fits = sorted((name for name in of_types(bag, types) if name != color and has_depth(bag, name)), key=len)
+    return fits[0] if len(_bases(fits)) == 1 else ""
+
+
+def camera_info(bag: Bag, images: str, ends: Sequence[str]) -> str:
+    """The camera_info of a topic of images: next to it, else one that ends in ``ends`` of the same camera; else empty.
+
+    Where no name fits, it is the only one with the frame_id of the images, else the only one of their size.
+    """
+    there = of_types(bag, (INFO,))
+    beside = f"{base(images).rpartition('/')[0]}/camera_info"
+    if beside in there:
+        return beside
+    if found := companion(bag, (INFO,), ends, images):
+        return found
+    image = first_message(bag, images) if images and ends else None
+    if image is None:
+        return ""
+    infos = {name: info for name in there if (info := first_message(bag, name)) is not None}
+    same_frame = [name for name, info in infos.items() if info.header.frame_id == image.header.frame_id != ""]
+    size = _size(image)
+    same_size = [name for name, info in infos.items() if (info.width, info.height) == size]
+    return next((fits[0] for fits in (same_frame, same_size) if len(fits) == 1), "")
+
+
+def _size(image: Any) -> tuple[int, int]:
+    """Width and height of an image message; 0, 0 where it cannot be read."""
+    if hasattr(image, "width"):
+        return image.width, image.height
+    try:
+        height, width = color_to_rgb(image).shape[:2]
+    except BadInput:
+        return 0, 0
+    return width, height
+
+
+def has_depth(bag: Bag, name: str) -> bool:
+    """Whether the first message of a topic of images is in an encoding of depth."""
+    message = first_message(bag, name)
+    if message is None:
+        return False
+    if message.__msgtype__ == IMAGE:
+        return message.encoding in _DEPTH_ENCODINGS
+    return "compressedDepth" in message.format or message.format.startswith(_DEPTH_ENCODINGS)
+
+
+def first_message(bag: Bag, name: str) -> Any:
+    """The first message of a topic, decoded; None without one, or where its type is not known."""
+    raw = next(iter(bag.raw({name})), None)
+    types = typestore()  # of ROS itself: these topics have no other types
+    return None if raw is None or raw.msgtype not in types.types else types.deserialize_cdr(raw.data, raw.msgtype)
+
+
+def listed(bag: Bag, types: Sequence[str], but: Sequence[str] = ()) -> str:
+    """The topics of these types, each with its type; ``none`` where there is none. Those in ``but`` are left out."""
+    plain = set(of_types(bag, types)) - set(but)
+    there = [f"{topic.name} ({topic.msgtype.rpartition('/')[2]})" for topic in bag.topics if topic.name in plain]
+    return ", ".join(there) or "none"
 
 
 def base(name: str) -> str:

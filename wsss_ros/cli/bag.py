@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import FixedFrame
+from wsss_ros.cli.options import CameraInfoTopic, DepthTopic, FixedFrame, PoseTopic
 
 
 def bag(
@@ -23,12 +23,15 @@ def bag(
     up: Annotated[str, typer.Option(help="Up in the scene: 'x,y,z', 'auto' (known or found), 'none'.")] = "auto",
     rate: Annotated[float, typer.Option(min=0, max=1000, help="New stamps at this rate, Hz; 0 keeps them.")] = 0.0,
     color: Annotated[str, typer.Option(help="Topic of the images of a bag; empty finds it.")] = "",
+    depth_topic: DepthTopic = "",
+    camera_info_topic: CameraInfoTopic = "",
+    pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
     """Write a scene as a bag that `ros2 bag play` and the replay node play.
 
-    A bag of a robot is written with our topics: images with depth, and poses from its topic pose or from TF.
+    A bag of a robot is written with our topics: images with depth, and poses from a topic or from TF.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,7 +45,8 @@ def bag(
 
     options = dict(compressed=compressed, depth=depth, namespace=namespace, frames=frames, every=every)
     config = build(BagConfig, options | dict(cloud_every=cloud_every, up=up, rate_hz=rate), "wsss bag")
-    console, opened = Console(), open_scene_or_bag(scene, scannet20(), color=color, fixed_frame=fixed_frame)
+    topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
+    console, opened = Console(), open_scene_or_bag(scene, scannet20(), color=color, fixed_frame=fixed_frame, **topics)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("views", total=None)

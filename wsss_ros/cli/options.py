@@ -30,6 +30,17 @@ CloudColumns = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ColorTopic = Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")]
+DepthTopic = Annotated[str, typer.Option("--depth-topic", help="Topic of a bag's depth images; empty finds it.")]
+CameraInfoTopic = Annotated[
+    str, typer.Option("--camera-info-topic", help="Topic of the calibration of a bag's images; empty finds it.")
+]
+PoseTopic = Annotated[
+    str,
+    typer.Option(
+        "--pose-topic",
+        help="Topic of a bag's poses: PoseStamped, PoseWithCovarianceStamped or Odometry; empty takes pose, else TF.",
+    ),
+]
 CloudTopic = Annotated[str, typer.Option(help="Topic of a bag's clouds; empty finds it.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each; on a GPU always 1.")]
 Rows = Annotated[str, typer.Option(help="Only these rows, separated by commas; empty for all.")]

@@ -5,7 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import CloudTopic, CloudWeights, ColorTopic, Device, FixedFrame, Frames, ImageWeights, Listed
+from wsss_ros.cli.options import (
+    CameraInfoTopic,
+    CloudTopic,
+    CloudWeights,
+    ColorTopic,
+    DepthTopic,
+    Device,
+    FixedFrame,
+    Frames,
+    ImageWeights,
+    Listed,
+    PoseTopic,
+)
 from wsss_ros.labels import RECOMMENDED
 
 
@@ -34,6 +46,9 @@ def segment(
     ] = False,
     color: ColorTopic = "",
     cloud: CloudTopic = "",
+    depth_topic: DepthTopic = "",
+    camera_info_topic: CameraInfoTopic = "",
+    pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
     rotate: Annotated[
         Literal["auto", "0", "90", "180", "270"],
@@ -61,12 +76,12 @@ def segment(
     images = None if only == "3d" else ImageSegmenter(image_weights, device)
     no_cloud = only == "2d" or (images is not None and pictures_without_poses(source))
     clouds = None if no_cloud else CloudSegmenter(cloud_weights, device)
+    of_bag = dict(color=color, cloud_topic=cloud, fixed_frame=fixed_frame, depth_topic=depth_topic)
+    of_bag |= dict(camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     least = threshold if pseudo_labels else None
     labeller = Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
     opened, left_out = (
-        ([], [])
-        if benchmark
-        else _sources(source, listed, frames, labeller.labels, color, cloud, fixed_frame, up, pseudo_labels)
+        ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, of_bag, up, pseudo_labels)
     )
     with Progress(console=console, transient=True) as bar:
         tasks = {}
@@ -89,9 +104,7 @@ def _sources(
     listed: Path | None,
     frames: int,
     labels,
-    color: str,
-    cloud: str,
-    fixed_frame: str,
+    of_bag: dict[str, str],
     up: str,
     tagged: bool,
 ) -> tuple[list, list]:
@@ -104,9 +117,9 @@ def _sources(
 
     found = pictures_without_poses(path)
     if is_bag(path) and not found:
-        return [Source.of_bag(BagFrames(path, color, cloud, fixed_frame), frames, up)], []
-    if color or cloud or fixed_frame:
-        raise BadInput(f"{path} is not a bag; --color, --cloud and --fixed-frame are options of a bag")
+        return [Source.of_bag(BagFrames(path, **of_bag), frames, up)], []
+    if any(of_bag.values()):
+        raise BadInput(f"{path} is not a bag; --color, --cloud, --fixed-frame and --*-topic are options of a bag")
     if found:
         return [Source.of_pictures(path.absolute().stem, found, frames)], []
     scenes, left_out = open_all([path], labels, listed)

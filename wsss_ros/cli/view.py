@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import CloudTopic, CloudWeights, ColorTopic, Device, FixedFrame, ImageWeights
+from wsss_ros.cli.options import (
+    CameraInfoTopic,
+    CloudTopic,
+    CloudWeights,
+    ColorTopic,
+    DepthTopic,
+    Device,
+    FixedFrame,
+    ImageWeights,
+    PoseTopic,
+)
 from wsss_ros.labels import RECOMMENDED
 
 
@@ -27,6 +37,9 @@ def view(
     labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
     color: ColorTopic = "",
     cloud: CloudTopic = "",
+    depth_topic: DepthTopic = "",
+    camera_info_topic: CameraInfoTopic = "",
+    pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
     max_points: Annotated[int, typer.Option(min=1000, help="Of more points, every n-th is drawn.")] = 300_000,
     device: Device = "auto",
@@ -43,7 +56,9 @@ def view(
 
     console = Console(soft_wrap=True)
     networks = _networks(image_weights, cloud_weights, min_confidence, device) if segment else None
-    record = _opened(console, source, networks, labels, color=color, cloud_topic=cloud, fixed_frame=fixed_frame)
+    topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
+    choices = dict(color=color, cloud_topic=cloud, fixed_frame=fixed_frame) | topics
+    record = _opened(console, source, networks, labels, **choices)
     serve(record, host, port, max_points, lambda text: console.print(text, highlight=False, markup=False))
 
 

@@ -21,7 +21,7 @@ from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
 from wsss_ros.types import BadInput, Photos, Scene
 
 LeftOut = list[tuple[str, str]]  # (name, reason)
-_OF_BAGS = ("color", "fixed_frame")  # options of bags only
+_OF_BAGS = ("color", "fixed_frame", "depth_topic", "camera_info_topic", "pose_topic")  # options of bags only
 
 
 class SourceConfig(Config):
@@ -52,6 +52,9 @@ class SourceConfig(Config):
     )
     color: str = Field("", description="Topic of the images of a bag; empty finds it.")
     fixed_frame: str = Field("", description="World frame of a bag with poses in TF; empty takes map, else odom.")
+    depth_topic: str = Field("", description="Topic of the depth images of a bag; empty finds it.")
+    camera_info_topic: str = Field("", description="Topic of the calibration of a bag's images; empty finds it.")
+    pose_topic: str = Field("", description="Topic of the poses of a bag, or its odometry; empty: pose, else TF.")
 
     @property
     def name(self) -> str:
@@ -155,7 +158,7 @@ def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
         return OpenedSource(given, (), photos, photos.left_out)
     if given.rooms is None and is_bag(folder):
         _refuse(given, "a bag", ("scenes", "split", "squeezed", "dense"))
-        bag = BagScene(folder, labels, given.complete, given.color, given.fixed_frame)
+        bag = BagScene(folder, labels, given.complete, **{name: getattr(given, name) for name in _OF_BAGS})
         return OpenedSource(given, [bag], None, [])
     _refuse(given, "a folder of scenes", ("split", "squeezed", *_OF_BAGS))
     if given.rooms is not None:

@@ -64,7 +64,7 @@ def open_record(
     if not segmented and is_bag(path):
         return BagRecord(path, networks, labels, progress, **choices)
     if any(choices.values()):
-        raise BadInput(f"{path} is not a bag; --color, --cloud and --fixed-frame are options of a bag")
+        raise BadInput(f"{path} is not a bag; --color, --cloud, --fixed-frame and --*-topic are options of a bag")
     return SegmentedFolder(path) if segmented else SceneRecord(open_scene(path, labels), networks, labels, progress)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from wsss_ros.bags import cdr, topics
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.bag_cameras import BagCamera
-from wsss_ros.bags.bag_poses import has_transforms
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
 from wsss_ros.bags.codec import color_to_rgb, image_to_labels, pose_to_matrix, stamp_ns
 from wsss_ros.bags.frames import BagFrames
@@ -102,7 +101,7 @@ class BagRecord:
             raise BadInput(f"{path}: no message to show on {', '.join(takes)}; record it again")
         self.stamps_ns = next(kept.stamps for kept in shown if kept.items)
         if frames is not None:
-            self._complete(bag, frames, progress)
+            self._complete(frames, progress)
         self._labelled: dict[int, ShownPoints] = {}
         self._overlay = functools.lru_cache(_CACHED)(self._drawn)
 
@@ -149,7 +148,7 @@ class BagRecord:
         """The function for each topic of the camera and of the clouds."""
         takes = {
             frames.color: lambda message: self._take_picture(message, self._pictures),
-            frames.parts["world_from_camera"]: self._take_pose,
+            frames.camera_poses: self._take_pose,
             frames.cloud_topic: self._take_cloud,
         }
         return {name: take for name, take in takes.items() if name}
@@ -163,10 +162,10 @@ class BagRecord:
                 raise BadInput(f"{self.name}, {raw.topic}: {error}") from error
             progress("messages", count, None)
 
-    def _complete(self, bag: Bag, frames: BagFrames, progress: Progress) -> None:
-        """Take the poses from TF and fuse a cloud, where the bag has no topic of them."""
-        if not frames.parts["world_from_camera"] and has_transforms(bag):
-            self._take_poses_of_tf(frames)
+    def _complete(self, frames: BagFrames, progress: Progress) -> None:
+        """Take the poses at the images and fuse a cloud, where the bag has no topic of them."""
+        if not frames.camera_poses and frames.has_poses:
+            self._take_poses_of_images(frames)
         if self._networks.images is not None:
             self._turns = frames.turns()
         if not self._clouds.items and not self._semantic.items and frames.has_views:
@@ -178,7 +177,7 @@ class BagRecord:
             except BadInput as error:  # the pictures can be shown all the same
                 _log.warning("%s: no cloud from the depth images: %s", self.name, error)
 
-    def _take_poses_of_tf(self, frames: BagFrames) -> None:
+    def _take_poses_of_images(self, frames: BagFrames) -> None:
         missing: list[BadInput] = []
         for stamp in self.stamps_ns if self._frame_id else ():
             try:
@@ -186,8 +185,8 @@ class BagRecord:
             except BadInput as error:
                 missing.append(error)
         if missing:
-            text = "%s: %d of %d views have no pose in TF: %s"
-            _log.warning(text, self.name, len(missing), len(self.stamps_ns), missing[0])
+            text = "%s: %d of %d views have no pose %s: %s"
+            _log.warning(text, self.name, len(missing), len(self.stamps_ns), frames.poses.where, missing[0])
 
     def _up_of(self, cloud: Cloud, frame_id: str) -> tuple[float, float, float]:
         if self._networks.clouds is None:
