@@ -401,3 +401,45 @@ def test_a_full_temporary_folder_is_named(tmp_path, raws, monkeypatch):
     monkeypatch.setattr(unpacking, "_decompressed", full)
     with pytest.raises(BadInput, match="cannot be unpacked to .*No space left.*set TMPDIR"):
         Bag(path)
+
+
+# --- what is wrong is named ---
+
+
+def test_a_damaged_message_is_named(tmp_path, raws, labels):
+    cut = next(raw for raw in raws if raw.topic == "/color/camera_info")
+    changed = [raw._replace(data=raw.data[:-100]) if raw is cut else raw for raw in raws]
+    seconds = f"{cut.stamp_ns / 1e9:.3f}"
+    with pytest.raises(BadInput, match=f"/color/camera_info: the message of {seconds} s is damaged: .*CameraInfo"):
+        BagScene(write(tmp_path / "bag", changed), labels).frame(0)
+    packed = write(tmp_path / "packed", raws, SQLITE, CompressionMode.MESSAGE)
+    (packed / "metadata.yaml").unlink()
+    with contextlib.closing(sqlite3.connect(the_file(packed))) as database:
+        database.execute("UPDATE messages SET data = substr(data, 1, 20) WHERE rowid = 5")
+        database.commit()
+    with pytest.raises(BadInput, match="a compressed message is damaged"):
+        list(Bag(packed).raw())
+
+
+@pytest.mark.parametrize(
+    "name, content, text",
+    [
+        ("bag/metadata.yaml", b"a: [", "its metadata.yaml cannot be used, and it has no other file of a bag"),
+        ("bag/bag.mcap", b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS: run `git lfs pull`"),
+        ("bag/bag.mcap", b"", "not a rosbag2"),
+        ("bag/bag.db3.zstd", unpacking.ZSTD_MAGIC, "not a rosbag2"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_named(tmp_path, name, content, text):
+    (tmp_path / "bag").mkdir()
+    (tmp_path / name).write_bytes(content)
+    assert is_bag(tmp_path / "bag")
+    with pytest.raises(BadInput, match=text):
+        Bag(tmp_path / "bag")
+
+
+def test_metadata_whose_files_are_missing_says_so(tmp_path, raws):
+    path = write(tmp_path / "bag", raws)
+    the_file(path).unlink()
+    with pytest.raises(BadInput, match="its metadata.yaml cannot be used.*files are missing.*bag.mcap"):
+        Bag(path)

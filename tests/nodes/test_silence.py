@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from support.waiting import until  # noqa: E402
 
 from wsss_ros.nodes import silence  # noqa: E402
-from wsss_ros.nodes.inputs import Input, silences  # noqa: E402
+from wsss_ros.nodes.inputs import START_S, Input, silences  # noqa: E402
 from wsss_ros.nodes.qos import MAP, SENSOR  # noqa: E402
 from wsss_ros.nodes.silence import Publisher, similar  # noqa: E402
 
@@ -24,9 +24,9 @@ BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 class Graph(silence.Graph):
     """Topics with their publishers."""
 
-    def __init__(self, **topics: tuple[str, QoSProfile]) -> None:
+    def __init__(self, node: str = "/camera/driver", **topics: tuple[str, QoSProfile]) -> None:
         names = {name: f"/{name.replace('__', '/')}" for name in topics}
-        self.topics = {names[name]: Publisher("/camera/driver", *each) for name, each in topics.items()}
+        self.topics = {names[name]: Publisher(node, *each) for name, each in topics.items()}
 
     def publishers(self, topic):
         return [self.topics[topic]] if topic in self.topics else []
@@ -69,6 +69,18 @@ def test_nothing_of_this_type():
     assert text(Graph(chatter=(TEXT, RELIABLE))) == (
         f"nobody publishes it, nor another topic of its type ({IMAGE}); start its source"
     )
+
+
+def test_a_replay_that_waits_for_its_set_is_no_silence():
+    graph, record = Graph("/robot/replay", robot__color__image_raw=(IMAGE, RELIABLE)), color()
+    assert silences([record], 5, graph) == []
+    record.since -= START_S
+    assert "published by /robot/replay" in silences([record], 5, graph)[0][1], "not for ever"
+    record = color()
+    record.receive()
+    record.since -= 7
+    assert "published by /robot/replay" in silences([record], 5, graph)[0][1], "it has begun"
+    assert "expected" in text(Graph("/robot/replay", robot__color__image_raw=(TEXT, RELIABLE)))
 
 
 def test_another_type():

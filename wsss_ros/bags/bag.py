@@ -46,7 +46,7 @@ def _decoded(bag: "Bag") -> Iterator[tuple[str, int, Any]]:
         log.warning("%s: messages of unknown type are left out: %s", bag.path, ", ".join(sorted(unknown)))
     for raw in bag.raw():
         if raw.msgtype not in unknown:
-            yield raw.topic, raw.stamp_ns, types.deserialize_cdr(raw.data, raw.msgtype)
+            yield raw.topic, raw.stamp_ns, raw.decoded(types)
 
 
 def is_bag(path: Path) -> bool:
@@ -215,6 +215,7 @@ def _files(path: Path) -> list[Path]:
         raise BadInput(f"{path}: there is no such bag; give a .mcap or .db3 file or a rosbag2 folder")
     if not path.is_dir():
         return [path]
+    why = "looked for metadata.yaml, *.mcap and *.db3 in it"
     if (path / "metadata.yaml").exists() and not _has_packed_files(path):
         try:
             with Reader(path) as reader:
@@ -222,16 +223,17 @@ def _files(path: Path) -> list[Path]:
                     return [path]
         except Exception as error:  # a missing or broken file: read the files that exist
             log.debug("%s: not complete (%s)", path, error)
+            why = f"its metadata.yaml cannot be used, and it has no other file of a bag ({error})"
     files = sorted(file for pattern in _PATTERNS for file in path.rglob(pattern) if file.is_file())
     unpacked = [file for file in files if not (file.suffix in PACKED and file.with_suffix("") in files)]
     if not unpacked:
-        raise BadInput(f"{path}: not a bag; looked for metadata.yaml, *.mcap and *.db3 in it")
+        raise BadInput(f"{path}: not a bag; {why}")
     return unpacked
 
 
 def _has_packed_files(folder: Path) -> bool:
     """Whether whole files are compressed: rosbags would unpack them again at each opening."""
-    return any(folder.glob(f"*{known}{suffix}") for known in SUFFIXES for suffix in PACKED)
+    return any(any(folder.glob(f"*{known}{suffix}")) for known in SUFFIXES for suffix in PACKED)
 
 
 def _open(path: Path) -> _Complete | _Scanned | Ros1File:
@@ -242,7 +244,8 @@ def _open(path: Path) -> _Complete | _Scanned | Ros1File:
     file = readable(path)
     start = magic(file)
     if not start.startswith(MCAP_MAGIC) and start != SQLITE_MAGIC:
-        raise BadInput(f"{path}: not a rosbag2 (it starts with {start[:8]!r}); expected MCAP or SQLite")
+        hint = "; it is a pointer of Git LFS: run `git lfs pull`" if start.startswith(b"version https://") else ""
+        raise BadInput(f"{path}: not a rosbag2 (it starts with {start[:8]!r}); expected MCAP or SQLite{hint}")
     try:
         found = _Complete(file)
         if start == SQLITE_MAGIC or found.indexed:

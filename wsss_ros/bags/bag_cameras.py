@@ -28,7 +28,7 @@ class BagCamera:
     def __init__(self, bag: Bag, types: Typestore, images: str, info: str) -> None:
         self._history, self._rectified = CalibrationHistory(), is_rectified_topic(images)
         for raw in bag.raw({info}):
-            message: Any = types.deserialize_cdr(raw.data, raw.msgtype)
+            message = raw.decoded(types)
             calibration = calibration_from_info(message)
             if self._history.add(stamp_ns(message.header), calibration):
                 for finding in findings(calibration, self._rectified):

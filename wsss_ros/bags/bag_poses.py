@@ -33,7 +33,7 @@ class BagPoses:
         static = _topics(bag, color)
         refused: list[str] = []
         for raw in bag.raw(static):
-            message: Any = types.deserialize_cdr(raw.data, raw.msgtype)
+            message = raw.decoded(types)
             for transform in message.transforms:
                 self._add(transform, static[raw.topic], refused)
         if refused:

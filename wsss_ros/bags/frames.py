@@ -144,7 +144,7 @@ class BagFrames:
         """Poses at the stamps of some images, where they are known."""
         chosen = set(spread(len(self), _POSES))
         for raw in (raw for index, raw in enumerate(self._bag.raw({self.color})) if index in chosen):
-            message: Any = self._types.deserialize_cdr(raw.data, raw.msgtype)
+            message = raw.decoded(self._types)
             with suppress(BadInput):
                 yield self.poses.pose(message.header)
 
@@ -164,7 +164,7 @@ class BagFrames:
             last = raw
         if last is None:
             return None
-        message: Any = self._types.deserialize_cdr(last.data, last.msgtype)
+        message = last.decoded(self._types)
         cloud = self._read(last.topic, partial(read_cloud, positions=NUMBERS), message).cloud
         return Placed(cloud, message.header.frame_id)
 
@@ -378,4 +378,4 @@ class BagFrames:
 
     def _messages(self, *topics: str) -> Iterator[tuple[str, Any]]:
         for raw in self._bag.raw(topics):
-            yield raw.topic, self._types.deserialize_cdr(raw.data, raw.msgtype)
+            yield raw.topic, raw.decoded(self._types)

@@ -7,11 +7,12 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 from pydantic import Field
+from rosbags.typesys.store import Typestore
 
 from wsss_ros import geometry
 from wsss_ros.bags.cdr import (
@@ -77,6 +78,14 @@ class Raw(NamedTuple):
     msgtype: str
     stamp_ns: int
     data: bytes | memoryview
+
+    def decoded(self, types: Typestore) -> Any:
+        """The message. Raises BadInput, which names its topic and its time, for damaged bytes."""
+        try:
+            return types.deserialize_cdr(self.data, self.msgtype)
+        except Exception as error:  # the readers that rosbags generates raise of many kinds
+            damaged = f"the message of {self.stamp_ns / 1e9:.3f} s is damaged: it cannot be read as {self.msgtype}"
+            raise BadInput(f"{self.topic}: {damaged} ({type(error).__name__}: {error})") from error
 
 
 @runtime_checkable

@@ -134,7 +134,7 @@ def first_message(bag: Bag, name: str) -> Any:
     """The first message of a topic, decoded; None without one, or where its type is not known."""
     raw = next(iter(bag.raw({name})), None)
     types = typestore()  # of ROS itself: these topics have no other types
-    return None if raw is None or raw.msgtype not in types.types else types.deserialize_cdr(raw.data, raw.msgtype)
+    return None if raw is None or raw.msgtype not in types.types else raw.decoded(types)
 
 
 def listed(bag: Bag, types: Sequence[str], but: Sequence[str] = ()) -> str:

@@ -56,11 +56,17 @@ def readable(path: Path) -> Path:
 
 
 def message(data: bytes | memoryview) -> bytes | memoryview:
-    """A serialised message; one that the recorder has compressed is unpacked. CDR never starts as these do."""
+    """A serialised message; one that the recorder has compressed is unpacked. CDR never starts as these do.
+
+    Raises BadInput where it cannot be unpacked.
+    """
     start = bytes(data[:4])
-    if start == ZSTD_MAGIC:
-        return zstd.decompress(data)
-    return lz4.frame.decompress(data) if start == LZ4_MAGIC else data
+    try:
+        if start == ZSTD_MAGIC:
+            return zstd.decompress(data)
+        return lz4.frame.decompress(data) if start == LZ4_MAGIC else data
+    except (zstd.ZstdError, RuntimeError, EOFError) as error:
+        raise BadInput(f"a compressed message is damaged ({error})") from error
 
 
 def clear() -> None:

@@ -16,6 +16,7 @@ from wsss_ros.labels import RECOMMENDED
 from wsss_ros.types import BadInput
 
 QUIET_S = 6.0  # without a message after the replay: nothing more is published
+SILENT_S = 60.0  # the nodes wait for each other at the start, and for the recorder at the end: that is no problem
 
 
 def demo(
@@ -117,6 +118,7 @@ def _run_nodes(bag: Path, out: Path, rate: float, chosen: dict[str, str]) -> Pat
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     given = {**chosen, "bag": str(bag), "rate": str(rate), "accumulate": "true"}
     parameters: dict[str, bool | float | str] = {"output": str(recording), "end_when_quiet_s": QUIET_S}
+    parameters["sensor_timeout_s"] = SILENT_S
     recorder = Process("recorder", module="wsss_ros.nodes.recorder", parameters=parameters, ends_the_set=True)
     with running() as children:
         children.start(recorder)
@@ -134,11 +136,14 @@ def _run_nodes(bag: Path, out: Path, rate: float, chosen: dict[str, str]) -> Pat
 
 
 def _patient(processes: list) -> list:
-    """The same processes, but the replay waits longer for its subscribers: each image shall be answered."""
+    """The same processes, the replay last. It waits longer for its subscribers: each image shall be answered."""
+
+    def with_parameters(process, **more: float):
+        return dataclasses.replace(process, parameters={**process.parameters, **more, "sensor_timeout_s": SILENT_S})
+
     replay = next(process for process in processes if process.ends_the_set)
-    parameters = {**replay.parameters, "wait_for_subscribers_s": 300.0}
-    others = [process for process in processes if process is not replay]
-    return [*others, dataclasses.replace(replay, parameters=parameters)]
+    others = [with_parameters(process) for process in processes if process is not replay]
+    return [*others, with_parameters(replay, wait_for_subscribers_s=300.0)]
 
 
 def _print(console, report: dict, pictures: list[Path], out: Path) -> None:

@@ -14,6 +14,11 @@ from wsss_ros.nodes.health import WARN, Problem
 from wsss_ros.nodes.qos import SENSOR, overridable, override_faults
 from wsss_ros.nodes.silence import Graph, reason, type_name
 
+# Seconds for the first message of our own nodes: a replay waits until all of its set are ready, and the others wait
+# for it. Each of them reports what it waits for itself.
+START_S = 60.0
+OUR_SOURCES = ("replay", "cloud_accumulator", "image_segmenter", "cloud_segmenter")
+
 
 @dataclass
 class Input:
@@ -55,10 +60,16 @@ class Input:
     def silence(self, timeout_s: float, graph: Graph) -> str:
         """One sentence when nothing came for longer than ``timeout_s``, else an empty string."""
         quiet_s = time.monotonic() - self.since
-        if quiet_s <= timeout_s:
+        if quiet_s <= timeout_s or (quiet_s <= START_S and not self.problem and self._starts(graph)):
             return ""
         why = self.problem or reason(self.topic, self.name, self.type, self.profiles, graph)
         return f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received), so no {self.purpose}: {why}"
+
+    def _starts(self, graph: Graph) -> bool:
+        """Whether only nodes of ours publish it, and have sent nothing yet."""
+        publishers = [] if self.received else graph.publishers(self.topic)
+        ours = [each.type == self.type and each.node.rpartition("/")[2] in OUR_SOURCES for each in publishers]
+        return bool(ours) and all(ours)
 
 
 def silences(records: list[Input], timeout_s: float, graph: Graph) -> list[Problem]:

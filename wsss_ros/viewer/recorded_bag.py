@@ -157,7 +157,7 @@ class BagRecord:
         types = bag.types()
         for count, raw in enumerate(bag.raw(takes), start=1):
             try:
-                takes[raw.topic](types.deserialize_cdr(raw.data, raw.msgtype))
+                takes[raw.topic](raw.decoded(types))
             except BadInput as error:
                 raise BadInput(f"{self.name}, {raw.topic}: {error}") from error
             progress("messages", count, None)
