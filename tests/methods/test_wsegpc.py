@@ -1,8 +1,5 @@
 """WSegPC: pairs, mixing, averages and both stages against slow twins, and small runs that are killed and go on."""
 
-import os
-import signal
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +8,7 @@ import yaml
 from reference import wsegpc as slow
 from support.paths import ROOT
 from support.striped_scenes import StripedScene
-from support.training_runs import GENTLE, settings_for, versions
+from support.training_runs import GENTLE, killed, settings_for, versions
 
 from wsss_ros import config, networks
 from wsss_ros.labels import UNLABELLED
@@ -421,24 +418,6 @@ def test_scenes_that_cannot_be_used_are_refused_with_the_reason(prepared, labels
 
 
 # Runs.
-
-
-def killed(settings, after: int) -> int:
-    """Train in a process of its own that is killed with -9 after a number of steps; returns its status."""
-    done = []
-
-    def report(progress):
-        done.extend([progress] * bool(progress.terms))
-        if len(done) == after:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    child = os.fork()
-    if child == 0:
-        try:
-            train(settings, report=report)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -58,7 +58,5 @@ def naive_match(scores: Tensor, tags: list[int]) -> list[int]:
 
 def match_loss(scores: Tensor, matched: list[int]) -> Tensor:
     """Eq. 9 with one-hot targets, the mean over the matched primitives."""
-    each = [
-        -torch.log(torch.exp(scores[k, c]) / torch.exp(scores[k]).sum()) for k, c in enumerate(matched) if c >= 0
-    ]
+    each = [-torch.log(torch.exp(scores[k, c]) / torch.exp(scores[k]).sum()) for k, c in enumerate(matched) if c >= 0]
     return sum(each) / len(each)

@@ -1,7 +1,8 @@
 """Training runs on scenes small enough to learn in seconds."""
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 from wsss_ros import config
 from wsss_ros.networks import checkpoint
 from wsss_ros.training.config import TrainConfig
+from wsss_ros.training.run import train
+from wsss_ros.types import KINDS
 
 ADAM = {"name": "adam", "lr": 0.01}
 GENTLE = {"name": "adam", "lr": 0.002}
@@ -50,8 +53,26 @@ def settings_for(root: Path, **changes) -> TrainConfig:
     return config.build(TrainConfig, values_for(root, **changes))
 
 
-def versions(run: str | Path) -> list[str]:
-    return [checkpoint.load(Path(run) / f"{kind}.safetensors").version for kind in ("image", "cloud")]
+def versions(run: str | Path, kinds: Sequence[str] = KINDS) -> list[str]:
+    return [checkpoint.load(Path(run) / f"{kind}.safetensors").version for kind in kinds]
+
+
+def killed(settings: TrainConfig, after: int) -> int:
+    """Train in a process of its own that is killed with -9 after a number of steps; returns its status."""
+    done = []
+
+    def report(progress):
+        done.extend([progress] * bool(progress.terms))
+        if len(done) == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            train(settings, report=report)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @contextmanager

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from wsss_ros.methods.classify import Classify, ClassifyPhase
+from wsss_ros.methods.densify.labels import DensifyLabels, DensifyLabelsPhase
+from wsss_ros.methods.densify.phase import DensifyPhase
+from wsss_ros.methods.densify.training import Densify
 from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import Method
 from wsss_ros.methods.recognise import Recognise, RecognisePhase
@@ -19,6 +22,8 @@ METHODS: dict[str, type[Method[Any]]] = {
     "recognise": Recognise,
     "classify": Classify,
     "joint": Joint,
+    "densify": Densify,
+    "densify_labels": DensifyLabels,
     "self_training": SelfTraining,
     "shared_labels": SharedLabels,
     "supervised": Supervised,
@@ -30,6 +35,8 @@ Phase = Annotated[
     RecognisePhase
     | ClassifyPhase
     | JointPhase
+    | DensifyPhase
+    | DensifyLabelsPhase
     | SelfTrainingPhase
     | SharedLabelsPhase
     | SupervisedPhase

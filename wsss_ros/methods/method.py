@@ -32,8 +32,10 @@ class OptimiserConfig(Config):
     name: Literal["sgd", "adam"] = Field("sgd", description="Optimiser.")
     lr: float = Field(gt=0, description="Initial learning rate.")
     head_lr: float = Field(
-        1.0, gt=0, description="Learning rate of the linear head, as a multiple of lr: the head must follow the "
-        "changes that the joint losses make to the features."
+        1.0,
+        gt=0,
+        description="Learning rate of the linear head, as a multiple of lr: the head must follow the "
+        "changes that the joint losses make to the features.",
     )
     weight_decay: float = Field(0.0, ge=0, description="Weight decay (decoupled for adam).")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")

@@ -19,14 +19,15 @@ from wsss_ros.cam import class_weights
 from wsss_ros.geometry import neighbors, transform
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.losses import labelled_cross_entropy
-from wsss_ros.methods.method import PairedPhase, TaggedMethod, TaggedPhase, unwrapped
+from wsss_ros.methods.method import PairedPhase, PhaseData, TaggedMethod, TaggedPhase, unwrapped
+from wsss_ros.networks import checkpoint
 from wsss_ros.networks.classifier import input_features, normalise_images, upsample
 from wsss_ros.samples.augment import CloudAugment
 from wsss_ros.samples.labelled import CELL, COUNTED
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import Source, dense, mixed, posed, weights_of
 from wsss_ros.samples.prepared import PreparedScene
-from wsss_ros.samples.samples import LabelledBatch, PairSamples
+from wsss_ros.samples.samples import CloudSamples, LabelledBatch, LabelledCloudBatch, PairSamples
 from wsss_ros.types import KINDS
 
 
@@ -59,7 +60,20 @@ class SceneLabels(NamedTuple):
     of_pixels: UInt8[np.ndarray, "F h w"]
 
 
+class GivenTeachersPhase(TeacherLabelsPhase):
+    """The options of a phase whose teachers may be checkpoints of another run."""
+
+    image_teacher: str = Field(
+        "", description="Checkpoint of stage one that labels images; without it the run's network labels, as it is."
+    )
+    cloud_teacher: str = Field("", description="Checkpoint of stage one that labels clouds.")
+    cloud_augment: CloudAugment | None = Field(
+        None, description="Augmentation of the clouds in this phase; without it that of the cloud network."
+    )
+
+
 Q = TypeVar("Q", bound=TeacherLabelsPhase)
+G = TypeVar("G", bound=GivenTeachersPhase)
 
 
 class TeacherLabels(TaggedMethod[Q]):
@@ -80,8 +94,8 @@ class TeacherLabels(TaggedMethod[Q]):
         raise NotImplementedError
 
     def make_teachers(self) -> dict[str, nn.Module]:
-        """The teachers: copies of both networks at the start of the phase, which label in float32."""
-        return {kind: copy.deepcopy(unwrapped(self.networks[kind])) for kind in KINDS}
+        """The teachers: copies of the networks at the start of the phase, which label in float32."""
+        return {kind: copy.deepcopy(unwrapped(self.networks[kind])) for kind in self.phase.networks}
 
     def scenes_of(self, source: Source) -> Sequence[PreparedScene]:
         """The scenes of a source, as ``labels_of`` needs them."""
@@ -92,19 +106,27 @@ class TeacherLabels(TaggedMethod[Q]):
         return self.data.cloud
 
     def make_samples(self) -> Samples:
-        """Clouds with images of each. Those without dense labels get their labels when the phase starts."""
-        self.parts: list[tuple[PairSamples, bool]] = []  # and whether they have dense labels
-        data, images, cloud = self.data, self.phase.images_per_cloud, self.cloud_augment()
+        """Clouds with images of each, or clouds alone if the phase has no image network.
 
-        def made(source: Source) -> PairSamples:
-            tolerance_m = data.visibility_m
+        Those without dense labels get their labels when the phase starts.
+        """
+        self.parts: list[tuple[PairSamples | CloudSamples, bool]] = []  # and whether they have dense labels
+
+        def made(source: Source) -> PairSamples | CloudSamples:
             known = self.phase.dense_labels and dense(source)
-            scenes = source.scenes if known else [_unlabelled(scene) for scene in self.scenes_of(source)]
-            samples = PairSamples(scenes, data.image, cloud, tolerance_m, 1, truth=True, images=images)
+            scenes = list(source.scenes) if known else [_unlabelled(scene) for scene in self.scenes_of(source)]
+            samples = self._samples_of(scenes)
             self.parts.append((samples, known))
             return samples
 
-        return mixed(data.sources, made, posed, "posed scenes")
+        return mixed(self.data.sources, made, posed, "posed scenes")
+
+    def _samples_of(self, scenes: list[PreparedScene]) -> PairSamples | CloudSamples:
+        data, cloud = self.data, self.cloud_augment()
+        if "image" not in self.phase.networks:
+            return CloudSamples(scenes, cloud, truth=True)
+        images = self.phase.images_per_cloud
+        return PairSamples(scenes, data.image, cloud, data.visibility_m, 1, truth=True, images=images)
 
     def image_weights(self) -> list[float]:
         """As of all methods; photographs take no part."""
@@ -121,10 +143,10 @@ class TeacherLabels(TaggedMethod[Q]):
         if epoch == 0:
             self._label()
 
-    def losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
+    def losses(self, batch: LabelledCloudBatch) -> dict[str, Tensor]:
         """The cross entropy of each network that learns with its labels, and the classification loss of images."""
         terms, learns = {}, self.phase.optimisers
-        if "image" in learns:
+        if "image" in learns and isinstance(batch, LabelledBatch):
             _, scores = self.networks["image"](normalise_images(batch.images))
             labels = batch.image_truth[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
             pixels = upsample(scores.float(), labels.shape[1:])
@@ -159,15 +181,49 @@ class TeacherLabels(TaggedMethod[Q]):
         counts: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
         for samples, known in self.parts:
             if not known:
-                for place, (scene, frames) in enumerate(zip(samples.scenes, samples.frames, strict=True)):
+                labelled = []
+                for scene, frames in zip(samples.scenes, _frames(samples), strict=True):
                     of_points, of_pixels = self.labels_of(scene, frames)
-                    samples.scenes[place] = replace(scene, cloud_truth=of_points, frame_truth=of_pixels)
+                    labelled.append(replace(scene, cloud_truth=of_points, frame_truth=of_pixels))
+                samples.scenes = labelled
             for kind, found in _class_counts(samples, self.data.labels).items():
                 counts[kind].append(found)
         shares = [share for share in self.image_weights() if share]  # as ``parts``, of posed sources only
         self.class_weight = {
             kind: class_weights(of_kind, shares, self.phase.class_power) for kind, of_kind in counts.items()
         }
+
+
+class GivenTeachers(TeacherLabels[G]):
+    """A second stage: the networks learn, among all classes, labels of networks that may come from another run."""
+
+    Phase: ClassVar = GivenTeachersPhase
+
+    def __init__(self, phase: G, data: PhaseData):
+        given = {"image": phase.image_teacher, "cloud": phase.cloud_teacher}
+        self.given = {kind: checkpoint.load(path, kind, data.labels) for kind, path in given.items() if path}
+        super().__init__(phase, data)
+
+    def cloud_augment(self) -> CloudAugment:
+        """The augmentation of this phase, else that of the cloud network."""
+        return self.phase.cloud_augment or self.data.cloud
+
+    def make_teachers(self) -> dict[str, nn.Module]:
+        """The networks of the given checkpoints, or copies of the run's networks."""
+        device = {kind: next(network.parameters()).device for kind, network in self.networks.items()}
+        given = {kind: each.network.to(device[kind]) for kind, each in self.given.items() if kind in device}
+        return {**super().make_teachers(), **given}
+
+    def cloud_input(self) -> tuple[int, tuple[str, ...]]:
+        """How many points the teacher of clouds takes, and its inputs in addition to xyz."""
+        given = self.given.get("cloud")
+        if given is None:
+            return self.data.cloud.points, self.data.cloud_inputs
+        return given.config.points or self.data.cloud.points, given.config.inputs
+
+    def _cross_entropy(self, kind: str, scores: Float[Tensor, "B C *places"], labels: Tensor) -> Float[Tensor, ""]:
+        """The cross entropy among all classes, so that new networks learn that a class without labels is absent."""
+        return labelled_cross_entropy(scores, labels, self.class_weight[kind].to(scores.device))
 
 
 def cloud_scores(
@@ -183,17 +239,39 @@ def cloud_scores(
         points: a network should see as many as in training.
         inputs: of the network in addition to xyz.
     """
+    xyz, chosen, (_, scores) = cloud_outputs(network, scene, points, inputs)
+    return of_all_points(scores, xyz, chosen)
+
+
+def cloud_outputs(
+    network: nn.Module, scene: PreparedScene, points: int, inputs: tuple[str, ...]
+) -> tuple[Float[Tensor, "N 3"], Int64[np.ndarray, "M"], tuple[Float[Tensor, "M D"], Float[Tensor, "M C"]]]:
+    """Features and scores of at most ``points`` points of a scene, always the same ones; arguments as ``cloud_scores``.
+
+    Returns:
+        All points as the network takes them, upright and centred; the rows of those it saw; its features and scores.
+    """
     device = next(network.parameters()).device
     upright = transform(scene.upright_from_world, np.asarray(scene.xyz, np.float64))
     xyz = torch.from_numpy((upright - upright.mean(axis=0)).astype(np.float32)).to(device)
-    count = min(len(xyz), points)
-    chosen = np.sort(np.random.default_rng(0).choice(len(xyz), count, replace=False))
+    chosen = np.sort(np.random.default_rng(0).choice(len(xyz), min(len(xyz), points), replace=False))
     colors = torch.from_numpy(scene.rgb[chosen]).float().to(device)[None] / 255 if len(scene.rgb) else None
     drawn = xyz[chosen][None]
-    scores: Tensor = network(drawn, input_features(drawn, colors, inputs))[1][0].float()
-    if count == len(xyz):
-        return scores
-    return neighbors.interpolate_at(xyz, drawn[0], scores)
+    features, scores = network(drawn, input_features(drawn, colors, inputs))
+    return xyz, chosen, (features[0].float(), scores[0].float())
+
+
+def of_all_points(
+    values: Float[Tensor, "M C"], xyz: Float[Tensor, "N 3"], chosen: Int64[np.ndarray, "M"]
+) -> Float[Tensor, "N C"]:
+    """The values of all points from those of the ``chosen`` ones: each other point has the mean of the nearest three.
+
+    It is weighted by the inverse distances.
+    """
+    if len(chosen) == len(xyz):
+        return values
+    index, squared_distance = neighbors.knn(xyz[chosen], xyz, 3)
+    return neighbors.interpolate(values, index, neighbors.interpolation_weights(squared_distance))
 
 
 def centred(scores: Float[Tensor, "N C"], share: float) -> Float[Tensor, "N C"]:
@@ -215,10 +293,15 @@ def resized(labels: Integer[np.ndarray, "h w"], height: int, width: int) -> Inte
     return labels[np.ix_(row, column)]
 
 
-def _class_counts(samples: PairSamples, classes: LabelSpace) -> dict[str, Int64[Tensor, "C"]]:
+def _frames(samples: PairSamples | CloudSamples) -> Sequence[Int64[np.ndarray, "K"]]:
+    """The frames of each scene that images are taken of; none for clouds alone."""
+    return samples.frames if isinstance(samples, PairSamples) else [np.zeros(0, np.int64)] * len(samples.scenes)
+
+
+def _class_counts(samples: PairSamples | CloudSamples, classes: LabelSpace) -> dict[str, Int64[Tensor, "C"]]:
     """The labelled pixels of the frames, of which a sixteenth is counted, and the labelled points of each class."""
     counts = {kind: np.zeros(len(classes), np.int64) for kind in KINDS}
-    for scene, frames in zip(samples.scenes, samples.frames, strict=True):
+    for scene, frames in zip(samples.scenes, _frames(samples), strict=True):
         counts["image"] += classes.counts(scene.frame_truth[frames, ::COUNTED, ::COUNTED])
         counts["cloud"] += classes.counts(scene.cloud_truth)
     return {kind: torch.from_numpy(found) for kind, found in counts.items()}

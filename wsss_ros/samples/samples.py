@@ -210,14 +210,21 @@ class CloudSamples:
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An augmented cloud, and its tags."""
-        sample, cloud = _cloud_view(self.scenes[index], self.settings, rng)
+        sample, cloud = self._cloud_view(self.scenes[index], rng)
         if self.truth:
             sample["cloud_truth"] = torch.from_numpy(cloud.truth.astype(np.int64))
         return sample
 
     def collate(self, samples: Sequence[Sample]) -> CloudBatch:
         """The batch of the clouds of a step."""
-        return (LabelledCloudBatch if self.truth else CloudBatch)(**stacked(with_colors(samples)))
+        return self._batch(**stacked(with_colors(samples)))
+
+    @property
+    def _batch(self) -> type[CloudBatch]:
+        return LabelledCloudBatch if self.truth else CloudBatch
+
+    def _cloud_view(self, scene: PreparedScene, rng: np.random.Generator) -> tuple[Sample, DrawnCloud]:
+        return _cloud_view(scene, self.settings, rng)
 
 
 class PairSamples:

@@ -10,34 +10,25 @@ from torch import Tensor, nn
 
 from wsss_ros import cam
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.losses import labelled_cross_entropy
-from wsss_ros.methods.method import PhaseData
 from wsss_ros.methods.teacher_labels import (
+    GivenTeachers,
+    GivenTeachersPhase,
     SceneLabels,
-    TeacherLabels,
-    TeacherLabelsPhase,
     centred,
     cloud_scores,
     on_device,
     resized,
 )
-from wsss_ros.networks import checkpoint
-from wsss_ros.networks.checkpoint import Checkpoint
 from wsss_ros.networks.classifier import averaged_scores
-from wsss_ros.samples.augment import CloudAugment
 from wsss_ros.samples.mixture import Source
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.samples.scene_regions import RegionChoice, with_regions
 
 
-class WsegpcLabelsPhase(TeacherLabelsPhase):
+class WsegpcLabelsPhase(GivenTeachersPhase):
     """Both networks from pseudo-labels of regions, by cross entropy."""
 
     method: Literal["wsegpc_labels"]
-    image_teacher: str = Field(
-        "", description="Checkpoint of stage one that labels images; without it the run's network labels, as it is."
-    )
-    cloud_teacher: str = Field("", description="Checkpoint of stage one that labels clouds.")
     image_tags: Literal["scene", "image"] = Field(
         "scene", description="The classes that a pixel may get: the tags of its scene, or those of its image."
     )
@@ -49,12 +40,9 @@ class WsegpcLabelsPhase(TeacherLabelsPhase):
         0.0, ge=0, le=1, description="As of shared_labels; 0, all classes have the same weight, is the paper's."
     )
     classification: float = Field(0.0, ge=0, description="Weight of the classification loss (eq. 2) of images.")
-    cloud_augment: CloudAugment | None = Field(
-        None, description="Augmentation of the clouds in this phase; without it that of the cloud network."
-    )
 
 
-class WsegpcLabels(TeacherLabels[WsegpcLabelsPhase]):
+class WsegpcLabels(GivenTeachers[WsegpcLabelsPhase]):
     """The networks learn the labels that the networks of stage one give to the regions of each scene.
 
     A label is the class with the largest mean probability in the region, among the tags of the scene. None is left out.
@@ -68,42 +56,18 @@ class WsegpcLabels(TeacherLabels[WsegpcLabelsPhase]):
         """Whether the phase uses the dense labels of simulated scenes, or regions of dense labels."""
         return phase.dense_labels or phase.regions == "truth"
 
-    def __init__(self, phase: WsegpcLabelsPhase, data: PhaseData):
-        given = {"image": phase.image_teacher, "cloud": phase.cloud_teacher}
-        self.given = {kind: checkpoint.load(path, kind, data.labels) for kind, path in given.items() if path}
-        super().__init__(phase, data)
-
     def scenes_of(self, source: Source) -> Sequence[PreparedScene]:
         """The scenes of a source with their regions."""
         return with_regions(source.scenes, self.phase.regions)
 
-    def cloud_augment(self) -> CloudAugment:
-        """The augmentation of this phase, else that of the cloud network."""
-        return self.phase.cloud_augment or self.data.cloud
-
-    def make_teachers(self) -> dict[str, nn.Module]:
-        """The networks of the given checkpoints, or copies of the run's networks."""
-        device = {kind: next(network.parameters()).device for kind, network in self.networks.items()}
-        given = {kind: each.network.to(device[kind]) for kind, each in self.given.items()}
-        return {**super().make_teachers(), **given}
-
     def labels_of(self, scene: PreparedScene, frames: Int64[np.ndarray, "K"]) -> SceneLabels:
         """The labels of the points of a scene, and of the pixels of some frames; the other frames are unlabelled."""
-        inputs, points = self._cloud_input(self.given.get("cloud"))
+        points, inputs = self.cloud_input()
         of_points = point_labels(self.teachers["cloud"], scene, points, inputs, self.phase.centring)
         labels = [self._frame_labels(scene, int(frame)) for frame in frames]
         of_pixels = np.full((len(scene.poses), *labels[0].shape), UNLABELLED, np.uint8)
         of_pixels[frames] = np.stack(labels)
         return SceneLabels(of_points, of_pixels)
-
-    def _cross_entropy(self, kind: str, scores: Float[Tensor, "B C *places"], labels: Tensor) -> Float[Tensor, ""]:
-        """The cross entropy among all classes, so that new networks learn that a class without labels is absent."""
-        return labelled_cross_entropy(scores, labels, self.class_weight[kind].to(scores.device))
-
-    def _cloud_input(self, given: Checkpoint | None) -> tuple[tuple[str, ...], int]:
-        """The inputs of the teacher of clouds, and how many points it takes."""
-        own = self.data.cloud_inputs, self.data.cloud.points
-        return own if given is None else (given.config.inputs, given.config.points or own[1])
 
     def _frame_labels(self, scene: PreparedScene, frame: int) -> UInt8[np.ndarray, "h w"]:
         by_scene = self.phase.image_tags == "scene" or not scene.image_tags[frame].any()
