@@ -1,9 +1,17 @@
 """Labels of images voted onto points: by hand, against the slow twin, and input that cannot be used."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import fusion as reference
+from scipy.spatial.transform import Rotation
 
-from wsss_ros.fusion import FEATURES, PSEUDO_TRUTH, Fusion, FusionSettings, fuse
+from wsss_ros.fusion import FEATURES, PSEUDO_TRUTH, Fusion, FusionSettings, fuse, winners
+from wsss_ros.geometry.surfels import SurfelSettings, surfels
 from wsss_ros.types import BadInput, Camera, Frame
 
 CAMERA = Camera(100.0, 100.0, 31.5, 23.5, 64, 48)
@@ -30,8 +38,8 @@ def test_a_wall_hides_the_wall_behind_it():
     points = np.concatenate([wall(2.0, 0.3), wall(4.0, 0.5)])
     front, image = np.arange(len(points)) < len(wall(2.0, 0.3)), labels(2)
     image[:, 32:] = 1
-    settings = FusionSettings(fill="none", max_distance_m=8, dilation=1, surfels={"radius_m": 0.15})
-    label, votes = fuse(points, [frame()], [image], settings)
+    chosen = FusionSettings(fill="none", max_distance_m=8, dilation=1, surfels={"radius_m": 0.15})
+    label, votes = fuse(points, [frame()], [image], chosen)
     assert votes.shape == (len(points), 3)
     assert (label[front] == np.where(points[front, 0] < 0.0, 2, 1)).all()
     hidden = ~front & (np.abs(points[:, :2]) < 0.45).all(axis=1)
@@ -46,8 +54,8 @@ def test_larger_surfels_hide_more():
     points = np.concatenate([wall(2.0, 0.3), wall(4.0, 0.9)])
     voted = []
     for dilation in (1, 2, 4):
-        settings = FusionSettings(fill="none", dilation=dilation, surfels={"radius_m": 0.15})
-        voted.append((fuse(points, [frame()], [labels(0)], settings).label != 255).sum())
+        chosen = FusionSettings(fill="none", dilation=dilation, surfels={"radius_m": 0.15})
+        voted.append((fuse(points, [frame()], [labels(0)], chosen).label != 255).sum())
     assert voted[0] > voted[1] > voted[2] >= len(wall(2.0, 0.3))
 
 
@@ -82,14 +90,14 @@ def test_the_depth_of_the_frame_instead_of_surfels():
     points = np.concatenate([wall(2.0), wall(4.0)])
     depth_m = np.full((48, 64), 4.0, np.float32)
     depth_m[:, :32] = 2.0
-    settings = FusionSettings(fill="none", visibility="depth", dilation=0)
-    label = fuse(points, [frame(depth_m=depth_m)], [labels(0)], settings).label
+    chosen = FusionSettings(fill="none", visibility="depth", dilation=0)
+    label = fuse(points, [frame(depth_m=depth_m)], [labels(0)], chosen).label
     u = points[:, 0] / points[:, 2] * 100 + 31.5
     assert (
         label[np.abs(points[:, 1]) < 0.4]
         == np.where((u < 31.5) == (points[:, 2] == 2.0), 0, 255)[np.abs(points[:, 1]) < 0.4]
     ).all()
-    near_edge = settings.model_copy(update={"dilation": 4.0})
+    near_edge = chosen.model_copy(update={"dilation": 4.0})
     wide = fuse(points, [frame(depth_m=depth_m)], [labels(0)], near_edge).label
     lost = (label == 0) & (wide != 0)
     assert lost.any() and (points[lost, 2] == 4.0).all() and (u[lost] < 31.5 + 5).all()
@@ -98,9 +106,9 @@ def test_the_depth_of_the_frame_instead_of_surfels():
 def test_labels_of_another_size_are_those_of_the_resized_image():
     points, small = wall(2.0), np.repeat(np.arange(4, dtype=np.uint8), 8)[None].repeat(24, axis=0)
     large = small.repeat(2, axis=0).repeat(2, axis=1)
-    settings = FusionSettings(fill="none")
+    chosen = FusionSettings(fill="none")
     assert (
-        fuse(points, [frame()], [small], settings).label == fuse(points, [frame()], [large], settings).label
+        fuse(points, [frame()], [small], chosen).label == fuse(points, [frame()], [large], chosen).label
     ).mean() > 0.99
 
 
@@ -128,11 +136,9 @@ def test_a_fusion_can_be_continued():
     ],
 )
 def test_frames_that_cannot_be_used_change_no_vote(change, message):
-    from dataclasses import replace
-
-    settings = FusionSettings(visibility="depth") if change.pop("depth", False) else FEATURES
+    chosen = FusionSettings(visibility="depth") if change.pop("depth", False) else FEATURES
     image = change.pop("labels", labels(0))
-    fusion = Fusion(wall(2.0), settings, 5)
+    fusion = Fusion(wall(2.0), chosen, 5)
     with pytest.raises(BadInput, match=message):
         fusion.add(replace(frame(), **change), image)
     assert not fusion.votes.any() and fusion.frames == 0
@@ -144,3 +150,52 @@ def test_clouds_that_cannot_be_used():
     with pytest.raises(BadInput, match="3 stamps_ns for 5 points"):
         Fusion(np.zeros((5, 3)), FEATURES, stamps_ns=np.zeros(3, np.int64))
     assert len(fuse(np.zeros((0, 3)), [frame()], [labels(0)], FEATURES).label) == 0
+
+
+def turned(random):
+    """A pose near the origin that looks roughly along z."""
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_rotvec(random.normal(size=3) * 0.2).as_matrix()
+    pose[:3, 3] = random.normal(size=3) * 0.3
+    return pose
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), dilation=st.sampled_from([0.5, 2.0, 8.0, 30.0]), tau=st.sampled_from([0.01, 0.1])
+)
+def test_votes_equal_the_twin(seed, dilation, tau):
+    random = np.random.default_rng(seed)
+    points = np.concatenate([wall(3.0, 0.7, 0.2), random.normal(size=(40, 3)) + (0, 0, 3), wall(1.5, 0.3, 0.1)])
+    points += random.normal(size=points.shape) * 0.01
+    stamps = random.integers(0, 4 * SECOND, len(points))
+    viewpoints = random.normal(size=points.shape)
+    frames = [frame(int(stamp), pose=turned(random)) for stamp in random.integers(0, 4 * SECOND, 4)]
+    images = [random.choice(np.array([0, 1, 2, 255], np.uint8), (48, 64)) for _ in frames]
+    chosen = FusionSettings(
+        dilation=dilation, depth_tolerance=tau, max_dt_s=1.5, max_distance_m=4, surfel_max_dt_s=2, fill="none"
+    )
+    found = fuse(points, frames, images, chosen, 3, stamps, viewpoints)
+    discs = surfels(points, chosen.surfels)
+    expected = reference.fuse(points, frames, images, chosen, 3, discs, stamps, viewpoints)
+    assert expected.any()
+    np.testing.assert_allclose(found.votes, expected, atol=1e-5)
+    np.testing.assert_array_equal(found.label, winners(expected))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_depth_image_equals_the_twin(threads):
+    random = np.random.default_rng(1)
+    points = random.normal(size=(400, 3)) * (2, 2, 1.5) + (0, 0, 3)
+    camera, before = Camera(120.0, 110.0, 60.2, 50.7, 120, 101), torch.get_num_threads()
+    seen = frame(pose=turned(random), camera=camera)
+    fusion = Fusion(points, FusionSettings(dilation=6.0, surfels={"radius_m": 0.5}))
+    torch.set_num_threads(threads)
+    try:
+        image = fusion.depth_image(seen)
+    finally:
+        torch.set_num_threads(before)
+    discs = surfels(points, SurfelSettings(radius_m=0.5))
+    expected = reference.drawn(points, discs, np.ones(400, bool), 6.0, camera, seen.world_from_camera, 400.0)
+    assert (expected > 0).mean() > 0.5
+    np.testing.assert_allclose(image, expected, rtol=1e-9)

@@ -129,6 +129,15 @@ class Fusion:
             label = nearest_labels((self._points).astype(np.float32), label)
         return Fused(label, self.votes)
 
+    def depth_image(self, frame: Frame) -> Float64[np.ndarray, "h w"]:
+        """The depth of the surfels that a frame looks at, metres, without its lens; 0 where there is none.
+
+        Raises:
+            BadInput: the frame has no camera or pose, or one that is not usable.
+        """
+        inverse = self._drawn(view_of(frame, camera_of(frame, frame.rgb.shape[:2]), self._origin), frame.stamp_ns)
+        return np.divide(1.0, inverse, out=np.zeros_like(inverse), where=inverse > 0)
+
     def _drawn(self, view: View, stamp_ns: int) -> Float64[np.ndarray, "h w"]:
         """The depth image of the discs that are near the frame in time."""
         settings = self.settings
@@ -142,7 +151,8 @@ class Fusion:
         drawn = np.flatnonzero(self._boxes[:, 0] <= self._boxes[:, 1])
         order = drawn[self._depth[drawn].argsort()]
         image = np.zeros((view.canvas[3], view.canvas[2]))
-        neighbors.share(kernels.draw, len(image), order, self._lines, self._boxes, self._depth, image, least=32)
+        floor = np.zeros(tuple(-(-side // 8) for side in image.shape))
+        neighbors.share(kernels.draw, len(floor), order, self._lines, self._boxes, self._depth, image, floor, least=4)
         return image
 
     def _make_room(self, labels: UInt8[np.ndarray, "H W"], name: str) -> None:

@@ -117,22 +117,61 @@ def _project_disc(a, b, c, lines, box, left, top, width, height):
 
 @compiled
 @no_type_check
-def draw(start, stop, order, lines, boxes, depth, image):
-    """Draw discs into the rows ``start`` to ``stop`` of a depth image: the nearest one wins at each pixel."""
+def draw(start, stop, order, lines, boxes, depth, image, floor):
+    """Draw discs into the rows of blocks ``start`` to ``stop`` of a depth image: the nearest one wins at each pixel.
+
+    ``floor`` has the smallest value of each block of 8 x 8 pixels, or less. Where a disc is not above it, it changes
+    nothing. With the discs in the order of their depth, nearest first, this holds for most parts of large discs.
+    """
+    height, width = image.shape
+    first_row, last_row = 8 * start, min(8 * stop, height) - 1
     for place in range(len(order)):
         i = order[place]
-        if boxes[i, 3] < start or boxes[i, 2] >= stop:
+        top, bottom = max(boxes[i, 2], first_row), min(boxes[i, 3], last_row)
+        if top > bottom:
             continue
-        line = lines[i]
+        line, left, right = lines[i], boxes[i, 0], boxes[i, 1]
         u, v = int(line[9]), int(line[10])
-        if start <= v < stop and 0 <= u < image.shape[1]:
+        if first_row <= v <= last_row and 0 <= u < width:
             image[v, u] = max(image[v, u], 1.0 / depth[i])
-        for row in range(max(start, boxes[i, 2]), min(stop, boxes[i, 3] + 1)):
-            a0, b0, w0 = line[1] * row + line[2], line[4] * row + line[5], line[7] * row + line[8]
-            for column in range(boxes[i, 0], boxes[i, 1] + 1):
-                a, b, w = line[0] * column + a0, line[3] * column + b0, line[6] * column + w0
-                if a * a + b * b <= w * w and w > image[row, column]:
-                    image[row, column] = w
+        if (right - left + 1) * (bottom - top + 1) <= 64:
+            _fill(line, left, right, top, bottom, image)
+            continue
+        for block_v in range(top >> 3, (bottom >> 3) + 1):
+            low_v, high_v = max(top, 8 * block_v), min(bottom, 8 * block_v + 7)
+            for block_u in range(left >> 3, (right >> 3) + 1):
+                low_u, high_u = max(left, 8 * block_u), min(right, 8 * block_u + 7)
+                nearest_u, nearest_v = high_u if line[6] > 0.0 else low_u, high_v if line[7] > 0.0 else low_v
+                if line[6] * nearest_u + line[7] * nearest_v + line[8] <= floor[block_v, block_u]:
+                    continue
+                if _fill(line, low_u, high_u, low_v, high_v, image):
+                    floor[block_v, block_u] = _smallest(image, block_u, block_v)
+
+
+@inlined
+@no_type_check
+def _fill(line, left, right, top, bottom, image):
+    """Draw the part of a disc that is in a box; whether any pixel has changed."""
+    changed = False
+    for row in range(top, bottom + 1):
+        a0, b0, w0 = line[1] * row + line[2], line[4] * row + line[5], line[7] * row + line[8]
+        for column in range(left, right + 1):
+            a, b, w = line[0] * column + a0, line[3] * column + b0, line[6] * column + w0
+            if a * a + b * b <= w * w and w > image[row, column]:
+                image[row, column] = w
+                changed = True
+    return changed
+
+
+@compiled
+@no_type_check
+def _smallest(image, block_u, block_v):
+    height, width = image.shape
+    least = math.inf
+    for row in range(8 * block_v, min(8 * block_v + 8, height)):
+        for column in range(8 * block_u, min(8 * block_u + 8, width)):
+            least = min(least, image[row, column])
+    return least
 
 
 @compiled
@@ -142,7 +181,8 @@ def vote(start, stop, points, front, stamps, view, lens, image, on_lens, labels,
 
     ``lens`` has the pixels of the points in an image with distortion, else it is empty. ``image`` is the depth image,
     on the pixels of the labels (``on_lens``) or on the canvas of the view. ``limits`` are the largest distance
-    (metres), the largest difference of times (seconds) and the tolerance of the depth. ``given`` counts the votes of each range.
+    (metres), the largest difference of times (seconds) and the tolerance of the depth. ``given`` counts the votes of
+    each range.
     """
     pose, centre, (fx, fy, cx, cy), (left, top, width, height) = view
     farthest, longest, tolerance = limits

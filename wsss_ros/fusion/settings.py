@@ -1,11 +1,13 @@
 """How labels of images are voted onto points: the settings of 2D3DNet for its two fusions."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from wsss_ros.config import Config
+from wsss_ros.config import Config, load
 from wsss_ros.geometry.surfels import SurfelSettings
+from wsss_ros.types import BadInput
 
 
 class FusionSettings(Config):
@@ -42,4 +44,20 @@ class FusionSettings(Config):
 # The paper's, for a car with LiDAR: many votes for features, few and sure ones to learn from.
 FEATURES = FusionSettings()
 PSEUDO_TRUTH = FusionSettings(max_dt_s=0.1, dilation=8.0, depth_tolerance=0.01, fill="none")
-PRESETS: dict[str, FusionSettings] = {"features": FEATURES, "pseudo_truth": PSEUDO_TRUTH}
+# The same for rooms: points are about 2 cm apart, not 8, and a camera looks 4 m far, not 20.
+_ROOM = {"max_distance_m": 8.0, "surfels": SurfelSettings(radius_m=0.08, max_radius_m=0.64)}
+PRESETS: dict[str, FusionSettings] = {
+    "features": FEATURES,
+    "pseudo_truth": PSEUDO_TRUTH,
+    "room_features": FEATURES.model_copy(update=_ROOM),
+    "room_pseudo_truth": PSEUDO_TRUTH.model_copy(update=_ROOM),
+}
+
+
+def settings_named(name: str) -> FusionSettings:
+    """The settings of a preset, or of a YAML file. Raises BadInput for another name and for a broken file."""
+    if name in PRESETS:
+        return PRESETS[name]
+    if Path(name).suffix in (".yaml", ".yml"):
+        return load(FusionSettings, name)
+    raise BadInput(f"'{name}' is neither one of {', '.join(PRESETS)} nor a YAML file with settings of a fusion")

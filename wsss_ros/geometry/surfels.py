@@ -10,7 +10,6 @@ from pydantic import Field
 from wsss_ros.config import Config
 from wsss_ros.geometry import neighbors, surfel_kernels
 from wsss_ros.geometry.normals import cpu_tree
-from wsss_ros.geometry.voxels import local_origin
 from wsss_ros.types import BadInput
 
 
@@ -70,7 +69,7 @@ def surfels(
         return found
     if not np.isfinite(points).all():
         raise BadInput(f"the cloud of {count} points has NaN or infinite coordinates; remove these points first")
-    near = (points - local_origin(points)).astype(np.float32)
+    near = (points.astype(np.float64) - np.median(points, axis=0)).astype(np.float32)
     sizes = (settings.radius_m, max(settings.max_radius_m, settings.radius_m))
     rest = np.stack(_frame_of(upward / np.linalg.norm(upward)))
     neighbors.share(

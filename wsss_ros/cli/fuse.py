@@ -1,0 +1,121 @@
+"""``wsss fuse``: labels of many frames on one cloud."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsss_ros.cli.options import ColorTopic, Device, FixedFrame, Frames, ImageWeights
+from wsss_ros.labels import RECOMMENDED
+
+
+def fuse(
+    scene: Annotated[Path, typer.Argument(help="A scene folder or a bag, with poses.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; a fusion that was interrupted there continues.")],
+    labels: Annotated[
+        str,
+        typer.Option(help="Labels of the frames: empty for our image network, a folder of label images, or a topic."),
+    ] = "",
+    label_space: Annotated[
+        str,
+        typer.Option(help="Label file of the folder or topic, or scannet20 or s3dis; empty: as noted, else scannet20."),
+    ] = "",
+    image_weights: ImageWeights = "",
+    settings: Annotated[
+        str, typer.Option(help="room_features, room_pseudo_truth, features, pseudo_truth (outdoors), or a YAML file.")
+    ] = "room_features",
+    visibility: Annotated[
+        Literal["surfels", "depth"] | None,
+        typer.Option(
+            help="What hides a point: the surfels of the cloud, or the depth of the frame; default: settings."
+        ),
+    ] = None,
+    frames: Frames = 0,
+    hold_out: Annotated[
+        int, typer.Option(min=0, help="Every so many-th frame does not vote, and is compared with the map; 0: none.")
+    ] = 0,
+    min_confidence: Annotated[
+        float,
+        typer.Option(min=-1, max=1, help="Pixels with less confidence do not vote; -1: as the weights recommend."),
+    ] = RECOMMENDED,
+    color: ColorTopic = "",
+    fixed_frame: FixedFrame = "",
+    device: Device = "auto",
+) -> None:
+    """Vote the labels of a scene's frames onto its cloud; write the semantic cloud, its votes and a picture."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from wsss_ros.bags.bag_scene import open_scene_or_bag
+    from wsss_ros.fusion import settings_named
+    from wsss_ros.label_files.fused import fuse_scene
+
+    console = Console(soft_wrap=True)
+    chosen = settings_named(settings)
+    if visibility is not None:
+        chosen = chosen.model_copy(update={"visibility": visibility})
+    source, space = _labels(scene, labels, label_space, image_weights, min_confidence, device)
+    opened = open_scene_or_bag(scene, space, color=color, fixed_frame=fixed_frame)
+    with Progress(console=console, transient=True) as bar:
+        tasks = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        report = fuse_scene(opened, source(opened), out, chosen, frames, hold_out, progress)
+    _print(console, report, out)
+
+
+def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_confidence: float, device: str):
+    """A function from the opened scene to the labels of its frames, and their label space."""
+    from wsss_ros.bags.bag import is_bag
+    from wsss_ros.evaluation.offline import noted_label_space
+    from wsss_ros.inference import ImageSegmenter
+    from wsss_ros.label_files.frame_labels import FileLabels, NetworkLabels, TopicLabels
+    from wsss_ros.label_files.labeller import Labeller
+    from wsss_ros.labels import labels_named
+    from wsss_ros.scenes.derived import turns_of
+    from wsss_ros.types import BadInput
+
+    if not labels:
+        if label_space:
+            raise BadInput("--label-space is for label images from a folder or a topic; the network has its own")
+        labeller = Labeller(ImageSegmenter(image_weights, device), min_confidence=min_confidence)
+        return lambda opened: NetworkLabels(labeller, turns_of(opened)), labeller.labels
+    folder = Path(labels)
+    if folder.is_dir():
+        noted = None if label_space else noted_label_space(folder)
+        files = FileLabels(folder, noted or labels_named(label_space or "scannet20"))
+        return lambda opened: files, files.labels
+    if not is_bag(scene):
+        raise BadInput(f"{labels}: no such folder of label images, and {scene} is not a bag, which has topics")
+    topic = TopicLabels(scene, labels, labels_named(label_space or "scannet20"))
+    return lambda opened: topic, topic.labels
+
+
+def _print(console, report, out: Path) -> None:
+    from wsss_ros.cli.tables import iou_table
+    from wsss_ros.evaluation.tables import percent
+
+    share = 100 * report.voted / max(report.points, 1)
+    console.print(f"{report.frames} frames voted for {report.voted:,} of {report.points:,} points ({share:.1f} %)")
+    for cause, count in report.left_out.items():
+        console.print(f"[yellow]frames left out: {count}: [/]{cause}", highlight=False)
+    held = report.held_out or {}
+    scores = {} if report.scores is None else {"cloud IoU %": report.scores}
+    scores |= {title: held[part] for part, title in _HELD.items() if part in held}
+    if scores:
+        made = iou_table(scores)
+        made.add_row("accuracy", *(percent(score["accuracy"]) for score in scores.values()))
+        console.print(made)
+    if held:
+        agreement = percent(held["agreement"])
+        console.print(
+            f"{held['frames']} frames held out: the map agrees with their labels at {agreement} % of the pixels"
+        )
+    console.print(f"results: {out}")
+
+
+_HELD = {"single_frames": "held-out frames alone", "map": "the map in these frames"}

@@ -1,0 +1,116 @@
+"""Label images of the frames of a scene: from an image network, from files, or from a topic of a bag."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from wsss_ros.bags.bag import Bag
+from wsss_ros.bags.cdr import IMAGE
+from wsss_ros.bags.codec import image_to_labels, stamp_ns
+from wsss_ros.bags.topics import check_named
+from wsss_ros.evaluation.offline import IMAGE_LABELS
+from wsss_ros.label_files.labeller import Labeller
+from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes.images import read_uint16
+from wsss_ros.types import BadInput, Frame
+
+_TOLERANCE_NS = 20_000_000
+
+
+class FrameLabels(Protocol):
+    """Labels of frames, which are asked for in the order of their times; ``source`` says where they are from."""
+
+    labels: LabelSpace
+    source: str
+
+    def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
+        """The labels of a frame. Raises BadInput when there are none, or they cannot be read."""
+
+
+@dataclass
+class NetworkLabels:
+    """The labels of an image network. ``turns`` quarter turns make the images upright."""
+
+    labeller: Labeller
+    turns: int = 0
+    labels: LabelSpace = field(init=False)
+    source: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note the label space and the version of the weights."""
+        self.labels, self.source = self.labeller.labels, f"image network {self.labeller.images.version}"
+
+    def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
+        """The labels of a frame, 255 where the network is not sure."""
+        return self.labeller.image(frame, None, self.turns)[0]
+
+
+@dataclass
+class FileLabels:
+    """Label images in a folder, as ``wsss segment`` writes them: ``FRAME.png`` with ids of the data set.
+
+    They are in ``folder`` or in its ``label-filt``. Raises BadInput for a folder without label images.
+    """
+
+    folder: Path
+    labels: LabelSpace
+    source: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the label images."""
+        inner = self.folder / IMAGE_LABELS
+        self.folder = inner if inner.is_dir() else self.folder
+        self.source = f"files in {self.folder}"
+        if not any(self.folder.glob("*.png")):
+            raise BadInput(
+                f"{self.folder}: no label images; expected FRAME.png with ids, as 'wsss segment' writes them"
+            )
+
+    def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
+        """The labels of a frame."""
+        path = self.folder / f"{frame.name}.png"
+        if not path.is_file():
+            raise BadInput("no label image in the folder")
+        return self.labels.from_ids(read_uint16(path, "image of class ids"))
+
+
+@dataclass
+class TopicLabels:
+    """Label images on a topic of a bag: class numbers from 0, 255 where there is none, at the stamps of the frames.
+
+    Raises BadInput for a topic that the bag does not have.
+    """
+
+    bag: Path
+    topic: str
+    labels: LabelSpace
+    source: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the topic."""
+        self._bag = Bag(self.bag)
+        self._types = self._bag.types()
+        check_named(self._bag, self.topic, (IMAGE,))
+        self.source = f"topic {self.topic}"
+        self._messages, self._next = self._stream(), None
+
+    def _stream(self) -> Iterator[Any]:
+        for raw in self._bag.raw({self.topic}):
+            yield self._types.deserialize_cdr(raw.data, raw.msgtype)
+
+    def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
+        """The labels whose stamp is that of the frame, up to 20 ms."""
+        self._next = self._next or next(self._messages, None)
+        while self._next is not None and stamp_ns(self._next.header) < frame.stamp_ns - _TOLERANCE_NS:
+            self._next = next(self._messages, None)
+        if self._next is None or stamp_ns(self._next.header) > frame.stamp_ns + _TOLERANCE_NS:
+            raise BadInput("no label image with its stamp on the topic")
+        found = image_to_labels(self._next)
+        largest = int(found.max(initial=0, where=found != 255))
+        if largest >= len(self.labels):
+            raise BadInput(f"label {largest} on {self.topic}: '{self.labels.name}' has {len(self.labels)} classes")
+        return found
