@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from reference import fusion as reference
 from scipy.spatial.transform import Rotation
 
-from wsss_ros.fusion import FEATURES, PSEUDO_TRUTH, Fusion, FusionSettings, fuse, winners
+from wsss_ros.fusion import FEATURES, PSEUDO_TRUTH, Fusion, FusionSettings, fuse, fusing, winners
+from wsss_ros.fusion.torch_steps import TorchSteps
+from wsss_ros.geometry import project
 from wsss_ros.geometry.surfels import SurfelSettings, surfels
-from wsss_ros.types import BadInput, Camera, Frame
+from wsss_ros.types import BadInput, Camera, Distortion, Frame
 
 CAMERA = Camera(100.0, 100.0, 31.5, 23.5, 64, 48)
 SECOND = 1_000_000_000
@@ -160,6 +162,17 @@ def turned(random):
     return pose
 
 
+def with_torch(points, chosen, stamps=None, viewpoints=None):
+    """The steps of a GPU, on the CPU."""
+    fusion = Fusion(points, chosen, 3, stamps, viewpoints)
+    discs = surfels(points, chosen.surfels)
+    front = fusing._towards(discs.normal, points, viewpoints)
+    stamps = np.zeros(0, np.int64) if stamps is None else stamps
+    fusion._steps = TorchSteps(points - fusion._origin, discs, front, stamps, "cpu")
+    fusion.votes = np.zeros((len(points), 3), np.float32)
+    return fusion
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1), dilation=st.sampled_from([0.5, 2.0, 8.0, 30.0]), tau=st.sampled_from([0.01, 0.1])
@@ -176,6 +189,10 @@ def test_votes_equal_the_twin(seed, dilation, tau):
         dilation=dilation, depth_tolerance=tau, max_dt_s=1.5, max_distance_m=4, surfel_max_dt_s=2, fill="none"
     )
     found = fuse(points, frames, images, chosen, 3, stamps, viewpoints)
+    on_torch = with_torch(points, chosen, stamps, viewpoints)
+    for view, image in zip(frames, images, strict=True):
+        on_torch.add(view, image)
+    np.testing.assert_allclose(on_torch.votes, found.votes, atol=1e-6)
     discs = surfels(points, chosen.surfels)
     expected = reference.fuse(points, frames, images, chosen, 3, discs, stamps, viewpoints)
     assert expected.any()
@@ -199,3 +216,20 @@ def test_the_depth_image_equals_the_twin(threads):
     expected = reference.drawn(points, discs, np.ones(400, bool), 6.0, camera, seen.world_from_camera, 400.0)
     assert (expected > 0).mean() > 0.5
     np.testing.assert_allclose(image, expected, rtol=1e-9)
+    on_torch = with_torch(points, fusion.settings).depth_image(seen)
+    np.testing.assert_allclose(on_torch, image, rtol=1e-12)
+
+
+def test_a_lens_with_distortion_reads_labels_where_it_shows_the_point():
+    bent = replace(CAMERA, distortion=Distortion("polynomial", (-0.3, 0.1, 0.001, -0.002)))
+    points, image = wall(2.0, 0.9, 0.02), np.arange(64, dtype=np.uint8)[None].repeat(48, axis=0) // 16
+    label = fuse(points, [frame(camera=bent)], [image], FusionSettings(fill="none")).label
+    uv, _ = project(points, bent, np.eye(4))
+    inside = (uv > -0.4).all(axis=1) & (uv[:, 0] < 63.4) & (uv[:, 1] < 47.4)
+    assert (label[inside] == image[0, np.rint(uv[inside, 0]).astype(int)]).all()
+    straight, _ = project(points, CAMERA, np.eye(4))
+    beyond = inside & ((straight < -1).any(axis=1))  # only the lens shows these
+    assert beyond.sum() > 20 and (label[beyond] != 255).all()
+    on_torch = with_torch(points, FusionSettings(fill="none"))
+    on_torch.add(frame(camera=bent), np.minimum(image, 2))
+    np.testing.assert_array_equal(np.minimum(label, 2)[label != 255], on_torch.result().label[label != 255])

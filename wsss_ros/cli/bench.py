@@ -9,6 +9,7 @@ BENCHES = {
     "latency": "Milliseconds around the image network by part, and from stamp to label, by image size.",
     "image": "Image networks: milliseconds, and mIoU, by stride, size and precision.",
     "sparse": "Sparse convolutions of a U-Net by number of voxels, and their memory.",
+    "fusion": "Labels of frames voted onto a cloud, by points and frames, and the memory.",
     "train": "Samples a second of training, memory, and the share of each part.",
     "ablation": "Train the rows of the paper's ablation and report the results.",
     "methods": "Train rows of several methods and report them next to the tables of their papers.",
@@ -36,4 +37,4 @@ bench = typer.Typer(
 
 @bench.callback()
 def options() -> None:
-    """Measure speeds, latencies, networks, a training step, experiments, regions, the gate. Without a name: speed."""
+    """Measure speeds, networks, fusion, a training step, experiments, regions, the gate. Without a name: speed."""

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import ColorTopic, Device, FixedFrame, Frames, ImageWeights
+from wsss_ros.cli.options import (
+    CameraInfoTopic,
+    ColorTopic,
+    DepthTopic,
+    Device,
+    FixedFrame,
+    Frames,
+    ImageWeights,
+    PoseTopic,
+)
 from wsss_ros.labels import RECOMMENDED
 
 
@@ -39,6 +48,9 @@ def fuse(
         typer.Option(min=-1, max=1, help="Pixels with less confidence do not vote; -1: as the weights recommend."),
     ] = RECOMMENDED,
     color: ColorTopic = "",
+    depth_topic: DepthTopic = "",
+    camera_info_topic: CameraInfoTopic = "",
+    pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
     device: Device = "auto",
 ) -> None:
@@ -55,7 +67,9 @@ def fuse(
     if visibility is not None:
         chosen = chosen.model_copy(update={"visibility": visibility})
     source, space = _labels(scene, labels, label_space, image_weights, min_confidence, device)
-    opened = open_scene_or_bag(scene, space, color=color, fixed_frame=fixed_frame)
+    of_bag = dict(color=color, depth_topic=depth_topic, camera_info_topic=camera_info_topic)
+    of_bag |= dict(pose_topic=pose_topic, fixed_frame=fixed_frame)
+    opened = open_scene_or_bag(scene, space, **of_bag)
     with Progress(console=console, transient=True) as bar:
         tasks = {}
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Score networks, or labels in files, on labelled scenes.",
     "calibrate": "Fit the confidence of a network to labelled scenes.",
     "segment": "Write the labels of a scene or a bag as PLY and PNG.",
+    "select": "Say which frames are worth tagging.",
     "fuse": "Vote the labels of many frames onto one cloud.",
     "bench": "Measure speeds; train and report the ablation.",
 }

@@ -81,7 +81,7 @@ def segment(
     least = threshold if pseudo_labels else None
     labeller = Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
     opened, left_out = (
-        ([], []) if benchmark else _sources(source, listed, frames, labeller.labels, of_bag, up, pseudo_labels)
+        ([], []) if benchmark else sources_of(source, listed, frames, labeller.labels, of_bag, up, pseudo_labels)
     )
     with Progress(console=console, transient=True) as bar:
         tasks = {}
@@ -99,7 +99,7 @@ def segment(
     _print(console, written, left_out, out)
 
 
-def _sources(
+def sources_of(
     path: Path,
     listed: Path | None,
     frames: int,

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64, UInt8
 
-from wsss_ros.fusion import kernels
+from wsss_ros.fusion.kernels import KernelSteps, View
 from wsss_ros.fusion.settings import FusionSettings
-from wsss_ros.fusion.views import View, camera_of, inverse_depth, lens_pixels, view_of
+from wsss_ros.fusion.torch_steps import TorchSteps
+from wsss_ros.fusion.views import camera_of, inverse_depth, lens_pixels, view_of
 from wsss_ros.fusion.votes import winners
 from wsss_ros.geometry import neighbors
-from wsss_ros.geometry.compiled import readonly
 from wsss_ros.geometry.surfels import surfels
 from wsss_ros.geometry.voxels import local_origin
 from wsss_ros.labels import UNLABELLED
@@ -35,6 +35,7 @@ def fuse(
     stamps_ns: Int64[np.ndarray, "N"] | None = None,
     viewpoints: Float[np.ndarray, "N 3"] | None = None,
     up: Sequence[float] = (0.0, 0.0, 1.0),
+    device: str = "cpu",
 ) -> Fused:
     """Vote the labels of frames onto points (algorithm 1). Frames and labels are read one by one.
 
@@ -48,11 +49,12 @@ def fuse(
         viewpoints: from where each point was measured, so that it has a front and a back; NaN where it is unknown.
             Without it no point is seen from behind.
         up: the direction against gravity, for points without a plane.
+        device: cpu, where compiled kernels fuse, or a GPU, where torch does.
 
     Raises:
         BadInput: as ``Fusion`` and ``Fusion.add`` do.
     """
-    fusion = Fusion(points, settings, classes, stamps_ns, viewpoints, up)
+    fusion = Fusion(points, settings, classes, stamps_ns, viewpoints, up, device)
     for frame, labels in zip(frames, labels_2d, strict=True):
         fusion.add(frame, labels)
     return fusion.result()
@@ -62,13 +64,10 @@ class Fusion:
     """A fusion that takes one frame after the other; the arguments are those of ``fuse``.
 
     Attributes:
-        votes: the votes of each point for each class. A caller may replace them, to continue an earlier fusion.
         frames: number of frames that were added.
 
     Raises BadInput for points, stamps or viewpoints that are not usable.
     """
-
-    votes: Float32[np.ndarray, "N C"]
 
     def __init__(
         self,
@@ -78,6 +77,7 @@ class Fusion:
         stamps_ns: Int64[np.ndarray, "_N"] | None = None,
         viewpoints: Float[np.ndarray, "_N 3"] | None = None,
         up: Sequence[float] = (0.0, 0.0, 1.0),
+        device: str = "cpu",
     ) -> None:
         if not np.isfinite(points).all():
             raise BadInput(f"the cloud of {len(points)} points has NaN or infinite coordinates; remove these first")
@@ -85,14 +85,22 @@ class Fusion:
             if given is not None and len(given) != len(points):
                 raise BadInput(f"{len(given)} {name} for {len(points)} points; expected one for each point")
         self.settings, self.frames, self._classes = settings, 0, classes
-        self.votes = np.zeros((len(points), classes), np.float32)
         self._origin = local_origin(points)
-        self._points = readonly(points.astype(np.float64) - self._origin)
-        self._stamps_ns = readonly(np.zeros(0, np.int64) if stamps_ns is None else stamps_ns)
-        self._discs = surfels(points, settings.surfels, up)
-        self._front = readonly(_towards(self._discs.normal, points, viewpoints))
-        self._lines, self._boxes = np.empty((len(points), 11)), np.empty((len(points), 4), np.int32)
-        self._depth = np.empty(len(points))
+        self._points = points.astype(np.float64) - self._origin
+        discs = surfels(points, settings.surfels, up)
+        stamps_ns = np.zeros(0, np.int64) if stamps_ns is None else stamps_ns
+        own = self._points, discs, _towards(discs.normal, points, viewpoints), stamps_ns
+        self._steps = KernelSteps(*own) if torch.device(device).type == "cpu" else TorchSteps(*own, device)
+        self.votes = np.zeros((len(points), classes), np.float32)
+
+    @property
+    def votes(self) -> Float32[np.ndarray, "N C"]:
+        """The votes of each point for each class. A caller may replace them, to continue an earlier fusion."""
+        return self._steps.votes
+
+    @votes.setter
+    def votes(self, votes: Float32[np.ndarray, "N C"]) -> None:
+        self._steps.votes = votes
 
     def add(self, frame: Frame, labels: UInt8[np.ndarray, "H W"]) -> int:
         """Add the votes of one frame; returns how many points it voted for.
@@ -104,30 +112,25 @@ class Fusion:
                 the labels have other proportions than the image, or a label is not a class. The votes are then
                 unchanged.
         """
-        settings, count = self.settings, len(self._points)
+        settings = self.settings
         camera = camera_of(frame, labels.shape)
         view = view_of(frame, camera, self._origin)
-        lens = lens_pixels(self._points, camera, view)
         measured = settings.visibility == "depth"
         image = inverse_depth(frame, camera, settings.dilation) if measured else self._drawn(view, frame.stamp_ns)
         self._make_room(labels, frame.name)
         limits = (settings.max_distance_m, settings.max_dt_s, settings.depth_tolerance)
-        given = np.zeros(count + 1, np.int64)
-        neighbors.share(
-            kernels.vote,
-            count,
-            *(self._points, self._front, self._stamps_ns, view, lens, image, measured, readonly(labels), limits),
-            *(frame.stamp_ns, self.votes, given),
-        )
+        lens = lens_pixels(self._points, camera, view)
+        given = self._steps.vote(view, lens, image, measured, labels, limits, frame.stamp_ns)
         self.frames += 1
-        return int(given.sum())
+        return given
 
     def result(self) -> Fused:
         """The labels by the votes so far. Points without votes get what ``settings.fill`` says."""
-        label = winners(self.votes)
+        votes = self.votes
+        label = winners(votes)
         if self.settings.fill == "nearest":
-            label = nearest_labels((self._points).astype(np.float32), label)
-        return Fused(label, self.votes)
+            label = nearest_labels(self._points.astype(np.float32), label)
+        return Fused(label, votes)
 
     def depth_image(self, frame: Frame) -> Float64[np.ndarray, "h w"]:
         """The depth of the surfels that a frame looks at, metres, without its lens; 0 where there is none.
@@ -141,19 +144,7 @@ class Fusion:
     def _drawn(self, view: View, stamp_ns: int) -> Float64[np.ndarray, "h w"]:
         """The depth image of the discs that are near the frame in time."""
         settings = self.settings
-        limits = (settings.dilation, settings.max_distance_m, settings.surfel_max_dt_s)
-        neighbors.share(
-            kernels.prepare,
-            len(self._points),
-            *(self._points, *self._discs, self._stamps_ns, view, limits, stamp_ns),
-            *(self._lines, self._boxes, self._depth),
-        )
-        drawn = np.flatnonzero(self._boxes[:, 0] <= self._boxes[:, 1])
-        order = drawn[self._depth[drawn].argsort()]
-        image = np.zeros((view.canvas[3], view.canvas[2]))
-        floor = np.zeros(tuple(-(-side // 8) for side in image.shape))
-        neighbors.share(kernels.draw, len(floor), order, self._lines, self._boxes, self._depth, image, floor, least=4)
-        return image
+        return self._steps.draw(view, (settings.dilation, settings.max_distance_m, settings.surfel_max_dt_s), stamp_ns)
 
     def _make_room(self, labels: UInt8[np.ndarray, "H W"], name: str) -> None:
         """A column for each class. Raises BadInput for a label that is not a class."""
@@ -163,8 +154,8 @@ class Fusion:
                 f"frame '{name}' has the label {largest}; expected labels below {self._classes}, the number of "
                 f"classes, or {UNLABELLED}: are these ids of a data set? (LabelSpace.from_ids)"
             )
-        if largest >= self.votes.shape[1]:
-            self.votes = np.pad(self.votes, ((0, 0), (0, largest + 1 - self.votes.shape[1])))
+        if not self._classes and largest >= (votes := self.votes).shape[1]:
+            self.votes = np.pad(votes, ((0, 0), (0, largest + 1 - votes.shape[1])))
 
 
 def nearest_labels(points: Float32[np.ndarray, "N 3"], label: UInt8[np.ndarray, "N"]) -> UInt8[np.ndarray, "N"]:

@@ -5,9 +5,82 @@ image has one over the depth, 0 where there is nothing: over a plane, this is a 
 """
 
 import math
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
-from wsss_ros.geometry.compiled import compiled, inlined
+import numpy as np
+from jaxtyping import Float32, Float64, Int64, UInt8
+
+from wsss_ros.geometry import neighbors
+from wsss_ros.geometry.compiled import compiled, inlined, readonly
+from wsss_ros.geometry.surfels import Surfels
+
+Limits = tuple[float, float, float]
+
+
+class View(NamedTuple):
+    """A posed camera at the size of the labels, without its lens: what the kernels take.
+
+    ``camera_from_world`` and ``centre`` are relative to the origin of the points. ``intrinsics`` are fx, fy, cx, cy in
+    pixels. ``canvas`` is the image that the pinhole needs to show all that the lens shows: column and row of its
+    top-left pixel, width and height.
+    """
+
+    camera_from_world: Float64[np.ndarray, "4 4"]
+    centre: Float64[np.ndarray, "3"]
+    intrinsics: tuple[float, float, float, float]
+    canvas: tuple[int, int, int, int]
+
+
+class KernelSteps:
+    """The steps of a fusion on the CPU: points, their surfels, the sides that are their fronts, times, and votes.
+
+    All are relative to one origin; ``front`` is 0 for a point without a front, ``stamps_ns`` is empty without times.
+    """
+
+    votes: Float32[np.ndarray, "N C"]
+
+    def __init__(
+        self,
+        points: Float64[np.ndarray, "N 3"],
+        discs: Surfels,
+        front: Float64[np.ndarray, "N 3"],
+        stamps_ns: Int64[np.ndarray, "_"],
+    ) -> None:
+        self._points, self._front, self._stamps_ns = readonly(points), readonly(front), readonly(stamps_ns)
+        self._discs, count = discs, len(points)
+        self._lines, self._boxes = np.empty((count, 11)), np.empty((count, 4), np.int32)
+        self._depth = np.empty(count)
+        self.votes = np.zeros((count, 0), np.float32)
+
+    def draw(self, view: View, limits: Limits, stamp_ns: int) -> Float64[np.ndarray, "h w"]:
+        """The depth image of the discs, one over metres; ``limits`` are those of ``prepare``."""
+        places = self._points, *self._discs, self._stamps_ns
+        neighbors.share(
+            prepare, len(self._points), *places, view, limits, stamp_ns, self._lines, self._boxes, self._depth
+        )
+        drawn = np.flatnonzero(self._boxes[:, 0] <= self._boxes[:, 1])
+        order = drawn[self._depth[drawn].argsort()]
+        image = np.zeros((view.canvas[3], view.canvas[2]))
+        floor = np.zeros(tuple(-(-side // 8) for side in image.shape))
+        neighbors.share(draw, len(floor), order, self._lines, self._boxes, self._depth, image, floor, least=4)
+        return image
+
+    def vote(
+        self,
+        view: View,
+        lens: Float64[np.ndarray, "M 2"],
+        image: Float64[np.ndarray, "h w"],
+        on_lens: bool,
+        labels: UInt8[np.ndarray, "H W"],
+        limits: Limits,
+        stamp_ns: int,
+    ) -> int:
+        """Add the votes of one frame; returns their number. The arguments are those of the kernel ``vote``."""
+        given = np.zeros(len(self._points) + 1, np.int64)
+        places = self._points, self._front, self._stamps_ns
+        seen = view, lens, image, on_lens, readonly(labels)
+        neighbors.share(vote, len(self._points), *places, *seen, limits, stamp_ns, self.votes, given)
+        return int(given.sum())
 
 
 @compiled

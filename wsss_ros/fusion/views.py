@@ -1,12 +1,12 @@
 """What the fusion needs of a frame: its camera as a pinhole, the pixels of its lens, its depth."""
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
 from scipy import ndimage
 
+from wsss_ros.fusion.kernels import View
 from wsss_ros.geometry import check_camera, check_pose, invert
 from wsss_ros.geometry.compiled import readonly
 from wsss_ros.geometry.distortion import rays
@@ -16,20 +16,6 @@ from wsss_ros.types import BadInput, Camera, Frame
 _PROPORTIONS = 0.01  # by this share, the proportions of labels may differ from those of the image
 _EDGE = 0.05  # a neighbouring pixel whose depth is smaller by this share belongs to something in front
 _WIDEST = 4  # times the size of the image: the largest pinhole image for a lens
-
-
-class View(NamedTuple):
-    """A posed camera at the size of the labels, without its lens: what the kernels take.
-
-    ``camera_from_world`` and ``centre`` are relative to the origin of the points. ``intrinsics`` are fx, fy, cx, cy in
-    pixels. ``canvas`` is the image that the pinhole needs to show all that the lens shows: column and row of its
-    top-left pixel, width and height.
-    """
-
-    camera_from_world: Float64[np.ndarray, "4 4"]
-    centre: Float64[np.ndarray, "3"]
-    intrinsics: tuple[float, float, float, float]
-    canvas: tuple[int, int, int, int]
 
 
 def camera_of(frame: Frame, size: tuple[int, ...]) -> Camera:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,6 +21,7 @@ from wsss_ros.types import BadInput, Frame
 _TOLERANCE_NS = 20_000_000
 
 
+@runtime_checkable
 class FrameLabels(Protocol):
     """Labels of frames, which are asked for in the order of their times; ``source`` says where they are from."""
 

@@ -158,7 +158,12 @@ class _State:
             return
         note = {"identity": self._identity, "next": done, "frames": fused.frames, "left_out": dict(self.left_out)}
         rgb = np.zeros((0, 3), np.uint8) if self._cloud.rgb is None else self._cloud.rgb
-        arrays = {"xyz": self._cloud.xyz, "rgb": rgb, "votes": fused.votes, "note": np.array(json.dumps(note))}
+        arrays: dict[str, Any] = {
+            "xyz": self._cloud.xyz,
+            "rgb": rgb,
+            "votes": fused.votes,
+            "note": np.array(json.dumps(note)),
+        }
         replace(self.path, lambda file: np.savez(file, **arrays))
         self._last = time.monotonic()
 
@@ -227,7 +232,13 @@ def _write(
     ply.write(
         out / f"{name}{POINT_LABELS}", ply.colored_vertices(cloud.xyz, space.colorize(label), label=ids, **columns)
     )
-    arrays = {"xyz": cloud.xyz, "label": label, "votes": every, "classes": np.array(space.names), **columns}
+    arrays: dict[str, Any] = {
+        "xyz": cloud.xyz,
+        "label": label,
+        "votes": every,
+        "classes": np.array(space.names),
+        **columns,
+    }
     replace(out / VOTES, lambda file: np.savez_compressed(file, **arrays))
 
 
@@ -241,7 +252,7 @@ def _draw(
     votes: Float32[np.ndarray, "M C"],
     space: LabelSpace,
 ) -> None:
-    disagreement = fusion.entropy(votes) / max(1.0, np.log2(max(votes.shape[1], 2)))
+    disagreement = fusion.entropy(votes) / np.float32(np.log2(max(votes.shape[1], 2)))
     views = {} if cloud.rgb is None else {"cloud": cloud.rgb[finite]}
     views["fused labels"] = space.colorize(label[finite])
     if truth is not None:

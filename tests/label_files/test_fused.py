@@ -1,0 +1,142 @@
+"""`wsss fuse`: its files, scores and held-out frames, how it continues, and what cannot be fused."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from support.tiny_scene import TinyScene
+
+from wsss_ros.evaluation.offline import FilePredictions
+from wsss_ros.fusion import PRESETS, FusionSettings, read_map
+from wsss_ros.label_files.frame_labels import FileLabels
+from wsss_ros.label_files.fused import fuse_scene
+from wsss_ros.labels import scannet20
+from wsss_ros.scenes import ply
+from wsss_ros.scenes.images import write_uint16
+from wsss_ros.types import BadInput, Cloud
+
+SETTINGS = FusionSettings(visibility="depth", dilation=0, max_distance_m=10)
+
+
+class HalvedScene(TinyScene):
+    """The wall of TinyScene: class 0 where x is below 1 m, class 3 above; one point is not finite."""
+
+    @property
+    def cloud(self):
+        cloud = super().cloud
+        xyz = cloud.xyz.copy()
+        xyz[5] = np.nan
+        return Cloud(xyz, cloud.rgb)
+
+    def cloud_truth(self):
+        return np.where(super().cloud.xyz[:, 0] < 1, 0, 3).astype(np.uint8)
+
+    def frame_truth(self, index):
+        frame = self.frame(index)
+        v, u = np.mgrid[:24, :32]
+        rays = np.stack([(u - 15.5) / 20.0, (v - 11.5) / 21.0, np.ones(u.shape)], axis=-1)
+        x = (2.0 * rays @ frame.world_from_camera[:3, :3].T + frame.world_from_camera[:3, 3])[..., 0]
+        return np.where(x < 1, 0, 3).astype(np.uint8)
+
+
+@dataclass
+class TrueLabels:
+    """The truth as the labels of the frames; without label for the frames of ``missing``."""
+
+    scene: HalvedScene
+    missing: tuple = ()
+    stop_at: int = -1
+    asked: int = 0
+
+    def __post_init__(self):
+        self.labels, self.source = scannet20(), "truth"
+
+    def of(self, frame):
+        number = int(frame.name.split()[1])
+        self.asked += 1
+        if number == self.stop_at:
+            raise KeyboardInterrupt
+        if number in self.missing:
+            raise BadInput("no label image")
+        return self.scene.frame_truth(number)
+
+
+def test_the_files(tmp_path):
+    scene, out, seen = HalvedScene(), tmp_path / "out", []
+    report = fuse_scene(scene, TrueLabels(scene, (1,)), out, SETTINGS, progress=lambda *step: seen.append(step))
+    assert (report.frames, report.left_out) == (4, {"no label image": 1})
+    assert seen[-1] == ("votes", 5, 5)
+    assert sorted(path.name for path in out.iterdir()) == ["fused.png", "segment.json", "tiny.labels.ply", "votes.npz"]
+    assert report.scores["accuracy"] > 97 and report.points == len(scene.cloud)
+    vertices, votes = ply.read(out / "tiny.labels.ply"), np.load(out / "votes.npz")
+    np.testing.assert_array_equal(FilePredictions(out, scannet20()).cloud(scene), votes["label"])
+    assert vertices["confidence"][0] == votes["confidence"][0] and votes["votes"].shape == (len(vertices), 20)
+    assert (votes["votes"].sum(axis=1) > 0).sum() == report.voted > 300
+    assert votes["label"][5] == 255 and (votes["label"] != 255).sum() == len(vertices) - 1
+    note = json.loads((out / "segment.json").read_text())
+    assert note["frames"] == 4 and note["fusion"]["visibility"] == "depth"
+
+
+def test_held_out_frames_do_not_vote_and_are_compared(tmp_path):
+    scene, out = HalvedScene(), tmp_path / "out"
+    report = fuse_scene(scene, TrueLabels(scene), out, SETTINGS, hold_out=3)
+    assert report.frames == 4 and report.held_out["frames"] == 1
+    assert report.held_out["agreement"] > 90
+    assert report.held_out["single_frames"]["accuracy"] == 100
+    assert report.held_out["map"]["accuracy"] == pytest.approx(report.held_out["agreement"])
+
+
+def test_an_interrupted_fusion_continues(tmp_path):
+    scene = HalvedScene()
+    whole = fuse_scene(scene, TrueLabels(scene), tmp_path / "whole", SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        fuse_scene(scene, TrueLabels(scene, stop_at=3), tmp_path / "out", SETTINGS)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished.npz"]
+    with pytest.raises(BadInput, match="a fusion of other frames, labels or settings"):
+        fuse_scene(scene, TrueLabels(scene), tmp_path / "out", PRESETS["features"])
+    rest = TrueLabels(scene)
+    report = fuse_scene(scene, rest, tmp_path / "out", SETTINGS)
+    assert rest.asked == 2 and report == whole
+    found, expected = (np.load(tmp_path / name / "votes.npz") for name in ("out", "whole"))
+    assert all((found[key] == expected[key]).all() for key in ("votes", "label"))
+    with pytest.raises(BadInput, match="is complete"):
+        fuse_scene(scene, TrueLabels(scene), tmp_path / "out", SETTINGS)
+
+
+def test_what_cannot_be_fused(tmp_path):
+    scene = HalvedScene()
+    with pytest.raises(BadInput, match="no frame of 5 has voted .5 no label image"):
+        fuse_scene(scene, TrueLabels(scene, tuple(range(5))), tmp_path / "a", SETTINGS)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").touch()
+    with pytest.raises(BadInput, match="is no unfinished fusion"):
+        fuse_scene(scene, TrueLabels(scene), tmp_path / "b", SETTINGS)
+    bare = HalvedScene(has_depth=False)
+    bare.__class__ = type("Bare", (HalvedScene,), {"cloud": None})
+    with pytest.raises(BadInput, match="no cloud, and no frames with depth"):
+        fuse_scene(bare, TrueLabels(scene), tmp_path / "c", SETTINGS)
+
+
+def test_label_images_in_a_folder(tmp_path):
+    scene, space = HalvedScene(), scannet20()
+    folder = tmp_path / "labels" / "label-filt"
+    folder.mkdir(parents=True)
+    with pytest.raises(BadInput, match="no label images"):
+        FileLabels(tmp_path / "labels", space)
+    for index in range(4):
+        write_uint16(folder / f"frame {index}.png", space.to_ids(scene.frame_truth(index)).astype(np.uint16))
+    files = FileLabels(tmp_path / "labels", space)
+    np.testing.assert_array_equal(files.of(scene.frame(2)), scene.frame_truth(2))
+    report = fuse_scene(scene, files, tmp_path / "out", SETTINGS)
+    assert report.frames == 4 and report.left_out == {"no label image in the folder": 1}
+
+
+def test_the_map_in_a_frame():
+    scene = HalvedScene()
+    frame, xyz, label = scene.frame(1), TinyScene().cloud.xyz, scene.cloud_truth()
+    found = read_map(xyz, label, frame, reach_m=0.1)
+    known = found != 255
+    assert known.mean() > 0.9 and not known[0, :4].any()
+    assert (found == scene.frame_truth(1))[known].mean() > 0.95
+    assert (read_map(xyz[:0], label[:0], frame) == 255).all()

@@ -1,0 +1,108 @@
+"""`wsss select`: which frames of scenes, bags or pictures are worth tagging, by what an image network sees in them."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from wsss_ros.evaluation import pictures
+from wsss_ros.files import write_text
+from wsss_ros.inference import ImageSegmenter
+from wsss_ros.label_files.sources import Source
+from wsss_ros.labels import LabelSpace
+from wsss_ros.samples.selection import diverse, objective, presence, with_rare_class
+from wsss_ros.types import BadInput
+
+_THUMB = 320
+_DRAWS = 200
+
+
+@dataclass
+class Choice:
+    """A frame that is worth tagging, with the classes that the network sees in it."""
+
+    source: str
+    frame: str
+    classes: tuple[str, ...]
+    picture: UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass
+class Selection:
+    """The chosen frames, best first; ``candidates`` is the number of frames they were chosen from.
+
+    ``value`` is the sum over the classes of the square root of the number of frames that show it, for the chosen frames
+    and as the mean over random choices of as many.
+    """
+
+    choices: list[Choice]
+    candidates: int
+    value: float
+    random_value: float
+
+
+def select(
+    sources: Sequence[Source],
+    count: int,
+    images: ImageSegmenter,
+    rare_share: float = 1.0,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Selection:
+    """Choose ``count`` frames whose predicted classes are as many and as rare as possible (``selection.diverse``).
+
+    A frame without a class that at most ``rare_share`` of the frames show is not a candidate. Raises BadInput when
+    there are no frames, or none of them is a candidate.
+    """
+    seen, candidates = [], []
+    for source in sources:
+        turns = source.turns()
+        for number, (frame, _) in enumerate(source.frames()):
+            labels = images.drop_unsure(*images(frame, turns=turns))
+            shown = presence(labels, len(images.labels))
+            names = images.labels.tags(shown.astype(np.float32))
+            seen.append(shown)
+            small = pictures.scaled(frame.rgb, min(_THUMB, frame.rgb.shape[1]))
+            candidates.append(Choice(source.name, frame.name or str(number), names, small))
+            progress(source.name, number + 1, source.count)
+    if not candidates:
+        raise BadInput("there are no frames to choose from")
+    every = np.array(seen)
+    kept = with_rare_class(every, rare_share)
+    if not len(kept):
+        raise BadInput(f"no frame shows a class that at most {100 * rare_share:g} % of the frames show; raise --rare")
+    count = min(count, len(kept))
+    order = kept[diverse(every[kept], count)]
+    draw = np.random.default_rng(0)
+    drawn = [objective(every[draw.choice(len(every), count, replace=False)]) for _ in range(_DRAWS)]
+    return Selection([candidates[i] for i in order], len(candidates), objective(every[order]), float(np.mean(drawn)))
+
+
+def write(selection: Selection, space: LabelSpace, out: Path) -> None:
+    """Write ``out/select.csv`` (order, scene, frame, predicted classes) and ``out/select.png``, the chosen frames."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["order", "scene", "frame", "predicted"])
+    for place, choice in enumerate(selection.choices, 1):
+        rows.writerow([place, choice.source, choice.frame, ", ".join(choice.classes)])
+    write_text(out / "select.csv", text.getvalue())
+    _draw(selection.choices[:30], out / "select.png")
+
+
+def _draw(choices: Sequence[Choice], path: Path) -> None:
+    columns = min(5, len(choices))
+    blank = np.full_like(choices[0].picture, 255)
+    shots = pictures.padded([[pictures.scaled(choice.picture, blank.shape[1]) for choice in choices]])[0]
+    pages = []
+    for start in range(0, len(shots), columns):
+        row = [*shots[start : start + columns], *[np.full_like(shots[0], 255)] * (columns - len(shots[start:]))]
+        titles = [_title(start + i, choice) for i, choice in enumerate(choices[start : start + columns])]
+        pages.append(pictures.sheet([*titles, *[""] * (columns - len(titles))], [row]))
+    pictures.save(pictures.stacked(pages), path)
+
+
+def _title(place: int, choice: Choice) -> str:
+    return f"{place + 1}: {', '.join(choice.classes)}"[:52]
