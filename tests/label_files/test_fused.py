@@ -8,7 +8,7 @@ import pytest
 from support.tiny_scene import TinyScene
 
 from wsss_ros.evaluation.offline import FilePredictions
-from wsss_ros.fusion import PRESETS, FusionSettings, read_map
+from wsss_ros.fusion import PRESETS, FusionSettings, labels_in_frame
 from wsss_ros.label_files.frame_labels import FileLabels
 from wsss_ros.label_files.fused import fuse_scene
 from wsss_ros.labels import scannet20
@@ -135,8 +135,8 @@ def test_label_images_in_a_folder(tmp_path):
 def test_the_map_in_a_frame():
     scene = HalvedScene()
     frame, xyz, label = scene.frame(1), TinyScene().cloud.xyz, scene.cloud_truth()
-    found = read_map(xyz, label, frame, reach_m=0.1)
+    found = labels_in_frame(xyz, label, frame, reach_m=0.1)
     known = found != 255
     assert known.mean() > 0.9 and not known[0, :4].any()
     assert (found == scene.frame_truth(1))[known].mean() > 0.95
-    assert (read_map(xyz[:0], label[:0], frame) == 255).all()
+    assert (labels_in_frame(xyz[:0], label[:0], frame) == 255).all()

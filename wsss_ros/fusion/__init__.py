@@ -1,7 +1,7 @@
 """Labels of many posed images voted onto one cloud, as in 2D3DNet (Genova et al., 3DV 2021)."""
 
 from wsss_ros.fusion.fusing import Fused, Fusion, fuse, nearest_labels
-from wsss_ros.fusion.reading import Observed, observed, read_map
+from wsss_ros.fusion.reading import Observed, labels_in_frame, observed
 from wsss_ros.fusion.settings import FEATURES, PRESETS, PSEUDO_TRUTH, FusionSettings, settings_named
 from wsss_ros.fusion.votes import entropy, share_of_winner, vote_weight, winners
 
@@ -17,7 +17,7 @@ __all__ = [
     "fuse",
     "nearest_labels",
     "observed",
-    "read_map",
+    "labels_in_frame",
     "settings_named",
     "share_of_winner",
     "vote_weight",

@@ -42,7 +42,7 @@ def observed(points: Float[np.ndarray, "N 3"], frames: Iterable[Frame], toleranc
     return Observed(stamps, viewpoints)
 
 
-def read_map(
+def labels_in_frame(
     points: Float[np.ndarray, "N 3"], label: UInt8[np.ndarray, "N"], frame: Frame, reach_m: float = 0.05
 ) -> UInt8[np.ndarray, "H W"]:
     """The labels that a labelled cloud gives to the pixels of a frame: those of the nearest points.

@@ -196,7 +196,7 @@ def _compare(
     for number, index in enumerate(held):
         try:
             frame = scene.frame(index)
-            of_frame, of_map = source.of(frame), fusion.read_map(points, label, frame)
+            of_frame, of_map = source.of(frame), fusion.labels_in_frame(points, label, frame)
         except BadInput:
             continue
         both = (of_frame != UNLABELLED) & (of_map != UNLABELLED)
