@@ -16,7 +16,7 @@ from wsss_ros.labels import RECOMMENDED
 from wsss_ros.types import BadInput
 
 QUIET_S = 6.0  # without a message after the replay: nothing more is published
-SILENT_S = 60.0  # the nodes wait for each other at the start, and for the recorder at the end: that is no problem
+SILENT_S = 600.0  # the nodes wait for each other at the start, and for the recorder at the end: that is no problem
 
 
 def demo(

@@ -17,7 +17,7 @@ from wsss_ros.nodes.silence import Graph, reason, type_name
 # Seconds for the first message of our own nodes: a replay waits until all of its set are ready, and the others wait
 # for it. Each of them reports what it waits for itself.
 START_S = 60.0
-OUR_SOURCES = ("replay", "cloud_accumulator", "image_segmenter", "cloud_segmenter")
+OUR_SOURCES = ("replay", "cloud_accumulator", "image_segmenter", "cloud_segmenter", "semantic_mapper")
 
 
 @dataclass
