@@ -22,6 +22,8 @@ from wsss_ros.scenes import (
     seven_scenes,
     tum,
 )
+from wsss_ros.scenes.cloud_files import SUFFIXES, is_cloud_file
+from wsss_ros.scenes.cloud_scene import CloudScene
 from wsss_ros.scenes.photos import has_photo_tags, loose_pictures
 from wsss_ros.scenes.reading import Reading, reading_of, scene_file
 from wsss_ros.scenes.rgbd_folder import RgbdFolder
@@ -80,7 +82,7 @@ _LAYOUTS = ", or ".join(layout.expects for layout in LAYOUTS.values())
 
 
 def open_scene(path: str | Path, labels: LabelSpace, complete: bool = True, reading: Reading | None = None) -> Scene:
-    """Open the scene in a folder of any known layout, or of a YAML file that names the folder (``scenes.reading``).
+    """Open the scene in a folder of any known layout, of a YAML file that names it (``scenes.reading``), or a cloud.
 
     ``complete``: whether classes that a person did not list in ``tags.csv`` or ``tags.json`` are absent, else they are
     unknown. ``reading``: what the files do not say; it completes ``meta.yaml`` in the folder and comes before it.
@@ -90,9 +92,11 @@ def open_scene(path: str | Path, labels: LabelSpace, complete: bool = True, read
     if (named := scene_file(path)) is not None:
         path, noted = named
         reading = noted if reading is None else reading.over(noted)
+    if is_cloud_file(path):
+        return CloudScene(path, labels, reading)
     if not path.is_dir():
         what = "a file" if path.exists() else "no such folder"
-        raise BadInput(f"{path}: {what}; expected a scene folder with {_LAYOUTS}")
+        raise BadInput(f"{path}: {what}; expected a scene folder with {_LAYOUTS}; or a cloud ({', '.join(SUFFIXES)})")
     return LAYOUTS[layout_of(path, reading)].open(path, labels, complete, reading)
 
 

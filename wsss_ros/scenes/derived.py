@@ -67,7 +67,7 @@ def _up(scene: Scene, seen: Callable[[], Seen]) -> Float64[np.ndarray, "3"]:
     if frame_id is None:
         found = find_up(points, poses[:, :3, 3], camera_up(poses))
     else:
-        (found, _), problem = up_in_frame(points, frame_id, poses[:, :3, 3])
+        (found, _), problem = up_in_frame(points, frame_id, poses[:, :3, 3] if len(poses) else None)
         if problem:
             _log.warning("scene '%s': %s", scene.name, problem)
     _log.info("scene '%s': estimated up direction %s", scene.name, np.round(found, 3))
@@ -79,6 +79,9 @@ def _sampled(scene: Scene) -> Seen:
 
     The points are those of the scene's cloud if no frame has depth.
     """
+    if not len(scene):
+        points = _own_points(scene)
+        return points[:: 1 + len(points) // _MOST_POINTS], np.zeros((0, 4, 4))
     chosen = np.unique(np.linspace(0, len(scene) - 1, _VIEWS).astype(int))
     frames = [scene.frame(int(index)) for index in chosen]
     poses = np.stack([_pose(frame) for frame in frames])
@@ -112,6 +115,8 @@ def turns_of(scene: Scene) -> int:
 
     Frames that cannot be read or have no pose are left out.
     """
+    if not len(scene):
+        return 0
     up = up_of(scene) if hasattr(scene, "world_frame") else scene.world_up
     return 0 if up is None else mounted_turns(_some_poses(scene), np.asarray(up, np.float64))
 

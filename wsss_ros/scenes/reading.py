@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from wsss_ros.config import Config, build
+from wsss_ros.labels.ids import LabelIds
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 
@@ -40,6 +41,11 @@ class Reading(Config):
     )
     pose_scale: float = Field(1.0, gt=0, description="Metres per unit of the translations of the poses.")
     rate_hz: float = Field(30.0, gt=0, description="Frames a second of numbered files, which have no times.")
+    unit: str = Field("auto", description="Unit of a cloud file: m, cm, mm, km, ft, in; auto: metres, if that can be.")
+    columns: str = Field("", description="Columns of a cloud as text or array: 'x y z r g b label', - for others.")
+    label_ids: LabelIds = Field(
+        "dataset", description="What numbers of true labels mean: dataset, index, index1, nyu40, color or auto."
+    )
     max_dt_s: float = Field(0.02, gt=0, le=1, description="Longest time between a colour image and its depth or pose.")
 
     @field_validator("intrinsics", mode="before")

@@ -85,6 +85,8 @@ class SceneRecord:
         if not self.stamps_ns:  # the scene has a cloud of its own
             for _ in self._frames(progress):
                 pass
+        self._has_views = bool(self.stamps_ns)
+        self.stamps_ns = self.stamps_ns or [cloud.stamp_ns]
         self._points = self._labelled(cloud)
         self._turns = turns_of(scene) if networks.images is not None else 0
         self._overlay = functools.lru_cache(_CACHED)(self._drawn)
@@ -98,7 +100,9 @@ class SceneRecord:
         return [pose for pose in self._poses if pose is not None]
 
     def view(self, index: int) -> ShownView | None:
-        """One frame."""
+        """One frame; None for a cloud alone."""
+        if not self._has_views:
+            return None
         rgb, camera = self._overlay(index)
         return ShownView(rgb, camera, self._poses[index], self.stamps_ns[index])
 
