@@ -20,6 +20,7 @@ from wsss_ros.bags.ros1 import ROS1_MAGIC, Ros1File
 from wsss_ros.bags.salvage import Salvage, salvage
 from wsss_ros.bags.sqlite_salvage import SqliteSalvage, salvage_sqlite
 from wsss_ros.bags.unpacking import MCAP_MAGIC, PACKED, SQLITE_MAGIC, magic, message, readable
+from wsss_ros.scenes.cloud_files import is_cloud_file
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -50,9 +51,9 @@ def _decoded(bag: "Bag") -> Iterator[tuple[str, int, Any]]:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether the path is read as a bag: any file, a folder with metadata.yaml or storage files, a partial folder."""
+    """Whether the path is read as a bag: any file but a cloud, a folder with metadata.yaml or storage files, a partial folder."""
     if not path.is_dir():
-        return path.is_file()
+        return path.is_file() and not is_cloud_file(path)
     files = any(any(path.glob(pattern)) for pattern in _PATTERNS)
     return files or (path / "metadata.yaml").exists() or path.name.endswith(PARTIAL)
 
