@@ -200,6 +200,18 @@ def test_poses_that_cannot_be_used_are_left_out(tmp_path, caplog):
     assert "/pose: 1 poses are left out: pose position: nan" in caplog.text
 
 
+def test_messages_without_a_stamp_have_the_time_of_their_recording(tmp_path, caplog):
+    """Two images never collapse into one because a driver leaves the stamp 0."""
+    messages = [*views(), *posed("/pose")]
+    for _, _, message in messages:
+        message.header.stamp.sec = message.header.stamp.nanosec = 0
+    with caplog.at_level(logging.WARNING):
+        bag = check(record(tmp_path / "bag", messages))
+        list(bag.views())
+    assert [frame.stamp_ns for frame in bag.frames()] == [n * STEP_NS for n in range(1, COUNT + 1)]
+    assert caplog.text.count("/color/image_raw: messages have no stamp (header.stamp is 0); the times of") == 1
+
+
 # --- names ---
 
 

@@ -96,6 +96,7 @@ class BagFrames:
         self._bag = Bag(self.path)
         self._types = self._bag.types()
         self._warned = False
+        self._without_stamps: set[str] = set()
         images, camera, poses = self.depth_topic, self.camera_info_topic, self.pose_topic
         known = {self.color: _IMAGES, self.cloud_topic: (CLOUD,), images: _IMAGES, camera: (INFO,), poses: _POSE_TYPES}
         for named, types in known.items():
@@ -126,7 +127,7 @@ class BagFrames:
 
         Raises BadInput naming bag and topic for an image that cannot be read.
         """
-        for index, (topic, message) in enumerate(self._messages(self.color)):
+        for index, (topic, message) in enumerate(self._stamped_messages(self.color)):
             if chosen is None or index in chosen:
                 rgb = self._read(topic, _color, message)
                 yield Frame(rgb, stamp_ns=stamp_ns(message.header), name=str(index))
@@ -306,7 +307,7 @@ class BagFrames:
         there = {part: self.parts[part] for part in ("rgb", "depth_m") if self.parts[part]}
         by_topic = {topic: part for part, topic in there.items()}
         sync, images = Synchronizer(tuple(there), _TOLERANCE_NS), count()
-        for topic, message in self._messages(*by_topic):
+        for topic, message in self._stamped_messages(*by_topic):
             part = by_topic[topic]
             item = (str(next(images)), message) if part == "rgb" else message
             if (view := sync.add(part, stamp_ns(message.header), item)) is not None:
@@ -375,6 +376,16 @@ class BagFrames:
             raise
         except BadInput as error:
             raise BadInput(f"{self.path}, {topic}: {error}") from error
+
+    def _stamped_messages(self, *topics: str) -> Iterator[tuple[str, Any]]:
+        """Messages with a header. Those without a stamp get the time of their recording; a warning says so once."""
+        for raw in self._bag.raw(topics):
+            message, without = raw.stamped(self._types)
+            if without and raw.topic not in self._without_stamps:
+                self._without_stamps.add(raw.topic)
+                text = "%s, %s: messages have no stamp (header.stamp is 0); the times of their recording are taken"
+                log.warning(text, self.path, raw.topic)
+            yield raw.topic, message
 
     def _messages(self, *topics: str) -> Iterator[tuple[str, Any]]:
         for raw in self._bag.raw(topics):

@@ -87,6 +87,15 @@ class Raw(NamedTuple):
             damaged = f"the message of {self.stamp_ns / 1e9:.3f} s is damaged: it cannot be read as {self.msgtype}"
             raise BadInput(f"{self.topic}: {damaged} ({type(error).__name__}: {error})") from error
 
+    def stamped(self, types: Typestore) -> tuple[Any, bool]:
+        """The message, and whether its header has no stamp; it then has the time of the recording."""
+        message = self.decoded(types)
+        stamp = message.header.stamp
+        if stamp.sec or stamp.nanosec:
+            return message, False
+        stamp.sec, stamp.nanosec = divmod(self.stamp_ns, 10**9)
+        return message, True
+
 
 @runtime_checkable
 class Recording(Protocol):

@@ -44,7 +44,7 @@ class TopicPoses:
         found: dict[int, Matrix] = {}
         refused: list[str] = []
         for raw in bag.raw({topic}):
-            message = raw.decoded(types)
+            message, _ = raw.stamped(types)
             try:
                 found[stamp_ns(message.header)] = pose_to_matrix(message.pose if self.of_camera else message.pose.pose)
             except BadInput as error:
