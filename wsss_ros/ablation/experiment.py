@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wsss_ros.config import Config
+from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.methods import Phase
 from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.samples.scene_regions import RegionChoice
@@ -25,7 +26,8 @@ class Run:
     """One training run: ``phases`` in one go, from the networks of ``before``.
 
     ``name`` is also its folder below the experiment's output. ``sets`` are the names of what its networks are scored
-    on, keys of ``scored_sets``.
+    on, keys of ``scored_sets``. ``cloud`` is a cloud network of its own, which starts from random weights; None: that
+    of the experiment.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Run:
     train: SceneSetConfig
     before: "Run | None" = None
     sets: tuple[str, ...] = ()
+    cloud: CloudNetworkConfig | None = None
 
     @property
     def chain(self) -> tuple["Run", ...]:
@@ -62,10 +65,14 @@ class PseudoLabelsConfig(Config):
 
 @dataclass(frozen=True)
 class ScoredSet:
-    """Scenes, and whether the networks get the tags of these: their labels are then pseudo-labels."""
+    """Scenes, and whether the networks get the tags of these: their labels are then pseudo-labels.
+
+    With ``fused`` the labels of clouds are the fused labels of images, and no cloud network is scored.
+    """
 
     scenes: SceneSetConfig
     pseudo: PseudoLabelsConfig | None = None
+    fused: FusedInput | None = None
 
 
 class PretrainConfig(Config):
@@ -166,10 +173,14 @@ def training_of(run: Run, settings: ExperimentConfig) -> TrainConfig:
 
 
 def start_weights(run: Run, settings: ExperimentConfig) -> dict[str, Path]:
-    """Return the checkpoints a run starts from, by network: of the runs before it, else as the configuration says."""
+    """Return the checkpoints a run starts from, by network: of the runs before it, else as the configuration says.
+
+    A cloud network of its own has none.
+    """
     given = {kind: Path(weights) for kind in run.kinds if (weights := getattr(settings, kind).weights)}
     before = {} if run.before is None else trained_networks(run.before, settings)
-    return {kind: before.get(kind) or given[kind] for kind in run.kinds if kind in before or kind in given}
+    starts = [kind for kind in run.kinds if kind != "cloud" or run.cloud is None]
+    return {kind: before.get(kind) or given[kind] for kind in starts if kind in before or kind in given}
 
 
 def trained_networks(run: Run, settings: ExperimentConfig) -> dict[str, Path]:
@@ -189,6 +200,8 @@ def _starting(run: Run, kind: str, settings: ExperimentConfig):
     if kind not in run.kinds:
         return None
     network, weights = getattr(settings, kind), start_weights(run, settings).get(kind)
+    if kind == "cloud" and run.cloud is not None:
+        return run.cloud
     if weights is None:
         return network
     own = {"pretrained": ""} if kind == "image" else {}

@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from wsss_ros.ablation.experiment import ExperimentConfig, PseudoLabelsConfig, Run, ScoredSet
 from wsss_ros.config import Config
+from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.methods import Phase
+from wsss_ros.training.network_files import CloudNetworkConfig
 
 TRAIN = "train"  # the set of pseudo-labels, in tables and results
 
@@ -27,6 +29,12 @@ class RowConfig(Config):
     )
     pseudo_labels: PseudoLabelsConfig | None = Field(
         None, description="Score the labels that the networks give to the training scenes, whose tags they know."
+    )
+    cloud: str = Field(
+        "", description="Name of the cloud network that the last run trains, from random weights; empty: that of all."
+    )
+    fused: FusedInput | None = Field(
+        None, description="Score, in place of the cloud network, the labels of the image network fused in this way."
     )
 
     @property
@@ -60,6 +68,9 @@ class MethodsConfig(ExperimentConfig):
     phases: dict[str, Phase] = Field(
         description="Phases by name. 'like: NAME' takes the options of another one, of which some may differ."
     )
+    networks: dict[str, CloudNetworkConfig] = Field(
+        default_factory=dict, description="Further cloud networks by name, for the rows that name one."
+    )
     rows: dict[str, RowConfig] = Field(min_length=1)
     tables: tuple[TableConfig, ...] = ()
     shown: tuple[str, ...] = Field((), description="Rows in the pictures; without it those of the first table.")
@@ -78,6 +89,8 @@ class MethodsConfig(ExperimentConfig):
             for phase in chain.from_iterable(row.runs):
                 if phase not in self.phases:
                     raise ValueError(f"rows.{name}: no phase '{phase}'; there are: {', '.join(self.phases)}")
+            if row.cloud and row.cloud not in self.networks:
+                raise ValueError(f"rows.{name}: no network '{row.cloud}'; there are: {', '.join(self.networks)}")
         return self
 
     @property
@@ -85,7 +98,13 @@ class MethodsConfig(ExperimentConfig):
         """The sets of networks, and for each row with pseudo-labels the training scenes."""
         labelled = {name: row.pseudo_labels for name, row in self.rows.items() if row.pseudo_labels is not None}
         pseudo = {f"{TRAIN}.{name}": ScoredSet(self.train, given) for name, given in labelled.items()}
-        return {**super().scored_sets, **pseudo}
+        fused = {
+            f"{place}.{name}": ScoredSet(scenes, fused=row.fused)
+            for name, row in self.rows.items()
+            for place, scenes in self.scene_sets.items()
+            if row.fused is not None
+        }
+        return {**super().scored_sets, **pseudo, **fused}
 
     @property
     def row_names(self) -> tuple[str, ...]:
@@ -94,23 +113,28 @@ class MethodsConfig(ExperimentConfig):
 
     def run_of(self, row: str, seed: int) -> Run:
         """The run of the last phase of a row, after the runs of those before. Rows end in a run that is scored."""
-        run, parts = self.pretraining(), self.rows[row].runs
+        run, parts, own = self.pretraining(), self.rows[row].runs, self.rows[row].cloud
         for count, names in enumerate(parts, start=1):
             name = f"seed{seed}/{'+'.join('-'.join(part) for part in parts[:count])}"
             phases = tuple(self.phases[each] for each in names)
-            run = Run(name, seed, phases, self.train, run, self._sets(parts[:count]))
+            if own and count == len(parts):
+                run = Run(f"{name}@{own}", seed, phases, self.train, run, self._sets(parts, own), self.networks[own])
+            else:
+                run = Run(name, seed, phases, self.train, run, self._sets(parts[:count]))
         assert run is not None  # a row has phases
         return run
 
     def set_of(self, row: str, chosen: str) -> str:
         """The name among ``scored_sets`` of what a table calls train, val or other."""
-        return f"{TRAIN}.{row}" if chosen == TRAIN else chosen
+        of_row = chosen == TRAIN or self.rows[row].fused is not None
+        return f"{chosen}.{row}" if of_row else chosen
 
-    def _sets(self, parts: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-        """What is scored after these runs: the networks and the pseudo-labels of the rows that end here."""
-        ends = [name for name, row in self.rows.items() if row.runs == parts]
+    def _sets(self, parts: tuple[tuple[str, ...], ...], cloud: str = "") -> tuple[str, ...]:
+        """What is scored after these runs: the networks, pseudo-labels and fused labels of the rows that end here."""
+        ends = [name for name, row in self.rows.items() if (row.runs, row.cloud) == (parts, cloud)]
         pseudo = [self.set_of(name, TRAIN) for name in ends if self.rows[name].pseudo_labels is not None]
-        return (*self.scene_sets, *pseudo) if ends else ()
+        scored = [self.set_of(name, each) for name in ends for each in self.scene_sets]
+        return (*dict.fromkeys(scored), *pseudo)
 
 
 def resolved(name: str, phases: Mapping[str, Any]) -> Any:

@@ -77,7 +77,7 @@ def scores_and_origin(run: Run, chosen: str, settings: ExperimentConfig) -> dict
         "command": about["command"],
         "weights": "-".join(each.version for each in trained.values()),
         "epochs": run.phases[-1].epochs,
-        "steps": steps_of(run, trained[run.kinds[0]].training["samples"]),
+        "steps": steps_of(run, trained[next(iter(run.phases[-1].optimisers))].training["samples"]),
         "seconds": about["seconds"],
         "machine": about["machine"],
         **{f"iou_{domain}": _present(scores[kind]["iou"]) for domain, kind in DOMAINS.items() if kind in scores},

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from wsss_ros.config import Config
+from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.labels import LabelSpace
 from wsss_ros.losses import classification_loss
 from wsss_ros.networks.classifier import image_mean, point_mean
@@ -114,7 +115,8 @@ class PhaseData:
     """The data that a run passes to its methods: its sources, classes, and the augmentation of images and clouds.
 
     ``cloud_inputs`` are the cloud network's inputs in addition to xyz. ``visibility_m`` is the largest difference
-    between a visible point's depth and the depth image, in metres.
+    between a visible point's depth and the depth image, in metres. ``fusion`` says how labels of images become inputs
+    of the cloud network.
     """
 
     sources: Sequence[Source]
@@ -123,6 +125,7 @@ class PhaseData:
     cloud: CloudAugment
     cloud_inputs: tuple[str, ...]
     visibility_m: float
+    fusion: FusedInput = FusedInput()
 
 
 P = TypeVar("P", bound=PhaseConfig)

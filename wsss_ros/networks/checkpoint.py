@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -250,11 +251,15 @@ def _fill(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> N
 
 def _version(tensors: dict[str, torch.Tensor], config: NetworkConfig) -> str:
     """A hash of the weights and of their calibration, if there is one."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].view(-1).view(torch.uint8).numpy().tobytes())
     calibration = (config.temperature, config.min_confidence)
-    if calibration != (1.0, 0.0):
-        digest.update(repr(calibration).encode())
-    return digest.hexdigest()[:12]
+    return digest(tensors, repr(calibration) if calibration != (1.0, 0.0) else "")
+
+
+def digest(tensors: Mapping[str, torch.Tensor], further: str = "") -> str:
+    """A hash of the weights of a network, of 12 characters, and of ``further`` text."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    found.update(further.encode())
+    return found.hexdigest()[:12]

@@ -17,6 +17,7 @@ from torch import Tensor
 from wsss_ros.config import Config
 from wsss_ros.labels import UNLABELLED
 
+_SCENE_POINTS = 1_000_000
 _LUMA = (0.299, 0.587, 0.114)
 _YIQ_FROM_RGB = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -68,6 +69,14 @@ class CloudAugment(Config):
         description="Share of the samples whose points lose their colours, so that the network learns to segment "
         "clouds without colours, too; the cloud network's inputs should then include has_color.",
     )
+
+    @property
+    def scene_points(self) -> int:
+        """The points of a whole scene that a network takes, as dense as in training: ``points``, or a million of crops.
+
+        A crop has nearly all points of its column, if ``points`` are many; 2D3DNet takes a million of a scene.
+        """
+        return _SCENE_POINTS if self.crop_m else self.points
 
 
 @dataclass(frozen=True)

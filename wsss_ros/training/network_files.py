@@ -9,10 +9,11 @@ from torch import nn
 
 from wsss_ros import networks
 from wsss_ros.config import Config
+from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint, imagenet, pretrained
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
-from wsss_ros.networks.classifier import ImageClassifier
+from wsss_ros.networks.classifier import ImageClassifier, takes_fused_labels
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.types import KINDS, BadInput
 
@@ -52,7 +53,10 @@ class CloudNetworkConfig(Config):
 
     network: str = Field("pointnet2", description="Cloud network by name.")
     options: dict = Field(default_factory=dict, description="Its options.")
-    inputs: tuple[str, ...] = Field(("color",), description="Inputs in addition to xyz: color, height.")
+    inputs: tuple[str, ...] = Field(
+        ("color",), description="Inputs in addition to xyz: color, height, has_color, fused_label, fused_confidence."
+    )
+    fusion: FusedInput = Field(FusedInput(), description="Of the inputs fused_label and fused_confidence.")
     weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
     augment: CloudAugment = CloudAugment()
 
@@ -134,8 +138,10 @@ def for_inference(
         presence = () if tag_log_odds is None else (settings.presence_floor, tag_log_odds)
         config = NetworkConfig(kind, settings.network, options, (), settings.long_side, *presence)
     else:
-        points = settings.augment.points
-        config = NetworkConfig(kind, settings.network, dict(settings.options), settings.inputs, points=points)
+        points = settings.augment.scene_points
+        fusion = settings.fusion.model_dump(mode="json") if takes_fused_labels(settings.inputs) else {}
+        options = dict(settings.options)
+        config = NetworkConfig(kind, settings.network, options, settings.inputs, points=points, fusion=fusion)
     copy = config.build(labels)
     copy.load_state_dict({name: value.cpu() for name, value in network.state_dict().items()})
     return Checkpoint(copy.eval(), config, labels, {}, "")

@@ -9,6 +9,7 @@ from wsss_ros.evaluation import calibration, offline
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.evaluation.photos import evaluate_photos
 from wsss_ros.evaluation.tables import percent
+from wsss_ros.fused_scenes import fused_scenes
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint
@@ -132,8 +133,9 @@ def _provenance(run: RunState, kind: str, command: str, scores: dict | None) -> 
 def _score(run: RunState, kind: str) -> dict:
     """Score a network on the validation scenes. Raises BadInput when no scene can be scored."""
     data, device, cloud = run.settings.data, run.settings.device, run.settings.cloud
-    segmenter = _segmenter(for_inference(run, kind), device, cloud.augment.points if cloud else 0)
-    scores, faults = _score_scenes(segmenter, run.data.val, run.labels, data.val_frames_per_scene, run.report)
+    segmenter = _segmenter(for_inference(run, kind), device, cloud.augment.scene_points if cloud else 0)
+    scenes = _val_scenes(run, segmenter)
+    scores, faults = _score_scenes(segmenter, scenes, run.labels, data.val_frames_per_scene, run.report)
     run.data.left_out.extend(fault for fault in faults if fault not in run.data.left_out)
     return scores
 
@@ -144,10 +146,11 @@ def _calibrated(run: RunState, trained: Checkpoint) -> Checkpoint:
     Without labelled validation scenes it stays as it is, with a warning.
     """
     cloud = run.settings.cloud
-    segmenter = _segmenter(trained, run.settings.device, cloud.augment.points if cloud else 0)
+    segmenter = _segmenter(trained, run.settings.device, cloud.augment.scene_points if cloud else 0)
     try:
         classes = calibration.KnownClasses.between(run.labels, trained.labels)
-        known, _ = calibration.scores_of(segmenter, run.data.val, classes, run.settings.data.val_frames_per_scene)
+        scenes = _val_scenes(run, segmenter)
+        known, _ = calibration.scores_of(segmenter, scenes, classes, run.settings.data.val_frames_per_scene)
     except BadInput as error:
         log.warning("the confidence of the %s network is not calibrated: %s", trained.config.kind, error)
         return trained
@@ -162,6 +165,14 @@ def _segmenter(trained: Checkpoint, device: str, points: int) -> ImageSegmenter 
     if trained.config.kind == "image":
         return ImageSegmenter(trained, device)
     return CloudSegmenter(trained, device, points=points)
+
+
+def _val_scenes(run: RunState, segmenter: ImageSegmenter | CloudSegmenter) -> Sequence[Scene]:
+    """The validation scenes as the network needs them: with labels of the run's image network in their clouds."""
+    if isinstance(segmenter, ImageSegmenter) or not segmenter.takes_fused_labels:
+        return run.data.val
+    images = ImageSegmenter(for_inference(run, "image"), run.settings.device) if "image" in run.networks else None
+    return fused_scenes(run.data.val, segmenter, images)
 
 
 def _score_scenes(

@@ -7,6 +7,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.labels import LabelSpace
 from wsss_ros.methods import METHODS
 from wsss_ros.methods.method import PhaseData
@@ -152,6 +153,7 @@ def _phase_data(settings: TrainConfig, data: RunData, labels: LabelSpace) -> Pha
         cloud.augment if cloud else CloudAugment(),
         cloud.inputs if cloud else (),
         settings.data.visibility_m,
+        cloud.fusion if cloud else FusedInput(),
     )
 
 
