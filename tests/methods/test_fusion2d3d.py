@@ -13,7 +13,8 @@ from support.paths import ROOT
 from support.striped_scenes import StripedScene
 from support.training_runs import ADAM, PHASES, settings_for, versions
 
-from wsss_ros import config, fused_scenes, geometry, networks
+from wsss_ros import config, geometry, networks
+from wsss_ros.evaluation import fused_scenes
 from wsss_ros.fusion import FusionSettings, fuse, share_of_winner
 from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 
 from wsss_ros.ablation import pseudo_labels
 from wsss_ros.ablation.experiment import ExperimentConfig, Run, ScoredSet, trained_networks
+from wsss_ros.evaluation.fused_scenes import FusedScene, fused_scenes
 from wsss_ros.evaluation.offline import (
     Comparison,
     Evaluation,
@@ -18,7 +19,6 @@ from wsss_ros.evaluation.offline import (
     logged,
 )
 from wsss_ros.files import read_json, write_json
-from wsss_ros.fused_scenes import FusedScene, fused_scenes
 from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import labels_named

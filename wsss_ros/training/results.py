@@ -7,9 +7,9 @@ from itertools import count
 
 from wsss_ros.evaluation import calibration, offline
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.evaluation.fused_scenes import fused_scenes
 from wsss_ros.evaluation.photos import evaluate_photos
 from wsss_ros.evaluation.tables import percent
-from wsss_ros.fused_scenes import fused_scenes
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks import checkpoint
