@@ -134,6 +134,8 @@ def test_the_nearest_names_come_first():
     topics = ["/left/image_raw", "/camera/color/image_raw", "/camera/infra1/image_raw", "/camera/depth/image_rect_raw"]
     assert similar("color/image_raw", topics) == ["/camera/color/image_raw", "/left/image_raw"]
     assert similar("depth/image_rect", topics) == ["/camera/depth/image_rect_raw"]
+    labels = ["/yolo/labels", "/camera/color/image_raw", "/semantic_color/image_raw", "/sam/masks"]
+    assert similar("semantic/image_raw", labels) == ["/yolo/labels", "/sam/masks"]
 
 
 def test_type_names():

@@ -4,6 +4,7 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class AboutMap:
 def write_map(path: Path, about: AboutMap, state: dict[str, np.ndarray]) -> None:
     """Replace ``path`` by this map, atomically. Raises OSError; the previous file is then unchanged."""
     text = json.dumps({"format": _FORMAT, **asdict(about)})
-    written = {_ABOUT: np.frombuffer(text.encode(), np.uint8), **state}
+    written: dict[str, Any] = {_ABOUT: np.frombuffer(text.encode(), np.uint8), **state}
     remove_partial(path)
     replace(path, lambda file: np.savez(file, **written))
 

@@ -5,6 +5,7 @@ most, so that a new class wins after as many views. Votes do not fade with time:
 """
 
 from collections import Counter
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -72,6 +73,9 @@ class SemanticMapConfig(Config):
     )
 
 
+_SMALL = SemanticMapConfig(max_voxels=10_000)  # of the map that warms up
+
+
 class SemanticMap:
     """Votes for classes by voxel. A full map forgets, see ``forget``. Not for use from several threads.
 
@@ -84,6 +88,12 @@ class SemanticMap:
         counts: ``voxels_forgotten``, ``voxels_emptied`` (removed because views looked through them),
             ``pixels_out_of_range`` (beyond 2^20 voxels from the map's origin), ``views_without_depth``.
     """
+
+    _table: Any  # these arrays are described in map_kernels.py
+    _rows: Any
+    _free: Any
+    _found: Any
+    _rays: Any
 
     def __init__(self, config: SemanticMapConfig | None = None, classes: int = 20, dt_s: float = 0.5) -> None:
         """Create an empty map.
@@ -99,17 +109,20 @@ class SemanticMap:
         if not 0 < classes <= MOST_CLASSES:
             raise BadInput(f"{classes} classes of a semantic map; expected 1 to {MOST_CLASSES}")
         self.config, self.classes, self._dt_s = config or SemanticMapConfig(), classes, dt_s
+        self.changes = 0
         self.clear()
-        self._warm_up()
+        if self.config is not _SMALL:
+            _warm_up()
 
     def clear(self) -> None:
         """Remove all voxels, reset the counts and free the memory."""
         bound = self.config.max_voxels
         self.views = self.stamp_ns = 0
-        self.changes = getattr(self, "changes", 0) + 1
+        self.changes += 1
         self.counts: Counter[str] = Counter()
         self.origin: Float64[np.ndarray, "3"] | None = None
         slots = table_size(bound)
+        self._table = self._rows = self._free = self._found = self._rays = None  # freed before new ones are made
         self._table = np.full(slots, -1, np.int64), np.empty(slots, np.int32)
         # Memory pages that are never written take no memory.
         mean, votes = np.zeros((bound, 3), np.float32), np.zeros((bound, self.classes), np.float32)
@@ -332,21 +345,21 @@ class SemanticMap:
     def _state(self) -> tuple[Any, ...]:
         return *self._table, self._rows, self._free, self._sizes
 
-    def _warm_up(self) -> None:
-        """Compile the kernels now, not at the first view: seconds the first time, then milliseconds from the cache."""
-        camera, pose = Camera(1.0, 1.0, 0.0, 0.0, 1, 1), np.eye(4)
-        labels, depth_m = np.full((1, 1), NOT_SEEN, np.uint8), np.zeros((1, 1), np.float32)
-        for _ in range(2):
-            self.add(LabelledView(labels, depth_m, camera, pose))
-        self.add_scan(LabelledScan(np.zeros((1, 3)), labels[0], depth_m, camera, pose))
-        compiled_state = self._state()
-        kernels.in_view(self._rows[1], self._rows[0], 0, pose, (0.0, 0.0, 0.0, 0.0), 0.1, 1.0, self._found, self._rays)
-        kernels.compare_depth(readonly(depth_m), np.zeros((0, 2)), np.zeros(0), 1.0, np.zeros(0, np.bool_))
-        kernels.weaken(self._found[:0], np.zeros(0, np.bool_), np.float32(1), np.float32(0), *compiled_state)
-        kernels.remove_rows(np.zeros(0, np.int64), *compiled_state)
-        self.restore(self.state())
-        self.cloud()
-        self.clear()
+
+@lru_cache(maxsize=1)
+def _warm_up() -> None:
+    """Compile the kernels now, not at the first view: seconds the first time, then milliseconds from the cache."""
+    made, camera, pose = SemanticMap(_SMALL, 1), Camera(1.0, 1.0, 0.0, 0.0, 1, 1), np.eye(4)
+    labels, depth_m = np.full((1, 1), NOT_SEEN, np.uint8), np.zeros((1, 1), np.float32)
+    made.add(LabelledView(labels, depth_m, camera, pose))
+    made.add_scan(LabelledScan(np.zeros((1, 3)), labels[0], depth_m, camera, pose))
+    state, (key, mean, *_) = made._state(), made._rows
+    kernels.in_view(mean, key, 0, pose, (0.0, 0.0, 0.0, 0.0), 0.1, 1.0, made._found, made._rays)
+    kernels.compare_depth(readonly(depth_m), np.zeros((0, 2)), np.zeros(0), 1.0, np.zeros(0, np.bool_))
+    kernels.weaken(made._found[:0], np.zeros(0, np.bool_), np.float32(1), np.float32(0), *state)
+    kernels.remove_rows(np.zeros(0, np.int64), *state)
+    made.restore(made.state())
+    made.cloud()
 
 
 def newest(state: dict[str, np.ndarray], most: int) -> dict[str, np.ndarray]:

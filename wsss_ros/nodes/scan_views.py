@@ -112,8 +112,9 @@ class ScanViews:
         self._scans: deque[PointCloud2] = deque(maxlen=_KEPT_SCANS)
         self._waiting: deque[_Waiting] = deque()
         self._resets = self._handled = self._matched = 0
-        self._fault = ""
-        self._forget()
+        self._fault, self._world, self._newest_ns, self._busy = "", "", 0, False
+        self._track = TransformBuffer()
+        self._asked: deque[int] = deque(maxlen=2 * _KEPT_SCANS)  # stamps of scans whose pose was asked for
 
     def subscribe(self, needed: Callable[[], bool] = lambda: True) -> None:
         """Subscribe while the node is active. Silence is reported while ``needed()``."""
@@ -160,8 +161,6 @@ class ScanViews:
         if self._scans and codec.stamp_ns(message.header) < codec.stamp_ns(self._scans[-1].header) - _JUMP_NS:
             self._scans.clear()
         self._scans.append(message)
-        if self._camera_frame:
-            self._poses.expect(codec.stamp_ns(message.header), self._camera_frame)
         self._match()
 
     def on_pose(self, stamp_ns: int, pose: Pose) -> None:
@@ -178,13 +177,22 @@ class ScanViews:
 
     def _forget(self) -> None:
         self._waiting.clear()
-        self._track, self._world, self._camera_frame, self._newest_ns = TransformBuffer(), "", "", 0
+        self._asked.clear()
+        self._track, self._world, self._newest_ns = TransformBuffer(), "", 0
 
     def _match(self) -> None:
         """Complete the images whose scan and poses are there; give up those that have waited long enough."""
+        if self._busy:  # a pose came while it was asked for
+            return
+        self._busy = True
+        try:
+            self._complete_waiting()
+        finally:
+            self._busy = False
+
+    def _complete_waiting(self) -> None:
         while self._waiting:
             first = self._waiting[0]
-            self._camera_frame = first.message.header.frame_id
             late = time.monotonic() - first.since > self._config.tf_wait_s
             scan = self._scan_of(first.stamp_ns, late)
             try:
@@ -214,6 +222,9 @@ class ScanViews:
     def _complete(self, waiting: _Waiting, scan: PointCloud2) -> _Matched:
         """Raises LookupFailed for a pose that is not there."""
         header, scan_ns = waiting.message.header, codec.stamp_ns(scan.header)
+        if scan_ns not in self._asked:
+            self._asked.append(scan_ns)
+            self._poses.expect(scan_ns, header.frame_id)
         optics = self._cameras.of(header, header, waiting.since)
         if optics is None:
             raise LookupFailed("future", "no camera_info came")

@@ -31,11 +31,12 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
 from wsss_ros.nodes.scan_views import PosedScan, ScanViews
+from wsss_ros.nodes.silence import LABEL_IMAGES
 from wsss_ros.nodes.view_inputs import DepthViewConfig
 from wsss_ros.nodes.views import Views
 from wsss_ros.types import BadInput, Cloud
 
-LABELS, OUTPUT = "semantic/image_raw", "semantic_map"
+OUTPUT = "semantic_map"
 _PURPOSE = "semantic map"
 
 
@@ -83,6 +84,8 @@ class SemanticMapperNode(Node):
         super().__init__(**options)
         self.lock = threading.RLock()
         self.message = ""
+        self._frame, self._loaded = "", False  # of the map; whether it was read from a file
+        self._saved = self._published = -1  # ``changes`` of the map at that time
         for name in ("save", "load", "reset"):
             self.create_service(Trigger, f"~/{name}", partial(self._serve, getattr(self, name)))
 
@@ -92,9 +95,10 @@ class SemanticMapperNode(Node):
         self.known = labels_named(config.label_space)
         self.names = LabelNames(self, config.label_names, self.known)
         self.guard = PoseGuard(config.max_speed_mps)
-        self._begin(self.names.classes)
         if config.map_file and self._path().exists():
             self.get_logger().info(self.load())
+        else:
+            self._begin(self.names.classes)
         conversions.warm_up(self.space)
         self.output = self.publisher(PointCloud2, OUTPUT, MAP)
         self.inputs = self._inputs_of(config)
@@ -102,8 +106,8 @@ class SemanticMapperNode(Node):
     def _inputs_of(self, config: MapperConfig) -> Views | ScanViews:
         hooks = self.start_over, self.change_frame
         if config.points == "depth":
-            return Views(self, config, _PURPOSE, self.use_view, *hooks, LabelView, LABELS)
-        return ScanViews(self, config, config.scan_tolerance_s, _PURPOSE, self.use_scan, *hooks, LABELS)
+            return Views(self, config, _PURPOSE, self.use_view, *hooks, LabelView, LABEL_IMAGES)
+        return ScanViews(self, config, config.scan_tolerance_s, _PURPOSE, self.use_scan, *hooks, LABEL_IMAGES)
 
     def activate(self) -> None:
         """Subscribe and publish the map every while."""

@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 from rclpy.node import NodeNameNonExistentError
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
-from wsss_ros.node_set import TOPIC_ARGUMENTS
+from wsss_ros.node_set import FURTHER_ARGUMENTS, TOPIC_ARGUMENTS
 from wsss_ros.nodes.qos import describe
 
+LABEL_IMAGES = "semantic/image_raw"
 MOST_NAMED = 3  # topics or publishers in one sentence
 # What a topic of our own results or of ground truth is called; these are not meant.
 _OURS = re.compile(r"semantic|ground_truth|label|mask|recorded/")
 _DEPTH = re.compile(r"depth|disparity")
+_LABELS = re.compile(r"label|semantic|segment|mask")  # of label images of any model
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"  # what rmw calls a node whose publisher is discovered before its name
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
@@ -94,6 +96,8 @@ def reason(topic: str, name: str, kind: str, profiles: Sequence[QoSProfile], gra
 
 def similar(name: str, topics: Iterable[str]) -> list[str]:
     """Those topics that could be meant by ``name``, the nearest first: depth for depth, colour for colour."""
+    if name == LABEL_IMAGES:
+        return [topic for topic in topics if _LABELS.search(topic) and "color" not in topic][:MOST_NAMED]
     kind = "depth" if "depth" in name else "color" if "color" in name else ""
     fitting = [topic for topic in topics if not _OURS.search(topic) and _is_kind(kind, topic)]
     return sorted(fitting, key=lambda topic: -difflib.SequenceMatcher(None, name, topic).ratio())[:MOST_NAMED]
@@ -111,7 +115,7 @@ def _other_topics(topic: str, name: str, kind: str, graph: Graph) -> str:
     others = similar(name, (other for other in _published(kind, graph) if other != topic))
     if not others:
         return f"nobody publishes it, nor another topic of its type ({kind}); start its source"
-    argument = TOPIC_ARGUMENTS.get(name)
+    argument = (FURTHER_ARGUMENTS if name == LABEL_IMAGES else TOPIC_ARGUMENTS).get(name)
     remap = f"{argument}:={others[0]}" if argument else f"--ros-args -r {name}:={others[0]}"
     has = "has a publisher" if len(others) == 1 else "have publishers"
     return f"nobody publishes it; {_names(others)} {has}: remap with {remap}"

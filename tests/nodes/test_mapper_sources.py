@@ -1,0 +1,146 @@
+"""The semantic mapper fed by our own image segmenter, and by a LiDAR that moves between scan and image."""
+
+import os
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+from support.waiting import until
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
+from sensor_msgs.msg import PointCloud2  # noqa: E402
+from support.node_views import BEST_EFFORT, LATCHED, answered, send, until_answered  # noqa: E402
+from support.tiny_networks import ON_ONE_THREAD  # noqa: E402
+from support.view_messages import CAMERA, CLOCK, HEIGHT, WIDTH, camera_info, colors, depths, frame, header, view  # noqa: E402
+
+from wsss_ros.bags import cdr, cloud_codec  # noqa: E402
+from wsss_ros.bags.cdr import TF, typestore  # noqa: E402
+from wsss_ros.fusion.map_views import LabelledView  # noqa: E402
+from wsss_ros.fusion.scan_labels import label_scan  # noqa: E402
+from wsss_ros.fusion.semantic_map import SemanticMap  # noqa: E402
+from wsss_ros.geometry import transform  # noqa: E402
+from wsss_ros.inference import ImageSegmenter  # noqa: E402
+from wsss_ros.nodes import conversions  # noqa: E402
+from wsss_ros.nodes.recorded_topics import message_class  # noqa: E402
+from wsss_ros.nodes.semantic_mapper import MapperConfig  # noqa: E402
+from wsss_ros.types import Frame  # noqa: E402
+
+pytestmark = pytest.mark.slow
+PARAMETERS = {"min_votes": 0.05, "publish_period_s": 0.1, "sensor_timeout_s": 1.0, "max_voxels": 20_000}
+STATIC = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+OPTICAL = np.array([[0, 0, 1, 0.2], [-1, 0, 0, 0], [0, -1, 0, 0.1], [0, 0, 0, 1.0]])  # of the camera in base
+LIDAR = np.eye(4)
+
+
+def points_of(message: PointCloud2) -> np.ndarray:
+    return np.frombuffer(message.data, cloud_codec.SEMANTIC_POINT)
+
+
+def assert_is(message: PointCloud2, expected: SemanticMap) -> None:
+    got, cloud = points_of(message), expected.cloud()
+    xyz = np.column_stack([got[name] for name in "xyz"])
+    away, nearest = cKDTree(xyz).query(cloud.xyz)
+    assert abs(len(xyz) - len(cloud)) < 0.01 * len(cloud) + 1
+    assert (away < 2e-3).mean() > 0.98, "but for voxels at whose border a rounded point lies"
+    assert (got["label"][nearest] == cloud.labels)[away < 2e-3].mean() > 0.99
+
+
+def test_our_image_segmenter_feeds_the_map(probe, started, weights, labels):
+    space = f"/own_{os.getpid()}"
+    mapper = started("semantic_mapper", space=space, **PARAMETERS)
+    segmenter = started("image_segmenter", space=space, weights=weights["image"], min_confidence=0.0, **ON_ONE_THREAD)
+    maps = probe.collect(PointCloud2, mapper.topic("semantic_map"), LATCHED)
+    until_answered(lambda: send(probe, segmenter, view(CLOCK.next())), maps)
+    stamp = CLOCK.next()
+    send(probe, segmenter, view(stamp))
+    found, _ = ImageSegmenter(weights["image"], "cpu", "float32")(Frame(colors()))
+    expected = SemanticMap(MapperConfig(**PARAMETERS), len(labels))
+    expected.add(LabelledView(found, depths(), CAMERA, frame().world_from_camera, stamp))
+    assert_is(answered(maps, stamp), expected)
+    assert "no label_info" in mapper.text or "label_info" in probe.values(mapper)["classes"]
+
+
+# --- LiDAR ---
+
+
+def base(time_s: float) -> np.ndarray:
+    """The robot drives 2 m/s to the front and turns by half a radian a second."""
+    pose, c, s = np.eye(4), np.cos(0.5 * time_s), np.sin(0.5 * time_s)
+    pose[:2, :2], pose[0, 3] = [[c, -s], [s, c]], 2 * time_s
+    return pose
+
+
+class Platform:
+    """Publishes TF, label images, and scans of a wall in front; labels are of eight stripes of the image."""
+
+    def __init__(self, probe, node) -> None:
+        self._probe, self._node, kind = probe, node, message_class(TF)
+        self._moving = probe.node.create_publisher(kind, "/tf", 100)
+        self._still = probe.node.create_publisher(kind, "/tf_static", STATIC)
+        self.start_ns = CLOCK.now_ns
+        for child, pose in (("camera_optical", OPTICAL), ("lidar", LIDAR)):
+            self._publish(self._still, 0, "base", child, pose)
+        y, z = np.meshgrid(np.arange(-3, 3, 0.1), np.arange(-2, 2, 0.1))
+        self.wall = np.column_stack([np.full(y.size, 5.0), y.ravel(), z.ravel()])
+        self.ids = np.tile((np.arange(WIDTH) // 8).astype(np.uint8), (HEIGHT, 1))
+
+    def _publish(self, publisher, stamp_ns: int, parent: str, child: str, pose: np.ndarray) -> None:
+        message = cdr.tf_message(cdr.header(stamp_ns, parent), child, pose)
+        publisher.publish(bytes(typestore().serialize_cdr(message, TF)))
+
+    def at(self, stamp_ns: int) -> np.ndarray:
+        return base((stamp_ns - self.start_ns) / 1e9)
+
+    def show(self, scan_ns: int, image_ns: int) -> None:
+        """A scan, the label image of another time, and TF around both."""
+        until(lambda: self._moving.get_subscription_count() and self._still.get_subscription_count(), "TF is not heard")
+        for stamp_ns in np.arange(scan_ns - 2 * 10**7, image_ns + 3 * 10**7, 10**7):
+            self._publish(self._moving, int(stamp_ns), "map", "base", self.at(int(stamp_ns)))
+        xyz = transform(np.linalg.inv(self.at(scan_ns) @ LIDAR), self.wall).astype(np.float32)
+        self._probe.send(
+            self._node.topic("lidar/points"), conversions.cloud_message(header(scan_ns, "lidar"), xyz), BEST_EFFORT
+        )
+        labels = conversions.image_message(header(image_ns, "camera_optical"), self.ids, "mono8")
+        send(self._probe, self._node, {"color/camera_info": camera_info(image_ns), "semantic/image_raw": labels})
+
+    def expected(self, scan_ns: int, image_ns: int) -> SemanticMap:
+        made = SemanticMap(MapperConfig(**PARAMETERS, max_depth_m=20), 20, 0.2)
+        seen = label_scan(
+            self.wall, self.ids, CAMERA, self.at(image_ns) @ OPTICAL, 6, image_ns, (image_ns - scan_ns) / 1e9
+        )
+        made.add_scan(seen)
+        return made
+
+
+@pytest.fixture(scope="module")
+def lidar(started):
+    return started("semantic_mapper", points="lidar", max_depth_m=20.0, space=f"/lidar_{os.getpid()}", **PARAMETERS)
+
+
+def test_points_of_a_scan_are_labelled_by_the_camera_at_its_own_time(probe, lidar):
+    platform = Platform(probe, lidar)
+    maps = probe.collect(PointCloud2, lidar.topic("semantic_map"), LATCHED)
+    scan_ns = CLOCK.next()
+    image_ns = scan_ns + 6 * 10**7
+
+    def ask() -> None:
+        if not maps:
+            platform.show(scan_ns, image_ns)
+
+    until_answered(ask, maps)
+    assert_is(answered(maps, image_ns), platform.expected(scan_ns, image_ns))
+    still = SemanticMap(MapperConfig(**PARAMETERS, max_depth_m=20), 20, 0.2)
+    unmoved = transform(platform.at(image_ns) @ np.linalg.inv(platform.at(scan_ns)), platform.wall)
+    still.add_scan(label_scan(unmoved, platform.ids, CAMERA, platform.at(image_ns) @ OPTICAL))
+    x = points_of(maps[-1])["x"]
+    assert np.abs(x - 5).max() < 0.01 < 0.1 < np.abs(still.cloud().xyz[:, 0] - 5).max(), "without the motion it is off"
+
+
+def test_what_is_missing_for_a_scan_is_named(probe, lidar):
+    stamp = CLOCK.next() + 30 * 10**9
+    labels = conversions.image_message(header(stamp, "camera_optical"), np.zeros((HEIGHT, WIDTH), np.uint8), "mono8")
+    sent = {"color/camera_info": camera_info(stamp), "semantic/image_raw": labels}
+    text = "label image without scan or pose, so no semantic map: no scan within 0.1 s of the image"
+    assert probe.next_status(lidar, text, act=lambda: send(probe, lidar, sent)).level == b"\x01"
