@@ -392,6 +392,17 @@ def test_a_bag_of_ros_1_is_read_as_one_of_ros_2(tmp_path, raws, compression, lab
         Bag(tmp_path / "cut.bag")
 
 
+def test_a_definition_of_ros_1_that_cannot_be_read_does_not_matter(tmp_path, raws):
+    old = get_typestore(Stores.ROS1_NOETIC)
+    with Ros1Writer(tmp_path / "a.bag") as writer:
+        text = writer.add_connection("/text", "std_msgs/msg/String", typestore=old)
+        thing = writer.add_connection("/thing", "o/msg/Thing", msgdef="uint32 {{ ???", md5sum="0" * 32)
+        said = old.serialize_ros1(old.types["std_msgs/msg/String"]("hello"), "std_msgs/msg/String")
+        writer.write(text, 5, said)
+        writer.write(thing, 6, b"1234")
+    assert [(topic, at, message.data) for topic, at, message in read_bag(tmp_path / "a.bag")] == [("/text", 5, "hello")]
+
+
 def test_a_full_temporary_folder_is_named(tmp_path, raws, monkeypatch):
     path = write(tmp_path / "bag", raws, MCAP, CompressionMode.FILE)
 

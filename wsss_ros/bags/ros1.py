@@ -1,5 +1,6 @@
 """Bags of ROS 1 as those of ROS 2: each message is rewritten in the form that its type has in ROS 2."""
 
+import contextlib
 import logging
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -39,13 +40,13 @@ class Ros1File:
         except Exception as error:  # rosbags does not catch errors of struct and the codecs
             text = "run `rosbag reindex` on it, where ROS 1 is installed, or record it again"
             raise BadInput(f"{path}: this ROS 1 bag cannot be read ({error}); {text}") from error
-        known = [each for each in filled if _name(each.msgtype) in typestore().types]
+        self._types, new = _types(filled), typestore()
+        known = [each for each in filled if each.msgtype in self._types.types and _name(each.msgtype) in new.types]
         if left_out := sorted({each.msgtype for each in filled} - {each.msgtype for each in known}):
             log.warning("%s: messages of types that ROS 2 does not have are left out: %s", path, ", ".join(left_out))
         self.message_count = sum(counts[each.id] for each in known)
         self.topics = [Topic(_topic(each), _name(each.msgtype), latched=_latched(each)) for each in known]
         self._numbers = {each.id for each in known}
-        self._types = _types(known)
 
     def raw(self, topics: Container[str] | None) -> Iterator[Raw]:
         """Serialised messages in time order. Raises BadInput at a damaged part."""
@@ -68,11 +69,12 @@ class Ros1File:
 
 
 def _types(connections: list[Connection]) -> Typestore:
-    """The types of ROS 1 and those that the bag defines, which go first."""
+    """The types that the bag defines. A definition with a fault is left out."""
     store = get_typestore(Stores.EMPTY)
     for each in connections:
-        parsed = get_types_from_msg(each.msgdef.data, each.msgtype)
-        store.register({name: fields for name, fields in parsed.items() if name not in store.types})
+        with contextlib.suppress(Exception):  # rosbags raises of many kinds; the other topics do not need this one
+            parsed = get_types_from_msg(each.msgdef.data, each.msgtype)
+            store.register({name: fields for name, fields in parsed.items() if name not in store.types})
     return store
 
 
