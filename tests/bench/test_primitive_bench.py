@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from wsss_ros.bench import primitives
 from wsss_ros.cli import main as cli
 from wsss_ros.evaluation.primitive_pictures import draw_primitives
+from wsss_ros.labels import UNLABELLED
+from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
 from wsss_ros.scenes.scannet_write import write_scene
 
 
@@ -48,6 +50,21 @@ def test_the_command_prints_tables_and_draws(tmp_path, labels):
     assert accuracy["superpoints"] > 90 >= accuracy["primitives"] - 10
     assert any(line[:2] == ["k-means", "of"] and line[2] == "500" for line in lines)
     assert len(np.unique(np.asarray(Image.open(tmp_path / "a" / "primitives.png")).reshape(-1))) > 5
+
+
+def test_primitives_of_a_scene_are_matched_with_its_tags(labels, monkeypatch):
+    """Two primitives with features along two classes, of which the scene has the tag of one."""
+    network = torch.nn.Module()
+    network.head = torch.nn.Linear(2, len(labels))
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.weight[0, 0] = network.head.weight[1, 1] = 1
+    features = torch.tensor([[1.0, 0], [0, 1], [0, 1], [9, 9]])
+    monkeypatch.setattr(primitives, "_features", lambda *given: (features, torch.tensor([0, 1, 2, 4])))
+    given = Checkpoint(network, NetworkConfig("cloud", "pointnet2"), labels, {}, "")
+    tags, primitive = labels.multi_hot([labels.names[1]]), np.array([7, 3, 3, 3, -1])
+    found = primitives._matched(tags, np.zeros((5, 3)), None, primitive, given)
+    assert found.tolist() == [UNLABELLED, 1, 1, 1, UNLABELLED]
 
 
 def test_the_picture_has_a_view_for_what_is_given(labels):

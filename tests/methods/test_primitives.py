@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import superpoints as reference
 
+from wsss_ros.geometry.regions import PRESETS, regions
+from wsss_ros.geometry.superpoints import HandMadeSettings, hand_made
 from wsss_ros.methods.densify import primitives as module
 from wsss_ros.methods.densify.primitives import (
     Clusters,
@@ -50,6 +52,22 @@ def test_a_scene_without_superpoints_gives_no_rows():
     assert rows.shape == (0, 21) and numbers.tolist() == []
     rows, numbers = superpoint_features(torch.zeros(50, 8), torch.zeros(50, dtype=torch.int64), torch.zeros(1, 13))
     assert rows.tolist() == [[0.0] * 21] and numbers.tolist() == [0]
+
+
+@pytest.mark.parametrize("points, superpoints", [(1600, 1), (50, 0), (1, 0), (0, 0)])
+def test_a_cloud_of_few_points_has_one_superpoint_or_none(points, superpoints):
+    """1600 points are a plate of 80 cm; the first 50 of them are a line in 20 voxels, which is too small."""
+    flat = np.stack(np.divmod(np.arange(points), 40), axis=1) * 0.02
+    xyz = np.insert(flat.astype(np.float32), 2, 0, axis=1)
+    region = regions(xyz, None, PRESETS["densify"])
+    assert region.tolist() == [superpoints - 1] * points
+    extra = torch.from_numpy(hand_made(xyz, None, region, HandMadeSettings()))
+    rows, numbers = superpoint_features(torch.ones(points, 4), torch.from_numpy(region), extra)
+    assert rows.shape == (superpoints, 17) and numbers.tolist() == list(range(superpoints))
+    if superpoints:
+        found = kmeans(rows, 300)
+        assert found.cluster.tolist() == [0] and primitive_features(rows, found, 4).tolist() == [[0.5] * 4]
+        assert grouped(primitive_features(rows, found, 4)).tolist() == [0]
 
 
 @pytest.mark.parametrize("block", [2048, 37])

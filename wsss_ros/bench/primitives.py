@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from wsss_ros.bench.clock import median_ms
 from wsss_ros.bench.memory import peak_mb, resident_mb
 from wsss_ros.evaluation.primitive_pictures import draw_primitives
 from wsss_ros.geometry.regions import RegionSettings, regions
 from wsss_ros.geometry.superpoints import HandMadeSettings, hand_made
 from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.methods.densify.matching import match, primitive_means
 from wsss_ros.methods.densify.primitives import Clusters, grouped, kmeans, primitive_features, superpoint_features
 from wsss_ros.networks.checkpoint import Checkpoint
 from wsss_ros.networks.classifier import input_features
@@ -116,7 +118,8 @@ def _features(
 class Result:
     """Primitives of all superpoints, the groups of the primitives, and the times they took.
 
-    ``standard`` is the time of k-means over as many rows of STANDARD_WIDTH numbers as were asked for.
+    ``standard_s`` is the time of k-means over as many rows of STANDARD_WIDTH numbers as were asked for, and
+    ``standard_mb`` is its peak memory without these rows.
     """
 
     clusters: Clusters
@@ -124,6 +127,7 @@ class Result:
     primitives_s: Seconds
     groups_s: Seconds
     standard_s: Seconds
+    standard_mb: float
 
     def primitives(self, found: Found) -> tuple[Int64[Tensor, "R"], ...]:
         """The primitive of each superpoint of each scene; -1 for superpoints without features."""
@@ -143,9 +147,9 @@ def cluster(found: Found, count: int, groups: int, standard: int = STANDARD_ROWS
     # Without a network, groups are those of the hand-made features.
     features = primitive_features(rows, clusters, rows.shape[1])
     group, of_groups = _timed(lambda: grouped(features, groups, _seeded()))
-    many = standard_rows(rows, standard)
+    many, before = standard_rows(rows, standard), resident_mb()
     _, of_many = _timed(lambda: kmeans(many, count, _seeded()) if standard else None)
-    return Result(clusters, group, of_primitives, of_groups, of_many)
+    return Result(clusters, group, of_primitives, of_groups, of_many, peak_mb() - before)
 
 
 def _seeded() -> torch.Generator:
@@ -183,12 +187,49 @@ def purity(
     return 100 * right.sum() / truth.sum(), 100 * float(np.mean(right[there] / union[there]))
 
 
-def picture(scene: Scene, labels: LabelSpace, settings: RegionSettings, primitive: Int64[Tensor, "R"]) -> Image.Image:
-    """Cloud, superpoints, primitives and truth of a scene."""
+def picture(
+    scene: Scene,
+    labels: LabelSpace,
+    settings: RegionSettings,
+    primitive: Int64[Tensor, "R"],
+    network: Checkpoint | None,
+) -> Image.Image:
+    """Cloud, superpoints, primitives and truth of a scene; with a network also the classes of its primitives.
+
+    Args:
+        scene: with tags, if there is a network.
+        labels: the classes.
+        settings: of the superpoints.
+        primitive: of each superpoint of the scene (``Result.primitives``).
+        network: its features and its head are matched with the tags of the scene (eqs. 6-7).
+    """
     cloud = cloud_of(scene)
     region = regions(cloud.xyz, cloud.rgb, settings)
-    of_points = np.append(primitive.numpy(), np.full(max(0, region.max(initial=-1) + 1 - len(primitive)) + 1, -1))[
-        region
-    ]
     upright = cloud.xyz @ upright_rotation(scene).T
-    return draw_primitives(upright, cloud.rgb, region, of_points, labels, truth=scene.cloud_truth())
+    none = np.full(max(0, int(region.max(initial=-1)) + 1 - len(primitive)) + 1, -1)  # the last is for no superpoint
+    of_points = np.append(primitive.numpy(), none)[region]
+    tags = labels.multi_hot(scene.tags)
+    matched = None if network is None else _matched(tags, upright, cloud.rgb, of_points, network)
+    return draw_primitives(upright, cloud.rgb, region, of_points, labels, matched, scene.cloud_truth())
+
+
+def _matched(
+    tags: Float32[np.ndarray, "C"],
+    xyz: np.ndarray,
+    rgb: np.ndarray | None,
+    primitive: Int64[np.ndarray, "N"],
+    network: Checkpoint,
+) -> UInt8[np.ndarray, "N"]:
+    """The class of the primitive of each point, unlabelled where it has none."""
+    features, points = _features(xyz, rgb, network)
+    means, number = primitive_means(features, torch.from_numpy(primitive)[points])
+    found = match(means, network.network.get_parameter("head.weight"), torch.from_numpy(tags))
+    classes = np.full(int(primitive.max(initial=-1)) + 2, UNLABELLED, np.uint8)
+    classes[number.numpy()] = np.where(found.numpy() < 0, UNLABELLED, found.numpy())
+    return classes[primitive]
+
+
+def match_ms(count: int, classes: int, width: int = 96, runs: int = 20) -> float:
+    """Milliseconds to match primitives with the tags of a scene that has them all; median of random scores."""
+    means, head = torch.randn(count, width, generator=_seeded()), torch.randn(classes, width, generator=_seeded())
+    return median_ms(lambda: match(means, head, torch.ones(classes)), runs)[0]

@@ -54,15 +54,16 @@ def bench_primitives(
             status.update(name)
         status.update("primitives")
         result = bench.cluster(found, primitives, groups, standard)
-    Console().print(_costs(found, result, standard, scale_to))
+        matching = bench.match_ms(primitives, len(labels))
+    Console().print(_costs(found, result, standard, scale_to, matching))
     Console().print(_purity(found, result))
     if picture:
         of_scenes = list(zip(opened, result.primitives(found), strict=True))[:2]
-        save([bench.picture(scene, labels, PRESETS[way], each) for scene, each in of_scenes], picture)
+        save([bench.picture(scene, labels, PRESETS[way], each, network) for scene, each in of_scenes], picture)
         Console().print(f"written: {picture}", highlight=False)
 
 
-def _costs(found, result, standard: int, scale_to: int):
+def _costs(found, result, standard: int, scale_to: int, matching: float):
     """A row for each part: its seconds and memory."""
     from statistics import fmean
 
@@ -87,7 +88,10 @@ def _costs(found, result, standard: int, scale_to: int):
     timed |= {f"{standard:,} x {STANDARD_WIDTH}": result.standard_s} if standard else {}
     for what, (wall, processor) in timed.items():
         shown.add_row(f"k-means of {what}, s", f"{wall:.2f} / {processor:.2f}", "")
+    if standard:
+        shown.add_row("its peak memory, without the rows, MB", f"{result.standard_mb:,.0f}", "")
     shown.add_row("groups, s", f"{result.groups_s.wall:.3f} / {result.groups_s.processor:.3f}", "")
+    shown.add_row("matching with all classes, ms", f"{matching:.2f}", "")
     return shown
 
 

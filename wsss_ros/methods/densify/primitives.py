@@ -89,7 +89,10 @@ def kmeans(
         BadInput: no rows, a number that is not finite, ``count`` < 1.
     """
     if not len(rows) or count < 1:
-        raise BadInput(f"{len(rows)} superpoints for {count} primitives; expected at least one of each")
+        raise BadInput(
+            f"{len(rows)} superpoints for {count} primitives; expected at least one of each; where scenes consist of "
+            "small pieces, choose superpoints with a smaller drop_below"
+        )
     if not bool(rows.isfinite().all()):
         raise BadInput("the features of superpoints are not finite: the network has diverged; lower its learning rate")
     centre = first_centres(rows, count, generator)
