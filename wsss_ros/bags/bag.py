@@ -51,7 +51,7 @@ def _decoded(bag: "Bag") -> Iterator[tuple[str, int, Any]]:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether the path is read as a bag: any file but a cloud, a folder with metadata.yaml or files of a bag, or partial."""
+    """Whether the path is read as a bag: any file but a cloud, a folder with metadata.yaml, storage files or a part."""
     if not path.is_dir():
         return path.is_file() and not is_cloud_file(path)
     files = any(any(path.glob(pattern)) for pattern in _PATTERNS)
