@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from support.waiting import HANG_S, until
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from sensor_msgs.msg import Image  # noqa: E402
-from std_msgs.msg import String  # noqa: E402
+from std_msgs.msg import Header, String  # noqa: E402
 from support.ros_probe import ROOT, NodeProcess, Probe  # noqa: E402
 from support.tag_page_node import BEST_EFFORT, Page, image, running  # noqa: E402
 
+from wsss_ros.labels import scannet20  # noqa: E402
+from wsss_ros.nodes import conversions  # noqa: E402
 from wsss_ros.scenes.images import decode_rgb  # noqa: E402
 
 
@@ -68,6 +71,26 @@ def test_images_are_taken_only_while_somebody_looks(page, probe):
     assert takers() == 0, "the status alone does not count as looking"
     page.ask("GET", "/image.jpg")
     until(lambda: takers() == 2, "it takes no images although somebody looks")
+
+
+def test_the_page_says_what_the_live_image_adds(page, probe, received):
+    labels = np.zeros((48, 64), np.uint8)
+    labels[:, 32:] = 4
+    message = conversions.image_message(Header(frame_id="camera"), labels, "mono8")
+    names = scannet20().names
+
+    def worth():
+        page.ask("GET", "/image.jpg")
+        probe.publish_without_waiting(page.node.topic("semantic/image_raw"), message, BEST_EFFORT)
+        return page.status()["worth"]
+
+    found = until(worth, "the labels of the live image were never used")
+    before = dict(map(tuple, found["classes"]))
+    assert set(before) == {names[0], names[4]} and found["high"] is False
+    assert page.post("/tags", {"about": "image", "names": [names[4], f"-{names[0]}"]})[0]
+    after = page.status()["worth"]["classes"]
+    assert dict(map(tuple, after)) == {names[0]: before[names[0]], names[4]: before[names[4]] + 1}
+    assert [count for _, count in after] == sorted(count for _, count in after)
 
 
 def test_a_missing_learner_is_reported(page):

@@ -56,13 +56,14 @@ class FusionSpeed:
 
 def surfaces(size: tuple[float, float, float], count: int) -> Float64[np.ndarray, "N 3"]:
     """Points on the floor, on the two long walls, and on boxes on the floor, by their areas."""
-    random, (_, width, height) = np.random.default_rng(0), size
+    random, (length, width, height) = np.random.default_rng(0), size
     points = random.random((count, 3)) * size
     side = random.choice(3, count, p=np.array([width, height, height]) / (width + 2 * height))
     points[side == 0, 2] = 0
     points[side == 1, 1], points[side == 2, 1] = 0, width
     boxes = np.flatnonzero(np.arange(count) % 5 == 0)
-    corner, pitch = np.floor(points[boxes, :2] / (width / 4)), width / 4
+    pitch = width / 4
+    corner = np.minimum(np.floor(points[boxes, :2] / pitch), (length / pitch - 1, 3))
     local = random.random((len(boxes), 3))
     local[np.arange(len(boxes)), random.integers(0, 3, len(boxes))] = random.integers(0, 2, len(boxes))
     points[boxes, :2] = (corner + 0.3 + 0.4 * local[:, :2]) * pitch

@@ -25,7 +25,7 @@ def bench_fusion(
 ) -> None:
     """Print seconds and memory of fusions: all points with most frames, and all frames with most points.
 
-    Close other programs first.
+    "seen": points that a frame votes for, on average. Close other programs first.
     """
     from rich.console import Console
 
@@ -53,7 +53,7 @@ def bench_fusion(
 def _table(speeds: list, title: str):
     from wsss_ros.cli.tables import table
 
-    names = "settings", "points", "frames", "surfels s", "frames s", "processor s", "MB", "points a frame %"
+    names = "settings", "points", "frames", "surfels s", "frames s", "processor s", "MB", "seen %"
     shown = table(title, *names)
     for speed in speeds:
         times = (f"{seconds:.1f}" for seconds in (speed.surfels_s, speed.frames_s, speed.busy_s))

@@ -26,8 +26,10 @@ from wsss_ros.nodes.view_sources import Need
 from wsss_ros.tag_page.handler import Page, Robot
 from wsss_ros.tag_page.live_view import LiveView
 from wsss_ros.tag_page.server import PageServer
+from wsss_ros.tag_page.worth import TagWorth
 from wsss_ros.types import BadInput
 
+LABELS = "semantic/image_raw"
 TOPICS = {"overlay": "semantic_overlay/image_raw", "color": "color/image_raw"}
 LEARNER = "online_trainer"
 COMMANDS = ("start_scene", "finish_scene", "train", "rollback", "reset")
@@ -66,6 +68,8 @@ class TagPageNode(Node):
     def activate(self) -> None:
         """Serve the page."""
         self.view = LiveView()
+        self.worth = TagWorth(self.labels)
+        self._labels_input: Any = None
         self._subscribed: dict[str, Any] = {}
         self._learner: tuple[dict, float] | None = None
         page = Page(self.labels, self.view, Robot(self.page_status, self.send_tags, self.command))
@@ -119,6 +123,19 @@ class TagPageNode(Node):
             self._subscribed.pop(source).stop()
         for source in needed - set(self._subscribed):
             self._subscribed[source] = self._subscribe_image(source)
+        self._subscribe_labels(bool(needed))
+
+    def _subscribe_labels(self, needed: bool) -> None:
+        """Take the predicted labels while somebody looks; the page only leaves out a line without them."""
+        if needed and self._labels_input is None:
+            self._labels_input = self.subscribe(Image, LABELS, self.see_labels, SENSOR, "worth", lambda: False)
+        elif not needed and self._labels_input is not None:
+            self.unsubscribe(self._labels_input)
+            self._labels_input = None
+
+    def see_labels(self, message: Image) -> None:
+        """Compare what the live image shows with the tags that were sent."""
+        self.worth.see(codec.image_to_labels(message))
 
     def _subscribe_image(self, source: str) -> ImageTransport:
         def put(message: Image | CompressedImage) -> None:
@@ -131,6 +148,7 @@ class TagPageNode(Node):
     def _unsubscribe_all(self) -> None:
         while self._subscribed:
             self._subscribed.popitem()[1].stop()
+        self._subscribe_labels(False)
 
     # --- requests of the page, on its threads ---
 
@@ -143,6 +161,7 @@ class TagPageNode(Node):
             "images": self.view.ages_s(),
             "topics": {source: self.resolve_topic_name(topic) for source, topic in TOPICS.items()},
             "listeners": {about: publisher.get_subscription_count() for about, publisher in self.tags.items()},
+            "worth": self.worth.status(),
             "learner": learner,
             "learner_age_s": None if at is None else time.monotonic() - at,
             "learner_there": self.count_publishers(self._status.topic) > 0,
@@ -157,6 +176,8 @@ class TagPageNode(Node):
         if not publisher.get_subscription_count():
             raise BadInput(f"nobody subscribes to {publisher.topic_name}: start the learner (wsss up online:=true)")
         text = ", ".join(names)
+        if about == "image":
+            self.worth.sent(names)
         publisher.publish(String(data=f"@{stamp} {text}" if stamp and about == "image" else text))
         return True, f"sent for the {about}: {text}"
 

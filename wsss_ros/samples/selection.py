@@ -1,7 +1,7 @@
 """Choosing images that are worth a tag: 2D3DNet, section 3.3 and appendix G.4."""
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 
 from wsss_ros.types import BadInput
 
@@ -35,13 +35,19 @@ def diverse(presence: Bool[np.ndarray, "I C"], count: int) -> Int64[np.ndarray, 
     if not 0 <= count <= images:
         raise BadInput(f"{count} images to choose from {images}; expected a number from 0 to {images}")
     chosen, seen = np.empty(count, np.int64), np.zeros(classes)
-    free, shows = np.ones(images, bool), presence.astype(np.float64)
+    free = np.ones(images, bool)
     for place in range(count):
-        gain = shows @ (np.sqrt(seen + 1) - np.sqrt(seen))
-        best = int(np.where(free, np.round(gain, 9), -1.0).argmax())  # sums in another order are no reason to choose
+        gain = np.round(gains(presence, seen), 9)  # sums in another order are no reason to choose
+        best = int(np.where(free, gain, -1.0).argmax())
         chosen[place], free[best] = best, False
-        seen += shows[best]
+        seen += presence[best]
     return chosen
+
+
+def gains(presence: Bool[np.ndarray, "I C"], seen: Float64[np.ndarray, "C"]) -> Float64[np.ndarray, "I"]:
+    """How much each image adds to the ``objective`` of images of which ``seen`` show each class."""
+    added: Float64[np.ndarray, "I"] = presence @ (np.sqrt(seen + 1) - np.sqrt(seen))
+    return added
 
 
 def objective(presence: Bool[np.ndarray, "I C"]) -> float:

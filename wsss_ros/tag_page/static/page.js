@@ -195,9 +195,18 @@ function draw(status) {
   if (changed("classes", status.classes)) drawClasses(status.classes);
   drawLearner(status);
   drawScene(present ? learner.scene : null);
+  drawWorth(status.worth);
   if (changed("rounds", [learner && learner.rounds, scoredSet])) drawScores((learner && learner.rounds) || []);
   write("nothing", shown.trouble || `No image yet. Waiting for ${status.topics.overlay} or ${status.topics.color}.`);
   document.querySelectorAll("[data-command]").forEach((button) => { button.disabled = !present; });
+}
+
+// What the network sees in the live image, the classes with the fewest sent tags first.
+function drawWorth(worth) {
+  const rarest = worth ? worth.classes.slice(0, 3).map(([name, sent]) => `${name} (${sent})`) : [];
+  $("worth").hidden = rarest.length === 0;
+  const text = `${worth && worth.high ? "Worth tagging" : "Seen"}, with the tags sent so far: ${rarest.join(", ")}`;
+  write("worth", text, worth && worth.high ? "high" : "");
 }
 
 function drawClasses(list) {

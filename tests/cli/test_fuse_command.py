@@ -1,0 +1,70 @@
+"""The commands ``wsss fuse`` and ``wsss select``; what they write is tested in tests/label_files."""
+
+import csv
+import json
+
+import pytest
+from support.striped_scenes import StripedScene, written
+from support.tiny_networks import save_network
+from typer.testing import CliRunner
+
+from wsss_ros.bags.writing import write_bag
+from wsss_ros.cli.main import app
+from wsss_ros.scenes import open_scene
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def scene(labels, tmp_path):
+    written(tmp_path / "scenes", labels, [0, 1])
+    return tmp_path / "scenes" / "scene0"
+
+
+@pytest.fixture
+def weights(labels, tmp_path):
+    save_network(tmp_path / "image.safetensors", "image", labels, 0)
+    return tmp_path / "image.safetensors"
+
+
+def test_labels_of_a_network(scene, weights, tmp_path):
+    words = ("fuse", scene, "--out", tmp_path / "out", "--image-weights", weights, "--device", "cpu")
+    result = run(*words, "--min-confidence", 0, "--visibility", "depth", "--hold-out", 4)
+    assert result.exit_code == 0, result.output
+    assert "3 frames voted for" in result.stdout and "1 frames held out" in result.stdout
+    note = json.loads((tmp_path / "out" / "segment.json").read_text())
+    assert note["fusion"]["visibility"] == "depth" and note["labels_of_frames"].startswith("image network")
+    again = run(*words)
+    assert again.exit_code == 1 and "is complete" in again.stderr
+
+
+def test_labels_of_a_topic(labels, tmp_path):
+    bag = write_bag(StripedScene(0, labels), tmp_path / "scene.mcap")
+    topic = "/ground_truth/semantic/image_raw"
+    result = run("fuse", bag, "--out", tmp_path / "out", "--labels", topic, "--visibility", "depth")
+    assert result.exit_code == 0, result.output
+    assert "4 frames voted" in result.stdout
+    missing = run("fuse", bag, "--out", tmp_path / "other", "--labels", "nothing")
+    assert missing.exit_code == 1 and "no topic 'nothing'" in missing.stderr
+
+
+def test_what_is_no_source_of_labels(scene, tmp_path):
+    result = run("fuse", scene, "--out", tmp_path / "out", "--labels", "nothing")
+    assert result.exit_code == 1 and "is not a bag" in result.stderr
+    result = run("fuse", scene, "--out", tmp_path / "out", "--settings", "nothing")
+    assert result.exit_code == 1 and "room_features" in result.stderr
+
+
+def test_frames_that_are_worth_tagging(scene, weights, labels, tmp_path):
+    result = run(
+        "select", scene.parent, "--image-weights", weights, "--count", 3, "--out", tmp_path / "out", "--device", "cpu"
+    )
+    assert result.exit_code == 0, result.output
+    assert "3 of 8 frames" in result.stdout
+    with open(tmp_path / "out" / "select.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["order"] for row in rows] == ["1", "2", "3"]
+    names = {open_scene(scene, labels).frame(index).name for index in range(4)}
+    assert {row["frame"] for row in rows} <= names and (tmp_path / "out" / "select.png").stat().st_size > 1000
