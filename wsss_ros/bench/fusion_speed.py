@@ -1,6 +1,5 @@
 """Fusion: seconds and memory by the number of points and of frames, in a street and in a room."""
 
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -110,7 +109,7 @@ def _compile(cloud: np.ndarray, labels: np.ndarray, preset: str, device: torch.d
 
 
 def draw(speeds: Sequence[FusionSpeed], path: Path, title: str) -> None:
-    """Write a plot of the processor seconds by points and by frames, with lines through the origin."""
+    """Write a plot of the processor seconds by points and by frames, with lines fitted to them."""
     from matplotlib.figure import Figure  # slow to load
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
@@ -121,9 +120,10 @@ def draw(speeds: Sequence[FusionSpeed], path: Path, title: str) -> None:
         for preset, color in presets.items():
             shown = [s for s in speeds if s.preset == preset and getattr(s, other) == most[other]]
             at, taken = [getattr(s, name) for s in shown], [s.busy_s for s in shown]
-            slope = statistics.median(t / n for t, n in zip(taken, at, strict=True))
             axes.plot(at, taken, "o", color=color, label=preset)
-            axes.plot([0, max(at)], [0, slope * max(at)], "-", color=color, linewidth=0.8)
+            if len(set(at)) > 1:
+                slope, base = np.polyfit(at, taken, 1)
+                axes.plot([0, max(at)], [base, base + slope * max(at)], "-", color=color, linewidth=0.8)
         axes.set(title=f"{most[other]:,} {other}", xlabel=name, ylabel="processor seconds", xlim=0, ylim=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.legend(frameon=False)
