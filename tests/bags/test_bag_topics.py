@@ -251,6 +251,8 @@ def test_why_there_is_no_cloud_is_said(tmp_path, caplog):
     path = record(tmp_path / "bag", [each for each in views() if not each[1].endswith("camera_info")])
     with caplog.at_level(logging.WARNING):
         assert BagFrames(path).cloud() is None
+    with pytest.raises(BadInput, match="no complete views: no camera_info; no poses"):
+        next(BagFrames(path).views())
     text = "no cloud, and none can be fused from depth: no camera_info; no poses (record a topic pose, /tf or odometry)"
     assert text in caplog.text
 

@@ -304,7 +304,9 @@ class BagFrames:
 
     def _matched(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and messages of each view, by field of ``Frame``, without its pose."""
-        there = {part: self.parts[part] for part in ("rgb", "depth_m") if self.parts[part]}
+        there = {part: self.parts[part] for part in ("rgb", "depth_m")}
+        if not self.has_views:
+            raise BadInput(f"{self.path}: no complete views: {self.missing()}")
         by_topic = {topic: part for part, topic in there.items()}
         sync, images = Synchronizer(tuple(there), _TOLERANCE_NS), count()
         for topic, message in self._stamped_messages(*by_topic):
