@@ -7,6 +7,7 @@ from wsss_ros.cli import main
 BENCHES = {
     "speed": "How fast networks, conversions and nodes are, next to their baselines.",
     "latency": "Milliseconds around the image network by part, and from stamp to label, by image size.",
+    "map": "Semantic maps of scenes with truth, next to the labels of single frames.",
     "mapper": "A looped recording for the semantic mapper: rate, memory over time, drops by cause.",
     "image": "Image networks: milliseconds, and mIoU, by stride, size and precision.",
     "sparse": "Sparse convolutions of a U-Net by number of voxels, and their memory.",
