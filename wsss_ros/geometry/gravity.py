@@ -10,8 +10,8 @@ from wsss_ros.types import BadInput
 
 SURE = 0.8  # certainty from which a direction is taken, whatever is expected
 _LIKELY = 0.35  # certainty of all directions near the expected one, from which the best of them is taken
-# Less for all directions near the expected one, and more for another one: that is taken. Of 96 clouds of generated rooms
-# with y up or down in `map`, 88 are then right (80 with 0.05), and all of 48 with z up.
+# Less for all directions near the expected one, and more for another one: that is taken. Of 96 clouds of generated
+# rooms with y up or down in `map`, 87 are then right (80 with 0.05), and all of 48 with z up.
 _REFUTED, _HALF = 0.3, 0.5
 _LEVEL = np.radians(12)  # a normal within this angle of vertical or horizontal counts as such
 _SAME = np.radians(3)  # directions closer than this are one candidate
