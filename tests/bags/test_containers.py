@@ -19,7 +19,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from support.tiny_scene import TinyScene
 
 from wsss_ros.bags import unpacking
-from wsss_ros.bags.bag import Bag, is_bag, read_bag
+from wsss_ros.bags.bag import Bag, bag_name, is_bag, read_bag
 from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.bags.cdr import typestore
 from wsss_ros.bags.recording import Raw, SceneRecording
@@ -117,6 +117,7 @@ def test_a_file_that_was_compressed_by_hand(tmp_path, raws, packed):
     file = tmp_path / f"walk.mcap.{packed}"
     file.write_bytes(zstd.compress(data) if packed == "zst" else lz4.frame.compress(data))
     check(file, raws)
+    assert bag_name(file) == "walk" and bag_name(tmp_path / "bag") == "bag"
     short = tmp_path / f"short.mcap.{packed}"
     short.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     bag = Bag(short)

@@ -58,6 +58,14 @@ def is_bag(path: Path) -> bool:
     return files or (path / "metadata.yaml").exists() or path.name.endswith(PARTIAL)
 
 
+def bag_name(path: Path) -> str:
+    """The name of a bag: that of its folder, or of its file without the suffixes of compression and storage."""
+    whole = path.resolve()
+    if not path.is_file():
+        return whole.name
+    return whole.with_suffix("").stem if whole.suffix in PACKED else whole.stem
+
+
 @dataclass
 class Bag:
     """A bag to read: a .mcap or .db3 file, a rosbag2 folder, or a .bag file of ROS 1.

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.bags import topics
-from wsss_ros.bags.bag import Bag
+from wsss_ros.bags.bag import Bag, bag_name
 from wsss_ros.bags.bag_cameras import BagCamera, BagDepth, check_found
 from wsss_ros.bags.bag_poses import BagPoses, has_transforms
 from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, ODOMETRY, POSE, POSE_WITH_COVARIANCE
@@ -92,7 +92,7 @@ class BagFrames:
     def __post_init__(self) -> None:
         """Open the bag and find the topics."""
         self.path = Path(self.path)
-        self.name = self.path.resolve().name.removesuffix(self.path.suffix if self.path.is_file() else "")
+        self.name = bag_name(self.path)
         self._bag = Bag(self.path)
         self._types = self._bag.types()
         self._warned = False

@@ -11,7 +11,7 @@ from wsss_ros.types import BadInput
 
 
 def replay(
-    source: Annotated[Path, typer.Argument(help="A bag (.mcap, .db3, its folder, or .bag of ROS 1) or a scene folder.")],
+    source: Annotated[Path, typer.Argument(help="A bag (.mcap, .db3, its folder, or a .bag of ROS 1) or a scene.")],
     rate: Annotated[float, typer.Option(min=0.01, max=100, help="Speed against the recording.")] = 1.0,
     loop: Annotated[bool, typer.Option(help="Start over at the end.")] = False,
     paused: Annotated[bool, typer.Option(help="Wait for the service ~/resume.")] = False,
