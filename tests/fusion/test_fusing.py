@@ -166,9 +166,9 @@ def with_torch(points, chosen, stamps=None, viewpoints=None):
     """The steps of a GPU, on the CPU."""
     fusion = Fusion(points, chosen, 3, stamps, viewpoints)
     discs = surfels(points, chosen.surfels)
-    front = fusing._towards(discs.normal, points, viewpoints)
+    front = np.zeros_like(points) if viewpoints is None else fusing._towards(discs.normal, points, viewpoints)
     stamps = np.zeros(0, np.int64) if stamps is None else stamps
-    fusion._steps = TorchSteps(points - fusion._origin, discs, front, stamps, "cpu")
+    fusion._steps = TorchSteps(points - fusion._origin, lambda: discs, front, stamps, "cpu")
     fusion.votes = np.zeros((len(points), 3), np.float32)
     return fusion
 
@@ -233,3 +233,13 @@ def test_a_lens_with_distortion_reads_labels_where_it_shows_the_point():
     on_torch = with_torch(points, FusionSettings(fill="none"))
     on_torch.add(frame(camera=bent), np.minimum(image, 2))
     np.testing.assert_array_equal(np.minimum(label, 2)[label != 255], on_torch.result().label[label != 255])
+
+
+def test_surfels_are_computed_only_where_they_are_drawn(monkeypatch):
+    asked = []
+    monkeypatch.setattr(fusing, "surfels", lambda *arguments: asked.append(arguments) or surfels(*arguments))
+    measured = frame(depth_m=np.full((48, 64), 2.0, np.float32))
+    for visibility, times in (("depth", 0), ("surfels", 1)):
+        fusion = Fusion(wall(2.0), FusionSettings(visibility=visibility))
+        assert fusion.add(measured, labels(0)) == fusion.add(measured, labels(0)) > 100
+        assert len(asked) == times

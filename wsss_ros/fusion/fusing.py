@@ -1,6 +1,7 @@
 """The fusion of 2D3DNet (sections 3.1 and 3.2, algorithm 1): labels of posed images become votes of points."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -87,9 +88,10 @@ class Fusion:
         self.settings, self.frames, self._classes = settings, 0, classes
         self._origin = local_origin(points)
         self._points = points.astype(np.float64) - self._origin
-        discs = surfels(points, settings.surfels, up)
+        discs = cache(lambda: surfels(points, settings.surfels, up))
         stamps_ns = np.zeros(0, np.int64) if stamps_ns is None else stamps_ns
-        own = self._points, discs, _towards(discs.normal, points, viewpoints), stamps_ns
+        front = np.zeros_like(self._points) if viewpoints is None else _towards(discs().normal, points, viewpoints)
+        own = self._points, discs, front, stamps_ns
         self._steps = KernelSteps(*own) if torch.device(device).type == "cpu" else TorchSteps(*own, device)
         self.votes = np.zeros((len(points), classes), np.float32)
 
@@ -170,12 +172,8 @@ def nearest_labels(points: Float32[np.ndarray, "N 3"], label: UInt8[np.ndarray, 
 
 
 def _towards(
-    normal: Float64[np.ndarray, "N 3"],
-    points: Float[np.ndarray, "N 3"],
-    viewpoints: Float[np.ndarray, "N 3"] | None,
+    normal: Float64[np.ndarray, "N 3"], points: Float[np.ndarray, "N 3"], viewpoints: Float[np.ndarray, "N 3"]
 ) -> Float64[np.ndarray, "N 3"]:
-    """The normals, turned to the viewpoints; 0 where there is none."""
-    if viewpoints is None:
-        return np.zeros_like(normal)
+    """The normals, turned to the viewpoints; 0 where the viewpoint is NaN."""
     side = np.sign(((viewpoints - points) * normal).sum(axis=1))
     return normal * np.nan_to_num(side)[:, None]

@@ -5,6 +5,7 @@ image has one over the depth, 0 where there is nothing: over a plane, this is a 
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, no_type_check
 
 import numpy as np
@@ -34,7 +35,8 @@ class View(NamedTuple):
 class KernelSteps:
     """The steps of a fusion on the CPU: points, their surfels, the sides that are their fronts, times, and votes.
 
-    All are relative to one origin; ``front`` is 0 for a point without a front, ``stamps_ns`` is empty without times.
+    All are relative to one origin. ``discs`` is called only where discs are drawn. ``front`` is 0 for a point without
+    a front, ``stamps_ns`` is empty without times.
     """
 
     votes: Float32[np.ndarray, "N C"]
@@ -42,7 +44,7 @@ class KernelSteps:
     def __init__(
         self,
         points: Float64[np.ndarray, "N 3"],
-        discs: Surfels,
+        discs: Callable[[], Surfels],
         front: Float64[np.ndarray, "N 3"],
         stamps_ns: Int64[np.ndarray, "_"],
     ) -> None:
@@ -54,7 +56,7 @@ class KernelSteps:
 
     def draw(self, view: View, limits: Limits, stamp_ns: int) -> Float64[np.ndarray, "h w"]:
         """The depth image of the discs, one over metres; ``limits`` are those of ``prepare``."""
-        places = self._points, *self._discs, self._stamps_ns
+        places = self._points, *self._discs(), self._stamps_ns
         neighbors.share(
             prepare, len(self._points), *places, view, limits, stamp_ns, self._lines, self._boxes, self._depth
         )

@@ -13,7 +13,8 @@ from wsss_ros.fusion.settings import PRESETS, FusionSettings
 from wsss_ros.fusion.votes import share_of_winner
 from wsss_ros.types import Frame
 
-FusionChoice = Literal["features", "pseudo_truth"] | FusionSettings  # settings, or the name of some in ``PRESETS``
+# Settings, or the name of some in ``PRESETS``.
+FusionChoice = Literal["features", "pseudo_truth", "room_features", "room_pseudo_truth"] | FusionSettings
 
 
 class FusedInput(Config):

@@ -1,5 +1,7 @@
 """The steps of a fusion with torch, for a GPU: the same discs, tests and votes as the numba kernels of kernels.py."""
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,14 +21,14 @@ class TorchSteps:
     def __init__(
         self,
         points: Float64[np.ndarray, "N 3"],
-        discs: Surfels,
+        discs: Callable[[], Surfels],
         front: Float64[np.ndarray, "N 3"],
         stamps_ns: Any,
         device: str,
     ) -> None:
         self.device = torch.device(device)
         self.points, self.front, self.stamps_ns = self._there(points), self._there(front), self._there(stamps_ns)
-        self.tangent, self.bitangent, self.radius = map(self._there, (discs.tangent, discs.bitangent, discs.radius_m))
+        self._discs = discs
         self._votes = torch.zeros((len(points), 0), device=self.device)
 
     def _there(self, array: Any) -> Tensor:
@@ -41,6 +43,12 @@ class TorchSteps:
     @votes.setter
     def votes(self, votes: Float32[np.ndarray, "N C"]) -> None:
         self._votes = self._there(votes)
+
+    @cached_property
+    def _sides(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Tangents, bitangents and both radii of the discs."""
+        discs = self._discs()
+        return self._there(discs.tangent), self._there(discs.bitangent), self._there(discs.radius_m)
 
     def draw(self, view: View, limits: Limits, stamp_ns: int) -> Float64[np.ndarray, "h w"]:
         """The depth image of the discs, one over metres."""
@@ -65,18 +73,19 @@ class TorchSteps:
     def _in_view(self, view: View, limits: Limits, stamp_ns: int) -> tuple[Tensor, Tensor, Tensor]:
         """Both radii as vectors, and the centre, of each disc that may be in the image, in the frame of the camera."""
         dilation, farthest, longest = limits
+        tangent, bitangent, radius = self._sides
         pose = torch.tensor(np.array(view[0]), device=self.device)
         place = self.points @ pose[:3, :3].T + pose[:3, 3]
         near = (place[:, 2] > 0) & (place.norm(dim=1) < farthest)
         if len(self.stamps_ns):
             near &= ((self.stamps_ns - stamp_ns) * 1e-9).abs() <= longest
-        sides, (fx, fy, cx, cy), (left, top, width, height) = self.radius.amax(1) * dilation, view[2], view[3]
+        sides, (fx, fy, cx, cy), (left, top, width, height) = radius.amax(1) * dilation, view[2], view[3]
         for axis, focal, centre, size in ((0, fx, cx - left, width), (1, fy, cy - top, height)):
             for sign, edge in ((-1, (-0.5 - centre) / focal), (1, (size - 0.5 - centre) / focal)):
                 near &= sign * (place[:, axis] - edge * place[:, 2]) / (1 + edge * edge) ** 0.5 <= sides
         rotation = pose[:3, :3].T
-        along = (self.tangent[near] * (self.radius[near, :1] * dilation)) @ rotation
-        across = (self.bitangent[near] * (self.radius[near, 1:] * dilation)) @ rotation
+        along = (tangent[near] * (radius[near, :1] * dilation)) @ rotation
+        across = (bitangent[near] * (radius[near, 1:] * dilation)) @ rotation
         return along, across, place[near]
 
     def vote(
