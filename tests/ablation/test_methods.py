@@ -13,7 +13,7 @@ from support.training_runs import ADAM, one_thread, values_for
 from typer.testing import CliRunner
 
 from wsss_ros import config
-from wsss_ros.ablation import experiment, methods_results, one_run
+from wsss_ros.ablation import experiment, methods_results, one_run, pseudo_labels, scoring
 from wsss_ros.ablation.loading import load_experiment
 from wsss_ros.ablation.methods_settings import MethodsConfig
 from wsss_ros.ablation.settings import AblationConfig
@@ -117,6 +117,15 @@ def test_phases_in_a_list_of_their_own_are_one_run(tmp_path):
     assert config.build(MethodsConfig, settings.model_dump(mode="json")) == settings
 
 
+def test_a_row_with_fewer_classes_has_runs_of_its_own(tmp_path):
+    reduced = {"method": "densify", "phases": ["clouds"], "removed": {"classes": {"wall": 2, "floor": 1}, "seed": 4}}
+    settings = settings_for(tmp_path, rows={**ROWS, "reduced": reduced})
+    run, whole = settings.run_of("reduced", 0), settings.run_of("clouds", 0)
+    assert (run.name, whole.name) == ("seed0/without-2-wall-1-floor-4/clouds", "seed0/clouds")
+    assert run.train.removed.classes == {"wall": 2, "floor": 1} and whole.train.removed is None
+    assert (run.sets, whole.sets) == (("val",), ("val",))
+
+
 def test_a_pretraining_is_shared_by_all_seeds(tmp_path):
     settings = settings_for(tmp_path, pretrain={"seed": 9, "phases": [PHASES["images"]]})
     names = [run.name for run in experiment.runs(settings, ["clouds", "cls"], [0, 1])]
@@ -153,9 +162,11 @@ def test_a_file_is_read_as_what_it_is(tmp_path):
 def test_the_configuration_that_ships_is_valid():
     settings = config.load(MethodsConfig, config.share("config/methods_rooms.yaml"))
     assert len(settings.seeds) == 3 and settings.results == "docs/methods"
-    assert all(row.pseudo_labels for row in settings.rows.values())
-    last = [settings.run_of(row, 0) for row in settings.rows]
-    assert all(run.kinds == ("image", "cloud") for run in last)
+    alone = {name for name, row in settings.rows.items() if row.method in ("densify", "2d3dnet")}  # clouds alone
+    assert all(row.pseudo_labels for name, row in settings.rows.items() if name not in alone)
+    last = {row: settings.run_of(row, 0) for row in settings.rows}
+    assert all(run.kinds == ("image", "cloud") for row, run in last.items() if row not in alone)
+    assert all("cloud" in run.kinds for run in last.values())
 
 
 # --- what came out ---
@@ -173,6 +184,31 @@ def test_every_row_has_an_entry_for_each_of_its_sets(done):
         assert 0 <= entry["miou_3d"] <= 100 and (entry["miou_2d"] is None) == (entry["row"] == "clouds")
     seconds = {entry["row"]: entry["seconds"] for entry in entries}
     assert seconds["longer"] > seconds["joint"] > 0
+
+
+@pytest.mark.slow
+def test_labels_of_primitives_alone_are_scored_among_the_tags(done, labels):
+    options = {"primitives": {"primitives": 6, "superpoints": {"kind": "vccs", "seed_m": 0.3}}}
+    chosen = experiment.ScoredSet(done.train, config.build(experiment.PseudoLabelsConfig, options))
+    files = {"cloud": experiment.trained_networks(done.run_of("clouds", 0), done)["cloud"]}
+    counts = pseudo_labels.score(files, chosen, done)["cloud"].counts
+    assert counts.sum() == 4 * 600
+    tagged = [labels.index(name) for name in ("wall", "floor", "bed")]
+    assert counts[:, tagged].sum() == 4 * 600, "each point has a label that is a tag"
+
+
+@pytest.mark.slow
+def test_scores_of_an_earlier_version_are_kept(done):
+    """Its file does not have the options that came later."""
+    run = done.run_of("cls", 0)
+    for name in run.sets:
+        file = Path(done.output) / run.name / f"scores_{name}.json"
+        content, before = json.loads(file.read_text()), file.read_text()
+        del content["asked"]["scenes"]["removed"]
+        content["asked"].get("pseudo_labels", {}).pop("primitives", None)
+        file.write_text(json.dumps(content))
+        assert name not in scoring.missing_sets(run, done)
+        file.write_text(before)
 
 
 @pytest.mark.slow

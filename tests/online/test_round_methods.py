@@ -32,6 +32,8 @@ SHARED = {"method": "shared_labels", "epochs": 1, "batch": 2, "long_sides": [32]
 WSEGPC = {"method": "wsegpc", "epochs": 1, "batch": 3, "images_per_cloud": 2, "min_links": 10, "eta": 0}
 WSEGPC |= {"image": RATE, "cloud": RATE}
 
+DENSIFY = {"method": "densify", "epochs": 1, "batch": 3, "superpoints": {"kind": "vccs", "seed_m": 0.3}, "cloud": RATE}
+
 
 def decided(tmp_path, labels, phases: list[dict], kinds=("scene", "frames"), **changes):
     """The learner, closed, and the decision of a round of these phases on four scenes, one of them held out."""
@@ -81,6 +83,22 @@ def test_a_round_may_be_of_the_second_paper(tmp_path, labels):
     assert decision.promoted, decision.why
     (curve,) = read_json(learning.folder / "rounds/0001/run/curves.json")
     assert all(curve["epochs"][0][name] > 0 for name in ("image_to_point", "point_to_image", "rpc_3d", "rpc_2d"))
+
+
+@pytest.mark.timeout(900)
+def test_tags_of_scenes_alone_teach_the_cloud_network_by_primitives(tmp_path, labels):
+    """The third paper, without tags of images. There are fewer primitives than its 300, for there are few scenes."""
+    learning, decision = decided(tmp_path, labels, [DENSIFY], kinds=["scene"], steps=4)
+    assert decision.promoted, decision.why
+    (curve,) = read_json(learning.folder / "rounds/0001/run/curves.json")
+    assert all(curve["epochs"][0][name] > 0 for name in ("classification_3d", "primitives", "match"))
+    start, now = (learning.versions.folder / name for name in ("0000", "0001"))
+    changed = {
+        kind: checkpoint.load(checkpoint.file_of(start, kind)).version
+        != checkpoint.load(checkpoint.file_of(now, kind)).version
+        for kind in ("image", "cloud")
+    }
+    assert changed == {"image": False, "cloud": True}
 
 
 @pytest.mark.timeout(900)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from wsss_ros.config import Config
 from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.methods import Phase
+from wsss_ros.methods.densify.phase import PrimitiveOptions
 from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.samples.scene_regions import RegionChoice
 from wsss_ros.training.config import TrainConfig
@@ -57,6 +58,9 @@ class PseudoLabelsConfig(Config):
     )
     regions: RegionChoice | None = Field(
         None, description="Regions whose mean probability decides, as in WSegPC; without, each point for itself."
+    )
+    primitives: PrimitiveOptions | None = Field(
+        None, description="Primitives whose classes label the points instead of the head (Densify, table 6)."
     )
     centring: float = Field(
         0.0, ge=0, le=1, description="Share of the mean score of each class that is subtracted first, as in WSegPC."

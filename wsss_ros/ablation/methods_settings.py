@@ -11,6 +11,7 @@ from wsss_ros.config import Config
 from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.methods import Phase
 from wsss_ros.training.network_files import CloudNetworkConfig
+from wsss_ros.training.scene_set import RemovedClasses
 
 TRAIN = "train"  # the set of pseudo-labels, in tables and results
 
@@ -26,6 +27,9 @@ class RowConfig(Config):
         min_length=1,
         description="Names of phases. Rows share equal first ones, each trained in a run of its own. Phases in a list "
         "of their own are trained in one run: what the method itself has learned then goes on in the next phase.",
+    )
+    removed: RemovedClasses | None = Field(
+        None, description="Classes that some training scenes lose in the runs of this row (Densify, table 2)."
     )
     pseudo_labels: PseudoLabelsConfig | None = Field(
         None, description="Score the labels that the networks give to the training scenes, whose tags they know."
@@ -114,13 +118,16 @@ class MethodsConfig(ExperimentConfig):
     def run_of(self, row: str, seed: int) -> Run:
         """The run of the last phase of a row, after the runs of those before. Rows end in a run that is scored."""
         run, parts, own = self.pretraining(), self.rows[row].runs, self.rows[row].cloud
+        removed = self.rows[row].removed
+        train = self.train if removed is None else self.train.model_copy(update={"removed": removed})
         for count, names in enumerate(parts, start=1):
-            name = f"seed{seed}/{'+'.join('-'.join(part) for part in parts[:count])}"
+            name = f"seed{seed}/{_start(removed)}{'+'.join('-'.join(part) for part in parts[:count])}"
             phases = tuple(self.phases[each] for each in names)
             if own and count == len(parts):
-                run = Run(f"{name}@{own}", seed, phases, self.train, run, self._sets(parts, own), self.networks[own])
+                sets = self._sets(parts, removed, own)
+                run = Run(f"{name}@{own}", seed, phases, train, run, sets, self.networks[own])
             else:
-                run = Run(name, seed, phases, self.train, run, self._sets(parts[:count]))
+                run = Run(name, seed, phases, train, run, self._sets(parts[:count], removed))
         assert run is not None  # a row has phases
         return run
 
@@ -129,12 +136,23 @@ class MethodsConfig(ExperimentConfig):
         of_row = chosen == TRAIN or self.rows[row].fused is not None
         return f"{chosen}.{row}" if of_row else chosen
 
-    def _sets(self, parts: tuple[tuple[str, ...], ...], cloud: str = "") -> tuple[str, ...]:
+    def _sets(
+        self, parts: tuple[tuple[str, ...], ...], removed: RemovedClasses | None, cloud: str = ""
+    ) -> tuple[str, ...]:
         """What is scored after these runs: the networks, pseudo-labels and fused labels of the rows that end here."""
-        ends = [name for name, row in self.rows.items() if (row.runs, row.cloud) == (parts, cloud)]
+        ended = parts, removed, cloud
+        ends = [name for name, row in self.rows.items() if (row.runs, row.removed, row.cloud) == ended]
         pseudo = [self.set_of(name, TRAIN) for name in ends if self.rows[name].pseudo_labels is not None]
         scored = [self.set_of(name, each) for name in ends for each in self.scene_sets]
         return (*dict.fromkeys(scored), *pseudo)
+
+
+def _start(removed: RemovedClasses | None) -> str:
+    """The start of the name of a run with fewer classes in some scenes."""
+    if removed is None:
+        return ""
+    lost = "-".join(f"{count}-{name}" for name, count in removed.classes.items())
+    return f"without-{lost}-{removed.seed}/"
 
 
 def resolved(name: str, phases: Mapping[str, Any]) -> Any:

@@ -10,14 +10,18 @@ import torch
 from wsss_ros.ablation.experiment import ExperimentConfig, ScoredSet
 from wsss_ros.device import device_named
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
-from wsss_ros.labels import LabelSpace, labels_named
+from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
+from wsss_ros.methods.densify.labels import labels_by_primitives, primitive_classes
+from wsss_ros.methods.densify.phase import PrimitiveOptions
 from wsss_ros.methods.teacher_labels import resized
 from wsss_ros.methods.wsegpc.stage_two import frame_labels, point_labels
 from wsss_ros.networks import checkpoint
 from wsss_ros.samples.prepared import PreparedScene, prepare
 from wsss_ros.samples.scene_regions import with_regions
+from wsss_ros.samples.superpoints import with_superpoints
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.training.scene_set import open_scene_set
+from wsss_ros.types import BadInput
 
 
 @torch.inference_mode()
@@ -25,7 +29,8 @@ def score(files: Mapping[str, Path], chosen: ScoredSet, settings: ExperimentConf
     """The confusion matrix of each network over all scenes; of images over some frames, spread evenly.
 
     Labels are made as WSegPC makes them: the class with the largest mean probability in the region, among the tags.
-    Without regions each point and pixel is one.
+    Without regions each point and pixel is one. With primitives, a point has the class of the nearest primitive whose
+    class is among the tags; images have no labels then.
     """
     pseudo = chosen.pseudo
     assert pseudo is not None
@@ -34,6 +39,11 @@ def score(files: Mapping[str, Path], chosen: ScoredSet, settings: ExperimentConf
     networks = {kind: each.network.to(device).eval() for kind, each in found.items()}
     matrices = {kind: ConfusionMatrix(labels) for kind in files}
     scenes = _with_truth(chosen, settings, labels)
+    if pseudo.primitives is not None:
+        if "cloud" not in files:
+            raise BadInput("pseudo_labels.primitives: the row trains no cloud network; leave the option out")
+        cloud = networks["cloud"], settings.cloud.augment.points, found["cloud"].config.inputs
+        return {"cloud": _of_primitives(scenes, *cloud, pseudo.primitives, labels)}
     for scene in with_regions(scenes, pseudo.regions) if pseudo.regions else map(_without_regions, scenes):
         if "image" in files and scene.frame_truth is not None:
             for frame in spread(len(scene.poses), settings.data.val_frames_per_scene):
@@ -50,6 +60,26 @@ def score(files: Mapping[str, Path], chosen: ScoredSet, settings: ExperimentConf
             own = point_labels(networks["cloud"], scene, points, inputs, pseudo.centring)
             matrices["cloud"].update(own, scene.cloud_truth)
     return matrices
+
+
+def _of_primitives(
+    scenes: Sequence[PreparedScene],
+    network: torch.nn.Module,
+    points: int,
+    inputs: tuple[str, ...],
+    options: PrimitiveOptions,
+    labels: LabelSpace,
+) -> ConfusionMatrix:
+    """The confusion matrix of the labels that the primitives of the scenes give alone."""
+    matrix = ConfusionMatrix(labels)
+    scenes = with_superpoints(scenes, options.superpoints, options.hand_made)
+    classes = primitive_classes(network, scenes, points, inputs, options)
+    for scene in scenes:
+        if scene.cloud_truth is not None:
+            tags = torch.from_numpy(np.array(scene.tags))
+            own = labels_by_primitives(network, scene, points, inputs, classes, tags).cpu().numpy()
+            matrix.update(np.where(own < 0, UNLABELLED, own).astype(np.uint8), scene.cloud_truth)
+    return matrix
 
 
 def _with_truth(chosen: ScoredSet, settings: ExperimentConfig, labels: LabelSpace) -> Sequence[PreparedScene]:

@@ -3,12 +3,21 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.ablation import pseudo_labels
-from wsss_ros.ablation.experiment import ExperimentConfig, Run, ScoredSet, trained_networks
+from wsss_ros.ablation.experiment import (
+    PRETRAIN,
+    ExperimentConfig,
+    PseudoLabelsConfig,
+    Run,
+    ScoredSet,
+    trained_networks,
+)
+from wsss_ros.config import Config
 from wsss_ros.evaluation.fused_scenes import FusedScene, fused_scenes
 from wsss_ros.evaluation.offline import (
     Comparison,
@@ -23,7 +32,7 @@ from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import labels_named
 from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
-from wsss_ros.training.scene_set import open_scene_set
+from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
 from wsss_ros.types import Scene
 
 
@@ -49,7 +58,16 @@ def read_by_kind(path: Path) -> dict:
 
 def _is_scored(folder: Path, name: str, asked: dict) -> bool:
     file = folder / f"scores_{name}.json"
-    return file.is_file() and read_json(file)["asked"] == asked
+    return file.is_file() and _filled(read_json(file)["asked"]) == asked
+
+
+def _filled(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What the scores in a file were asked for, with the defaults of options that are newer than the file."""
+    models: dict[str, type[Config]] = {"scenes": SceneSetConfig, "pseudo_labels": PseudoLabelsConfig}
+    return {
+        name: models[name].model_validate(value).model_dump(mode="json") if name in models else value
+        for name, value in asked.items()
+    }
 
 
 def _asked(chosen: ScoredSet, run: Run, settings: ExperimentConfig) -> dict:
@@ -65,8 +83,9 @@ def _points(run: Run, settings: ExperimentConfig) -> int:
 
 
 def _scores(run: Run, chosen: ScoredSet, settings: ExperimentConfig) -> dict:
-    """The scores of the networks that there are after a run."""
-    files = trained_networks(run, settings)
+    """The scores of the networks that the row has trained; not of one that is as the pretraining left it."""
+    own = {kind for each in run.chain if each.name != PRETRAIN for kind in each.kinds}
+    files = {kind: file for kind, file in trained_networks(run, settings).items() if kind in own}
     if chosen.pseudo is not None:
         matrices = pseudo_labels.score(files, chosen, settings)
     else:

@@ -12,7 +12,15 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.rooms.generator import RoomsConfig, generate_room
 from wsss_ros.rooms.missing import generate_missing
 from wsss_ros.scenes import open_scenes, scene_names
+from wsss_ros.scenes.without import without_classes
 from wsss_ros.types import Scene
+
+
+class RemovedClasses(Config):
+    """Classes that some scenes lose, with their points and tags, by their dense labels: an experiment on the tags."""
+
+    classes: dict[str, int] = Field(description="How many random scenes lose each class, by its name.")
+    seed: int = Field(0, ge=0, description="Seed of the choice of the scenes.")
 
 
 class SceneSetConfig(Config):
@@ -24,6 +32,9 @@ class SceneSetConfig(Config):
         True, description="Classes that tags.csv or tags.json does not list are absent; false: they are unknown."
     )
     rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
+    removed: RemovedClasses | None = Field(
+        None, description="Classes that the clouds of some scenes lose, for experiments with tags that all have."
+    )
 
 
 def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Scene], list[tuple[str, str]]]:
@@ -33,7 +44,10 @@ def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Sce
     """
     if chosen.rooms is None and is_bag(Path(chosen.folder)):
         return [BagScene(Path(chosen.folder), labels, chosen.complete)], []
-    return open_scenes(chosen.folder, labels, chosen.scenes, chosen.complete)
+    scenes, left_out = open_scenes(chosen.folder, labels, chosen.scenes, chosen.complete)
+    if chosen.removed is not None:
+        scenes = without_classes(scenes, labels, chosen.removed.classes, chosen.removed.seed)
+    return scenes, left_out
 
 
 def names_in_set(chosen: SceneSetConfig) -> list[str]:
