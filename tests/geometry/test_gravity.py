@@ -241,6 +241,13 @@ def test_what_the_cloud_refutes_is_not_taken_although_the_best_is_unsure(walked,
     assert f"what the frame '{name}' suggests does not fit" in problem and " certainty; " in problem
 
 
+def test_another_direction_that_may_be_right_is_told():
+    z, y, tilted = np.eye(3)[2], np.eye(3)[1], np.array([0, np.sin(0.05), np.cos(0.05)])
+    said = gravity._doubt([z, tilted, y, -y], np.array([0.5, 0.25, 0.2, 0.05]), gravity.Up(z, 0.75))
+    assert said == "up direction uncertain: 0,0,1 is taken, 0,1,0 fits with 20%; give up as 'x,y,z' if that is wrong"
+    assert gravity._doubt([z, tilted, y], np.array([0.55, 0.3, 0.15]), gravity.Up(z, 0.85)) == ""
+
+
 def test_unsure_is_said_and_the_name_of_the_frame_is_taken():
     rng = np.random.default_rng(0)
     wall = _rectangle(rng, (0, 0, 0), (3, 0, 0), (0, 0, 2.5))
