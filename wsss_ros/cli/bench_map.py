@@ -26,7 +26,9 @@ def bench_map(
     from wsss_ros.scenes import open_all
 
     labels, config = scannet20(), SemanticMapConfig(voxel_size_m=voxel)
-    segmenter, quality, rows, shown = ImageSegmenter(weights, device), map_quality.MapQuality(labels), [], set()
+    segmenter, quality = ImageSegmenter(weights, device), map_quality.MapQuality(labels)
+    rows: list = []
+    shown: set[str] = set()
 
     def segment(frame):
         found, confidence = segmenter(frame)

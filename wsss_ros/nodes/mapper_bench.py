@@ -34,7 +34,7 @@ from wsss_ros.nodes.qos import MAP, RESULT, SENSOR, SMALL_SENSOR
 from wsss_ros.processes import children
 from wsss_ros.processes.allocator import tune_allocator
 
-NAMESPACE, FRAME = "/mapper_bench", "camera"
+NAMESPACE, FRAME = f"/mapper_bench_{os.getpid()}", "camera"  # of this run: another one may be in the domain
 ROOM_VOXELS = 100_000  # room in the map for the voxels of the recording
 START_S = 180.0  # for the nodes to be active
 WARM_UP_S = 20.0  # of samples that do not count
