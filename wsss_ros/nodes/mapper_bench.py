@@ -37,7 +37,7 @@ from wsss_ros.processes.allocator import tune_allocator
 NAMESPACE, FRAME = f"/mapper_bench_{os.getpid()}", "camera"  # of this run: another one may be in the domain
 ROOM_VOXELS = 100_000  # room in the map for the voxels of the recording
 START_S = 180.0  # for the nodes to be active
-WARM_UP_S = 20.0  # of samples that do not count
+WARM_UP_S = 60.0  # of samples that do not count: buffers of messages grow with the first maps
 
 
 def main(args: list[str] | None = None) -> int:

@@ -30,6 +30,7 @@ from wsss_ros.sync import PATIENCE, CompanionMatcher
 from wsss_ros.types import BadInput, Camera, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
+WAITING_FOR_LABELS = 150  # of each, where the images are results of a network, which come late
 FEW = 2  # messages of the slowest stream without a match, once sensor_timeout_s is over
 MOST_EARLY = 30  # views that wait until TF says where depth is seen from
 
@@ -148,7 +149,8 @@ class ViewInputs(Generic[V]):
         """
         self._node, self._on_color, self._on_complete, self._matching = node, on_color, on_complete, matching
         self._config, self._purpose, self._view = config, purpose, view
-        self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), WAITING)
+        waiting = WAITING if images == COLOR else WAITING_FOR_LABELS
+        self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), waiting)
         self._tf = TfListener(node)
         self._poses = Poses(node, config, self._tf, config.fixed_frame if one_frame else "")
         self._cameras = Cameras(node, self._tf, config.tf_wait_s)
