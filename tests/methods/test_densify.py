@@ -244,6 +244,7 @@ def test_an_image_network_may_teach_and_learn(prepared, labels):
     assert set(teaches.losses(batch)) == {"classification_3d", "primitives", "match", "image_to_point"}
 
 
+@pytest.mark.slow
 def test_the_sparse_network_learns_as_well(prepared, labels):
     method, batch = started(prepared, labels, cloud="minkunet")
     sum(method.losses(batch).values()).backward()
@@ -359,6 +360,7 @@ def test_the_defaults_are_the_papers():
 # Runs.
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_killed_in_any_phase_it_ends_with_the_same_weights(scenes):
     """Six scenes make two steps an epoch: twelve steps of the first phase, four of the second."""
