@@ -52,6 +52,20 @@ def test_parts_of_a_step_add_up():
     assert "peak memory of the process" in memory
 
 
+def test_a_step_of_another_method_is_measured_with_what_comes_before(tmp_path):
+    """Densify on made-up rooms: without an image network, with the clustering before the first epoch."""
+    file = tmp_path / "densify.yaml"
+    file.write_text(
+        "output: x\ndata: {train: {folder: y}}\ncloud: {options: {width: 0.25, centres: [64, 32, 16, 8]}}\n"
+        "phases: [{method: densify, epochs: 1, batch: 2, superpoints: wypr, cloud: {name: adam, lr: 0.001}}]\n"
+    )
+    cost = joint_step.measure(joint_settings.of_file(file, SMALL, "densify"), 1, made_up=True)
+    title, table, *_, before = bench_train._step(joint_settings.of_file(file, SMALL, "densify"), cost)
+    assert "densify step" in title and "px" not in title and "links" not in title
+    assert [*next(iter(table.columns)).cells] == ["data", "cloud network", "losses", "backward and optimisers", "all"]
+    assert "before the first epoch" in before and cost.prepare_seconds > 0
+
+
 def test_changes_leave_the_pairs_as_they_are():
     before = str(joint_settings.PAIRS)
     changed = joint_settings.of_pair("light", Changes(image_size=64, points=300, batch=3, checkpointing=True))
@@ -85,9 +99,7 @@ def test_both_forms_of_the_correlation_loss_are_measured_alike():
     image, point, weight = torch.randn(300, 8), torch.randn(300, 8), torch.rand(300)
     ours, plain = point_to_image_loss(image, point, weight), correlation.plain_correlation(image, point, weight)
     torch.testing.assert_close(ours, plain)
-    costs = {
-        form: correlation._in_new_process(correlation.cost, form, 3000, 16, 1, 1) for form in ("plain", "ours")
-    }
+    costs = {form: correlation._in_new_process(correlation.cost, form, 3000, 16, 1, 1) for form in ("plain", "ours")}
     assert costs["ours"].value == pytest.approx(costs["plain"].value, rel=1e-5)
     assert costs["plain"].peak_mb > 5 * costs["ours"].peak_mb
     assert costs["ours"].seconds > 0

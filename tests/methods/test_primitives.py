@@ -92,6 +92,13 @@ def test_an_empty_cluster_starts_anew_at_the_farthest_row(monkeypatch):
     assert found.cluster.tolist() == cluster.tolist()
 
 
+def test_the_sums_of_clusters_on_a_gpu_are_those_on_the_cpu():
+    rows, own = blobs()
+    cluster = torch.from_numpy(own)
+    expected = torch.zeros(8, rows.shape[1], dtype=torch.float64).index_add(0, cluster, rows.double())
+    np.testing.assert_allclose(module.cluster_sums(rows, cluster, 8), expected, atol=1e-9)
+
+
 def test_kmeans_finds_well_separated_blobs():
     rows, own = blobs(centres=6)
     found = kmeans(rows, 6, seeded(3))

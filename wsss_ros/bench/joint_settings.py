@@ -1,11 +1,11 @@
-"""Which networks, sizes and data the joint step is measured with."""
+"""Which networks, sizes and data a training step is measured with, most often the joint one."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_ros.config import build, load
 from wsss_ros.training.config import TrainConfig
-from wsss_ros.types import BadInput
+from wsss_ros.types import KINDS, BadInput
 
 _ADAM = {"name": "adam", "lr": 0.001}
 # Pairs of networks to measure without a configuration, at the sizes they are trained at.
@@ -47,33 +47,41 @@ def of_pair(name: str, changes: Changes) -> TrainConfig:
     if name not in PAIRS:
         raise BadInput(f"--network {name}: there are {', '.join(PAIRS)}")
     values = {"output": "", "data": {"train": {"folder": ""}}, **PAIRS[name]}
-    return _joint_alone(values, changes, f"--network {name}")
+    return _phase_alone(values, "joint", changes, f"--network {name}")
 
 
-def of_file(path: Path, changes: Changes) -> TrainConfig:
-    """The last joint phase of a training configuration. Raises BadInput where it has none with both networks."""
-    return _joint_alone(load(TrainConfig, path).model_dump(), changes, str(path))
+def of_file(path: Path, changes: Changes, method: str = "joint") -> TrainConfig:
+    """The last phase of a method in a training configuration.
+
+    Raises BadInput where it has none, or lacks a network of it. A joint phase has both.
+    """
+    return _phase_alone(load(TrainConfig, path).model_dump(), method, changes, str(path))
 
 
-def _joint_alone(values: dict, changes: Changes, source: str) -> TrainConfig:
-    phases = [phase for phase in values["phases"] if phase["method"] == "joint"][-1:]
-    if not phases or not values.get("image") or not values.get("cloud"):
-        raise BadInput(f"{source}: has no joint phase with both networks; give one that has, or --network light")
+def _phase_alone(values: dict, method: str, changes: Changes, source: str) -> TrainConfig:
+    phases = [phase for phase in values["phases"] if phase["method"] == method][-1:]
+    used = [kind for kind in KINDS if method == "joint" or (phases and phases[0].get(kind))]
+    if not phases or not all(values.get(kind) for kind in used):
+        both = " with both networks" if method == "joint" else " with its networks"
+        raise BadInput(f"{source}: has no {method} phase{both}; give one that has, or --network light for a joint one")
     return build(TrainConfig, _changed({**values, "phases": phases}, changes), source)
 
 
 def _changed(values: dict, changes: Changes) -> dict:
     """The values of a configuration with the changes written over them; ``values`` stays as it is."""
-    image, cloud = ({**values[kind], "augment": dict(values[kind].get("augment", {}))} for kind in ("image", "cloud"))
+    networks = {kind: dict(values[kind]) for kind in KINDS if values.get(kind)}
+    for network in networks.values():
+        network["augment"] = dict(network.get("augment", {}))
+    image, cloud = networks.get("image"), networks.get("cloud")
     phase = dict(values["phases"][0])
-    if changes.image_size:
+    if image and changes.image_size:
         image["augment"] |= {"crop": changes.image_size, "long_side": (changes.image_size, 2 * changes.image_size)}
-    if changes.points:
+    if cloud and changes.points:
         cloud["augment"]["points"] = changes.points
     if changes.batch:
         phase["batch"] = changes.batch
-    if changes.checkpointing:
+    if image and changes.checkpointing:
         image["options"] = {**image["options"], "checkpointing": True}
     run = {"device": changes.device, "precision": changes.precision}
     run = {name: value for name, value in run.items() if value}
-    return {**values, "image": image, "cloud": cloud, "phases": [phase], **run}
+    return {**values, **networks, "phases": [phase], **run}

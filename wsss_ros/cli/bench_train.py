@@ -1,4 +1,4 @@
-"""``wsss bench train``: what a joint training step costs, part by part, and what the correlation loss saves."""
+"""``wsss bench train``: what a training step costs, part by part, and what the correlation loss saves."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,17 +10,16 @@ _DEFAULT = Path("config/joint_rooms.yaml")
 
 def bench_train(
     config: Annotated[
-        Path, typer.Argument(help="A configuration with a joint phase, measured on its scenes where they exist.")
+        Path, typer.Argument(help="A configuration with such a phase, measured on its scenes where they exist.")
     ] = _DEFAULT,
+    method: Annotated[str, typer.Option(help="The last phase of CONFIG with this method is measured.")] = "joint",
     network: Annotated[str, typer.Option(help="light or paper: this pair on made-up scenes instead of CONFIG.")] = "",
     image_size: Annotated[int, typer.Option(help="Edge of the crops, pixels; 0 keeps it.")] = 0,
     points: Annotated[int, typer.Option(help="Points of a cloud; 0 keeps their number.")] = 0,
     batch: Annotated[int, typer.Option(help="Samples of a step; 0 keeps their number.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Steps to measure, after two to warm up.")] = 10,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; empty keeps the configuration's.")] = "",
-    precision: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16; empty keeps the configuration's.")
-    ] = "",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16; empty keeps the configuration's.")] = "",
     checkpointing: Annotated[bool, typer.Option(help="Activation checkpointing in the image network.")] = False,
     correlation: Annotated[bool, typer.Option(help="Measure the correlation loss against its dense form, too.")] = True,
 ) -> None:
@@ -37,11 +36,11 @@ def bench_train(
         settings = joint_settings.of_pair(network, changes)
     else:
         path = share(str(config)) if config == _DEFAULT and not config.exists() else config
-        settings = joint_settings.of_file(path, changes)
-    with waiting.status("steps of the joint phase"):
+        settings = joint_settings.of_file(path, changes, method)
+    with waiting.status("steps of the phase"):
         cost = joint_step.measure(settings, steps, made_up=bool(network))
     console.print(*_step(settings, cost), sep="\n", highlight=False)
-    if correlation:
+    if correlation and method == "joint":
         with waiting.status("correlation loss"):
             comparisons = list(correlation_loss.compare())
         console.print(_correlation(comparisons))
@@ -51,17 +50,21 @@ def _step(settings, cost) -> list:
     """What was measured, a table of parts, samples a second, and memory."""
     from wsss_ros.cli.tables import table
 
+    image, cloud = settings.image, settings.cloud
+    sizes = [f"{image.network} {image.augment.crop} px"] if image else []
+    sizes += [f"{cloud.network} {cloud.augment.points:,} points"] if cloud else []
+    sizes += [f"{cost.links:,.0f} links"] if cost.links else []
     title = (
-        f"joint step: {settings.image.network} {settings.image.augment.crop} px, {settings.cloud.network} "
-        f"{settings.cloud.augment.points:,} points, {cost.links:,.0f} links, batch {cost.batch}, "
-        f"{settings.precision}, {cost.scenes}"
+        f"{settings.phases[0].method} step: {', '.join(sizes)}, batch {cost.batch}, {settings.precision}, {cost.scenes}"
     )
     parts = table("", "part", "ms a sample", "share")
     for part, seconds in cost.part_seconds.items():
         parts.add_row(part, f"{1e3 * seconds / cost.samples:.1f}", f"{100 * seconds / cost.seconds:.0f} %")
     parts.add_row("all", f"{1e3 * cost.seconds / cost.samples:.1f}", "100 %", style="bold")
-    rate = f"{cost.samples_per_second:.2f} samples a second on {cost.processor} (at least 1 for the light pair)"
-    return [title, parts, rate, _memory(cost.memory)]
+    expected = " (at least 1 for the light pair)" if settings.phases[0].method == "joint" else ""
+    rate = f"{cost.samples_per_second:.2f} samples a second on {cost.processor}{expected}"
+    before = f"{cost.prepare_seconds:.1f} s before the first epoch (clusters, labels)"
+    return [title, parts, rate, _memory(cost.memory), *([before] if cost.prepare_seconds > 0.05 else [])]
 
 
 def _memory(peak) -> str:

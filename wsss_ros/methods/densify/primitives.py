@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from wsss_ros.cam import region_mean
@@ -134,7 +134,7 @@ def _step(rows: Float[Tensor, "S D"], centre: Float[Tensor, "K D"]) -> Float[Ten
     for block in rows.split(_BLOCK):
         nearest, squared = _nearest(block, centre)
         if rows.is_cuda:  # where the order of the sums of index_add is random
-            sums += (F.one_hot(nearest, len(centre)).to(block).T @ block).double()
+            sums += cluster_sums(block, nearest, len(centre))
         else:
             sums.index_add_(0, nearest, block.double())
         members += torch.bincount(nearest, minlength=len(centre))
@@ -144,6 +144,11 @@ def _step(rows: Float[Tensor, "S D"], centre: Float[Tensor, "K D"]) -> Float[Ten
     if len(empty):
         moved[empty] = rows[torch.cat(far).topk(min(len(empty), len(rows))).indices]
     return moved
+
+
+def cluster_sums(block: Float[Tensor, "M D"], cluster: Int64[Tensor, "M"], count: int) -> Float64[Tensor, "K D"]:
+    """The sums of the rows of each cluster as a matrix product, which adds in the same order each time."""
+    return F.one_hot(cluster, count).double().T @ block.double()
 
 
 def _nearest(block: Float[Tensor, "M D"], centre: Float[Tensor, "K D"]) -> tuple[Int64[Tensor, "M"], Tensor]:
