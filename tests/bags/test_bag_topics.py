@@ -247,6 +247,13 @@ def test_a_cloud_next_to_several_cameras_is_segmented_and_the_cameras_are_listed
     assert "images of several cameras: /eye/a, /left/pixels; name one (--color); only the cloud is taken" in caplog.text
 
 
+def test_images_without_depth_are_counted_where_they_are_many(tmp_path, caplog):
+    apart = [each for each in views() if not (each[1].endswith("rect") and each[0] > 4 * STEP_NS)]
+    with caplog.at_level(logging.WARNING):
+        check(record(tmp_path / "bag", apart, posed("/pose")), count=4)
+    assert caplog.text.count("6 of 10 images have no depth within 20 ms of their stamp and are left out") == 1
+
+
 def test_why_there_is_no_cloud_is_said(tmp_path, caplog):
     path = record(tmp_path / "bag", [each for each in views() if not each[1].endswith("camera_info")])
     with caplog.at_level(logging.WARNING):

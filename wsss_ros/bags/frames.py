@@ -16,7 +16,7 @@ from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag, bag_name
 from wsss_ros.bags.bag_cameras import BagCamera, BagDepth, check_found
 from wsss_ros.bags.bag_poses import BagPoses, has_transforms
-from wsss_ros.bags.cdr import CLOUD, IMAGE, INFO, JPEG, ODOMETRY, POSE, POSE_WITH_COVARIANCE
+from wsss_ros.bags.cdr import CLOUD, INFO, ODOMETRY, POSE
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
 from wsss_ros.bags.codec import color_to_rgb, depth_to_m, stamp_ns
 from wsss_ros.bags.topic_poses import TopicPoses
@@ -32,7 +32,7 @@ log = logging.getLogger("wsss_ros")
 # The last parts of the topic names, as the nodes use them. Colour and depth may also be compressed.
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
 DEPTHS = (DEPTH, DEPTH + topics.COMPRESSED_DEPTH, DEPTH + topics.COMPRESSED)
-_IMAGES, _POSE_TYPES = (IMAGE, JPEG), (POSE, POSE_WITH_COVARIANCE, ODOMETRY)
+_IMAGES, _POSE_TYPES = topics.IMAGE_TYPES, topics.POSE_TYPES
 _TOLERANCE_NS = 20_000_000
 _POSES = 64  # that say how the camera is mounted
 _NAMED = 10  # images without a pose that a message names
@@ -95,8 +95,7 @@ class BagFrames:
         self.name = bag_name(self.path)
         self._bag = Bag(self.path)
         self._types = self._bag.types()
-        self._warned = False
-        self._without_stamps: set[str] = set()
+        self._said: set[str] = set()
         images, camera, poses = self.depth_topic, self.camera_info_topic, self.pose_topic
         known = {self.color: _IMAGES, self.cloud_topic: (CLOUD,), images: _IMAGES, camera: (INFO,), poses: _POSE_TYPES}
         for named, types in known.items():
@@ -249,19 +248,8 @@ class BagFrames:
         """What the bag lacks for complete views, with the topics that could be meant; empty where it lacks nothing."""
         *images, _ = (bool(topic) for topic in self.parts.values())
         there = dict(zip(("images", "depth", "camera_info", "poses"), (*images, self.has_poses), strict=True))
-        return "; ".join(f"no {part}{self._could_be(part)}" for part, found in there.items() if not found)
-
-    def _could_be(self, part: str) -> str:
-        option, types = {
-            "images": ("--color", _IMAGES),
-            "depth": ("--depth-topic", _IMAGES),
-            "camera_info": ("--camera-info-topic", (INFO,)),
-            "poses": ("--pose-topic", _POSE_TYPES),
-        }[part]
-        others = topics.listed(self._bag, types, but=(self.color,))
-        if others == "none":
-            return " (record a topic pose, /tf or odometry)" if part == "poses" else ""
-        return f" (if it is one of {others}, name it: {option})"
+        lacking = [part for part, found in there.items() if not found]
+        return "; ".join(f"no {part}{topics.offer(self._bag, part, self.color)}" for part in lacking)
 
     def views(self) -> Iterator[Frame]:
         """The frames of ``unread_views``. Raises BadInput naming bag and topic for a message that cannot be read."""
@@ -296,11 +284,14 @@ class BagFrames:
                 f"{self.path}: no image has a pose {self.poses.where}: {why}; or name the world frame "
                 f"(--fixed-frame){offer}"
             )
-        if not self._warned:
-            self._warned = True
-            names = ", ".join(list(missing)[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
-            text = "%s: %d of %d views have no pose %s and are left out (images %s): %s"
-            log.warning(text, self.path, len(missing), posed + len(missing), self.poses.where, names, why)
+        names = ", ".join(list(missing)[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        count_of = f"{len(missing)} of {posed + len(missing)} views have no pose {self.poses.where}"
+        self._warn_once("poses", f"{count_of} and are left out (images {names}): {why}")
+
+    def _warn_once(self, cause: str, text: str) -> None:
+        if cause not in self._said:
+            self._said.add(cause)
+            log.warning("%s: %s", self.path, text)
 
     def _matched(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and messages of each view, by field of ``Frame``, without its pose."""
@@ -308,13 +299,17 @@ class BagFrames:
         if not self.has_views:
             raise BadInput(f"{self.path}: no complete views: {self.missing()}")
         by_topic = {topic: part for part, topic in there.items()}
-        sync, images = Synchronizer(tuple(there), _TOLERANCE_NS), count()
+        sync, images, found = Synchronizer(tuple(there), _TOLERANCE_NS), count(), 0
         for topic, message in self._stamped_messages(*by_topic):
             part = by_topic[topic]
             item = (str(next(images)), message) if part == "rgb" else message
             if (view := sync.add(part, stamp_ns(message.header), item)) is not None:
                 name, view["rgb"] = view["rgb"]
+                found += 1
                 yield name, view
+        if 2 * found < (number := next(images)):
+            text = f"{number - found} of {number} images have no depth within {_TOLERANCE_NS / 1e6:g} ms"
+            self._warn_once("depth", f"{text} of their stamp and are left out: are the two synchronised?")
 
     def _frame(self, name: str, view: dict[str, Any], pose: np.ndarray) -> Frame:
         color, depth, info = (self.parts[part] for part in ("rgb", "depth_m", "camera"))
@@ -383,10 +378,9 @@ class BagFrames:
         """Messages with a header. Those without a stamp get the time of their recording; a warning says so once."""
         for raw in self._bag.raw(topics):
             message, without = raw.stamped(self._types)
-            if without and raw.topic not in self._without_stamps:
-                self._without_stamps.add(raw.topic)
-                text = "%s, %s: messages have no stamp (header.stamp is 0); the times of their recording are taken"
-                log.warning(text, self.path, raw.topic)
+            if without:
+                text = "messages have no stamp (header.stamp is 0); the times of their recording are taken"
+                self._warn_once(raw.topic, f"{raw.topic}: {text}")
             yield raw.topic, message
 
     def _messages(self, *topics: str) -> Iterator[tuple[str, Any]]:

@@ -7,11 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from wsss_ros.bags.bag import Bag
-from wsss_ros.bags.cdr import IMAGE, INFO, typestore
+from wsss_ros.bags.cdr import IMAGE, INFO, JPEG, ODOMETRY, POSE, POSE_WITH_COVARIANCE, typestore
 from wsss_ros.bags.codec import color_to_rgb
 from wsss_ros.types import BadInput
 
 COMPRESSED, COMPRESSED_DEPTH = "/compressed", "/compressedDepth"  # the ends that image_transport gives such topics
+IMAGE_TYPES, POSE_TYPES = (IMAGE, JPEG), (POSE, POSE_WITH_COVARIANCE, ODOMETRY)
+# The option that names each part of a view, and the types of its messages.
+_PARTS = {
+    "images": ("--color", IMAGE_TYPES),
+    "depth": ("--depth-topic", IMAGE_TYPES),
+    "camera_info": ("--camera-info-topic", (INFO,)),
+    "poses": ("--pose-topic", POSE_TYPES),
+}
 _RESULTS = ("ground_truth", "semantic")  # parts of the names of what our nodes publish
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 # Parts of the names of depth that common drivers have aligned with colour.
@@ -135,6 +143,18 @@ def first_message(bag: Bag, name: str) -> Any:
     raw = next(iter(bag.raw({name})), None)
     types = typestore()  # of ROS itself: these topics have no other types
     return None if raw is None or raw.msgtype not in types.types else raw.decoded(types)
+
+
+def offer(bag: Bag, part: str, color: str) -> str:
+    """The topics that could be a part of views (a key of ``_PARTS``), and the option that names it; else what to do.
+
+    ``color`` is the topic of the images.
+    """
+    option, types = _PARTS[part]
+    others = listed(bag, types, but=(color,))
+    if others == "none":
+        return " (record a topic pose, /tf or odometry)" if part == "poses" else ""
+    return f" (if it is one of {others}, name it: {option})"
 
 
 def listed(bag: Bag, types: Sequence[str], but: Sequence[str] = ()) -> str:

@@ -97,4 +97,3 @@ def space_of(classes: Sequence[str], known: LabelSpace) -> LabelSpace:
     others = iter(palette(len(classes), known.colors))
     colors = tuple(mine[key_of(name)] if key_of(name) in mine else next(others) for name in classes)
     return LabelSpace("of the label images", tuple(classes), colors, tuple(range(len(classes))))
-

@@ -117,8 +117,8 @@ def up_in_frame(
     found = _likely(ups, chances, expected)
     if found is not None:
         as_named = _angle(found.direction, named.direction) < _AS_NAMED
-        taken = Up(named.direction if as_named else found.direction, found.certainty)
-        return taken, _doubt(ups, chances, taken)
+        up = Up(named.direction if as_named else found.direction, found.certainty)
+        return up, _doubt(ups, chances, up)
     best = _best(ups, chances)
     if best is not None and best.certainty >= _HALF and _near(ups, chances, expected).sum() < _REFUTED:
         text = f"{up_as_text(best.direction)} is taken with {best.certainty:.0%} certainty"
