@@ -155,6 +155,8 @@ class LabelSpace:
         for name in map(str.strip, names):
             sign = name[:1] if name[:1] in _MEANING else ""
             name = name.removeprefix(sign)
+            if name.strip().startswith((ABSENT, NOT_JUDGED)) and sign:
+                raise BadInput(f"'{name}' is not a class name; expected one sign {ABSENT} or {NOT_JUDGED}")
             if key_of(name) in ignored:
                 continue
             index = self.index(name)

@@ -139,7 +139,7 @@ def _content(path: Path) -> str:
 
 def is_photo_folder(path: str | Path) -> bool:
     """Whether a folder holds photographs for ``scenes.photos.PhotoFolder``, and not a scene."""
-    return has_photo_tags(Path(path)) and not fitting(Path(path))
+    return not fitting(Path(path)) and has_photo_tags(Path(path))
 
 
 def pictures_without_poses(path: str | Path) -> list[Path]:

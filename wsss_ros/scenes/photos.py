@@ -8,9 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.labels import LabelSpace
+from wsss_ros.scenes import tag_files
 from wsss_ros.scenes.images import read_rgb
 from wsss_ros.scenes.label_images import LabelImages
-from wsss_ros.scenes.tags import Row, has_columns, read_csv
+from wsss_ros.scenes.tag_files import Content, Row
+from wsss_ros.scenes.tag_files.tables import has_columns
+from wsss_ros.scenes.tags import some, tags_of_image
 from wsss_ros.types import BadInput
 
 TAGS = "tags.csv"
@@ -20,10 +23,11 @@ _log = logging.getLogger("wsss_ros")
 
 
 class PhotoFolder:
-    """The photographs that ``tags.csv`` of a folder names; implements ``types.Photos``.
+    """The photographs that ``tags.csv`` of a folder names, or another form of tags; implements ``types.Photos``.
 
     ``tags.csv`` has a heading with the columns ``frame``, ``tags`` and perhaps ``unknown`` and ``split``
-    (``scenes.tags.TagFile``). ``frame`` is the path of a picture below the folder, without its extension.
+    (``scenes.tags.TagFile``); ``scenes.tag_files`` has the other forms. ``frame`` is the path of a picture below the
+    folder, or its name where only one picture has it.
     With ``complete``, a class that is not listed is absent, otherwise unknown. ``label/FRAME.png`` holds dense labels:
     colours of the classes, or numbers whose meaning is ``label_ids`` (``labels.ids``; ids of the label space).
 
@@ -48,20 +52,26 @@ class PhotoFolder:
         self.names: list[str] = []
         self.files: list[Path] = []
         self._judged: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}  # tags and unknown classes by frame
-        pictures = _pictures(self.folder)
+        pictures = Pictures(self.folder)
         faults: list[str] = []
-        rows = read_csv(self.folder / TAGS, faults).rows
-        self.left_out = [(TAGS, fault) for fault in faults]
+        self.tags_from, content = read_tags(self.folder, labels, self._truth, faults)
+        rows, complete = content.rows, complete if content.complete is None else content.complete
+        self.left_out = [(self.tags_from.name, fault) for fault in faults]
         for row in rows:
             if (not split or row.split == split) and (not include or fnmatchcase(row.frame, include)):
                 try:
                     self._add(row, pictures, complete)
                 except BadInput as error:
-                    self.left_out.append((row.frame or row.where, f"{self.folder / TAGS}, {row.where}: {error}"))
+                    self.left_out.append((row.frame or row.where, f"{self.tags_from}, {row.where}: {error}"))
         if not self.names:
             raise BadInput(self._empty(split, include, {row.split for row in rows}))
         for frame, reason in self.left_out:
             _log.warning("photograph '%s' is left out: %s", frame, reason)
+        for note in content.notes:
+            _log.info("%s: %s", self.tags_from, note)
+        without = [] if split or include else sorted(set(pictures.files) - {*self.names})
+        if without:
+            _log.info("%s: %d pictures have no row: %s", self.tags_from, len(without), some(without))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,19 +96,15 @@ class PhotoFolder:
         """Find what the numbers of the dense labels mean. Raises BadInput where that is not clear."""
         self._truth.check()
 
-    def _add(self, row: Row, pictures: dict[str, list[Path]], complete: bool) -> None:
+    def _add(self, row: Row, pictures: "Pictures", complete: bool) -> None:
         """Take a row. Raises BadInput with the reason why it cannot be used."""
-        found = pictures.get(row.frame, [])
-        if not found:
-            raise BadInput(f"no picture '{row.frame}' with one of {', '.join(EXTENSIONS)}; add it or remove the row")
-        if len(found) > 1:
-            raise BadInput(f"{' and '.join(path.name for path in found)} are both '{row.frame}'; keep one of them")
-        if row.frame in self._judged:
+        name, path = pictures.find(row.frame)
+        if name in self._judged:
             raise BadInput(f"'{row.frame}' appears twice; expected all its tags in one row")
         given = self.labels.tag_list(row.names)
-        self.names.append(row.frame)
-        self.files.append(found[0])
-        self._judged[row.frame] = given.present, self.labels.unknown(given, complete)
+        self.names.append(name)
+        self.files.append(path)
+        self._judged[name] = given.present, self.labels.unknown(given, complete)
 
     def _empty(self, split: str, include: str, splits: set[str]) -> str:
         """The reason why no photograph is left."""
@@ -107,12 +113,38 @@ class PhotoFolder:
             return f"{self.folder}: none of {count} photographs can be used; the first: {first}"
         asked = [f"split '{split}'"] * bool(split) + [f"a frame like '{include}'"] * bool(include)
         known = f"; its splits are {', '.join(sorted(splits - {''})) or 'not given'}" if split else ""
-        return f"{self.folder / TAGS}: no row{' with ' * bool(asked)}{' and '.join(asked)}{known}"
+        return f"{self.tags_from}: no row{' with ' * bool(asked)}{' and '.join(asked)}{known}"
+
+
+def read_tags(
+    folder: Path, labels: LabelSpace, masks: LabelImages, faults: list[str] | None = None
+) -> tuple[Path, Content]:
+    """The tags of a folder of photographs, in any form of ``scenes.tag_files``, and the file or folder that has them.
+
+    Without such a file they are the classes of the masks in ``label``. Raises BadInput for several forms, a broken file
+    (faults of single lines are added to ``faults``), and when there are no tags.
+    """
+    found = tag_files.only(folder)
+    if found is None and masks.files:
+        rows = [Row(f"mask '{name}'", name, list(tags_of_image(masks.read(name), labels))) for name in masks.files]
+        return folder / LABELS, Content(rows, kind="masks")
+    path = found.path if found else folder / TAGS
+    content = tag_files.read(folder, found, faults) if found else tag_files.read_file(path)
+    return path, tag_files.fitted(str(path), content, labels)
 
 
 def has_photo_tags(folder: Path) -> bool:
-    """Whether a folder has the ``tags.csv`` of photographs. Posed frames may have the same file."""
-    return has_columns(folder / TAGS)
+    """Whether a folder has tags for its photographs. Posed frames may have the same file.
+
+    A table without a heading, files of annotation programs, and masks count where pictures are next to them, or in the
+    folder ``images``.
+    """
+    if has_columns(folder / TAGS):
+        return True
+    near = [place for place in (folder, folder / "images", folder / "JPEGImages") if place.is_dir()]
+    if not any(path.suffix.lower() in EXTENSIONS for place in near for path in place.iterdir()):
+        return False
+    return bool(tag_files.find(folder)) or any((folder / LABELS).glob("*.png"))
 
 
 def loose_pictures(path: Path) -> list[Path]:
@@ -121,13 +153,35 @@ def loose_pictures(path: Path) -> list[Path]:
     return [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and entry.is_file()]
 
 
-def _pictures(folder: Path) -> dict[str, list[Path]]:
+class Pictures:
     """The pictures below a folder, by their path without extension. Raises BadInput without the folder."""
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; expected a folder of photographs with {TAGS}")
-    pictures: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.suffix.lower() in EXTENSIONS and inside.parts[0] != LABELS:
-            pictures.setdefault(inside.with_suffix("").as_posix(), []).append(path)
-    return pictures
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise BadInput(f"{folder}: no such folder; expected a folder of photographs with {TAGS}")
+        self.files: dict[str, list[Path]] = {}
+        self._by_end: dict[str, set[str]] = {}  # full names by their last part
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            if path.suffix.lower() in EXTENSIONS and inside.parts[0] != LABELS:
+                name = inside.with_suffix("").as_posix()
+                self.files.setdefault(name, []).append(path)
+                self._by_end.setdefault(inside.stem.casefold(), set()).add(name)
+
+    def find(self, frame: str) -> tuple[str, Path]:
+        """The name and the file of a picture that a row calls ``frame``: by its path, else by its last part alone.
+
+        The row may have the extension and the path on another machine. Raises BadInput for none and for several.
+        """
+        plain = frame.replace("\\", "/").removeprefix("./")
+        bare = plain.rpartition(".")[0] if Path(plain).suffix.lower() in EXTENSIONS else plain
+        names = [name for name in dict.fromkeys((frame, plain, bare)) if name in self.files][:1]
+        names = names or sorted(self._by_end.get(bare.rpartition("/")[2].casefold(), ()))
+        if not names:
+            raise BadInput(f"no picture '{frame}' with one of {', '.join(EXTENSIONS)}; add it or remove the row")
+        if len(names) > 1:
+            raise BadInput(f"'{frame}' may be {' or '.join(names[:3])}; write the path of the picture below the folder")
+        found = self.files[names[0]]
+        if len(found) > 1:
+            raise BadInput(f"{' and '.join(path.name for path in found)} are both '{frame}'; keep one of them")
+        return names[0], found[0]

@@ -94,10 +94,18 @@ class RgbdFolder:
         """One frame. Raises BadInput naming the file that is missing, broken or of the wrong size."""
         return self._frames.frame(index)
 
+    @property
+    def frame_names(self) -> list[str]:
+        """The names of the frames, as rows of a tag file call them."""
+        return [self._frames.name(index) for index in range(len(self))]
+
     @cached_property
     def tag_file(self) -> TagFile | None:
         """The tags that a person gave, or None without a tag file. Raises BadInput for a broken file."""
-        return TagFile.of(self.folder, self.labels, self.complete)
+        tags = TagFile.of(self.folder, self.labels, self.complete)
+        if tags is not None:
+            tags.report_unmatched(self.frame_names)
+        return tags
 
     @property
     def tags(self) -> tuple[str, ...] | None:

@@ -203,10 +203,18 @@ class S3disRoom:
 
     # --- tags
 
+    @property
+    def frame_names(self) -> list[str]:
+        """The names of the frames, as rows of a tag file call them."""
+        return [self._views[index].name for index in range(len(self))]
+
     @cached_property
     def tag_file(self) -> TagFile | None:
         """The tags that a person gave, or None without a tag file. Raises BadInput for a broken file."""
-        return TagFile.of(self.folder, self.labels, self.complete)
+        tags = TagFile.of(self.folder, self.labels, self.complete)
+        if tags is not None:
+            tags.report_unmatched(self.frame_names)
+        return tags
 
     @cached_property
     def tags(self) -> tuple[str, ...] | None:
@@ -231,8 +239,9 @@ class S3disRoom:
 
 
 def is_room(folder: Path) -> bool:
-    """Whether the folder is a room of S3DIS."""
-    return (folder / ANNOTATIONS).is_dir()
+    """Whether the folder is a room of S3DIS. Pascal VOC has XML files in a folder of the same name."""
+    place = folder / ANNOTATIONS
+    return place.is_dir() and (any(place.glob("*.txt")) or not any(place.glob("*.xml")))
 
 
 def _find_objects(folder: Path) -> Iterator[tuple[Path, int]]:

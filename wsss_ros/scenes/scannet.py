@@ -195,11 +195,19 @@ class ScanNetScene:
 
     # --- tags
 
+    @property
+    def frame_names(self) -> list[str]:
+        """The names of the frames, as rows of a tag file call them."""
+        return [self._frames.name(index) for index in range(len(self))]
+
     @cached_property
     def tag_file(self) -> TagFile | None:
         """The tags that a person gave, or None without a tag file. A file in the opened folder is preferred."""
         found = (TagFile.of(folder, self.labels, self.complete) for folder in self._folders())
-        return next((tags for tags in found if tags), None)
+        tags = next((tags for tags in found if tags), None)
+        if tags is not None:
+            tags.report_unmatched(self.frame_names)
+        return tags
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:
         """Tags of a frame: those of the tag file, else the classes on enough of its pixels; None without both."""

@@ -1,0 +1,191 @@
+"""Tables of tags: comma, semicolon or tab; lists in a cell, one row a tag, or one column a class."""
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wsss_ros.files import decode
+from wsss_ros.labels import ABSENT, NOT_JUDGED
+from wsss_ros.scenes.images import read_bytes
+from wsss_ros.scenes.tag_files.rows import Content, Row, merged, split_names
+from wsss_ros.types import BadInput
+
+_COLUMNS = {"tags", "unknown", "split"}  # next to "frame"
+# Other names of these columns, in files of other programs; a column of ONE holds a single tag.
+FRAMES = {"frame", "image", "images", "file", "filename", "file_name", "image_name", "image_id", "imageid", "img"}
+FRAMES |= {"path", "image_path", "filepath", "photo", "picture"}
+LISTS = {"tags", "labels", "classes", "objects", "categories"}
+ONE = {"tag", "label", "class", "category", "object", "class_name", "classname", "labelname", "label_name"}
+_PRESENT = {"1", "1.0", "true", "yes", "y", "x", "t", "present"}
+_ABSENT = {"0", "0.0", "false", "no", "n", "f", "absent"}
+_UNKNOWN = {"?", "unknown", "nan", "na", "n/a"}
+_SEPARATOR = re.compile(r'"[^"]*"|([\t;,])')
+
+
+def read_csv(path: Path, faults: list[str] | None = None) -> Content:
+    """The rows of a table. Raises BadInput for a line that is not a row; with ``faults`` it is added there.
+
+    The first of tab, semicolon and comma in the first line separates the values (a tab anywhere in it wins). A heading
+    may name the columns, in any order. Without one, a row is a frame and its tags; if each row has one tag and frames
+    repeat, the rows of a frame are merged.
+    """
+
+    def each(read: Callable[..., Any], given: Iterable[tuple]) -> list:
+        found = []
+        for arguments in given:
+            try:
+                found.append(read(path, *arguments))
+            except BadInput as error:
+                if faults is None:
+                    raise
+                faults.append(str(error))
+        return found
+
+    lines = decode(read_bytes(path, "rows 'frame,tags'")).split("\n")
+    separator = _separator(next((line for line in lines if line.strip()), ""))
+    numbered = ((number, line, separator) for number, line in enumerate(lines, start=1))
+    rows = [(where, row) for where, row in each(_cells, numbered) if any(row)]
+    kind = f"table with {_NAMES[separator]}"
+    first = [name.lower() for name in rows[0][1]] if rows else []
+    known = _known(first)
+    if _is_matrix(known, [row for _, row in rows[1:]]):
+        return _matrix(f"{path}, {rows[0][0]}", rows[0][1], known, rows[1:], each, path)._replace(
+            kind=f"{kind}, a column a class"
+        )
+    is_heading = first[:1] == ["frame"] or _names_columns(first)
+    if is_heading and first != ["frame", "tags"] and ({*known} & _COLUMNS or "tag" in known):
+        columns = _columns(f"{path}, {rows[0][0]}", known)
+        found = each(partial(_row_of_columns, columns), rows[1:])
+        single = "tag" in columns
+        return Content(merged(found) if single else found, kind=f"{kind}, {'a row a tag' if single else 'lists'}")
+    found = each(partial(_plain_row, separator), rows[is_heading:])
+    single = not is_heading and len({row.frame for row in found}) < len(found) and all(len(r.names) == 1 for r in found)
+    return Content(merged(found) if single else found, kind=f"{kind}, {'a row a tag' if single else 'lists'}")
+
+
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def _separator(line: str) -> str:
+    if "\t" in line:
+        return "\t"
+    return next((match[1] for match in _SEPARATOR.finditer(line) if match[1]), ",")
+
+
+def has_columns(path: Path) -> bool:
+    """Whether a file is a table whose first line names the columns of frames and of tags."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        line = decode(file.read(4096)).partition("\n")[0]
+    return _names_columns([name.strip().strip('"').lower() for name in line.split(_separator(line))])
+
+
+def _known(cells: Sequence[str]) -> list[str]:
+    """The cells of a heading by our names of columns: frame, tags, tag; others stay."""
+    named = [cell.replace(" ", "_") for cell in cells]
+    if "frame" not in named:
+        named = _renamed(named, FRAMES, "frame")
+    if "frame" in named and "tags" not in named:
+        named = _renamed(named, LISTS, "tags") if LISTS & {*named} else _renamed(named, ONE, "tag")
+    return named
+
+
+def _renamed(names: list[str], others: set[str], ours: str) -> list[str]:
+    """The names, where the first one of ``others`` is ``ours``."""
+    place = next((at for at, name in enumerate(names) if name in others), None)
+    return [ours if at == place else name for at, name in enumerate(names)]
+
+
+def _names_columns(cells: list[str]) -> bool:
+    known = {*_known(cells)}
+    return {"frame", "tags"} <= known or {"frame", "tag"} <= known
+
+
+def _cells(path: Path, number: int, line: str, separator: str) -> tuple[str, list[str]]:
+    """The place of a line, and its values."""
+    try:
+        return f"line {number}", [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error as error:
+        raise BadInput(f"{path}, line {number}: {error}; expected 'frame,\"name, name\"'") from error
+
+
+def _plain_row(separator: str, path: Path, where: str, cells: list[str]) -> Row:
+    """A row of a file without further columns: the frame, then its names, with or without quotes."""
+    if len(cells) < 2:
+        name = {",": "comma", ";": "semicolon", "\t": "tab"}[separator]
+        raise BadInput(f"{path}, {where}: '{cells[0]}' has no {name}; expected 'frame{separator}\"name, name\"'")
+    return Row(where, cells[0], split_names(",".join(cells[1:])))
+
+
+def _columns(where: str, heading: list[str]) -> list[str]:
+    known = [name for name in heading if name in {"frame", "tag", *_COLUMNS}]
+    if not {"tags", "tag"} & {*known} or len({*known}) < len(known):
+        found = ", ".join(heading)
+        raise BadInput(f"{where}: the columns are {found}; expected 'frame' and 'tags', and each name once")
+    return heading
+
+
+def _row_of_columns(columns: list[str], path: Path, where: str, cells: list[str]) -> Row:
+    tags = "tags" if "tags" in columns else "tag"
+    if len(cells) > len(columns) or len(cells) <= max(columns.index("frame"), columns.index(tags)):
+        raise BadInput(
+            f"{path}, {where}: {len(cells)} values; expected {len(columns)} ({', '.join(columns)}), "
+            "with quotes around several names"
+        )
+    values = dict(zip(columns, cells, strict=False))  # the last columns may be left out
+    unknown = [NOT_JUDGED + name for name in split_names(values.get("unknown", ""))]
+    return Row(where, values["frame"], split_names(values[tags]) + unknown, values.get("split", ""))
+
+
+# --- one column a class ----------------------------------------------------------------------------
+
+
+def _is_matrix(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the columns next to the frames hold 0 and 1, or words for them, and no column holds tags."""
+    if "frame" not in heading or {"tags", "tag"} & {*heading} or not rows:
+        return False
+    return bool(_class_columns(heading, rows))
+
+
+def _class_columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    allowed = _PRESENT | _ABSENT | _UNKNOWN | {"", "-1"}
+    found = []
+    for at, name in enumerate(heading):
+        values = {row[at].lower() for row in rows if at < len(row)}
+        if name not in {"frame", *_COLUMNS} and values <= allowed:
+            found.append(at)
+    return found if any(row[at] for row in rows for at in found if at < len(row)) else []
+
+
+def _matrix(
+    where: str,
+    names: Sequence[str],
+    heading: Sequence[str],
+    rows: Sequence[tuple[str, list[str]]],
+    each: Callable[..., list],
+    path: Path,
+) -> Content:
+    columns = _class_columns(heading, [row for _, row in rows])
+    values = {row[at].lower() for _, row in rows for at in columns if at < len(row)}
+    if "-1" in values and values & {"0", "0.0"}:
+        raise BadInput(f"{where}: the classes have 1, 0 and -1; write ? for a class that nobody could judge")
+    meaning = (
+        dict.fromkeys(_PRESENT, "") | dict.fromkeys(_ABSENT | {"-1"}, ABSENT) | dict.fromkeys(_UNKNOWN, NOT_JUDGED)
+    )
+    meaning[""] = NOT_JUDGED if values & (_ABSENT | {"-1"}) else ABSENT  # an empty cell next to written zeros
+    frame, split = heading.index("frame"), heading.index("split") if "split" in heading else None
+
+    def row_of(path: Path, where: str, cells: list[str]) -> Row:
+        if len(cells) > len(heading) or len(cells) <= frame:
+            raise BadInput(f"{path}, {where}: {len(cells)} values; expected {len(heading)}, one for each column")
+        cells = cells + [""] * (len(heading) - len(cells))
+        signed = [meaning[cells[at].lower()] + names[at] for at in columns]
+        return Row(where, cells[frame], signed, cells[split] if split is not None else "")
+
+    left = [name for at, name in enumerate(names) if at not in (*columns, frame, split)]
+    notes = (f"columns that are not read: {', '.join(left)}",) if left else ()
+    return Content(each(row_of, rows), vocabulary=tuple(names[at] for at in columns), notes=notes)
