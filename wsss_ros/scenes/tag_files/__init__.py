@@ -12,8 +12,10 @@ from wsss_ros.types import BadInput
 __all__ = ["TABLES", "Content", "Found", "Row", "find", "fitted", "only", "read", "read_file"]
 
 TABLES = ("tags.csv", "tags.json", "tags.tsv", "tags.txt", "tags.xml")
-_OTHERS: tuple[str, ...] = ("labels.csv", "annotations.csv", "_annotations.csv", "_annotations.coco.json", "annotations.json")
-_OTHERS += ("annotations.xml", "annotations/*.json", "instances*.json")
+_OTHERS = (
+    *("labels.csv", "annotations.csv", "_annotations.csv", "_annotations.coco.json", "annotations.json"),
+    *("annotations.xml", "annotations/*.json", "instances*.json"),
+)
 _MOST_JSON = 200_000_000  # bytes
 
 
