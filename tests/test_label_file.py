@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsss_ros.cli.labels_new import labels_new
+from wsss_ros.cli.labels_show import labels_show
 from wsss_ros.labels import LabelSpace, key_of, labels_named, read_label_file, s3dis, scannet20
 from wsss_ros.labels import label_file as module
 from wsss_ros.labels.colors import clashes, palette, read_colors
@@ -183,3 +185,33 @@ def test_clashes_are_named(tmp_path, caplog):
 def test_ids_of_any_size_are_read(ids):
     labels = scannet20().from_ids(np.array(ids, np.int64))
     assert labels.tolist() == [scannet20().ids.index(value) if value in scannet20().ids else 255 for value in ids]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["off", "1", "a: b", "#x", "tür", "- c", '"q"', "null", "fork lift"]), min_size=1, unique=True
+    )
+)
+def test_a_written_label_file_reads_back(tmp_path_factory, names):
+    count = len(names)
+    space = LabelSpace(
+        "my: name", tuple(names), tuple(palette(count)), tuple(range(3, 3 + count)), (), (("other", names[0]),)
+    )
+    back = read(tmp_path_factory.mktemp("labels"), module.as_yaml(space))
+    assert back == space and back.names == space.names and back.synonyms == space.synonyms
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_the_commands_write_and_show_own_classes(tmp_path, count, capsys):
+    path = tmp_path / "warehouse.yaml"
+    names = ["pallet", "Fork_Lift", "wall", *(f"thing {number}" for number in range(57))][:count]
+    labels_new(path, names)
+    space = labels_named(path)
+    assert space.names == tuple(names) and space.ids == tuple(range(1, count + 1)) and space.name == "warehouse"
+    assert not clashes(space.names, space.colors)
+    labels_show(str(path), tmp_path / "out.png")
+    assert "Fork_Lift" in capsys.readouterr().out and (tmp_path / "out.png").is_file()
+    with pytest.raises(BadInput, match="exists already"):
+        labels_new(path, names)
+    with pytest.raises(BadInput, match="'a b' and 'A-b' are one name"):
+        labels_new(tmp_path / "other.yaml", ["a b", "A-b"])

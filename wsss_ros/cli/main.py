@@ -16,6 +16,7 @@ COMMANDS = {
     "demo-online": "Tag rooms of an unseen kind while they are played, and learn from them.",
     "up": "Start the nodes of segment.launch.py without ROS's launch.",
     "doctor": "Check this machine and, with --topics, what a robot publishes.",
+    "labels": "Write and show label files: classes with ids and colours.",
     "tags": "Print what is understood of the class tags of a folder.",
     "tag": "Serve the web page to tag with, for nodes that run already.",
     "view": "Show a bag, a scene or labelled files in 3D, in a browser.",

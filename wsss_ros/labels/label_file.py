@@ -1,5 +1,6 @@
 """Label files: YAML with the classes of a label space, their ids, colours and synonyms."""
 
+import json
 import logging
 from collections.abc import Sequence
 from functools import cache
@@ -45,6 +46,18 @@ def read_label_file(path: str | Path) -> LabelSpace:
         raise BadInput(f"{path}: not a label file ({error!r}); {_EXPECTED}") from error
     _report(path, space, given)
     return space
+
+
+def as_yaml(space: LabelSpace) -> str:
+    """The text of the label file of a space."""
+    lines = [f"name: {json.dumps(space.name, ensure_ascii=False)}", "classes:"]
+    for name, number, color in zip(space.names, space.ids, space.colors, strict=True):
+        text = json.dumps(name, ensure_ascii=False)  # quotes: a name may be a number, or 'off'
+        lines.append(f"  - {{name: {text}, id: {number}, color: {list(color)}}}")
+    lines += ["synonyms:"] if space.synonyms else []
+    for other, meant in space.synonyms:
+        lines.append(f"  {json.dumps(other, ensure_ascii=False)}: {json.dumps(meant, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
 
 
 def labels_named(name: str | Path) -> LabelSpace:
