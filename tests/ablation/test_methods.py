@@ -18,6 +18,8 @@ from wsss_ros.ablation.loading import load_experiment
 from wsss_ros.ablation.methods_settings import MethodsConfig
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.cli import main as cli
+from wsss_ros.fusion import FusionSettings, fuse
+from wsss_ros.inference import ImageSegmenter
 from wsss_ros.methods.teacher_labels import cloud_scores
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.classifier import averaged_scores
@@ -32,6 +34,14 @@ PHASES = {
     "joint": JOINT,
     "plain": {"like": "joint", "image_to_point": 0.0, "point_to_image": 0.0, "image": {"lr": 0.02}},
 }
+SEEN = {"visibility": "depth", "dilation": 0}
+SURE = {**SEEN, "fill": "none"}
+PHASES["fusion"] = {"method": "fusion", "epochs": 1, "batch": 3, "cloud": ADAM, "pseudo_truth": SURE}
+NARROW = {"voxel_m": 0.2, "encoder": [[4, 4]], "bottleneck": [4, 4], "decoder": [[4, 4]], "head": [4, 8]}
+FUSED = {
+    **{"network": "sparse_unet", "options": NARROW, "inputs": ["fused_label"]},
+    **{"fusion": {"settings": SEEN}, "augment": {"points": 256}},
+}
 ROWS = {
     "cls": {"method": "cls", "title": "tags alone", "phases": ["images", "clouds", "plain"], "pseudo_labels": {}},
     "joint": {
@@ -42,6 +52,8 @@ ROWS = {
     "vote": {"method": "cls", "phases": ["images", "clouds", "plain"], "pseudo_labels": {"regions": "truth"}},
     "longer": {"method": "joint", "phases": ["images", "clouds", "joint", "plain"]},
     "clouds": {"method": "cls", "phases": ["clouds"]},
+    "fused": {"method": "2d3dnet", "phases": ["images", "clouds", "joint"], "fused": {"settings": SEEN}},
+    "net": {"method": "2d3dnet", "phases": ["images", "clouds", "joint", "fusion"], "cloud": "own"},
 }
 TABLE = {
     "title": "The table",
@@ -57,7 +69,7 @@ def values(root: Path, **changes) -> dict:
     base = {key: value for key, value in values_for(root).items() if key != "phases"}
     base["data"] = {**base["data"], "val_frames_per_scene": 2}
     names = {"output": str(root / "runs"), "results": str(root / "docs/methods"), "seeds": [0]}
-    return {**base, **names, "phases": PHASES, "rows": ROWS, "tables": [TABLE], **changes}
+    return {**base, **names, "phases": PHASES, "rows": ROWS, "tables": [TABLE], "networks": {"own": FUSED}, **changes}
 
 
 def settings_for(root: Path, **changes) -> MethodsConfig:
@@ -98,10 +110,10 @@ def test_rows_share_the_phases_they_begin_with(tmp_path):
     names = [run.name for run in experiment.runs(settings, ["cls", "longer"], [3])]
     start = "seed3/images+clouds"
     assert names == ["seed3/images", start, f"{start}+plain", f"{start}+joint", f"{start}+joint+plain"]
-    assert len(experiment.runs(settings)) == 2 * 6
+    assert len(experiment.runs(settings)) == 2 * 7
     run = settings.run_of("longer", 3)
     assert [each.name for each in run.chain] == [names[0], names[1], *names[3:]]
-    assert [each.sets for each in run.chain] == [(), (), ("val", "train.joint"), ("val",)]
+    assert [each.sets for each in run.chain] == [(), (), ("val", "val.fused", "train.joint"), ("val",)]
     images, clouds, joint, _ = (experiment.training_of(each, settings) for each in run.chain)
     assert (images.cloud, clouds.image, images.seed) == (None, None, 3)
     assert [Path(network.weights).parent.name for network in (joint.image, joint.cloud)] == ["images", "images+clouds"]
@@ -142,6 +154,8 @@ def test_a_pretraining_is_shared_by_all_seeds(tmp_path):
         ({"phases": {**PHASES, "plain": {"like": "joint", "epochs": 0}}}, "phases.plain.joint.epochs"),
         ({"rows": {"a": {"method": "cls", "phases": ["images", "cluods"]}}}, "rows.a: no phase 'cluods'"),
         ({"rows": {"a": {"method": "best", "phases": ["images"]}}}, "rows.a.method"),
+        ({"rows": {"a": {**ROWS["net"], "cloud": "nown"}}}, "rows.a: no network 'nown'; there are: own"),
+        ({"rows": {"a": {**ROWS["net"], "pseudo_labels": {}}}}, "rows.a: pseudo_labels: those of a row with 'cloud'"),
     ],
 )
 def test_faults_of_a_configuration_are_named(tmp_path, changes, words):
@@ -177,11 +191,12 @@ def test_every_row_has_an_entry_for_each_of_its_sets(done):
     entries = methods_results.collect(done)
     of_rows = {row: [entry["set"] for entry in entries if entry["row"] == row] for row in ROWS}
     labelled, alone = ["train", "val"], ["val"]
-    assert of_rows == {"cls": labelled, "joint": labelled, "vote": labelled, "longer": alone, "clouds": alone}
+    expected = {"cls": labelled, "joint": labelled, "vote": labelled, "longer": alone, "clouds": alone}
+    assert of_rows == {**expected, "fused": alone, "net": alone}
     assert {entry["row"]: entry["method"] for entry in entries} == {row: ROWS[row]["method"] for row in ROWS}
     for entry in entries:
         assert list(entry)[:6] == ["method", "row", "set", "seed", "miou_2d", "miou_3d"]
-        assert 0 <= entry["miou_3d"] <= 100 and (entry["miou_2d"] is None) == (entry["row"] == "clouds")
+        assert 0 <= entry["miou_3d"] <= 100 and (entry["miou_2d"] is None) == (entry["row"] in ("clouds", "fused"))
     seconds = {entry["row"]: entry["seconds"] for entry in entries}
     assert seconds["longer"] > seconds["joint"] > 0
 
@@ -209,6 +224,28 @@ def test_scores_of_an_earlier_version_are_kept(done):
         file.write_text(json.dumps(content))
         assert name not in scoring.missing_sets(run, done)
         file.write_text(before)
+
+
+@pytest.mark.slow
+def test_fused_labels_are_scored_alone_and_as_the_input_of_a_network_of_a_row(done, labels):
+    """By hand: the labels of the image network of the row, voted onto the points of each val scene."""
+    files = experiment.trained_networks(done.run_of("fused", 0), done)
+    images, hits, either = ImageSegmenter(files["image"], "cpu"), np.zeros(20), np.zeros(20)
+    for scene in open_scene_set(done.data.val, labels)[0]:
+        frames = [scene.frame(index) for index in range(len(scene))]
+        flat, settings = [images(frame)[0] for frame in frames], config.build(FusionSettings, SEEN)
+        found, truth = fuse(scene.cloud.xyz, frames, flat, settings, 20).label, scene.cloud_truth()
+        for c in range(20):
+            hits[c] += ((found == c) & (truth == c)).sum()
+            either[c] += ((found == c) | (truth == c)).sum()
+    true = np.isin(np.arange(20), [*np.unique(truth), *np.flatnonzero(hits)])
+    entries = {e["row"]: e for e in methods_results.collect(done) if e["set"] == "val"}
+    assert entries["fused"]["miou_3d"] == pytest.approx(100 * (hits[true] / either[true]).mean(), abs=1e-3)
+    own = experiment.training_of(done.run_of("net", 0), done).cloud
+    assert (own.network, own.weights) == ("sparse_unet", "")
+    run = done.run_of("net", 0)
+    assert run.name == "seed0/images+clouds+joint+fusion@own"
+    assert checkpoint.load(experiment.trained_networks(run, done)["cloud"]).config.inputs == ("fused_label",)
 
 
 @pytest.mark.slow
@@ -280,7 +317,7 @@ def test_the_command_goes_on_and_reports(done, tmp_path):
     file.write_text(yaml.safe_dump(done.model_dump(mode="json"), sort_keys=False))
     answer = CliRunner().invoke(cli.app, ["bench", "methods", str(file), "--jobs", "1"])
     assert answer.exit_code == 0, answer.output
-    assert "6 of 6" in answer.output and "FAILED" not in answer.output and "done in" not in answer.output
+    assert "7 of 7" in answer.output and "FAILED" not in answer.output and "done in" not in answer.output
     entries = json.loads(Path(f"{done.results}.json").read_text())
     assert entries == methods_results.collect(done)
     page = Path(f"{done.results}.md").read_text()

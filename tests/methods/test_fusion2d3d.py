@@ -24,6 +24,7 @@ from wsss_ros.methods.fusion2d3d import Fusion2d3d, FusionPhase, frames_of, imag
 from wsss_ros.methods.method import PhaseData
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
+from wsss_ros.samples import selection
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.mixture import Source
 from wsss_ros.samples.prepared import prepare
@@ -58,10 +59,10 @@ def prepared(tmp_path, labels):
     return prepare([StripedScene(seed, labels) for seed in range(3)], labels, tmp_path, 0, 32).scenes
 
 
-def started(scenes, labels, order=("wall", "floor", "bed"), fusion=None, **options) -> Fusion2d3d:
+def started(prepared, labels, order=("wall", "floor", "bed"), fusion=None, **options) -> Fusion2d3d:
     given = config.build(FusedInput, {"settings": SEEN, **(fusion or {})})
     cloud = CloudAugment(points=300, rotation_deg=180)
-    data = PhaseData([Source(scenes)], labels, ImageAugment(), cloud, INPUTS, 0.05, given)
+    data = PhaseData([Source(prepared)], labels, ImageAugment(), cloud, INPUTS, 0.05, given)
     method = Fusion2d3d(config.build(FusionPhase, {**PHASE, **options}), data)
     torch.manual_seed(0)
     cloud_network = networks.build("cloud", "sparse_unet", 20, NARROW, INPUTS)
@@ -163,6 +164,25 @@ def test_labels_are_computed_once_for_the_same_image_network(scenes, labels, mon
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     with pytest.raises(TypeError):
         started(found, labels, ("floor", "bed", "wall"), pseudo_truth={**SURE, "dilation": 1})  # other labels to learn
+
+
+def test_scenes_are_chosen_that_show_most_classes(labels, tmp_path):
+    """Written out: the scenes of the first images of the greedy choice."""
+    scenes = prepare([StripedScene(seed, labels) for seed in range(6)], labels, tmp_path, 0, 32).scenes
+    method = started(scenes, labels, scenes=3)
+    assert len(method.samples) == 3
+    maps = [labels_of_images(scene, labels) for scene in scenes]
+    shown = [np.stack([selection.presence(each, 20) for each in of_scene]) for of_scene in maps]
+    order = selection.diverse(np.concatenate(shown), 24) // 4
+    expected = [f"scene{number}" for number in dict.fromkeys(order.tolist())][:3]
+    assert method.samples.names == [scene.name for scene in method.samples.scenes] == expected
+    torch.manual_seed(3)
+    any_of_them = started(scenes, labels, scenes=4, choice="random").samples.names
+    assert len(set(any_of_them)) == 4 and started(scenes, labels, scenes=9).samples.names == [s.name for s in scenes]
+
+
+def labels_of_images(scene, labels):
+    return [each.argmax(0).to(torch.uint8).numpy() for each in image_scores(ByColour(labels), scene.images)]
 
 
 def test_what_cannot_work_is_refused(prepared, labels):

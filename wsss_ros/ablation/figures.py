@@ -12,6 +12,7 @@ from wsss_ros.ablation.results import DOMAINS
 from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation import pictures
+from wsss_ros.evaluation.fused_scenes import fused_scenes
 from wsss_ros.files import read_json
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
@@ -56,7 +57,8 @@ def cams(settings: ExperimentConfig, seed: int, rows: Mapping[str, Sequence[str]
     shown: set[int] = set()
     images, clouds = (_weights(settings, seed, rows[domain], kind) for domain, kind in DOMAINS.items())
     upper = _image_rows(images, settings, scenes, labels, shown)
-    lower = _cloud_rows(clouds, settings, scenes[: _VIEWS // 2], labels, shown)
+    beside = _weights(settings, seed, rows["3d"], "image")
+    lower = _cloud_rows(clouds, beside, settings, scenes[: _VIEWS // 2], labels, shown)
     parts = [(["image", "truth", *rows["2d"]], upper), (["cloud", "truth", *rows["3d"]], lower)]
     sheets = [pictures.sheet(titles, content) for titles, content in parts]
     names = [labels.names[index] for index in sorted(shown)]
@@ -79,15 +81,23 @@ def _image_rows(
 
 
 def _cloud_rows(
-    weights: Sequence[Path], settings: ExperimentConfig, scenes: Sequence[Scene], labels: LabelSpace, shown: set[int]
+    weights: Sequence[Path],
+    images: Sequence[Path],
+    settings: ExperimentConfig,
+    scenes: Sequence[Scene],
+    labels: LabelSpace,
+    shown: set[int],
 ) -> list[list[np.ndarray]]:
-    points = settings.cloud.augment.points
-    segmenters = [CloudSegmenter(path, settings.device, points=points) for path in weights]
+    """``images`` are the image networks of the rows of ``weights``: some cloud networks take their labels."""
+    segmenters = [CloudSegmenter(path, settings.device) for path in weights]
+    pairs = [(own, ImageSegmenter(path, settings.device)) for own, path in zip(segmenters, images, strict=True)]
     rows = []
     for scene in scenes:
         cloud, present = scene.cloud, labels.multi_hot(scene.tags)
         up = up_of(scene)
-        maps = [scene.cloud_truth(), *(segmenter(cloud, up, present)[0] for segmenter in segmenters)]
+        needed = [fused_scenes([scene], *pair)[0].cloud for pair in pairs]
+        found = (own(each, up, present)[0] for own, each in zip(segmenters, needed, strict=True))
+        maps = [scene.cloud_truth(), *found]
         shown |= _classes(maps)
         colors = [cloud.rgb, *(labels.colorize(found) for found in maps)]
         rows.append([pictures.render_cloud(cloud.xyz, color, size=_SIZE) for color in colors])

@@ -41,6 +41,12 @@ class RowConfig(Config):
         None, description="Score, in place of the cloud network, the labels of the image network fused in this way."
     )
 
+    @model_validator(mode="after")
+    def _scores_fit_the_networks(self) -> "RowConfig":
+        if self.pseudo_labels is not None and (self.cloud or self.fused is not None):
+            raise ValueError("pseudo_labels: those of a row with 'cloud' or 'fused' are not scored; remove one of them")
+        return self
+
     @property
     def runs(self) -> tuple[tuple[str, ...], ...]:
         """The names of the phases of each run."""

@@ -75,7 +75,8 @@ def evaluate(
         comparison = offline.Comparison.between(space, predicted, among)
         if predictions is None:
             source.present, source.min_confidence = comparison.present, min_confidence
-        results[domain] = _run(console, domain, source, opened, comparison, frames, bool(only))
+        needed = _as_needed(opened, source, image_weights, device)
+        results[domain] = _run(console, domain, source, needed, comparison, frames, bool(only))
         report[domain] = {"predictions": described, **results[domain].compute()} if results[domain] else None
     _finish(console, results, report, left_out, out)
 
@@ -126,6 +127,17 @@ def _source(domain: str, weights: str, predictions: Path | None, space, device: 
         source = offline.NetworkPredictions(clouds=clouds)
     described = {"weights": weights or "shipped", "version": segmenter.version, "labels": segmenter.labels.name}
     return source, segmenter.labels, described
+
+
+def _as_needed(opened: list, source, image_weights: str, device: str) -> list:
+    """The scenes as the cloud network needs them: with labels of the image network on their clouds, if it takes any."""
+    from wsss_ros.evaluation.fused_scenes import fused_scenes
+    from wsss_ros.inference import ImageSegmenter
+
+    clouds = getattr(source, "clouds", None)
+    if clouds is None or not clouds.takes_fused_labels:
+        return opened
+    return list(fused_scenes(opened, clouds, ImageSegmenter(image_weights, device)))
 
 
 def _run(console, domain: str, source, opened: list, comparison, frames: int, alone: bool):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from wsss_ros.evaluation.fused_scenes import fused_scenes
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.label_files.writing import Written, output_folder
 from wsss_ros.scenes import open_scene
@@ -43,7 +44,7 @@ def benchmark(
             for path in pictures_of:
                 _benchmark_image(path, folder / "2d" / f"{scan.resolve().name}_{int(path.stem):06d}.png", images)
             if meshes:
-                written.points += _benchmark_cloud(scan, folder / "3d", clouds)
+                written.points += _benchmark_cloud(scan, folder / "3d", clouds, images)
             written.images += len(pictures_of)
             written.scenes.append(scan.name)
             progress(scan.name, number + 1, len(scans))
@@ -60,9 +61,9 @@ def _benchmark_image(source: Path, target: Path, images: ImageSegmenter) -> None
     Image.fromarray(ids).resize(BENCHMARK_SIZE, Image.Resampling.NEAREST).save(target)
 
 
-def _benchmark_cloud(scan: Path, folder: Path, clouds: CloudSegmenter) -> int:
+def _benchmark_cloud(scan: Path, folder: Path, clouds: CloudSegmenter, images: ImageSegmenter | None) -> int:
     folder.mkdir(exist_ok=True)
-    scene = open_scene(scan, clouds.labels)
+    (scene,) = fused_scenes([open_scene(scan, clouds.labels)], clouds, images)
     labels = clouds(scene.cloud)[0]
     (folder / f"{scene.name}.txt").write_text("".join(f"{id}\n" for id in clouds.labels.to_ids(labels).tolist()))
     return len(labels)

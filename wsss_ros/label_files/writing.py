@@ -14,6 +14,7 @@ from PIL import Image
 
 from wsss_ros import geometry
 from wsss_ros.evaluation import pictures
+from wsss_ros.evaluation.fused_scenes import fusion_of, with_fused_labels
 from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
 from wsss_ros.files import PartialFolder
 from wsss_ros.label_files.labeller import Labeller, Tags
@@ -205,6 +206,9 @@ def _write_cloud(source: Source, folder: Path, labeller: Labeller, left_out: Cou
         left_out["no cloud, and no depth with poses to fuse one"] += 1
         return 0
     up = source.up()
+    if labeller.clouds.takes_fused_labels:
+        fusion = fusion_of(labeller.clouds, labeller.images)
+        cloud = with_fused_labels(cloud, (frame for frame, _ in source.frames()), labeller.images, fusion, up)
     labels, confidence = labeller.cloud(cloud, up, _present(source.tags))
     mesh = _MESH if isinstance(source.scene, ScanNetScene) else ""
     space = labeller.labels

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -25,8 +25,9 @@ from wsss_ros.labels import UNLABELLED
 from wsss_ros.losses import labelled_cross_entropy
 from wsss_ros.methods.method import Method, PhaseConfig, PhaseData, unwrapped
 from wsss_ros.networks import checkpoint
-from wsss_ros.networks.classifier import normalise_images, upsample
+from wsss_ros.networks.classifier import normalise_images, takes_fused_labels, upsample
 from wsss_ros.samples import cache as caches
+from wsss_ros.samples import selection
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import Source, mixed, posed
 from wsss_ros.samples.prepared import PreparedScene
@@ -62,6 +63,12 @@ class FusionPhase(PhaseConfig):
     long_side: int = Field(
         0, ge=0, description="Longer side at which the image network sees images, pixels; 0: as they are stored."
     )
+    scenes: int = Field(0, ge=0, description="Scenes of each source to learn from; 0: all.")
+    choice: Literal["diverse", "random"] = Field(
+        "diverse",
+        description="Which scenes: those of the images that show most classes often, as the image network labels them "
+        "(3.3), or any.",
+    )
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -92,12 +99,14 @@ class Fusion2d3d(Method[FusionPhase]):
 
     def make_samples(self) -> Samples:
         """Clouds, which get their labels when the phase starts."""
-        self.parts: list[CloudSamples] = []
+        self.parts: list[tuple[CloudSamples, Sequence[PreparedScene]]] = []  # and the scenes to choose from
 
         def made(source: Source) -> CloudSamples:
-            scenes = [_unlabelled(scene) for scene in source.scenes]
-            self.parts.append(CloudSamples(scenes, self.data.cloud, truth=True))
-            return self.parts[-1]
+            count = min(self.phase.scenes or len(source.scenes), len(source.scenes))
+            scenes = [_unlabelled(scene) for scene in source.scenes[:count]]
+            samples = CloudSamples(scenes, self.data.cloud, truth=True)
+            self.parts.append((samples, source.scenes))
+            return samples
 
         return mixed(self.data.sources, made, posed, "posed scenes")
 
@@ -106,10 +115,12 @@ class Fusion2d3d(Method[FusionPhase]):
         super().start(networks, epoch)
         teacher = copy.deepcopy(unwrapped(networks["image"])).eval()
         weights = checkpoint.digest(teacher.state_dict())
-        log.info("fusing the labels of %d scenes", sum(map(len, self.parts)))
-        for samples in self.parts:
-            samples.scenes = [self._labelled(scene, teacher, weights) for scene in samples.scenes]
-        _check_labelled([scene.cloud_truth for samples in self.parts for scene in samples.scenes])
+        log.info("fusing the labels of %d scenes", sum(len(samples) for samples, _ in self.parts))
+        for samples, scenes in self.parts:
+            chosen = self._chosen(scenes, len(samples), teacher, weights)
+            samples.scenes = [self._labelled(scene, teacher, weights) for scene in chosen]
+            samples.names[:] = [scene.name for scene in chosen]
+        _check_labelled([scene.cloud_truth for samples, _ in self.parts for scene in samples.scenes])
 
     def losses(self, batch: LabelledCloudBatch) -> dict[str, Tensor]:
         """The cross entropy of the points that have a label."""
@@ -117,21 +128,41 @@ class Fusion2d3d(Method[FusionPhase]):
         scores = self.networks["cloud"](batch.xyz, features)[1].float()
         return {"fused_3d": labelled_cross_entropy(scores.transpose(1, 2), batch.cloud_truth)}
 
+    def _chosen(
+        self, scenes: Sequence[PreparedScene], count: int, teacher: nn.Module, weights: str
+    ) -> Sequence[PreparedScene]:
+        """The scenes to learn from: all, or ``count`` of them, the same in each process and after each interruption."""
+        if count == len(scenes):
+            return scenes
+        if self.phase.choice == "random":
+            return [scenes[index] for index in torch.randperm(len(scenes))[:count].tolist()]  # the run has seeded torch
+        found = [self._presence(scene, teacher, weights) for scene in scenes]
+        of_scene = np.repeat(np.arange(len(scenes)), [len(rows) for rows in found])
+        order = of_scene[selection.diverse(np.concatenate(found), len(of_scene))]
+        return [scenes[index] for index in list(dict.fromkeys(order.tolist()))[:count]]
+
+    def _presence(self, scene: PreparedScene, teacher: nn.Module, weights: str) -> Bool[np.ndarray, "F C"]:
+        """Which classes each image of a scene shows."""
+        long_side, classes = self.phase.long_side, len(self.data.labels)
+
+        def compute() -> tuple[np.ndarray, ...]:
+            scores = image_scores(teacher, scene.images, long_side)
+            return (np.stack([selection.presence(_labels(each, None), classes) for each in scores]),)
+
+        return _stored(scene, caches.key_of(_FORMAT, weights, long_side, "presence"), compute)[0]
+
     def _labelled(self, scene: PreparedScene, teacher: nn.Module, weights: str) -> PreparedScene:
         """The scene with its input and its labels to learn, each read where it is stored."""
         phase, given = self.phase, self.data.fusion
         scores = cache(lambda: list(image_scores(teacher, scene.images, phase.long_side)))
         settings = settings_of(phase.pseudo_truth).model_dump(mode="json")
-        keys = (
-            [each.model_dump(mode="json") for each in given.fusions],
-            [settings, phase.image_tags, phase.timed],
-        )
-        label, confidence = _stored(
-            scene, caches.key_of(_FORMAT, weights, phase.long_side, keys[0]), lambda: self._input(scene, scores())
-        )
-        (truth,) = _stored(
-            scene, caches.key_of(_FORMAT, weights, phase.long_side, keys[1]), lambda: self._truth(scene, scores())
-        )
+        key = caches.key_of(_FORMAT, weights, phase.long_side, settings, phase.image_tags, phase.timed)
+        (truth,) = _stored(scene, key, lambda: self._truth(scene, scores()))
+        if not takes_fused_labels(self.data.cloud_inputs):
+            return replace(_unlabelled(scene), cloud_truth=truth)
+        fusions = [each.model_dump(mode="json") for each in given.fusions]
+        key = caches.key_of(_FORMAT, weights, phase.long_side, fusions)
+        label, confidence = _stored(scene, key, lambda: self._input(scene, scores()))
         return replace(scene, fused_label=label, fused_confidence=confidence, cloud_truth=truth)
 
     def _input(self, scene: PreparedScene, scores: Sequence[Tensor]) -> tuple[np.ndarray, ...]:

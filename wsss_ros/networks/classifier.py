@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 
-from wsss_ros.labels import UNLABELLED
 from wsss_ros.networks.backbone import Backbone
 from wsss_ros.types import BadInput
 
@@ -126,8 +125,8 @@ class FusedLabels(NamedTuple):
     def of(
         cls, labels: Integer[Tensor, "B N"], confidence: Float[Tensor, "B N"] | None, classes: int
     ) -> "FusedLabels":
-        """The inputs of class indices, 255 for none; without ``confidence`` it is 1."""
-        labelled = labels != UNLABELLED
+        """The inputs of class indices; other numbers are no label, such as 255. Without ``confidence`` it is 1."""
+        labelled = labels < classes
         one_hot = F.one_hot(torch.where(labelled, labels, classes).long(), classes + 1)[..., :classes]
         share = labelled.float() if confidence is None else confidence * labelled
         return cls(one_hot.float(), share[..., None])

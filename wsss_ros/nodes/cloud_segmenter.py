@@ -3,6 +3,7 @@
 Weights announced on ``weights/cloud`` replace the current ones between two clouds (hand_over.py).
 """
 
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -36,6 +37,8 @@ class CloudSegmenterNode(SegmenterNode):
     Points that are not finite stay, with label 255 and confidence 0. x y z have the type that they have in ``cloud``:
     float64 stays float64. After an empty cloud there is a warning and no result; the last semantic cloud stays latched.
     The cloud may be in any frame: which way is up in it is found from the cloud and the name of its frame.
+    Weights that take fused labels (2D3DNet) need a field ``label`` of their classes, as ``semantic_mapper`` gives it;
+    clouds without it are refused.
     """
 
     name = "cloud_segmenter"
@@ -78,10 +81,17 @@ class CloudSegmenterNode(SegmenterNode):
                 "check what fills the cloud topic"
             )
         x, y, z = map(float, self._up_of(read, message.header.frame_id))
-        labels, confidence = self.labelled(read.cloud, (x, y, z))
+        labels, confidence = self.labelled(self._with_fused_labels(read, message), (x, y, z))
         self.problems["color"] = self.networks.current.segmenter.color_problem(read.cloud.rgb)
         self.problems["coordinates"] = cloud_codec.coarse_positions(read)
         self.output.publish(conversions.semantic_cloud_message(message.header, read, labels, confidence, self.space))
+
+    def _with_fused_labels(self, read: cloud_codec.ReadCloud, message: PointCloud2) -> Cloud:
+        """The cloud with its field ``label``, for weights that take the labels that images vote for."""
+        given = any(field.name == "label" for field in message.fields)
+        if not given or not self.networks.current.segmenter.takes_fused_labels:
+            return read.cloud
+        return replace(read.cloud, fused_label=read.gather(cloud_codec.cloud_to_labels(message)))
 
     def _up_of(self, read: cloud_codec.ReadCloud, frame_id: str) -> np.ndarray:
         """The direction of the parameter ``up``, else the one that is found; its doubts are reported."""
@@ -105,7 +115,8 @@ class CloudSegmenterNode(SegmenterNode):
     def dry_run(self, segmenter: Any, count: int = 2048) -> tuple[np.ndarray, np.ndarray]:
         """Segment ``count`` random points."""
         random = np.random.default_rng(0)
-        return segmenter(Cloud(random.random((count, 3), np.float32) * 4, np.zeros((count, 3), np.uint8)))
+        xyz, rgb = random.random((count, 3), np.float32) * 4, np.zeros((count, 3), np.uint8)
+        return segmenter(Cloud(xyz, rgb, fused_label=np.zeros(count, np.uint8)))
 
     def warm_up(self, segmenter: Any) -> None:
         """Compiles the kernels. More points than the network takes in, so that the interpolation runs, too."""
