@@ -88,6 +88,7 @@ class ScanViews:
     """As ``Views``, with scans in place of depth images: ``use(content)`` is called on the worker as job ``frame``.
 
     Poses are those of the camera, from the topic or from TF; where the LiDAR is seen from the camera comes from TF.
+    ``camera`` is the name of one of several cameras; its topics are below this name.
     """
 
     def __init__(
@@ -100,15 +101,18 @@ class ScanViews:
         jumped: Callable[[], None],
         reframed: Callable[[str], None],
         images: str,
+        camera: str = "",
     ) -> None:
-        self._node, self._config, self._purpose, self._images = node, config, purpose, images
+        prefix = f"{camera}/" if camera else ""
+        self._node, self._config, self._purpose, self._images = node, config, purpose, prefix + images
+        self._job = f"frame {camera}".strip()
         self._tolerance_ns = round(tolerance_s * 1e9)
         self._use, self._jumped, self._reframed = use, jumped, reframed
         self.frame_id = config.fixed_frame
         self._seen = False
         self._tf = TfListener(node)
         self._poses = Poses(node, config, self._tf, config.fixed_frame)
-        self._cameras = Cameras(node, self._tf, config.tf_wait_s)
+        self._cameras = Cameras(node, self._tf, config.tf_wait_s, prefix)
         self._scans: deque[PointCloud2] = deque(maxlen=_KEPT_SCANS)
         self._waiting: deque[_Waiting] = deque()
         self._resets = self._handled = self._matched = 0
@@ -208,7 +212,7 @@ class ScanViews:
             self._waiting.popleft()
             self._fault = ""
             self._matched += 1
-            self._node.submit("frame", self._use_matched, matched)
+            self._node.submit(self._job, self._use_matched, matched)
 
     def _scan_of(self, stamp_ns: int, late: bool) -> PointCloud2 | None:
         """The nearest scan, once a later one cannot be nearer."""

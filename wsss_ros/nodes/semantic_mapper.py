@@ -55,6 +55,11 @@ class MapperConfig(DepthViewConfig, SemanticMapConfig):
     points: Literal["depth", "lidar"] = Field(
         "depth", description="Where points come from: depth images, or the scans of lidar/points."
     )
+    cameras: str = Field(
+        "",
+        description="Several cameras around a LiDAR, such as 'front, left': the topics of labels and calibrations are "
+        "below these names, and poses come from TF.",
+    )
     scan_tolerance_s: float = Field(
         0.1, ge=0, le=1, description="Stamps of a scan and a label image may differ by this much; TF moves the points."
     )
@@ -84,6 +89,7 @@ class SemanticMapperNode(Node):
         super().__init__(**options)
         self.lock = threading.RLock()
         self.message = ""
+        self.pose_guards: dict[str, PoseGuard] = {}  # by camera, as the inputs
         self._frame, self._loaded = "", False  # of the map; whether it was read from a file
         self._saved = self._published = -1  # ``changes`` of the map at that time
         for name in ("save", "load", "reset"):
@@ -94,26 +100,36 @@ class SemanticMapperNode(Node):
         config = self.config
         self.known = labels_named(config.label_space)
         self.names = LabelNames(self, config.label_names, self.known)
-        self.guard = PoseGuard(config.max_speed_mps)
         if config.map_file and self._path().exists():
             self.get_logger().info(self.load())
         else:
             self._begin(self.names.classes)
         conversions.warm_up(self.space)
         self.output = self.publisher(PointCloud2, OUTPUT, MAP)
-        self.inputs = self._inputs_of(config)
+        cameras = [name.strip().strip("/") for name in config.cameras.split(",")]  # one without a name by default
+        self.pose_guards = {camera: PoseGuard(config.max_speed_mps) for camera in cameras}
+        self.inputs = {camera: self._inputs_of(config, camera) for camera in cameras}
 
-    def _inputs_of(self, config: MapperConfig) -> Views | ScanViews:
-        hooks = self.start_over, self.change_frame
-        if config.points == "depth":
+    def _inputs_of(self, config: MapperConfig, camera: str) -> Views | ScanViews:
+        """Raises BadInput for several cameras without a LiDAR, or with poses of a topic."""
+        hooks = self.start_over, lambda frame_id: self.pose_guards[camera].clear()
+        if config.points == "depth" and not camera:
             return Views(self, config, _PURPOSE, self.use_view, *hooks, LabelView, LABEL_IMAGES)
-        return ScanViews(self, config, config.scan_tolerance_s, _PURPOSE, self.use_scan, *hooks, LABEL_IMAGES)
+        if camera and (config.points == "depth" or config.pose_source == "topic"):
+            raise BadInput(
+                f"cameras: '{config.cameras}' with points '{config.points}' and pose_source '{config.pose_source}'; "
+                "several cameras need points: lidar and poses of TF"
+            )
+        config = config.model_copy(update={"pose_source": "tf"}) if camera else config
+        use = partial(self.use_scan, camera)
+        return ScanViews(self, config, config.scan_tolerance_s, _PURPOSE, use, *hooks, LABEL_IMAGES, camera)
 
     def activate(self) -> None:
         """Subscribe and publish the map every while."""
         self._published = -1  # a map of the last activation is published again
         self.names.start()
-        self.inputs.subscribe()
+        for each in self.inputs.values():
+            each.subscribe()
         self.every(self.config.publish_period_s, lambda: self.submit("map", self.publish_map))
 
     def deactivate(self) -> None:
@@ -137,7 +153,11 @@ class SemanticMapperNode(Node):
         """Problems of the inputs; the size of the map, and what it left out."""
         if not self.active:
             return [], {}
-        problems, values = self.inputs.report()
+        problems, values = [], {}
+        for camera, each in self.inputs.items():
+            found, of_camera = each.report()
+            problems += [problem for problem in found if problem not in problems]
+            values |= {f"{camera} {key}".strip(): value for key, value in of_camera.items()}
         values |= {"voxels": str(len(self.map)), "views": str(self.map.views), "classes": self.names.source}
         values |= {name.replace("_", " "): str(count) for name, count in self.map.counts.items()}
         return problems, values | ({"last": self.message} if self.message else {})
@@ -147,8 +167,7 @@ class SemanticMapperNode(Node):
     def use_view(self, view: PosedIds) -> None:
         """Let a view vote. Raises BadInput where its pose cannot be true."""
         with self.lock:
-            labels = self._labels_of(view)
-            self.guard.check(view.stamp_ns, view.world_from_camera)
+            labels = self._labels_of(view, "")
             made = LabelledView(labels, view.depth_m, view.camera, view.world_from_camera, view.stamp_ns)
             if not self.map.add(made):
                 raise BadInput(
@@ -156,11 +175,10 @@ class SemanticMapperNode(Node):
                     f"{self.config.min_depth_m:g} to {self.config.max_depth_m:g} m; check depth, its unit, and the ids"
                 )
 
-    def use_scan(self, scan: PosedScan) -> None:
+    def use_scan(self, camera: str, scan: PosedScan) -> None:
         """Let a scan vote with the labels of an image. Raises BadInput where its pose cannot be true."""
         with self.lock:
-            labels = self._labels_of(scan)
-            self.guard.check(scan.stamp_ns, scan.world_from_camera)
+            labels = self._labels_of(scan, camera)
             seen = scan.camera, scan.world_from_camera, self.config.occlusion_px
             if not self.map.add_scan(label_scan(scan.points_world, labels, *seen, scan.stamp_ns, scan.dt_s)):
                 raise BadInput(
@@ -168,20 +186,23 @@ class SemanticMapperNode(Node):
                     f"{self.config.max_depth_m:g} m; check max_depth_m, and the transform from camera to LiDAR in TF"
                 )
 
-    def _labels_of(self, view: PosedIds | PosedScan) -> Any:
-        self._check_frame(self.inputs.frame_id)
+    def _labels_of(self, view: PosedIds | PosedScan, camera: str) -> Any:
+        """The labels of a view of this camera, once its pose is believed."""
+        self._check_frame(self.inputs[camera].frame_id)
         if not len(self.map) and self.names.classes != self.space.names:
             self._begin(self.names.classes)
-        return self.names.labels(view.ids, self.space.names)
+        labels = self.names.labels(view.ids, self.space.names)
+        self.pose_guards[camera].check(view.stamp_ns, view.world_from_camera)
+        return labels
 
     def start_over(self) -> None:
         """The stamps have jumped back, as in a looped bag: it shows the same place, so the map goes on."""
-        self.guard.clear()
+        self._believe_next()
         self.report_problem("clock", "the stamps jumped back (a looped bag?); the map goes on", OK)
 
-    def change_frame(self, frame_id: str) -> None:
-        """The poses to come are in another frame than those before."""
-        self.guard.clear()
+    def _believe_next(self) -> None:
+        for guard in self.pose_guards.values():
+            guard.clear()
 
     def _check_frame(self, frame_id: str) -> None:
         """A map that was begun in a substitute such as odom starts over in the frame that was asked for.
@@ -204,7 +225,8 @@ class SemanticMapperNode(Node):
 
     def publish_map(self) -> None:
         """Publish the map where it has changed and somebody subscribes."""
-        self.inputs.handle_jump()
+        for each in self.inputs.values():
+            each.handle_jump()
         with self.lock:
             if self.map.changes == self._published or not self.has_subscribers(self.output):
                 return
@@ -268,7 +290,7 @@ class SemanticMapperNode(Node):
             self.space = space_of(about.classes, self.known)
             self.map, self._frame, self._loaded = made, about.frame_id, True
             self._saved, self._published = made.changes, -1
-            self.guard.clear()
+            self._believe_next()
         return f"map loaded: {len(made)} voxels, {len(about.classes)} classes, frame '{about.frame_id}', from {path}"
 
     def reset(self) -> str:
@@ -276,7 +298,7 @@ class SemanticMapperNode(Node):
         with self.lock:
             count = len(self.map)
             self._begin(self.names.classes)
-            self.guard.clear()
+            self._believe_next()
         return f"map reset: {count} voxels removed"
 
     def _serve(self, do: Callable[[], str], _: Any, answer: Any) -> Any:

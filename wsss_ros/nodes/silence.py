@@ -96,7 +96,7 @@ def reason(topic: str, name: str, kind: str, profiles: Sequence[QoSProfile], gra
 
 def similar(name: str, topics: Iterable[str]) -> list[str]:
     """Those topics that could be meant by ``name``, the nearest first: depth for depth, colour for colour."""
-    if name == LABEL_IMAGES:
+    if name.endswith(LABEL_IMAGES):
         return [topic for topic in topics if _LABELS.search(topic) and "color" not in topic][:MOST_NAMED]
     kind = "depth" if "depth" in name else "color" if "color" in name else ""
     fitting = [topic for topic in topics if not _OURS.search(topic) and _is_kind(kind, topic)]

@@ -58,12 +58,16 @@ class Cameras:
     The camera_info of depth is the topic ``depth/camera_info``, by default next to the topic of the depth images.
     """
 
-    def __init__(self, node: Node, tf: TfListener, tf_wait_s: float) -> None:
-        """``tf_wait_s`` is the longest wait for the place of the depth camera at the stamp of a view."""
+    def __init__(self, node: Node, tf: TfListener, tf_wait_s: float, prefix: str = "") -> None:
+        """``tf_wait_s`` is the longest wait for the place of the depth camera at the stamp of a view.
+
+        ``prefix`` comes before the topics of colour, such as ``front/`` of one of several cameras.
+        """
         self._node, self._tf, self._tf_wait_s = node, tf, tf_wait_s
         prepare_registration()
         self._color, self._depth = CalibrationHistory(), CalibrationHistory()
-        color, depth = node.resolve_topic_name(COLOR), node.resolve_topic_name(DEPTH)
+        color, depth = node.resolve_topic_name(prefix + COLOR), node.resolve_topic_name(DEPTH)
+        self._info = prefix + "color/camera_info"
         self._rectified = is_rectified_topic(color), is_rectified_topic(depth)
         self._listens_since: float | None = None
 
@@ -71,7 +75,7 @@ class Cameras:
         """Subscribe until the node is deactivated. ``came()`` is called when ``of`` may give more than before."""
         self._came, self._need, self._listens_since = came, need, None
         silent = Need(need.purpose, lambda: not self.known and need.now())
-        self._subscribe("color/camera_info", self.on_color_info, silent)
+        self._subscribe(self._info, self.on_color_info, silent)
         self._subscribe(self._depth_topic(), self.on_depth_info, Need(need.purpose, lambda: False))
 
     @property
