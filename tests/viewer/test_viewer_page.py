@@ -83,7 +83,7 @@ def test_more_points_than_a_browser_can_take_are_thinned(stage, client):
     many = ShownPoints(np.random.default_rng(0).random((5000, 3), np.float32), np.zeros(5000, np.uint8))
     stage.show_cloud(many)
     client.cloud(1000)
-    assert client.control("wall")["label"] == "wall · 100 % · 5,000", "counts are those of all points"
+    assert client.control("wall · ")["label"] == "wall · 100 % · 5,000", "counts are those of all points"
 
 
 def test_a_cloud_far_from_the_origin_is_drawn_near_it(stage, client):
