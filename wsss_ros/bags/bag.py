@@ -21,6 +21,7 @@ from wsss_ros.bags.salvage import Salvage, salvage
 from wsss_ros.bags.sqlite_salvage import SqliteSalvage, salvage_sqlite
 from wsss_ros.bags.unpacking import MCAP_MAGIC, PACKED, SQLITE_MAGIC, magic, message, readable
 from wsss_ros.scenes.cloud_files import is_cloud_file
+from wsss_ros.scenes.reading import SCENE_FILES
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -51,9 +52,12 @@ def _decoded(bag: "Bag") -> Iterator[tuple[str, int, Any]]:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether the path is read as a bag: any file but a cloud, a folder with metadata.yaml, storage files or a part."""
+    """Whether the path is read as a bag: a folder with metadata.yaml, storage files or a part, or any other file.
+
+    Files of clouds and the YAML files that name a scene folder (``scenes.reading``) are not.
+    """
     if not path.is_dir():
-        return path.is_file() and not is_cloud_file(path)
+        return path.is_file() and not is_cloud_file(path) and path.suffix.lower() not in SCENE_FILES
     files = any(any(path.glob(pattern)) for pattern in _PATTERNS)
     return files or (path / "metadata.yaml").exists() or path.name.endswith(PARTIAL)
 

@@ -12,6 +12,7 @@ from wsss_ros.bags.cdr import STRING, read_tag
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene
+from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.tags import Content, Row, TagFile
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
@@ -130,14 +131,20 @@ class BagScene:
         """None."""
 
 
-def open_scene_or_bag(path: str | Path, labels: LabelSpace, complete: bool = True, /, **of_bag: str) -> Scene:
+def open_scene_or_bag(
+    path: str | Path, labels: LabelSpace, complete: bool = True, reading: Reading | None = None, /, **of_bag: str
+) -> Scene:
     """Open a scene folder or a bag; ``of_bag`` are the topics and the ``fixed_frame`` of ``BagScene``.
+
+    ``reading`` is how a folder is read (``open_scene``).
 
     Raises BadInput as ``open_scene`` or ``BagScene`` does, and for options that do not apply.
     """
     path = Path(path)
     if is_bag(path):
+        if reading is not None:
+            raise BadInput(f"{path} is a bag; layout, depth scale and intrinsics are options of scene folders")
         return BagScene(path, labels, complete, **of_bag)
     if any(of_bag.values()):
         raise BadInput(f"{path} is not a bag; a topic of images and a fixed frame are options of bags")
-    return open_scene(path, labels, complete)
+    return open_scene(path, labels, complete, reading)

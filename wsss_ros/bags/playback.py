@@ -9,21 +9,29 @@ from wsss_ros.bags.bag import Bag, is_bag
 from wsss_ros.bags.recording import BagConfig, Raw, Recording, SceneRecording
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene
+from wsss_ros.scenes.reading import Reading
 from wsss_ros.types import BadInput
 
 LATE_NS = 50_000_000  # if a message is later than this, the replay slows down instead of sending many at once
 
 
-def open_recording(source: str | Path, labels: LabelSpace, config: BagConfig | None = None) -> Bag | SceneRecording:
-    """Open a bag, or a scene folder, whose messages are made while it plays. Raises BadInput for another ``source``."""
+def open_recording(
+    source: str | Path, labels: LabelSpace, config: BagConfig | None = None, reading: Reading | None = None
+) -> Bag | SceneRecording:
+    """Open a bag, or a scene folder, whose messages are made while it plays; ``reading`` is that of ``open_scene``.
+
+    Raises BadInput for another ``source``, and for a bag with a ``reading``.
+    """
     if not str(source):
         raise BadInput("nothing to replay; set 'source' to a bag (.mcap, .db3 or its folder) or a scene folder")
     path = Path(source).expanduser()
     if not path.exists():
         raise BadInput(f"{path}: no such bag or scene; give a .mcap or .db3 file, its folder, or a scene folder")
+    if is_bag(path) and reading is not None:
+        raise BadInput(f"{path} is a bag; layout, depth scale and intrinsics are options of scene folders")
     if is_bag(path):
         return Bag(path)
-    return SceneRecording(open_scene(path, labels), config or BagConfig())
+    return SceneRecording(open_scene(path, labels, reading=reading), config or BagConfig())
 
 
 class Playback:

@@ -5,13 +5,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import CameraInfoTopic, DepthTopic, FixedFrame, PoseTopic
+from wsss_ros.cli.options import (
+    CameraInfoTopic,
+    DepthScale,
+    DepthTopic,
+    FixedFrame,
+    Intrinsics,
+    Layout,
+    PoseTopic,
+    reading_of,
+)
 
 
 def bag(
-    scene: Annotated[
-        Path, typer.Argument(help="A scene: ScanNet layout or a folder of posed RGB-D frames; or a bag of a robot.")
-    ],
+    scene: Annotated[Path, typer.Argument(help="A scene folder of any layout (docs/data.md), or a bag of a robot.")],
     out: Annotated[Path, typer.Argument(help="OUT.mcap or OUT.db3 for one file; any other name for a folder.")],
     storage: Annotated[Literal["mcap", "sqlite3"] | None, typer.Option(help="By default from OUT.")] = None,
     compressed: Annotated[bool, typer.Option("--compressed", help="Colour as JPEG instead of raw.")] = False,
@@ -27,6 +34,9 @@ def bag(
     camera_info_topic: CameraInfoTopic = "",
     pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
     """Write a scene as a bag that `ros2 bag play` and the replay node play.
@@ -46,7 +56,9 @@ def bag(
     options = dict(compressed=compressed, depth=depth, namespace=namespace, frames=frames, every=every)
     config = build(BagConfig, options | dict(cloud_every=cloud_every, up=up, rate_hz=rate), "wsss bag")
     topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
-    console, opened = Console(), open_scene_or_bag(scene, scannet20(), color=color, fixed_frame=fixed_frame, **topics)
+    topics |= dict(color=color, fixed_frame=fixed_frame)
+    reading = reading_of(layout, depth_scale, intrinsics)
+    console, opened = Console(), open_scene_or_bag(scene, scannet20(), True, reading, **topics)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("views", total=None)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import Device
+from wsss_ros.cli.options import DepthScale, Device, Intrinsics, Layout, reading_of
 from wsss_ros.labels import RECOMMENDED
 from wsss_ros.types import BadInput
 
@@ -25,6 +25,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the generated room; training uses 1000 to 9999.")] = 424242,
     frames: Annotated[int, typer.Option(min=0, help="At most so many frames; 0 takes all.")] = 0,
     hz: Annotated[float, typer.Option(min=0.1, help="Images a second to replay.")] = 4.0,
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
     device: Device = "auto",
     image_weights: Annotated[str, typer.Option(help="Checkpoint of the image network.")] = "",
     cloud_weights: Annotated[str, typer.Option(help="Checkpoint of the cloud network.")] = "",
@@ -38,18 +41,25 @@ def demo(
     from wsss_ros.evaluation import played_pictures
     from wsss_ros.evaluation.played import read_played, read_published, score_played
     from wsss_ros.labels import scannet20
+    from wsss_ros.scenes import open_scene
 
     console, labels, started = Console(), scannet20(), time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
+    reading = reading_of(layout, depth_scale, intrinsics)
+    if scene is None and reading is not None:
+        raise BadInput(
+            "--layout, --depth-scale and --intrinsics are options of your own scene; give it: --scene FOLDER"
+        )
     if scene is None:
         scene = _unseen_room(out, seed)
         console.print(f"an unseen room, seed {seed}: {scene}")
-    bag, rate = _write_bag(scene, out / "scene.mcap", labels, frames, hz, console)
+    opened = open_scene(scene, labels, reading=reading)
+    bag, rate = _write_bag(opened, out / "scene.mcap", frames, hz, console)
     chosen = {"device": device, "image_weights": image_weights, "cloud_weights": cloud_weights}
     recording = _run_nodes(bag, out, rate, {**chosen, "min_confidence": str(min_confidence)})
     console.print("scoring what was published")
     played, published = read_played(bag), read_published(recording)
-    report = {"scene": scene.name, "seconds": round(time.monotonic() - started, 1), "replay_rate": rate}
+    report = {"scene": opened.name, "seconds": round(time.monotonic() - started, 1), "replay_rate": rate}
     report |= score_played(played, published, labels)
     report["weights"] = {"image": _origin(image_weights, "image"), "cloud": _origin(cloud_weights, "cloud")}
     (out / "report.json").write_text(json.dumps(report, indent=1))
@@ -79,16 +89,14 @@ def _unseen_room(out: Path, seed: int) -> Path:
     return generate_room(out / "scene", seed)
 
 
-def _write_bag(scene: Path, path: Path, labels, frames: int, hz: float, console) -> tuple[Path, float]:
-    """The bag, and the replay rate that gives ``hz`` images a second."""
+def _write_bag(opened, path: Path, frames: int, hz: float, console) -> tuple[Path, float]:
+    """The bag of a scene, and the replay rate that gives ``hz`` images a second."""
     from rich.progress import Progress
 
     from wsss_ros.bags.bag import Bag
     from wsss_ros.bags.recording import BagConfig
     from wsss_ros.bags.writing import write_bag
-    from wsss_ros.scenes import open_scene
 
-    opened = open_scene(scene, labels)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"writing {path}", total=None)
         config = BagConfig(frames=frames, tags=False)  # no node of the demo learns

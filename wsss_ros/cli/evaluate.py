@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss_ros.cli.options import CloudWeights, Device, Frames, ImageWeights, Listed, Split
+from wsss_ros.cli.options import (
+    CloudWeights,
+    DepthScale,
+    Device,
+    Frames,
+    ImageWeights,
+    Intrinsics,
+    Layout,
+    Listed,
+    Split,
+    reading_of,
+)
 
 
 def evaluate(
@@ -37,6 +48,9 @@ def evaluate(
         float,
         typer.Option(min=-1, max=1, help="Labels with less count as unlabelled, a miss; -1: as the weights recommend."),
     ] = 0.0,
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
     split: Split = "",
     include: Annotated[str, typer.Option(help="Photographs that match a pattern, such as 'free/*'; empty: all.")] = "",
     ignore: Annotated[
@@ -61,11 +75,12 @@ def evaluate(
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
     report |= {"min_confidence": min_confidence, "truth": space.name}
     others = {"only 3d": only == "3d", "predictions": predictions, "list": listed, "cloud-weights": cloud_weights}
+    others |= {"layout": layout, "depth-scale": depth_scale, "intrinsics": intrinsics}
     if _are_photos(scenes, others, {"split": split, "include": include, "ignore": ignore}):
         choice = space, split, include, ignore or [], among, frames
         evaluate_folders(scenes, image_weights, *choice, report, out, device, min_confidence)
         return
-    opened, left_out = open_all(scenes, space, listed)
+    opened, left_out = open_all(scenes, space, listed, reading=reading_of(layout, depth_scale, intrinsics))
     domains = [only] if only else ["2d", "3d"]
     report |= {"not_opened": dict(left_out)}
     results = {}

@@ -49,3 +49,19 @@ ReportOnly = Annotated[bool, typer.Option("--report-only", help="Only report the
 FixedFrame = Annotated[
     str, typer.Option("--fixed-frame", help="World frame of a bag with poses in TF; empty takes map, else odom.")
 ]
+
+# How a scene folder is read where its files do not say it (``scenes.reading``); meta.yaml in the folder has more keys.
+Layout = Annotated[str, typer.Option(help="Layout of a scene folder, such as tum; empty finds it by its files.")]
+DepthScale = Annotated[
+    float, typer.Option(min=0, help="Depth values per metre of a scene folder, such as 5000; 0: as its layout has it.")
+]
+Intrinsics = Annotated[
+    str, typer.Option(help="fx,fy,cx,cy in pixels of a scene folder, or a file with them; empty: its own file.")
+]
+
+
+def reading_of(layout: str, depth_scale: float, intrinsics: str):
+    """How scene folders are read, from these options; None if all are empty. Raises BadInput."""
+    from wsss_ros.scenes.reading import given_reading
+
+    return given_reading(layout, depth_scale, intrinsics)

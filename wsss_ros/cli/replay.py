@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wsss_ros.cli.options import DepthScale, Intrinsics, Layout
 from wsss_ros.node_processes import run
 from wsss_ros.node_set import Process
 from wsss_ros.types import BadInput
@@ -16,6 +17,9 @@ def replay(
     loop: Annotated[bool, typer.Option(help="Start over at the end.")] = False,
     paused: Annotated[bool, typer.Option(help="Wait for the service ~/resume.")] = False,
     wait: Annotated[float, typer.Option(min=0, max=300, help="Wait at most this many seconds for subscribers.")] = 0.0,
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
     namespace: Annotated[str, typer.Option(help="Namespace of its topics.")] = "",
 ) -> None:
     """Play a bag or a scene folder on the topics it names, with /clock."""
@@ -27,6 +31,9 @@ def replay(
         "loop": loop,
         "start_paused": paused,
         "wait_for_subscribers_s": wait,
+        "layout": layout,
+        "depth_scale": depth_scale,
+        "intrinsics": intrinsics,
     }
     node = Process("replay", module="wsss_ros.nodes.replay", parameters=parameters, namespace=namespace)
     raise typer.Exit(run([node]))

@@ -10,13 +10,17 @@ from wsss_ros.cli.options import (
     CloudTopic,
     CloudWeights,
     ColorTopic,
+    DepthScale,
     DepthTopic,
     Device,
     FixedFrame,
     Frames,
     ImageWeights,
+    Intrinsics,
+    Layout,
     Listed,
     PoseTopic,
+    reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
 
@@ -50,6 +54,9 @@ def segment(
     camera_info_topic: CameraInfoTopic = "",
     pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
     rotate: Annotated[
         Literal["auto", "0", "90", "180", "270"],
         typer.Option(help="Degrees to the right that make images upright for the network; auto: as the poses say."),
@@ -80,8 +87,13 @@ def segment(
     of_bag |= dict(camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     least = threshold if pseudo_labels else None
     labeller = Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
+    reading = reading_of(layout, depth_scale, intrinsics)
+    if benchmark and reading is not None:
+        raise BadInput("--benchmark reads scans of ScanNet; leave --layout, --depth-scale and --intrinsics out")
     opened, left_out = (
-        ([], []) if benchmark else sources_of(source, listed, frames, labeller.labels, of_bag, up, pseudo_labels)
+        ([], [])
+        if benchmark
+        else sources_of(source, listed, frames, labeller.labels, of_bag, up, pseudo_labels, reading)
     )
     with Progress(console=console, transient=True) as bar:
         tasks = {}
@@ -107,6 +119,7 @@ def sources_of(
     of_bag: dict[str, str],
     up: str,
     tagged: bool,
+    reading=None,
 ) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
     from wsss_ros.bags.bag import is_bag
@@ -116,13 +129,17 @@ def sources_of(
     from wsss_ros.types import BadInput
 
     found = pictures_without_poses(path)
-    if is_bag(path) and not found:
+    bag = is_bag(path) and not found
+    if reading is not None and (bag or found):
+        what = "a bag" if bag else "pictures"
+        raise BadInput(f"{path}: {what}; --layout, --depth-scale and --intrinsics are options of scene folders")
+    if bag:
         return [Source.of_bag(BagFrames(path, **of_bag), frames, up)], []
     if any(of_bag.values()):
         raise BadInput(f"{path} is not a bag; --color, --cloud, --fixed-frame and --*-topic are options of a bag")
     if found:
         return [Source.of_pictures(path.absolute().stem, found, frames)], []
-    scenes, left_out = open_all([path], labels, listed)
+    scenes, left_out = open_all([path], labels, listed, reading=reading)
     return [Source.of_scene(scene, frames, up, tagged) for scene in scenes], left_out
 
 

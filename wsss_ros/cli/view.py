@@ -10,11 +10,15 @@ from wsss_ros.cli.options import (
     CloudTopic,
     CloudWeights,
     ColorTopic,
+    DepthScale,
     DepthTopic,
     Device,
     FixedFrame,
     ImageWeights,
+    Intrinsics,
+    Layout,
     PoseTopic,
+    reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
 
@@ -41,6 +45,9 @@ def view(
     camera_info_topic: CameraInfoTopic = "",
     pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
     max_points: Annotated[int, typer.Option(min=1000, help="Of more points, every n-th is drawn.")] = 300_000,
     device: Device = "auto",
 ) -> None:
@@ -58,7 +65,8 @@ def view(
     networks = _networks(image_weights, cloud_weights, min_confidence, device) if segment else None
     topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     choices = dict(color=color, cloud_topic=cloud, fixed_frame=fixed_frame) | topics
-    record = _opened(console, source, networks, labels, **choices)
+    reading = reading_of(layout, depth_scale, intrinsics)
+    record = _opened(console, source, networks, labels, reading, **choices)
     serve(record, host, port, max_points, lambda text: console.print(text, highlight=False, markup=False))
 
 
@@ -69,7 +77,7 @@ def _networks(image_weights: str, cloud_weights: str, min_confidence: float, dev
     return Networks(ImageSegmenter(image_weights, device), CloudSegmenter(cloud_weights, device), min_confidence)
 
 
-def _opened(console, source: Path, networks, labels: str, **choices: str):
+def _opened(console, source: Path, networks, labels: str, reading, **choices: str):
     from rich.progress import Progress
 
     from wsss_ros.labels import labels_named
@@ -82,4 +90,4 @@ def _opened(console, source: Path, networks, labels: str, **choices: str):
         def progress(what: str, done: int, total: int | None) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        return open_record(source, networks or Networks(), labels_named(labels), progress, **choices)
+        return open_record(source, networks or Networks(), labels_named(labels), progress, reading, **choices)

@@ -26,6 +26,7 @@ from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
 from wsss_ros.nodes.recorded_topics import message_class, quality
+from wsss_ros.scenes.reading import given_reading
 from wsss_ros.types import BadInput
 
 CLOCK_PERIOD_S = 0.02
@@ -38,6 +39,13 @@ class ReplayConfig(NodeConfig):
     """Parameters of the replay."""
 
     source: str = Field("", description="A bag (.mcap, .db3 or its folder) or a scene folder.")
+    layout: str = Field("", description="Layout of a scene folder, such as tum; empty finds it by its files.")
+    depth_scale: float = Field(
+        0.0, ge=0, le=1e6, description="Depth values per metre of a scene folder; 0: as its layout has it."
+    )
+    intrinsics: str = Field(
+        "", description="fx,fy,cx,cy in pixels of a scene folder, or a file with them; empty: its own file."
+    )
     rate: float = Field(1.0, gt=0, le=100, description="Speed against the recording.")
     loop: bool = Field(False, description="Start over at the end.")
     start_paused: bool = Field(False, description="Wait for ~/resume.")
@@ -73,7 +81,8 @@ class ReplayNode(Node):
 
     def configure(self) -> None:
         """Open the recording and create a publisher for each of its topics."""
-        self._recording = open_recording(self.config.source, scannet20())
+        reading = given_reading(self.config.layout, self.config.depth_scale, self.config.intrinsics)
+        self._recording = open_recording(self.config.source, scannet20(), reading=reading)
         self._clock_topic = self.publisher(Clock, "/clock", QoSProfile(depth=10))
         self._set = self.publisher(String, "ground_truth/set", MAP) if self.config.set_name else None
         topics = [topic for topic in self._recording.topics if topic.name != "/clock"]  # there is only one clock, ours

@@ -127,7 +127,7 @@ def _of_exr(path: Path, data: bytes) -> np.ndarray:
         import OpenEXR
     except ImportError as error:
         raise BadInput(
-            f"{path}: EXR files need the package OpenEXR, which is not installed: pip install OpenEXR, or write "
+            f"{path}: EXR files need the package OpenEXR, which is not installed: pip install OpenEXR; or write "
             "the depth as npy or 32-bit TIFF"
         ) from error
     try:

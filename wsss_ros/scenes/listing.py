@@ -1,5 +1,6 @@
 """What the readers of folders of posed RGB-D frames share: ``Listing``, the frames before any of them is decoded."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ _NAMES = ("intrinsics", "intrinsic", "camera_intrinsics", "camera", "camera_info
 ANY_INTRINSICS = tuple(f"{name}.{ending}" for name in _NAMES for ending in ("txt", "json", "yaml", "yml"))
 FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # between OpenCV's and OpenGL's camera axes
 Pose = Float64[np.ndarray, "4 4"]
+_log = logging.getLogger("wsss_ros")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Listing:
     """The frames of a folder, their cameras, and how their depth is stored.
 
     ``rig`` is None if each frame has its own. ``of_integers`` are depth values per metre of images of whole numbers.
-    ``missing`` counts frames left out by cause. ``notes`` are assumptions that users should know.
+    ``missing`` counts frames left out by cause.
     """
 
     files: list[FrameFiles]
@@ -45,7 +47,6 @@ class Listing:
     missing: Counter[str] = field(default_factory=Counter)
     of_integers: float = MILLIMETRES
     world_up: tuple[float, float, float] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def subfolder(folder: Path, names: Iterable[str]) -> Path | None:
@@ -183,6 +184,10 @@ def find_intrinsics(
             f"{folder}: no intrinsics; expected one of {', '.join(DEPTH_INTRINSICS)}, or intrinsics.json, .yaml, .txt; "
             "or give them: --intrinsics fx,fy,cx,cy (pixels) or a file, or 'intrinsics: [fx, fy, cx, cy]' in meta.yaml"
         )
+    if found is published:
+        _log.info("%s: no intrinsics file; those %s are used", folder, found.source)
+    if found.distortion is not None:
+        _log.info("%s: the images have lens distortion; if they have none, say so: rectified: true", found.source)
     return found
 
 

@@ -33,7 +33,7 @@ from wsss_ros.types import BadInput
 EXPECTS = "'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames)"
 _COLOR_INTRINSICS = ("intrinsic/intrinsic_color.txt", "intrinsics_color.txt")
 _WORDS = {"depth": r"depth", "pose": r"pose", "color": r"colou?r|rgb|image|img"}
-_POSES = (".txt",)
+_POSES = (".txt", ".npy", ".csv")
 
 
 def find(folder: Path) -> str:

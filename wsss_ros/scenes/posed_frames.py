@@ -1,5 +1,6 @@
 """Posed RGB-D frames in a folder of images and text files; shared by the readers of ScanNet and of plain folders."""
 
+import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from wsss_ros.geometry import check_pose
+from wsss_ros.scenes.agreement import View
 from wsss_ros.scenes.depth_files import depth_size
 from wsss_ros.scenes.frame_names import FRAME_RATE_HZ, frame_name, read_series, stamp_of_number, stamps_of
 from wsss_ros.scenes.images import read_bytes, read_depth, read_rgb
@@ -117,6 +119,12 @@ class PosedFrames:
         """The depth image of a frame in metres. Raises BadInput naming the file when it cannot be read."""
         return self._read_depth(self.files[index].depth)
 
+    def view(self, index: int) -> View:
+        """The depth image of a frame with its camera and pose. Raises BadInput when it cannot be read."""
+        depth_m = self.depth_m(index)
+        camera = (self.files[index].rig or self.rig).depth.resized(depth_m.shape[1], depth_m.shape[0])
+        return View(depth_m, camera, self.poses[index])
+
     def frame(self, index: int) -> Frame:
         """One frame on the depth camera's pixels. Depth that the colour camera does not see becomes missing (0).
 
@@ -141,19 +149,16 @@ class PosedFrames:
 # --- text files ------------------------------------------------------------------------------------
 
 
-def read_matrix(path: Path) -> Float64[np.ndarray, "R R"]:
-    """Read a 3x3 or 4x4 matrix from text. Raises BadInput naming the file."""
-    text = read_bytes(path, "a 3x3 or 4x4 matrix as text")
-    try:
-        values = np.array(text.split(), np.float64)
-        return values.reshape({9: (3, 3), 16: (4, 4)}[len(values)])
-    except (ValueError, KeyError) as error:
-        raise BadInput(f"{path}: {len(text.split())} words; expected a matrix of 9 or 16 numbers") from error
-
-
 def read_pose(path: Path) -> Float64[np.ndarray, "4 4"] | None:
-    """world_from_camera, or None if tracking was lost. Raises BadInput naming the file."""
-    pose = read_matrix(path)
+    """world_from_camera from a file with a 4x4 or 3x4 matrix, as text or npy; None if tracking was lost.
+
+    Raises BadInput naming the file.
+    """
+    values = _numbers(path)
+    if len(values) not in (12, 16):
+        raise BadInput(f"{path}: {len(values)} words; expected a matrix of 16 or 12 numbers, world_from_camera")
+    pose = np.eye(4)
+    pose[: len(values) // 4] = values.reshape(-1, 4)
     if not np.isfinite(pose).all():
         return None
     try:
@@ -161,3 +166,14 @@ def read_pose(path: Path) -> Float64[np.ndarray, "4 4"] | None:
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     return pose
+
+
+def _numbers(path: Path) -> Float64[np.ndarray, "N"]:
+    data = read_bytes(path, "a 4x4 matrix")
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.load(io.BytesIO(data), allow_pickle=False).astype(np.float64).ravel()
+        words = data.decode("utf-8-sig", "replace").replace(",", " ").split()
+        return np.array(words, np.float64)
+    except (ValueError, OSError, EOFError) as error:
+        raise BadInput(f"{path}: {error}; expected a 4x4 matrix of numbers") from error

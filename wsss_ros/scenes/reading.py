@@ -16,7 +16,7 @@ from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 
 META = "meta.yaml"
-_YAML = (".yaml", ".yml")
+SCENE_FILES = (".yaml", ".yml")
 
 
 class Reading(Config):
@@ -64,6 +64,16 @@ class Reading(Config):
         return base.model_copy(update={key: getattr(self, key) for key in self.model_fields_set})
 
 
+def given_reading(layout: str, depth_scale: float, intrinsics: str) -> Reading | None:
+    """The reading of these arguments of a command or node, of which empty ones and 0 are not given; None without any.
+
+    Raises BadInput for a value that cannot be.
+    """
+    given = {"layout": layout, "depth_scale": depth_scale, "intrinsics": intrinsics}
+    values = {key: value for key, value in given.items() if value}
+    return build(Reading, values, "options of scene folders") if values else None
+
+
 def reading_of(folder: Path, given: Reading | None = None) -> Reading:
     """The reading of a folder: ``given``, completed from ``meta.yaml`` in the folder.
 
@@ -79,7 +89,7 @@ def scene_file(path: Path) -> tuple[Path, Reading] | None:
 
     Raises BadInput for a YAML file that cannot be read or has other keys.
     """
-    if path.suffix.lower() not in _YAML or not path.is_file():
+    if path.suffix.lower() not in SCENE_FILES or not path.is_file():
         return None
     values = _mapping(path)
     if not isinstance(values.get("folder"), str):

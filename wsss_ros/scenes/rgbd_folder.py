@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import plain_frames
+from wsss_ros.scenes.agreement import View, doubts
 from wsss_ros.scenes.depth_files import implausible, read_depth_m
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.listing import Listing
@@ -21,7 +22,7 @@ from wsss_ros.scenes.sens import SensReader
 from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput, Cloud, Frame
 
-_PROBED = 3  # depth images that are decoded when a folder is opened, to tell a wrong scale
+_PROBED = 3  # pairs of depth images that are decoded when a folder is opened, to tell a wrong scale or wrong poses
 _log = logging.getLogger("wsss_ros")
 
 
@@ -32,7 +33,8 @@ class RgbdFolder:
     before ``meta.yaml`` of the folder. A folder with one ``.sens`` file, which contains everything, is read as well.
     ``tags.csv`` or ``tags.json`` is optional; ``complete`` is that of ``TagFile``. The world may be tilted, so
     ``world_up`` is None, unless the layout knows it. Stamps are the times of the files, or the frame numbers at 30 Hz,
-    plus 1 s. A median depth that no room has is reported as a warning.
+    plus 1 s. Depth that no room has, and poses that it does
+    not agree with, are reported as a warning.
 
     Raises BadInput, naming the file: here for a folder without frames, missing intrinsics and broken poses; in
     ``frame`` for images that cannot be read and for colour and depth of different sizes.
@@ -64,17 +66,24 @@ class RgbdFolder:
         scale = self.reading.depth_scale
         read = partial(read_depth_m, scale=scale, of_integers=found.of_integers)
         frames = PosedFrames(str(self.folder), found.files, found.missing, found.rig, {}, read)
-        self._check_depth(frames, f"{scale or found.of_integers:g} values per metre")
+        self._check(frames, f"{scale or found.of_integers:g} values per metre")
         return frames
 
-    def _check_depth(self, frames: PosedFrames, scale: str) -> None:
-        """Warn of depth that no room has. A broken image is reported when it is read."""
-        faults = []
-        for index in spread(len(frames), _PROBED) if len(frames) else ():
+    def _check(self, frames: PosedFrames, scale: str) -> None:
+        """Warn of depth that no room has, and of poses that it does not agree with.
+
+        A broken image is left out: it is reported when it is read.
+        """
+        views: dict[int, View] = {}
+        chosen = spread(len(frames), _PROBED) if len(frames) else []
+        for at in sorted({near for index in chosen for near in (index, index + 1) if near < len(frames)}):
             with suppress(BadInput):
-                faults.append(implausible(frames.depth_m(index), scale))
+                views[at] = frames.view(at)
+        faults = [implausible(view.depth_m, scale) for view in views.values()]
         if faults and all(faults):
             _log.warning("%s: %s", self.folder, faults[0])
+        elif doubt := doubts([(views[at], views[at + 1]) for at in chosen if {at, at + 1} <= views.keys()]):
+            _log.warning("%s: %s", self.folder, doubt)
 
     @property
     def sources(self) -> tuple[Path, ...]:

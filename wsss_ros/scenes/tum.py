@@ -124,6 +124,8 @@ def _read_pairs(path: Path) -> tuple[Series, Series]:
 def _file_rows(path: Path, width: int) -> list[list[str]]:
     expected = f"lines '{' '.join(['time file'] * (width // 2))}'"
     rows, _ = numbered_rows(path, expected)
+    if width == 2:  # names with spaces
+        rows = [(number, [words[0], " ".join(words[1:])] if len(words) > 2 else words) for number, words in rows]
     for number, words in rows:
         if len(words) != width:
             raise BadInput(f"{path}, line {number}: {len(words)} words; expected {expected}")

@@ -12,6 +12,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.rooms.generator import RoomsConfig, generate_room
 from wsss_ros.rooms.missing import generate_missing
 from wsss_ros.scenes import open_scenes, scene_names
+from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.without import without_classes
 from wsss_ros.types import Scene
 
@@ -31,6 +32,9 @@ class SceneSetConfig(Config):
     complete: bool = Field(
         True, description="Classes that tags.csv or tags.json does not list are absent; false: they are unknown."
     )
+    reading: Reading | None = Field(
+        None, description="How its scene folders are read, where meta.yaml in them and their files do not say it."
+    )
     rooms: RoomsConfig | None = Field(None, description="Generate procedural rooms into the folder.")
     removed: RemovedClasses | None = Field(
         None, description="Classes that the clouds of some scenes lose, for experiments with tags that all have."
@@ -44,7 +48,7 @@ def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Sce
     """
     if chosen.rooms is None and is_bag(Path(chosen.folder)):
         return [BagScene(Path(chosen.folder), labels, chosen.complete)], []
-    scenes, left_out = open_scenes(chosen.folder, labels, chosen.scenes, chosen.complete)
+    scenes, left_out = open_scenes(chosen.folder, labels, chosen.scenes, chosen.complete, chosen.reading)
     if chosen.removed is not None:
         scenes = without_classes(scenes, labels, chosen.removed.classes, chosen.removed.seed)
     return scenes, left_out

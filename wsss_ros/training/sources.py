@@ -17,6 +17,7 @@ from wsss_ros.samples.photos import prepare_photos
 from wsss_ros.samples.prepared import Prepared, prepare
 from wsss_ros.scenes import is_photo_folder, open_all
 from wsss_ros.scenes.photos import PhotoFolder
+from wsss_ros.scenes.reading import Reading
 from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
 from wsss_ros.types import BadInput, Photos, Scene
 
@@ -50,6 +51,9 @@ class SourceConfig(Config):
     squeezed: str = Field(
         "", description="Pattern for photographs that lost their aspect ratio: training stretches them at random."
     )
+    reading: Reading | None = Field(
+        None, description="How its scene folders are read, where meta.yaml in them and their files do not say it."
+    )
     color: str = Field("", description="Topic of the images of a bag; empty finds it.")
     fixed_frame: str = Field("", description="World frame of a bag with poses in TF; empty takes map, else odom.")
     depth_topic: str = Field("", description="Topic of the depth images of a bag; empty finds it.")
@@ -64,7 +68,9 @@ class SourceConfig(Config):
     @property
     def scene_set(self) -> SceneSetConfig:
         """The source as a set of scenes."""
-        return SceneSetConfig(folder=self.path, scenes=self.scenes, complete=self.complete, rooms=self.rooms)
+        return SceneSetConfig(
+            folder=self.path, scenes=self.scenes, complete=self.complete, rooms=self.rooms, reading=self.reading
+        )
 
 
 class ValPhotosConfig(Config):
@@ -153,11 +159,11 @@ def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
     """Open a source. Raises BadInput for options that do not apply to it, and when it has nothing to train on."""
     folder, labels = Path(given.path), replace(labels, ignored=given.ignore_tags)
     if given.rooms is None and is_photo_folder(folder):
-        _refuse(given, "a folder of photographs", ("scenes", "frames_per_scene", "dense", *_OF_BAGS))
+        _refuse(given, "a folder of photographs", ("scenes", "frames_per_scene", "dense", "reading", *_OF_BAGS))
         photos = PhotoFolder(folder, labels, given.split, given.include, given.complete)
         return OpenedSource(given, (), photos, photos.left_out)
     if given.rooms is None and is_bag(folder):
-        _refuse(given, "a bag", ("scenes", "split", "squeezed", "dense"))
+        _refuse(given, "a bag", ("scenes", "split", "squeezed", "dense", "reading"))
         bag = BagScene(folder, labels, given.complete, **{name: getattr(given, name) for name in _OF_BAGS})
         return OpenedSource(given, [bag], None, [])
     _refuse(given, "a folder of scenes", ("split", "squeezed", *_OF_BAGS))
@@ -165,7 +171,7 @@ def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
         scenes, left_out = open_scene_set(given.scene_set, labels)
     else:
         listed = Path(given.scenes) if given.scenes else None
-        scenes, left_out = open_all([folder], labels, listed, given.complete)
+        scenes, left_out = open_all([folder], labels, listed, given.complete, given.reading)
     chosen = [scene for scene in scenes if not given.include or fnmatchcase(scene.name, given.include)]
     if not chosen:
         raise BadInput(f"{folder}: none of {len(scenes)} scenes has a name like '{given.include}'")

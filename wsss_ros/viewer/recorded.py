@@ -18,6 +18,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.derived import cloud_of, turns_of, upright_rotation
 from wsss_ros.scenes.images import read_rgb
+from wsss_ros.scenes.reading import Reading
 from wsss_ros.types import BadInput, Camera, Cloud, Scene
 from wsss_ros.viewer.networks import Networks, Progress
 from wsss_ros.viewer.points import ShownPoints, placed
@@ -53,11 +54,13 @@ def open_record(
     networks: Networks,
     labels: LabelSpace,
     progress: Progress = lambda what, done, total: None,
+    reading: Reading | None = None,
     **choices: str,
 ) -> Record:
     """Open a bag, a folder of ``wsss segment`` or a scene. Raises BadInput for anything else.
 
-    ``choices`` are the topics and the world frame of a bag, by the names that ``BagFrames`` has for them.
+    ``choices`` are the topics and the world frame of a bag, by the names that ``BagFrames`` has for them. ``reading``
+    is that of ``scenes.open_scene``.
     """
     path = Path(path)
     segmented = (path / NOTE).is_file()
@@ -65,7 +68,9 @@ def open_record(
         return BagRecord(path, networks, labels, progress, **choices)
     if any(choices.values()):
         raise BadInput(f"{path} is not a bag; --color, --cloud, --fixed-frame and --*-topic are options of a bag")
-    return SegmentedFolder(path) if segmented else SceneRecord(open_scene(path, labels), networks, labels, progress)
+    if segmented:
+        return SegmentedFolder(path)
+    return SceneRecord(open_scene(path, labels, reading=reading), networks, labels, progress)
 
 
 # --- a scene ---------------------------------------------------------------------------------------

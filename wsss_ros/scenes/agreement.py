@@ -1,0 +1,82 @@
+"""Whether depth and poses belong together: the depth of one frame, warped into another one, against its depth."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from wsss_ros.geometry import invert, project, unproject
+from wsss_ros.types import Camera
+
+_LARGEST_M = 0.05  # median difference of depth and poses that belong together
+_SMALLEST_SHARE = 0.2  # of the points of one view that the other one sees, to compare them
+_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+_OTHERWISE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "poses: camera_from_world": invert,
+    "axes: opengl": lambda pose: pose @ _FLIP,
+    "poses: camera_from_world, axes: opengl": lambda pose: invert(pose) @ _FLIP,
+}
+
+
+class View(NamedTuple):
+    """The depth image of a frame with its camera and pose."""
+
+    depth_m: Float32[np.ndarray, "H W"]
+    camera: Camera
+    world_from_camera: Float64[np.ndarray, "4 4"]
+
+
+class Agreement(NamedTuple):
+    """The share of the points of one view that fall on depth of another, and the median of their differences (m)."""
+
+    share: float
+    median_m: float
+
+    @property
+    def good(self) -> bool:
+        """Whether enough points are compared, and their depth is the same within 5 cm."""
+        return self.share >= _SMALLEST_SHARE and self.median_m <= _LARGEST_M
+
+
+def agreement(first: View, second: View, stride: int = 8) -> Agreement:
+    """Warp every n-th pixel of the depth of one view into another, and compare it with the depth there."""
+    points, _ = unproject(first.depth_m, first.camera, first.world_from_camera, stride)
+    if not len(points):
+        return Agreement(0.0, np.inf)
+    uv, depth = project(points, second.camera, second.world_from_camera)
+    height, width = second.depth_m.shape
+    inside = (depth > 0) & (uv > -0.5).all(1) & (uv < (width - 0.5, height - 0.5)).all(1)
+    u, v = np.rint(uv[inside]).astype(np.int64).T
+    seen = second.depth_m[v, u]
+    difference = np.abs(depth[inside] - seen)[seen > 0]
+    return Agreement(len(difference) / len(points), float(np.median(difference)) if len(difference) else np.inf)
+
+
+def doubts(pairs: Sequence[tuple[View, View]]) -> str:
+    """What is wrong with the poses of pairs of neighbouring views, and what to do; empty where nothing is.
+
+    Another direction of the poses, or other camera axes, are named if depth agrees with them in most pairs, and with
+    the poses as they are in none.
+    """
+    if not pairs or any(agreement(*pair).good for pair in pairs):
+        return ""
+    for name, turn in _OTHERWISE.items():
+        turned = [(_turned(first, turn), _turned(second, turn)) for first, second in pairs]
+        if 2 * sum(agreement(*pair).good for pair in turned) > len(pairs):
+            return (
+                f"depth and poses do not agree in {len(pairs)} pairs of frames, but would with '{name}': say so in "
+                "meta.yaml of the folder"
+            )
+    found = [agreement(*pair) for pair in pairs]
+    if all(each.share >= 2 * _SMALLEST_SHARE and each.median_m > 4 * _LARGEST_M for each in found):
+        median = float(np.median([each.median_m for each in found]))
+        return (
+            f"depth and poses do not agree: warped from one frame to the next, depth differs by {median:.2g} m; check "
+            "depth_scale, intrinsics, pose_scale and the times of the poses"
+        )
+    return ""
+
+
+def _turned(view: View, turn: Callable[[np.ndarray], np.ndarray]) -> View:
+    return view._replace(world_from_camera=turn(view.world_from_camera))
