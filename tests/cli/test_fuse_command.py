@@ -46,6 +46,10 @@ def test_labels_of_a_topic(labels, tmp_path):
     result = run("fuse", bag, "--out", tmp_path / "out", "--labels", topic, "--visibility", "depth")
     assert result.exit_code == 0, result.output
     assert "4 frames voted" in result.stdout
+    result = run(
+        *("fuse", bag, "--out", tmp_path / "held", "--labels", topic, "--visibility", "depth", "--hold-out", 2)
+    )
+    assert "2 frames voted" in result.stdout and "2 frames held out" in result.stdout
     missing = run("fuse", bag, "--out", tmp_path / "other", "--labels", "nothing")
     assert missing.exit_code == 1 and "no topic 'nothing'" in missing.stderr
 

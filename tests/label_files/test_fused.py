@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from support.tiny_scene import TinyScene
 
+from wsss_ros.bags.cdr import header, image_message
 from wsss_ros.evaluation.offline import FilePredictions
 from wsss_ros.fusion import PRESETS, FusionSettings, labels_in_frame
-from wsss_ros.label_files.frame_labels import FileLabels
+from wsss_ros.label_files.frame_labels import FileLabels, class_numbers
 from wsss_ros.label_files.fused import fuse_scene
 from wsss_ros.labels import scannet20
 from wsss_ros.scenes import ply
@@ -140,3 +141,18 @@ def test_the_map_in_a_frame():
     assert known.mean() > 0.9 and not known[0, :4].any()
     assert (found == scene.frame_truth(1))[known].mean() > 0.95
     assert (labels_in_frame(xyz[:0], label[:0], frame) == 255).all()
+
+
+@pytest.mark.parametrize("encoding, kind", [("mono8", np.uint8), ("mono16", np.uint16), ("32SC1", np.int32)])
+def test_label_images_of_other_models(encoding, kind):
+    ids = np.array([[0, 19, 255]], kind)
+    message = image_message(header(0, "camera"), ids, encoding)
+    assert class_numbers(message, scannet20()).tolist() == [[0, 19, 255]]
+    if kind is np.int32:
+        ids[0, 0] = -1
+        assert class_numbers(image_message(header(0, "camera"), ids, encoding), scannet20()).tolist() == [
+            [255, 19, 255]
+        ]
+    ids[0, 1] = 20
+    with pytest.raises(BadInput, match="id 20: 'scannet20' has classes 0 to 19"):
+        class_numbers(image_message(header(0, "camera"), ids, encoding), scannet20())

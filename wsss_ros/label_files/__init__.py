@@ -1,1 +1,1 @@
-"""`wsss segment`: what it labels, how it labels, and the files that it writes."""
+"""`wsss segment`, `fuse` and `select`: what they label, how they label, and the files that they write."""

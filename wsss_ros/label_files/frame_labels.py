@@ -10,11 +10,11 @@ from jaxtyping import UInt8
 
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import IMAGE
-from wsss_ros.bags.codec import image_to_labels, stamp_ns
+from wsss_ros.bags.codec import image_to_ids, stamp_ns
 from wsss_ros.bags.topics import check_named
 from wsss_ros.evaluation.offline import IMAGE_LABELS
 from wsss_ros.label_files.labeller import Labeller
-from wsss_ros.labels import LabelSpace
+from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes.images import read_uint16
 from wsss_ros.types import BadInput, Frame
 
@@ -81,9 +81,10 @@ class FileLabels:
 
 @dataclass
 class TopicLabels:
-    """Label images on a topic of a bag: class numbers from 0, 255 where there is none, at the stamps of the frames.
+    """Label images on a topic of a bag: class numbers from 0, 255 or less than 0 where there is none.
 
-    Raises BadInput for a topic that the bag does not have.
+    A frame has the label image of its stamp. Frames in the order of their times are read in one pass. Raises BadInput
+    for a topic that the bag does not have.
     """
 
     bag: Path
@@ -97,7 +98,7 @@ class TopicLabels:
         self._types = self._bag.types()
         check_named(self._bag, self.topic, (IMAGE,))
         self.source = f"topic {self.topic}"
-        self._messages, self._next = self._stream(), None
+        self._messages, self._next, self._last_ns = self._stream(), None, 0
 
     def _stream(self) -> Iterator[Any]:
         for raw in self._bag.raw({self.topic}):
@@ -105,13 +106,25 @@ class TopicLabels:
 
     def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
         """The labels whose stamp is that of the frame, up to 20 ms."""
+        if frame.stamp_ns < self._last_ns:
+            self._messages, self._next = self._stream(), None
+        self._last_ns = frame.stamp_ns
         self._next = self._next or next(self._messages, None)
         while self._next is not None and stamp_ns(self._next.header) < frame.stamp_ns - _TOLERANCE_NS:
             self._next = next(self._messages, None)
         if self._next is None or stamp_ns(self._next.header) > frame.stamp_ns + _TOLERANCE_NS:
             raise BadInput("no label image with its stamp on the topic")
-        found = image_to_labels(self._next)
-        largest = int(found.max(initial=0, where=found != 255))
-        if largest >= len(self.labels):
-            raise BadInput(f"label {largest} on {self.topic}: '{self.labels.name}' has {len(self.labels)} classes")
-        return found
+        return class_numbers(self._next, self.labels)
+
+
+def class_numbers(message: Any, labels: LabelSpace) -> UInt8[np.ndarray, "H W"]:
+    """The labels of a label image whose ids are class numbers from 0; 255 for 255 and for ids below 0.
+
+    Raises BadInput for another encoding, and for an id that is not a class.
+    """
+    ids = image_to_ids(message)
+    known = (ids >= 0) & (ids != UNLABELLED)
+    largest = int(ids.max(initial=0, where=known))
+    if largest >= len(labels):
+        raise BadInput(f"a label image with the id {largest}: '{labels.name}' has classes 0 to {len(labels) - 1}")
+    return np.where(known, ids, UNLABELLED).astype(np.uint8)
