@@ -25,7 +25,7 @@ from wsss_ros.fusion.scan_labels import label_scan
 from wsss_ros.fusion.semantic_map import SemanticMap, SemanticMapConfig
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes import conversions
-from wsss_ros.nodes.health import OK, Report
+from wsss_ros.nodes.health import OK, Problem, Report
 from wsss_ros.nodes.label_views import LabelNames, LabelView, PosedIds
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
@@ -153,7 +153,8 @@ class SemanticMapperNode(Node):
         """Problems of the inputs; the size of the map, and what it left out."""
         if not self.active:
             return [], {}
-        problems, values = [], {}
+        problems: list[Problem] = []
+        values: dict[str, str] = {}
         for camera, each in self.inputs.items():
             found, of_camera = each.report()
             problems += [problem for problem in found if problem not in problems]
