@@ -230,7 +230,14 @@ def test_broken_arrays(tmp_path):
         open_cloud(path)
     np.save(path, XYZ)
     whole = path.read_bytes()
-    for data in (whole[:-1], b"", whole[:20], whole.replace(b"(3, 3)", b"(9, 9)"), whole.replace(b"<f8", b"<q8")):
+    for data in (
+        whole[:-1],
+        b"",
+        whole[:20],
+        whole.replace(b"(3, 3)", b"(9, 9)"),
+        whole.replace(b"<f8", b"<q8"),
+        whole.replace(b"}", b"("),
+    ):
         path.write_bytes(data)
         with pytest.raises(BadInput, match="a.npy"):
             open_cloud(path)
@@ -288,6 +295,8 @@ def test_columns_without_names_are_found_by_their_values(tmp_path, caplog):
         ("a b c\n1 2 3\n", "the heading is 'a b c'; expected x, y and z"),
         ("", "has no rows"),
         ("# x y z\n", "has no rows"),
+        ("x y z\n", "has no rows after its heading"),
+        ("a x y z\n1 2 3\n4 5 6\n", "line 2: '1 2 3'; expected 4 numbers"),
         ("nan nan nan\n", "none of its 1 points is finite"),
     ],
 )

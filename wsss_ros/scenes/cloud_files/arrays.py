@@ -1,5 +1,6 @@
 """Clouds in npz and npy files of NumPy."""
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,7 +16,10 @@ from wsss_ros.types import BadInput
 _POINTS = ("xyz", "points", "point", "pos", "positions", "coords", "coord", "pc", "vertices", "data", "arr_0")
 _COLORS = ("rgb", "colors", "color", "colours", "colour")
 _MOST_FOLD = 1100  # deflate makes data at most about 1032 times smaller
-_FAULTS = (OSError, ValueError, EOFError, KeyError, NotImplementedError, SyntaxError, zipfile.BadZipFile, zlib.error)
+_FAULTS = (OSError, ValueError, EOFError, KeyError, NotImplementedError, SyntaxError, zipfile.BadZipFile) + (
+    zlib.error,
+    tokenize.TokenError,  # of a broken header
+)
 
 
 def read(path: Path, columns: str) -> dict[str, np.ndarray]:

@@ -101,6 +101,8 @@ def _named_columns(
 
 
 def _table(path: Path, rows: Sequence[tuple[int, str]], separator: str, chosen: Sequence[int] | None) -> np.ndarray:
+    if not rows:
+        raise BadInput(f"{path}: has no rows after its heading; expected a point on each line")
     lines = [line.replace(",", ".") if separator == ";" else line for _, line in rows]
     try:
         return np.loadtxt(lines, np.float64, delimiter=separator or None, usecols=chosen, ndmin=2, comments=None)
@@ -112,11 +114,9 @@ def _fault(
     path: Path, rows: Sequence[tuple[int, str]], separator: str, chosen: Sequence[int] | None, error: Exception
 ) -> str:
     """What is wrong with the first row that is not like the first one."""
-    width = len(_cells(rows[0][1], separator))
+    width = max(len(_cells(rows[0][1], separator)), *(at + 1 for at in chosen or (0,)), 1)
     for number, line in rows:
         cells = _cells(line, separator)
-        if len(cells) != width or not all(
-            cell and _is_number(cell) for cell in (cells[at] for at in chosen or range(width))
-        ):
+        if len(cells) != width or not all(cells[at] and _is_number(cells[at]) for at in chosen or range(width)):
             return f"{path}, line {number}: '{line[:60]}'; expected {width} numbers, as in the first row"
     return f"{path}: not rows of numbers ({error})"
