@@ -6,7 +6,7 @@ from support.simulated_room import CAMERA, frames, write, write_tum
 
 from wsss_ros.bags.bag_scene import open_scene_or_bag
 from wsss_ros.bags.playback import open_recording
-from wsss_ros.scenes import open_all
+from wsss_ros.scenes import is_photo_folder, open_all
 from wsss_ros.scenes.reading import Reading, given_reading, reading_of
 from wsss_ros.training.sources import SourceConfig, open_source
 from wsss_ros.types import BadInput
@@ -44,6 +44,13 @@ def test_a_yaml_file_stands_for_the_folder_everywhere(folder, labels):
     _check(open_scene_or_bag(path, labels))
     _check(open_recording(path, labels).scene)
     _check(open_source(SourceConfig(path=str(path)), labels).scenes[0])
+
+
+def test_paths_that_do_not_exist_are_named(tmp_path, labels):
+    for path in (tmp_path / "none", tmp_path / "none.yaml"):
+        assert not is_photo_folder(path)
+        with pytest.raises(BadInput, match=f"{path.name}: no such folder"):
+            open_source(SourceConfig(path=str(path)), labels)
 
 
 def test_meta_yaml_in_the_folder(folder, labels):

@@ -127,6 +127,8 @@ def layout_of(path: Path, reading: Reading | None = None) -> str:
 
 def fitting(path: Path) -> dict[str, str]:
     """The layouts that a folder fits, each with what it has of them; without those that another one replaces."""
+    if not path.is_dir():
+        return {}
     found = {name: what for name, layout in LAYOUTS.items() if (what := layout.find(path))}
     replaced = {name for chosen in found for name in LAYOUTS[chosen].instead_of}
     return {name: what for name, what in found.items() if name not in replaced}
