@@ -61,6 +61,20 @@ def test_a_wrong_scale_of_poses_is_told():
     assert "warped from one frame to the next, depth differs by" in doubts(pairs)
 
 
+def test_poses_in_millimetres_are_told():
+    large = np.diag([1000.0, 1000, 1000, 1])
+    pairs = [tuple(view._replace(world_from_camera=_moved(view, large)) for view in pair) for pair in _neighbours()]
+    assert "would with 'pose_scale: 0.001'" in doubts(pairs)
+    apart = [(a, b._replace(world_from_camera=b.world_from_camera[[1, 0, 2, 3]] * [1, -1, 1, 1])) for a, b in pairs]
+    assert "the camera moves" in doubts(apart) and "give pose_scale" in doubts(apart)
+
+
+def _moved(view: View, large: np.ndarray) -> np.ndarray:
+    pose = view.world_from_camera.copy()
+    pose[:, 3] = large @ pose[:, 3]
+    return pose
+
+
 def test_a_folder_with_turned_poses_is_reported_when_it_is_opened(tmp_path, labels, caplog):
     folder = write(tmp_path, "frames")
     for number, view in enumerate(view for pair in _neighbours() for view in pair):

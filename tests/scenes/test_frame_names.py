@@ -161,3 +161,11 @@ def test_stamps_are_exact():
     numbers = np.random.default_rng(0).integers(0, 10**4, 50)
     expected = [S + int(Fraction(int(n) * S, 30)) for n in sorted(set(numbers))]
     assert stamps_of([(int(n),) for n in sorted(set(numbers))], False) == expected
+
+
+def test_numbers_that_are_shifted_are_refused():
+    """Colour counts from 0 and depth from 1: files of one number are not of one moment."""
+    color, depth = _series(*(f"{i}.png" for i in range(5))), _series(*(f"{i + 1}.png" for i in range(5)))
+    with pytest.raises(BadInput, match=r"5 colour files named by numbers \(0.png to 4.png\).*shifted by 1, .*rename"):
+        match_depth(color, depth, 0.02, "here")
+    assert len(match_depth(color, _series("1.png", "2.png", "4.png", "5.png", "6.png"), 0.02, "here")) == 3

@@ -144,3 +144,10 @@ def test_names_with_spaces_and_windows_line_ends_in_lists(folder, labels):
     (folder / "rgb.txt").write_text("1305031102.175304\n")
     with pytest.raises(BadInput, match="rgb.txt, line 1: 1 words; expected lines 'time file'"):
         open_all([folder], labels, reading=GIVEN)
+
+
+def test_of_several_intrinsics_files_one_is_named(tmp_path, labels, caplog):
+    place = write(tmp_path, "frames")
+    (place / "intrinsics.txt").write_text("1 2 3 4")
+    assert open_all([place], labels)[0][0].frame(0).camera == CAMERA
+    assert "camera-intrinsics.txt, intrinsics.txt the first one is used" in caplog.text

@@ -10,12 +10,14 @@ from wsss_ros.geometry import invert, project, unproject
 from wsss_ros.types import Camera
 
 _LARGEST_M = 0.05  # median difference of depth and poses that belong together
+_LARGEST_STEP_M = 10.0  # between two neighbouring frames
 _SMALLEST_SHARE = 0.2  # of the points of one view that the other one sees, to compare them
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 _OTHERWISE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "poses: camera_from_world": invert,
     "axes: opengl": lambda pose: pose @ _FLIP,
     "poses: camera_from_world, axes: opengl": lambda pose: invert(pose) @ _FLIP,
+    "pose_scale: 0.001": lambda pose: np.vstack([pose[:3] * (1, 1, 1, 0.001), pose[3:]]),
 }
 
 
@@ -68,6 +70,14 @@ def doubts(pairs: Sequence[tuple[View, View]]) -> str:
                 f"depth and poses do not agree in {len(pairs)} pairs of frames, but would with '{name}': say so in "
                 "meta.yaml of the folder"
             )
+    steps = [
+        np.linalg.norm(second.world_from_camera[:3, 3] - first.world_from_camera[:3, 3]) for first, second in pairs
+    ]
+    if (step_m := float(np.median(steps))) > _LARGEST_STEP_M:
+        return (
+            f"the camera moves {step_m:.0f} m from one frame to the next; expected poses in metres: give pose_scale, "
+            "the metres per unit of the poses (0.001 for millimetres)"
+        )
     found = [agreement(*pair) for pair in pairs]
     if all(each.share >= 2 * _SMALLEST_SHARE and each.median_m > 4 * _LARGEST_M for each in found):
         median = float(np.median([each.median_m for each in found]))

@@ -28,11 +28,27 @@ def match_depth(color: Series, depth: Series, max_dt_s: float, where: str) -> li
         pairs = [Pair((a,), (b,)) for a, b in nearest(times, others, round(max_dt_s * SECOND_NS))]
         reason = f"none is within {max_dt_s * 1000:g} ms of another"
     else:
+        check_shift(color, depth)
         pairs = [Pair(key, key) for key in color.files if key in depth.files]
         reason = "no number is in both"
     if not pairs and color.files and depth.files:
         raise _no_match(color, depth, where, reason)
     return pairs
+
+
+def check_shift(first: Series, second: Series) -> None:
+    """Raises BadInput for streams of equally many numbers that are all shifted, such as 0 to 99 and 1 to 100.
+
+    Files of one number are then not of one moment.
+    """
+    if first.is_time or second.is_time or len(first.files) != len(second.files) or len(first.files) < 3:
+        return
+    shifts = {b[0] - a[0] for a, b in zip(first.files, second.files, strict=True) if len(a) == len(b) == 1}
+    if len(shifts) == 1 and shifts != {0} and set(first.files) & set(second.files):
+        raise BadInput(
+            f"{first.described()} and {second.described()}: as many, but shifted by {shifts.pop()}, so that files of "
+            "one number are not of one moment; rename one of the two"
+        )
 
 
 def _no_match(color: Series, depth: Series, where: str, reason: str) -> BadInput:

@@ -163,9 +163,12 @@ def given_intrinsics(reading: Reading) -> Intrinsics | None:
 
 def folder_intrinsics(folder: Path, reading: Reading, names: Iterable[str]) -> Intrinsics | None:
     """The intrinsics of the first of the named files that the folder has, or None. Raises BadInput naming the file."""
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
-    if path is None:
+    there = [name for name in dict.fromkeys(names) if (folder / name).is_file()]
+    if not there:
         return None
+    path = folder / there[0]
+    if len(there) > 1:
+        _log.warning("%s: of its intrinsics files %s the first one is used", folder, ", ".join(there))
     found = read_intrinsics_file(path, reading.rectified)
     return replace(found, size=reading.size or found.size)
 

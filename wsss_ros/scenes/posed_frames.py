@@ -13,6 +13,7 @@ from jaxtyping import Float32, Float64
 from wsss_ros.geometry import check_pose
 from wsss_ros.scenes.agreement import View
 from wsss_ros.scenes.depth_files import depth_size
+from wsss_ros.scenes.frame_match import check_shift
 from wsss_ros.scenes.frame_names import FRAME_RATE_HZ, frame_name, read_series, stamp_of_number, stamps_of
 from wsss_ros.scenes.images import read_bytes, read_depth, read_rgb
 from wsss_ros.scenes.rig import Rig, view
@@ -47,7 +48,10 @@ def list_frames(
     Names without a number are ignored. Raises BadInput as ``read_series`` does.
     """
     streams = zip((colors, depths, poses), ("colour", "depth", "pose"), strict=True)
-    color, depth, pose = (read_series(paths, what).files for paths, what in streams)
+    series = [read_series(paths, what) for paths, what in streams]
+    for other in series[1:]:
+        check_shift(series[0], other)
+    color, depth, pose = (each.files for each in series)
     complete = sorted(color.keys() & depth.keys() & pose.keys())
     incomplete = len(color.keys() | depth.keys() | pose.keys()) - len(complete)
     stamps = stamps_of(complete, False, rate_hz)
