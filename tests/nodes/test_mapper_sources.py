@@ -154,7 +154,9 @@ def test_points_of_a_scan_are_labelled_by_the_cameras_that_see_them_at_their_own
     assert {*range(2, 6)} < set(got["label"].tolist()) and got["label"].max() > 9, "both cameras see a part of the wall"
     unmoved = transform(platform.at(image_ns) @ np.linalg.inv(platform.at(scan_ns)), platform.wall)
     still = platform.add(SemanticMap(config, 20, 0.2), unmoved, scan_ns, image_ns)
-    assert np.abs(got["x"] - 5.02).max() < 0.01 < 0.1 < np.abs(still.cloud().xyz[:, 0] - 5.02).max(), "without the motion"
+    assert np.abs(got["x"] - 5.02).max() < 0.01 < 0.1 < np.abs(still.cloud().xyz[:, 0] - 5.02).max(), (
+        "without the motion"
+    )
 
 
 def test_what_is_missing_for_a_scan_is_named(probe, lidar):
