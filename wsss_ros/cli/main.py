@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "Check this machine and, with --topics, what a robot publishes.",
     "labels": "Write and show label files: classes with ids and colours.",
     "tags": "Print what is understood of the class tags of a folder.",
+    "check": "Say what files and folders are taken for, and what is in them.",
     "tag": "Serve the web page to tag with, for nodes that run already.",
     "view": "Show a bag, a scene or labelled files in 3D, in a browser.",
     "rooms": "Generate a data set of procedural rooms in ScanNet's layout.",

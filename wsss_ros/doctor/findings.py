@@ -17,7 +17,7 @@ class Finding:
 
     def line(self) -> str:
         """The finding as one line of text."""
-        return f"{self.verdict:<6}{self.subject:<15}{' '.join(self.text.split())}"
+        return f"{self.verdict:<6}{self.subject:<14} {' '.join(self.text.split())}"
 
 
 def status(findings: Iterable[Finding]) -> int:
