@@ -9,12 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 from wsss_ros.cli.options import (
+    CloudColumns,
+    CloudUnit,
     CloudWeights,
     DepthScale,
     Device,
     Frames,
     ImageWeights,
     Intrinsics,
+    LabelIds,
     Layout,
     Listed,
     Split,
@@ -24,7 +27,7 @@ from wsss_ros.cli.options import (
 
 def evaluate(
     scenes: Annotated[
-        list[Path], typer.Argument(help="Scene folders, or folders of them, in any supported layout; or photographs.")
+        list[Path], typer.Argument(help="Scene folders, folders of them, cloud files; or photographs.")
     ],
     image_weights: ImageWeights = "",
     cloud_weights: CloudWeights = "",
@@ -51,6 +54,9 @@ def evaluate(
     layout: Layout = "",
     depth_scale: DepthScale = 0.0,
     intrinsics: Intrinsics = "",
+    unit: CloudUnit = "",
+    columns: CloudColumns = "",
+    label_ids: LabelIds = "",
     split: Split = "",
     include: Annotated[str, typer.Option(help="Photographs that match a pattern, such as 'free/*'; empty: all.")] = "",
     ignore: Annotated[
@@ -76,11 +82,13 @@ def evaluate(
     report |= {"min_confidence": min_confidence, "truth": space.name}
     others = {"only 3d": only == "3d", "predictions": predictions, "list": listed, "cloud-weights": cloud_weights}
     others |= {"layout": layout, "depth-scale": depth_scale, "intrinsics": intrinsics}
+    others |= {"unit": unit, "columns": columns}
     if _are_photos(scenes, others, {"split": split, "include": include, "ignore": ignore}):
         choice = space, split, include, ignore or [], among, frames
-        evaluate_folders(scenes, image_weights, *choice, report, out, device, min_confidence)
+        evaluate_folders(scenes, image_weights, *choice, report, out, device, min_confidence, label_ids or "dataset")
         return
-    opened, left_out = open_all(scenes, space, listed, reading=reading_of(layout, depth_scale, intrinsics))
+    reading = reading_of(layout, depth_scale, intrinsics, unit, columns, label_ids)
+    opened, left_out = open_all(scenes, space, listed, reading=reading)
     domains = [only] if only else ["2d", "3d"]
     report |= {"not_opened": dict(left_out)}
     results = {}

@@ -19,11 +19,11 @@ LabelIds = Annotated[
     typer.Option(
         "--label-ids",
         help="What numbers of true labels mean: dataset (ids of the label file), index (from 0), index1 (from 1), "
-        "nyu40, color, or auto, which refuses where several fit.",
+        "nyu40, color, or auto, which refuses where several fit; empty: dataset.",
     ),
 ]
 CloudUnit = Annotated[
-    str, typer.Option("--unit", help="Unit of a cloud file: m, cm, mm, km, ft, in; auto: metres, if that can be.")
+    str, typer.Option("--unit", help="Unit of a cloud file: m, cm, mm, km, ft, in; empty: metres, if that can be.")
 ]
 CloudColumns = Annotated[
     str, typer.Option("--columns", help="Columns of a cloud as text or array, as 'x y z r g b label', - for others.")
@@ -60,8 +60,10 @@ Intrinsics = Annotated[
 ]
 
 
-def reading_of(layout: str, depth_scale: float, intrinsics: str):
+def reading_of(
+    layout: str, depth_scale: float, intrinsics: str, unit: str = "", columns: str = "", label_ids: str = ""
+):
     """How scene folders are read, from these options; None if all are empty. Raises BadInput."""
     from wsss_ros.scenes.reading import given_reading
 
-    return given_reading(layout, depth_scale, intrinsics)
+    return given_reading(layout, depth_scale, intrinsics, unit, columns, label_ids)

@@ -7,7 +7,9 @@ import typer
 
 from wsss_ros.cli.options import (
     CameraInfoTopic,
+    CloudColumns,
     CloudTopic,
+    CloudUnit,
     CloudWeights,
     ColorTopic,
     DepthScale,
@@ -26,7 +28,7 @@ from wsss_ros.labels import RECOMMENDED
 
 
 def segment(
-    source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, a bag, or pictures.")],
+    source: Annotated[Path, typer.Argument(help="A scene folder, a folder of them, a cloud file, a bag, or pictures.")],
     out: Annotated[Path, typer.Option(help="Folder to write, which must not exist yet.")],
     image_weights: ImageWeights = "",
     cloud_weights: CloudWeights = "",
@@ -57,6 +59,8 @@ def segment(
     layout: Layout = "",
     depth_scale: DepthScale = 0.0,
     intrinsics: Intrinsics = "",
+    unit: CloudUnit = "",
+    columns: CloudColumns = "",
     rotate: Annotated[
         Literal["auto", "0", "90", "180", "270"],
         typer.Option(help="Degrees to the right that make images upright for the network; auto: as the poses say."),
@@ -87,9 +91,9 @@ def segment(
     of_bag |= dict(camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     least = threshold if pseudo_labels else None
     labeller = Labeller(images, clouds, least, min_confidence, parse_turns(rotate))
-    reading = reading_of(layout, depth_scale, intrinsics)
+    reading = reading_of(layout, depth_scale, intrinsics, unit, columns)
     if benchmark and reading is not None:
-        raise BadInput("--benchmark reads scans of ScanNet; leave --layout, --depth-scale and --intrinsics out")
+        raise BadInput("--benchmark reads scans of ScanNet; leave out --layout and the like")
     opened, left_out = (
         ([], [])
         if benchmark
@@ -132,7 +136,7 @@ def sources_of(
     bag = is_bag(path) and not found
     if reading is not None and (bag or found):
         what = "a bag" if bag else "pictures"
-        raise BadInput(f"{path}: {what}; --layout, --depth-scale and --intrinsics are options of scene folders")
+        raise BadInput(f"{path}: {what}; --layout, --depth-scale, --intrinsics, --unit, --columns are for scenes")
     if bag:
         return [Source.of_bag(BagFrames(path, **of_bag), frames, up)], []
     if any(of_bag.values()):

@@ -7,7 +7,9 @@ import typer
 
 from wsss_ros.cli.options import (
     CameraInfoTopic,
+    CloudColumns,
     CloudTopic,
+    CloudUnit,
     CloudWeights,
     ColorTopic,
     DepthScale,
@@ -16,6 +18,7 @@ from wsss_ros.cli.options import (
     FixedFrame,
     ImageWeights,
     Intrinsics,
+    LabelIds,
     Layout,
     PoseTopic,
     reading_of,
@@ -24,7 +27,9 @@ from wsss_ros.labels import RECOMMENDED
 
 
 def view(
-    source: Annotated[Path, typer.Argument(help="A bag, a scene folder, or what 'wsss segment' wrote.", exists=True)],
+    source: Annotated[
+        Path, typer.Argument(help="A bag, a scene folder, a cloud file, or what 'wsss segment' wrote.", exists=True)
+    ],
     host: Annotated[str, typer.Option(help="Address served on; 0.0.0.0 lets other machines look.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8081,
     image_weights: ImageWeights = "",
@@ -48,6 +53,9 @@ def view(
     layout: Layout = "",
     depth_scale: DepthScale = 0.0,
     intrinsics: Intrinsics = "",
+    unit: CloudUnit = "",
+    columns: CloudColumns = "",
+    label_ids: LabelIds = "",
     max_points: Annotated[int, typer.Option(min=1000, help="Of more points, every n-th is drawn.")] = 300_000,
     device: Device = "auto",
 ) -> None:
@@ -65,7 +73,7 @@ def view(
     networks = _networks(image_weights, cloud_weights, min_confidence, device) if segment else None
     topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     choices = dict(color=color, cloud_topic=cloud, fixed_frame=fixed_frame) | topics
-    reading = reading_of(layout, depth_scale, intrinsics)
+    reading = reading_of(layout, depth_scale, intrinsics, unit, columns, label_ids)
     record = _opened(console, source, networks, labels, reading, **choices)
     serve(record, host, port, max_points, lambda text: console.print(text, highlight=False, markup=False))
 

@@ -141,7 +141,8 @@ def _content(path: Path) -> str:
 
 def is_photo_folder(path: str | Path) -> bool:
     """Whether a folder holds photographs for ``scenes.photos.PhotoFolder``, and not a scene."""
-    return not fitting(Path(path)) and has_photo_tags(Path(path))
+    path = Path(path)
+    return path.is_dir() and not fitting(path) and has_photo_tags(path)
 
 
 def pictures_without_poses(path: str | Path) -> list[Path]:

@@ -64,12 +64,15 @@ class Reading(Config):
         return base.model_copy(update={key: getattr(self, key) for key in self.model_fields_set})
 
 
-def given_reading(layout: str, depth_scale: float, intrinsics: str) -> Reading | None:
+def given_reading(
+    layout: str, depth_scale: float, intrinsics: str, unit: str = "", columns: str = "", label_ids: str = ""
+) -> Reading | None:
     """The reading of these arguments of a command or node, of which empty ones and 0 are not given; None without any.
 
     Raises BadInput for a value that cannot be.
     """
     given = {"layout": layout, "depth_scale": depth_scale, "intrinsics": intrinsics}
+    given |= {"unit": unit, "columns": columns, "label_ids": label_ids}
     values = {key: value for key, value in given.items() if value}
     return build(Reading, values, "options of scene folders") if values else None
 
