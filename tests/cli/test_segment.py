@@ -80,7 +80,8 @@ def test_a_broken_picture_is_named(tmp_path):
         (["{tmp}/empty"], "it is not a folder of scenes either"),
         (["{scene}", "--color", "/a"], "is not a bag; --color, --cloud"),
         (["{scene}", "--benchmark", "--frames", "2"], "--benchmark takes neither"),
-        (["{scene}/scene0.txt"], "not a rosbag2"),
+        (["{scene}/scene0.txt"], "scene0.txt: the heading is"),
+        (["{scene}/scene0.aggregation.json"], "not a rosbag2"),
         (["{tmp}/empty", "--benchmark"], "names no scan"),
     ],
 )

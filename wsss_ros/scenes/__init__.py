@@ -205,6 +205,8 @@ def open_all(
                 opened.append(open_scene(folder, labels, complete, reading))
                 continue
             except BadInput as error:
+                if is_cloud_file(folder):
+                    raise
                 alone = error
         try:
             found, missed = open_scenes(folder, labels, listed, complete, reading)

@@ -19,7 +19,7 @@ class CloudScene:
 
     ``reading`` says the unit, the columns of a file without names, and what numbers of labels mean (``labels.ids``).
     The name is that of the file without suffix. Up is z, unless the points clearly show another direction. Tags are
-    those of the labels. The file is read once. Raises BadInput as ``open_cloud`` does, at the first access.
+    those of the labels. The file is read at once. Raises BadInput as ``open_cloud`` does.
     """
 
     world_up: tuple[float, float, float] | None = None
@@ -31,10 +31,7 @@ class CloudScene:
     def __init__(self, path: str | Path, labels: LabelSpace, reading: Reading | None = None) -> None:
         self.path, self.labels, self.reading = Path(path), labels, reading or Reading()
         self.folder, self.name, self.sources = self.path.parent, self.path.stem, (self.path,)
-
-    @cached_property
-    def _file(self) -> CloudFile:
-        return open_cloud(self.path, self.reading.unit, self.reading.columns)
+        self._file: CloudFile = open_cloud(self.path, self.reading.unit, self.reading.columns)
 
     @property
     def cloud(self) -> Cloud:

@@ -71,7 +71,8 @@ def fitted(source: str, content: Content, labels: LabelSpace) -> Content:
             )
     judged = {labels.index(name) for name in content.vocabulary if name in labels}
     others = [NOT_JUDGED + name for index, name in enumerate(labels.names) if index not in judged]
-    dropped, left = Counter(), set(map(key_of, strange))
+    dropped: Counter[str] = Counter()
+    left = set(map(key_of, strange))
     rows = []
     for row in content.rows:
         plain = {name: key_of(name[1:] if name[:1] in _SIGNS else name) for name in row.names}
