@@ -3,11 +3,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-quick lint demo demo-online house clean
+.PHONY: help setup test test-quick fuzz lint demo demo-online house clean
 
 VENV := .venv
 # Processes that share the tests; 0 runs them in one.
 WORKERS ?= 2
+# Damaged inputs of `make fuzz`.
+FUZZ ?= 100000
 # A venv belongs to one world: the sourced ROS 2, or the wheels from PyPI.
 STAMP := $(VENV)/ready-for-$(or $(ROS_DISTRO),pypi)
 
@@ -21,6 +23,7 @@ help:
 	@echo "make demo-online  rooms of an unseen kind are tagged and learned from; results in out/demo_online/"
 	@echo "make test         all tests, in less than 15 minutes on 2 cores; some of them: TESTS=tests/bags"
 	@echo "make test-quick   the tests that start no node and train nothing, in less than 90 seconds on 2 cores"
+	@echo "make fuzz         damaged inputs for every reader, FUZZ=100000 of them; a table of what became of them"
 	@echo "make lint         ruff and mypy"
 	@echo "make house        draw the rooms of the package and their imports: docs/house.png"
 	@echo "make clean        remove the set-up and everything built"
@@ -32,6 +35,9 @@ test: $(STAMP)
 
 test-quick: $(STAMP)
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(TESTS)
+
+fuzz: $(STAMP)
+	PYTHONPATH=.:tests $(VENV)/bin/python -m fuzz.run --count $(FUZZ)
 
 demo: $(STAMP)
 	$(VENV)/bin/wsss demo $(DEMO)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from wsss_ros.files import decode, parse_yaml
 from wsss_ros.types import BadInput
 
 Model = TypeVar("Model", bound="Config")
@@ -59,8 +59,8 @@ def load(model: type[Model], path: str | Path) -> Model:
     """Read a configuration from a YAML file. Raises BadInput for a missing or broken file and for invalid values."""
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+        values = parse_yaml(decode(path.read_bytes())) or {}
+    except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path}: expected 'key: value' lines, got a {type(values).__name__}")

@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+import yaml
+
+_MOST_REPEATED = 100_000  # entries of a YAML text that are there by references alone
 _PARTIAL = ".partial-"  # part of the names of hidden folders that are not complete
 
 
@@ -73,7 +76,49 @@ def _plain_ends(text: str) -> str:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises OSError, and ValueError when it is not JSON."""
-    return json.loads(path.read_text())
+    return parse_json(decode(path.read_bytes()))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The content of a JSON text. Raises ValueError, also for one that is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of a YAML text. Raises ValueError, also for one that is nested too deeply or refers to itself.
+
+    A few lines with references can stand for billions of entries, which a message or a copy would write out: a text
+    that stands for many more entries than it has is refused.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            sizes: dict[int, int] = {}
+            if _entries(node, sizes) > _MOST_REPEATED + len(sizes):
+                raise ValueError("its references stand for too many entries")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except (yaml.YAMLError, TypeError, OverflowError, AttributeError, KeyError, IndexError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _entries(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """The number of entries of a YAML node when references are written out; ``sizes`` has those of seen nodes."""
+    if id(node) not in sizes:
+        sizes[id(node)] = _MOST_REPEATED + (1 << 30)  # what a node inside itself counts
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inner = [each for part in parts for each in (part if isinstance(part, tuple) else (part,))]
+        sizes[id(node)] = 1 + sum(_entries(each, sizes) for each in inner)
+    return sizes[id(node)]
 
 
 def finite(value: Any) -> Any:

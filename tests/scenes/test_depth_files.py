@@ -90,13 +90,33 @@ def test_what_is_not_depth(tmp_path):
         "rgb.png": "one channel",
         "p.png": "colour indices",
         "cut.png": "cannot be decoded",
-        "o.npy": "cannot be",
+        "o.npy": "of object",
     }
     reasons |= {"cut.pfm": "29 bytes of numbers; expected 32", "bad.pfm": "PFM header", "bad.npy": "cannot be read"}
     reasons |= {"two.npz": "arrays a, b; expected one", "none.png": "cannot be read"}
     for name, reason in reasons.items():
         with pytest.raises(BadInput, match=f"{name}.*{reason}"):
             read_depth_m(tmp_path / name)
+
+
+def test_sizes_are_checked_before_memory_is_taken(tmp_path):
+    np.save(tmp_path / "d.npy", METRES)
+    claims = (tmp_path / "d.npy").read_bytes().replace(b"(2, 4), }      ", b"(2, 4000000000)")
+    claims = claims.replace(b"(2, 4000000000)", b"(2, 4000000000) }")[: len(claims)]
+    (tmp_path / "d.npy").write_bytes(claims)
+    (tmp_path / "d.pfm").write_bytes(b"Pf\n" + b"9" * 5000 + b" 2\n-1.0\n")
+    for name in ("d.npy", "d.pfm"):
+        with pytest.raises(BadInput, match=name):
+            read_depth_m(tmp_path / name)
+
+
+def test_damaged_archives(tmp_path):
+    np.savez(tmp_path / "d.npz", depth=METRES)
+    whole = (tmp_path / "d.npz").read_bytes()
+    for data in (whole[:-30], b"x" + whole[1:], whole[:60] + b"?" + whole[61:], b""):
+        (tmp_path / "d.npz").write_bytes(data)
+        with pytest.raises(BadInput, match="d.npz: .*"):
+            read_depth_m(tmp_path / "d.npz")
 
 
 def test_exr(tmp_path, monkeypatch):

@@ -7,10 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from wsss_ros.config import share
-from wsss_ros.files import decode
+from wsss_ros.files import decode, parse_yaml
 from wsss_ros.labels.colors import Color, clashes, palette, read_colors
 from wsss_ros.labels.space import LabelSpace
 from wsss_ros.types import BadInput
@@ -30,7 +28,7 @@ def read_label_file(path: str | Path) -> LabelSpace:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(decode(path.read_bytes()))
+        content = parse_yaml(decode(path.read_bytes()))
         rows = [{"name": row} if isinstance(row, str | bool) else row for row in content["classes"]]
         names = [_name(row["name"]) for row in rows]
         synonyms = content.get("synonyms") or {}
@@ -42,7 +40,7 @@ def read_label_file(path: str | Path) -> LabelSpace:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a label file") from error
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not a label file ({error!r}); {_EXPECTED}") from error
     _report(path, space, given)
     return space

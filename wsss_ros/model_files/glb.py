@@ -1,7 +1,6 @@
 """Models in GLB files (glTF 2.0 in one binary file): meshes, plain colours and images; numpy and json suffice."""
 
 import base64
-import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from scipy.spatial.transform import Rotation
 
+from wsss_ros.files import parse_json
 from wsss_ros.model_files.pictures import Picture, decode_picture, read_picture
 from wsss_ros.model_files.surfaces import Surface, without_holes
 from wsss_ros.scenes.images import read_bytes
@@ -63,7 +63,7 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
     magic, version, _, length, kind = struct.unpack_from("<4sIII4s", data)
     if magic != b"glTF" or version != 2 or kind != b"JSON":
         raise ValueError("it does not begin as a file of glTF 2.0")
-    header = json.loads(data[20 : 20 + length])
+    header = parse_json(data[20 : 20 + length])
     if unread := set(header.get("extensionsRequired", ())) - {"KHR_materials_unlit"}:
         raise ValueError(f"it needs the extensions {sorted(unread)}")
     return header, data[20 + length + 8 :]
@@ -86,9 +86,13 @@ def _surfaces(header: dict[str, Any], binary: bytes, path: Path) -> Iterator[Sur
 def _meshes(header: dict[str, Any]) -> Iterator[tuple[int, Float64[np.ndarray, "4 4"]]]:
     """The meshes of the scene with the transform of each."""
     scene = header["scenes"][header.get("scene", 0)]
+    seen: set[int] = set()
     left = [(node, np.eye(4)) for node in reversed(scene["nodes"])]
     while left:
         number, above = left.pop()
+        if number in seen:
+            raise ValueError(f"its node {number} is in two places; expected a tree")
+        seen.add(number)
         node = header["nodes"][number]
         here = above @ _local(node)
         if "mesh" in node:

@@ -1,6 +1,5 @@
 """Images on surfaces, with smaller copies of themselves for distant views."""
 
-import io
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from wsss_ros.scenes.images import decode_rgb, read_bytes
+from wsss_ros.scenes.images import decode_rgb, open_image, read_bytes
 
 LARGEST = 1024  # pixels of the longer edge; larger images are reduced when they are read
 # The renderer's tone curve is a power of 2.2; the table holds the linear value of each 8-bit value.
@@ -71,7 +70,7 @@ def _alpha(data: bytes) -> UInt8[np.ndarray, "H W"] | None:
     """The alpha channel of a PNG or another image that Pillow reads; None where there is none."""
     if data.startswith(b"\xff\xd8"):  # a JPEG has none
         return None
-    image = Image.open(io.BytesIO(data))
+    image = open_image(data)
     transparent = "A" in image.getbands() or "transparency" in image.info
     return np.array(image.convert("RGBA").getchannel("A")) if transparent else None
 

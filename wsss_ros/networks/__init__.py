@@ -53,6 +53,6 @@ def build(
         options["in_features"] = sum(CLOUD_INPUTS[i] or classes for i in inputs)
     try:
         backbone = family[name](**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise BadInput(f"network '{name}' with options {options}: {error}") from error
     return (ImageClassifier if kind == "image" else CloudClassifier)(backbone, classes)

@@ -18,7 +18,7 @@ from safetensors.torch import save as serialise
 from torch import nn
 
 from wsss_ros import networks
-from wsss_ros.files import replace
+from wsss_ros.files import parse_json, replace
 from wsss_ros.labels import LabelSpace
 from wsss_ros.types import BadInput
 
@@ -162,8 +162,11 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     except (KeyError, TypeError) as error:
         raise _incomplete(path, error) from error
     _check(path, config, own_labels, kind, labels)
+    with torch.device("meta"):  # takes no memory: a file may describe a network of any size
+        _check_fit(path, config.build(own_labels).state_dict(), tensors)
     network = config.build(own_labels)
-    _fill(path, network, tensors)
+    own = network.state_dict()
+    network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     return Checkpoint(network.eval(), config, own_labels, training, version)
 
 
@@ -197,9 +200,11 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
 
 def _description(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
-        description = json.loads(metadata["wsss_ros"])
-    except (KeyError, json.JSONDecodeError) as error:
+        description = parse_json(metadata["wsss_ros"])
+    except (KeyError, ValueError) as error:
         raise BadInput(f"{path}: a safetensors file, but not of wsss_ros; expected one of 'wsss train'") from error
+    if not isinstance(description, dict):
+        raise _incomplete(path, TypeError(type(description).__name__))
     if description.get("format") != FORMAT:
         raise BadInput(f"{path}: format '{description.get('format')}', expected '{FORMAT}'; train or convert it again")
     return description
@@ -234,8 +239,8 @@ def _check(path: Path, config: NetworkConfig, own: LabelSpace, kind: str | None,
         )
 
 
-def _fill(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    own = network.state_dict()
+def _check_fit(path: Path, own: Mapping[str, torch.Tensor], tensors: dict[str, torch.Tensor]) -> None:
+    """Raise BadInput unless the tensors are those of a network, with its shapes, and finite."""
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     shapes = [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
     if missing or extra or shapes:
@@ -246,7 +251,6 @@ def _fill(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> N
     broken = [n for n, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if broken:
         raise BadInput(f"{path}: weights that are not finite in {broken[:5]}; training diverged, use an earlier file")
-    network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
 
 
 def _version(tensors: dict[str, torch.Tensor], config: NetworkConfig) -> str:

@@ -9,6 +9,7 @@ depth, and a model of another scale is refused, with the ``pose_scale`` to give.
 """
 
 from collections.abc import Iterator
+from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 from typing import Literal
 
@@ -128,9 +129,7 @@ def _pose(words: list[str], where: str) -> Float64[np.ndarray, "4 4"]:
 
 
 def _image(folder: Path, name: str) -> Path:
-    return next(
-        (path for path in (folder / "images" / name, folder / name) if path.is_file()), folder / "images" / name
-    )
+    return next((path for path in (folder / "images" / name, folder / name) if isfile(path)), folder / "images" / name)
 
 
 def _depth(folder: Path, name: str) -> Path | None:
@@ -139,7 +138,7 @@ def _depth(folder: Path, name: str) -> Path | None:
         for stem in (Path(name).with_suffix(""), Path(name)):
             for extension in DEPTH_EXTENSIONS:
                 path = folder / place / f"{stem}{extension}"
-                if path.is_file():
+                if isfile(path):
                     return path
     return None
 

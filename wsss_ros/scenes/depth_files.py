@@ -1,14 +1,13 @@
 """Depth images of all kinds as metres: PNG of 8 or 16 bits, TIFF, EXR, npy, npz, PFM."""
 
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Shaped
-from PIL import Image
 
-from wsss_ros.scenes.images import image_size, read_bytes
+from wsss_ros.scenes.images import DECODE_ERRORS, MOST_PIXELS, image_size, open_image, read_bytes
+from wsss_ros.scenes.numpy_files import read_npy, read_npz
 from wsss_ros.types import BadInput
 
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".exr", ".npy", ".npz", ".pfm", ".pgm")
@@ -85,9 +84,9 @@ def implausible(depth_m: Float32[np.ndarray, "H W"], scale_text: str) -> str:
 
 def _of_picture(path: Path, data: bytes) -> np.ndarray:
     try:
-        image = Image.open(io.BytesIO(data))
+        image = open_image(data)
         values = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DECODE_ERRORS as error:
         raise BadInput(f"{path}: cannot be decoded ({error}); expected {_EXPECTED}, a complete file") from error
     if image.mode in ("P", "1"):
         raise BadInput(f"{path}: an image of {'colour indices' if image.mode == 'P' else 'bits'}; expected {_EXPECTED}")
@@ -95,22 +94,17 @@ def _of_picture(path: Path, data: bytes) -> np.ndarray:
 
 
 def _of_numpy(path: Path, data: bytes) -> np.ndarray:
-    try:
-        loaded = np.load(io.BytesIO(data), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        names = loaded.files
-        chosen = "depth" if "depth" in names else names[0] if len(names) == 1 else ""
-        if chosen:
-            return loaded[chosen]
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); expected {_EXPECTED}") from error
-    raise BadInput(f"{path}: arrays {', '.join(names) or 'none'}; expected one array, or one named depth")
+    if path.suffix.lower() == ".npy":
+        return read_npy(path)
+    found = read_npz(path, "depth", MOST_PIXELS * 8)
+    if len(found) != 1:
+        raise BadInput(f"{path}: no array; expected one array, or one named depth")
+    return next(iter(found.values()))
 
 
 def _of_pfm(path: Path, data: bytes) -> np.ndarray:
     """Portable float map: 'Pf', width and height, a scale whose sign is the byte order, rows from the bottom up."""
-    head = re.match(rb"(P[fF])\s+(\d+)\s+(\d+)\s+([-+0-9.eE]+)\s", data)
+    head = re.match(rb"(P[fF])\s+(\d{1,9})\s+(\d{1,9})\s+([-+0-9.eE]+)\s", data)
     if head is None:
         raise BadInput(f"{path}: starts with {data[:12]!r}; expected a PFM header 'Pf width height scale'")
     width, height, little = int(head[2]), int(head[3]), head[4].startswith(b"-")

@@ -1,6 +1,7 @@
 """Image files: colour as JPEG or PNG; depth in millimetres and class ids as 16-bit PNG."""
 
 import io
+import struct
 import zlib
 from pathlib import Path
 
@@ -15,7 +16,12 @@ try:
 except ImportError:  # Pillow decodes the same images, about three times as slowly
     simplejpeg = None
 
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# What Pillow and simplejpeg raise for damaged files of their many formats.
+DECODE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError),
+    *(RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
+)
+MOST_PIXELS = 1 << 26  # of an image, which then takes less than 1 GB while it is decoded; of a JPEG twice as many
 
 
 def read_rgb(path: str | Path, at_least: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
@@ -33,17 +39,34 @@ def decode_rgb(
     """Decode a colour image in memory, as ``read_rgb`` does; ``source`` names it in messages."""
     try:
         if simplejpeg is not None and simplejpeg.is_jpeg(data):
-            return simplejpeg.decode_jpeg(data, **_reduction(data, at_least))
-        return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            _check_size(width, height, 2 * MOST_PIXELS)
+            return simplejpeg.decode_jpeg(data, **_reduction(width, height, at_least))
+        image = open_image(data)
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except DECODE_ERRORS as error:
         raise BadInput(f"{source}: cannot be decoded ({error}); expected a complete JPEG or PNG image") from error
 
 
-def _reduction(data: bytes | memoryview, at_least: tuple[int, int] | None) -> dict[str, int]:
+def open_image(data: bytes | memoryview) -> Image.Image:
+    """Open an image in memory, which is decoded when its pixels are read. Raises one of DECODE_ERRORS.
+
+    An image of more than MOST_PIXELS is refused: its size is known before memory is taken.
+    """
+    image = Image.open(io.BytesIO(data))
+    _check_size(*image.size, MOST_PIXELS)
+    return image
+
+
+def _check_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise ValueError(f"{width} x {height} pixels, and at most {most:,} are read")
+
+
+def _reduction(width: int, height: int, at_least: tuple[int, int] | None) -> dict[str, int]:
     """Arguments of simplejpeg for the largest reduction that divides both sides, so that pixel areas stay aligned."""
     if at_least is None:
         return {}
-    height, width = simplejpeg.decode_jpeg_header(data)[:2]
     for factor in (8, 4, 2):
         if width % factor == height % factor == 0 and width >= factor * at_least[0] and height >= factor * at_least[1]:
             return {"min_width": width // factor, "min_height": height // factor}
@@ -64,7 +87,7 @@ def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"
     Raises BadInput that names the ``source`` and ``what``, the expected kind of image.
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = open_image(data)
         pixels = np.asarray(image)
     except DECODE_ERRORS as error:
         raise BadInput(
@@ -95,7 +118,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except (OSError, SyntaxError) as error:
+    except DECODE_ERRORS as error:
         raise BadInput(f"{path}: cannot be decoded ({error}); expected a JPEG or PNG image") from error
 
 

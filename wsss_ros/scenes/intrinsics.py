@@ -1,6 +1,5 @@
 """The intrinsics of a camera from any file people have: numbers, matrices, OpenCV's and ROS's YAML, JSON."""
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -9,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from wsss_ros.files import decode, parse_json, parse_yaml
 from wsss_ros.geometry.camera_models import Calibration, camera_of
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput, Camera, Distortion
@@ -86,7 +85,7 @@ def parse_intrinsics(text: str, source: str = "intrinsics") -> Intrinsics:
     except ValueError as error:
         raise BadInput(f"{source}: {error}; expected {_EXPECTED}") from error
     if len(values) == 6:
-        return _checked(values[2:], source, (int(values[0]), int(values[1])))
+        return _checked(values[2:], source, _size({"width": values[0], "height": values[1]}, source))
     if len(values) == 4:
         return _checked(values, source)
     return _of_matrix(values, source)
@@ -97,10 +96,10 @@ def read_intrinsics_file(path: Path, rectified: bool = False) -> Intrinsics:
 
     With ``rectified`` the images have no distortion: that of the file is left out, and ROS's projection matrix is used.
     """
-    text = read_bytes(path, _EXPECTED).decode("utf-8-sig", "replace")
+    text = decode(read_bytes(path, _EXPECTED))
     try:
         mapping = _mapping(path, text)
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise BadInput(f"{path}: {' '.join(str(error).split())}; expected {_EXPECTED}") from error
     if isinstance(mapping, list):
         mapping = {"matrix": mapping}
@@ -113,7 +112,7 @@ def read_intrinsics_file(path: Path, rectified: bool = False) -> Intrinsics:
 def _mapping(path: Path, text: str) -> Any:
     """The content of JSON, YAML, and 'key = value' lines; other text stays text."""
     if path.suffix.lower() == ".json":
-        return json.loads(text)
+        return parse_json(text)
     if re.search(r"[A-Za-z_]\w*\s*[:=]", text) is None:
         return text
     # OpenCV writes '%YAML:1.0', which is not YAML, and a tag of its own.
@@ -121,7 +120,7 @@ def _mapping(path: Path, text: str) -> Any:
     plain = re.sub(r"!!opencv-matrix", "", "\n".join(lines))
     if ":" not in plain:
         plain = plain.replace("=", ": ")
-    return yaml.safe_load(plain)
+    return parse_yaml(plain)
 
 
 def of_mapping(mapping: dict, source: str, rectified: bool = False) -> Intrinsics:
@@ -154,7 +153,7 @@ def _of_keys(mapping: dict, source: str, rectified: bool) -> Intrinsics | None:
     distortion = _distortion(mapping, source)
     for names in _FOCAL:
         if all(name in mapping for name in names):
-            return _checked(_numbers([mapping[name] for name in names], source), source, size, distortion)
+            return _checked(_each([mapping[name] for name in names], source), source, size, distortion)
     for name in _MATRICES:
         value = mapping.get(name)
         value = value.get("data") if isinstance(value, dict) and "data" in value else value
@@ -223,14 +222,21 @@ def _flat(value: Any) -> Iterator[Any]:
 def _numbers(value: Any, source: str) -> list[float]:
     try:
         return [float(part) for part in _flat(value)]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadInput(f"{source}: {value!r}; expected numbers") from error
+
+
+def _each(values: list[Any], source: str) -> list[float]:
+    """The numbers of values of which each is one number."""
+    if any(isinstance(value, list | tuple) for value in values):
+        raise BadInput(f"{source}: {values!r}; expected one number each")
+    return _numbers(values, source)
 
 
 def _size(mapping: dict, source: str) -> tuple[int, int] | None:
     for names in _SIZES:
         if all(name in mapping for name in names):
-            width, height = _numbers([mapping[name] for name in names], source)
+            width, height = _each([mapping[name] for name in names], source)
             break
     else:
         pairs = [_numbers(mapping[name], source) for name in _PAIRS if name in mapping]
@@ -250,7 +256,7 @@ def _distortion(mapping: dict, source: str) -> Distortion | None:
             values = _numbers(value.get("data", []) if isinstance(value, dict) else value, source)
             break
     else:
-        values = _numbers([mapping.get(name, 0.0) for name in ("k1", "k2", "p1", "p2", "k3")], source)
+        values = _each([mapping.get(name, 0.0) for name in ("k1", "k2", "p1", "p2", "k3")], source)
         if not values[4]:
             values = values[:4]
     if not any(values):
@@ -263,14 +269,14 @@ def _distortion(mapping: dict, source: str) -> Distortion | None:
 
 
 def _fisheye(mapping: dict, source: str) -> list[float]:
-    return _numbers([mapping.get(name, 0.0) for name in ("k1", "k2", "k3", "k4")], source)
+    return _each([mapping.get(name, 0.0) for name in ("k1", "k2", "k3", "k4")], source)
 
 
 def _scale(values: list[Any], source: str) -> float | None:
     """The depth scale of a file, in values per metre."""
     if not values:
         return None
-    scale = _numbers(values[0], source)[0]
+    (scale,) = _each(values[:1], source)
     if not (np.isfinite(scale) and scale > 0):
         raise BadInput(f"{source}: depth scale {scale:g}; expected the depth values per metre, such as 1000")
     if scale < 1:

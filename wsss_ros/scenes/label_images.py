@@ -1,6 +1,5 @@
 """Label images of a folder: class ids of 8 or 16 bits, palettes, or colours of the classes, as labels."""
 
-import io
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,8 @@ from PIL import Image
 
 from wsss_ros.labels import LabelSpace, ids
 from wsss_ros.scenes.frame_choice import spread_over
-from wsss_ros.scenes.images import DECODE_ERRORS, read_bytes
+from wsss_ros.scenes.images import DECODE_ERRORS, open_image, read_bytes
+from wsss_ros.scenes.numpy_files import read_npy
 from wsss_ros.types import BadInput
 
 SUFFIXES = (".png", ".npy", ".tif", ".tiff", ".bmp")
@@ -105,13 +105,13 @@ def read_label_image(path: Path, colors: bool = False) -> Int64[np.ndarray, "H W
     data = read_bytes(path, "a label image")
     try:
         if path.suffix.lower() == ".npy":
-            pixels = np.load(io.BytesIO(data), allow_pickle=False).squeeze()
+            pixels = read_npy(path).squeeze()
         else:
-            image: Image.Image = Image.open(io.BytesIO(data))
+            image: Image.Image = open_image(data)
             if image.mode == "P" and colors or image.mode in ("RGBA", "CMYK", "PA"):
                 image = image.convert("RGB")
             pixels = np.asarray(image.getchannel("L") if image.mode == "LA" else image)
-    except (*DECODE_ERRORS, EOFError) as error:
+    except DECODE_ERRORS as error:
         raise BadInput(f"{path}: cannot be decoded ({error}); expected a complete label image") from error
     if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8:
         return pixels

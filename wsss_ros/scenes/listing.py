@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ def given_intrinsics(reading: Reading) -> Intrinsics | None:
     if not text:
         return None
     path = Path(text).expanduser()
-    if path.is_file():
+    if isfile(path):
         found = read_intrinsics_file(path, reading.rectified)
     elif re.fullmatch(r"[-+\d.eE,;\s\[\]()]+", text):
         found = parse_intrinsics(text, "intrinsics")
@@ -232,8 +233,8 @@ def from_listed(frames: list[Listed], reading: Reading, where: str) -> Listing:
     Names of several series, or without numbers, are sorted, and their stamps count positions. Depth is registered to
     colour. Raises BadInput if no frame is left.
     """
-    there = [frame for frame in frames if frame.color.is_file()]
-    kept = [frame for frame in there if frame.depth is not None and frame.depth.is_file()]
+    there = [frame for frame in frames if isfile(frame.color)]
+    kept = [frame for frame in there if frame.depth is not None and isfile(frame.depth)]
     missing = Counter({"file missing": len(frames) - len(there), "no depth": len(there) - len(kept)})
     if not kept:
         raise BadInput(

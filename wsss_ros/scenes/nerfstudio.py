@@ -7,6 +7,7 @@ centre at (0.5, 0.5), and depth images of whole numbers are in millimetres. Unit
 
 import json
 import math
+from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def _image(path: Path) -> Path:
     return (
         path
         if path.suffix.lower() in IMAGES
-        else next((found for e in IMAGES if (found := Path(f"{path}{e}")).is_file()), path)
+        else next((found for e in IMAGES if isfile(found := Path(f"{path}{e}"))), path)
     )
 
 

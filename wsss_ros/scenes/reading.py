@@ -4,13 +4,14 @@ A YAML file with the key ``folder`` and these keys stands for the folder, wherev
 serves folders that cannot be written to.
 """
 
+from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, field_validator
 
 from wsss_ros.config import Config, build
+from wsss_ros.files import decode, parse_yaml
 from wsss_ros.labels.ids import LabelIds
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
@@ -104,15 +105,15 @@ def scene_file(path: Path) -> tuple[Path, Reading] | None:
 def _absolute(reading: Reading, base: Path) -> Reading:
     """The reading with the path of its intrinsics file, if it names one, below ``base``."""
     path = base / Path(reading.intrinsics).expanduser() if reading.intrinsics else None
-    return reading.model_copy(update={"intrinsics": str(path)}) if path is not None and path.is_file() else reading
+    return reading.model_copy(update={"intrinsics": str(path)}) if path is not None and isfile(path) else reading
 
 
 def _mapping(path: Path) -> dict:
-    text = read_bytes(path, "'key: value' lines").decode("utf-8-sig", "replace")
+    text = decode(read_bytes(path, "'key: value' lines"))
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); expected 'key: value' lines") from error
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise BadInput(f"{path}: not YAML ({error}); expected 'key: value' lines") from error
     if not isinstance(values, dict | None):
         raise BadInput(f"{path}: holds a {type(values).__name__}; expected 'key: value' lines")
     return values or {}

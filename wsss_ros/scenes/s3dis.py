@@ -1,6 +1,5 @@
 """Reader of S3DIS rooms (``Area_5/office_1/Annotations``) with the images of the same rooms from 2D-3D-S."""
 
-import json
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+from wsss_ros.files import parse_json
 from wsss_ros.geometry import check_pose, invert
 from wsss_ros.labels import UNLABELLED, LabelSpace, s3dis
 from wsss_ros.scenes.frame_names import stamp_of_number
@@ -293,7 +293,7 @@ def _read_view(path: Path) -> tuple[Float64[np.ndarray, "4 4"], Float64[np.ndarr
     Its ``camera_rt_matrix`` is camera_from_world, 3x4. Raises BadInput naming the file.
     """
     try:
-        data = json.loads(read_bytes(path, "the pose of an image of 2D-3D-S"))
+        data = parse_json(read_bytes(path, "the pose of an image of 2D-3D-S"))
         intrinsics, motion = (np.array(data[key], np.float64) for key in ("camera_k_matrix", "camera_rt_matrix"))
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: {error!r}; expected JSON with camera_k_matrix and camera_rt_matrix") from error
@@ -321,7 +321,7 @@ def _camera(view: _View, width: int, height: int) -> Camera:
 
 def _read_label_list(path: Path) -> list[str]:
     try:
-        entries = json.loads(read_bytes(path, "2D-3D-S's list of labels"))
+        entries = parse_json(read_bytes(path, "2D-3D-S's list of labels"))
     except ValueError as error:
         raise BadInput(f"{path}: {error}; expected a JSON list of names like 'chair_3_office_1_5'") from error
     if not (isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries)):

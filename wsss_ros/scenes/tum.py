@@ -7,6 +7,7 @@ camera to world, x right, y down, z forward; depth is a 16-bit PNG with 5000 val
 import re
 from collections import Counter
 from dataclasses import replace
+from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 
 from wsss_ros.scenes.frame_names import Series, keys_of_words, read_series
@@ -146,7 +147,7 @@ def _series(path: Path, what: str, words: list[str], files: list[str]) -> Series
 
 def _existing(listing: Listing) -> Listing:
     """The listing without frames whose images do not exist."""
-    kept = [file for file in listing.files if file.color.is_file() and file.depth.is_file()]
+    kept = [file for file in listing.files if isfile(file.color) and isfile(file.depth)]
     if listing.files and not kept:
         raise BadInput(f"{listing.files[0].color}: no such file, nor any other that the lists name; are they complete?")
     gone = Counter({"file missing": len(listing.files) - len(kept)})

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import yaml
-
-from wsss_ros.files import decode
+from wsss_ros.files import decode, parse_yaml
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.tag_files.rows import Content, Row, merged
 from wsss_ros.types import BadInput
@@ -148,9 +146,9 @@ def _yolo_names(folder: Path) -> list[str]:
     if path.suffix != ".yaml":
         return [line.strip() for line in text.split("\n") if line.strip()]
     try:
-        names = yaml.safe_load(text)["names"]
+        names = parse_yaml(text)["names"]
         return [str(names[number]) for number in range(len(names))]
-    except (yaml.YAMLError, *_FAULTS) as error:
+    except _FAULTS as error:
         raise BadInput(f"{path}: {error!r}; expected 'names', a list of the classes") from error
 
 
