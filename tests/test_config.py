@@ -45,7 +45,7 @@ def test_faults_are_named(values, words):
         ({"method": "recognise", "cloud": {"lr": 1}}, "phases.1.recognise.image: field required"),
         (
             {"method": "jiont"},
-            "phases.1: input tag 'jiont' .* 'classify', 'joint', 'self_training', 'shared_labels', 'supervised'",
+            "phases.1: input tag 'jiont' .* 'classify', 'joint', .*'self_training', 'shared_labels', 'supervised'",
         ),
     ],
 )
@@ -98,3 +98,16 @@ def test_every_field_has_a_description():
 def test_what_is_not_installed_is_named():
     with pytest.raises(BadInput, match="'config/nothing.yaml' of wsss_ros is not installed"):
         config.share("config/nothing.yaml")
+
+
+@pytest.mark.parametrize("data", [b"name: caf\xe9", "name: café".encode("utf-16")])
+def test_other_encodings_than_utf_8_are_read(tmp_path, data):
+    (tmp_path / "a.yaml").write_bytes(data)
+    assert config.load(Outer, tmp_path / "a.yaml").name == "café"
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "name: " + "9" * 5000])
+def test_yaml_that_python_cannot_hold_is_refused(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(BadInput, match="a.yaml: cannot be read as YAML"):
+        config.load(Outer, tmp_path / "a.yaml")

@@ -131,3 +131,22 @@ def test_text_of_any_encoding_and_line_end(encoding):
     text = "bild,t\u00fcr\nbild 2,stuhl\n"
     assert files.decode(text.replace("\n", "\r\n").encode(encoding)) == text
     assert files.decode(b"") == ""
+
+
+def test_yaml_that_cannot_be_used_is_one_kind_of_error():
+    copies = "a: &a [x,x,x,x,x,x,x,x,x]\n"
+    copies += "".join(f"{b}: &{b} [{','.join(9 * [f'*{a}'])}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+    for text, reason in (("[" * 5000, "deep"), (copies, "too many"), ("a: &a [*a]", "too many"), ("1: [", "expected")):
+        with pytest.raises(ValueError, match=reason):
+            files.parse_yaml(text)
+    with pytest.raises(ValueError, match="digits"):
+        files.parse_yaml("a: " + "9" * 5000)
+    assert files.parse_yaml("a: &a [1, 2]\nb: *a\nc: {<<: {d: 3}}") == {"a": [1, 2], "b": [1, 2], "c": {"d": 3}}
+    assert files.parse_yaml("") is None
+
+
+def test_json_of_any_encoding_and_depth(tmp_path):
+    (tmp_path / "a.json").write_bytes('{"a": "é"}'.encode("utf-8-sig"))
+    assert read_json(tmp_path / "a.json") == {"a": "é"}
+    with pytest.raises(ValueError, match="deep"):
+        files.parse_json("[" * 100_000)

@@ -545,6 +545,7 @@ def readers() -> list[Reader]:
             lambda path: any_of(lambda: depth_size(path), lambda: read_depth_m(path)),
             hard={
                 "d.png:large": large_png(65_000, 65_000, True),
+                "d.npy:header": b"\x93NUMPY\2\0\xff\xff\xff\xff" + bytes(64),
                 "d.npy:claims": npy_claiming((1 << 20, 1 << 20)),
                 "d.npz:bomb": npz_of(depth=npy_claiming((40_000, 40_000)) + bytes(1 << 28)),
                 "d.pfm:large": b"Pf\n99999999999 99999999999\n-1.0\n",

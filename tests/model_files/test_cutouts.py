@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.glb_files import SQUARE as SQUARE_IN_GLB
+from support.glb_files import write_glb
 
+from wsss_ros.model_files.glb import read_glb
 from wsss_ros.model_files.pictures import Picture, decode_picture
 from wsss_ros.model_files.surfaces import Surface, without_holes
 from wsss_ros.scenes.images import read_bytes
+from wsss_ros.types import BadInput
 
 SQUARE = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0.0)])
 UV = np.array([(0, 1), (1, 1), (1, 0), (0, 0)], np.float32)
@@ -60,3 +64,9 @@ def test_alpha_is_read_and_hidden_colours_are_not_seen(tmp_path):
     assert picture.alpha.tolist() == [[255, 0]]
     assert picture.pixels[0].tolist() == [[200, 100, 0]] * 2
     assert decode_picture(read_bytes(tmp_path / "b.png", "an image"), "b").alpha is None
+
+
+def test_a_node_inside_itself_is_refused(tmp_path):
+    path = write_glb(tmp_path / "a.glb", [SQUARE_IN_GLB], {"children": [0, 0]})
+    with pytest.raises(BadInput, match="a.glb: .* node 0 is in two places"):
+        read_glb(path)

@@ -185,3 +185,18 @@ def test_diverged_weights_are_refused(saved, labels, tmp_path):
     checkpoint.save(tmp_path / "nan", network, CONFIG, labels)
     with pytest.raises(BadInput, match="not finite.*head.bias"):
         checkpoint.load(tmp_path / "nan")
+
+
+def test_a_description_of_a_huge_network_takes_no_memory(saved):
+    path, *_ = saved
+    rewritten(path, options={"width": 4096.0})
+    with pytest.raises(BadInput, match="do not fit its network"):
+        checkpoint.load(path)
+
+
+def test_a_description_that_is_not_one_is_refused(saved):
+    path, *_ = saved
+    for text in ("[1]", "[" * 100_000):
+        save_file(load_file(path), path, {"wsss_ros": text})
+        with pytest.raises(BadInput, match="image.safetensors"):
+            checkpoint.load(path)

@@ -112,3 +112,21 @@ def test_what_is_not_a_camera(tmp_path, name, text, reason):
     (tmp_path / name).write_text(text)
     with pytest.raises(BadInput, match=reason):
         read_intrinsics_file(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("k.yaml", "fx: []\nfy: 525\ncx: 320\ncy: 240"),
+        ("k.yaml", "{fx: 525, fy: 525, cx: 320, cy: 240, width: [], height: 480}"),
+        ("k.yaml", "{fx: 525, fy: 525, cx: 320, cy: 240, k1: [0, 1]}"),
+        ("k.yaml", "{fx: 525, fy: 525, cx: 320, cy: 240, depth_scale: []}"),
+        ("k.yaml", "a: " + "[" * 5000),
+        ("k.json", "[" * 100_000),
+        ("k.txt", "inf 480 525 525 320 240"),
+    ],
+)
+def test_values_that_are_no_numbers_are_refused(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match=name):
+        read_intrinsics_file(tmp_path / name)

@@ -14,6 +14,7 @@ _FAULTS = (
     *(OSError, ValueError, EOFError, KeyError, NotImplementedError, SyntaxError, TypeError, IndexError, RuntimeError),
     *(OverflowError, AttributeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
+_LONGEST_HEADER = 1 << 16
 _MOST_FOLD = 1100  # deflate makes data at most about 1032 times smaller
 
 
@@ -61,7 +62,12 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most_bytes: int | 
 def _array(file: IO[bytes] | zipfile.ZipExtFile, size: int) -> np.ndarray:
     """Read an array from a file of ``size`` bytes; the size in its header is checked before memory is taken."""
     version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    is_short = version == (1, 0)
+    place, length = file.tell(), int.from_bytes(file.read(2 if is_short else 4), "little")
+    if length > _LONGEST_HEADER:
+        raise BadInput(f"a header of {length} bytes; expected at most {_LONGEST_HEADER}, get the file again")
+    file.seek(place)
+    header = np.lib.format.read_array_header_1_0 if is_short else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = header(file)
     count = 1
     for side in shape:
