@@ -156,3 +156,16 @@ def test_label_images_of_other_models(encoding, kind):
     ids[0, 1] = 20
     with pytest.raises(BadInput, match="id 20: 'scannet20' has classes 0 to 19"):
         class_numbers(image_message(header(0, "camera"), ids, encoding), scannet20())
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-40], lambda data: data[:80] + b"?" + data[81:], lambda data: b""]
+)
+def test_a_damaged_unfinished_fusion_says_what_to_do(tmp_path, damage):
+    scene = HalvedScene()
+    with pytest.raises(KeyboardInterrupt):
+        fuse_scene(scene, TrueLabels(scene, stop_at=1), tmp_path / "out", SETTINGS)
+    path = tmp_path / "out" / "unfinished.npz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(BadInput, match="unfinished.npz: cannot be read .*remove it to start again"):
+        fuse_scene(scene, TrueLabels(scene), tmp_path / "out", SETTINGS)

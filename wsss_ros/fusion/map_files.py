@@ -1,15 +1,15 @@
 """Semantic maps on disk: one file, which is replaced atomically. A process that is killed leaves the previous file."""
 
 import json
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wsss_ros.files import replace
+from wsss_ros.files import parse_json, replace
 from wsss_ros.fusion.semantic_map import STATE
+from wsss_ros.scenes.numpy_files import read_npz
 from wsss_ros.types import BadInput
 
 _FORMAT = 1
@@ -35,20 +35,18 @@ def write_map(path: Path, about: AboutMap, state: dict[str, np.ndarray]) -> None
 
 def read_map(path: Path) -> tuple[AboutMap, dict[str, np.ndarray]]:
     """A map that was written. Raises BadInput where there is no such file, or it is broken or of another kind."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; expected a semantic map that was saved")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in (_ABOUT, *STATE)}
-        about = json.loads(content.pop(_ABOUT).tobytes())
-        if about["format"] != _FORMAT:
-            raise BadInput(f"{path}: a semantic map of format {about['format']}; this version reads {_FORMAT}")
-        made = AboutMap(tuple(map(str, about["classes"])), str(about["frame_id"]), float(about["voxel_size_m"]))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: no such file; expected a semantic map that was saved") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, BadInput):
-            raise
+        found = read_npz(path)
+        about = parse_json(found[_ABOUT].tobytes())
+        kind = about["format"]
+        if kind == _FORMAT:
+            made = AboutMap(tuple(map(str, about["classes"])), str(about["frame_id"]), float(about["voxel_size_m"]))
+            return made, {name: found[name].copy() for name in STATE}
+    except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: not a semantic map, or a damaged one ({error}); expected a file of ~/save") from error
-    return made, content
+    raise BadInput(f"{path}: a semantic map of format {kind}; this version reads {_FORMAT}")
 
 
 def remove_partial(path: Path) -> None:

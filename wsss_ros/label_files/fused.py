@@ -15,13 +15,14 @@ from wsss_ros import fusion, geometry
 from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.evaluation.offline import NOTE, POINT_LABELS
-from wsss_ros.files import replace, write_json
+from wsss_ros.files import parse_json, replace, write_json
 from wsss_ros.fusion import FusionSettings
 from wsss_ros.label_files.frame_labels import FrameLabels
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
+from wsss_ros.scenes.numpy_files import read_npz
 from wsss_ros.types import BadInput, Cloud, Scene
 
 VOTES, PICTURE, _STATE = "votes.npz", "fused.png", "unfinished.npz"
@@ -124,10 +125,9 @@ class _State:
 
     def _load(self) -> None:
         try:
-            with np.load(self.path) as file:
-                self._saved = dict(file)
-            noted = json.loads(str(self._saved["note"]))
-        except (OSError, ValueError, KeyError) as error:
+            self._saved = {name: values.copy() for name, values in read_npz(self.path).items()}
+            noted = parse_json(str(self._saved["note"]))
+        except (ValueError, KeyError) as error:
             raise BadInput(f"{self.path}: cannot be read ({error}); remove it to start again") from error
         if noted["identity"] != self._identity:
             raise BadInput(f"{self.path.parent} has a fusion of other frames, labels or settings; choose another --out")
