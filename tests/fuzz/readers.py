@@ -32,6 +32,7 @@ from fuzz.seeds import (
     pcds_seeds,
     plys_seeds,
     requests_seeds,
+    scannet_seeds,
     scene_files,
     semantic_map_seeds,
     sens_seeds,
@@ -144,6 +145,12 @@ def _read_tags(path: Path) -> Any:
     return [SPACE.tag_list(row.names) for row in content.rows]
 
 
+def _read_scan(path: Path) -> Any:
+    folder = next(above for above in path.parents if above.name == "scan")
+    scene = open_scene(folder, SPACE)
+    return len(scene.cloud), scene.cloud_truth(), scene.tags, [scene.frame(at) for at in range(len(scene))]
+
+
 def _read_yolo(path: Path) -> Any:
     return annotations.yolo(path.parent.parent if path.parent.name == "labels" else path.parent)
 
@@ -189,6 +196,7 @@ def readers() -> list[Reader]:
     """All readers. Seeds of some are made by writers, so this takes a second."""
     nerf, pictures = scene_files()
     tum_rows, tum_all = tum_files()
+    scannet_texts, scannet_all = scannet_seeds()
     networks = checkpoints_seeds()
     wide = with_description(networks["image.safetensors"], lambda d: d["network"]["options"].update(width=4096.0))
     config = (ROOT / "config/joint_rooms.yaml").read_bytes()
@@ -283,6 +291,7 @@ def readers() -> list[Reader]:
         ),
         Reader("transforms.json", nerf, _read_scene, others=pictures, hard={"transforms.json:deep": deep}),
         Reader("TUM lists", tum_rows, _read_scene, others=tum_all, share=3),
+        Reader("texts of ScanNet", scannet_texts, _read_scan, others=scannet_all, share=2),
         Reader("OBJ models", obj_seeds(), _read_obj, others=obj_seeds() | {"a.png": encoded("PNG")}, share=2),
         Reader(
             "GLB models",

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from support import cloud_writers, sens_files
 from support.glb_files import write_glb
-from support.tiny_scene import CAMERA, TinyScene
+from support.tiny_scene import CAMERA, TinyScene, write_scene_folder
 
 from wsss_ros.bags import cdr
 from wsss_ros.bags.recording import SceneRecording
@@ -341,3 +341,12 @@ def semantic_map_seeds() -> dict[str, bytes]:
         path = Path(folder, "map.npz")
         write_map(path, AboutMap(("wall", "floor"), "map", 0.05), {name: np.zeros((3, 2)) for name in STATE})
         return {path.name: path.read_bytes()}
+
+
+def scannet_seeds() -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The texts of a scan of ScanNet, and all of its files, below the folder scan."""
+    with TemporaryDirectory() as place:
+        folder = write_scene_folder(Path(place, "scan"), SPACE)
+        files = {str(path.relative_to(place)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    texts = {name: data for name, data in files.items() if name.endswith((".txt", ".json")) and len(data) < 20_000}
+    return texts, files

@@ -413,3 +413,17 @@ def test_las_without_laspy_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "laspy", None)
     with pytest.raises(BadInput, match="a.laz: LAS files need laspy; install it: pip install"):
         opened(tmp_path, "a.laz", b"LASF")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.pts", b"9" * 5000 + b"\n1 2 3 0 255 0 7\n1 2 3 0 255 0 7\n"),
+        ("a.npy", b"\x93NUMPY\1\0\x78\x1e" + b"(" * 7800),
+        ("a.npy", b"\x93NUMPY\1\0\x76\0" + b"{'descr': '<f4'" + b" " * 103),
+        ("a.csv", b"a,x,y,z\n1,2\n3,4\n"),
+    ],
+)
+def test_damage_at_the_start_is_refused(tmp_path, name, data):
+    with pytest.raises(BadInput, match=name):
+        opened(tmp_path, name, data)

@@ -125,6 +125,15 @@ def test_lists_that_have_no_depth_or_no_images(tmp_path, labels):
         open_scene(folder, labels)
 
 
+@pytest.mark.parametrize("key, value", [("w", {}), ("cx", []), ("h", float("inf")), ("fl_x", "wide"), ("k1", [0.1])])
+def test_intrinsics_of_nerfstudio_that_are_no_numbers(tmp_path, labels, key, value):
+    folder = write(tmp_path, "nerfstudio")
+    content = json.loads((folder / "transforms.json").read_text())
+    (folder / "transforms.json").write_text(json.dumps(content | {key: value}))
+    with pytest.raises(BadInput, match=f"transforms.json, frame 0, {key}: .*expected a (finite )?number"):
+        open_scene(folder, labels)
+
+
 def test_a_pose_for_each_image_or_an_error(tmp_path, labels):
     folder = write(tmp_path, "redwood")
     lines = (folder / "trajectory.log").read_text().splitlines()

@@ -141,6 +141,9 @@ def test_names_with_spaces_and_windows_line_ends_in_lists(folder, labels):
     scene = open_all([folder], labels, reading=GIVEN)[0][0]
     assert len(scene) == 4 and not scene.skipped
     _check(scene)
+    (folder / "rgb.txt").write_text("1305031102.175304 " + "9" * 5000 + "\n")
+    with pytest.raises(BadInput, match="no such file, nor any other that the lists name"):
+        open_all([folder], labels, reading=GIVEN)
     (folder / "rgb.txt").write_text("1305031102.175304\n")
     with pytest.raises(BadInput, match="rgb.txt, line 1: 1 words; expected lines 'time file'"):
         open_all([folder], labels, reading=GIVEN)

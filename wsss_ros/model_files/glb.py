@@ -18,7 +18,7 @@ from wsss_ros.types import BadInput
 
 _TYPES = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-_BROKEN = (KeyError, IndexError, ValueError, TypeError, AttributeError, struct.error)
+_BROKEN = (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, struct.error)
 
 
 def read_glb(path: Path) -> list[Surface]:

@@ -11,7 +11,7 @@ from wsss_ros.model_files.pictures import Picture, decode_picture
 from wsss_ros.model_files.surfaces import Surface, without_holes
 from wsss_ros.types import BadInput
 
-_BROKEN = (IndexError, ValueError, KeyError, TypeError)
+_BROKEN = (IndexError, ValueError, KeyError, TypeError, OverflowError)
 _OPTIONS = {"-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2,
             "-o": 3, "-s": 3, "-t": 3, "-texres": 1, "-type": 1}  # fmt: skip
 _GREY = (0.85, 0.85, 0.85)  # of surfaces without a material

@@ -75,15 +75,30 @@ def _image(path: Path) -> Path:
     )
 
 
+def _number(value: Any, where: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadInput(f"{where}: {error}; expected a number") from error
+    if not math.isfinite(number):
+        raise BadInput(f"{where}: {number}; expected a finite number")
+    return number
+
+
 def _intrinsics(values: dict, color: Path, where: str, reading: Reading) -> Intrinsics:
     """The camera of a frame; its centre in our pixels, from the centre of the first pixel."""
     values = {key: values[key] for key in _CAMERA if values.get(key) is not None}
     model = str(values.get("camera_model", ""))
     if model not in _MODELS:
         raise BadInput(f"{where}: camera_model '{model}'; expected one of {', '.join(_MODELS[1:])}")
+    for key in values.keys() - {"camera_model"}:
+        values[key] = _number(values[key], f"{where}, {key}")
     if "camera_angle_x" in values and "fl_x" not in values:
         width, height = (int(values["w"]), int(values["h"])) if {"w", "h"} <= values.keys() else image_size(color)
-        values["fl_x"] = 0.5 * width / math.tan(0.5 * float(values["camera_angle_x"]))
+        angle = values["camera_angle_x"]
+        if not 0 < angle < math.pi:
+            raise BadInput(f"{where}: camera_angle_x {angle:g}; expected the angle across the image in radians")
+        values["fl_x"] = 0.5 * width / math.tan(0.5 * angle)
         values |= {"w": width, "h": height, "cx": width / 2, "cy": height / 2}
     if "fl_x" not in values:
         raise BadInput(f"{where}: no intrinsics (fl_x, fl_y, cx, cy, w, h); add them, or give --intrinsics fx,fy,cx,cy")
@@ -92,7 +107,7 @@ def _intrinsics(values: dict, color: Path, where: str, reading: Reading) -> Intr
         values.setdefault("cx", values["w"] / 2)
         values.setdefault("cy", values["h"] / 2)
     for key in {"cx", "cy"} & values.keys():
-        values[key] = float(values[key]) - 0.5
+        values[key] -= 0.5
     if reading.rectified:
         values = {key: value for key, value in values.items() if key[0] not in "kp"}
     return of_mapping(values, where, reading.rectified)

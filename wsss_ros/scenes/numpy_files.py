@@ -68,7 +68,10 @@ def _array(file: IO[bytes] | zipfile.ZipExtFile, size: int) -> np.ndarray:
         raise BadInput(f"a header of {length} bytes; expected at most {_LONGEST_HEADER}, get the file again")
     file.seek(place)
     header = np.lib.format.read_array_header_1_0 if is_short else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(file)
+    try:
+        shape, fortran, dtype = header(file)
+    except MemoryError as error:  # of Python's parser, for brackets inside brackets
+        raise BadInput("a header that is nested too deeply; get the file again") from error
     count = 1
     for side in shape:
         count *= side

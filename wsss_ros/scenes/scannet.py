@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
+from wsss_ros.files import decode
 from wsss_ros.geometry import compact
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
@@ -345,7 +346,8 @@ def _read_stamps(path: Path) -> dict[int, int]:
     """The stamps (ns) by frame number, from lines ``number stamp``; empty without that file."""
     if not path.is_file():
         return {}
-    rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    lines = decode(path.read_bytes()).splitlines()
+    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     try:
         return {int(number): int(stamp) for number, stamp in rows}
     except ValueError as error:

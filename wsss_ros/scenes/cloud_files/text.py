@@ -32,7 +32,7 @@ def read(path: Path, columns: str) -> dict[str, np.ndarray]:
     stated = None
     if names:
         rows = rows[1:]
-    elif len(rows) > 1 and rows[0][1].strip().isdecimal():
+    elif len(rows) > 1 and rows[0][1].strip().isdecimal() and len(rows[0][1].strip()) < 20:
         stated, rows = int(rows[0][1]), rows[1:]
         separator = _separator(rows[0][1])
     elif comments:
