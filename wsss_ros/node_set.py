@@ -68,6 +68,7 @@ class Arguments(Config):
     device: str | None = Field(None, description="auto, cpu, cuda or cuda:N, for both networks.")
     image_weights: str | None = Field(None, description="Checkpoint of the image network; else the one that ships.")
     cloud_weights: str | None = Field(None, description="Checkpoint of the cloud network; else the one that ships.")
+    label_space: str | None = Field(None, description="Label file with the classes of all nodes; else scannet20.")
     min_confidence: float | None = Field(
         None, ge=-1, le=1, description="Labels with less confidence become 255; -1: as the weights recommend, 0: none."
     )
@@ -257,6 +258,8 @@ def _node(
     params_file = _existing("params_file", given.params_file) if given.params_file else share("config/segment.yaml")
     parameters = ({} if given.exit_on_failure else {"exit_on_failure": False}) | parameters
     parameters |= {"force": True} if given.force else {}
+    if executable != "cloud_accumulator":  # it has no classes
+        parameters["labels" if executable == "online_trainer" else "label_space"] = _label_file(given)
     return Process(
         executable,
         module=f"wsss_ros.nodes.{executable}",
@@ -374,6 +377,11 @@ def _has_cloud(given: Arguments) -> bool:
 def _weights(name: str, given: Arguments) -> str | None:
     path = getattr(given, name)
     return path and str(_existing(name, path))
+
+
+def _label_file(given: Arguments) -> str | None:
+    name = given.label_space
+    return _absolute_path(name) if name and Path(name).expanduser().exists() else name
 
 
 def _existing(name: str, path: str) -> Path:

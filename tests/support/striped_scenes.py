@@ -15,10 +15,11 @@ class StripedScene:
     COLORS = {"wall": (220, 30, 30), "floor": (30, 220, 30), "bed": (30, 30, 220)}
     world_up = (0.0, 0.0, 1.0)
 
-    def __init__(self, seed: int, labels):
+    def __init__(self, seed: int, labels, names=tuple(COLORS)):
         rng = np.random.default_rng(seed)
         self.name, self.labels = f"scene{seed}", labels
-        self.pair = [list(self.COLORS)[i] for i in rng.choice(3, 2, replace=False)]
+        self.colors = dict(zip(names, self.COLORS.values(), strict=True))
+        self.pair = [names[i] for i in rng.choice(3, 2, replace=False)]
         self.rng_seed = seed
 
     def __len__(self) -> int:
@@ -37,7 +38,7 @@ class StripedScene:
         return ()
 
     def _paint(self, left: np.ndarray, noise: np.random.Generator) -> np.ndarray:
-        base = np.where(left[..., None], self.COLORS[self.pair[0]], self.COLORS[self.pair[1]])
+        base = np.where(left[..., None], self.colors[self.pair[0]], self.colors[self.pair[1]])
         return np.clip(base + noise.normal(0, 10, base.shape), 0, 255).astype(np.uint8)
 
     def _left(self, index: int) -> np.ndarray:
@@ -64,10 +65,10 @@ class StripedScene:
         return np.where(self.cloud.xyz[:, 0] < 0, first, second).astype(np.uint8)
 
 
-def written(folder, labels, seeds, spoil_truth: bool = False) -> None:
+def written(folder, labels, seeds, spoil_truth: bool = False, names=tuple(StripedScene.COLORS)) -> None:
     """The scenes in ScanNet's layout with tags.csv; ``spoil_truth`` writes other dense labels, same tags."""
     for seed in seeds:
-        scene = StripedScene(seed, labels)
+        scene = StripedScene(seed, labels, names)
         truths = [scene.frame_truth(i) for i in range(4)]
         points = scene.cloud_truth()
         if spoil_truth:

@@ -17,6 +17,9 @@ def replay(
     loop: Annotated[bool, typer.Option(help="Start over at the end.")] = False,
     paused: Annotated[bool, typer.Option(help="Wait for the service ~/resume.")] = False,
     wait: Annotated[float, typer.Option(min=0, max=300, help="Wait at most this many seconds for subscribers.")] = 0.0,
+    labels: Annotated[
+        str, typer.Option(help="Label file with the classes of a scene folder's tags and labels.")
+    ] = "config/labels/scannet20.yaml",
     layout: Layout = "",
     depth_scale: DepthScale = 0.0,
     intrinsics: Intrinsics = "",
@@ -31,6 +34,7 @@ def replay(
         "loop": loop,
         "start_paused": paused,
         "wait_for_subscribers_s": wait,
+        "label_space": labels,
         "layout": layout,
         "depth_scale": depth_scale,
         "intrinsics": intrinsics,

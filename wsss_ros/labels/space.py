@@ -217,6 +217,10 @@ class LabelSpace:
         pairs = ((index, there.get(self._shared_key(name)), name) for index, name in enumerate(self.names))
         return tuple(pair for pair in pairs if pair[1] is not None)
 
+    def has_classes_of(self, other: "LabelSpace") -> bool:
+        """Whether both have the same classes in the same order; their colours and ids may differ."""
+        return [*map(self._shared_key, self.names)] == [*map(self._shared_key, other.names)]
+
     @staticmethod
     def _shared_key(name: str) -> str:
         return _SAME_CLASS.get(key_of(name), key_of(name))

@@ -19,7 +19,7 @@ from std_srvs.srv import Trigger
 from wsss_ros.bags.cdr import CLOUD, IMAGE, JPEG
 from wsss_ros.bags.playback import Playback, open_recording
 from wsss_ros.bags.recording import Raw, Topic
-from wsss_ros.labels import scannet20
+from wsss_ros.labels import labels_named
 from wsss_ros.nodes.health import ERROR, OK, WARN, Report
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
@@ -39,6 +39,9 @@ class ReplayConfig(NodeConfig):
     """Parameters of the replay."""
 
     source: str = Field("", description="A bag (.mcap, .db3 or its folder) or a scene folder.")
+    label_space: str = Field(
+        "config/labels/scannet20.yaml", description="Label file with the classes of a scene folder's tags and labels."
+    )
     layout: str = Field("", description="Layout of a scene folder, such as tum; empty finds it by its files.")
     depth_scale: float = Field(
         0.0, ge=0, le=1e6, description="Depth values per metre of a scene folder; 0: as its layout has it."
@@ -82,7 +85,7 @@ class ReplayNode(Node):
     def configure(self) -> None:
         """Open the recording and create a publisher for each of its topics."""
         reading = given_reading(self.config.layout, self.config.depth_scale, self.config.intrinsics)
-        self._recording = open_recording(self.config.source, scannet20(), reading=reading)
+        self._recording = open_recording(self.config.source, labels_named(self.config.label_space), reading=reading)
         self._clock_topic = self.publisher(Clock, "/clock", QoSProfile(depth=10))
         self._set = self.publisher(String, "ground_truth/set", MAP) if self.config.set_name else None
         topics = [topic for topic in self._recording.topics if topic.name != "/clock"]  # there is only one clock, ours

@@ -1,5 +1,6 @@
 """The networks of a training run: created or loaded at its start, exported as checkpoints at its end."""
 
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,13 @@ from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
 from wsss_ros.networks.classifier import ImageClassifier, takes_fused_labels
 from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.types import KINDS, BadInput
+
+log = logging.getLogger("wsss_ros")
+_HEAD = ("head.weight", "head.bias")  # a row for each class
+_WEIGHTS = (
+    "Checkpoint of wsss_ros to start from. With other classes than ours, the rows of its head are kept for the classes "
+    "that both have; the other classes start from random rows."
+)
 
 
 class ImageNetworkConfig(Config):
@@ -44,7 +52,7 @@ class ImageNetworkConfig(Config):
         "which is read from the file of 'pretrained'.",
     )
     head_scale: float = Field(0.5, gt=0, description="Factor on the rows of 'head: imagenet'.")
-    weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
+    weights: str = Field("", description=_WEIGHTS)
     augment: ImageAugment = ImageAugment()
 
 
@@ -57,7 +65,7 @@ class CloudNetworkConfig(Config):
         ("color",), description="Inputs in addition to xyz: color, height, has_color, fused_label, fused_confidence."
     )
     fusion: FusedInput = Field(FusedInput(), description="Of the inputs fused_label and fused_confidence.")
-    weights: str = Field("", description="Checkpoint of wsss_ros to start from.")
+    weights: str = Field("", description=_WEIGHTS)
     augment: CloudAugment = CloudAugment()
 
 
@@ -97,24 +105,54 @@ def _load_pretrained(network: ImageClassifier, settings: ImageNetworkConfig, lab
 
 
 def _load_weights(network: nn.Module, kind: str, settings, labels: LabelSpace) -> None:
-    given = checkpoint.load(settings.weights, kind, labels)
+    """Load a checkpoint; with other classes, only those rows of the head whose classes both label spaces have."""
+    given = checkpoint.load(settings.weights, kind)
     theirs, ours = (given.config.name, given.config.inputs), (settings.network, getattr(settings, "inputs", ()))
     if theirs != ours:
         raise BadInput(
             f"{settings.weights}: a network {theirs}, expected {ours}; change {kind}.weights or {kind}.network"
         )
+    weights = given.network.state_dict()
+    if not labels.has_classes_of(given.labels):
+        if "fused_label" in given.config.inputs:
+            raise BadInput(
+                f"{settings.weights}: its input fused_label has the classes of '{given.labels.name}', expected those "
+                f"of '{labels.name}'; give {kind}.weights of a network without this input, or none"
+            )
+        weights |= _shared_rows(network, given, labels, f"{kind}.weights {settings.weights}")
     try:
-        network.load_state_dict(given.network.state_dict())
+        network.load_state_dict(weights)
     except RuntimeError as error:
         options = f"its options are {given.config.options}, expected {settings.options}"
         raise BadInput(f"{settings.weights}: does not fit {kind}.network '{settings.network}': {options}") from error
 
 
-def earlier_scores(weights: str, kind: str) -> dict[str, dict | None]:
-    """The validation scores in the checkpoint that a run starts from, by "PHASE of COMMAND"; {} without one."""
+def _shared_rows(network: nn.Module, given: Checkpoint, labels: LabelSpace, source: str) -> dict[str, torch.Tensor]:
+    """The head of the network, with the rows of the checkpoint for the classes of both; logs which these are."""
+    shared, theirs, head = labels.shared(given.labels), given.network.state_dict(), {}
+    ours, rows = [here for here, _, _ in shared], [there for _, there, _ in shared]
+    for name in _HEAD:
+        head[name] = network.state_dict()[name].clone()
+        if head[name].shape[1:] == theirs[name].shape[1:]:  # else the network has other options, which is said next
+            head[name][ours] = theirs[name][rows]
+    kept = ", ".join(name for _, _, name in shared) or "no class"
+    fresh = ", ".join(name for index, name in enumerate(labels.names) if index not in ours) or "no class"
+    text = "%s has other classes ('%s'): the rows of its head are kept for %s; random rows for %s"
+    log.info(text, source, given.labels.name, kept, fresh)
+    return head
+
+
+def earlier_scores(weights: str, kind: str, labels: LabelSpace) -> dict[str, dict | None]:
+    """The validation scores in the checkpoint that a run starts from, by "PHASE of COMMAND".
+
+    {} without a checkpoint, or if it has other classes than ``labels``.
+    """
     if not weights:
         return {}
-    known = checkpoint.load(weights, kind).training
+    given = checkpoint.load(weights, kind)
+    if not labels.has_classes_of(given.labels):
+        return {}
+    known = given.training
     command = known.get("command")
     phases = known.get("val_by_phase", {}).items()
     scores = {name if " of " in name else f"{name} of {command}": val for name, val in phases}

@@ -33,14 +33,18 @@ def for_inference(run: RunState, kind: str) -> Checkpoint:
 def _tag_log_odds(run: RunState) -> tuple[float, ...] | None:
     """The tag prior of the last phase that trained the image network; None if that phase did not learn from tags.
 
-    If no phase of this run has trained it so far, this is the tag prior in the checkpoint that it started from.
+    If no phase of this run has trained it so far, this is the tag prior in the checkpoint that it started from; None if
+    that has other classes.
     """
     methods = [method for method in run.methods[: run.position.phase + 1] if method.phase.image is not None]
     if methods:
         priors = methods[-1].tag_priors()
         return None if priors is None else tuple(priors[0].tolist())
     weights = run.settings.image.weights
-    return (checkpoint.load(weights).config.tag_log_odds or None) if weights else None
+    if not weights:
+        return None
+    given = checkpoint.load(weights)
+    return (given.config.tag_log_odds or None) if run.labels.has_classes_of(given.labels) else None
 
 
 def scores_between(run: RunState) -> dict[str, dict]:

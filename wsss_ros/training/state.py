@@ -57,7 +57,9 @@ class RunState:
             if kind in used
         }
         starts = {kind: getattr(settings, kind).weights for kind in self.networks}
-        self.earlier_scores = {kind: network_files.earlier_scores(weights, kind) for kind, weights in starts.items()}
+        self.earlier_scores = {
+            kind: network_files.earlier_scores(weights, kind, labels) for kind, weights in starts.items()
+        }
         self.optimisation: Optimisation | None = None
         self.modules: dict[str, nn.Module] = {}
         self.position = Position()
