@@ -8,9 +8,10 @@ import pytest
 import torch
 import yaml
 from support.messages import by_topic
-from support.online_scenes import create_weights
+from support.online_scenes import create_weights, put, settings
 from support.striped_scenes import StripedScene, written
 from support.training_runs import GENTLE, values_for
+from support.waiting import until
 from typer.testing import CliRunner
 
 from wsss_ros import config
@@ -19,6 +20,7 @@ from wsss_ros.cli.main import app
 from wsss_ros.evaluation.offline import noted_label_space
 from wsss_ros.labels import labels_named, scannet20
 from wsss_ros.networks import checkpoint
+from wsss_ros.online.learner import Learner
 from wsss_ros.training import network_files
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import KINDS, BadInput
@@ -57,11 +59,11 @@ def training(root, start, **changes) -> dict:
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_shared_classes_are_kept(own, kind, caplog):
     root, labels, start = own
-    settings = getattr(config.build(TrainConfig, training(root, start)), kind)
-    fresh = network_files.create(kind, settings.model_copy(update={"weights": ""}), labels, 5).state_dict()
+    ours = getattr(config.build(TrainConfig, training(root, start)), kind)
+    fresh = network_files.create(kind, ours.model_copy(update={"weights": ""}), labels, 5).state_dict()
     with caplog.at_level(logging.INFO, "wsss_ros"):
-        found = network_files.create(kind, settings, labels, 5).state_dict()
-    given = checkpoint.load(settings.weights).network.state_dict()
+        found = network_files.create(kind, ours, labels, 5).state_dict()
+    given = checkpoint.load(ours.weights).network.state_dict()
     here, there = labels.index("floor"), scannet20().index("floor")
     for name, value in found.items():
         if name.startswith("head."):
@@ -70,7 +72,7 @@ def test_rows_of_shared_classes_are_kept(own, kind, caplog):
         else:
             assert torch.equal(value, given[name]), name
     assert "has other classes ('scannet20'): the rows of its head are kept for floor; random rows for" in caplog.text
-    assert network_files.earlier_scores(settings.weights, kind, labels) == {}
+    assert network_files.earlier_scores(ours.weights, kind, labels) == {}
 
 
 def test_fused_labels_of_other_classes_are_refused(own, tmp_path):
@@ -78,11 +80,9 @@ def test_fused_labels_of_other_classes_are_refused(own, tmp_path):
     options = {"width": 0.125, "centres": (64, 32, 16, 8), "neighbours": (8, 8, 8, 8)}
     given = checkpoint.NetworkConfig("cloud", "pointnet2", options, inputs)
     checkpoint.save(tmp_path / "cloud.safetensors", given.build(scannet20()), given, scannet20())
-    settings = network_files.CloudNetworkConfig(
-        options=options, inputs=inputs, weights=str(tmp_path / "cloud.safetensors")
-    )
+    ours = network_files.CloudNetworkConfig(options=options, inputs=inputs, weights=str(tmp_path / "cloud.safetensors"))
     with pytest.raises(BadInput, match="its input fused_label has the classes of 'scannet20', expected those of 'own'"):
-        network_files.create("cloud", settings, labels, 0)
+        network_files.create("cloud", ours, labels, 0)
 
 
 @pytest.mark.slow
@@ -121,3 +121,23 @@ def test_the_commands(own):
     run("select", root / "val", "--out", root / "select", *weights[:2])
     assert "fork_lift" in run("tags", scene, *space).replace(" ", "_")
     assert "own" in run("check", root / "val", *space)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [3, 60])
+def test_an_online_round(tmp_path, count):
+    names = [*(f"part {n}" for n in range(60)), *StripedScene.COLORS][-count:]
+    run("labels", "new", tmp_path / "own.yaml", *names)
+    labels = labels_named(tmp_path / "own.yaml")
+    given = settings(tmp_path, labels, round_threads=1, steps=4)
+    chosen = given.model_copy(update={"label_space": str(tmp_path / "own.yaml")})
+    for number in range(1, 4):
+        put(chosen.folder, labels, number, number, held_out=number == 3)
+    learning = Learner(chosen)
+    try:
+        learning.start_round()
+        decision = until(learning.poll, progress=learning.progress)
+        assert decision.before["new"]["image_tags"] is not None and "failed" not in decision.why, decision.why
+        assert checkpoint.load(learning.versions.current().image).labels == labels
+    finally:
+        learning.close()

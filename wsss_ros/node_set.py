@@ -259,7 +259,7 @@ def _node(
     parameters = ({} if given.exit_on_failure else {"exit_on_failure": False}) | parameters
     parameters |= {"force": True} if given.force else {}
     if executable != "cloud_accumulator":  # it has no classes
-        parameters["labels" if executable == "online_trainer" else "label_space"] = _label_file(given)
+        parameters["label_space"] = _label_file(given)
     return Process(
         executable,
         module=f"wsss_ros.nodes.{executable}",

@@ -40,6 +40,7 @@ class OnlineConfig(StoreConfig):
 
     folder: str = Field("~/.wsss_ros/online", description="Scenes, rounds and weights; one learner at a time.")
     recipe: str = Field("config/online.yaml", description="Networks, optimisers and losses of a round.")
+    label_space: str = Field("", description="Label file with the classes; empty: that of the recipe.")
     image_weights: str = Field("", description="Image checkpoint to start from; empty: the one that ships.")
     cloud_weights: str = Field("", description="Cloud checkpoint to start from; empty: the one that ships.")
     round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train.")
@@ -117,6 +118,10 @@ class OnlineRecipe(Config):
 
 
 def recipe_of(config: OnlineConfig) -> OnlineRecipe:
-    """Load the recipe that ``config`` names: a file, or one that ships. Raises BadInput for a broken one."""
+    """Load the recipe that ``config`` names, a file or one that ships, with the label file of ``config`` if it has one.
+
+    Raises BadInput for a broken recipe.
+    """
     path = Path(config.recipe)
-    return load(OnlineRecipe, path if path.exists() else share(config.recipe))
+    recipe = load(OnlineRecipe, path if path.exists() else share(config.recipe))
+    return recipe.model_copy(update={"labels": config.label_space}) if config.label_space else recipe
