@@ -242,7 +242,7 @@ def test_a_cloud_without_colours_is_segmented_as_grey(labels, caplog, inputs, wa
         colorless = [segmenter(Cloud(cloud.xyz)) for _ in range(3)][-1]
     assert caplog.text.count("no colours") == warnings
     assert bool(segmenter.color_problem(None)) == bool(warnings) and not segmenter.color_problem(cloud.rgb)
-    segmenter.scores = lambda xyz, rgb: mid_grey(segmenter, xyz, labels, inputs)
+    segmenter.scores = lambda xyz, rgb, *fused: mid_grey(segmenter, xyz, labels, inputs)
     for got, expected in zip(colorless, segmenter(Cloud(cloud.xyz)), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)
 

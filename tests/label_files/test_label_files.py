@@ -218,6 +218,7 @@ def test_without_tags_there_are_no_pseudo_labels(scene, images, clouds, tmp_path
 
 def test_the_benchmarks_files(scene, images, clouds, labels, tmp_path):
     (scene.folder / "pose" / "1.txt").write_text("-inf " * 16)  # a lost pose is still an image of the benchmark
+    scene = open_scene(scene.folder, labels)
     result = benchmark([scene.folder], tmp_path / "out", images, clouds)
     assert (result.images, result.points) == (4, 600)
     lines = (tmp_path / "out" / "3d" / "scene0.txt").read_text().splitlines()

@@ -8,7 +8,7 @@ from wsss_ros.methods.classify import Classify, ClassifyPhase
 from wsss_ros.methods.densify.labels import DensifyLabels, DensifyLabelsPhase
 from wsss_ros.methods.densify.phase import DensifyPhase
 from wsss_ros.methods.densify.training import Densify
-from wsss_ros.methods.fusion2d3d import Fusion2d3d, FusionPhase
+from wsss_ros.methods.fusion import Fusion2d3d, FusionPhase
 from wsss_ros.methods.joint import Joint, JointPhase
 from wsss_ros.methods.method import Method
 from wsss_ros.methods.recognise import Recognise, RecognisePhase

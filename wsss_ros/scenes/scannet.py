@@ -6,6 +6,7 @@ of the scan, in which z is up. The axis alignment is stored, but is not applied 
 
 import re
 from collections import Counter
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -207,7 +208,8 @@ class ScanNetScene:
         found = (TagFile.of(folder, self.labels, self.complete) for folder in self._folders())
         tags = next((tags for tags in found if tags), None)
         if tags is not None:
-            tags.report_unmatched(self.frame_names)
+            with suppress(BadInput):  # a broken image is reported when it is read
+                tags.report_unmatched(self.frame_names)
         return tags
 
     def image_tags(self, index: int) -> tuple[str, ...] | None:

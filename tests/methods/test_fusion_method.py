@@ -19,8 +19,8 @@ from wsss_ros.fusion import FusionSettings, fuse, share_of_winner
 from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.methods import fusion2d3d
-from wsss_ros.methods.fusion2d3d import Fusion2d3d, FusionPhase, frames_of, image_scores, nearest_stamps
+from wsss_ros.methods import fusion as fusion_method
+from wsss_ros.methods.fusion import Fusion2d3d, FusionPhase, frames_of, image_scores, nearest_stamps
 from wsss_ros.methods.method import PhaseData
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
@@ -129,7 +129,7 @@ def test_a_point_has_the_time_of_the_frame_that_sees_it_from_nearest(prepared):
             distance = np.linalg.norm(scene.xyz[row] - frame.world_from_camera[:3, 3])
             if geometry.visible(uv, depth, frame.depth_m, 0.05)[0] and distance < best:
                 best, expected = distance, frame.stamp_ns
-        assert found[row] == (fusion2d3d._UNSEEN_NS if expected is None else expected)
+        assert found[row] == (fusion_method._UNSEEN_NS if expected is None else expected)
     assert {0, 3_000_000_000} <= set(found)
 
 
@@ -157,7 +157,7 @@ def test_labels_are_computed_once_for_the_same_image_network(scenes, labels, mon
     opened = open_scenes(scenes / "train", labels)[0]
     found = prepare(opened, labels, scenes / "cache", 0, 32).scenes
     before = started(found, labels).samples.scenes
-    monkeypatch.setattr(fusion2d3d, "image_scores", None)  # not called
+    monkeypatch.setattr(fusion_method, "image_scores", None)  # not called
     after = started(found, labels).samples.scenes
     for a, b in zip(before, after, strict=True):
         for name in ("fused_label", "fused_confidence", "cloud_truth"):
