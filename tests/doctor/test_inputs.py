@@ -12,6 +12,7 @@ from support.photo_folders import TAGS, write_photos
 from support.robot_bags import without, write_robot_bag
 from support.striped_scenes import StripedScene, written
 from support.tiny_networks import save_network
+from support.tiny_scene import TinyScene
 from typer.testing import CliRunner
 
 from wsss_ros.cli import main as cli
@@ -19,6 +20,7 @@ from wsss_ros.config import share
 from wsss_ros.doctor.contact_sheet import contact_sheet
 from wsss_ros.doctor.findings import status
 from wsss_ros.doctor.inputs import Checked, check
+from wsss_ros.types import BadInput
 
 
 def text_of(checked: Checked, subject: str) -> str:
@@ -68,6 +70,30 @@ def test_a_folder_of_scenes_names_those_that_are_left_out(scenes, labels, tmp_pa
     assert text_of(found, "scenes").startswith("2 of 3, ") and "left out: " in text_of(found, "broken")
 
 
+def test_a_scene_whose_name_begins_with_tags(scenes, labels, tmp_path):
+    (tmp_path / "tags_kitchen").symlink_to(sorted(scenes.iterdir())[0])
+    assert check(tmp_path / "tags_kitchen", labels).kind == "a scene in the layout 'scannet'"
+
+
+class BrokenScene(TinyScene):
+    """Its second frame cannot be read, and nothing says which way is up."""
+
+    def frame(self, index):
+        if index == 1:
+            raise BadInput("frame 1 is broken")
+        return super().frame(index)
+
+
+@pytest.mark.parametrize("has_cloud", [True, False])
+@pytest.mark.parametrize("frames", [0, 1, 5])
+def test_the_sheet_leaves_out_what_cannot_be_drawn(has_cloud, frames, tmp_path):
+    scene = BrokenScene(frames=frames, has_cloud=has_cloud, world_up=None)
+    page = contact_sheet(Checked(tmp_path, "a scene", scenes=[scene]))
+    assert (page is None) == (not has_cloud and not frames)
+    (tmp_path / "broken.png").write_bytes(b"")
+    assert contact_sheet(Checked(tmp_path, "pictures", pictures=[tmp_path / "broken.png"])) is None
+
+
 def test_photographs_and_rows_without_a_picture(tmp_path, labels):
     folder = write_photos(tmp_path / "photos")
     found = check(folder, labels)
@@ -77,6 +103,11 @@ def test_photographs_and_rows_without_a_picture(tmp_path, labels):
     with (folder / "tags.csv").open("a") as file:
         file.write('lost,"wall",,,someone\n')
     assert text_of(check(folder, labels), "no image for") == "1: lost"
+    with (folder / "tags.csv").open("a") as file:
+        file.writelines(f'lost{number},"wall",,,someone\n' for number in range(40))
+    found = check(folder, labels)
+    assert text_of(found, "no image for") == "41: lost, lost0, lost1, lost2, lost3 and 36 more"
+    assert text_of(found, "warning").endswith("| and 21 more")
 
 
 def test_a_bag_with_its_topics_and_views(bag, labels, tmp_path):

@@ -4,6 +4,7 @@ Paths are opened with the readers of the other commands. What these warn of beco
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ from typing import Any
 
 import yaml
 
-from wsss_ros.bags.bag import Bag, is_bag
+from wsss_ros.bags.bag import SUFFIXES, Bag, is_bag
 from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.bags.frames import BagFrames
+from wsss_ros.bags.unpacking import PACKED
 from wsss_ros.config import load as load_config
 from wsss_ros.doctor import scene_facts
 from wsss_ros.doctor.findings import Finding, Verdict
@@ -27,15 +29,19 @@ from wsss_ros.scenes import fitting, is_photo_folder, layout_of, open_scene, pic
 from wsss_ros.scenes.cloud_files import is_cloud_file
 from wsss_ros.scenes.images import image_size
 from wsss_ros.scenes.photos import PhotoFolder
-from wsss_ros.scenes.reading import Reading
+from wsss_ros.scenes.reading import SCENE_FILES, Reading
+from wsss_ros.scenes.tag_files import TABLES
 from wsss_ros.scenes.tag_report import TagReport, read_report
+from wsss_ros.scenes.tags import some
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import KINDS, BadInput, Photos, Scene
 
-_SHOWN = 5  # names of a kind
-_BAGS = (".mcap", ".db3", ".bag", ".zst", ".lz4")
+_SHOWN = 5  # findings of a kind
+_WARNINGS = 20
+_LOOKED_AT = 20  # photographs whose true labels are read
+_BAGS = (*SUFFIXES, *PACKED, ".bag")
 _EXPECTED = "expected a bag, a cloud, pictures, tags, a label file, a configuration, a checkpoint or a .sh3f file"
-_YAML, _TAGS = (".yaml", ".yml"), (".csv", ".json", ".xml")
+_TAGS = tuple(Path(name).suffix for name in TABLES)
 
 
 @dataclass
@@ -71,7 +77,10 @@ def check(path: Path, labels: LabelSpace, reading: Reading | None = None, comple
         except (BadInput, OSError) as error:
             checked.findings.append(Finding("fault", "not usable", str(error)))
     told = {finding.text for finding in checked.findings}
-    checked.findings += [Finding("note", "warning", text) for text in dict.fromkeys(warned) if text not in told]
+    texts = [text for text in dict.fromkeys(warned) if text not in told]
+    checked.findings += [Finding("note", "warning", text) for text in texts[:_WARNINGS]]
+    if len(texts) > _WARNINGS:
+        checked.findings.append(Finding("note", "warning", f"and {len(texts) - _WARNINGS} more"))
     return checked
 
 
@@ -98,11 +107,11 @@ def _look(checked: Checked, labels: LabelSpace, reading: Reading | None, complet
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder")
     suffix = path.suffix.lower() if path.is_file() else ""
-    if suffix in _YAML:
+    if suffix in SCENE_FILES:
         _yaml(checked, labels, reading, complete)
     elif suffix == ".safetensors":
         _checkpoint(checked, path)
-    elif path.stem.lower().startswith("tags") or (suffix in _TAGS and not is_cloud_file(path)):
+    elif suffix in _TAGS and (path.stem.lower().startswith("tags") or not is_cloud_file(path)):
         _tags(checked, read_report(path, labels, complete))
     elif suffix == ".sh3f" or (path.is_dir() and any(path.glob("*__*/*.glb"))):
         _furniture(checked)
@@ -112,7 +121,7 @@ def _look(checked: Checked, labels: LabelSpace, reading: Reading | None, complet
         _bag(checked, labels, complete)
     elif path.is_dir() and is_photo_folder(path):
         _photos(checked, labels, complete)
-    elif path.is_dir() and (networks := [file for kind in KINDS if (file := _network_file(path, kind)).is_file()]):
+    elif path.is_dir() and (networks := [file for kind in KINDS if (file := checkpoint.file_of(path, kind)).is_file()]):
         for file in networks:
             _checkpoint(checked, file)
         checked.kind = "the folder of a training run"
@@ -190,9 +199,7 @@ def _bag(checked: Checked, labels: LabelSpace, complete: bool) -> None:
             raise
         raise BadInput(f"{checked.path}: {_EXPECTED}; as a bag: {error}") from error
     checked.kind = "a bag" if not bag.broken else "a bag that is cut off"
-    counts = dict.fromkeys((topic.name for topic in bag.topics), 0)
-    for raw in bag.raw():
-        counts[raw.topic] = counts.get(raw.topic, 0) + 1
+    counts = Counter(raw.topic for raw in bag.raw())
     checked.findings.append(Finding("ok", "time", f"{bag.seconds:.1f} s, {bag.message_count} messages"))
     for topic in bag.topics:
         rate = counts[topic.name] / bag.seconds if bag.seconds > 0 else 0.0
@@ -215,9 +222,9 @@ def _photos(checked: Checked, labels: LabelSpace, complete: bool) -> None:
     _tags(checked, read_report(checked.path, labels, complete))
     photos = PhotoFolder(checked.path, labels, complete=complete)
     checked.photos = photos
-    with_truth = sum(photos.truth(index) is not None for index in range(min(len(photos), 20)))
-    if with_truth:
-        checked.findings.append(Finding("ok", "truth", f"{with_truth} of the first {min(len(photos), 20)} have labels"))
+    looked_at = range(min(len(photos), _LOOKED_AT))
+    if with_truth := sum(photos.truth(index) is not None for index in looked_at):
+        checked.findings.append(Finding("ok", "truth", f"{with_truth} of the first {len(looked_at)} have labels"))
     checked.findings.append(_sizes(photos.files))
     checked.command = f"wsss evaluate {quote(str(checked.path))}"
 
@@ -255,8 +262,7 @@ def _tags(checked: Checked, report: TagReport) -> None:
     )
     for subject, names in (("no image for", report.unmatched), ("no tags for", report.without or [])):
         if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            checked.findings.append(Finding("note", subject, f"{len(names)}: {', '.join(names[:_SHOWN])}{more}"))
+            checked.findings.append(Finding("note", subject, f"{len(names)}: {some(names)}"))
     checked.findings += [Finding("fault", "row", fault) for fault in report.faults[:_SHOWN]]
     checked.findings += [Finding("note", "tags", note) for note in report.notes]
 
@@ -271,10 +277,6 @@ def _checkpoint(checked: Checked, path: Path) -> None:
     if config.inputs:
         checked.findings.append(Finding("ok", "inputs", f"xyz, {', '.join(config.inputs)}"))
     checked.command = f"wsss segment SCENE --{config.kind}-weights {quote(str(path))} --out out/segmented"
-
-
-def _network_file(folder: Path, kind: str) -> Path:
-    return checkpoint.file_of(folder, kind)
 
 
 def _scenes_inside(folder: Path) -> list[str]:

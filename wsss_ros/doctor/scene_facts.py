@@ -71,13 +71,12 @@ def _of_path(pairs: Sequence[Sequence[Frame]]) -> Iterator[Finding]:
     poses = [frame.world_from_camera for pair in pairs for frame in pair if frame.world_from_camera is not None]
     if poses:
         centres = np.stack([pose[:3, 3] for pose in poses])
-        extent = " x ".join(f"{side:.1f}" for side in np.ptp(centres, axis=0))
         steps = [step for pair in pairs if (step := _step(pair)) is not None]
         usual = float(np.median(steps)) if steps else 0.0
         jumps = sum(step > max(_JUMP_M, _JUMP_RATIO * usual) for step in steps)
         told = f"; {jumps} of {len(steps)} steps jump, by {max(steps):.1f} m at most" if jumps else ""
         still = "; the camera never moves" if len(centres) > 1 and not np.ptp(centres, axis=0).any() else ""
-        text = f"the camera moves in {extent} m, {100 * usual:.1f} cm a frame{told}{still}"
+        text = f"the camera moves in {_extent(centres)} m, {100 * usual:.1f} cm a frame{told}{still}"
         yield Finding("note" if told or still else "ok", "poses", text)
     gaps = [(b.stamp_ns - a.stamp_ns) / 1e9 for pair in pairs for a, b in pairwise(pair)]
     if gaps:
@@ -123,14 +122,17 @@ def _up(scene: Scene) -> Iterator[Finding]:
 
 
 def _of_tags(scene: Scene) -> Iterator[Finding]:
-    of_frames = [tags for index in range(len(scene)) if (tags := scene.image_tags(index)) is not None]
+    by_hand = getattr(scene, "tag_file", None) is not None  # else each is found in the true labels of its image
+    looked_at = spread(len(scene), 0 if by_hand else SAMPLED)
+    of_frames = [tags for index in looked_at if (tags := scene.image_tags(index)) is not None]
     if scene.tags is None and not of_frames:
         yield Finding("note", "tags", "none: the scene can be labelled, but nothing is learned from it")
         return
     yield Finding("ok", "tags", f"of the scene: {', '.join(scene.tags or ()) or 'none'}")
     if len(scene):
         listed = counted(name for tags in of_frames for name in tags)
-        text = f"{len(of_frames)} of {len(scene)} frames have some{': ' if listed else ''}{listed}"
+        whole = f"{len(scene)} frames" if len(looked_at) == len(scene) else f"{len(looked_at)} frames looked at"
+        text = f"{len(of_frames)} of {whole} have some{': ' if listed else ''}{listed}"
         yield Finding("ok" if of_frames else "note", "image tags", text)
 
 
