@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.striped_scenes import StripedScene
 from support.tiny_scene import TinyScene
 
+from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import header, image_message
+from wsss_ros.bags.writing import write_bag
 from wsss_ros.evaluation.offline import FilePredictions
 from wsss_ros.fusion import PRESETS, FusionSettings, labels_in_frame
-from wsss_ros.label_files.frame_labels import FileLabels, class_numbers
+from wsss_ros.label_files.frame_labels import FileLabels, TopicLabels, class_numbers
 from wsss_ros.label_files.fused import fuse_scene
 from wsss_ros.labels import scannet20
 from wsss_ros.scenes import ply
@@ -131,6 +134,23 @@ def test_label_images_in_a_folder(tmp_path):
     np.testing.assert_array_equal(files.of(scene.frame(2)), scene.frame_truth(2))
     report = fuse_scene(scene, files, tmp_path / "out", SETTINGS)
     assert report.frames == 4 and report.left_out == {"no label image in the folder": 1}
+
+
+def test_a_damaged_label_image_on_a_topic_leaves_out_its_frame_alone(tmp_path, labels, monkeypatch):
+    scene, topic, whole = StripedScene(0, labels), "/ground_truth/semantic/image_raw", Bag.raw
+
+    def damaged(bag, topics=None):
+        for number, raw in enumerate(whole(bag, topics)):
+            yield raw._replace(data=raw.data[:20]) if number == 1 else raw
+
+    source = TopicLabels(write_bag(scene, tmp_path / "scene.mcap"), topic, labels)
+    monkeypatch.setattr(Bag, "raw", damaged)
+    for index in range(len(scene)):
+        if index != 1:
+            np.testing.assert_array_equal(source.of(scene.frame(index)), scene.frame_truth(index))
+            continue
+        with pytest.raises(BadInput, match="no label image with its stamp"):
+            source.of(scene.frame(index))
 
 
 def test_the_map_in_a_frame():

@@ -1,6 +1,7 @@
 """Label images of the frames of a scene: from an image network, from files, or from a topic of a bag."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -102,7 +103,8 @@ class TopicLabels:
 
     def _stream(self) -> Iterator[Any]:
         for raw in self._bag.raw({self.topic}):
-            yield self._types.deserialize_cdr(raw.data, raw.msgtype)
+            with suppress(BadInput):  # damaged: its frame has no label image
+                yield raw.stamped(self._types)[0]
 
     def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
         """The labels whose stamp is that of the frame, up to 20 ms."""
