@@ -86,17 +86,13 @@ def labelled_sheet(
 
 def arranged(columns: Sequence[Sequence[Image.Image]], labels: LabelSpace, names: Iterable[str]) -> Image.Image:
     """Columns of pictures next to each other, with the legend of the named classes below them."""
-    widths = [max(picture.width for picture in column) for column in columns]
-    height = max(sum(picture.height for picture in column) for column in columns)
-    below = legend(labels, sorted(names), sum(widths))
-    page = Image.new("RGB", (sum(widths), height + below.height), "white")
-    for number, column in enumerate(columns):
-        top = 0
-        for picture in column:
-            page.paste(picture, (sum(widths[:number]), top))
-            top += picture.height
-    page.paste(below, (0, height))
-    return page
+    each = [stacked(column) for column in columns]
+    page = Image.new("RGB", (sum(made.width for made in each), max(made.height for made in each)), "white")
+    left = 0
+    for made in each:
+        page.paste(made, (left, 0))
+        left += made.width
+    return stacked([page, legend(labels, sorted(names), page.width)])
 
 
 def stacked(pages: Sequence[Image.Image]) -> Image.Image:

@@ -80,7 +80,7 @@ def fuse_scene(
     cloud, finite = state.cloud(scene)
     up = up_of(scene)
     fused = fusion.Fusion(cloud.xyz[finite], settings, len(source.labels), up=up)
-    _vote(scene, source, [index for index in chosen if index not in set(held)], fused, state, progress)
+    _vote(scene, source, sorted({*chosen} - {*held}), fused, state, progress)
     if not fused.frames:
         reasons = ", ".join(f"{count} {cause}" for cause, count in state.left_out.items())
         raise BadInput(f"{scene.name}: no frame of {len(chosen)} has voted ({reasons or 'the scene has no frames'})")
@@ -172,7 +172,6 @@ def _vote(
     scene: Scene, source: FrameLabels, voters: list[int], fused: fusion.Fusion, state: _State, progress: Progress
 ) -> None:
     state.continue_with(fused)
-    done = state.next
     try:
         for done in range(state.next, len(voters)):
             try:
