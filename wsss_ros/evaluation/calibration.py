@@ -89,9 +89,7 @@ class Reliability:
     accuracy: Float64[np.ndarray, "B"]
 
     @classmethod
-    def of(
-        cls, confidence: Float64[np.ndarray, "N"], right: Bool[np.ndarray, "N"], bins: int = BINS
-    ) -> "Reliability":
+    def of(cls, confidence: Float64[np.ndarray, "N"], right: Bool[np.ndarray, "N"], bins: int = BINS) -> "Reliability":
         """Sort labels into bins by their confidence in 0..1."""
         index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
         count = np.bincount(index, minlength=bins)
