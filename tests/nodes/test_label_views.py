@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from wsss_ros.fusion.map_kernels import NOT_SEEN  # noqa: E402
 from wsss_ros.labels import UNLABELLED, scannet20  # noqa: E402
-from wsss_ros.nodes import label_info  # noqa: E402
+from wsss_ros.nodes import label_info, label_views  # noqa: E402
 from wsss_ros.nodes.health import OK, WARN, Health  # noqa: E402
 from wsss_ros.nodes.label_views import LabelNames  # noqa: E402
 from wsss_ros.nodes.node import Node  # noqa: E402
@@ -64,6 +64,20 @@ def test_names_of_label_info_are_taken_and_may_change(node, monkeypatch):
         "classes: the map does not have dog, which label_info names; their pixels are unlabelled; ~/reset starts a map "
         "with these classes"
     ]
+
+
+def test_names_that_come_while_the_table_is_made_are_used_from_the_next_image_on(node, monkeypatch):
+    names, table_of = LabelNames(node, "", scannet20()), label_views.table_of
+
+    def interrupted(*given):
+        monkeypatch.setattr(label_views, "table_of", table_of)
+        names.take({0: "wall", 1: "sofa", 7: "floor"})
+        return table_of(*given)
+
+    monkeypatch.setattr(label_views, "table_of", interrupted)
+    assert names.labels(IDS, scannet20().names).tolist() == [[0, 1, 7]]
+    own = [scannet20().names.index(name) for name in ("wall", "sofa", "floor")]
+    assert names.labels(IDS, scannet20().names).tolist() == [own]
 
 
 def test_names_that_cannot_be_classes_leave_the_previous_ones(node):

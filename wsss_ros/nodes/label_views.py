@@ -55,7 +55,7 @@ class LabelNames:
         self._given = parse_names(label_names) if label_names.strip() else None
         self._names = self._given or dict(enumerate(space.names))
         self.source = "label_names" if self._given else f"label_space {space.name}"
-        self._table: LabelTable | None = None
+        self._table: tuple[dict[int, str], LabelTable] | None = None  # and the names that it was made of
         self._asked = self._given is not None
         classes_of(self._names)
 
@@ -69,7 +69,7 @@ class LabelNames:
         classes_of(names)
         table_of(names, ())
         if names != self._names or self.source != "label_info":
-            self._names, self.source, self._asked, self._table = names, "label_info", True, None
+            self._names, self.source, self._asked = names, "label_info", True
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,10 +79,7 @@ class LabelNames:
     def labels(self, ids: Integer[np.ndarray, "H W"], classes: tuple[str, ...]) -> UInt8[np.ndarray, "H W"]:
         """The labels of an image, of the classes of the map. What is odd about its ids is reported."""
         self._tell_source()
-        table = self._table
-        if table is None or table.classes != classes:
-            table = self._table = table_of(self._names, classes)
-            self._tell_foreign(table)
+        table = self._table_for(classes)
         labels = table.labels(ids)
         if unknown := table.unknown(ids, labels):
             self._node.health.drop("label ids without a name")
@@ -93,6 +90,13 @@ class LabelNames:
             )
             self._node.report_problem("label ids", text)
         return labels
+
+    def _table_for(self, classes: tuple[str, ...]) -> LabelTable:
+        names = self._names  # another thread may replace them while the table is made
+        if self._table is None or self._table[0] is not names or self._table[1].classes != classes:
+            self._table = names, table_of(names, classes)
+            self._tell_foreign(self._table[1])
+        return self._table[1]
 
     def _tell_source(self) -> None:
         if self._asked:

@@ -147,17 +147,17 @@ class ScanViews:
     # --- messages ---
 
     def on_labels(self, message: Image) -> None:
-        """Let a label image wait for its scan."""
+        """Let a label image wait for its scan. Raises BadInput for one without the ``frame_id`` that TF needs."""
         stamp_ns = codec.stamp_ns(message.header)
         if stamp_ns < self._newest_ns - _JUMP_NS:
             self._resets += 1
             self._forget()
         self._newest_ns = max(stamp_ns, self._newest_ns)
+        self._poses.expect(stamp_ns, message.header.frame_id)
         self._waiting.append(_Waiting(message, time.monotonic(), self._resets))
         if len(self._waiting) > _MOST_WAITING:
             self._waiting.popleft()
             self._node.health.drop("label image without a scan")
-        self._poses.expect(stamp_ns, message.header.frame_id)
         self._match()
 
     def on_scan(self, message: PointCloud2) -> None:

@@ -189,9 +189,9 @@ class SemanticMapperNode(Node):
 
     def _labels_of(self, view: PosedIds | PosedScan, camera: str) -> Any:
         """The labels of a view of this camera, once its pose is believed."""
-        self._check_frame(self.inputs[camera].frame_id)
         if not len(self.map) and self.names.classes != self.space.names:
             self._begin(self.names.classes)
+        self._check_frame(self.inputs[camera].frame_id)
         labels = self.names.labels(view.ids, self.space.names)
         self.pose_guards[camera].check(view.stamp_ns, view.world_from_camera)
         return labels
@@ -214,7 +214,7 @@ class SemanticMapperNode(Node):
             self._frame = frame_id
         elif frame_id == self.config.fixed_frame and not self._loaded:
             self.report_problem("frame", f"the poses are in the frame '{frame_id}' now; the map starts over")
-            self._begin(self.space.names)
+            self._begin(self.names.classes)
             self._frame = frame_id
         else:
             raise BadInput(
@@ -231,13 +231,12 @@ class SemanticMapperNode(Node):
         with self.lock:
             if self.map.changes == self._published or not self.has_subscribers(self.output):
                 return
-            self._published, cloud, frame_id = self.map.changes, self.map.cloud(), self._frame
+            self._published, cloud = self.map.changes, self.map.cloud()
+            frame_id, space = self._frame, self.space
         stamp = Time(sec=cloud.stamp_ns // 10**9, nanosec=cloud.stamp_ns % 10**9)
         read = ReadCloud(Cloud(cloud.xyz), None, 1, len(cloud))
         header = Header(stamp=stamp, frame_id=frame_id)
-        self.output.publish(
-            conversions.semantic_cloud_message(header, read, cloud.labels, cloud.confidence, self.space)
-        )
+        self.output.publish(conversions.semantic_cloud_message(header, read, cloud.labels, cloud.confidence, space))
 
     def _begin(self, classes: tuple[str, ...]) -> None:
         """Start an empty map."""
