@@ -69,6 +69,15 @@ def test_tags_where_given(folder, labels):
     assert scene.tags == ("wall", "sofa", "table")
 
 
+def test_files_that_are_left_out_are_reported_once(tmp_path, labels, caplog):
+    for number in range(5):
+        _write(tmp_path, number, f"{{}}/{number}", _pose(number))
+    np.savetxt(tmp_path / "camera-intrinsics.txt", CAMERA.matrix())
+    (tmp_path / "color" / "thumb_1.jpg").touch()
+    assert len(open_scene(tmp_path, labels)) == 5
+    assert caplog.text.count("1 colour files with other names are left out") == 1
+
+
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_lost_poses_are_left_out_and_counted(folder, labels, value):
     np.savetxt(_file(folder, "pose"), np.full((4, 4), value))

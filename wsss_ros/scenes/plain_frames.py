@@ -8,7 +8,6 @@ from pathlib import Path
 
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, depth_size
 from wsss_ros.scenes.frame_match import match_depth
-from wsss_ros.scenes.frame_names import read_series
 from wsss_ros.scenes.images import image_size
 from wsss_ros.scenes.intrinsics import Intrinsics, read_intrinsics_file
 from wsss_ros.scenes.listing import (
@@ -24,7 +23,7 @@ from wsss_ros.scenes.listing import (
     subfolder,
     to_ours,
 )
-from wsss_ros.scenes.posed_frames import list_frames, read_pose
+from wsss_ros.scenes.posed_frames import Streams, list_frames, read_pose, read_streams
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.rig import Rig
 from wsss_ros.scenes.trajectories import Trajectory
@@ -54,12 +53,13 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
     Colour must be registered to it, unless ``intrinsic/intrinsic_color.txt`` exists as well.
     Raises BadInput naming the file.
     """
-    color, depth, pose = _streams(folder)
-    if read_series(color, "colour").is_time:
-        listing = _by_time(folder, color, depth, pose, reading)
+    streams = read_streams(*_streams(folder))
+    color, depth, _ = streams
+    if color.is_time:
+        listing = _by_time(folder, streams, reading)
     else:
-        match_depth(read_series(color, "colour"), read_series(depth, "depth"), reading.max_dt_s, str(folder))
-        files, incomplete = list_frames(color, depth, pose, reading.rate_hz)
+        match_depth(color, depth, reading.max_dt_s, str(folder))
+        files, incomplete = list_frames(streams, reading.rate_hz)
         listing = Listing(files, None, Counter({"file missing": incomplete}))
     if not listing.files:
         raise BadInput(
@@ -72,11 +72,11 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
     return replace(_ours(listing, reading), rig=rig, of_integers=found.depth_scale or listing.of_integers)
 
 
-def _by_time(folder: Path, color: list[Path], depth: list[Path], pose: list[Path], reading: Reading) -> Listing:
+def _by_time(folder: Path, streams: Streams, reading: Reading) -> Listing:
     """Frames whose names are times: the nearest depth, and the pose interpolated."""
-    poses = read_series(pose, "pose")
+    color, depth, poses = streams
     trajectory = Trajectory(str(folder), [read_pose(p) for p in poses.files.values()], list(poses.files), poses.is_time)
-    return join((read_series(color, "colour"), read_series(depth, "depth")), trajectory, reading, str(folder))
+    return join((color, depth), trajectory, reading, str(folder))
 
 
 def _ours(listing: Listing, reading: Reading) -> Listing:

@@ -14,11 +14,12 @@ from wsss_ros.geometry import check_pose
 from wsss_ros.scenes.agreement import View
 from wsss_ros.scenes.depth_files import depth_size
 from wsss_ros.scenes.frame_match import check_shift
-from wsss_ros.scenes.frame_names import FRAME_RATE_HZ, frame_name, read_series, stamp_of_number, stamps_of
+from wsss_ros.scenes.frame_names import FRAME_RATE_HZ, Series, frame_name, read_series, stamp_of_number, stamps_of
 from wsss_ros.scenes.images import read_bytes, read_depth, read_rgb
 from wsss_ros.scenes.rig import Rig, view
 from wsss_ros.types import BadInput, Frame
 
+Streams = tuple[Series, Series, Series]  # colour, depth and pose files
 _log = logging.getLogger("wsss_ros")
 
 
@@ -39,19 +40,20 @@ class FrameFiles:
     rig: Rig | None = None
 
 
-def list_frames(
-    colors: Iterable[Path], depths: Iterable[Path], poses: Iterable[Path], rate_hz: float = FRAME_RATE_HZ
-) -> tuple[list[FrameFiles], int]:
+def read_streams(colors: Iterable[Path], depths: Iterable[Path], poses: Iterable[Path]) -> Streams:
+    """The colour, depth and pose files of a folder, each in order. Raises BadInput as ``read_series`` does."""
+    return read_series(colors, "colour"), read_series(depths, "depth"), read_series(poses, "pose")
+
+
+def list_frames(streams: Streams, rate_hz: float = FRAME_RATE_HZ) -> tuple[list[FrameFiles], int]:
     """Match files by the number in their names; returns the complete frames in the order of their numbers.
 
     Numbers may have gaps; they count frames at ``rate_hz``. Also returns how many numbers lack one of the three files.
-    Names without a number are ignored. Raises BadInput as ``read_series`` does.
+    Raises BadInput for streams that are shifted (``check_shift``).
     """
-    streams = zip((colors, depths, poses), ("colour", "depth", "pose"), strict=True)
-    series = [read_series(paths, what) for paths, what in streams]
-    for other in series[1:]:
-        check_shift(series[0], other)
-    color, depth, pose = (each.files for each in series)
+    for other in streams[1:]:
+        check_shift(streams[0], other)
+    color, depth, pose = (each.files for each in streams)
     complete = sorted(color.keys() & depth.keys() & pose.keys())
     incomplete = len(color.keys() | depth.keys() | pose.keys()) - len(complete)
     stamps = stamps_of(complete, False, rate_hz)

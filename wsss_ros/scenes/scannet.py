@@ -19,7 +19,7 @@ from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import image_size, read_bytes
 from wsss_ros.scenes.intrinsics import read_intrinsics_file
-from wsss_ros.scenes.posed_frames import PosedFrames, list_frames
+from wsss_ros.scenes.posed_frames import PosedFrames, list_frames, read_streams
 from wsss_ros.scenes.rig import Rig, labels_on_depth
 from wsss_ros.scenes.scannet_labels import LABEL_TABLE, ImageLabels, LabelTable, ids_by_segment, objects_by_segment
 from wsss_ros.scenes.scannet_write import AGGREGATION, POINT_LABELS, POINTS, SEGMENTS, TIMESTAMPS
@@ -75,7 +75,7 @@ class ScanNetScene:
         if exported is None and sens.is_file():
             return SensReader(sens)
         color, depth, pose = ([*(exported / kind).glob("*.*")] if exported else [] for kind in EXPORTS)
-        files, incomplete = list_frames(color, depth, pose)
+        files, incomplete = list_frames(read_streams(color, depth, pose))
         rig = _read_rig(exported, self._info, files[0].color, files[0].depth) if exported and files else None
         return PosedFrames(str(self.folder), files, incomplete, rig, _read_stamps(self.folder / TIMESTAMPS))
 
