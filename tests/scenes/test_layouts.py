@@ -134,6 +134,19 @@ def test_intrinsics_of_nerfstudio_that_are_no_numbers(tmp_path, labels, key, val
         open_scene(folder, labels)
 
 
+def test_a_recording_in_a_folder_of_another_layout_is_left_alone(tmp_path, labels):
+    folder = write(tmp_path, "tum")
+    (folder / "room.sens").touch()
+    with pytest.raises(BadInput, match="fits 2 layouts: 'frames', because of room.sens; 'tum'"):
+        open_scene(folder, labels)
+    assert len(open_scene(folder, labels, reading=Reading(layout="tum"))) == 4
+
+
+def test_given_intrinsics_come_before_those_of_each_frame(tmp_path, labels):
+    scene = open_scene(write(tmp_path, "arkitscenes"), labels, reading=Reading(intrinsics="57,58,30,23.1"))
+    assert [scene.frame(i).camera.cx for i in range(4)] == [30] * 4
+
+
 def test_a_pose_for_each_image_or_an_error(tmp_path, labels):
     folder = write(tmp_path, "redwood")
     lines = (folder / "trajectory.log").read_text().splitlines()

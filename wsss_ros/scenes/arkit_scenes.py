@@ -18,7 +18,16 @@ from wsss_ros.scenes.frame_match import nearest
 from wsss_ros.scenes.frame_names import SECOND_NS, keys_of_words, read_series
 from wsss_ros.scenes.images import image_size
 from wsss_ros.scenes.intrinsics import read_intrinsics_file
-from wsss_ros.scenes.listing import Listing, color_files, depth_files, given_intrinsics, join, registered_rig, to_ours
+from wsss_ros.scenes.listing import (
+    Listing,
+    color_files,
+    depth_files,
+    given_intrinsics,
+    join,
+    registered_rig,
+    to_ours,
+    with_cameras,
+)
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.trajectories import Trajectory, numbered_rows
 from wsss_ros.types import BadInput
@@ -35,16 +44,16 @@ def find(folder: Path) -> str:
 
 
 def read(folder: Path, reading: Reading) -> Listing:
-    """The frames of a folder; each has its own camera. Raises BadInput naming the file."""
+    """The frames of a folder; each has its own camera, unless one is given. Raises BadInput naming the file."""
     color = read_series(color_files(folder / "lowres_wide"), "colour")
     depth = read_series(depth_files(folder / "lowres_depth"), "depth")
     listing = join((color, depth), _trajectory(folder / _POSES, reading), reading, str(folder))
     given = given_intrinsics(reading)
     if given is not None:
-        rigs = [registered_rig(given, image_size(file.color), depth_size(file.depth)) for file in listing.files]
-        files = [replace(file, rig=rig) for file, rig in zip(listing.files, rigs, strict=True)]
-        return replace(listing, files=files, world_up=(0.0, 0.0, 1.0))
-    return replace(_with_pincams(folder, listing, reading), world_up=(0.0, 0.0, 1.0), of_integers=MILLIMETRES)
+        listing = with_cameras(listing, given, MILLIMETRES)
+    else:
+        listing = _with_pincams(folder, listing, reading)
+    return replace(listing, world_up=(0.0, 0.0, 1.0))
 
 
 def _with_pincams(folder: Path, listing: Listing, reading: Reading) -> Listing:

@@ -30,11 +30,11 @@ class RgbdFolder:
     """Posed RGB-D frames without a cloud and without truth. Implements ``types.Scene``.
 
     ``listed`` reads the layout, by default that of ``plain_frames``; ``reading`` completes what the files do not say,
-    before ``meta.yaml`` of the folder. A folder with one ``.sens`` file, which contains everything, is read as well.
+    before ``meta.yaml`` of the folder. That of ``plain_frames`` includes a folder with one ``.sens`` file, which
+    contains everything.
     ``tags.csv`` or ``tags.json`` is optional; ``complete`` is that of ``TagFile``. The world may be tilted, so
     ``world_up`` is None, unless the layout knows it. Stamps are the times of the files, or the frame numbers at 30 Hz,
-    plus 1 s. Depth that no room has, and poses that it does
-    not agree with, are reported as a warning.
+    plus 1 s. Depth that no room has, and poses that it does not agree with, are reported as a warning.
 
     Raises BadInput, naming the file: here for a folder without frames, missing intrinsics and broken poses; in
     ``frame`` for images that cannot be read and for colour and depth of different sizes.
@@ -54,7 +54,7 @@ class RgbdFolder:
         self.name = self.folder.resolve().name
         self.reading = reading_of(self.folder, reading)
         self.world_up: tuple[float, float, float] | None = None
-        recording = sens_file(self.folder)
+        recording = sens_file(self.folder) if listed is plain_frames.read else None
         self._frames: SensReader | PosedFrames = SensReader(recording) if recording else self._listed(listed)
 
     def _listed(self, listed: Callable[[Path, Reading], Listing]) -> PosedFrames:
