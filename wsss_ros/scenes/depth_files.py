@@ -49,10 +49,8 @@ def read_depth_m(
 
 def read_values(path: Path) -> Shaped[np.ndarray, "H W"]:
     """The numbers of a depth image as they are in the file. Raises BadInput naming the file."""
-    kind = path.suffix.lower()
-    data = read_bytes(path, _EXPECTED)
     readers = {".npy": _of_numpy, ".npz": _of_numpy, ".pfm": _of_pfm, ".exr": _of_exr}
-    values = readers.get(kind, _of_picture)(path, data)
+    values = readers.get(path.suffix.lower(), _of_picture)(path)
     if values.ndim == 3 and 1 in values.shape:
         values = values.squeeze(values.shape.index(1) if values.shape.index(1) != 1 else 1)
     if values.ndim != 2 or values.dtype.kind not in "uif" or not values.size:
@@ -82,7 +80,8 @@ def implausible(depth_m: Float32[np.ndarray, "H W"], scale_text: str) -> str:
     )
 
 
-def _of_picture(path: Path, data: bytes) -> np.ndarray:
+def _of_picture(path: Path) -> np.ndarray:
+    data = read_bytes(path, _EXPECTED)
     try:
         image = open_image(data)
         values = np.asarray(image)
@@ -93,7 +92,7 @@ def _of_picture(path: Path, data: bytes) -> np.ndarray:
     return values
 
 
-def _of_numpy(path: Path, data: bytes) -> np.ndarray:
+def _of_numpy(path: Path) -> np.ndarray:
     if path.suffix.lower() == ".npy":
         return read_npy(path)
     found = read_npz(path, "depth", MOST_PIXELS * 8)
@@ -102,8 +101,9 @@ def _of_numpy(path: Path, data: bytes) -> np.ndarray:
     return next(iter(found.values()))
 
 
-def _of_pfm(path: Path, data: bytes) -> np.ndarray:
+def _of_pfm(path: Path) -> np.ndarray:
     """Portable float map: 'Pf', width and height, a scale whose sign is the byte order, rows from the bottom up."""
+    data = read_bytes(path, _EXPECTED)
     head = re.match(rb"(P[fF])\s+(\d{1,9})\s+(\d{1,9})\s+([-+0-9.eE]+)\s", data)
     if head is None:
         raise BadInput(f"{path}: starts with {data[:12]!r}; expected a PFM header 'Pf width height scale'")
@@ -116,7 +116,7 @@ def _of_pfm(path: Path, data: bytes) -> np.ndarray:
     return values.reshape((height, width, channels)[: 2 if channels == 1 else 3])[::-1].astype(np.float32)
 
 
-def _of_exr(path: Path, data: bytes) -> np.ndarray:
+def _of_exr(path: Path) -> np.ndarray:
     try:
         import OpenEXR
     except ImportError as error:

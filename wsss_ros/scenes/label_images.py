@@ -102,20 +102,21 @@ def read_label_image(path: Path, colors: bool = False) -> Int64[np.ndarray, "H W
 
     Raises BadInput naming the file when it cannot be read.
     """
-    data = read_bytes(path, "a label image")
-    try:
-        if path.suffix.lower() == ".npy":
-            pixels = read_npy(path).squeeze()
-        else:
-            image: Image.Image = open_image(data)
-            if image.mode == "P" and colors or image.mode in ("RGBA", "CMYK", "PA"):
-                image = image.convert("RGB")
-            pixels = np.asarray(image.getchannel("L") if image.mode == "LA" else image)
-    except DECODE_ERRORS as error:
-        raise BadInput(f"{path}: cannot be decoded ({error}); expected a complete label image") from error
+    pixels = read_npy(path).squeeze() if path.suffix.lower() == ".npy" else _pixels(path, colors)
     if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8:
         return pixels
     whole = pixels.dtype.kind in "biu" or (pixels.dtype.kind == "f" and bool((pixels == np.round(pixels)).all()))
     if pixels.ndim != 2 or not whole:
         raise BadInput(f"{path}: {pixels.dtype} of shape {pixels.shape}; expected one whole number or colour a pixel")
     return pixels.astype(np.int64)
+
+
+def _pixels(path: Path, colors: bool) -> np.ndarray:
+    data = read_bytes(path, "a label image")
+    try:
+        image: Image.Image = open_image(data)
+        if image.mode == "P" and colors or image.mode in ("RGBA", "CMYK", "PA"):
+            image = image.convert("RGB")
+        return np.asarray(image.getchannel("L") if image.mode == "LA" else image)
+    except DECODE_ERRORS as error:
+        raise BadInput(f"{path}: cannot be decoded ({error}); expected a complete label image") from error
