@@ -5,7 +5,6 @@ camera axes (x right, y up, z back), pixels are counted from the corner of the i
 centre at (0.5, 0.5), and depth images of whole numbers are in millimetres. Units of poses are taken as metres.
 """
 
-import json
 import math
 from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wsss_ros.files import decode, parse_json
 from wsss_ros.geometry import check_pose
 from wsss_ros.scenes.images import image_size, read_bytes
 from wsss_ros.scenes.intrinsics import Intrinsics, of_mapping
@@ -35,8 +35,8 @@ def read(folder: Path, reading: Reading) -> Listing:
     """The frames of a folder. Raises BadInput naming the file and the frame."""
     path = folder / _FILE
     try:
-        content = json.loads(read_bytes(path, "nerfstudio's transforms.json").decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(decode(read_bytes(path, "nerfstudio's transforms.json")))
+    except ValueError as error:
         raise BadInput(f"{path}: cannot be read as JSON ({error}); expected nerfstudio's transforms.json") from error
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:

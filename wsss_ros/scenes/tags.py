@@ -88,7 +88,7 @@ class TagFile:
         names = list(names)
         keys = {_frame_key(name) for name in names}
         used = {self._whole_names.get(key, key) for key in keys} | keys
-        if (rows := [key for key in self._lists if key not in used]):
+        if rows := [key for key in self._lists if key not in used]:
             _log.warning("%s: %d rows fit no frame: %s", self._path, len(rows), some(rows))
         if self._lists and names and (without := [name for name in names if self.image_list(name) is None]):
             _log.info("%s: %d of %d frames have no row: %s", self._path, len(without), len(names), some(without))

@@ -1,15 +1,15 @@
 """Boxes and shapes of annotation programs as classes of images: COCO, Pascal VOC, LabelMe, CVAT and YOLO."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from wsss_ros.files import decode, parse_yaml
+from wsss_ros.files import decode, parse_json, parse_yaml
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.tag_files.rows import Content, Row, merged
+from wsss_ros.scenes.tag_files.tables import FRAMES, LISTS, ONE
 from wsss_ros.types import BadInput
 
 _FAULTS = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
@@ -19,8 +19,8 @@ YOLO_NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels/c
 def read_json(path: Path) -> Any:
     """The content of a JSON file in any usual encoding. Raises BadInput naming the file."""
     try:
-        return json.loads(decode(read_bytes(path, "JSON")))
-    except (ValueError, RecursionError) as error:
+        return parse_json(decode(read_bytes(path, "JSON")))
+    except ValueError as error:
         raise BadInput(f"{path}: not JSON ({error}); get the file again") from error
 
 
@@ -159,8 +159,6 @@ def list_rows(path: Path, content: list[Any]) -> Content:
 
 
 def _of_objects(path: Path, content: list[Any]) -> Iterator[Row]:
-    from wsss_ros.scenes.tag_files.tables import FRAMES, LISTS, ONE
-
     for number, part in enumerate(content):
         keys = {str(key).lower(): key for key in part} if isinstance(part, dict) else {}
         frame = next((part[keys[name]] for name in sorted(FRAMES) if name in keys), None)
