@@ -63,7 +63,11 @@ def _is_scored(folder: Path, name: str, asked: dict) -> bool:
 
 def _filled(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the scores in a file were asked for, with the defaults of options that are newer than the file."""
-    models: dict[str, type[Config]] = {"scenes": SceneSetConfig, "pseudo_labels": PseudoLabelsConfig}
+    models: dict[str, type[Config]] = {
+        "scenes": SceneSetConfig,
+        "pseudo_labels": PseudoLabelsConfig,
+        "fused": FusedInput,
+    }
     return {
         name: models[name].model_validate(value).model_dump(mode="json") if name in models else value
         for name, value in asked.items()
