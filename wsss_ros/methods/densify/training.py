@@ -86,7 +86,6 @@ class Densify(LinkedMethod[DensifyPhase]):
     def losses(self, batch: CloudBatch) -> dict[str, Tensor]:
         """The terms of eq. 1, and those of the image network if there is one."""
         assert isinstance(batch, SuperpointBatch)
-        images = self._images(batch) if isinstance(batch, PairBatch) else None
         inputs = input_features(batch.xyz, batch.rgb, self.data.cloud_inputs)
         features, scores = self.networks["cloud"](batch.xyz, inputs)
         terms, phase = {}, self.phase
@@ -100,9 +99,11 @@ class Densify(LinkedMethod[DensifyPhase]):
             scenes = zip(features, scores, primitive, batch.cloud_tags, strict=True)
             mean_scores, matched = zip(*(self._matched(*scene) for scene in scenes), strict=True)
             terms["match"] = phase.match * match_loss(torch.cat(mean_scores), torch.cat(matched))
-        if images is not None and isinstance(batch, PairBatch):
+        if isinstance(batch, PairBatch):
+            shown = batch.all_images()
+            images = self.networks["image"](normalise_images(shown.images))
             if "image" in phase.optimisers:
-                terms["classification_2d"] = self.image_classification(images[1], batch.all_images())
+                terms["classification_2d"] = self.image_classification(images[1], shown)
             terms |= self.link_losses(batch, images, (features, scores))
         return terms
 
@@ -163,8 +164,3 @@ class Densify(LinkedMethod[DensifyPhase]):
             means, _ = primitive_means(exact(features.detach()), primitive)
             found = match(means, unwrapped(self.networks["cloud"]).get_parameter("head.weight"), tags)
         return mean_scores, propagated(found, self.group[number]) if len(self.group) else found
-
-    def _images(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Features and scores of the images, and after them of photographs."""
-        features, scores = self.networks["image"](normalise_images(batch.all_images().images))
-        return features, scores
