@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import Source, mixed, posed
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.samples.samples import CloudSamples, LabelledCloudBatch
+from wsss_ros.samples.scene_regions import next_to
 from wsss_ros.types import KINDS, BadInput, Frame
 
 _FORMAT = 1  # version of the stored labels
@@ -149,20 +150,19 @@ class Fusion2d3d(Method[FusionPhase]):
             scores = image_scores(teacher, scene.images, long_side)
             return (np.stack([selection.presence(_labels(each, None), classes) for each in scores]),)
 
-        return _stored(scene, caches.key_of(_FORMAT, weights, long_side, "presence"), compute)[0]
+        return _stored(scene, (weights, long_side, "presence"), compute)[0]
 
     def _labelled(self, scene: PreparedScene, teacher: nn.Module, weights: str) -> PreparedScene:
         """The scene with its input and its labels to learn, each read where it is stored."""
         phase, given = self.phase, self.data.fusion
         scores = cache(lambda: list(image_scores(teacher, scene.images, phase.long_side)))
         settings = settings_of(phase.pseudo_truth).model_dump(mode="json")
-        key = caches.key_of(_FORMAT, weights, phase.long_side, settings, phase.image_tags, phase.timed)
-        (truth,) = _stored(scene, key, lambda: self._truth(scene, scores()))
+        described = weights, phase.long_side, settings, phase.image_tags, phase.timed
+        (truth,) = _stored(scene, described, lambda: self._truth(scene, scores()))
         if not takes_fused_labels(self.data.cloud_inputs):
             return replace(_unlabelled(scene), cloud_truth=truth)
         fusions = [each.model_dump(mode="json") for each in given.fusions]
-        key = caches.key_of(_FORMAT, weights, phase.long_side, fusions)
-        label, confidence = _stored(scene, key, lambda: self._input(scene, scores()))
+        label, confidence = _stored(scene, (weights, phase.long_side, fusions), lambda: self._input(scene, scores()))
         return replace(scene, fused_label=label, fused_confidence=confidence, cloud_truth=truth)
 
     def _input(self, scene: PreparedScene, scores: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
@@ -256,14 +256,15 @@ def _up(scene: PreparedScene) -> list[float]:
 
 
 def _stored(
-    scene: PreparedScene, key: str, compute: Callable[[], tuple[np.ndarray, ...]]
+    scene: PreparedScene, described: Sequence[Any], compute: Callable[[], tuple[np.ndarray, ...]]
 ) -> Sequence[np.ndarray]:
-    """Arrays of the points of a scene: those stored next to its other arrays under a key, else computed and stored."""
-    file = getattr(scene.xyz, "filename", None)
-    if file is None:
+    """Arrays of a scene: those that are stored next to its other arrays, else computed and stored.
+
+    ``described`` are JSON values that say how they are computed.
+    """
+    place = next_to(scene, "fused", _FORMAT, *described)
+    if place is None:
         return compute()
-    folder = Path(file).parent
-    place = folder.with_name(f"{folder.name}-fused-{key}")
     if not place.is_dir():
         arrays = compute()
         caches.store(place, lambda inner: _save(inner, arrays), "the fused labels")

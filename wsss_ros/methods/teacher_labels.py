@@ -5,7 +5,7 @@ the same for the whole phase, as a network that labels again and again drifts.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -63,6 +63,9 @@ class SceneLabels(NamedTuple):
 class GivenTeachersPhase(TeacherLabelsPhase):
     """The options of a phase whose teachers may be checkpoints of another run."""
 
+    class_power: float = Field(
+        0.0, ge=0, le=1, description="As of shared_labels; 0, all classes have the same weight, is the paper's."
+    )
     image_teacher: str = Field(
         "", description="Checkpoint of stage one that labels images; without it the run's network labels, as it is."
     )
@@ -270,8 +273,21 @@ def of_all_points(
     """
     if len(chosen) == len(xyz):
         return values
-    index, squared_distance = neighbors.knn(xyz[chosen], xyz, 3)
-    return neighbors.interpolate(values, index, neighbors.interpolation_weights(squared_distance))
+    return neighbors.interpolate_at(xyz, xyz[chosen], values)
+
+
+def of_all_frames(
+    scene: PreparedScene,
+    frames: Int64[np.ndarray, "K"],
+    label: Callable[[PreparedScene, int], UInt8[np.ndarray, "h w"]],
+) -> UInt8[np.ndarray, "F h w"]:
+    """The labels that ``label`` gives to the pixels of some frames of a scene; the other frames are unlabelled."""
+    labels = [label(scene, int(frame)) for frame in frames]
+    shape = labels[0].shape if labels else (1, 1)
+    of_pixels = np.full((len(scene.poses), *shape), UNLABELLED, np.uint8)
+    for frame, found in zip(frames, labels, strict=True):
+        of_pixels[frame] = found
+    return of_pixels
 
 
 def centred(scores: Float[Tensor, "N C"], share: float) -> Float[Tensor, "N C"]:

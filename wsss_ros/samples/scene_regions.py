@@ -7,12 +7,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int32
 
-from wsss_ros.config import Config
 from wsss_ros.geometry.regions import PRESETS, RegionSettings, regions
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.samples import cache as caches
@@ -60,24 +59,22 @@ def _with_regions(scene: PreparedScene, settings: RegionSettings) -> PreparedSce
 
 
 def _place(scene: PreparedScene, settings: RegionSettings) -> Path | None:
-    return next_to(scene, "regions", _FORMAT, settings)
+    return next_to(scene, "regions", _FORMAT, settings.model_dump(mode="json"))
 
 
-def next_to(scene: PreparedScene, what: str, version: int, *settings: Config) -> Path | None:
+def next_to(scene: PreparedScene, what: str, *described: Any) -> Path | None:
     """The folder for arrays derived from a scene, next to that of its own arrays; None for a scene in memory.
 
     Args:
         scene: prepared.
         what: is stored there; a part of the folder's name.
-        version: of the stored arrays.
-        settings: how the arrays are computed.
+        described: JSON values that say how the arrays are computed, and the version of their format.
     """
     file = getattr(scene.xyz, "filename", None)
     if file is None:
         return None
     folder = Path(file).parent
-    key = caches.key_of(version, *(each.model_dump(mode="json") for each in settings))
-    return folder.with_name(f"{folder.name}-{what}-{key}")
+    return folder.with_name(f"{folder.name}-{what}-{caches.key_of(*described)}")
 
 
 def _save(folder: Path, *arrays: np.ndarray) -> None:

@@ -66,7 +66,7 @@ def _with_superpoints(scene: PreparedScene, chosen: RegionSettings, settings: Ha
 
 
 def _place(scene: PreparedScene, chosen: RegionSettings, settings: HandMadeSettings) -> Path | None:
-    return next_to(scene, "superpoints", _FORMAT, chosen, settings)
+    return next_to(scene, "superpoints", _FORMAT, *(each.model_dump(mode="json") for each in (chosen, settings)))
 
 
 def _save(folder: Path, scene: PreparedScene) -> None:

@@ -21,6 +21,7 @@ from wsss_ros.methods.teacher_labels import (
     SceneLabels,
     cloud_outputs,
     cloud_scores,
+    of_all_frames,
     of_all_points,
     on_device,
 )
@@ -39,9 +40,6 @@ class DensifyLabelsPhase(GivenTeachersPhase, PrimitiveOptions):
     labels_from: Literal["classifier", "primitives"] = Field(
         "classifier",
         description="What labels a point: the head of the teacher, or the nearest primitive with a class (table 6).",
-    )
-    class_power: float = Field(
-        0.0, ge=0, le=1, description="As of shared_labels; 0, all classes have the same weight, is the paper's."
     )
 
     @property
@@ -82,13 +80,7 @@ class DensifyLabels(GivenTeachers[DensifyLabelsPhase]):
             found = labels_by_primitives(teacher, scene, points, inputs, self._primitive_classes())
         else:
             found = cloud_scores(teacher, scene, points, inputs).argmax(dim=1)
-        of_points = _among(found, scene.tags)
-        of_frames = [self._frame_labels(scene, int(frame)) for frame in frames]
-        shape = of_frames[0].shape if of_frames else (1, 1)
-        of_pixels = np.full((len(scene.poses), *shape), UNLABELLED, np.uint8)
-        for frame, labels in zip(frames, of_frames, strict=True):
-            of_pixels[frame] = labels
-        return SceneLabels(of_points, of_pixels)
+        return SceneLabels(_among(found, scene.tags), of_all_frames(scene, frames, self._frame_labels))
 
     def _frame_labels(self, scene: PreparedScene, frame: int) -> UInt8[np.ndarray, "h w"]:
         image = on_device(next(self.teachers["image"].parameters()).device, scene.image(frame))[0]

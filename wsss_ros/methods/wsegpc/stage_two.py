@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from wsss_ros import cam
-from wsss_ros.labels import UNLABELLED
 from wsss_ros.methods.teacher_labels import (
     GivenTeachers,
     GivenTeachersPhase,
     SceneLabels,
     centred,
     cloud_scores,
+    of_all_frames,
     on_device,
     resized,
 )
@@ -35,9 +35,6 @@ class WsegpcLabelsPhase(GivenTeachersPhase):
     regions: RegionChoice = Field("wypr", description="Regions of points and pixels, as of stage one.")
     centring: float = Field(
         0.0, ge=0, le=1, description="Share of the mean score of each class that is subtracted, as in stage one."
-    )
-    class_power: float = Field(
-        0.0, ge=0, le=1, description="As of shared_labels; 0, all classes have the same weight, is the paper's."
     )
     classification: float = Field(0.0, ge=0, description="Weight of the classification loss (eq. 2) of images.")
 
@@ -64,10 +61,7 @@ class WsegpcLabels(GivenTeachers[WsegpcLabelsPhase]):
         """The labels of the points of a scene, and of the pixels of some frames; the other frames are unlabelled."""
         points, inputs = self.cloud_input()
         of_points = point_labels(self.teachers["cloud"], scene, points, inputs, self.phase.centring)
-        labels = [self._frame_labels(scene, int(frame)) for frame in frames]
-        of_pixels = np.full((len(scene.poses), *labels[0].shape), UNLABELLED, np.uint8)
-        of_pixels[frames] = np.stack(labels)
-        return SceneLabels(of_points, of_pixels)
+        return SceneLabels(of_points, of_all_frames(scene, frames, self._frame_labels))
 
     def _frame_labels(self, scene: PreparedScene, frame: int) -> UInt8[np.ndarray, "h w"]:
         by_scene = self.phase.image_tags == "scene" or not scene.image_tags[frame].any()
