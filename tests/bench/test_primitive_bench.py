@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from PIL import Image
-from support.scannet_room import room_frames
+from support.scannet_room import corner_points, room_frames
 from typer.testing import CliRunner
 
 from wsss_ros.bench import primitives
@@ -30,16 +30,7 @@ def test_standard_rows_differ_and_have_the_standard_width():
 
 
 def test_the_command_prints_tables_and_draws(tmp_path, labels):
-    random = np.random.default_rng(0)
-    xyz, face = random.random((6000, 3)) * 1.5, random.integers(0, 3, 6000)
-    xyz[np.arange(6000), face] = 0
-    points = {
-        "xyz": xyz.astype(np.float32),
-        "rgb": np.full((6000, 3), 90, np.uint8),
-        "point_labels": np.where(face == 2, 1, 0).astype(np.uint8),
-        "instances": face.astype(np.int32),
-    }
-    write_scene(tmp_path / "room", labels=labels, **points, frames=room_frames())
+    write_scene(tmp_path / "room", labels=labels, **corner_points(6000), frames=room_frames())
     words = ["bench", "primitives", str(tmp_path / "room"), "--standard", "500", "--primitives", "2", "--groups", "2"]
     answer = CliRunner().invoke(cli.app, [*words, "--picture", str(tmp_path / "a" / "primitives.png")])
     assert answer.exit_code == 0, answer.output
@@ -47,7 +38,7 @@ def test_the_command_prints_tables_and_draws(tmp_path, labels):
     accuracy = {
         line[0]: float(line[2]) for line in lines if line[:1] in (["superpoints"], ["primitives"]) and len(line) == 4
     }
-    assert accuracy["superpoints"] > 90 >= accuracy["primitives"] - 10
+    assert accuracy["superpoints"] > 90 and 60 < accuracy["primitives"] <= accuracy["superpoints"], accuracy
     assert any(line[:2] == ["k-means", "of"] and line[2] == "500" for line in lines)
     assert len(np.unique(np.asarray(Image.open(tmp_path / "a" / "primitives.png")).reshape(-1))) > 5
 

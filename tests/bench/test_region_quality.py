@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.scannet_room import room_frames
+from support.scannet_room import corner_points, room_frames
 from typer.testing import CliRunner
 
 from wsss_ros.bench import region_quality
@@ -48,16 +48,7 @@ def test_majority_takes_the_lowest_of_equal_values():
 
 
 def test_the_command_prints_a_table_and_draws(tmp_path, labels):
-    random = np.random.default_rng(0)
-    xyz, face = random.random((3000, 3)) * 1.5, random.integers(0, 3, 3000)
-    xyz[np.arange(3000), face] = 0
-    points = {
-        "xyz": xyz.astype(np.float32),
-        "rgb": np.full((3000, 3), 90, np.uint8),
-        "point_labels": np.where(face == 2, 1, 0).astype(np.uint8),
-        "instances": face.astype(np.int32),
-    }
-    write_scene(tmp_path / "room", labels=labels, **points, frames=room_frames())
+    write_scene(tmp_path / "room", labels=labels, **corner_points(3000), frames=room_frames())
     words = ["bench", "regions", str(tmp_path / "room"), "--way", "wypr", "--way", "vccs"]
     answer = CliRunner().invoke(cli.app, [*words, "--picture", str(tmp_path / "a" / "regions.png")])
     assert answer.exit_code == 0, answer.output

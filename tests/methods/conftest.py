@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from support import training_runs
-from support.striped_scenes import written
+from support.striped_scenes import StripedScene, written
+
+from wsss_ros.samples.prepared import prepare
 
 
 @pytest.fixture
@@ -18,3 +20,10 @@ def scenes(tmp_path, labels) -> Path:
     written(tmp_path / "train", labels, range(6))
     written(tmp_path / "val", labels, [100])
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def prepared(labels, tmp_path_factory):
+    """Three prepared scenes."""
+    scenes = [StripedScene(seed, labels) for seed in range(3)]
+    return prepare(scenes, labels, tmp_path_factory.mktemp("cache"), 0).scenes

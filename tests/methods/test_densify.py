@@ -10,7 +10,7 @@ import yaml
 from reference import densify as slow
 from support.paths import ROOT
 from support.striped_scenes import StripedScene
-from support.training_runs import GENTLE, killed, settings_for, versions
+from support.training_runs import GENTLE, cells, killed, phase_data, settings_for, versions
 
 from wsss_ros import config, networks
 from wsss_ros.inference import CloudSegmenter
@@ -20,13 +20,10 @@ from wsss_ros.methods.densify.clustering import Primitives
 from wsss_ros.methods.densify.labels import DensifyLabels, DensifyLabelsPhase, PrimitiveClasses
 from wsss_ros.methods.densify.phase import DensifyPhase
 from wsss_ros.methods.densify.training import Densify
-from wsss_ros.methods.method import PhaseData
 from wsss_ros.methods.teacher_labels import cloud_scores
 from wsss_ros.networks.classifier import input_features
 from wsss_ros.samples import superpoints
-from wsss_ros.samples.augment import CloudAugment, ImageAugment
 from wsss_ros.samples.mixture import Source
-from wsss_ros.samples.prepared import prepare
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.run import train
 from wsss_ros.types import BadInput
@@ -46,26 +43,9 @@ DENSIFY = {
 LABELS = {"method": "densify_labels", "epochs": 2, "batch": 3, "primitives": 5, "cloud": GENTLE}
 
 
-def cells(points, colors, settings) -> np.ndarray:
-    """Regions that need no search: cubes of half a metre; those of the first have none."""
-    corner = np.floor(np.asarray(points) / 0.5).astype(np.int64)
-    return np.unique(corner, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64) - 1
-
-
 @pytest.fixture(autouse=True)
 def simple_regions(monkeypatch):
     monkeypatch.setattr(superpoints, "regions", cells)
-
-
-@pytest.fixture(scope="module")
-def prepared(labels, tmp_path_factory):
-    scenes = [StripedScene(seed, labels) for seed in range(3)]
-    return prepare(scenes, labels, tmp_path_factory.mktemp("cache"), 0).scenes
-
-
-def phase_data(scenes, labels) -> PhaseData:
-    image = ImageAugment(long_side=(32, 40), crop=32)
-    return PhaseData([Source(scenes)], labels, image, CloudAugment(points=256), ("color",), 0.05)
 
 
 def networks_of(labels, kinds, cloud: str = "pointnet2") -> dict[str, torch.nn.Module]:

@@ -1,8 +1,6 @@
 """The method of 2D3DNet: what the networks get and learn, times of points, stored labels, runs that are killed."""
 
 import dataclasses
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import torch.nn.functional as F
 import yaml
 from support.paths import ROOT
 from support.striped_scenes import StripedScene
-from support.training_runs import ADAM, PHASES, settings_for, versions
+from support.training_runs import ADAM, PHASES, killed, settings_for, versions
 
 from wsss_ros import config, geometry, networks
 from wsss_ros.evaluation import fused_scenes
@@ -253,24 +251,6 @@ def run_settings(root, output: str) -> TrainConfig:
     first = {**PHASES[0], "epochs": 1}
     changes = {"cloud": {**cloud, "fusion": {"settings": SEEN}}, "phases": [first, PHASE], "save_every_s": 0}
     return settings_for(root, output=str(root / output), **changes)
-
-
-def killed(settings, after: int) -> int:
-    """Train in a process of its own that is killed with -9 after a number of steps; returns its status."""
-    done = []
-
-    def report(progress):
-        done.extend([progress] * bool(progress.terms))
-        if len(done) == after:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    child = os.fork()
-    if child == 0:
-        try:
-            train(settings, report=report)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -8,12 +8,11 @@ import yaml
 from reference import wsegpc as slow
 from support.paths import ROOT
 from support.striped_scenes import StripedScene
-from support.training_runs import GENTLE, killed, settings_for, versions
+from support.training_runs import GENTLE, cells, killed, phase_data, settings_for, versions
 
 from wsss_ros import config, networks
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.losses import contrastive_loss
-from wsss_ros.methods.method import PhaseData
 from wsss_ros.methods.wsegpc import guidance
 from wsss_ros.methods.wsegpc.mixing import random_mix
 from wsss_ros.methods.wsegpc.phase import WsegpcPhase
@@ -21,8 +20,6 @@ from wsss_ros.methods.wsegpc.stage_one import Wsegpc, ramped
 from wsss_ros.methods.wsegpc.stage_two import WsegpcLabels, WsegpcLabelsPhase, point_labels
 from wsss_ros.networks.classifier import input_features, normalise_images, sample_bilinear, upsample
 from wsss_ros.samples import scene_regions
-from wsss_ros.samples.augment import CloudAugment, ImageAugment
-from wsss_ros.samples.mixture import Source
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.samples import CloudBatch
 from wsss_ros.training.config import TrainConfig
@@ -50,26 +47,9 @@ WITHOUT_WARMUP = {"classification_warmup": 0, "guidance_warmup": 0, "rpc_warmup"
 STAGE_TWO = {"method": "wsegpc_labels", "epochs": 2, "batch": 2, "long_sides": [32], "image": GENTLE, "cloud": GENTLE}
 
 
-def cells(points, colors, settings) -> np.ndarray:
-    """Regions that need no search: cubes of half a metre, without those that start the list."""
-    corner = np.floor(np.asarray(points) / 0.5).astype(np.int64)
-    return np.unique(corner, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64) - 1
-
-
 @pytest.fixture(autouse=True)
 def simple_regions(monkeypatch):
     monkeypatch.setattr(scene_regions, "regions", cells)
-
-
-@pytest.fixture(scope="module")
-def prepared(labels, tmp_path_factory):
-    scenes = [StripedScene(seed, labels) for seed in range(3)]
-    return prepare(scenes, labels, tmp_path_factory.mktemp("cache"), 0).scenes
-
-
-def phase_data(scenes, labels) -> PhaseData:
-    image = ImageAugment(long_side=(32, 40), crop=32)
-    return PhaseData([Source(scenes)], labels, image, CloudAugment(points=256), ("color",), 0.05)
 
 
 def started(scenes, labels, cloud_network: str = "pointnet2", **options) -> tuple[Wsegpc, object]:

@@ -37,6 +37,19 @@ def room_points(count: int = 200) -> dict:
     }
 
 
+def corner_points(count: int) -> dict:
+    """The corner of a room: a floor of class 1 and two walls of class 0, 1.5 m wide, all of one colour."""
+    random = np.random.default_rng(0)
+    xyz, face = random.random((count, 3)) * 1.5, random.integers(0, 3, count)
+    xyz[np.arange(count), face] = 0
+    return {
+        "xyz": xyz.astype(np.float32),
+        "rgb": np.full((count, 3), 90, np.uint8),
+        "point_labels": np.where(face == 2, 1, 0).astype(np.uint8),
+        "instances": face.astype(np.int32),
+    }
+
+
 def write_matrix(path: Path, camera: Camera) -> None:
     path.parent.mkdir(exist_ok=True)
     k = np.eye(4)

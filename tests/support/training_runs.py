@@ -6,10 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from wsss_ros import config
+from wsss_ros.methods.method import PhaseData
 from wsss_ros.networks import checkpoint
+from wsss_ros.samples.augment import CloudAugment, ImageAugment
+from wsss_ros.samples.mixture import Source
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.run import train
 from wsss_ros.types import KINDS
@@ -51,6 +55,17 @@ def values_for(root: Path, **changes) -> dict:
 
 def settings_for(root: Path, **changes) -> TrainConfig:
     return config.build(TrainConfig, values_for(root, **changes))
+
+
+def cells(points, colors, settings) -> np.ndarray:
+    """Regions that need no search: cubes of half a metre; the points of the first have none."""
+    corner = np.floor(np.asarray(points) / 0.5).astype(np.int64)
+    return np.unique(corner, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64) - 1
+
+
+def phase_data(scenes, labels) -> PhaseData:
+    image = ImageAugment(long_side=(32, 40), crop=32)
+    return PhaseData([Source(scenes)], labels, image, CloudAugment(points=256), ("color",), 0.05)
 
 
 def versions(run: str | Path, kinds: Sequence[str] = KINDS) -> list[str]:
