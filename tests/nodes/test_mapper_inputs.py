@@ -59,8 +59,17 @@ def test_a_label_image_without_a_frame_does_not_hold_up_those_after_it(built):
     node = built(points="lidar", pose_source="tf", tf_wait_s=0.0)
     inputs, xyz = node.inputs[""], np.ones((5, 3), np.float32)
     for seconds in (1, 2):
-        inputs.on_scan(conversions.cloud_message(header(seconds * 10**9, "lidar"), xyz))
+        inputs._scans.put(conversions.cloud_message(header(seconds * 10**9, "lidar"), xyz))
     with pytest.raises(BadInput, match="frame_id of the image is empty"):
         inputs.on_labels(conversions.image_message(header(10**9, ""), IDS, "mono8"))
     inputs.on_labels(conversions.image_message(header(2 * 10**9, "camera"), IDS, "mono8"))
     assert node.health.dropped["label image without scan or pose"] == 1
+
+
+def test_all_cameras_around_a_lidar_share_its_scans_and_tf(built):
+    node = built(points="lidar", cameras="front, left")
+    received = [record.topic for record in node._inputs]
+    assert [received.count(topic) for topic in ("/lidar/points", "/tf", "/front/color/camera_info")] == [1, 1, 1]
+    assert node.trigger_deactivate() == node.trigger_activate()
+    received = [record.topic for record in node._inputs]
+    assert [received.count(topic) for topic in ("/lidar/points", "/tf", "/left/semantic/image_raw")] == [1, 1, 1]

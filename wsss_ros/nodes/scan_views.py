@@ -84,6 +84,31 @@ class _Matched:
         return PosedScan(points, ids, camera, self.world_from_camera, stamps_ns[0], dt_s)
 
 
+class Scans:
+    """The newest scans of a LiDAR and the transforms of TF, which all cameras of a node share."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.tf = TfListener(node)
+        self.kept: deque[PointCloud2] = deque(maxlen=_KEPT_SCANS)
+        self._came: list[Callable[[], None]] = []
+
+    def start(self, came: Callable[[], None], need: Need) -> None:
+        """Call ``came()`` after every scan, until the node is deactivated."""
+        if not self._came:
+            self._node.at_deactivate(self._came.clear)
+            self._node.subscribe(PointCloud2, SCANS, self.put, COMPANION, need.purpose, need.now)
+        self._came.append(came)
+
+    def put(self, message: PointCloud2) -> None:
+        """Keep a scan."""
+        if self.kept and codec.stamp_ns(message.header) < codec.stamp_ns(self.kept[-1].header) - _JUMP_NS:
+            self.kept.clear()
+        self.kept.append(message)
+        for came in self._came:
+            came()
+
+
 class ScanViews:
     """As ``Views``, with scans in place of depth images: ``use(content)`` is called on the worker as job ``frame``.
 
@@ -95,6 +120,7 @@ class ScanViews:
         self,
         node: Node,
         config: PoseConfig,
+        scans: Scans,
         tolerance_s: float,
         purpose: str,
         use: Callable[[PosedScan], None],
@@ -110,10 +136,9 @@ class ScanViews:
         self._use, self._jumped, self._reframed = use, jumped, reframed
         self.frame_id = config.fixed_frame
         self._seen = False
-        self._tf = TfListener(node)
+        self._tf, self._kept, self._scans = scans.tf, scans.kept, scans
         self._poses = Poses(node, config, self._tf, config.fixed_frame)
         self._cameras = Cameras(node, self._tf, config.tf_wait_s, prefix)
-        self._scans: deque[PointCloud2] = deque(maxlen=_KEPT_SCANS)
         self._waiting: deque[_Waiting] = deque()
         self._resets = self._handled = self._matched = 0
         self._fault, self._world, self._newest_ns, self._busy = "", "", 0, False
@@ -125,7 +150,7 @@ class ScanViews:
         node, need = self._node, Need(self._purpose, needed)
         self._forget()
         node.subscribe(Image, self._images, self.on_labels, SENSOR, need.purpose, need.now)
-        node.subscribe(PointCloud2, SCANS, self.on_scan, COMPANION, need.purpose, need.now)
+        self._scans.start(self._match, need)
         self._cameras.start(self._match, need)
         self._poses.start(self.on_pose, need)
         self._tf.start(self._match, Need(self._purpose, lambda: False))
@@ -158,13 +183,6 @@ class ScanViews:
         if len(self._waiting) > _MOST_WAITING:
             self._waiting.popleft()
             self._node.health.drop("label image without a scan")
-        self._match()
-
-    def on_scan(self, message: PointCloud2) -> None:
-        """Keep a scan."""
-        if self._scans and codec.stamp_ns(message.header) < codec.stamp_ns(self._scans[-1].header) - _JUMP_NS:
-            self._scans.clear()
-        self._scans.append(message)
         self._match()
 
     def on_pose(self, stamp_ns: int, pose: Pose) -> None:
@@ -216,12 +234,12 @@ class ScanViews:
 
     def _scan_of(self, stamp_ns: int, late: bool) -> PointCloud2 | None:
         """The nearest scan, once a later one cannot be nearer."""
-        if not self._scans:
+        if not self._kept:
             return None
-        away = [abs(codec.stamp_ns(scan.header) - stamp_ns) for scan in self._scans]
+        away = [abs(codec.stamp_ns(scan.header) - stamp_ns) for scan in self._kept]
         nearest = int(np.argmin(away))
-        known = late or codec.stamp_ns(self._scans[-1].header) >= stamp_ns
-        return self._scans[nearest] if known and away[nearest] <= self._tolerance_ns else None
+        known = late or codec.stamp_ns(self._kept[-1].header) >= stamp_ns
+        return self._kept[nearest] if known and away[nearest] <= self._tolerance_ns else None
 
     def _complete(self, waiting: _Waiting, scan: PointCloud2) -> _Matched:
         """Raises LookupFailed for a pose that is not there."""
@@ -238,9 +256,9 @@ class ScanViews:
         return _Matched(waiting.message, scan, optics, self._world, now, then @ lidar, waiting.resets)
 
     def _no_scan(self, stamp_ns: int) -> str:
-        if not self._scans:
+        if not self._kept:
             return "no scan came"
-        away_s = (codec.stamp_ns(self._scans[-1].header) - stamp_ns) / 1e9
+        away_s = (codec.stamp_ns(self._kept[-1].header) - stamp_ns) / 1e9
         return f"no scan within {self._tolerance_ns / 1e9:g} s of the image; the newest is {away_s:+.2f} s from it"
 
     def _give_up(self, error: LookupFailed) -> None:

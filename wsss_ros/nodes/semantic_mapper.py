@@ -30,7 +30,7 @@ from wsss_ros.nodes.label_views import LabelNames, LabelView, PosedIds
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
-from wsss_ros.nodes.scan_views import PosedScan, ScanViews
+from wsss_ros.nodes.scan_views import PosedScan, Scans, ScanViews
 from wsss_ros.nodes.silence import LABEL_IMAGES
 from wsss_ros.nodes.view_inputs import DepthViewConfig
 from wsss_ros.nodes.views import Views
@@ -108,9 +108,10 @@ class SemanticMapperNode(Node):
         self.output = self.publisher(PointCloud2, OUTPUT, MAP)
         cameras = [name.strip().strip("/") for name in config.cameras.split(",")]  # one without a name by default
         self.pose_guards = {camera: PoseGuard(config.max_speed_mps) for camera in cameras}
-        self.inputs = {camera: self._inputs_of(config, camera) for camera in cameras}
+        scans = Scans(self)
+        self.inputs = {camera: self._inputs_of(config, camera, scans) for camera in cameras}
 
-    def _inputs_of(self, config: MapperConfig, camera: str) -> Views | ScanViews:
+    def _inputs_of(self, config: MapperConfig, camera: str, scans: Scans) -> Views | ScanViews:
         """Raises BadInput for several cameras without a LiDAR, or with poses of a topic."""
         hooks = self.start_over, lambda frame_id: self.pose_guards[camera].clear()
         if config.points == "depth" and not camera:
@@ -122,7 +123,7 @@ class SemanticMapperNode(Node):
             )
         config = config.model_copy(update={"pose_source": "tf"}) if camera else config
         use = partial(self.use_scan, camera)
-        return ScanViews(self, config, config.scan_tolerance_s, _PURPOSE, use, *hooks, LABEL_IMAGES, camera)
+        return ScanViews(self, config, scans, config.scan_tolerance_s, _PURPOSE, use, *hooks, LABEL_IMAGES, camera)
 
     def activate(self) -> None:
         """Subscribe and publish the map every while."""
