@@ -53,6 +53,21 @@ def test_both_commands_fuse_the_labels_of_the_frames(tmp_path, labels, files):
     assert report["3d"]["accuracy"] == pytest.approx(100 * (expected == truth).mean(), abs=0.01)
 
 
+def test_the_labels_that_are_fused_are_those_of_turned_images(tmp_path, labels, files, monkeypatch):
+    written(tmp_path / "val", labels, [1])
+    label, turned = ImageSegmenter.__call__, []
+
+    def noted(images, frame, present=None, turns=0):
+        turned.append(turns)
+        return label(images, frame, present, turns)
+
+    monkeypatch.setattr(ImageSegmenter, "__call__", noted)
+    weights = ("--image-weights", files["image"], "--cloud-weights", files["cloud"])
+    answer = run("segment", tmp_path / "val" / "scene1", "--out", tmp_path / "out", "--rotate", "180", *weights)
+    assert answer.exit_code == 0, answer.output
+    assert turned == [2] * 8  # the four images as they are written, then for the cloud
+
+
 def test_without_images_the_reason_is_told(tmp_path, labels, files):
     written(tmp_path / "val", labels, [1])
     answer = run("segment", tmp_path / "val" / "scene1", "--only", "3d", "--out", tmp_path / "out",

@@ -25,6 +25,7 @@ def with_fused_labels(
     images: ImageSegmenter,
     fusion: FusedInput,
     up: Sequence[float] = (0.0, 0.0, 1.0),
+    turns: int = 0,
 ) -> Cloud:
     """The cloud with the labels of its frames as ``fused_label`` and ``fused_confidence``.
 
@@ -34,13 +35,14 @@ def with_fused_labels(
         images: the image network.
         fusion: how labels become inputs.
         up: the direction against gravity.
+        turns: quarter turns that make the frames upright for the image network.
 
     Raises:
         BadInput: no frame has a camera and a pose, or the fusion refuses one.
     """
     finite = np.isfinite(cloud.xyz).all(axis=1)
     usable = _Posed(frames)
-    labelled = ((frame, images(frame)[0]) for frame in usable)
+    labelled = ((frame, images(frame, turns=turns)[0]) for frame in usable)
     fused = fuse_together(cloud.xyz[finite], labelled, fusion.fusions, len(images.labels), None, up)
     if not usable.count:
         raise BadInput("no frame has a camera and a pose, which the fused labels of the cloud network need")

@@ -142,6 +142,11 @@ def _present(tags: TagList | None) -> Tags:
     return None if tags is None else tags.present
 
 
+def _turns(source: Source, labeller: Labeller) -> int:
+    """The quarter turns that make the images upright."""
+    return source.turns() if labeller.turns is None else labeller.turns
+
+
 # --- images ----------------------------------------------------------------------------------------
 
 
@@ -156,8 +161,7 @@ def _write_images(
     for name in (IMAGE_LABELS, "label-color", "overlay", "confidence"):
         (folder / name).mkdir()
     shown, rows, present, count = set(spread(source.count, _SHEET_ROWS)), [], set(), 0
-    turns = source.turns() if labeller.turns is None else labeller.turns
-    if turns:
+    if turns := _turns(source, labeller):
         _log.info("%s: images are turned by %d degrees for the network (--rotate)", source.name, -90 * turns % 360)
     for number, (frame, own_tags) in enumerate(source.frames()):
         tags = source.tags if own_tags is None else own_tags
@@ -208,7 +212,8 @@ def _write_cloud(source: Source, folder: Path, labeller: Labeller, left_out: Cou
     up = source.up()
     if labeller.clouds.takes_fused_labels:
         fusion = fusion_of(labeller.clouds, labeller.images)
-        cloud = with_fused_labels(cloud, (frame for frame, _ in source.frames()), labeller.images, fusion, up)
+        frames = (frame for frame, _ in source.frames())
+        cloud = with_fused_labels(cloud, frames, labeller.images, fusion, up, _turns(source, labeller))
     labels, confidence = labeller.cloud(cloud, up, _present(source.tags))
     mesh = _MESH if isinstance(source.scene, ScanNetScene) else ""
     space = labeller.labels
