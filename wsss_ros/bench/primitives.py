@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
 from wsss_ros.bench.clock import median_ms
 from wsss_ros.bench.memory import peak_mb, resident_mb
+from wsss_ros.evaluation.confusion_matrix import iou_of
 from wsss_ros.evaluation.primitive_pictures import draw_primitives
 from wsss_ros.geometry.regions import RegionSettings, regions
 from wsss_ros.geometry.superpoints import HandMadeSettings, hand_made
@@ -174,17 +175,15 @@ def purity(
         cluster: of each superpoint.
         missed: points of each class in no superpoint.
     """
-    counts: Float64[np.ndarray, "K C"] = np.zeros((int(cluster.max(initial=-1)) + 1, classes.shape[1]))
+    counts = np.zeros((int(cluster.max(initial=-1)) + 1, classes.shape[1]), np.int64)
     np.add.at(counts, cluster, classes)
-    winner = counts.argmax(axis=1)
-    predicted = np.zeros((classes.shape[1], classes.shape[1]))
-    np.add.at(predicted, winner, counts)  # predicted class x true class
-    truth, right = predicted.sum(axis=0) + missed, np.diag(predicted)
-    union = truth + predicted.sum(axis=1) - right
-    there = truth > 0
-    if not there.any():
+    matrix = np.zeros((classes.shape[1], classes.shape[1] + 1), np.int64)  # as ``ConfusionMatrix.counts``
+    np.add.at(matrix.T, counts.argmax(axis=1), counts)
+    matrix[:, -1] = missed
+    total = matrix.sum()
+    if not total:
         return float("nan"), float("nan")
-    return 100 * right.sum() / truth.sum(), 100 * float(np.mean(right[there] / union[there]))
+    return 100 * np.trace(matrix) / total, 100 * float(np.nanmean(iou_of(matrix)))
 
 
 def picture(
