@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_ros.networks import sparse_maps, sparse_product
+from wsss_ros.networks import sparse_maps
 from wsss_ros.networks.sparse import SparseConv, SparseConvTransposed, SparseTensor
 from wsss_ros.types import BadInput
 
@@ -51,15 +51,6 @@ def dense_conv(x: SparseTensor, features: Tensor, weight: Tensor, kernel: int, s
 def close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> None:
     scale = expected.abs().max().clamp(min=1.0)
     assert float((found.double() - expected.double()).abs().max().detach() / scale.detach()) <= TOLERANCE[dtype]
-
-
-@pytest.fixture(params=["numba", "torch"])
-def way(request, monkeypatch) -> str:
-    """Both ways to compute: compiled kernels, and the operations of torch that a GPU has."""
-    if request.param == "torch":
-        for module in (sparse_maps, sparse_product):
-            monkeypatch.setattr(module, "compiled_on", lambda device: False)
-    return request.param
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -6,7 +6,6 @@ from reference import sparse_unet as dense_unet
 from torch import Tensor
 
 from wsss_ros import networks
-from wsss_ros.networks import sparse_maps, sparse_product
 from wsss_ros.networks.minkunet import Norm
 from wsss_ros.networks.sparse import SparseConv, SparseTensor, max_pool, unpool
 from wsss_ros.networks.sparse_unet import SparseUNet
@@ -43,14 +42,6 @@ def small(**options) -> SparseUNet:
             torch.nn.init.uniform_(part.weight, 0.5, 1.5)
             torch.nn.init.normal_(part.bias, 0.0, 0.3)
     return net
-
-
-@pytest.fixture(params=["numba", "torch"])
-def way(request, monkeypatch) -> str:
-    if request.param == "torch":
-        for module in (sparse_maps, sparse_product):
-            monkeypatch.setattr(module, "compiled_on", lambda device: False)
-    return request.param
 
 
 @pytest.mark.parametrize("training", [True, False])
