@@ -79,7 +79,7 @@ _SMALL = SemanticMapConfig(max_voxels=10_000)  # of the map that warms up
 class SemanticMap:
     """Votes for classes by voxel. A full map forgets, see ``forget``. Not for use from several threads.
 
-    It takes at most ``65 + 4 C`` bytes for each of ``max_voxels``, with C classes.
+    It takes at most ``108 + 4 C`` bytes for each of ``max_voxels``, with C classes.
 
     Attributes:
         views: number of views and scans that voted.
