@@ -1,9 +1,9 @@
-"""Which frame has measured a point, and the labels of a map in a frame; presets and files of settings."""
+"""The labels of a map in a frame; presets and files of settings."""
 
 import numpy as np
 import pytest
 
-from wsss_ros.fusion import FEATURES, PRESETS, labels_in_frame, observed, settings_named
+from wsss_ros.fusion import FEATURES, PRESETS, labels_in_frame, settings_named
 from wsss_ros.types import BadInput, Camera, Frame
 
 CAMERA = Camera(50.0, 50.0, 31.5, 23.5, 64, 48)
@@ -13,14 +13,6 @@ def frame(x, z, stamp_ns, depth_m):
     pose = np.eye(4)
     pose[:3, 3] = x, 0, z
     return Frame(np.zeros((48, 64, 3), np.uint8), CAMERA, np.full((48, 64), depth_m, np.float32), pose, stamp_ns)
-
-
-def test_a_point_has_the_time_and_place_of_the_nearest_camera_that_measured_it():
-    points = np.array([[0.0, 0, 3], [1.0, 0, 3], [0, 0, 5], [0.0, 9, 3]])
-    frames = [frame(0, 0, 10, 3.0), frame(0, 1, 20, 2.0), frame(5, 0, 30, 3.0)]
-    stamps, viewpoints = observed(points, iter(frames))
-    assert stamps.tolist() == [20, 20, -1, -1]
-    assert viewpoints[:2].tolist() == [[0, 0, 1]] * 2 and np.isnan(viewpoints[2:]).all()
 
 
 def test_the_labels_of_a_map_reach_as_far_as_asked():

@@ -1,45 +1,12 @@
-"""Between a fused cloud and frames with depth: which frame has measured a point, and what the map says of a pixel."""
-
-from collections.abc import Iterable
-from typing import NamedTuple
+"""A fused cloud in a frame with depth: what the map says of each pixel."""
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Float, UInt8
 
-from wsss_ros.geometry import neighbors, posed_depth, project, unproject, visible
+from wsss_ros.geometry import neighbors, posed_depth, unproject
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.types import Frame
-
-
-class Observed(NamedTuple):
-    """When and from where each of N points was measured; -1 and NaN for a point that no frame sees."""
-
-    stamps_ns: Int64[np.ndarray, "N"]
-    viewpoints: Float64[np.ndarray, "N 3"]
-
-
-def observed(points: Float[np.ndarray, "N 3"], frames: Iterable[Frame], tolerance_m: float = 0.05) -> Observed:
-    """Stamp and place of the nearest of the cameras whose depth images show each point.
-
-    A cloud that was fused from frames has no times; these are times for the test of ``fuse``.
-
-    Args:
-        points: in the world frame, metres.
-        frames: with depth, camera and pose; they are read one by one.
-        tolerance_m: how far the depth may differ from that of the point, metres.
-
-    Raises:
-        BadInput: depth, camera or pose is missing or not sound.
-    """
-    stamps, viewpoints = np.full(len(points), -1, np.int64), np.full((len(points), 3), np.nan)
-    nearest = np.full(len(points), np.inf)
-    for frame in frames:
-        depth_m, camera, pose = posed_depth(frame)
-        uv, depth = project(points, camera, pose)
-        closer = np.flatnonzero(visible(uv, depth, depth_m, tolerance_m) & (depth < nearest))
-        stamps[closer], viewpoints[closer], nearest[closer] = frame.stamp_ns, pose[:3, 3], depth[closer]
-    return Observed(stamps, viewpoints)
 
 
 def labels_in_frame(
