@@ -156,6 +156,7 @@ def test_a_pretraining_is_shared_by_all_seeds(tmp_path):
         ({"rows": {"a": {"method": "best", "phases": ["images"]}}}, "rows.a.method"),
         ({"rows": {"a": {**ROWS["net"], "cloud": "nown"}}}, "rows.a: no network 'nown'; there are: own"),
         ({"rows": {"a": {**ROWS["net"], "pseudo_labels": {}}}}, "rows.a: .*those of a row with 'cloud' or 'fused'"),
+        ({"rows": {"a": {**ROWS["fused"], "phases": ["clouds"]}}}, "rows.a: 'fused' needs labels of an image network"),
     ],
 )
 def test_faults_of_a_configuration_are_named(tmp_path, changes, words):

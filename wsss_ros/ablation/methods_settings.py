@@ -101,6 +101,9 @@ class MethodsConfig(ExperimentConfig):
                     raise ValueError(f"rows.{name}: no phase '{phase}'; there are: {', '.join(self.phases)}")
             if row.cloud and row.cloud not in self.networks:
                 raise ValueError(f"rows.{name}: no network '{row.cloud}'; there are: {', '.join(self.networks)}")
+            used = {kind for phase in chain.from_iterable(row.runs) for kind in self.phases[phase].networks}
+            if row.fused is not None and "image" not in used:
+                raise ValueError(f"rows.{name}: 'fused' needs labels of an image network; add a phase that has one")
         return self
 
     @property
