@@ -17,7 +17,8 @@ from wsss_ros.types import BadInput, Frame, Scene
 
 _ACROSS, _FRAMES, _PICTURES, _WIDTH = 3, 6, 12, 200
 _FUSED = 60  # frames of which a cloud is made for a scene without its own
-Item, Shown = TypeVar("Item"), TypeVar("Shown")
+Item = TypeVar("Item")
+Shown = TypeVar("Shown")
 
 
 def contact_sheet(checked: Checked) -> Image.Image | None:
