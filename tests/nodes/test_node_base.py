@@ -120,6 +120,20 @@ def test_an_input_that_never_comes_ends_the_node_where_that_is_asked_for(ros, ca
     assert "inputs_timeout_s:=2: no message on /in for 0 s (0 received), so no output: nobody" in capfd.readouterr().err
 
 
+def test_an_input_that_only_our_nodes_publish_ends_the_node_after_their_start(ros, monkeypatch):
+    """A look while they may still start is not the last one."""
+    build, _ = ros
+    node = build(inputs_timeout_s=2.0)
+    assert node.start()
+    monkeypatch.setattr(node._inputs[0], "_starts", lambda graph: True)
+    node._awaits_since -= 10
+    node.look_for_inputs()
+    assert node.exit_status == 0
+    node._inputs[0].since -= 3600
+    node.look_for_inputs()
+    assert node.exit_status == 1
+
+
 def test_inputs_that_came_in_time_may_end_and_others_may_be_needed_later(ros):
     build, _ = ros
     node, needed = build(inputs_timeout_s=2.0), []

@@ -78,9 +78,9 @@ def silences(records: list[Input], timeout_s: float, graph: Graph) -> list[Probl
     return [(WARN, text) for text in texts if text]
 
 
-def never_came(records: list[Input], graph: Graph) -> str:
-    """One sentence about the first needed input that has sent nothing; empty where all have sent a message."""
-    return next((record.silence(0.0, graph) for record in records if record.needed() and not record.received), "")
+def never_came(records: list[Input]) -> list[Input]:
+    """The needed inputs that have sent nothing."""
+    return [record for record in records if record.needed() and not record.received]
 
 
 def subscribe(node: Any, record: Input, kind: type, callback: Callable[[Any], None], qos: QoSProfile) -> None:
