@@ -1,6 +1,7 @@
 """Shared fixtures. Shapes and types are checked at every call while the tests run (jaxtyping + beartype)."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,3 +103,13 @@ def shared_ros_environment() -> Iterator[dict[str, str]]:
     """A domain for processes that serve all tests of a file."""
     with ros_domain() as environment:
         yield environment
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Commands and nodes set the level and the handlers of the package's log; the next test must not see that."""
+    log = logging.getLogger("wsss_ros")
+    before = log.level, list(log.handlers), log.propagate
+    yield
+    level, log.handlers, log.propagate = before
+    log.setLevel(level)

@@ -1,7 +1,5 @@
 """What ``wsss train`` prints while it trains."""
 
-
-
 from wsss_ros.cli.train import _Lines
 from wsss_ros.training.progress import Progress
 

@@ -115,7 +115,6 @@ class Stream:
                 found.append(1e3 * (at - sent_at))
         return np.array(found)
 
-
     def unanswered(self, around: list[float], within_s: float = 1.0) -> tuple[float, float]:
         """Shares of the frames sent near some moments, and of the others."""
         answered = {codec.stamp_ns(message.header) for _, message in self.answers}

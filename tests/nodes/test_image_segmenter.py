@@ -59,9 +59,7 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def segmenter(started, weights) -> NodeProcess:
-    return started(
-        "image_segmenter", weights=weights["image"], points_stride=2, sensor_timeout_s=1.0, **ON_ONE_THREAD
-    )
+    return started("image_segmenter", weights=weights["image"], points_stride=2, sensor_timeout_s=1.0, **ON_ONE_THREAD)
 
 
 @pytest.fixture(scope="module")

@@ -127,6 +127,7 @@ def test_a_version_is_synced_before_it_gets_its_name(files, monkeypatch):
     """Power loss: whatever has the name must be on disk already, the name itself before it is pointed to."""
     store, told = opened(files), []
     fsync, rename = os.fsync, os.rename
+
     def noted(handle):
         told.append(os.readlink(f"/proc/self/fd/{handle}"))
         fsync(handle)

@@ -29,7 +29,7 @@ def test_cast_agrees_with_every_triangle_tested(world):
             assert view.depth_m[k] == pytest.approx(depth, abs=1e-4)
             same_plane = triangles[view.part[k] == owner].size
             assert same_plane
-            assert (view.part[k] == owner[triangle] or abs(view.depth_m[k] - depth) < 1e-4)
+            assert view.part[k] == owner[triangle] or abs(view.depth_m[k] - depth) < 1e-4
             face = np.cross(*(np.diff(triangles[triangle], axis=0)))
             assert abs(face @ view.flat_normal[k]) == pytest.approx(np.linalg.norm(face), rel=1e-3)
             hit = pose[:3, :3] @ (np.array([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, 1]) * depth)

@@ -157,9 +157,7 @@ def test_a_crop_is_an_upright_column(painted):
     """Its points are in a square around one of the points, at all heights; a column with few points is not taken."""
     whole = geometry.transform(painted.upright_from_world, painted.xyz)
     cropped = CloudAugment(points=20_000, crop_m=1.0)
-    drawn = geometry.transform(
-        painted.upright_from_world, clouds.draw(painted, cropped, np.random.default_rng(3)).xyz
-    )
+    drawn = geometry.transform(painted.upright_from_world, clouds.draw(painted, cropped, np.random.default_rng(3)).xyz)
     middle = whole[np.random.default_rng(3).integers(len(whole)), :2]
     expected = whole[(np.abs(whole[:, :2] - middle) <= 0.5).all(axis=1)]
     assert 256 <= len(expected) < len(whole) / 2

@@ -118,9 +118,12 @@ class Robot:
 
     def scene(self, **values):
         """Return a condition for ``until`` on the open scene: numbers are at least these, other values equal."""
-        return lambda status: status["scene"] is not None and all(
-            status["scene"][key] >= value if isinstance(value, int) else status["scene"][key] == value
-            for key, value in values.items()
+        return lambda status: (
+            status["scene"] is not None
+            and all(
+                status["scene"][key] >= value if isinstance(value, int) else status["scene"][key] == value
+                for key, value in values.items()
+            )
         )
 
     # --- what the robot does ---

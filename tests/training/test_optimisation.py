@@ -50,9 +50,7 @@ def test_one_cycle_is_that_of_torch(name):
 
 def test_the_head_may_learn_faster():
     network = networks.build("image", "resnet", 20, {"depth": 18, "width": 0.125})
-    plain, faster = (
-        build(network, config.build(OptimiserConfig, ADAM | {"head_lr": factor})) for factor in (1, 10)
-    )
+    plain, faster = (build(network, config.build(OptimiserConfig, ADAM | {"head_lr": factor})) for factor in (1, 10))
     assert [group["factor"] for group in plain.param_groups] == [1]
     assert [group["factor"] for group in faster.param_groups] == [1, 10]
     assert set(faster.param_groups[1]["params"]) == set(network.head.parameters())

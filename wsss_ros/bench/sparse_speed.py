@@ -65,9 +65,7 @@ def room_voxels(count: int, device: torch.device) -> SparseTensor:
     return SparseTensor(features.repeat(rooms, 1)[:count].to(device), coordinates.to(device))
 
 
-def measure(
-    device: torch.device, precisions: Sequence[str], voxels: Sequence[int], runs: int
-) -> Iterator[SparseSpeed]:
+def measure(device: torch.device, precisions: Sequence[str], voxels: Sequence[int], runs: int) -> Iterator[SparseSpeed]:
     """Measure each precision at each number of voxels; medians of ``runs`` passes."""
     net = network().to(device)
     for precision in precisions:

@@ -26,9 +26,7 @@ from wsss_ros.cli.options import (
 
 
 def evaluate(
-    scenes: Annotated[
-        list[Path], typer.Argument(help="Scene folders, folders of them, cloud files; or photographs.")
-    ],
+    scenes: Annotated[list[Path], typer.Argument(help="Scene folders, folders of them, cloud files; or photographs.")],
     image_weights: ImageWeights = "",
     cloud_weights: CloudWeights = "",
     only: Annotated[Literal["2d", "3d"] | None, typer.Option(help="Score only images or only clouds.")] = None,

@@ -122,9 +122,7 @@ class FusedLabels(NamedTuple):
     confidence: Float[Tensor, "B N 1"]
 
     @classmethod
-    def of(
-        cls, labels: Integer[Tensor, "B N"], confidence: Float[Tensor, "B N"] | None, classes: int
-    ) -> "FusedLabels":
+    def of(cls, labels: Integer[Tensor, "B N"], confidence: Float[Tensor, "B N"] | None, classes: int) -> "FusedLabels":
         """The inputs of class indices; other numbers are no label, such as 255. Without ``confidence`` it is 1."""
         labelled = labels < classes
         one_hot = F.one_hot(torch.where(labelled, labels, classes).long(), classes + 1)[..., :classes]

@@ -113,8 +113,7 @@ class PointNet2(Backbone):
         abstraction = [Layers(3 + skip, widths) for skip, widths in zip(skips, down, strict=False)]
         coarse = [skips[-1]] + [widths[-1] for widths in up]
         propagation = [
-            Layers(above + skip, widths)
-            for above, skip, widths in zip(coarse, reversed(skips[:-1]), up, strict=False)
+            Layers(above + skip, widths) for above, skip, widths in zip(coarse, reversed(skips[:-1]), up, strict=False)
         ]
         # A ModuleList does not know the type of its modules.
         self.abstraction = cast(Sequence[Layers], nn.ModuleList(abstraction))

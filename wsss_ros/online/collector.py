@@ -44,9 +44,7 @@ class Collector:
         jumps: Number of times the stamps jumped back.
     """
 
-    def __init__(
-        self, store: SceneStore, config: StoreConfig, automatic: bool, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, store: SceneStore, config: StoreConfig, automatic: bool, report: Callable[[str], None]) -> None:
         self.store, self.config, self.automatic, self._report = store, config, automatic, report
         self.scene: OpenScene | None = None
         self.waiting: list[Tag] = []
@@ -203,8 +201,10 @@ class Collector:
 
     def _check_time(self, tag: Tag) -> None:
         tolerance_ns = self.config.tag_tolerance_s * 1e9
-        if tag.stamp_ns is None or -tolerance_ns <= tag.stamp_ns - self._first_ns and (
-            tag.stamp_ns - self._last_ns <= tolerance_ns
+        if (
+            tag.stamp_ns is None
+            or -tolerance_ns <= tag.stamp_ns - self._first_ns
+            and (tag.stamp_ns - self._last_ns <= tolerance_ns)
         ):
             return
         raise BadInput(

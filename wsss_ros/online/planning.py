@@ -124,9 +124,7 @@ def balanced(
     return picked
 
 
-def _memory(
-    stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]], apart: set[str]
-) -> list[StoredScene]:
+def _memory(stored: Sequence[StoredScene], past: Sequence[tuple[Plan, Decision]], apart: set[str]) -> list[StoredScene]:
     """Return the scenes of earlier rounds, except those of rejected rounds only: a wrong scene would spoil all."""
     taught, promoted, rejected = set[str](), set[str](), Counter[str]()
     for earlier, decision in past:

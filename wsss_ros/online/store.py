@@ -39,9 +39,7 @@ class SceneStore:
     when room is made: a round reads them. Raises BadInput when the folder cannot be written.
     """
 
-    def __init__(
-        self, folder: str | Path, config: StoreConfig, labels: LabelSpace, held_out_every: int = 4
-    ) -> None:
+    def __init__(self, folder: str | Path, config: StoreConfig, labels: LabelSpace, held_out_every: int = 4) -> None:
         self.folder, self.config, self.labels = Path(folder).expanduser(), config, labels
         self.held_out_every = held_out_every
         self.pinned: set[str] = set()

@@ -43,9 +43,7 @@ class CloseupsConfig(Config):
     style: str = Field("default", description="Tables of looks, by name (rooms/styles).")
 
 
-def photograph_room(
-    out_folder: str | Path, seed: int, views: int = 60, size: int = 96, style: str = "default"
-) -> Path:
+def photograph_room(out_folder: str | Path, seed: int, views: int = 60, size: int = 96, style: str = "default") -> Path:
     """Take ``views`` close-ups of the objects of one room; returns the file, ``out_folder/closeups{seed:05d}.npz``.
 
     The file holds ``images`` uint8 [V size size 3] and ``tags`` uint8 [V]. Each class gets the same number of views, so

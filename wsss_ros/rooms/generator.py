@@ -121,9 +121,7 @@ def generate_rooms(
     return generate_missing(generate_room, out_folder, folders, workers, progress, **options)
 
 
-def scene_name(
-    seed: int, style: str = "default", furniture: Sequence[str | Path] = (), views: Views = "walk"
-) -> str:
+def scene_name(seed: int, style: str = "default", furniture: Sequence[str | Path] = (), views: Views = "walk") -> str:
     """The name of the room's folder: furniture libraries and views other than the default's, the style, the seed."""
     libraries = [re.sub(r"[^a-z0-9]+", "", Path(path).stem.lower()) or "models" for path in furniture]
     parts = [*libraries, *([views] if views != "walk" else [])]

@@ -13,9 +13,7 @@ def tensor(array: np.ndarray):
     return open3d.core.Tensor.from_numpy(np.ascontiguousarray(array))
 
 
-def ray_caster(
-    vertices: Sequence[Float64[np.ndarray, "_ 3"]], triangles: Sequence[Int64[np.ndarray, "_ 3"]]
-):
+def ray_caster(vertices: Sequence[Float64[np.ndarray, "_ 3"]], triangles: Sequence[Int64[np.ndarray, "_ 3"]]):
     """A ray caster of several meshes; their triangles are numbered on from mesh to mesh."""
     import open3d
 

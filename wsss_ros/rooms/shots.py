@@ -29,7 +29,11 @@ class Shot:
 
 
 def take_shots(
-    world: World, camera: Camera, poses: Float64[np.ndarray, "F 4 4"], steps: Int64[np.ndarray, "F"], seed: int,
+    world: World,
+    camera: Camera,
+    poses: Float64[np.ndarray, "F 4 4"],
+    steps: Int64[np.ndarray, "F"],
+    seed: int,
     lamps: Light | None = None,
 ) -> Iterator[Shot]:
     """Render a view for each pose. Poses and points are in the frame of the room.

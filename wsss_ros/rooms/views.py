@@ -47,9 +47,7 @@ def choose_views(
     return poses[steps], steps
 
 
-def _robot_views(
-    world: World, frames: int, seed: int
-) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
+def _robot_views(world: World, frames: int, seed: int) -> tuple[Float64[np.ndarray, "F 4 4"], Int64[np.ndarray, "F"]]:
     """Views of a robot's drive, without the half that shows the least: empty corners and close surfaces."""
     poses = safe_walk(world, 3 * max(frames, FEW), seed, drive)
     steps = better_half(world, poses)

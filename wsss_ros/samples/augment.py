@@ -39,8 +39,11 @@ class CloudAugment(Config):
     rotation_deg: float = Field(5.0, ge=0, le=180, description="Rotation about the upright axis, plus or minus.")
     flip: bool = Field(True, description="Mirror along x and y, each with p = 0.5.")
     accumulated: float = Field(
-        0.0, ge=0, le=1, description="Share of the samples that are not made from the scene's cloud, but accumulated "
-        "from the depth of a run of its frames as on a robot: partial, noisy, with holes."
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the samples that are not made from the scene's cloud, but accumulated "
+        "from the depth of a run of its frames as on a robot: partial, noisy, with holes.",
     )
     frames: tuple[PositiveInt, PositiveInt] = Field(
         (4, 40), description="Range of the number of consecutive frames of an accumulated cloud."
@@ -49,18 +52,25 @@ class CloudAugment(Config):
     cut: float = Field(0.0, ge=0, le=1, description="Share of the samples that are cut horizontally below the ceiling.")
     cut_m: tuple[float, float] = Field((1.6, 2.4), description="Range of the height of the cut over the floor, metres.")
     thinned_m: tuple[float, float] = Field(
-        (0.0, 0.0), description="Range of the distance between points: a random voxel size keeps one point of each "
-        "voxel; (0, 0): all points."
+        (0.0, 0.0),
+        description="Range of the distance between points: a random voxel size keeps one point of each "
+        "voxel; (0, 0): all points.",
     )
     crop_m: float = Field(
-        0.0, ge=0, le=1000, description="Edge of a square around a random point; a sample has the points above and "
-        "below it; 0: all points."
+        0.0,
+        ge=0,
+        le=1000,
+        description="Edge of a square around a random point; a sample has the points above and "
+        "below it; 0: all points.",
     )
     tilt_deg: float = Field(0.0, ge=0, le=45, description="Largest rotation about a random horizontal axis.")
     scale: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="Range of the random scale.")
     noise_m: float = Field(
-        0.0, ge=0, le=0.2, description="Largest deviation of the noise along the rays from the nearest camera, in "
-        "metres at 2 m distance; it grows with the square of the distance, and each sample has its own deviation."
+        0.0,
+        ge=0,
+        le=0.2,
+        description="Largest deviation of the noise along the rays from the nearest camera, in "
+        "metres at 2 m distance; it grows with the square of the distance, and each sample has its own deviation.",
     )
     drop_color: float = Field(
         0.0,

@@ -73,7 +73,6 @@ def _repair(line: bytes) -> list[float] | None:
     return None
 
 
-
 @compiled
 def _parse(text, powers, rows, broken):
     """Fill ``rows`` from the lines that are not blank; note (line from 1, row, start, end) of others in ``broken``.

@@ -139,9 +139,7 @@ class OpenedSource:
         prepared = self._prepare_scenes(labels, decoding, lambda done, total: progress("prepare scenes", done, total))
         return Source(prepared.scenes, name=given.name, weight=given.weight), prepared.left_out
 
-    def _prepare_scenes(
-        self, labels: LabelSpace, decoding: Decoding, progress: Callable[[int, int], None]
-    ) -> Prepared:
+    def _prepare_scenes(self, labels: LabelSpace, decoding: Decoding, progress: Callable[[int, int], None]) -> Prepared:
         frames = self.config.frames_per_scene
         return prepare(
             self.scenes,

@@ -68,8 +68,14 @@ PLACES = {
 # fmt: on
 # turned with the furniture, by about so much (radians); all other things are turned anyhow
 _TURNED = {
-    "computer": 0.25, "office": 0.25, "appliance": 0.15, "audio": 0.15, "small picture": 0.4, "keyboard": 0.2,
-    "books": 0.25, "book_row": 0.03,
+    "computer": 0.25,
+    "office": 0.25,
+    "appliance": 0.15,
+    "audio": 0.15,
+    "small picture": 0.4,
+    "keyboard": 0.2,
+    "books": 0.25,
+    "book_row": 0.03,
 }  # fmt: skip
 
 
