@@ -25,6 +25,7 @@ from fuzz.seeds import (
     label_images_seeds,
     large_jpeg,
     large_png,
+    layout_seeds,
     messages_seeds,
     npy_claiming,
     npz_of,
@@ -149,6 +150,16 @@ def _read_scan(path: Path) -> Any:
     folder = next(above for above in path.parents if above.name == "scan")
     scene = open_scene(folder, SPACE)
     return len(scene.cloud), scene.cloud_truth(), scene.tags, [scene.frame(at) for at in range(len(scene))]
+
+
+def _of_layout(layout: str) -> Reader:
+    texts, files = layout_seeds(layout)
+
+    def read(path: Path) -> Any:
+        scene = open_scene(next(above for above in path.parents if above.name == layout), SPACE)
+        return [scene.frame(index) for index in range(len(scene))]
+
+    return Reader(f"texts of {layout}", texts, read, others=files, share=1)
 
 
 def _read_yolo(path: Path) -> Any:
@@ -291,6 +302,7 @@ def readers() -> list[Reader]:
         ),
         Reader("transforms.json", nerf, _read_scene, others=pictures, hard={"transforms.json:deep": deep}),
         Reader("TUM lists", tum_rows, _read_scene, others=tum_all, share=3),
+        *map(_of_layout, ("icl_nuim", "redwood", "bundlefusion", "arkitscenes", "colmap")),
         Reader("texts of ScanNet", scannet_texts, _read_scan, others=scannet_all, share=2),
         Reader("OBJ models", obj_seeds(), _read_obj, others=obj_seeds() | {"a.png": encoded("PNG")}, share=2),
         Reader(

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from support import cloud_writers, sens_files
 from support.glb_files import write_glb
+from support.simulated_room import write
 from support.tiny_scene import CAMERA, TinyScene, write_scene_folder
 
 from wsss_ros.bags import cdr
@@ -268,6 +269,12 @@ def scene_files() -> tuple[dict[str, bytes], dict[str, bytes]]:
     return {"transforms.json": json.dumps({**nerf, "frames": frames}).encode()}, pictures
 
 
+def layout_seeds(layout: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The texts of a simulated room in a layout, and all of its files, below the folder with the layout's name."""
+    with TemporaryDirectory() as place:
+        return _texts_and_all(Path(place), write(Path(place), layout))
+
+
 def tum_files() -> tuple[dict[str, bytes], dict[str, bytes]]:
     rows = {"rgb.txt": b"1.0 0.png\n2.0 1.png\n", "depth.txt": b"1.0 d0.png\n2.0 d1.png\n"}
     rows["groundtruth.txt"] = b"1.0 0 0 0 0 0 0 1\n2.0 0 0 1 0 0 0 1\n"
@@ -346,7 +353,11 @@ def semantic_map_seeds() -> dict[str, bytes]:
 def scannet_seeds() -> tuple[dict[str, bytes], dict[str, bytes]]:
     """The texts of a scan of ScanNet, and all of its files, below the folder scan."""
     with TemporaryDirectory() as place:
-        folder = write_scene_folder(Path(place, "scan"), SPACE)
-        files = {str(path.relative_to(place)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    texts = {name: data for name, data in files.items() if name.endswith((".txt", ".json")) and len(data) < 20_000}
+        return _texts_and_all(Path(place), write_scene_folder(Path(place, "scan"), SPACE))
+
+
+def _texts_and_all(place: Path, folder: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    files = {str(path.relative_to(place)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    pictures = (".jpg", ".png", ".ply")
+    texts = {name: data for name, data in files.items() if not name.endswith(pictures) and len(data) < 20_000}
     return texts, files

@@ -134,6 +134,24 @@ def test_intrinsics_of_nerfstudio_that_are_no_numbers(tmp_path, labels, key, val
         open_scene(folder, labels)
 
 
+@pytest.mark.parametrize(
+    "layout, file, old, new, reason",
+    [
+        ("colmap", "sparse/0/points3D.txt", " ", " x", "points3D.txt, points of .*expected numbers"),
+        ("colmap", "sparse/0/cameras.txt", "PINHOLE 64", "PINHOLE 0", "cameras.txt, line .*: size 0x48"),
+        ("bundlefusion", "info.txt", "m_calibrationDepthExtrinsic = 1", "m_calibrationDepthExtrinsic = x", "extrinsic"),
+        ("bundlefusion", "info.txt", "m_depthWidth = 64", "m_depthWidth = nan", "info.txt, m_.*: size nanx48"),
+    ],
+)
+def test_words_in_the_place_of_numbers(tmp_path, labels, layout, file, old, new, reason):
+    folder = write(tmp_path, layout)
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    with pytest.raises(BadInput, match=reason):
+        open_scene(folder, labels)
+
+
 def test_a_recording_in_a_folder_of_another_layout_is_left_alone(tmp_path, labels):
     folder = write(tmp_path, "tum")
     (folder / "room.sens").touch()

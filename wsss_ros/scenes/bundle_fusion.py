@@ -12,7 +12,7 @@ import numpy as np
 from wsss_ros.scenes import plain_frames
 from wsss_ros.scenes.depth_files import depth_size
 from wsss_ros.scenes.images import image_size, read_bytes
-from wsss_ros.scenes.intrinsics import Intrinsics, parse_intrinsics
+from wsss_ros.scenes.intrinsics import Intrinsics, of_mapping
 from wsss_ros.scenes.listing import Listing, given_intrinsics
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.rig import Rig
@@ -35,13 +35,14 @@ def read(folder: Path, reading: Reading) -> Listing:
     path = _info(folder)
     assert path is not None
     info = _lines(path)
-    depth = given_intrinsics(reading) or _intrinsics(path, info, "depth")
+    own = _intrinsics(path, info, "depth")
+    depth = given_intrinsics(reading) or own
     listing = plain_frames.read(folder, reading, depth)
     first = listing.files[0]
     color = None if reading.intrinsics else _intrinsics(path, info, "color")
     color_camera = None if color is None else color.camera(*image_size(first.color))
     rig = Rig(depth.camera(*depth_size(first.depth)), color_camera)
-    return replace(listing, rig=rig, of_integers=_number(path, info, "m_depthShift") or listing.of_integers)
+    return replace(listing, rig=rig, of_integers=own.depth_scale or listing.of_integers)
 
 
 def _info(folder: Path) -> Path | None:
@@ -58,16 +59,13 @@ def _intrinsics(path: Path, info: dict[str, str], kind: str) -> Intrinsics:
     key = f"m_calibration{kind.capitalize()}Intrinsic"
     if key not in info:
         raise BadInput(f"{path}: no {key}; expected a 4x4 matrix")
-    extrinsic = info.get(key.replace("Intrinsic", "Extrinsic"), "")
-    if extrinsic and np.abs(np.array(extrinsic.split(), float) - np.eye(4).ravel()).max() > 0.1:
-        raise BadInput(f"{path}: colour and depth are not at one place; expected depth registered to colour")
-    sizes = [_number(path, info, f"m_{kind}{side}") for side in ("Width", "Height")]
-    size = (int(sizes[0]), int(sizes[1])) if sizes[0] and sizes[1] else None
-    return replace(parse_intrinsics(info[key], f"{path}, {key}"), size=size)
-
-
-def _number(path: Path, info: dict[str, str], key: str) -> float | None:
-    try:
-        return float(info[key]) if key in info else None
-    except ValueError as error:
-        raise BadInput(f"{path}: '{key} = {info[key]}'; expected a number") from error
+    if extrinsic := info.get(key.replace("Intrinsic", "Extrinsic"), "").split():
+        try:
+            motion = np.array(extrinsic, np.float64).reshape(4, 4)
+        except ValueError as error:
+            raise BadInput(f"{path}: the extrinsic matrix of {kind}: {error}; expected 16 numbers") from error
+        if not np.abs(motion - np.eye(4)).max() <= 0.1:
+            raise BadInput(f"{path}: colour and depth are not at one place; expected depth registered to colour")
+    given = {"width": f"m_{kind}Width", "height": f"m_{kind}Height", "depth_shift": "m_depthShift"}
+    values = {name: info[of_file] for name, of_file in given.items() if of_file in info}
+    return of_mapping(values | {"matrix": info[key].split()}, f"{path}, {key}")

@@ -9,6 +9,7 @@ depth, and a model of another scale is refused, with the ``pose_scale`` to give.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 from typing import Literal
@@ -18,8 +19,9 @@ from jaxtyping import Float64
 
 from wsss_ros.geometry import check_pose, quaternion_to_matrix
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, MILLIMETRES, read_depth_m
+from wsss_ros.scenes.frame_choice import spread_over
 from wsss_ros.scenes.images import image_size, read_bytes
-from wsss_ros.scenes.intrinsics import Intrinsics
+from wsss_ros.scenes.intrinsics import Intrinsics, of_mapping
 from wsss_ros.scenes.listing import DEPTH_FOLDERS, Listed, Listing, from_listed, given_intrinsics, to_ours
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.trajectories import numbered_rows
@@ -87,7 +89,8 @@ def _cameras(path: Path) -> dict[str, Intrinsics]:
             ) from error
         except (ValueError, IndexError) as error:
             raise BadInput(f"{where}: {error}; expected 'CAMERA_ID MODEL WIDTH HEIGHT PARAMS'") from error
-        found[words[0]] = Intrinsics(fx, fy, cx - 0.5, cy - 0.5, where, (width, height), _lens(model, coefficients))
+        given = {"fx": fx, "fy": fy, "cx": cx - 0.5, "cy": cy - 0.5, "width": width, "height": height}
+        found[words[0]] = replace(of_mapping(given, where), distortion=_lens(model, coefficients))
     return found
 
 
@@ -150,10 +153,15 @@ def _check_scale(path: Path, listing: Listing, points: dict[Path, str], reading:
     """Raises BadInput, with the factor, where the points of the model are not at the depth of the images."""
     if not path.is_file():
         return
-    world = {words[0]: np.array(words[1:4], np.float64) for _, words in numbered_rows(path, "points")[0]}
+    world = {words[0]: words[1:4] for _, words in numbered_rows(path, "lines 'POINT3D_ID X Y Z ...'")[0]}
     ratios: list[float] = []
-    for file in listing.files[:: max(1, len(listing.files) // _COMPARED)]:
-        ratios += _ratios(file, points[file.color], world, reading)
+    for file in spread_over(listing.files, _COMPARED):
+        try:
+            ratios += _ratios(file, points[file.color], world, reading)
+        except BadInput:
+            raise
+        except ValueError as error:
+            raise BadInput(f"{path}, points of {file.color.name}: {error}; expected numbers") from error
     if len(ratios) < _FEWEST_POINTS:
         return
     factor = float(np.median(ratios))
@@ -165,20 +173,21 @@ def _check_scale(path: Path, listing: Listing, points: dict[Path, str], reading:
         )
 
 
-def _ratios(file, seen: str, world: dict[str, np.ndarray], reading: Reading) -> list[float]:
-    """Depth of the image over depth of the model, for the points that a frame sees."""
-    words = seen.split()
-    rows = [(float(u), float(v), world[name]) for u, v, name in zip(*[iter(words)] * 3, strict=False) if name in world]
-    if not rows:
+def _ratios(file, seen: str, world: dict[str, list[str]], reading: Reading) -> list[float]:
+    """Depth of the image over depth of the model, for the points that a frame sees. Raises ValueError for words."""
+    triples = zip(*[iter(seen.split())] * 3, strict=False)
+    rows = np.array([[u, v, *world[name]] for u, v, name in triples if name in world], np.float64)
+    rows = rows[np.isfinite(rows).all(axis=1)] if len(rows) else rows
+    if not len(rows):
         return []
     depth_m = read_depth_m(file.depth, reading.depth_scale, MILLIMETRES)
     width, height = image_size(file.color)
     across, down = depth_m.shape[1] / width, depth_m.shape[0] / height
     camera_from_world = np.linalg.inv(file.pose)
     found = []
-    for u, v, xyz in rows:
+    for u, v, *xyz in rows:
         column, row = int(u * across), int(v * down)
-        z = camera_from_world[2, :3] @ (xyz * reading.pose_scale) + camera_from_world[2, 3]
+        z = camera_from_world[2, :3] @ np.multiply(xyz, reading.pose_scale) + camera_from_world[2, 3]
         if 0 <= column < depth_m.shape[1] and 0 <= row < depth_m.shape[0] and z > 0 and depth_m[row, column] > 0:
             found.append(float(depth_m[row, column] / z))
     return found
