@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ TAGS = QoSProfile(depth=2000)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SPACE = "/robot"
 PERIOD_S = 0.1
+SHOWN_AGAIN_S = 5.0  # images are best effort: tags of a view that was lost find none
 SEGMENTER = {"device": "cpu", "precision": "float32", "threads": 1}
 
 
@@ -173,12 +175,21 @@ class Robot:
 
     def tagged_scene(self, number: int) -> str:
         """Visit a room, tag its views, also with a class that is absent, finish the scene; return the answer."""
-        room = Room(number)
-        for stamp_ns in self.visit(room):
-            self.tag("image", f"{stamped(stamp_ns)} {', '.join(room.tags)}, -toilet")
-        self.until(self.scene(image_tags=4))
+        room, shown_at = Room(number), -math.inf
+
+        def all_tagged(status: dict) -> bool:
+            nonlocal shown_at
+            if time.monotonic() < shown_at + SHOWN_AGAIN_S:
+                return self.scene(image_tags=4)(status)
+            for stamp_ns in self.visit(room):
+                self.tag("image", f"{stamped(stamp_ns)} {', '.join(room.tags)}, -toilet")
+            shown_at = time.monotonic()
+            return False
+
+        self.until(all_tagged)
         answer = self.ask("finish_scene")
-        assert answer.success, answer.message
+        assert answer.success, f"{answer.message}; {self.trainer.text[-1500:]}"
+        self.until(lambda status: status["scene"] is None)
         return answer.message
 
     def ask(self, service: str):
