@@ -43,6 +43,14 @@ def test_one_seed_is_no_spread():
     entries = entries_of({"cls": (20,), "both": (40,)}, {"cls": (10,), "both": (40,)})
     assert "spread unknown from one seed" in results.verdict(entries)[0]
     assert "Not more than the spread: 2D, 3D" in results.verdict(entries)[0]
+    one = results.compare(entries, "cls", "both", "val", "2d")
+    assert results.came_out([one]) == "came out; the spread is not known from one seed at cls < both (+20.00)"
+
+
+def test_a_gain_within_the_spread_is_named():
+    entries = entries_of({"cls": (20, 24), "both": (23, 24)}, {"cls": (1, 1), "both": (2, 2)})
+    thin, clear = (results.compare(entries, "cls", "both", "val", domain) for domain in ("2d", "3d"))
+    assert results.came_out([thin, clear]) == "came out; not more than the spread at cls < both (+1.50)"
 
 
 def test_spread_is_the_standard_deviation_over_seeds():

@@ -201,12 +201,18 @@ def _order(comparisons: list[Comparison], chosen: str, domain: str) -> str:
 def came_out(comparisons: Sequence[Comparison]) -> str:
     """Say whether each row that should be better is better, and where it is not, or hardly."""
     wrong = [found for found in comparisons if not found.came_out]
-    thin = [found for found in comparisons if found.came_out and not found.is_clear]
-    pairs = (f"{found.worse} < {found.better} ({found.margin:+.2f}{_within(found)})" for found in wrong)
-    text = "did not come out at " + ", ".join(pairs) if wrong else "came out"
-    if thin:
-        text += "; not more than the spread at " + ", ".join(f"{f.worse} < {f.better} ({f.margin:+.2f})" for f in thin)
+    text = "did not come out at " + ", ".join(_step(found, _within(found)) for found in wrong) if wrong else "came out"
+    right = [found for found in comparisons if found.came_out and not found.is_clear]
+    for words, found in (
+        ("not more than the spread", [found for found in right if found.spread is not None]),
+        ("the spread is not known from one seed", [found for found in right if found.spread is None]),
+    ):
+        text += f"; {words} at " + ", ".join(map(_step, found)) if found else ""
     return text
+
+
+def _step(found: Comparison, note: str = "") -> str:
+    return f"{found.worse} < {found.better} ({found.margin:+.2f}{note})"
 
 
 def _within(found: Comparison) -> str:
