@@ -22,7 +22,7 @@ from wsss_ros.methods.densify.phase import DensifyPhase
 from wsss_ros.methods.densify.training import Densify
 from wsss_ros.methods.teacher_labels import cloud_scores
 from wsss_ros.networks.classifier import input_features
-from wsss_ros.samples import superpoints
+from wsss_ros.samples import scene_regions
 from wsss_ros.samples.mixture import Source
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.training.run import train
@@ -45,7 +45,7 @@ LABELS = {"method": "densify_labels", "epochs": 2, "batch": 3, "primitives": 5, 
 
 @pytest.fixture(autouse=True)
 def simple_regions(monkeypatch):
-    monkeypatch.setattr(superpoints, "regions", cells)
+    monkeypatch.setattr(scene_regions, "regions", cells)
 
 
 def networks_of(labels, kinds, cloud: str = "pointnet2") -> dict[str, torch.nn.Module]:
@@ -299,7 +299,7 @@ def test_data_that_says_little_gives_finite_losses(prepared, labels, case, monke
     if case == "a scene without superpoints":
         scenes = [replace(prepared[0], xyz=prepared[0].xyz + np.float32(100)), *prepared[1:]]
         monkeypatch.setattr(
-            superpoints, "regions", lambda xyz, *_: cells(xyz, *_) if xyz[0, 0] < 50 else np.full(len(xyz), -1)
+            scene_regions, "regions", lambda xyz, *_: cells(xyz, *_) if xyz[0, 0] < 50 else np.full(len(xyz), -1)
         )
     if case == "few superpoints":
         options = {"primitives": 300, "superpoints_per_primitive": 10}
@@ -313,7 +313,7 @@ def test_data_that_says_little_gives_finite_losses(prepared, labels, case, monke
 
 
 def test_data_without_any_superpoint_is_refused(prepared, labels, monkeypatch):
-    monkeypatch.setattr(superpoints, "regions", lambda points, *_: np.full(len(points), -1))
+    monkeypatch.setattr(scene_regions, "regions", lambda points, *_: np.full(len(points), -1))
     with pytest.raises(BadInput, match="no scene has a superpoint"):
         started(prepared, labels)
     assert started(prepared, labels, primitive=0, match=0)

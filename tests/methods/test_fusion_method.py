@@ -164,11 +164,18 @@ def test_labels_are_computed_once_for_the_same_image_network(scenes, labels, mon
         started(found, labels, ("floor", "bed", "wall"), pseudo_truth={**SURE, "dilation": 1})  # other labels to learn
 
 
-def test_scenes_are_chosen_that_show_most_classes(labels, tmp_path):
+def test_scenes_are_chosen_that_show_most_classes(labels, tmp_path, monkeypatch):
     """Written out: the scenes of the first images of the greedy choice."""
     scenes = prepare([StripedScene(seed, labels) for seed in range(6)], labels, tmp_path, 0, 32).scenes
+    labelled = []
+
+    def counted(network, images, long_side=0):
+        labelled.append(len(images))
+        return image_scores(network, images, long_side)
+
+    monkeypatch.setattr(fusion_method, "image_scores", counted)
     method = started(scenes, labels, scenes=3)
-    assert len(method.samples) == 3
+    assert len(method.samples) == 3 and labelled == [4] * 6  # also those of the chosen scenes are labelled once
     maps = [labels_of_images(scene, labels) for scene in scenes]
     shown = [np.stack([selection.presence(each, 20) for each in of_scene]) for of_scene in maps]
     order = selection.diverse(np.concatenate(shown), 24) // 4

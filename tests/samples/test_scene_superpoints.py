@@ -6,7 +6,7 @@ from support.striped_scenes import StripedScene, written
 
 from wsss_ros.geometry.regions import RegionSettings
 from wsss_ros.geometry.superpoints import HandMadeSettings
-from wsss_ros.samples import superpoints
+from wsss_ros.samples import scene_regions
 from wsss_ros.samples.prepared import prepare
 from wsss_ros.samples.superpoints import with_superpoints
 from wsss_ros.scenes import open_scenes
@@ -22,7 +22,7 @@ def calls(monkeypatch) -> list:
         seen.append(settings)
         return (points[:, 0] > 0).astype(np.int64)
 
-    monkeypatch.setattr(superpoints, "regions", halves)
+    monkeypatch.setattr(scene_regions, "regions", halves)
     return seen
 
 

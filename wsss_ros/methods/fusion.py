@@ -6,15 +6,15 @@ by few, sure ones for the labels that it learns (3.1, 3.2). So it learns to corr
 
 import copy
 import logging
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from functools import cache, partial
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -26,19 +26,21 @@ from wsss_ros.losses import labelled_cross_entropy
 from wsss_ros.methods.method import Method, PhaseConfig, PhaseData, unwrapped
 from wsss_ros.networks import checkpoint
 from wsss_ros.networks.classifier import normalise_images, takes_fused_labels, upsample
-from wsss_ros.samples import cache as caches
 from wsss_ros.samples import selection
+from wsss_ros.samples.derived_arrays import stored
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.mixture import Source, mixed, posed
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.samples.samples import CloudSamples, LabelledCloudBatch
-from wsss_ros.samples.scene_regions import next_to
 from wsss_ros.types import KINDS, BadInput, Frame
 
-_FORMAT = 1  # version of the stored labels
+_FORMAT = 2  # version of the stored labels
 _IMAGES = 8  # that the image network labels at a time
 _FRAME_NS = 1_000_000_000  # time between two frames of a prepared scene
 _UNSEEN_NS = -(1 << 60)  # time of a point that no frame sees: no frame is near it
+# The labels of the frames of a scene, compressed: those of all scenes are in memory while some scenes are chosen. Each
+# frame has the class of the largest score at each pixel, and the same among the classes that the tags allow.
+Packed = list[tuple[bytes, bytes]]
 log = logging.getLogger("wsss_ros")
 
 
@@ -118,9 +120,8 @@ class Fusion2d3d(Method[FusionPhase]):
         weights = checkpoint.digest(teacher.state_dict())
         log.info("fusing the labels of %d scenes", sum(len(samples) for samples, _ in self.parts))
         for samples, scenes in self.parts:
-            chosen = self._chosen(scenes, len(samples), teacher, weights)
-            samples.scenes = [self._labelled(scene, teacher, weights) for scene in chosen]
-            samples.names[:] = [scene.name for scene in chosen]
+            samples.scenes = self._to_learn(scenes, len(samples), teacher, weights)
+            samples.names[:] = [scene.name for scene in samples.scenes]
         _check_labelled([scene.cloud_truth for samples, _ in self.parts for scene in samples.scenes])
 
     def losses(self, batch: LabelledCloudBatch) -> dict[str, Tensor]:
@@ -129,58 +130,73 @@ class Fusion2d3d(Method[FusionPhase]):
         scores = self.networks["cloud"](batch.xyz, features)[1].float()
         return {"fused_3d": labelled_cross_entropy(scores.transpose(1, 2), batch.cloud_truth)}
 
-    def _chosen(
+    def _to_learn(
         self, scenes: Sequence[PreparedScene], count: int, teacher: nn.Module, weights: str
-    ) -> Sequence[PreparedScene]:
+    ) -> list[PreparedScene]:
+        """``count`` of the scenes with their input and labels; the image network labels each scene once, if at all."""
+        labels = cache(lambda place: self._label(scenes[place], teacher))
+        chosen = self._chosen(scenes, count, labels, weights)
+        return [self._labelled(scenes[place], partial(labels, place), weights) for place in chosen]
+
+    def _chosen(
+        self, scenes: Sequence[PreparedScene], count: int, labels: Callable[[int], Packed], weights: str
+    ) -> Sequence[int]:
         """The scenes to learn from: all, or ``count`` of them, the same in each process and after each interruption."""
         if count == len(scenes):
-            return scenes
+            return range(count)
         if self.phase.choice == "random":
-            return [scenes[index] for index in torch.randperm(len(scenes))[:count].tolist()]  # the run has seeded torch
-        found = [self._presence(scene, teacher, weights) for scene in scenes]
+            drawn: list[int] = torch.randperm(len(scenes))[:count].tolist()  # the run has seeded torch
+            return drawn
+        described = _FORMAT, weights, self.phase.long_side, "presence"
+        found = [
+            stored(scene, "fused", partial(self._presence, scene, partial(labels, place)), *described)["presence"]
+            for place, scene in enumerate(scenes)
+        ]
         of_scene = np.repeat(np.arange(len(scenes)), [len(rows) for rows in found])
         order = of_scene[selection.diverse(np.concatenate(found), len(of_scene))]
-        return [scenes[index] for index in list(dict.fromkeys(order.tolist()))[:count]]
+        return list(dict.fromkeys(order.tolist()))[:count]
 
-    def _presence(self, scene: PreparedScene, teacher: nn.Module, weights: str) -> Bool[np.ndarray, "F C"]:
+    def _presence(self, scene: PreparedScene, labels: Callable[[], Packed]) -> dict[str, np.ndarray]:
         """Which classes each image of a scene shows."""
-        long_side, classes = self.phase.long_side, len(self.data.labels)
+        classes = len(self.data.labels)
+        shown = [selection.presence(each, classes) for _, each in _labelled_frames(scene, labels(), 0)]
+        return {"presence": np.stack(shown)}
 
-        def compute() -> tuple[np.ndarray, ...]:
-            scores = image_scores(teacher, scene.images, long_side)
-            return (np.stack([selection.presence(_labels(each, None), classes) for each in scores]),)
+    def _label(self, scene: PreparedScene, teacher: nn.Module) -> Packed:
+        """The labels of the frames of a scene, by the image network."""
+        packed = []
+        for frame, scores in enumerate(image_scores(teacher, scene.images, self.phase.long_side)):
+            free = _packed(_labels(scores, None))
+            allowed = _allowed(scene, frame, self.phase.image_tags)
+            packed.append((free, free if allowed is None else _packed(_labels(scores, allowed))))
+        return packed
 
-        return _stored(scene, (weights, long_side, "presence"), compute)[0]
-
-    def _labelled(self, scene: PreparedScene, teacher: nn.Module, weights: str) -> PreparedScene:
+    def _labelled(self, scene: PreparedScene, labels: Callable[[], Packed], weights: str) -> PreparedScene:
         """The scene with its input and its labels to learn, each read where it is stored."""
-        phase, given = self.phase, self.data.fusion
-        scores = cache(lambda: list(image_scores(teacher, scene.images, phase.long_side)))
+        phase, described = self.phase, (_FORMAT, weights, self.phase.long_side)
         settings = settings_of(phase.pseudo_truth).model_dump(mode="json")
-        described = weights, phase.long_side, settings, phase.image_tags, phase.timed
-        (truth,) = _stored(scene, described, lambda: self._truth(scene, scores()))
+        of_truth = *described, settings, phase.image_tags, phase.timed
+        truth = stored(scene, "fused", lambda: self._truth(scene, labels()), *of_truth)
         if not takes_fused_labels(self.data.cloud_inputs):
-            return replace(_unlabelled(scene), cloud_truth=truth)
-        fusions = [each.model_dump(mode="json") for each in given.fusions]
-        label, confidence = _stored(scene, (weights, phase.long_side, fusions), lambda: self._input(scene, scores()))
-        return replace(scene, fused_label=label, fused_confidence=confidence, cloud_truth=truth)
+            return replace(_unlabelled(scene), **truth)
+        fusions = [each.model_dump(mode="json") for each in self.data.fusion.fusions]
+        given = stored(scene, "fused", lambda: self._input(scene, labels()), *described, fusions)
+        return replace(scene, **given, **truth)
 
-    def _input(self, scene: PreparedScene, scores: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
+    def _input(self, scene: PreparedScene, labels: Packed) -> dict[str, np.ndarray]:
         """The fused label of each point and its share of the votes."""
-        labelled = ((frame, _labels(each, None)) for frame, each in zip(frames_of(scene), scores, strict=True))
-        fused = fuse_together(
-            np.asarray(scene.xyz), labelled, self.data.fusion.fusions, len(self.data.labels), None, _up(scene)
-        )
-        return joined(fused)
+        points, classes = np.asarray(scene.xyz), len(self.data.labels)
+        labelled = _labelled_frames(scene, labels, 0)
+        label, share = joined(fuse_together(points, labelled, self.data.fusion.fusions, classes, None, _up(scene)))
+        return {"fused_label": label, "fused_confidence": share}
 
-    def _truth(self, scene: PreparedScene, scores: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
+    def _truth(self, scene: PreparedScene, labels: Packed) -> dict[str, np.ndarray]:
         """The label that each point teaches."""
-        tags = (_allowed(scene, number, self.phase.image_tags) for number in range(len(scores)))
-        labelled = ((f, _labels(each, tag)) for f, each, tag in zip(frames_of(scene), scores, tags, strict=True))
         stamps = nearest_stamps(scene) if self.phase.timed else None
         settings = [settings_of(self.phase.pseudo_truth)]
         points, classes = np.asarray(scene.xyz), len(self.data.labels)
-        return (fuse_together(points, labelled, settings, classes, stamps, _up(scene))[0].label,)
+        labelled = _labelled_frames(scene, labels, 1)
+        return {"cloud_truth": fuse_together(points, labelled, settings, classes, stamps, _up(scene))[0].label}
 
 
 @torch.no_grad()
@@ -255,25 +271,17 @@ def _up(scene: PreparedScene) -> list[float]:
     return scene.upright_from_world[2, :3].tolist()
 
 
-def _stored(
-    scene: PreparedScene, described: Sequence[Any], compute: Callable[[], tuple[np.ndarray, ...]]
-) -> Sequence[np.ndarray]:
-    """Arrays of a scene: those that are stored next to its other arrays, else computed and stored.
-
-    ``described`` are JSON values that say how they are computed.
-    """
-    place = next_to(scene, "fused", _FORMAT, *described)
-    if place is None:
-        return compute()
-    if not place.is_dir():
-        arrays = compute()
-        caches.store(place, lambda inner: _save(inner, arrays), "the fused labels")
-    return [np.load(each, mmap_mode="r") for each in sorted(place.glob("*.npy"))]
+def _packed(labels: UInt8[np.ndarray, "h w"]) -> bytes:
+    return zlib.compress(labels.tobytes(), 1)
 
 
-def _save(folder: Path, arrays: Sequence[np.ndarray]) -> None:
-    for number, array in enumerate(arrays):
-        np.save(folder / f"{number}.npy", array)
+def _labelled_frames(
+    scene: PreparedScene, labels: Packed, which: Literal[0, 1]
+) -> Iterator[tuple[Frame, UInt8[np.ndarray, "h w"]]]:
+    """The frames of a scene, each with its labels: the free ones (0) or those that the tags allow (1)."""
+    size = scene.images.shape[2:]
+    for frame, packed in zip(frames_of(scene), labels, strict=True):
+        yield frame, np.frombuffer(zlib.decompress(packed[which]), np.uint8).reshape(size)
 
 
 def _check_labelled(labels: Sequence[UInt8[np.ndarray, "N"]]) -> None:

@@ -6,22 +6,21 @@ They are computed once and stored next to the arrays of the scene, for each choi
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int32
 
 from wsss_ros.geometry.regions import PRESETS, RegionSettings, regions
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.samples import cache as caches
 from wsss_ros.samples.clouds import frame_points
+from wsss_ros.samples.derived_arrays import is_stored, stored
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import BadInput
 
 RegionChoice = Literal["wypr", "growing", "vccs", "both", "densify", "densify_s3dis", "truth"] | RegionSettings
 _CELLS = 100  # of the longer side of a frame: its regions are found on so many columns or rows
-_NAMES = ("region", "frame_region")  # of the stored arrays
 _FORMAT = 1  # version of the stored arrays
 _log = logging.getLogger("wsss_ros")
 
@@ -40,53 +39,25 @@ def with_regions(scenes: Sequence[PreparedScene], choice: RegionChoice) -> list[
     if choice == "truth":
         return [_with_truth(scene) for scene in scenes]
     settings = choice if isinstance(choice, RegionSettings) else PRESETS[choice]
-    missing = [scene.name for scene in scenes if (place := _place(scene, settings)) is None or not place.is_dir()]
+    described = _FORMAT, settings.model_dump(mode="json")
+    missing = sum(not is_stored(scene, "regions", *described) for scene in scenes)
     if missing:
-        _log.info("finding the regions of %d scenes (%s)", len(missing), settings.kind)
-    return [_with_regions(scene, settings) for scene in scenes]
+        _log.info("finding the regions of %d scenes (%s)", missing, settings.kind)
+    return [
+        replace(scene, **stored(scene, "regions", partial(_found, scene, settings), *described)) for scene in scenes
+    ]
 
 
-def _with_regions(scene: PreparedScene, settings: RegionSettings) -> PreparedScene:
-    place = _place(scene, settings)
-    if place is None:
-        of_points, of_frames = _found(scene, settings)
-        return replace(scene, region=of_points, frame_region=of_frames)
-    if not place.is_dir():
-        found = _found(scene, settings)
-        caches.store(place, lambda inner: _save(inner, *found), "the regions of a scene")
-    of_points, of_frames = (np.load(place / f"{name}.npy", mmap_mode="r") for name in _NAMES)
-    return replace(scene, region=of_points, frame_region=of_frames)
-
-
-def _place(scene: PreparedScene, settings: RegionSettings) -> Path | None:
-    return next_to(scene, "regions", _FORMAT, settings.model_dump(mode="json"))
-
-
-def next_to(scene: PreparedScene, what: str, *described: Any) -> Path | None:
-    """The folder for arrays derived from a scene, next to that of its own arrays; None for a scene in memory.
-
-    Args:
-        scene: prepared.
-        what: is stored there; a part of the folder's name.
-        described: JSON values that say how the arrays are computed, and the version of their format.
-    """
-    file = getattr(scene.xyz, "filename", None)
-    if file is None:
-        return None
-    folder = Path(file).parent
-    return folder.with_name(f"{folder.name}-{what}-{caches.key_of(*described)}")
-
-
-def _save(folder: Path, *arrays: np.ndarray) -> None:
-    for name, array in zip(_NAMES, arrays, strict=True):
-        np.save(folder / f"{name}.npy", array)
-
-
-def _found(scene: PreparedScene, settings: RegionSettings) -> tuple[np.ndarray, np.ndarray]:
+def _found(scene: PreparedScene, settings: RegionSettings) -> dict[str, np.ndarray]:
     """The regions of the points and of the frames."""
-    colors = np.asarray(scene.rgb) if len(scene.rgb) else None
     of_frames = [_of_frame(scene, frame, settings) for frame in range(len(scene.poses))]
-    return regions(np.asarray(scene.xyz), colors, settings).astype(np.int32), np.stack(of_frames)
+    return {"region": regions_of_points(scene, settings), "frame_region": np.stack(of_frames)}
+
+
+def regions_of_points(scene: PreparedScene, settings: RegionSettings) -> Int32[np.ndarray, "N"]:
+    """The regions of the points of a scene, -1: none."""
+    colors = np.asarray(scene.rgb) if len(scene.rgb) else None
+    return regions(np.asarray(scene.xyz), colors, settings).astype(np.int32)
 
 
 def _of_frame(scene: PreparedScene, frame: int, settings: RegionSettings) -> Int32[np.ndarray, "rows columns"]:

@@ -6,21 +6,21 @@ They are computed once and stored next to the arrays of the scene, for each choi
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
 from wsss_ros.geometry import transform
-from wsss_ros.geometry.regions import PRESETS, RegionSettings, regions
+from wsss_ros.geometry.regions import PRESETS, RegionSettings
 from wsss_ros.geometry.superpoints import HandMadeSettings, hand_made
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.samples import cache as caches
+from wsss_ros.samples.derived_arrays import is_stored, stored
 from wsss_ros.samples.prepared import PreparedScene
-from wsss_ros.samples.scene_regions import RegionChoice, next_to
+from wsss_ros.samples.scene_regions import RegionChoice, regions_of_points
 from wsss_ros.types import BadInput
 
-_NAMES = ("region", "hand_made")  # of the stored arrays
 _FORMAT = 1  # version of the stored arrays
 _log = logging.getLogger("wsss_ros")
 
@@ -43,41 +43,24 @@ def with_superpoints(
     """
     settings = features or HandMadeSettings()
     if choice == "truth":
-        return [_completed(scene, _true_regions(scene), settings) for scene in scenes]
+        return [replace(scene, **_described(scene, _true_regions(scene), settings)) for scene in scenes]
     chosen = choice if isinstance(choice, RegionSettings) else PRESETS[choice]
-    missing = [
-        scene.name for scene in scenes if (place := _place(scene, chosen, settings)) is None or not place.is_dir()
-    ]
+    described = _FORMAT, chosen.model_dump(mode="json"), settings.model_dump(mode="json")
+    missing = sum(not is_stored(scene, "superpoints", *described) for scene in scenes)
     if missing:
-        _log.info("finding the superpoints of %d scenes (%s)", len(missing), chosen.kind)
-    return [_with_superpoints(scene, chosen, settings) for scene in scenes]
+        _log.info("finding the superpoints of %d scenes (%s)", missing, chosen.kind)
+
+    def found(scene: PreparedScene) -> dict[str, np.ndarray]:
+        return _described(scene, regions_of_points(scene, chosen), settings)
+
+    return [replace(scene, **stored(scene, "superpoints", partial(found, scene), *described)) for scene in scenes]
 
 
-def _with_superpoints(scene: PreparedScene, chosen: RegionSettings, settings: HandMadeSettings) -> PreparedScene:
-    place = _place(scene, chosen, settings)
-    if place is not None and place.is_dir():
-        region, features = (np.load(place / f"{name}.npy", mmap_mode="r") for name in _NAMES)
-        return replace(scene, region=region, hand_made=features)
-    colors = np.asarray(scene.rgb) if len(scene.rgb) else None
-    found = _completed(scene, regions(np.asarray(scene.xyz), colors, chosen).astype(np.int32), settings)
-    if place is not None:
-        caches.store(place, lambda inner: _save(inner, found), "the superpoints of a scene")
-    return found
-
-
-def _place(scene: PreparedScene, chosen: RegionSettings, settings: HandMadeSettings) -> Path | None:
-    return next_to(scene, "superpoints", _FORMAT, *(each.model_dump(mode="json") for each in (chosen, settings)))
-
-
-def _save(folder: Path, scene: PreparedScene) -> None:
-    for name in _NAMES:
-        np.save(folder / f"{name}.npy", getattr(scene, name))
-
-
-def _completed(scene: PreparedScene, region: Int32[np.ndarray, "N"], settings: HandMadeSettings) -> PreparedScene:
+def _described(scene: PreparedScene, region: Int32[np.ndarray, "N"], settings: HandMadeSettings) -> dict[str, Any]:
+    """The superpoints of a scene with their hand-made features."""
     upright = transform(scene.upright_from_world, np.asarray(scene.xyz))
     features: Float32[np.ndarray, "R E"] = hand_made(upright, scene.rgb if len(scene.rgb) else None, region, settings)
-    return replace(scene, region=region, hand_made=features)
+    return {"region": region, "hand_made": features}
 
 
 def _true_regions(scene: PreparedScene) -> Int32[np.ndarray, "N"]:

@@ -1,0 +1,53 @@
+"""Arrays that are derived from a prepared scene: computed once for each choice of settings, stored next to its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsss_ros.samples import cache as caches
+from wsss_ros.samples.prepared import PreparedScene
+
+
+def stored(
+    scene: PreparedScene, what: str, compute: Callable[[], dict[str, np.ndarray]], *described: Any
+) -> dict[str, Any]:
+    """Arrays by name: mapped from where they are stored, else computed and stored. A scene in memory stores nothing.
+
+    Args:
+        scene: prepared.
+        what: is stored; a part of the folder's name.
+        compute: makes the arrays.
+        described: JSON values that say how the arrays are computed, and the version of their format.
+
+    Raises:
+        BadInput: the arrays cannot be stored.
+    """
+    place = _place(scene, what, described)
+    if place is None:
+        return compute()
+    if not place.is_dir():
+        arrays = compute()
+        caches.store(place, lambda inner: _save(inner, arrays), f"the {what} of a scene")
+    return {file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")}
+
+
+def is_stored(scene: PreparedScene, what: str, *described: Any) -> bool:
+    """Whether ``stored`` finds these arrays without computing them."""
+    place = _place(scene, what, described)
+    return place is not None and place.is_dir()
+
+
+def _place(scene: PreparedScene, what: str, described: tuple[Any, ...]) -> Path | None:
+    """The folder of the arrays, next to that of the scene's own; None for a scene in memory."""
+    file = getattr(scene.xyz, "filename", None)
+    if file is None:
+        return None
+    folder = Path(file).parent
+    return folder.with_name(f"{folder.name}-{what}-{caches.key_of(*described)}")
+
+
+def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
