@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 from rosbags.typesys.store import Typestore
-from scipy.spatial.transform import Rotation, Slerp
 
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import ODOMETRY, POSE
 from wsss_ros.bags.codec import pose_to_matrix, stamp_ns
-from wsss_ros.geometry.transforms import LookupFailed
+from wsss_ros.geometry.transforms import LookupFailed, between
 from wsss_ros.types import BadInput
 
 log = logging.getLogger("wsss_ros")
@@ -84,7 +83,8 @@ class TopicPoses:
             return self.matrices[after]
         near = [at for at in (after - 1, after) if 0 <= at < len(self._stamps)]
         if len(near) == 2 and self._stamps[after] - self._stamps[after - 1] <= GAP_NS:
-            return self._between(after, stamp)
+            start, end = self._stamps[after - 1 : after + 1]
+            return between(self.matrices[after - 1], self.matrices[after], (stamp - start) / (end - start))
         nearest = min(near, key=lambda at: abs(self._stamps[at] - stamp))
         distance_ns = abs(self._stamps[nearest] - stamp)
         if distance_ns <= TOLERANCE_NS:
@@ -94,14 +94,3 @@ class TopicPoses:
             f"the nearest pose is {distance_ns / 1e9:.3f} s from an image; expected poses on both sides, at most "
             f"{GAP_NS / 1e9} s apart, or one within {TOLERANCE_NS / 1e9} s",
         )
-
-    def _between(self, after: int, stamp: int) -> Matrix:
-        """Interpolate between two poses."""
-        start, end = self._stamps[after - 1 : after + 1]
-        first, second = self.matrices[after - 1 : after + 1]
-        share = (stamp - start) / (end - start)
-        turns = Slerp([0.0, 1.0], Rotation.from_matrix([first[:3, :3], second[:3, :3]]))
-        pose = np.eye(4)
-        pose[:3, :3] = turns(share).as_matrix()
-        pose[:3, 3] = (1 - share) * first[:3, 3] + share * second[:3, 3]
-        return pose

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from wsss_ros.geometry.poses import matrix_to_quaternion
 from wsss_ros.types import BadInput
 
 WORLD_FRAMES = ("map", "odom")  # where the user names none; the second one where TF does not have the first one
@@ -357,6 +358,22 @@ def _slerp(p: Quaternion, q: Quaternion, share: float) -> Quaternion:
     else:
         s, t = math.sin((1 - share) * angle) / math.sin(angle), math.sin(share * angle) / math.sin(angle)
     return s * a + t * i, s * b + t * j, s * c + t * k, s * d + t * w
+
+
+def between(
+    first: Float64[np.ndarray, "4 4"], second: Float64[np.ndarray, "4 4"], share: float
+) -> Float64[np.ndarray, "4 4"]:
+    """The pose between two poses: translation interpolated linearly, rotation by slerp.
+
+    Args:
+        first: the result at ``share`` 0.
+        second: the result at ``share`` 1.
+        share: of the time between both.
+    """
+    before, after = (
+        _Edge("", tuple(pose[:3, 3]), tuple(matrix_to_quaternion(pose[:3, :3]))) for pose in (first, second)
+    )
+    return matrix(*_between(before, after, share))
 
 
 def matrix(translation: Vector, rotation: Quaternion) -> Float64[np.ndarray, "4 4"]:

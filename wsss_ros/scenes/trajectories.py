@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from wsss_ros.geometry import check_pose, matrix_to_quaternion, quaternion_to_matrix
-from wsss_ros.geometry.transforms import TransformBuffer
+from wsss_ros.geometry import check_pose, quaternion_to_matrix
+from wsss_ros.geometry.transforms import between
 from wsss_ros.scenes.frame_names import Key, keys_of_words
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
@@ -52,13 +52,6 @@ class Trajectory:
     def _times(self) -> list[int]:
         return [key[0] for key in self.by_key]
 
-    @cached_property
-    def _buffer(self) -> TransformBuffer:
-        buffer = TransformBuffer(cache_s=None)
-        for (time,), pose in self.by_key.items():
-            buffer.add("world", "camera", time, pose[:3, 3], matrix_to_quaternion(pose[:3, :3]))
-        return buffer
-
     def at(self, time_ns: int, max_dt_ns: int) -> Pose | None:
         """The pose at a time: translation interpolated linearly, rotation by slerp; None if no pose is near.
 
@@ -72,7 +65,8 @@ class Trajectory:
         around = times[max(0, after - 1) : after + 1]
         near = bool(around) and min(abs(time - time_ns) for time in around) <= max_dt_ns
         if len(around) == 2 and (near or around[1] - around[0] <= _LONGEST_GAP_NS):
-            return self._buffer.lookup("world", "camera", time_ns)
+            first, second = (self.by_key[time,] for time in around)
+            return between(first, second, (time_ns - around[0]) / (around[1] - around[0]))
         return self.by_key[around[0],] if near else None
 
 
