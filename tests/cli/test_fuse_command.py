@@ -61,6 +61,13 @@ def test_what_is_no_source_of_labels(scene, tmp_path):
     assert result.exit_code == 1 and "room_features" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["fuse", "select"])
+def test_how_a_folder_is_read_can_be_given(command, scene, weights, tmp_path):
+    words = (command, scene, "--out", tmp_path / "out", "--image-weights", weights, "--device", "cpu")
+    result = run(*words, "--layout", "nothing")
+    assert result.exit_code == 1 and "layout 'nothing'; expected one of" in result.stderr
+
+
 def test_frames_that_are_worth_tagging(scene, weights, labels, tmp_path):
     result = run(
         "select", scene.parent, "--image-weights", weights, "--count", 3, "--out", tmp_path / "out", "--device", "cpu"

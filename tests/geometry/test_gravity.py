@@ -244,7 +244,7 @@ def test_what_the_cloud_refutes_is_not_taken_although_the_best_is_unsure(walked,
 def test_another_direction_that_may_be_right_is_told():
     z, y, tilted = np.eye(3)[2], np.eye(3)[1], np.array([0, np.sin(0.05), np.cos(0.05)])
     said = gravity._doubt([z, tilted, y, -y], np.array([0.5, 0.25, 0.2, 0.05]), gravity.Up(z, 0.75))
-    assert said == "up direction uncertain: 0,0,1 is taken, 0,1,0 fits with 20%; give up as 'x,y,z' if that is wrong"
+    assert said == "up direction uncertain: 0,0,1 is taken, 0,1,0 fits with 20%; set 'up' to 'x,y,z' if that is wrong"
     assert gravity._doubt([z, tilted, y], np.array([0.55, 0.3, 0.15]), gravity.Up(z, 0.85)) == ""
 
 
@@ -254,12 +254,12 @@ def test_unsure_is_said_and_the_name_of_the_frame_is_taken():
     lying = wall @ Rotation.from_euler("x", 40, degrees=True).as_matrix().T
     up, problem = geometry.up_in_frame(lying, "map")
     assert up.direction.tolist() == [0, 0, 1] and up.certainty < 0.8
-    assert problem.startswith("up direction uncertain: ") and "which the frame 'map' suggests; give up as" in problem
+    assert problem.startswith("up direction uncertain: ") and "which the frame 'map' suggests; set 'up' to" in problem
     few, problem = geometry.up_in_frame(rng.random((5, 3)), "camera_optical", known=np.array([0, 1.0, 0]))
     assert few.direction.tolist() == [0, 1, 0] and few.certainty == 0
     assert problem == (
         "up direction uncertain: too few planes; 0,1,0 is taken, which clouds before had; "
-        "give up as 'x,y,z' if that is wrong"
+        "set 'up' to 'x,y,z' if that is wrong"
     )
 
 

@@ -13,6 +13,7 @@ from wsss_ros.bags.cdr import header, image_message
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.evaluation.offline import FilePredictions
 from wsss_ros.fusion import PRESETS, FusionSettings, labels_in_frame
+from wsss_ros.label_files import fused
 from wsss_ros.label_files.frame_labels import FileLabels, TopicLabels, class_numbers
 from wsss_ros.label_files.fused import fuse_scene
 from wsss_ros.labels import scannet20
@@ -120,6 +121,33 @@ def test_what_cannot_be_fused(tmp_path):
     bare.__class__ = type("Bare", (HalvedScene,), {"cloud": None})
     with pytest.raises(BadInput, match="no cloud, and no frames with depth"):
         fuse_scene(bare, TrueLabels(scene), tmp_path / "c", SETTINGS)
+
+
+class OtherLabels(TrueLabels):
+    """Label images that do not belong to the frames: square ones, or ones without any known id."""
+
+    def of(self, frame):
+        return np.zeros((20, 20), np.uint8) if self.stop_at else np.full((24, 32), 255, np.uint8)
+
+
+def test_labels_that_do_not_belong_to_the_frames(tmp_path):
+    scene = HalvedScene()
+    with pytest.raises(BadInput, match="20x20 for an image of 32x24.*, 2 for other causes") as refused:
+        fuse_scene(scene, OtherLabels(scene), tmp_path / "a", SETTINGS)
+    assert str(refused.value).count("20x20") == 3
+    with pytest.raises(BadInput, match="reach none of .* check that their ids are those of 'scannet20'"):
+        fuse_scene(scene, OtherLabels(scene, stop_at=0), tmp_path / "b", SETTINGS)
+
+
+def test_the_direction_against_gravity_can_be_given(tmp_path, monkeypatch):
+    def refuse(scene):
+        raise BadInput("up cannot be found")
+
+    monkeypatch.setattr(fused, "up_of", refuse)
+    scene = HalvedScene()
+    with pytest.raises(BadInput, match="up cannot be found"):
+        fuse_scene(scene, TrueLabels(scene), tmp_path / "a", SETTINGS)
+    assert fuse_scene(scene, TrueLabels(scene), tmp_path / "b", SETTINGS, up=(0.0, -1.0, 0.0)).frames == 5
 
 
 def test_label_images_in_a_folder(tmp_path):

@@ -213,7 +213,7 @@ def test_an_uncertain_up_is_told_once_on_the_console_and_while_it_lasts_on_the_d
         few = conversions.cloud_message(header(stamp, "shelf"), room().xyz[:8], room().rgb[:8])
         probe.send(node.topic("cloud"), few, LATCHED)
         answered(clouds, stamp)
-        text = "up direction uncertain: too few planes; 0,0,1 is taken, which the frame 'shelf' suggests; give up as"
+        text = "up direction uncertain: too few planes; 0,0,1 is taken, which the frame 'shelf' suggests; set 'up' to"
         assert probe.next_status(node, text).level == b"\x01"
     assert node.text.count("which the frame 'shelf' suggests") == 1
 

@@ -156,7 +156,7 @@ def test_open_scene_lists_the_layouts(tmp_path, labels):
 def test_no_frames(tmp_path, labels):
     for kind in ("color", "depth", "pose"):
         (tmp_path / kind).mkdir()
-    with pytest.raises(BadInput, match="no frame with colour, depth and pose .0 incomplete."):
+    with pytest.raises(BadInput, match="no frame with colour, depth and pose .0 colour, 0 depth and 0 pose files."):
         open_scene(tmp_path, labels)
     with pytest.raises(BadInput, match="no such folder"):
         RgbdFolder(tmp_path / "nowhere", labels)

@@ -8,12 +8,17 @@ import typer
 from wsss_ros.cli.options import (
     CameraInfoTopic,
     ColorTopic,
+    DepthScale,
     DepthTopic,
     Device,
     FixedFrame,
     Frames,
     ImageWeights,
+    Intrinsics,
+    Layout,
     PoseTopic,
+    Up,
+    reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
 
@@ -52,6 +57,10 @@ def fuse(
     camera_info_topic: CameraInfoTopic = "",
     pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
+    up: Up = "auto",
     device: Device = "auto",
 ) -> None:
     """Vote the labels of a scene's frames onto its cloud; write the semantic cloud, its votes and a picture."""
@@ -60,16 +69,18 @@ def fuse(
 
     from wsss_ros.bags.bag_scene import open_scene_or_bag
     from wsss_ros.fusion import settings_named
+    from wsss_ros.geometry import parse_up
     from wsss_ros.label_files.fused import fuse_scene
 
     console = Console(soft_wrap=True)
     chosen = settings_named(settings)
+    given = None if up == "auto" else parse_up(up).tolist()
     if visibility is not None:
         chosen = chosen.model_copy(update={"visibility": visibility})
     source, space = _labels(scene, labels, label_space, image_weights, min_confidence, device)
     of_bag = dict(color=color, depth_topic=depth_topic, camera_info_topic=camera_info_topic)
     of_bag |= dict(pose_topic=pose_topic, fixed_frame=fixed_frame)
-    opened = open_scene_or_bag(scene, space, **of_bag)
+    opened = open_scene_or_bag(scene, space, True, reading_of(layout, depth_scale, intrinsics), **of_bag)
     with Progress(console=console, transient=True) as bar:
         tasks = {}
 
@@ -78,7 +89,7 @@ def fuse(
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done)
 
-        report = fuse_scene(opened, source(opened), out, chosen, frames, hold_out, progress)
+        report = fuse_scene(opened, source(opened), out, chosen, frames, hold_out, progress, given)
     _print(console, report, out)
 
 
@@ -112,11 +123,12 @@ def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_
 def _print(console, report, out: Path) -> None:
     from wsss_ros.cli.tables import iou_table
     from wsss_ros.evaluation.tables import percent
+    from wsss_ros.label_files.fused import causes
 
     share = 100 * report.voted / max(report.points, 1)
     console.print(f"{report.frames} frames voted for {report.voted:,} of {report.points:,} points ({share:.1f} %)")
-    for cause, count in report.left_out.items():
-        console.print(f"[yellow]frames left out: {count}: [/]{cause}", highlight=False)
+    for text in causes(report.left_out):
+        console.print(f"frames left out: {text}", style="yellow", markup=False, highlight=False)
     held = report.held_out or {}
     scores = {} if report.scores is None else {"cloud IoU %": report.scores}
     scores |= {title: held[part] for part, title in _HELD.items() if part in held}

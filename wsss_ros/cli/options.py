@@ -50,6 +50,8 @@ FixedFrame = Annotated[
     str, typer.Option("--fixed-frame", help="World frame of a bag with poses in TF; empty takes map, else odom.")
 ]
 
+Up = Annotated[str, typer.Option(help="Direction against gravity in the cloud: auto finds it, or x,y,z.")]
+
 # How a scene folder is read where its files do not say it (``scenes.reading``); meta.yaml in the folder has more keys.
 Layout = Annotated[str, typer.Option(help="Layout of a scene folder, such as tum; empty finds it by its files.")]
 DepthScale = Annotated[

@@ -22,6 +22,7 @@ from wsss_ros.cli.options import (
     Layout,
     Listed,
     PoseTopic,
+    Up,
     reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
@@ -65,7 +66,7 @@ def segment(
         Literal["auto", "0", "90", "180", "270"],
         typer.Option(help="Degrees to the right that make images upright for the network; auto: as the poses say."),
     ] = "auto",
-    up: Annotated[str, typer.Option(help="Direction against gravity in the cloud: auto finds it, or x,y,z.")] = "auto",
+    up: Up = "auto",
     device: Device = "auto",
 ) -> None:
     """Write the labels of a scene, a set of scenes, a bag or of pictures as PLY and PNG files."""

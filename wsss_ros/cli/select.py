@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import ColorTopic, Device, Frames, ImageWeights, Listed
+from wsss_ros.cli.options import (
+    ColorTopic,
+    DepthScale,
+    Device,
+    Frames,
+    ImageWeights,
+    Intrinsics,
+    Layout,
+    Listed,
+    reading_of,
+)
 
 
 def select(
@@ -20,6 +30,9 @@ def select(
     listed: Listed = None,
     frames: Frames = 0,
     color: ColorTopic = "",
+    layout: Layout = "",
+    depth_scale: DepthScale = 0.0,
+    intrinsics: Intrinsics = "",
     device: Device = "auto",
 ) -> None:
     """Choose frames that show as many examples of every class as possible, as an image network sees them.
@@ -36,7 +49,8 @@ def select(
 
     console = Console(soft_wrap=True)
     images = ImageSegmenter(image_weights, device)
-    opened, left_out = sources_of(source, listed, frames, images.labels, {"color": color}, "auto", tagged=False)
+    reading = reading_of(layout, depth_scale, intrinsics)
+    opened, left_out = sources_of(source, listed, frames, images.labels, {"color": color}, "auto", False, reading)
     for name, reason in left_out:
         console.print(f"[yellow]left out: {name}: [/]{reason}", highlight=False)
     with Progress(console=console, transient=True) as bar:

@@ -63,7 +63,7 @@ def camera_up(poses: Float[np.ndarray, "V 4 4"]) -> Float64[np.ndarray, "3"]:
     mean = -poses[:, :3, 1].astype(np.float64).mean(axis=0)
     length = np.linalg.norm(mean)
     if not length > 0.1:
-        raise BadInput("the cameras' up axes cancel out, so they give no hint of gravity; give up as 'x,y,z'")
+        raise BadInput("the cameras' up axes cancel out, so they give no hint of gravity; set 'up' to 'x,y,z'")
     return mean / length
 
 
@@ -123,10 +123,10 @@ def up_in_frame(
     if best is not None and best.certainty >= _HALF and _near(ups, chances, expected).sum() < _REFUTED:
         text = f"{up_as_text(best.direction)} is taken with {best.certainty:.0%} certainty"
         source = f"what the frame '{frame_id}' suggests" if known is None else "what clouds before had"
-        return best, f"{UNSURE}: {text}; {source} does not fit; give up as 'x,y,z' if that is wrong"
+        return best, f"{UNSURE}: {text}; {source} does not fit; set 'up' to 'x,y,z' if that is wrong"
     seen = f"{up_as_text(best.direction)} fits with {best.certainty:.0%} certainty" if best else "too few planes"
     source = f"the frame '{frame_id}' suggests" if known is None else "clouds before had"
-    taken = f"{up_as_text(expected.direction)} is taken, which {source}; give up as 'x,y,z' if that is wrong"
+    taken = f"{up_as_text(expected.direction)} is taken, which {source}; set 'up' to 'x,y,z' if that is wrong"
     return Up(expected.direction, 1 - best.certainty if best else 0.0), f"{UNSURE}: {seen}; {taken}"
 
 
@@ -138,7 +138,7 @@ def _doubt(ups: list[np.ndarray], chances: np.ndarray, taken: Up) -> str:
     if other is None or other.certainty < _DOUBT:
         return ""
     text = f"{up_as_text(taken.direction)} is taken, {up_as_text(other.direction)} fits with {other.certainty:.0%}"
-    return f"{UNSURE}: {text}; give up as 'x,y,z' if that is wrong"
+    return f"{UNSURE}: {text}; set 'up' to 'x,y,z' if that is wrong"
 
 
 def _likely(ups: list[np.ndarray], chances: np.ndarray, expected: Expected) -> Up | None:
@@ -182,11 +182,11 @@ def find_up(
     found = estimate_up(xyz, viewpoints, expected)
     if found is None:
         few = f"fewer than {_LEAST_PATCHES} planar patches in {len(xyz)} points"
-        raise BadInput(f"up cannot be found: {few}; give up as 'x,y,z'")
+        raise BadInput(f"up cannot be found: {few}; set 'up' to 'x,y,z'")
     if found.certainty < 0.6:
         raise BadInput(
             "up cannot be determined: two directions fit about equally well (is a floor in view?); "
-            "give up as 'x,y,z', or the camera poses with the cloud"
+            "set 'up' to 'x,y,z', or give the camera poses with the cloud"
         )
     return found.direction
 

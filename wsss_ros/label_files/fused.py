@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from wsss_ros.scenes import ply
 from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.numpy_files import read_npz
-from wsss_ros.types import BadInput, Cloud, Scene
+from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 VOTES, PICTURE, _STATE = "votes.npz", "fused.png", "unfinished.npz"
 _SAVE_EVERY_S = 20.0
@@ -55,6 +55,7 @@ def fuse_scene(
     frames: int = 0,
     hold_out: int = 0,
     progress: Progress = lambda what, done, total: None,
+    up: Sequence[float] | None = None,
 ) -> Report:
     """Fuse the labels of a scene's frames on its cloud, and write them into the folder ``out``.
 
@@ -70,21 +71,28 @@ def fuse_scene(
         frames: of the scene's frames, spread evenly, may vote; 0: all.
         hold_out: every so many-th frame does not vote; the map is then compared with its labels and its truth. 0: none.
         progress: is called with what is done, how much of it, and of how much.
+        up: the direction against gravity; None: that of the scene (``up_of``).
 
     Raises:
-        BadInput: ``out`` is complete or has something else in it; there is no cloud; no frame has labels.
+        BadInput: ``out`` is complete or has something else in it; there is no cloud; no frame has labels, or no label
+            reaches a point.
     """
     chosen = spread(len(scene), frames)
     held = chosen[hold_out - 1 :: hold_out] if hold_out else []
     state = _State(out, _identity(scene, source, settings, chosen, held))
-    cloud, finite = state.cloud(scene)
-    up = up_of(scene)
+    cloud, finite = state.cloud(scene, progress)
+    up = up or up_of(scene)
     fused = fusion.Fusion(cloud.xyz[finite], settings, len(source.labels), up=up)
     _vote(scene, source, sorted({*chosen} - {*held}), fused, state, progress)
     if not fused.frames:
-        reasons = ", ".join(f"{count} {cause}" for cause, count in state.left_out.items())
-        raise BadInput(f"{scene.name}: no frame of {len(chosen)} has voted ({reasons or 'the scene has no frames'})")
+        reasons = ", ".join(causes(state.left_out)) or "the scene has no frames"
+        raise BadInput(f"{scene.name}: no frame of {len(chosen)} has voted ({reasons})")
     report = Report(len(cloud), int((fused.votes > 0).any(axis=1).sum()), fused.frames, state.left_out)
+    if not report.voted:
+        raise BadInput(
+            f"{scene.name}: the labels of {fused.frames} frames reach none of {len(cloud):,} points; check that their "
+            f"ids are those of '{source.labels.name}', and that depth and poses belong to the cloud"
+        )
     label = np.full(len(cloud), UNLABELLED, np.uint8)
     label[finite] = fused.result().label
     truth = scene.cloud_truth() if scene.cloud is not None and len(scene.cloud) else None
@@ -97,6 +105,13 @@ def fuse_scene(
     _write_note(out, scene.name, source, settings, report)
     state.path.unlink(missing_ok=True)
     return report
+
+
+def causes(left_out: Counter[str], most: int = 3) -> list[str]:
+    """The most frequent causes for which frames are left out, each with its count, and the count of the others."""
+    found = left_out.most_common(most)
+    others = left_out.total() - sum(count for _, count in found)
+    return [f"{count} {cause}" for cause, count in found] + [f"{others} for other causes"] * (others > 0)
 
 
 def _identity(scene: Scene, source: FrameLabels, settings: FusionSettings, chosen: list[int], held: list[int]) -> str:
@@ -133,13 +148,13 @@ class _State:
             raise BadInput(f"{self.path.parent} has a fusion of other frames, labels or settings; choose another --out")
         self.next, self.frames, self.left_out = noted["next"], noted["frames"], Counter(noted["left_out"])
 
-    def cloud(self, scene: Scene) -> tuple[Cloud, Bool[np.ndarray, "N"]]:
+    def cloud(self, scene: Scene, progress: Progress) -> tuple[Cloud, Bool[np.ndarray, "N"]]:
         """The cloud, and which of its points are finite."""
         if self._saved:
             rgb = self._saved["rgb"]
             cloud = Cloud(self._saved["xyz"], rgb if len(rgb) else None)
         else:
-            cloud = cloud_of(scene)
+            cloud = cloud_of(scene, _read(scene, progress))
         self._cloud = cloud
         finite = np.isfinite(cloud.xyz).all(axis=1)
         if not finite.any():
@@ -166,6 +181,12 @@ class _State:
         }
         replace(self.path, lambda file: np.savez(file, **arrays))
         self._last = time.monotonic()
+
+
+def _read(scene: Scene, progress: Progress) -> Iterator[Frame]:
+    for index in range(len(scene)):
+        yield scene.frame(index)
+        progress("frames of the cloud", index + 1, len(scene))
 
 
 def _vote(
@@ -244,7 +265,7 @@ def _write(
 def _draw(
     path: Path,
     cloud: Cloud,
-    up: tuple[float, float, float],
+    up: Sequence[float],
     finite: Bool[np.ndarray, "N"],
     label: UInt8[np.ndarray, "N"],
     truth: UInt8[np.ndarray, "N"] | None,

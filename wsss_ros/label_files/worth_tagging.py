@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from wsss_ros.evaluation import pictures
 from wsss_ros.files import write_text
@@ -15,6 +14,7 @@ from wsss_ros.inference import ImageSegmenter
 from wsss_ros.label_files.sources import Source
 from wsss_ros.labels import LabelSpace
 from wsss_ros.samples.selection import diverse, objective, presence, with_rare_class
+from wsss_ros.scenes.images import decode_rgb, encode_jpeg
 from wsss_ros.types import BadInput
 
 _THUMB = 320
@@ -23,12 +23,12 @@ _DRAWS = 200
 
 @dataclass
 class Choice:
-    """A frame that is worth tagging, with the classes that the network sees in it."""
+    """A frame that is worth tagging, with the classes that the network sees in it; ``picture`` is a small JPEG."""
 
     source: str
     frame: str
     classes: tuple[str, ...]
-    picture: UInt8[np.ndarray, "h w 3"]
+    picture: bytes
 
 
 @dataclass
@@ -65,7 +65,7 @@ def select(
             shown = presence(labels, len(images.labels))
             names = images.labels.tags(shown.astype(np.float32))
             seen.append(shown)
-            small = pictures.scaled(frame.rgb, min(_THUMB, frame.rgb.shape[1]))
+            small = encode_jpeg(pictures.scaled(frame.rgb, min(_THUMB, frame.rgb.shape[1])), 85, "420")
             candidates.append(Choice(source.name, frame.name or str(number), names, small))
             progress(source.name, number + 1, source.count)
     if not candidates:
@@ -93,9 +93,8 @@ def write(selection: Selection, space: LabelSpace, out: Path) -> None:
 
 
 def _draw(choices: Sequence[Choice], path: Path) -> None:
-    columns = min(5, len(choices))
-    blank = np.full_like(choices[0].picture, 255)
-    shots = pictures.padded([[pictures.scaled(choice.picture, blank.shape[1]) for choice in choices]])[0]
+    columns, small = min(5, len(choices)), [decode_rgb(choice.picture, choice.frame) for choice in choices]
+    shots = pictures.padded([[pictures.scaled(each, small[0].shape[1]) for each in small]])[0]
     pages = []
     for start in range(0, len(shots), columns):
         row = [*shots[start : start + columns], *[np.full_like(shots[0], 255)] * (columns - len(shots[start:]))]

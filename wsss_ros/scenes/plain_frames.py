@@ -54,7 +54,7 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
     Raises BadInput naming the file.
     """
     streams = read_streams(*_streams(folder))
-    color, depth, _ = streams
+    color, depth, pose = streams
     if color.is_time:
         listing = _by_time(folder, streams, reading)
     else:
@@ -63,8 +63,9 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
         listing = Listing(files, None, Counter({"file missing": incomplete}))
     if not listing.files:
         raise BadInput(
-            f"{folder}: no frame with colour, depth and pose ({sum(listing.missing.values())} incomplete); expected "
-            "frame-N.color.jpg, frame-N.depth.png, frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
+            f"{folder}: no frame with colour, depth and pose ({len(color.files)} colour, {len(depth.files)} depth and "
+            f"{len(pose.files)} pose files); expected frame-N.color.jpg, frame-N.depth.png, frame-N.pose.txt, or "
+            "color/N.jpg, depth/N.png, pose/N.txt"
         )
     first = listing.files[0]
     found = find_intrinsics(folder, reading, published)
