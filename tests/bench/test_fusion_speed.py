@@ -25,5 +25,5 @@ def test_the_table_and_the_plot(tmp_path):
     answer = CliRunner().invoke(cli.app, words, env={"COLUMNS": "200"})
     assert answer.exit_code == 0, answer.output
     rows = [line for line in answer.stdout.splitlines() if "features" in line]
-    assert len(rows) == 3 and all(word in answer.stdout for word in ("1,000", "surfels s", "processor s", "MB"))
+    assert len(rows) == 3 and all(word in answer.stdout for word in ("1,000", "seconds", "processor s", "MB"))
     assert (tmp_path / "speed.png").stat().st_size > 10_000

@@ -35,8 +35,7 @@ class FusionSpeed:
         preset: the settings.
         points: of the cloud.
         frames: of 640x480.
-        surfels_s: seconds for the surfels.
-        frames_s: seconds for all frames and the labels.
+        seconds: for the surfels, all frames and the labels, by the clock.
         busy_s: seconds that all processors worked together.
         added_mb: peak of memory above what was there before.
         seen: share of the points that a frame votes for, on average.
@@ -46,8 +45,7 @@ class FusionSpeed:
     preset: str
     points: int
     frames: int
-    surfels_s: float
-    frames_s: float
+    seconds: float
     busy_s: float
     added_mb: float
     seen: float
@@ -93,13 +91,12 @@ def measure(place: str, preset: str, points: int, frames: int, device: torch.dev
     before, clock, busy = resident_mb(), PartClock(device.type), time.process_time()
     started = clock.now()
     fusion = Fusion(cloud, PRESETS[preset], CLASSES, device=str(device))
-    between = clock.now()
     seen = sum(fusion.add(frame, labels) for frame in views(size, frames))
     fusion.result()
     ended, busy = clock.now(), time.process_time() - busy
     added_mb = peak_memory(device.type, before).added_mb
     share = seen / max(points * frames, 1)
-    return FusionSpeed(place, preset, points, frames, between - started, ended - between, busy, added_mb, share)
+    return FusionSpeed(place, preset, points, frames, ended - started, busy, added_mb, share)
 
 
 def _compile(cloud: np.ndarray, labels: np.ndarray, preset: str, device: torch.device) -> None:

@@ -53,10 +53,10 @@ def bench_fusion(
 def _table(speeds: list, title: str):
     from wsss_ros.cli.tables import table
 
-    names = "settings", "points", "frames", "surfels s", "frames s", "processor s", "MB", "seen %"
+    names = "settings", "points", "frames", "seconds", "processor s", "MB", "seen %"
     shown = table(title, *names)
     for speed in speeds:
-        times = (f"{seconds:.1f}" for seconds in (speed.surfels_s, speed.frames_s, speed.busy_s))
+        times = (f"{seconds:.1f}" for seconds in (speed.seconds, speed.busy_s))
         numbers = f"{speed.points:,}", str(speed.frames), *times, f"{speed.added_mb:,.0f}", f"{100 * speed.seen:.1f}"
         shown.add_row(speed.preset, *numbers)
     return shown
