@@ -2,25 +2,25 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from support.messages import by_topic
-from support.online_scenes import create_weights, put, settings
+from support.online_scenes import create_weights
 from support.striped_scenes import StripedScene, written
 from support.training_runs import GENTLE, values_for
-from support.waiting import until
 from typer.testing import CliRunner
 
 from wsss_ros import config
 from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.cli.main import app
+from wsss_ros.cli.options import classes_named
 from wsss_ros.evaluation.offline import noted_label_space
 from wsss_ros.labels import labels_named, scannet20
 from wsss_ros.networks import checkpoint
-from wsss_ros.online.learner import Learner
 from wsss_ros.training import network_files
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import KINDS, BadInput
@@ -85,6 +85,22 @@ def test_fused_labels_of_other_classes_are_refused(own, tmp_path):
         network_files.create("cloud", ours, labels, 0)
 
 
+def test_a_checkpoint_says_which_classes_there_are(own, tmp_path):
+    """Nothing says what the truth has: own classes or ScanNet's, whose ids are the same numbers."""
+    root, labels, _ = own
+    paths = create_weights(tmp_path, labels)
+    assert classes_named(paths["image_weights"]) == classes_named("", "", paths["cloud_weights"]) == labels
+    assert classes_named(str(root / "own.yaml"), paths["image_weights"]) == labels and classes_named("") == scannet20()
+    words = ["evaluate", str(root / "val"), "--only", "2d", "--image-weights", paths["image_weights"]]
+    refused = CliRunner().invoke(app, words, env={"COLUMNS": "500"})
+    expected = f"has the classes of 'own' .*the truth may have these or others: say which: --labels {tmp_path}"
+    assert refused.exit_code == 1 and re.search(expected, refused.stderr), refused.stderr
+    with pytest.raises(BadInput, match="not a readable checkpoint"):
+        classes_named(str(tmp_path / "none.safetensors"))
+    shown = run("tags", root / "val" / "scene7", "--labels", paths["cloud_weights"])
+    assert "4 images with tags, of the classes of 'own'" in shown
+
+
 @pytest.mark.slow
 def test_the_commands(own):
     root, labels, start = own
@@ -121,23 +137,3 @@ def test_the_commands(own):
     run("select", root / "val", "--out", root / "select", *weights[:2])
     assert "fork_lift" in run("tags", scene, *space).replace(" ", "_")
     assert "own" in run("check", root / "val", *space)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [3, 60])
-def test_an_online_round(tmp_path, count):
-    names = [*(f"part {n}" for n in range(60)), *StripedScene.COLORS][-count:]
-    run("labels", "new", tmp_path / "own.yaml", *names)
-    labels = labels_named(tmp_path / "own.yaml")
-    given = settings(tmp_path, labels, round_threads=1, steps=4)
-    chosen = given.model_copy(update={"label_space": str(tmp_path / "own.yaml")})
-    for number in range(1, 4):
-        put(chosen.folder, labels, number, number, held_out=number == 3)
-    learning = Learner(chosen)
-    try:
-        learning.start_round()
-        decision = until(learning.poll, progress=learning.progress)
-        assert decision.before["new"]["image_tags"] is not None and "failed" not in decision.why, decision.why
-        assert checkpoint.load(learning.versions.current().image).labels == labels
-    finally:
-        learning.close()

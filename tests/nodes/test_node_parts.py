@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from support.waiting import HANG_S, until
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from wsss_ros.labels import LabelSpace  # noqa: E402
 from wsss_ros.nodes import label_info  # noqa: E402
 from wsss_ros.nodes.health import (  # noqa: E402
     DEAD_AFTER,
@@ -245,8 +247,14 @@ def test_without_vision_msgs_there_is_no_label_info(labels):
     assert label_info.publish_label_info(None, labels) is None
 
 
-@pytest.mark.skipif(label_info.LabelInfo is None, reason="vision_msgs is not installed")
-def test_label_info_names_the_classes(labels):
+@pytest.mark.parametrize("count", [3, 20, 60])
+def test_label_info_names_the_classes(monkeypatch, count):
+    if label_info.LabelInfo is None:  # vision_msgs is not in the wheels
+        monkeypatch.setattr(label_info, "LabelInfo", SimpleNamespace)
+        monkeypatch.setattr(label_info, "VisionClass", SimpleNamespace)
+    names = tuple(f"part {n}" for n in range(count))
+    labels = LabelSpace("own", names, tuple((n, 0, 0) for n in range(count)), tuple(range(1, count + 1)))
+
     class Node:
         def create_publisher(self, kind, topic, qos):
             self.sent = []
@@ -254,4 +262,4 @@ def test_label_info_names_the_classes(labels):
             return self
 
     message = label_info.publish_label_info(Node(), labels).sent[0]
-    assert [(c.class_id, c.class_name) for c in message.class_map] == list(enumerate(labels.names))
+    assert label_info.names_of(message) == dict(enumerate(names))

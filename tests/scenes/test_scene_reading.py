@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
+from support.scannet_room import room_frames, room_points
+from support.sens_files import PNG, RAW, recording
 from support.simulated_room import CAMERA, frames, write, write_tum
 
 from wsss_ros.bags.bag_scene import open_scene_or_bag
 from wsss_ros.bags.playback import open_recording
+from wsss_ros.evaluation.offline import NOTE
 from wsss_ros.scenes import is_photo_folder, open_all
 from wsss_ros.scenes.reading import Reading, given_reading, reading_of
+from wsss_ros.scenes.scannet_write import write_scene
 from wsss_ros.training.sources import SourceConfig, open_source
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, Camera
+from wsss_ros.viewer.networks import Networks
+from wsss_ros.viewer.recorded import open_record
 
 
 @pytest.fixture
@@ -154,3 +160,61 @@ def test_of_several_intrinsics_files_one_is_named(tmp_path, labels, caplog):
     (place / "intrinsics.txt").write_text("1 2 3 4")
     assert open_all([place], labels)[0][0].frame(0).camera == CAMERA
     assert "camera-intrinsics.txt, intrinsics.txt the first one is used" in caplog.text
+
+
+@pytest.fixture
+def scan(tmp_path, labels):
+    """A scan in ScanNet's layout with exported frames."""
+    write_scene(tmp_path / "scan", labels=labels, **room_points(), frames=room_frames())
+    return tmp_path / "scan"
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("depth_scale", 5000), ("intrinsics", "57,58,33,23"), ("label_ids", "index"), ("poses", "camera_from_world")],
+)
+def test_a_scan_refuses_what_its_files_say(scan, labels, key, value):
+    with pytest.raises(BadInput, match=f"scan: {key} {value}.* cannot be given: a scan has its own.*--layout frames"):
+        open_all([scan], labels, reading=Reading(**{key: value}))
+    (scan / "meta.yaml").write_text(f"{key}: {value}\n")
+    with pytest.raises(BadInput, match=f"{key} {value}.* cannot be given"):
+        open_source(SourceConfig(path=str(scan)), labels)
+
+
+def test_a_scan_takes_what_its_files_have_anyway(scan, labels):
+    ((scene,), _) = open_all([scan], labels, reading=Reading(depth_scale=1000, label_ids="auto"))
+    (other,) = open_all([scan], labels, reading=Reading(layout="frames", depth_scale=500))[0]
+    np.testing.assert_allclose(other.frame(0).depth_m, 2 * scene.frame(0).depth_m)
+
+
+def test_a_recording_refuses_what_is_in_it(tmp_path, labels):
+    camera = Camera(50.0, 50.0, 7.5, 5.5, 16, 12)
+    moments = [(np.eye(4), np.zeros((12, 16, 3), np.uint8), np.full((12, 16), 900, np.uint16))]
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "r.sens").write_bytes(recording(camera, camera, moments, PNG, RAW))
+    for given in (Reading(depth_scale=5000), Reading(intrinsics="57,58,33,23")):
+        with pytest.raises(
+            BadInput, match="r.sens: .* cannot be given: the recording has its own cameras.* 1000 depth"
+        ):
+            open_all([tmp_path / "r"], labels, reading=given)
+    ((scene,), _) = open_all([tmp_path / "r"], labels, reading=Reading(depth_scale=1000))
+    assert scene.frame(0).depth_m[0, 0] == np.float32(0.9)
+
+
+def test_clouds_rooms_and_folders_refuse_what_is_of_the_others(folder, office, tmp_path, labels):
+    cases = [(folder, Reading(unit="mm", **GIVEN.model_dump(exclude_unset=True)), "unit mm cannot be given: they are")]
+    cases += [(office, Reading(depth_scale=512), "depth_scale 512.0 cannot be given: a room of S3DIS has its own")]
+    (tmp_path / "cloud.txt").write_text("0 0 0\n1 1 1\n2 0 1\n")
+    cases += [(tmp_path / "cloud.txt", Reading(intrinsics="1,2,3,4"), "intrinsics 1,2,3,4 cannot be given")]
+    for path, reading, reason in cases:
+        with pytest.raises(BadInput, match=reason):
+            open_all([path], labels, reading=reading)
+
+
+def test_the_viewer_refuses_it_for_other_files(tmp_path, labels):
+    (tmp_path / "a.mcap").touch()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / NOTE).write_text("{}")
+    for path in (tmp_path / "a.mcap", tmp_path / "labels"):
+        with pytest.raises(BadInput, match=f"{path.name} is not a scene folder; --layout, --depth-scale"):
+            open_record(path, Networks(), labels, reading=GIVEN)

@@ -71,15 +71,17 @@ def put(
     held_out: bool = False,
     wrong: bool = False,
     kinds: Sequence[str] = ("scene", "frames"),
+    names: Sequence[str] = tuple(StripedScene.COLORS),
 ) -> str:
     """Store a striped scene as ``SceneStore.finish`` does.
 
-    ``wrong`` gives it tags of other classes; ``kinds`` are the kinds of tags that a person gave.
+    ``wrong`` gives it tags of other classes; ``kinds`` are the kinds of tags that a person gave; ``names`` are the
+    three classes, those of ``WRONG`` for wrong tags.
     """
-    scene, place = StripedScene(seed, labels), Path(online) / "scenes"
+    scene, place = StripedScene(seed, labels, names), Path(online) / "scenes"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
-        written(Path(made), labels, [seed])
+        written(Path(made), labels, [seed], names=names)
         folder = Path(made) / scene.name
         (folder / "tags.csv").unlink()
         given = (lambda names: [WRONG[name] for name in names]) if wrong else list

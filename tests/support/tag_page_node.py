@@ -25,18 +25,11 @@ STATUS |= {"round": None, "rounds": [], "version": "0002", "message": "scene_1 i
 STATUS["classes"] = list(scannet20().names)
 
 
-class Page:
-    """The node as a process, and requests to it as the page makes them."""
+class PageClient:
+    """Requests to a page as a browser makes them."""
 
-    def __init__(self, environment: dict, log: Path, **parameters) -> None:
-        self.node = NodeProcess("tag_page", environment, log, **{"port": 0, **parameters})
-        try:
-            found = until(lambda: re.search(r"ready: http://127\.0\.0\.1:(\d+)/", self.node.text), "it never served")
-        except AssertionError as error:
-            self.node.end()
-            raise AssertionError(f"{error}\n{self.node.text}") from error
-        self.port = int(found.group(1))
-        self.url = f"http://127.0.0.1:{self.port}/"
+    def __init__(self, port: int) -> None:
+        self.port, self.url = port, f"http://127.0.0.1:{port}/"
 
     def ask(self, method: str, path: str, value=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG_S)
@@ -54,6 +47,19 @@ class Page:
     def post(self, path: str, value) -> tuple[bool, str]:
         answer = json.loads(self.ask("POST", path, value)[2])
         return answer["ok"], answer["message"]
+
+
+class Page(PageClient):
+    """The node as a process, and requests to it."""
+
+    def __init__(self, environment: dict, log: Path, **parameters) -> None:
+        self.node = NodeProcess("tag_page", environment, log, **{"port": 0, **parameters})
+        try:
+            found = until(lambda: re.search(r"ready: http://127\.0\.0\.1:(\d+)/", self.node.text), "it never served")
+        except AssertionError as error:
+            self.node.end()
+            raise AssertionError(f"{error}\n{self.node.text}") from error
+        super().__init__(int(found.group(1)))
 
 
 class Learner:

@@ -161,7 +161,7 @@ class SceneRecording:
             yield Topic(self.name("depth/image_rect"), IMAGE, reliable=False, depth=5)
         yield Topic(self.name("pose"), POSE)
         yield Topic("/tf", TF, depth=100)
-        if self.scene.frame_truth(self.indices[0]) is not None:
+        if any(self.scene.frame_truth(index) is not None for index in self.indices):
             yield Topic(self.name("ground_truth/semantic/image_raw"), IMAGE)
         if self.scene.cloud is not None or first.depth_m is not None:
             yield Topic(self.name("cloud"), CLOUD, latched=True, depth=1)

@@ -11,8 +11,10 @@ from wsss_ros.cli.options import (
     DepthTopic,
     FixedFrame,
     Intrinsics,
+    Labels,
     Layout,
     PoseTopic,
+    classes_named,
     reading_of,
 )
 
@@ -34,9 +36,7 @@ def bag(
     camera_info_topic: CameraInfoTopic = "",
     pose_topic: PoseTopic = "",
     fixed_frame: FixedFrame = "",
-    labels: Annotated[
-        str, typer.Option(help="Label file with the classes of tags and labels.")
-    ] = "config/labels/scannet20.yaml",
+    labels: Labels = "",
     layout: Layout = "",
     depth_scale: DepthScale = 0.0,
     intrinsics: Intrinsics = "",
@@ -54,14 +54,13 @@ def bag(
     from wsss_ros.bags.recording import BagConfig
     from wsss_ros.bags.writing import write_bag
     from wsss_ros.config import build
-    from wsss_ros.labels import labels_named
 
     options = dict(compressed=compressed, depth=depth, namespace=namespace, frames=frames, every=every)
     config = build(BagConfig, options | dict(cloud_every=cloud_every, up=up, rate_hz=rate), "wsss bag")
     topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     topics |= dict(color=color, fixed_frame=fixed_frame)
     reading = reading_of(layout, depth_scale, intrinsics)
-    console, opened = Console(), open_scene_or_bag(scene, labels_named(labels), True, reading, **topics)
+    console, opened = Console(), open_scene_or_bag(scene, classes_named(labels), True, reading, **topics)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("views", total=None)

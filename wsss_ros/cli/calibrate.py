@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import Device, Frames, Listed, Split
+from wsss_ros.cli.options import Device, Frames, Listed, Split, classes_named
 
 
 def calibrate(
@@ -28,7 +28,8 @@ def calibrate(
     listed: Listed = None,
     frames: Frames = 0,
     labels: Annotated[
-        str, typer.Option(help="Label file of the truth, or s3dis or scannet20; empty: that of the network.")
+        str,
+        typer.Option(help="Label file of the truth, or s3dis, scannet20, a checkpoint; empty: that of the network."),
     ] = "",
     out: Annotated[Path, typer.Option(help="Where the JSON and the picture go.")] = Path("out/calibrate"),
     device: Device = "auto",
@@ -43,12 +44,11 @@ def calibrate(
     from wsss_ros.evaluation.calibration import Calibration, KnownClasses, scores_of
     from wsss_ros.files import write_json
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
-    from wsss_ros.labels import labels_named
     from wsss_ros.networks import checkpoint
 
     console = Console(soft_wrap=True)
     loaded = checkpoint.load(weights)
-    truth = labels_named(labels) if labels else loaded.labels
+    truth = classes_named(labels) if labels else loaded.labels
     classes = KnownClasses.between(truth, loaded.labels, ignore or [])
     opened, left_out = _sources(scenes, truth, listed, split)
     segmenter = {"image": ImageSegmenter, "cloud": CloudSegmenter}[loaded.config.kind](loaded, device)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import DepthScale, Intrinsics, Layout, reading_of
+from wsss_ros.cli.options import DepthScale, Intrinsics, Labels, Layout, classes_named, reading_of
 
 
 def check(
@@ -17,7 +17,7 @@ def check(
             help="Scenes, folders of scenes or photographs, bags, clouds, tags, label files, checkpoints.",
         ),
     ],
-    labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
+    labels: Labels = "",
     complete: Annotated[
         bool, typer.Option("--complete/--incomplete", help="A class that is not listed is absent, or unknown.")
     ] = True,
@@ -37,9 +37,8 @@ def check(
     from wsss_ros.doctor.contact_sheet import contact_sheet
     from wsss_ros.doctor.inputs import check as look
     from wsss_ros.evaluation.pictures import save, stacked
-    from wsss_ros.labels import labels_named
 
-    console, space = Console(soft_wrap=True, highlight=False, emoji=False), labels_named(labels)
+    console, space = Console(soft_wrap=True, highlight=False, emoji=False), classes_named(labels)
     reading = reading_of(layout, depth_scale, intrinsics)
     options = {"layout": layout, "depth-scale": f"{depth_scale:g}" if depth_scale else "", "intrinsics": intrinsics}
     given = "".join(f" --{name} {quote(value)}" for name, value in options.items() if value)

@@ -21,6 +21,7 @@ from wsss_ros.cli.options import (
     Layout,
     Listed,
     Split,
+    classes_named,
     reading_of,
 )
 
@@ -36,7 +37,8 @@ def evaluate(
     listed: Listed = None,
     frames: Frames = 0,
     labels: Annotated[
-        str, typer.Option(help="Label file of the truth, or s3dis or scannet20; empty finds it from the layout.")
+        str,
+        typer.Option(help="Label file of the truth, s3dis or scannet20, or a checkpoint; empty: as the layout has it."),
     ] = "",
     among: Annotated[
         Literal["all", "shared"],
@@ -75,7 +77,7 @@ def evaluate(
     from wsss_ros.scenes import open_all
 
     console = Console(soft_wrap=True)
-    space = _space(labels, scenes)
+    space = _space(labels, scenes, [image_weights, cloud_weights], predictions)
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
     report |= {"min_confidence": min_confidence, "truth": space.name}
     others = {"only 3d": only == "3d", "predictions": predictions, "list": listed, "cloud-weights": cloud_weights}
@@ -117,12 +119,27 @@ def _are_photos(folders: list[Path], of_scenes: dict, of_photos: dict) -> bool:
     return photos
 
 
-def _space(labels: str, scenes: list[Path]):
-    """The label space of the truth: the one named, else that of the layout."""
-    from wsss_ros.labels import labels_named, s3dis, scannet20
+def _space(labels: str, scenes: list[Path], weights: list[str], predictions: Path | None):
+    """The label space of the truth: the one named, else that of the layout.
+
+    Raises BadInput where predictions have own classes and nothing says that the truth has others.
+    """
+    from wsss_ros.evaluation.offline import noted_label_space
+    from wsss_ros.labels import SHIPPED, s3dis, scannet20
+    from wsss_ros.networks import checkpoint
+    from wsss_ros.types import BadInput
 
     if labels:
-        return labels_named(labels)
+        return classes_named(labels)
+    given = {path: checkpoint.labels_of(path) for path in weights if path}
+    noted = noted_label_space(predictions) if predictions is not None else None
+    given |= {str(predictions): noted} if noted is not None else {}
+    for path, space in given.items():
+        if space.name not in SHIPPED:
+            raise BadInput(
+                f"{path} has the classes of '{space.name}' ({', '.join(space.names[:5])}); the truth may have these or "
+                f"others: say which: --labels {path if path in weights else 'FILE'}, a label file, or scannet20"
+            )
     rooms = (room for folder in scenes for room in (*folder.glob("Annotations"), *folder.glob("*/Annotations")))
     return s3dis() if any(rooms) else scannet20()
 

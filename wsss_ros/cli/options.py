@@ -28,6 +28,10 @@ CloudUnit = Annotated[
 CloudColumns = Annotated[
     str, typer.Option("--columns", help="Columns of a cloud as text or array, as 'x y z r g b label', - for others.")
 ]
+Labels = Annotated[
+    str,
+    typer.Option("--labels", help="Label file with the classes, or a checkpoint that has them; empty: scannet20."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ColorTopic = Annotated[str, typer.Option(help="Topic of a bag's images; empty finds it.")]
 DepthTopic = Annotated[str, typer.Option("--depth-topic", help="Topic of a bag's depth images; empty finds it.")]
@@ -60,6 +64,21 @@ DepthScale = Annotated[
 Intrinsics = Annotated[
     str, typer.Option(help="fx,fy,cx,cy in pixels of a scene folder, or a file with them; empty: its own file.")
 ]
+
+
+def classes_named(name: str, *weights: str):
+    """The label space of a label file or of a checkpoint; empty: that of the first given weights, else scannet20.
+
+    Raises BadInput for another file.
+    """
+    from wsss_ros.labels import labels_named
+
+    chosen = name or next(filter(None, weights), "scannet20")
+    if Path(chosen).suffix != ".safetensors":
+        return labels_named(chosen)
+    from wsss_ros.networks.checkpoint import labels_of  # takes seconds
+
+    return labels_of(chosen)
 
 
 def reading_of(

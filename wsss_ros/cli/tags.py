@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from wsss_ros.cli.options import Labels, classes_named
+
 _SHOWN = 10  # names and faults of a kind
 
 
 def tags(
     folder: Annotated[Path, typer.Argument(help="A scene folder, a folder of photographs, or one file of tags.")],
-    labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
+    labels: Labels = "",
     complete: Annotated[
         bool, typer.Option("--complete/--incomplete", help="A class that is not listed is absent, or unknown.")
     ] = True,
@@ -25,12 +27,11 @@ def tags(
 
     from wsss_ros import files
     from wsss_ros.cli.tables import table
-    from wsss_ros.labels import labels_named
     from wsss_ros.scenes.tag_report import read_report
     from wsss_ros.types import BadInput
 
     console = Console(soft_wrap=True)
-    space = labels_named(labels)
+    space = classes_named(labels)
     report = read_report(folder, space, complete)
     console.print(f"{report.source}: {report.kind}", markup=False)
     console.print(f"{len(report.lists)} images with tags, of the classes of '{space.name}'")

@@ -21,6 +21,7 @@ from wsss_ros.cli.options import (
     LabelIds,
     Layout,
     PoseTopic,
+    classes_named,
     reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
@@ -43,7 +44,10 @@ def view(
             min=-1, max=1, help="Labels with less confidence are unlabelled; -1: as the weights recommend, 0: none is."
         ),
     ] = RECOMMENDED,
-    labels: Annotated[str, typer.Option(help="Label file with the classes.")] = "config/labels/scannet20.yaml",
+    labels: Annotated[
+        str,
+        typer.Option(help="Label file with the classes, or a checkpoint; empty: those of the weights, else scannet20."),
+    ] = "",
     color: ColorTopic = "",
     cloud: CloudTopic = "",
     depth_topic: DepthTopic = "",
@@ -74,7 +78,8 @@ def view(
     topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     choices = dict(color=color, cloud_topic=cloud, fixed_frame=fixed_frame) | topics
     reading = reading_of(layout, depth_scale, intrinsics, unit, columns, label_ids)
-    record = _opened(console, source, networks, labels, reading, **choices)
+    space = classes_named(labels, image_weights, cloud_weights)
+    record = _opened(console, source, networks, space, reading, **choices)
     serve(record, host, port, max_points, lambda text: console.print(text, highlight=False, markup=False))
 
 
@@ -85,10 +90,9 @@ def _networks(image_weights: str, cloud_weights: str, min_confidence: float, dev
     return Networks(ImageSegmenter(image_weights, device), CloudSegmenter(cloud_weights, device), min_confidence)
 
 
-def _opened(console, source: Path, networks, labels: str, reading, **choices: str):
+def _opened(console, source: Path, networks, labels, reading, **choices: str):
     from rich.progress import Progress
 
-    from wsss_ros.labels import labels_named
     from wsss_ros.viewer.networks import Networks
     from wsss_ros.viewer.recorded import open_record
 
@@ -98,4 +102,4 @@ def _opened(console, source: Path, networks, labels: str, reading, **choices: st
         def progress(what: str, done: int, total: int | None) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        return open_record(source, networks or Networks(), labels_named(labels), progress, reading, **choices)
+        return open_record(source, networks or Networks(), labels, progress, reading, **choices)

@@ -181,11 +181,10 @@ def _scene_folder(
     checked.findings.append(Finding(verdict, "scenes", f"{len(checked.scenes)} of {len(names)}, {frames} frames"))
     checked.findings.append(Finding("ok" if tagged else "note", "tags", f"{tagged} scenes have some"))
     first = checked.scenes[0]
-    checked.findings += [
-        Finding(found.verdict, f"{first.name}: {found.subject}", found.text)
-        for found in scene_facts.findings(first, labels)
-    ]
-    task = "evaluate" if first.cloud_truth() is not None else "segment"
+    of_first = list(scene_facts.findings(first, labels))
+    checked.findings += [Finding(found.verdict, f"{first.name}: {found.subject}", found.text) for found in of_first]
+    has_truth = any(found.subject in ("image truth", "cloud truth") for found in of_first)
+    task = "evaluate" if has_truth else "segment"
     out = "" if task == "evaluate" else " --out out/segmented"
     checked.command = f"wsss {task} {quote(str(checked.path))}{out}"
 

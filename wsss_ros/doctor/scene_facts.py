@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from wsss_ros.doctor.findings import Finding
 from wsss_ros.labels import LabelSpace
@@ -137,12 +137,19 @@ def _of_tags(scene: Scene) -> Iterator[Finding]:
 
 
 def _of_truth(scene: Scene, labels: LabelSpace) -> Iterator[Finding]:
-    truth = scene.frame_truth(0) if len(scene) else None
-    if truth is not None:
-        yield Finding("ok", "image truth", f"labels of pixels, {truth.shape[1]}x{truth.shape[0]}")
+    looked_at = spread(len(scene), SAMPLED) if len(scene) else []
+    of_images = [truth for index in looked_at if (truth := scene.frame_truth(index)) is not None]
+    if of_images:
+        text = f"{len(of_images)} of {len(looked_at)} frames looked at have labels: "
+        listed = _shares(np.concatenate([truth.ravel() for truth in of_images]), labels)
+        yield Finding("ok" if listed else "fault", "image truth", text + (listed or "no pixel has a class"))
     of_cloud = scene.cloud_truth()
     if of_cloud is not None:
-        counts = labels.counts(of_cloud)
-        found = [int(c) for c in np.argsort(-counts) if counts[c]]
-        listed = ", ".join(f"{labels.names[c]} {counts[c] / len(of_cloud):.0%}" for c in found)
+        listed = _shares(of_cloud, labels)
         yield Finding("ok" if listed else "fault", "cloud truth", listed or "no point has a class")
+
+
+def _shares(found: UInt8[np.ndarray, "N"], labels: LabelSpace) -> str:
+    """The classes with their shares, the most frequent first."""
+    counts = labels.counts(found)
+    return ", ".join(f"{labels.names[c]} {counts[c] / len(found):.0%}" for c in np.argsort(-counts) if counts[c])

@@ -13,7 +13,7 @@ from wsss_ros.labels.colors import Color, clashes, palette, read_colors
 from wsss_ros.labels.space import LabelSpace
 from wsss_ros.types import BadInput
 
-_SHIPPED = ("scannet20", "s3dis", "nyu40")  # label files that come with the package
+SHIPPED = ("scannet20", "s3dis", "nyu40")  # label files that come with the package
 _EXPECTED = "expected 'name' and 'classes', a list of name, id, color"
 _COLOR_KEYS = ("color", "colour", "rgb")
 _log = logging.getLogger("wsss_ros")
@@ -64,7 +64,7 @@ def labels_named(name: str | Path) -> LabelSpace:
     ``labels_named("config/labels/scannet20.yaml")`` and ``labels_named("scannet20")`` return the same label space.
     Raises BadInput when there is no such file or it is broken.
     """
-    if str(name) in _SHIPPED:
+    if str(name) in SHIPPED:
         return read_label_file(share(f"config/labels/{name}.yaml"))
     given = Path(name).expanduser()
     return read_label_file(given if given.exists() else share(str(name)))

@@ -170,6 +170,20 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     return Checkpoint(network.eval(), config, own_labels, training, version)
 
 
+def labels_of(path: str | Path) -> LabelSpace:
+    """The classes of a checkpoint, without its weights. Raises BadInput for a file that is not a checkpoint."""
+    path = existing(Path(path))
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    try:
+        return LabelSpace.from_dict(_description(path, metadata)["labels"])
+    except (KeyError, TypeError) as error:
+        raise _incomplete(path, error) from error
+
+
 def existing(path: Path) -> Path:
     """The path, or the one with the previous or later name of the network kind if only that file exists."""
     if path.exists():
@@ -195,7 +209,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path}: not a readable checkpoint ({error}); expected .safetensors of wsss_ros") from error
+        raise _unreadable(path, error) from error
 
 
 def _description(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
@@ -208,6 +222,10 @@ def _description(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if description.get("format") != FORMAT:
         raise BadInput(f"{path}: format '{description.get('format')}', expected '{FORMAT}'; train or convert it again")
     return description
+
+
+def _unreadable(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path}: not a readable checkpoint ({error}); expected .safetensors of wsss_ros")
 
 
 def _incomplete(path: Path, error: Exception) -> BadInput:

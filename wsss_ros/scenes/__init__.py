@@ -25,12 +25,14 @@ from wsss_ros.scenes import (
 from wsss_ros.scenes.cloud_files import SUFFIXES, is_cloud_file
 from wsss_ros.scenes.cloud_scene import CloudScene
 from wsss_ros.scenes.photos import has_photo_tags, loose_pictures
-from wsss_ros.scenes.reading import Reading, reading_of, scene_file
+from wsss_ros.scenes.reading import Reading, reading_of, refuse_others, scene_file
 from wsss_ros.scenes.rgbd_folder import RgbdFolder
 from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom, is_room
-from wsss_ros.scenes.scannet import ScanNetScene, is_scan
+from wsss_ros.scenes.scannet import EXPORTS, ScanNetScene, is_scan
 from wsss_ros.scenes.scannet_write import POINTS
 from wsss_ros.types import BadInput, Scene
+
+_OF_SCANNET = {"depth_scale": (1000.0,), "label_ids": ("dataset", "auto")}  # what its files have, given or not
 
 
 class Layout(NamedTuple):
@@ -51,6 +53,21 @@ def _rgbd(module, instead_of: tuple[str, ...] = ()) -> Layout:
     return Layout(module.find, partial(_open_rgbd, module.read), module.EXPECTS, instead_of)
 
 
+def _open_scannet(path: Path, labels: LabelSpace, complete: bool, reading: Reading | None) -> ScanNetScene:
+    given = reading_of(path, reading)
+    takes = {name for name, own in _OF_SCANNET.items() if getattr(given, name) in own}
+    why = "a scan has its own cameras, poses and ids of classes, and depth in millimetres"
+    instead = f"; '--layout frames' reads its folders {', '.join(EXPORTS)} alone, in which they can be"
+    refuse_others(given, takes, path, why + (instead if plain_frames.find(path) else ""))
+    return ScanNetScene(path, labels, complete)
+
+
+def _open_s3dis(path: Path, labels: LabelSpace, complete: bool, reading: Reading | None) -> S3disRoom:
+    given = reading_of(path, reading)
+    refuse_others(given, ("label_ids",) if given.label_ids == "auto" else (), path, "a room of S3DIS has its own")
+    return S3disRoom(path, labels, complete)
+
+
 def _open_rgbd(listed, path: Path, labels: LabelSpace, complete: bool, reading: Reading | None) -> Scene:
     return RgbdFolder(path, labels, complete, reading, listed)
 
@@ -58,14 +75,14 @@ def _open_rgbd(listed, path: Path, labels: LabelSpace, complete: bool, reading: 
 LAYOUTS: dict[str, Layout] = {
     "scannet": Layout(
         lambda path: POINTS if is_scan(path) else "",
-        lambda path, labels, complete, reading: ScanNetScene(path, labels, complete),
+        _open_scannet,
         f"'*{POINTS}' (ScanNet)",
         ("frames", "s3dis"),
     ),
     "frames": Layout(rgbd_folder.find, partial(_open_rgbd, plain_frames.read), plain_frames.EXPECTS),
     "s3dis": Layout(
         lambda path: ANNOTATIONS if is_room(path) else "",
-        lambda path, labels, complete, reading: S3disRoom(path, labels, complete),
+        _open_s3dis,
         f"'{ANNOTATIONS}' (a room of S3DIS)",
     ),
     "tum": _rgbd(tum),

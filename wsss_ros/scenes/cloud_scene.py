@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from wsss_ros.labels import LabelSpace, ids
 from wsss_ros.scenes.cloud_files import CloudFile, open_cloud
-from wsss_ros.scenes.reading import Reading
+from wsss_ros.scenes.reading import Reading, refuse_others
 from wsss_ros.scenes.tags import tags_of_cloud
 from wsss_ros.types import BadInput, Cloud, Frame
 
@@ -31,6 +31,8 @@ class CloudScene:
     def __init__(self, path: str | Path, labels: LabelSpace, reading: Reading | None = None) -> None:
         self.path, self.labels, self.reading = Path(path), labels, reading or Reading()
         self.folder, self.name, self.sources = self.path.parent, self.path.stem, (self.path,)
+        why = "they are those of folders of frames; a cloud file has a unit"
+        refuse_others(reading, ("unit", "columns", "label_ids"), self.path, why)
         self._file: CloudFile = open_cloud(self.path, self.reading.unit, self.reading.columns)
 
     @property

@@ -103,6 +103,10 @@ class PosedFrames:
         assert self._rig is not None
         return self._rig
 
+    def rig_of(self, index: int) -> Rig:
+        """The cameras of one frame."""
+        return self.files[index].rig or self.rig
+
     def number(self, index: int) -> int:
         """Number of a frame in the recording."""
         return self.files[index].number
@@ -128,7 +132,7 @@ class PosedFrames:
     def view(self, index: int) -> View:
         """The depth image of a frame with its camera and pose. Raises BadInput when it cannot be read."""
         depth_m = self.depth_m(index)
-        camera = (self.files[index].rig or self.rig).depth.resized(depth_m.shape[1], depth_m.shape[0])
+        camera = self.rig_of(index).depth.resized(depth_m.shape[1], depth_m.shape[0])
         return View(depth_m, camera, self.poses[index])
 
     def frame(self, index: int) -> Frame:
@@ -139,7 +143,7 @@ class PosedFrames:
         file = self.files[index]
         depth_m = self.depth_m(index)
         height, width = depth_m.shape
-        rig = file.rig or self.rig
+        rig = self.rig_of(index)
         rgb = read_rgb(file.color, at_least=(width, height) if rig.color else None)
         if rig.color is None and rgb.shape[:2] != depth_m.shape:
             raise BadInput(

@@ -4,6 +4,7 @@ A YAML file with the key ``folder`` and these keys stands for the folder, wherev
 serves folders that cannot be written to.
 """
 
+from collections.abc import Collection
 from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 from typing import Any, Literal
@@ -76,6 +77,16 @@ def given_reading(
     given |= {"unit": unit, "columns": columns, "label_ids": label_ids}
     values = {key: value for key, value in given.items() if value}
     return build(Reading, values, "options of scene folders") if values else None
+
+
+def refuse_others(reading: Reading | None, takes: Collection[str], where: Path, why: str) -> None:
+    """Raise BadInput for given values that the files at ``where`` do not take, with the reason; it takes ``takes``."""
+    fields = Reading.model_fields
+    given = sorted(reading.model_fields_set - {"layout", *takes}) if reading is not None else []
+    values = {name: getattr(reading, name) for name in given if getattr(reading, name) != fields[name].default}
+    if values:
+        listed = " and ".join(f"{name} {value}" for name, value in values.items())
+        raise BadInput(f"{where}: {listed} cannot be given: {why}")
 
 
 def reading_of(folder: Path, given: Reading | None = None) -> Reading:

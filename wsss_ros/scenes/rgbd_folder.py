@@ -1,4 +1,4 @@
-"""Folders of posed RGB-D frames without a cloud and without truth, in every layout that has a ``Listing``."""
+"""Folders of posed RGB-D frames without a cloud, in every layout that has a ``Listing``."""
 
 import logging
 from collections import Counter
@@ -15,29 +15,34 @@ from wsss_ros.scenes import plain_frames
 from wsss_ros.scenes.agreement import View, doubts
 from wsss_ros.scenes.depth_files import implausible, read_depth_m
 from wsss_ros.scenes.frame_choice import spread
+from wsss_ros.scenes.frame_labels import FrameLabels
 from wsss_ros.scenes.listing import Listing
 from wsss_ros.scenes.posed_frames import PosedFrames
-from wsss_ros.scenes.reading import Reading, reading_of
+from wsss_ros.scenes.reading import Reading, reading_of, refuse_others
+from wsss_ros.scenes.rig import labels_on_depth
 from wsss_ros.scenes.sens import SensReader
 from wsss_ros.scenes.tags import TagFile
 from wsss_ros.types import BadInput, Cloud, Frame
 
 _PROBED = 3  # pairs of depth images that are decoded when a folder is opened, to tell a wrong scale or wrong poses
+_OF_FRAMES = set(Reading.model_fields) - {"unit", "columns"}
 _log = logging.getLogger("wsss_ros")
 
 
 class RgbdFolder:
-    """Posed RGB-D frames without a cloud and without truth. Implements ``types.Scene``.
+    """Posed RGB-D frames without a cloud. Implements ``types.Scene``.
 
     ``listed`` reads the layout, by default that of ``plain_frames``; ``reading`` completes what the files do not say,
     before ``meta.yaml`` of the folder. That of ``plain_frames`` includes a folder with one ``.sens`` file, which
-    contains everything.
+    contains everything: of ``reading`` only ``label_ids`` applies to it.
+    Label images in ``label/``, ``labels/`` or ``semantic/`` are the truth of their frames (``FrameLabels``).
     ``tags.csv`` or ``tags.json`` is optional; ``complete`` is that of ``TagFile``. The world may be tilted, so
     ``world_up`` is None, unless the layout knows it. Stamps are the times of the files, or the frame numbers at 30 Hz,
     plus 1 s. Depth that no room has, and poses that it does not agree with, are reported as a warning.
 
-    Raises BadInput, naming the file: here for a folder without frames, missing intrinsics and broken poses; in
-    ``frame`` for images that cannot be read and for colour and depth of different sizes.
+    Raises BadInput, naming the file: here for a folder without frames, missing intrinsics, broken poses, and for a
+    ``reading`` that does not apply; in ``frame`` for images that cannot be read and for colour and depth of different
+    sizes; in ``frame_truth`` for label images whose meaning is not clear.
     """
 
     cloud: Cloud | None = None
@@ -55,9 +60,20 @@ class RgbdFolder:
         self.reading = reading_of(self.folder, reading)
         self.world_up: tuple[float, float, float] | None = None
         recording = sens_file(self.folder) if listed is plain_frames.read else None
-        self._frames: SensReader | PosedFrames = SensReader(recording) if recording else self._listed(listed)
+        self._frames: SensReader | PosedFrames = self._recorded(recording) if recording else self._listed(listed)
+
+    def _recorded(self, path: Path) -> SensReader:
+        frames = SensReader(path)
+        takes = {"label_ids"} | ({"depth_scale"} if self.reading.depth_scale == frames.depth_shift else set())
+        has = f"the recording has its own cameras, poses and times, and {frames.depth_shift:g} depth values per metre"
+        refuse_others(
+            self.reading, takes, path, f"{has}; export it to the folders color, depth and pose to change them"
+        )
+        return frames
 
     def _listed(self, listed: Callable[[Path, Reading], Listing]) -> PosedFrames:
+        why = "they are those of a cloud file; a folder of frames has depth_scale and, in meta.yaml, pose_scale"
+        refuse_others(self.reading, _OF_FRAMES, self.folder, why)
         found = listed(self.folder, self.reading)
         if not found.files:
             causes = ", ".join(f"{count} {cause}" for cause, count in found.missing.items()) or "the lists are empty"
@@ -134,12 +150,31 @@ class RgbdFolder:
         """Classes that the tag file does not judge in a frame."""
         return self.tag_file.image_unknown(self._frames.name(index)) if self.tag_file else ()
 
+    @cached_property
+    def _truth(self) -> FrameLabels:
+        return FrameLabels(self.folder, self.frame_names, self.labels, self.reading.label_ids)
+
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
-        """None: these folders have no labels."""
-        return None
+        """The labels of a frame's pixels, None without a label image.
+
+        A label image has the pixels of the colour image, or fewer of them in equal proportions. Raises BadInput for one
+        of other proportions, for a broken one, and where the meaning of its numbers is not clear.
+        """
+        found = self._truth.read(self._frames.name(index))
+        if found is None:
+            return None
+        rig = self._frames.rig_of(index)
+        depth = rig.depth.resized(*self._frames.depth_size(index))
+        color, (height, width) = rig.color or depth, found.shape
+        if abs(width * color.height - height * color.width) > max(color.width, color.height):
+            raise BadInput(
+                f"{self._truth.file(self._frames.name(index))}: {width}x{height}; expected the size of the colour "
+                f"image, {color.width}x{color.height}, or its proportions"
+            )
+        return labels_on_depth(found, color, depth)
 
     def cloud_truth(self) -> UInt8[np.ndarray, "N"] | None:
-        """None: these folders have no labels."""
+        """None: these folders have no labelled cloud."""
         return None
 
 

@@ -143,6 +143,10 @@ class SensReader:
         """Number of frames left out, by cause."""
         return self._frames[1]
 
+    def rig_of(self, index: int) -> Rig:
+        """The cameras, which all frames share."""
+        return self.rig
+
     def number(self, index: int) -> int:
         """Number of a frame in the file."""
         return self._frames[0][index].number

@@ -64,6 +64,10 @@ def open_record(
     """
     path = Path(path)
     segmented = (path / NOTE).is_file()
+    if reading is not None and (segmented or is_bag(path)):
+        raise BadInput(
+            f"{path} is not a scene folder; --layout, --depth-scale, --intrinsics and such do not apply to it"
+        )
     if not segmented and is_bag(path):
         return BagRecord(path, networks, labels, progress, **choices)
     if any(choices.values()):
