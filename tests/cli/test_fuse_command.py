@@ -8,6 +8,7 @@ from support.striped_scenes import StripedScene, written
 from support.tiny_networks import save_network
 from typer.testing import CliRunner
 
+from wsss_ros.bags.cdr import read_tag
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
 from wsss_ros.scenes import open_scene
@@ -77,5 +78,9 @@ def test_frames_that_are_worth_tagging(scene, weights, labels, tmp_path):
     with open(tmp_path / "out" / "select.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["order"] for row in rows] == ["1", "2", "3"]
-    names = {open_scene(scene, labels).frame(index).name for index in range(4)}
-    assert {row["frame"] for row in rows} <= names and (tmp_path / "out" / "select.png").stat().st_size > 1000
+    frames = [open_scene(scene, labels).frame(index) for index in range(4)]
+    assert {row["frame"] for row in rows} <= {frame.name for frame in frames} and (
+        tmp_path / "out" / "select.png"
+    ).stat().st_size > 1000
+    stamps = {frame.name: frame.stamp_ns for frame in frames}
+    assert all(read_tag(f"@{row['stamp']} chair") == (("chair",), stamps[row["frame"]]) for row in rows)

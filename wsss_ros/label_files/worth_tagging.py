@@ -27,6 +27,7 @@ class Choice:
 
     source: str
     frame: str
+    stamp_ns: int
     classes: tuple[str, ...]
     picture: bytes
 
@@ -66,7 +67,7 @@ def select(
             names = images.labels.tags(shown.astype(np.float32))
             seen.append(shown)
             small = encode_jpeg(pictures.scaled(frame.rgb, min(_THUMB, frame.rgb.shape[1])), 85, "420")
-            candidates.append(Choice(source.name, frame.name or str(number), names, small))
+            candidates.append(Choice(source.name, frame.name or str(number), frame.stamp_ns, names, small))
             progress(source.name, number + 1, source.count)
     if not candidates:
         raise BadInput("there are no frames to choose from")
@@ -82,12 +83,13 @@ def select(
 
 
 def write(selection: Selection, space: LabelSpace, out: Path) -> None:
-    """Write ``out/select.csv`` (order, scene, frame, predicted classes) and ``out/select.png``, the chosen frames."""
+    """Write ``out/select.csv`` (order, scene, frame, stamp, predicted classes) and ``out/select.png``, the frames."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["order", "scene", "frame", "predicted"])
+    rows.writerow(["order", "scene", "frame", "stamp", "predicted"])
     for place, choice in enumerate(selection.choices, 1):
-        rows.writerow([place, choice.source, choice.frame, ", ".join(choice.classes)])
+        stamp = "{}.{:09d}".format(*divmod(choice.stamp_ns, 10**9))
+        rows.writerow([place, choice.source, choice.frame, stamp, ", ".join(choice.classes)])
     write_text(out / "select.csv", text.getvalue())
     _draw(selection.choices[:30], out / "select.png")
 
