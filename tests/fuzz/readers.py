@@ -302,7 +302,7 @@ def readers() -> list[Reader]:
         ),
         Reader("transforms.json", nerf, _read_scene, others=pictures, hard={"transforms.json:deep": deep}),
         Reader("TUM lists", tum_rows, _read_scene, others=tum_all, share=3),
-        *map(_of_layout, ("icl_nuim", "redwood", "bundlefusion", "arkitscenes", "colmap")),
+        *map(_of_layout, ("icl_nuim", "redwood", "bundlefusion", "arkitscenes", "colmap", "colmap_binary")),
         Reader("texts of ScanNet", scannet_texts, _read_scan, others=scannet_all, share=2),
         Reader("OBJ models", obj_seeds(), _read_obj, others=obj_seeds() | {"a.png": encoded("PNG")}, share=2),
         Reader(

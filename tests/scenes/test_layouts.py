@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from support.simulated_room import CAMERA, WRITERS, frames, write, write_colmap
+from support.simulated_room import CAMERA, WRITERS, frames, write, write_colmap, write_colmap_binary
 
 from wsss_ros.scenes import LAYOUTS, layout_of, open_scene
 from wsss_ros.scenes.reading import Reading
@@ -111,6 +111,36 @@ def test_a_colmap_model_of_another_scale_is_refused_with_the_factor(tmp_path, la
         open_scene(tmp_path / "c", labels)
     scene = open_scene(tmp_path / "c", labels, reading=Reading(pose_scale=4.0))
     np.testing.assert_allclose(scene.frame(1).world_from_camera, frames()[1].world_from_camera, atol=1e-4)
+
+
+def test_a_binary_colmap_model_is_that_of_the_text(tmp_path, labels):
+    write_colmap(tmp_path / "text", frames())
+    write_colmap_binary(tmp_path / "binary", frames())
+    assert layout_of(tmp_path / "binary") == "colmap"
+    text, binary = (open_scene(tmp_path / name, labels) for name in ("text", "binary"))
+    for i in range(4):
+        one, other = text.frame(i), binary.frame(i)
+        assert np.array_equal(one.world_from_camera, other.world_from_camera) and one.camera == other.camera
+        assert np.array_equal(one.rgb, other.rgb) and np.array_equal(one.depth_m, other.depth_m)
+    with pytest.raises(BadInput, match=r"points3D.bin: its \d+ points .* give pose_scale: 1"):
+        open_scene(tmp_path / "binary", labels, reading=Reading(pose_scale=0.5))
+
+
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
+def test_a_binary_colmap_model_that_is_cut_or_too_long(tmp_path, labels, name):
+    write_colmap_binary(tmp_path, frames())
+    path = tmp_path / "sparse" / "0" / f"{name}.bin"
+    whole = path.read_bytes()
+    for size in (0, 7, 8, 30, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(BadInput, match=rf"{name}.bin: ends .*; expected a complete binary model"):
+            open_scene(tmp_path, labels)
+    path.write_bytes(whole + b"more")
+    with pytest.raises(BadInput, match=rf"{name}.bin: 4 bytes after the last of \d+ entries"):
+        open_scene(tmp_path, labels)
+    path.write_bytes(b"\xff" * 64)
+    with pytest.raises(BadInput, match=rf"{name}.bin"):
+        open_scene(tmp_path, labels)
 
 
 def test_lists_that_have_no_depth_or_no_images(tmp_path, labels):

@@ -5,6 +5,7 @@ the steps of its format.
 """
 
 import json
+import struct
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -203,6 +204,38 @@ def write_colmap(folder: Path, given: list[Frame], scale: float = 1.0) -> None:
         (model / f"{name}.txt").write_text(text)
 
 
+def write_colmap_binary(folder: Path, given: list[Frame]) -> None:
+    """The same model in COLMAP's binary form."""
+    write_colmap(folder, given)
+    model = folder / "sparse" / "0"
+    rows = {name: _rows_of(model / f"{name}.txt") for name in ("cameras", "images", "points3D")}
+    (number, _, *size, fx, fy, cx, cy) = rows["cameras"][0].split()
+    camera = struct.pack("<iiQQ4d", int(number), 1, *map(int, size), *map(float, (fx, fy, cx, cy)))
+    (model / "cameras.bin").write_bytes(struct.pack("<Q", 1) + camera)
+    images = [struct.pack("<Q", len(given))]
+    for line, seen in zip(rows["images"][::2], rows["images"][1::2], strict=True):
+        *pose, camera_id, name = line.split()[1:]
+        images.append(
+            struct.pack("<i7di", int(line.split()[0]), *map(float, pose), int(camera_id)) + name.encode() + b"\0"
+        )
+        words = seen.split()
+        points = [struct.pack("<ddq", 1.5, 2.5, -1)]  # a point of the image without one of the model
+        points += [struct.pack("<ddq", float(u), float(v), int(p)) for u, v, p in zip(*[iter(words)] * 3, strict=True)]
+        images += [struct.pack("<Q", len(points)), *points]
+    (model / "images.bin").write_bytes(b"".join(images))
+    points = [struct.pack("<Q", len(rows["points3D"]))]
+    for number, *words in map(str.split, rows["points3D"]):
+        xyz, error, track = map(float, words[:3]), float(words[6]), map(int, words[7:9])
+        points.append(struct.pack("<Q3d3BdQii", int(number), *xyz, 0, 0, 0, error, 1, *track))
+    (model / "points3D.bin").write_bytes(b"".join(points))
+    for name in rows:
+        (model / f"{name}.txt").unlink()
+
+
+def _rows_of(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if not line.startswith("#")]
+
+
 WRITERS = {
     "frames": write_frames,
     "tum": write_tum,
@@ -221,5 +254,5 @@ def write(folder: Path, layout: str) -> Path:
     """The room in a layout; returns the folder, whose name is one that the layout has."""
     place = folder / {"7scenes": "seq-01"}.get(layout, layout)
     place.mkdir(parents=True)
-    WRITERS[layout](place, frames())
+    {**WRITERS, "colmap_binary": write_colmap_binary}[layout](place, frames())
     return place

@@ -1,11 +1,11 @@
-"""Layout ``colmap``: a sparse model of COLMAP as text, ``cameras.txt`` and ``images.txt``, with depth images.
+"""Layout ``colmap``: a sparse model of COLMAP, ``cameras`` and ``images`` as ``.txt`` or ``.bin``, with depth images.
 
 https://colmap.github.io/format.html: 'IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME' carries world to camera (x right, y
 down, z forward); each is followed by a line of 2D points. Pixels are counted from the corner, so that the first one has
 its centre at (0.5, 0.5). ``images/NAME`` has its depth in ``depth/``, with the same name and the extension of its kind.
 
-The scale of a model is arbitrary unless it was set. Where ``points3D.txt`` is there, its points are compared with the
-depth, and a model of another scale is refused, with the ``pose_scale`` to give.
+Of a model in both forms the text is read. The scale is arbitrary unless it was set. Where ``points3D`` is there, its
+points are compared with the depth, and a model of another scale is refused, with the ``pose_scale`` to give.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from wsss_ros.geometry import check_pose, quaternion_to_matrix
+from wsss_ros.scenes import colmap_binary
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, MILLIMETRES, read_depth_m
 from wsss_ros.scenes.frame_choice import spread_over
 from wsss_ros.scenes.images import image_size, read_bytes
@@ -27,7 +28,7 @@ from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.trajectories import numbered_rows
 from wsss_ros.types import BadInput, Distortion
 
-EXPECTS = "cameras.txt and images.txt, here or in sparse/0 (COLMAP as text)"
+EXPECTS = "cameras.txt and images.txt, or .bin, here or in sparse/0 (COLMAP)"
 _FOLDERS = (".", "sparse/0", "sparse")
 _FOCALS = {"SIMPLE_PINHOLE": 1, "PINHOLE": 2, "SIMPLE_RADIAL": 1, "RADIAL": 1, "OPENCV": 2, "FULL_OPENCV": 2}
 _FOCALS |= {"OPENCV_FISHEYE": 2}
@@ -40,42 +41,54 @@ _IMAGE = "'IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME'"
 
 def find(folder: Path) -> str:
     """What of this layout a folder has; empty if it does not fit."""
-    model = _model(folder)
-    return f"{(model / 'images.txt').relative_to(folder)}" if model else ""
+    images = _model(folder)
+    return f"{images.relative_to(folder)}" if images else ""
 
 
 def read(folder: Path, reading: Reading) -> Listing:
     """The frames of a folder. Raises BadInput naming the file."""
-    model = _model(folder)
-    assert model is not None
+    images = _model(folder)
+    assert images is not None
     given = given_intrinsics(reading)
-    cameras = {} if given else _cameras(model / "cameras.txt")
+    cameras = {} if given else _cameras(images.with_stem("cameras"))
     listed, points = [], {}
-    for number, words, seen in _images(model / "images.txt"):
-        where = f"{model / 'images.txt'}, line {number}"
+    for number, words, seen in colmap_binary.images(images) if _is_binary(images) else _images(images):
+        where = _place(images, number)
         if given is None and words[8] not in cameras:
-            raise BadInput(f"{where}: camera {words[8]} is not in cameras.txt; expected one of {', '.join(cameras)}")
+            raise BadInput(f"{where}: camera {words[8]} is not among the cameras; expected one of {', '.join(cameras)}")
         name = " ".join(words[9:])
         pose = to_ours(_pose(words, where), reading, from_world=True)
         listed.append(Listed(_image(folder, name), _depth(folder, name), pose, given or cameras[words[8]]))
         points[listed[-1].color] = seen
-    listing = from_listed(listed, reading, str(model / "images.txt"))
-    _check_scale(model / "points3D.txt", listing, points, reading)
+    listing = from_listed(listed, reading, str(images))
+    _check_scale(images.with_stem("points3D"), listing, points, reading)
     return listing
 
 
 def _model(folder: Path) -> Path | None:
-    for name in _FOLDERS:
-        if (folder / name / "cameras.txt").is_file() and (folder / name / "images.txt").is_file():
-            return folder / name
+    """The file with the images of a model that has cameras as well, or None."""
+    for ending in (".txt", ".bin"):
+        for name in _FOLDERS:
+            path = folder / name / f"images{ending}"
+            if path.is_file() and path.with_stem("cameras").is_file():
+                return path
     return None
 
 
+def _is_binary(path: Path) -> bool:
+    return path.suffix == ".bin"
+
+
+def _place(path: Path, number: int) -> str:
+    return f"{path}, {'entry' if _is_binary(path) else 'line'} {number}"
+
+
 def _cameras(path: Path) -> dict[str, Intrinsics]:
-    """The cameras by their id. Raises BadInput naming the line."""
+    """The cameras by their id. Raises BadInput naming the line or the entry."""
     found = {}
-    for number, words in numbered_rows(path, "lines 'CAMERA_ID MODEL WIDTH HEIGHT PARAMS'")[0]:
-        where = f"{path}, line {number}"
+    rows = numbered_rows(path, "lines 'CAMERA_ID MODEL WIDTH HEIGHT PARAMS'")[0] if not _is_binary(path) else None
+    for number, words in colmap_binary.cameras(path) if rows is None else rows:
+        where = _place(path, number)
         try:
             model, (width, height), values = words[1], map(int, words[2:4]), list(map(float, words[4:]))
             focals, lens = _FOCALS[model], _LENSES.get(model, 0)
@@ -153,7 +166,9 @@ def _check_scale(path: Path, listing: Listing, points: dict[Path, str], reading:
     """Raises BadInput, with the factor, where the points of the model are not at the depth of the images."""
     if not path.is_file():
         return
-    world = {words[0]: words[1:4] for _, words in numbered_rows(path, "lines 'POINT3D_ID X Y Z ...'")[0]}
+    binary = _is_binary(path)
+    rows = colmap_binary.points(path) if binary else numbered_rows(path, "lines 'POINT3D_ID X Y Z ...'")[0]
+    world = {words[0]: words[1:4] for _, words in rows}
     ratios: list[float] = []
     for file in spread_over(listing.files, _COMPARED):
         try:
