@@ -18,6 +18,7 @@ from wsss_ros.cli.options import (
     Layout,
     PoseTopic,
     Up,
+    classes_named,
     reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
@@ -32,7 +33,7 @@ def fuse(
     ] = "",
     label_space: Annotated[
         str,
-        typer.Option(help="Label file of the folder or topic, or scannet20 or s3dis; empty: as noted, else scannet20."),
+        typer.Option(help="Label file of the folder or topic, or a checkpoint; empty: as noted, else scannet20."),
     ] = "",
     image_weights: ImageWeights = "",
     settings: Annotated[
@@ -100,7 +101,6 @@ def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_
     from wsss_ros.inference import ImageSegmenter
     from wsss_ros.label_files.frame_labels import FileLabels, NetworkLabels, TopicLabels
     from wsss_ros.label_files.labeller import Labeller
-    from wsss_ros.labels import labels_named
     from wsss_ros.scenes.derived import turns_of
     from wsss_ros.types import BadInput
 
@@ -112,11 +112,11 @@ def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_
     folder = Path(labels)
     if folder.is_dir():
         noted = None if label_space else noted_label_space(folder)
-        files = FileLabels(folder, noted or labels_named(label_space or "scannet20"))
+        files = FileLabels(folder, noted or classes_named(label_space))
         return lambda opened: files, files.labels
     if not is_bag(scene):
         raise BadInput(f"{labels}: no such folder of label images, and {scene} is not a bag, which has topics")
-    topic = TopicLabels(scene, labels, labels_named(label_space or "scannet20"))
+    topic = TopicLabels(scene, labels, classes_named(label_space))
     return lambda opened: topic, topic.labels
 
 

@@ -192,7 +192,9 @@ class ViewerNode(Node):
         return wanted and self.count_publishers(self._watched["cloud"].topic) > 0
 
     def show_cloud(self, message: PointCloud2, colors: PointCloud2 | None) -> None:
-        """Show a semantic cloud. Raises BadInput where it is none."""
+        """Show a semantic cloud. Raises BadInput where it is none, or has no finite point."""
+        if not message.height * message.width:
+            return  # a map is empty before its first view
         points = read_semantic_points(message)
         if not len(points):
             raise BadInput("empty semantic cloud: none of its points is finite; check what fills the cloud topic")
