@@ -42,3 +42,27 @@ def started(shared_ros_environment, probe, tmp_path_factory):
     yield start
     for node in running:
         node.end()
+
+
+@pytest.fixture
+def built_mapper(shared_ros_environment):
+    """Builds semantic mappers in this process, which are active; nobody spins them."""
+    import rclpy
+    from rclpy.parameter import Parameter
+
+    from wsss_ros.nodes.semantic_mapper import SemanticMapperNode
+
+    context, nodes = rclpy.Context(), []
+    rclpy.init(context=context, domain_id=int(shared_ros_environment["ROS_DOMAIN_ID"]))
+
+    def build(**parameters) -> SemanticMapperNode:
+        given = [Parameter(name, value=value) for name, value in {"max_voxels": 20_000, **parameters}.items()]
+        nodes.append(SemanticMapperNode(context=context, parameter_overrides=given))
+        assert nodes[-1].start()
+        return nodes[-1]
+
+    yield build
+    for node in nodes:
+        node.close()
+        node.destroy_node()
+    rclpy.try_shutdown(context=context)

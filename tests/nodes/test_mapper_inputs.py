@@ -3,44 +3,23 @@
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from rclpy.parameter import Parameter  # noqa: E402
 from support.view_messages import CAMERA, HEIGHT, WIDTH, depths, frame, header  # noqa: E402
 
 from wsss_ros.nodes import conversions  # noqa: E402
 from wsss_ros.nodes.label_views import PosedIds  # noqa: E402
-from wsss_ros.nodes.semantic_mapper import SemanticMapperNode  # noqa: E402
 from wsss_ros.types import BadInput  # noqa: E402
 
 IDS = np.zeros((HEIGHT, WIDTH), np.uint8)
-
-
-@pytest.fixture
-def built(shared_ros_environment):
-    """Builds a mapper that is active."""
-    context, nodes = rclpy.Context(), []
-    rclpy.init(context=context, domain_id=int(shared_ros_environment["ROS_DOMAIN_ID"]))
-
-    def build(**parameters) -> SemanticMapperNode:
-        given = [Parameter(name, value=value) for name, value in {"max_voxels": 20_000, **parameters}.items()]
-        nodes.append(SemanticMapperNode(context=context, parameter_overrides=given))
-        assert nodes[-1].start()
-        return nodes[-1]
-
-    yield build
-    for node in nodes:
-        node.close()
-        node.destroy_node()
-    rclpy.try_shutdown(context=context)
 
 
 def view(stamp_ns: int) -> PosedIds:
     return PosedIds(IDS, depths(), CAMERA, frame().world_from_camera, stamp_ns)
 
 
-def test_a_map_in_odom_goes_on_where_the_names_of_its_classes_came_before_its_first_view(built):
-    node = built()
+def test_a_map_in_odom_goes_on_where_the_names_of_its_classes_came_before_its_first_view(built_mapper):
+    node = built_mapper()
     node.inputs[""].frame_id = "odom"  # TF has no map
     node.names.take({0: "wall", 1: "sofa"})
     for stamp_ns in (1, 2):
@@ -55,8 +34,8 @@ def test_a_map_in_odom_goes_on_where_the_names_of_its_classes_came_before_its_fi
         node.use_view(view(4))
 
 
-def test_a_label_image_without_a_frame_does_not_hold_up_those_after_it(built):
-    node = built(points="lidar", pose_source="tf", tf_wait_s=0.0)
+def test_a_label_image_without_a_frame_does_not_hold_up_those_after_it(built_mapper):
+    node = built_mapper(points="lidar", pose_source="tf", tf_wait_s=0.0)
     inputs, xyz = node.inputs[""], np.ones((5, 3), np.float32)
     for seconds in (1, 2):
         inputs._scans.put(conversions.cloud_message(header(seconds * 10**9, "lidar"), xyz))
@@ -66,8 +45,8 @@ def test_a_label_image_without_a_frame_does_not_hold_up_those_after_it(built):
     assert node.health.dropped["label image without scan or pose"] == 1
 
 
-def test_all_cameras_around_a_lidar_share_its_scans_and_tf(built):
-    node = built(points="lidar", cameras="front, left")
+def test_all_cameras_around_a_lidar_share_its_scans_and_tf(built_mapper):
+    node = built_mapper(points="lidar", cameras="front, left")
     received = [record.topic for record in node._inputs]
     assert [received.count(topic) for topic in ("/lidar/points", "/tf", "/front/color/camera_info")] == [1, 1, 1]
     assert node.trigger_deactivate() == node.trigger_activate()

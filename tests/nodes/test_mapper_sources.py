@@ -150,6 +150,8 @@ def test_points_of_a_scan_are_labelled_by_the_cameras_that_see_them_at_their_own
 
     until(asked, lambda: lidar.text[-2000:])
     assert_is(maps[-1], expected)
+    values = probe.values(lidar)
+    assert int(values["processed"]) == sum(int(values[f"frame {camera} processed"]) for camera in CAMERAS)
     got = points_of(maps[-1])
     assert {*range(2, 6)} < set(got["label"].tolist()) and got["label"].max() > 9, "both cameras see a part of the wall"
     unmoved = transform(platform.at(image_ns) @ np.linalg.inv(platform.at(scan_ns)), platform.wall)

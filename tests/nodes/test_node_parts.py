@@ -120,6 +120,19 @@ def test_figures_are_those_of_the_jobs():
     assert float(values["latency_p95_ms"]) == pytest.approx(1e3 * np.percentile(seconds, 95), abs=0.1)
 
 
+def test_jobs_of_several_cameras_have_their_own_figures_and_are_one_main_job_together():
+    health = Health()
+    for latency, kind in ((0.01, "frame left"), (0.03, "frame right"), (0.02, "frame left"), (9.0, "frames")):
+        health.done(kind, latency)
+    values = health.values("frame")
+    assert [values[f"{kind}processed"] for kind in ("", "frame left ", "frame right ")] == ["3", "2", "1"]
+    assert [values[f"{kind}rate_hz"] for kind in ("", "frame left ")] == ["3.00", "2.00"]
+    assert values["latency_median_ms"] == "20.0" and values["frame left latency_median_ms"] == "15.0"
+    health.done("frame", 0.5)
+    assert health.values("frame")["processed"] == "4"
+    assert "processed" not in health.values()
+
+
 def test_causes_are_counted_in_bounded_memory():
     health = Health()
     for n in range(1000):
@@ -242,24 +255,38 @@ def test_memory_is_that_of_this_process():
     assert memory_mb() > 20
 
 
-@pytest.mark.skipif(label_info.LabelInfo is not None, reason="vision_msgs is installed")
-def test_without_vision_msgs_there_is_no_label_info(labels):
-    assert label_info.publish_label_info(None, labels) is None
+class PublishingNode:
+    """A node, and its publisher that keeps what it has to publish."""
+
+    def __init__(self) -> None:
+        self.sent, self.topics = [], []
+        self.publish, self.destroy_publisher = self.sent.append, self.topics.remove
+
+    def create_publisher(self, kind, topic, qos):
+        self.topics.append(self)
+        return self
+
+
+def test_without_vision_msgs_there_is_no_label_info(labels, monkeypatch):
+    monkeypatch.setattr(label_info, "LabelInfo", None)
+    node = PublishingNode()
+    topic = label_info.LabelInfoTopic(node)
+    topic.publish(labels)
+    topic.close()
+    assert node.sent == node.topics == []
 
 
 @pytest.mark.parametrize("count", [3, 20, 60])
-def test_label_info_names_the_classes(monkeypatch, count):
+def test_label_info_names_the_classes_until_it_is_closed(monkeypatch, count):
     if label_info.LabelInfo is None:  # vision_msgs is not in the wheels
         monkeypatch.setattr(label_info, "LabelInfo", SimpleNamespace)
         monkeypatch.setattr(label_info, "VisionClass", SimpleNamespace)
     names = tuple(f"part {n}" for n in range(count))
     labels = LabelSpace("own", names, tuple((n, 0, 0) for n in range(count)), tuple(range(1, count + 1)))
-
-    class Node:
-        def create_publisher(self, kind, topic, qos):
-            self.sent = []
-            self.publish = self.sent.append
-            return self
-
-    message = label_info.publish_label_info(Node(), labels).sent[0]
-    assert label_info.names_of(message) == dict(enumerate(names))
+    node = PublishingNode()
+    topic = label_info.LabelInfoTopic(node)
+    topic.publish(labels)
+    assert [label_info.names_of(message) for message in node.sent] == [dict(enumerate(names))]
+    assert node.topics
+    topic.close()
+    assert not node.topics

@@ -142,20 +142,27 @@ class Health:
             return [(level, text) for at, level, text in self._last.values() if now - at < RECENT_S]
 
     def values(self, main: str = "") -> dict[str, str]:
-        """Figures by key; those of the kind ``main`` stand without a prefix."""
+        """Figures by key; those of the kind ``main`` stand without a prefix.
+
+        Kinds such as ``frame left`` and ``frame right`` have figures of their own and are ``frame`` together.
+        """
         with self._lock:
             values: dict[str, str] = {}
             for kind in sorted(self.processed):
                 prefix = "" if kind == main else f"{kind} "
-                values |= {prefix + key: value for key, value in self._figures(kind).items()}
+                values |= {prefix + key: value for key, value in self._figures([kind]).items()}
+            parts = [kind for kind in self.processed if kind == main or kind.startswith(f"{main} ")]
+            if main and parts and parts != [main]:
+                values |= self._figures(parts)
             return values | {f"dropped {cause}": str(count) for cause, count in sorted(self.dropped.items())}
 
-    def _figures(self, kind: str) -> dict[str, str]:
-        now, latency_ms = time.monotonic(), 1e3 * np.array(self._latency[kind])
-        recent = [at for at in self._ended[kind] if now - at < RECENT_S]
+    def _figures(self, kinds: list[str]) -> dict[str, str]:
+        jobs = sorted(job for kind in kinds for job in zip(self._ended[kind], self._latency[kind], strict=True))
+        now, latency_ms = time.monotonic(), 1e3 * np.array([latency_s for _, latency_s in jobs])
+        recent = [at for at, _ in jobs if now - at < RECENT_S]
         span_s = min(RECENT_S, now - recent[0]) if recent else RECENT_S
         figures = {
-            "processed": str(self.processed[kind]),
+            "processed": str(sum(self.processed[kind] for kind in kinds)),
             "rate_hz": f"{len(recent) / max(span_s, 1.0):.2f}",
             "latency_median_ms": f"{np.median(latency_ms):.1f}",
             "latency_p95_ms": f"{np.percentile(latency_ms, 95):.1f}",

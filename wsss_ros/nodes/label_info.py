@@ -12,15 +12,23 @@ except ImportError:  # the PyPI wheels of ROS have no vision_msgs
     LabelInfo = VisionClass = None
 
 
-def publish_label_info(node: Any, labels: LabelSpace) -> Any:
-    """Publish ``label_info`` once, latched. Returns its publisher, or None without vision_msgs."""
-    if LabelInfo is None:
-        return None
-    # Not a lifecycle publisher: the names are valid from configure on.
-    publisher = node.create_publisher(LabelInfo, "label_info", MAP)
-    classes = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(labels.names)]
-    publisher.publish(LabelInfo(class_map=classes))
-    return publisher
+class LabelInfoTopic:
+    """The names of the classes on a latched topic, by label. Without vision_msgs nothing is published."""
+
+    def __init__(self, node: Any, topic: str = "label_info") -> None:
+        # Not a lifecycle publisher: the names are valid from configure on.
+        self._node, self._publisher = node, None if LabelInfo is None else node.create_publisher(LabelInfo, topic, MAP)
+
+    def publish(self, labels: LabelSpace) -> None:
+        """Publish these classes in place of those before."""
+        if self._publisher is not None:
+            classes = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(labels.names)]
+            self._publisher.publish(LabelInfo(class_map=classes))
+
+    def close(self) -> None:
+        """Destroy the publisher: late subscribers get no names any more."""
+        if self._publisher is not None:
+            self._node.destroy_publisher(self._publisher)
 
 
 def names_of(message: Any) -> dict[int, str]:

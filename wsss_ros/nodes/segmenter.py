@@ -9,7 +9,7 @@ from wsss_ros.labels import RECOMMENDED, LabelSpace, labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.hand_over import HandOver
 from wsss_ros.nodes.health import Report
-from wsss_ros.nodes.label_info import publish_label_info
+from wsss_ros.nodes.label_info import LabelInfoTopic
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 
@@ -41,6 +41,7 @@ class SegmenterNode(Node):
     config: SegmenterConfig
     kind: str  # image or cloud
     networks: HandOver | None = None
+    label_info: LabelInfoTopic | None = None
 
     # --- what a segmenter defines ---
 
@@ -82,7 +83,8 @@ class SegmenterNode(Node):
         self.space = first.labels
         conversions.warm_up(self.space)
         self.warm_up(first)
-        self.label_info = publish_label_info(self, self.space)
+        self.label_info = LabelInfoTopic(self)
+        self.label_info.publish(self.space)
         self.networks = HandOver(self, f"weights/{self.kind}", first, self.dry_run)
 
     def deactivate(self) -> None:
@@ -94,6 +96,8 @@ class SegmenterNode(Node):
         """Free the network."""
         if self.networks is not None:
             self.networks.release()
+        if self.label_info is not None:
+            self.label_info.close()
         self.networks = self.label_info = None
 
     def summary(self) -> str:

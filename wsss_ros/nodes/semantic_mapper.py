@@ -1,11 +1,10 @@
 """Label images of any model, depth or LiDAR, and poses in; one semantic map of the place out, which can be saved.
 
-``semantic_map`` has the fields of ``semantic_cloud``. The map outlives looped bags and restarts (``map_file``); views
-whose pose cannot be true are left out and reported.
+``semantic_map`` has the fields of ``semantic_cloud``; ``semantic_map/label_info`` names its classes. The map outlives
+looped bags and restarts (``map_file``); views whose pose cannot be true are left out and reported.
 """
 
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn
@@ -14,7 +13,6 @@ from builtin_interfaces.msg import Time
 from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 
 from wsss_ros.bags.cloud_codec import ReadCloud
 from wsss_ros.fusion.label_table import space_of
@@ -23,15 +21,17 @@ from wsss_ros.fusion.map_views import LabelledView
 from wsss_ros.fusion.pose_guard import PoseGuard
 from wsss_ros.fusion.scan_labels import label_scan
 from wsss_ros.fusion.semantic_map import SemanticMap, SemanticMapConfig
-from wsss_ros.labels import labels_named
+from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import OK, Problem, Report
+from wsss_ros.nodes.label_info import LabelInfoTopic
 from wsss_ros.nodes.label_views import LabelNames, LabelView, PosedIds
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
 from wsss_ros.nodes.scan_views import PosedScan, Scans, ScanViews
 from wsss_ros.nodes.silence import LABEL_IMAGES
+from wsss_ros.nodes.slow_services import SlowServices
 from wsss_ros.nodes.view_inputs import DepthViewConfig
 from wsss_ros.nodes.views import Views
 from wsss_ros.types import BadInput, Cloud
@@ -77,29 +77,32 @@ class MapperConfig(DepthViewConfig, SemanticMapConfig):
 
 
 class SemanticMapperNode(Node):
-    """Votes on the worker's thread; services on the executor's; one lock for the map."""
+    """Votes on the worker's thread; services on a thread of their own; one lock for the map."""
 
     name = "semantic_mapper"
     model = MapperConfig
     config: MapperConfig
     main_job = "frame"
     map: SemanticMap | None = None
+    label_info: LabelInfoTopic | None = None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.lock = threading.RLock()
-        self.message = ""
         self.pose_guards: dict[str, PoseGuard] = {}  # by camera, as the inputs
         self._frame, self._loaded = "", False  # of the map; whether it was read from a file
         self._saved = self._published = -1  # ``changes`` of the map at that time
+        self.map_services = SlowServices(self)
         for name in ("save", "load", "reset"):
-            self.create_service(Trigger, f"~/{name}", partial(self._serve, getattr(self, name)))
+            self.map_services.add(name, getattr(self, name))
 
     def configure(self) -> None:
         """Create the map, or read it from ``map_file``, and the publisher."""
         config = self.config
         self.known = labels_named(config.label_space)
         self.names = LabelNames(self, config.label_names, self.known)
+        # The input label_info has the ids of the label images, which may be other numbers than those of the map.
+        self.label_info = LabelInfoTopic(self, f"{self.resolve_topic_name(OUTPUT)}/label_info")
         if config.map_file and self._path().exists():
             self.get_logger().info(self.load())
         else:
@@ -134,13 +137,20 @@ class SemanticMapperNode(Node):
         self.every(self.config.publish_period_s, lambda: self.submit("map", self.publish_map))
 
     def deactivate(self) -> None:
-        """Save the map, where that is asked for and it has changed."""
-        if self.map is not None and self.config and self.config.autosave and self.config.map_file and self._changed():
-            self.guarded(lambda: self.get_logger().info(self.save()))
+        """Save the map, where that is asked for and it has changed. A service that runs ends before."""
+        self.guarded(self.map_services.after_all, self._autosave)
+
+    def _autosave(self) -> None:
+        asked = self.config is not None and self.config.autosave and bool(self.config.map_file)
+        if asked and self.map is not None and self.map.changes != self._saved:
+            self.get_logger().info(self.save())
 
     def release(self) -> None:
         """Free the map."""
         self.map = None
+        if self.label_info is not None:
+            self.label_info.close()
+            self.label_info = None
 
     def summary(self) -> str:
         """Voxel size, bound, classes, and what is in the map."""
@@ -162,7 +172,7 @@ class SemanticMapperNode(Node):
             values |= {f"{camera} {key}".strip(): value for key, value in of_camera.items()}
         values |= {"voxels": str(len(self.map)), "views": str(self.map.views), "classes": self.names.source}
         values |= {name.replace("_", " "): str(count) for name, count in self.map.counts.items()}
-        return problems, values | ({"last": self.message} if self.message else {})
+        return problems, values | ({"last": self.map_services.message} if self.map_services.message else {})
 
     # --- views, on the worker ---
 
@@ -241,7 +251,7 @@ class SemanticMapperNode(Node):
 
     def _begin(self, classes: tuple[str, ...]) -> None:
         """Start an empty map."""
-        self.space = space_of(classes, self.known)
+        self._use_space(space_of(classes, self.known))
         if self.map is None or self.map.classes != len(classes):
             self.map = SemanticMap(self.config, len(classes), self._label_age_s())
         else:
@@ -252,8 +262,10 @@ class SemanticMapperNode(Node):
     def _label_age_s(self) -> float:
         return 2 * max(self.config.scan_tolerance_s, 0.01)
 
-    def _changed(self) -> bool:
-        return self.map.changes != self._saved
+    def _use_space(self, space: LabelSpace) -> None:
+        """Take the classes of the map, and publish what its labels mean."""
+        self.space = space
+        self.label_info.publish(space)
 
     def _path(self) -> Path:
         if not self.config.map_file:
@@ -266,13 +278,16 @@ class SemanticMapperNode(Node):
         """Write the map to ``map_file``."""
         path = self._path()
         with self.lock:
-            state, changes = self.map.state(), self.map.changes
+            made, state, changes = self.map, self.map.state(), self.map.changes
             about = AboutMap(self.space.names, self._frame, self.config.voxel_size_m)
+            self._saved = changes  # now: the map may start over while this one is written
         try:
             write_map(path, about, state)
         except OSError as error:
+            with self.lock:
+                if self.map is made and self._saved == changes:
+                    self._saved = -1
             raise BadInput(f"map not saved: {error}; make room, or set another map_file") from error
-        self._saved = changes
         return f"map saved: {len(state['key'])} voxels in {path}"
 
     def load(self) -> str:
@@ -288,7 +303,7 @@ class SemanticMapperNode(Node):
         made = SemanticMap(config, len(about.classes), self._label_age_s())
         made.restore(state)
         with self.lock:
-            self.space = space_of(about.classes, self.known)
+            self._use_space(space_of(about.classes, self.known))
             self.map, self._frame, self._loaded = made, about.frame_id, True
             self._saved, self._published = made.changes, -1
             self._believe_next()
@@ -301,23 +316,6 @@ class SemanticMapperNode(Node):
             self._begin(self.names.classes)
             self._believe_next()
         return f"map reset: {count} voxels removed"
-
-    def _serve(self, do: Callable[[], str], _: Any, answer: Any) -> Any:
-        try:
-            if not self.active:
-                raise BadInput(f"{self.get_name()} is not active: {self.status()[1]}")
-            answer.message, answer.success = do(), True
-        except BadInput as error:
-            answer.success, answer.message = False, str(error)
-        except Exception as error:
-            answer.success, answer.message = False, f"internal error: {type(error).__name__}: {error}"
-        self.message = answer.message
-        log = self.get_logger()
-        if answer.success:
-            log.info(answer.message)
-        else:
-            log.warning(answer.message)
-        return answer
 
 
 def main(args: list[str] | None = None) -> NoReturn:
