@@ -1,6 +1,7 @@
 """The synchroniser: streams made by hand first, then random streams of hypothesis."""
 
 from collections import Counter
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -222,9 +223,12 @@ def test_whatever_came_before_a_clean_stream_is_matched_again(messages, toleranc
     st.lists(st.tuples(st.sampled_from(VIEW), STAMPS), max_size=120),
     st.sampled_from([0, 1, 5, SECOND]),
     st.integers(1, 6),
+    st.sampled_from([2, 10_000]),
 )
-def test_any_messages_with_companions_are_bounded_conserved_and_within_tolerance(messages, tolerance, capacity):
-    sync, led = CompanionMatcher(VIEW, tolerance, capacity), []
+def test_any_messages_with_companions_are_bounded_conserved_and_within_tolerance(
+    messages, tolerance, capacity, most_bytes
+):
+    sync, led = CompanionMatcher(VIEW, tolerance, capacity, most_bytes, lambda item: 1), []
     for count, (stream, stamp) in enumerate(messages, 1):
         for found in sync.add_all(stream, stamp, (count, stamp)):
             assert set(found) == set(VIEW)
@@ -256,3 +260,38 @@ def test_each_item_of_the_first_stream_that_has_companions_gets_them(messages, t
     sync = CompanionMatcher(VIEW, tolerance, capacity=100)
     led = [found["color"] for arrival in arrivals + views([end]) for found in sync.add_all(*arrival, arrival[1])]
     assert sorted(led) == [*expected, end]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.tuples(*[st.integers(0, 900)] * 3), st.tuples(*[st.sampled_from([33, 50, 110])] * 3), st.integers(0, 99))
+def test_a_limit_on_bytes_costs_no_set_once_the_streams_have_come(lags_ms, steps_ms, seed):
+    """Streams of any rates, each late by its own time, more or less; the twin has no limit."""
+    random, arrivals = Random(seed), []
+    for stream, lag, step in zip(VIEW, lags_ms, steps_ms, strict=True):
+        late = 0.0
+        for stamp in range(0, 2500, step):
+            late = max(late - step, lag * random.uniform(0.7, 1.3))  # in order
+            arrivals.append((stamp + late, stream, stamp * MS))
+    arrivals.sort()
+    bounded = CompanionMatcher(VIEW, 15 * MS, 500, 3, lambda item: 1)
+    twin, came = CompanionMatcher(VIEW, 15 * MS, 500), set()
+    found, expected = [], []
+    for _, stream, stamp in arrivals:
+        found += bounded.add_all(stream, stamp, stamp)
+        expected += twin.add_all(stream, stamp, stamp)
+        if stream not in came:
+            came.add(stream)
+            begun = max(last.stamp_ns or 0 for last in twin.latest_received.values())
+    assert expected[-1]["color"] > begun
+    assert [each for each in found if each["color"] > begun] == [each for each in expected if each["color"] > begun]
+
+
+def test_images_that_nothing_asks_for_are_bounded_in_bytes():
+    sync = CompanionMatcher(VIEW, 15 * MS, 150, 1000, len)
+    for n in range(150):
+        sync.add_all("depth", n * 33 * MS, bytes(100))
+    assert sync.pending == 10 and sync.dropped == Counter(overflow=140)
+    small = CompanionMatcher(VIEW, 15 * MS, 150, 1000, len)
+    for n in range(200):
+        small.add_all("depth", n * 33 * MS, b"1")
+    assert small.pending == 150

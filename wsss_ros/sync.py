@@ -3,7 +3,7 @@
 import bisect
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from wsss_ros.types import BadInput
 JUMP_NS = 1_000_000_000  # a message farther back than this is from another time, not out of order
 PATIENCE = 10  # this many messages of every stream without a set are a mismatch
 LATEST_NS = 250_000_000  # an image waits no longer than this for a nearer companion
+LONGEST_LAG_NS = 10_000_000_000  # messages that seem later than this have another clock
 STEPS_BACK = 3  # this many messages in a row behind their stream's newest are from another time too
 
 
@@ -29,6 +30,8 @@ class _Pending:
     def __init__(self) -> None:
         self.stamps: list[int] = []
         self.items: list[Any] = []
+        self.sizes: list[int] = []
+        self.nbytes = 0  # of all
         self.newest: int | None = None
         self.pace = 0
         self.steps_back = 0
@@ -36,18 +39,22 @@ class _Pending:
     def __len__(self) -> int:
         return len(self.stamps)
 
-    def insert(self, stamp: int, item: Any) -> None:
+    def insert(self, stamp: int, item: Any, nbytes: int = 0) -> None:
         at = bisect.bisect_right(self.stamps, stamp)
         self.stamps.insert(at, stamp)
         self.items.insert(at, item)
+        self.sizes.insert(at, nbytes)
+        self.nbytes += nbytes
 
     def pop(self, at: int) -> Any:
         self.stamps.pop(at)
+        self.nbytes -= self.sizes.pop(at)
         return self.items.pop(at)
 
     def drop_before(self, stamp: int) -> int:
         count = bisect.bisect_left(self.stamps, stamp)
-        del self.stamps[:count], self.items[:count]
+        self.nbytes -= sum(self.sizes[:count])
+        del self.stamps[:count], self.items[:count], self.sizes[:count]
         return count
 
     def nearest(self, stamp: int, tolerance: int) -> int | None:
@@ -290,7 +297,23 @@ class CompanionMatcher(Synchronizer):
     likely to come, but not until the first stream is LATEST_NS ahead. ``dropped`` has the causes of ``Synchronizer``;
     an item of the first stream is ``unmatched`` once another stream has passed it without an item within the tolerance.
     An item of another stream is counted in ``matched`` when no later set can use it any more.
+
+    Items of a stream beyond ``most_bytes`` overflow too, unless the slowest stream may still need them: they stay for
+    twice the time by which its messages are late. So only the first messages of a stream that begins late lose a set.
     """
+
+    def __init__(
+        self,
+        streams: Sequence[str],
+        tolerance_ns: int,
+        capacity: int = 30,
+        most_bytes: int = 0,
+        size: Callable[[Any], int] = lambda item: 0,
+    ) -> None:
+        """As ``Synchronizer``; ``size(item)`` is the number of bytes of an item."""
+        super().__init__(streams, tolerance_ns, capacity)
+        self._most_bytes, self._size = most_bytes, size
+        self._lag_ns = dict.fromkeys(self._streams, 0)  # how late the messages of each stream come
 
     def add_all(self, stream: str, stamp_ns: int, item: Any) -> list[dict[str, Any]]:
         """Take one message. Returns the sets that are complete now, in the order of their stamps.
@@ -306,9 +329,17 @@ class CompanionMatcher(Synchronizer):
 
     def _insert(self, stream: str, stamp: int, item: Any) -> None:
         own = self._streams[stream]
-        own.insert(stamp, item)
-        if len(own) > self.capacity:
+        own.insert(stamp, item, self._size(item.item if isinstance(item, _Companion) else item))
+        oldest = self._oldest_needed(stream, stamp)
+        while len(own) > self.capacity or (own.nbytes > self._most_bytes and own.stamps[0] < oldest):
             self._discard(own.pop(0), "overflow")
+
+    def _oldest_needed(self, stream: str, stamp: int) -> int:
+        """The oldest stamp that messages of the slowest stream may still have; ``stamp`` has come on ``stream``."""
+        newest = max(own.newest for own in self._streams.values() if own.newest is not None)
+        if (lag := newest - stamp) <= LONGEST_LAG_NS:
+            self._lag_ns[stream] = max(lag, self._lag_ns[stream] * 9 // 10)
+        return newest - 2 * max(self._lag_ns.values()) - LATEST_NS - self.tolerance_ns
 
     def _ready_sets(self) -> Iterator[dict[str, Any]]:
         leaders, at = self._streams[self._leader], 0

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from sensor_msgs.msg import Image  # noqa: E402
 from support.view_messages import CAMERA, HEIGHT, WIDTH, depths, frame, header  # noqa: E402
 
 from wsss_ros.nodes import conversions  # noqa: E402
@@ -52,3 +53,12 @@ def test_all_cameras_around_a_lidar_share_its_scans_and_tf(built_mapper):
     assert node.trigger_deactivate() == node.trigger_activate()
     received = [record.topic for record in node._inputs]
     assert [received.count(topic) for topic in ("/lidar/points", "/tf", "/left/semantic/image_raw")] == [1, 1, 1]
+
+
+def test_depth_that_waits_for_label_images_takes_little_memory(built_mapper):
+    inputs = built_mapper().inputs[""].inputs
+    given = conversions.image_message(header(0, "camera"), np.ones((480, 640), np.float32), "32FC1")
+    for n in range(150):
+        about = {"height": 480, "width": 640, "step": given.step, "encoding": "32FC1", "data": given.data}
+        inputs.on_depth(Image(header=header(n * 33_000_000, "camera"), **about))
+    assert 40 * len(given.data) < inputs.sync.pending * len(given.data) <= 64_000_000

@@ -192,6 +192,7 @@ def test_save_reset_and_load(probe, node, maps, file):
     assert call(probe, node, "reset").message == f"map reset: {have} voxels removed"
     assert len(saved(probe, node, file)["key"]) == 0
     file.write_bytes(kept)
+    until(lambda: maps[-1].width == 0, "the empty map is published")
     maps.clear()
     assert call(probe, node, "load").message.startswith(f"map loaded: {have} voxels, 4 classes, frame 'map', from ")
     until(lambda: maps, "the loaded map is published")

@@ -31,6 +31,7 @@ from wsss_ros.types import BadInput, Camera, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
 WAITING_FOR_LABELS = 150  # of each, where the images are results of a network, which come late
+WAITING_BYTES = 64_000_000  # of the images and of the depth images that wait, unless the slowest stream needs more
 FEW = 2  # messages of the slowest stream without a match, once sensor_timeout_s is over
 MOST_EARLY = 30  # views that wait until TF says where depth is seen from
 
@@ -109,6 +110,12 @@ class View:
         return self.frame(self.rgb())
 
 
+def _size(item: Any) -> int:
+    """The bytes of an item that waits: a view, the message with its depth, or a pose."""
+    message = item.message if isinstance(item, View) else item
+    return len(message.data) if isinstance(message, Image | CompressedImage) else 0
+
+
 V = TypeVar("V", bound=View)
 
 
@@ -150,7 +157,8 @@ class ViewInputs(Generic[V]):
         self._node, self._on_color, self._on_complete, self._matching = node, on_color, on_complete, matching
         self._config, self._purpose, self._view = config, purpose, view
         waiting = WAITING if images == COLOR else WAITING_FOR_LABELS
-        self.sync = CompanionMatcher(("color", "depth", "pose"), round(config.sync_tolerance_s * 1e9), waiting)
+        limits = round(config.sync_tolerance_s * 1e9), waiting, WAITING_BYTES, _size
+        self.sync = CompanionMatcher(("color", "depth", "pose"), *limits)
         self._tf = TfListener(node)
         self._poses = Poses(node, config, self._tf, config.fixed_frame if one_frame else "")
         self._cameras = Cameras(node, self._tf, config.tf_wait_s)
