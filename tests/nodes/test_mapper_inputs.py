@@ -6,10 +6,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from sensor_msgs.msg import Image  # noqa: E402
-from support.view_messages import CAMERA, HEIGHT, WIDTH, depths, frame, header  # noqa: E402
+from support.view_messages import CAMERA, HEIGHT, WIDTH, camera_info, depths, frame, header  # noqa: E402
 
 from wsss_ros.nodes import conversions  # noqa: E402
 from wsss_ros.nodes.label_views import PosedIds  # noqa: E402
+from wsss_ros.nodes.view_sources import Pose  # noqa: E402
 from wsss_ros.types import BadInput  # noqa: E402
 
 IDS = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -44,6 +45,24 @@ def test_a_label_image_without_a_frame_does_not_hold_up_those_after_it(built_map
         inputs.on_labels(conversions.image_message(header(10**9, ""), IDS, "mono8"))
     inputs.on_labels(conversions.image_message(header(2 * 10**9, "camera"), IDS, "mono8"))
     assert node.health.dropped["label image without scan or pose"] == 1
+
+
+def test_a_looped_bag_of_a_few_seconds_loses_no_image_whose_poses_came_before_it(built_mapper, monkeypatch):
+    node, got = built_mapper(points="lidar", pose_source="topic", tf_wait_s=0.0), []
+    monkeypatch.setattr(node, "submit", lambda job, use, matched: got.append(matched))
+    inputs, xyz = node.inputs[""], np.ones((5, 3), np.float32)
+    inputs._cameras.on_color_info(camera_info(0))
+    for loop in range(2):
+        for stamp_ns in range(0, 3 * 10**9, 10**8):  # images come 0.2 s after the poses of their time
+            world_from_camera = frame((10.0 * loop, 0, stamp_ns / 1e9)).world_from_camera
+            inputs.on_pose(stamp_ns, Pose("map", world_from_camera))
+            inputs._scans.put(conversions.cloud_message(header(stamp_ns, "camera"), xyz))
+            if stamp_ns >= 2 * 10**8:
+                late = header(stamp_ns - 2 * 10**8, "camera")
+                inputs.on_labels(conversions.image_message(late, IDS, "mono8"))
+    assert node.health.dropped["label image without scan or pose"] == 0
+    expected = [[10.0 * loop, 0, n / 10] for loop in range(2) for n in range(28)]
+    assert np.array([matched.world_from_camera[:3, 3] for matched in got]) == pytest.approx(np.array(expected))
 
 
 def test_all_cameras_around_a_lidar_share_its_scans_and_tf(built_mapper):

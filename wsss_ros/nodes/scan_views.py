@@ -15,8 +15,8 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from wsss_ros.bags import codec
 from wsss_ros.fusion.scan_labels import fitted
-from wsss_ros.geometry import matrix_to_quaternion
-from wsss_ros.geometry.transforms import LookupFailed, TransformBuffer
+from wsss_ros.geometry.pose_track import PoseTrack
+from wsss_ros.geometry.transforms import LookupFailed
 from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.qos import COMPANION, SENSOR
@@ -30,7 +30,6 @@ from wsss_ros.types import BadInput, Camera
 SCANS = "lidar/points"
 _KEPT_SCANS = 20
 _MOST_WAITING = 20
-_CAMERA = "camera"  # of the poses in the own buffer
 _JUMP_NS = 1_000_000_000  # stamps that go back by more are of another time
 
 
@@ -141,14 +140,15 @@ class ScanViews:
         self._cameras = Cameras(node, self._tf, config.tf_wait_s, prefix)
         self._waiting: deque[_Waiting] = deque()
         self._resets = self._handled = self._matched = 0
-        self._fault, self._world, self._newest_ns, self._busy = "", "", 0, False
-        self._track = TransformBuffer()
+        self._fault, self._newest_ns, self._busy = "", 0, False
+        self._track = PoseTrack()
         self._asked: deque[int] = deque(maxlen=2 * _KEPT_SCANS)  # stamps of scans whose pose was asked for
 
     def subscribe(self, needed: Callable[[], bool] = lambda: True) -> None:
         """Subscribe while the node is active. Silence is reported while ``needed()``."""
         node, need = self._node, Need(self._purpose, needed)
         self._forget()
+        self._track = PoseTrack()
         node.subscribe(Image, self._images, self.on_labels, SENSOR, need.purpose, need.now)
         self._scans.start(self._match, need)
         self._cameras.start(self._match, need)
@@ -177,6 +177,7 @@ class ScanViews:
         if stamp_ns < self._newest_ns - _JUMP_NS:
             self._resets += 1
             self._forget()
+            self._track.images_jumped()
         self._newest_ns = max(stamp_ns, self._newest_ns)
         self._poses.expect(stamp_ns, message.header.frame_id)
         self._waiting.append(_Waiting(message, time.monotonic(), self._resets))
@@ -187,12 +188,7 @@ class ScanViews:
 
     def on_pose(self, stamp_ns: int, pose: Pose) -> None:
         """Keep a pose of the camera."""
-        matrix = pose.world_from_camera
-        turn = matrix_to_quaternion(matrix[:3, :3])
-        if not self._track.add(pose.frame_id, _CAMERA, stamp_ns, matrix[:3, 3], turn):
-            self._track = TransformBuffer()  # older than all that it holds: the stamps have jumped back
-            self._track.add(pose.frame_id, _CAMERA, stamp_ns, matrix[:3, 3], turn)
-        self._world = pose.frame_id
+        self._track.add(pose.frame_id, stamp_ns, pose.world_from_camera)
         self._match()
 
     # --- matching ---
@@ -200,7 +196,7 @@ class ScanViews:
     def _forget(self) -> None:
         self._waiting.clear()
         self._asked.clear()
-        self._track, self._world, self._newest_ns = TransformBuffer(), "", 0
+        self._newest_ns = 0
 
     def _match(self) -> None:
         """Complete the images whose scan and poses are there; give up those that have waited long enough."""
@@ -250,10 +246,10 @@ class ScanViews:
         optics = self._cameras.of(header, header, waiting.since)
         if optics is None:
             raise LookupFailed("future", "no camera_info came")
-        now = self._track.lookup(self._world or self._config.fixed_frame, _CAMERA, waiting.stamp_ns)
-        then = self._track.lookup(self._world or self._config.fixed_frame, _CAMERA, scan_ns)
+        poses = self._track.of_image(waiting.stamp_ns)
+        now, then = poses.at(waiting.stamp_ns), poses.at(scan_ns)
         lidar = self._tf.lookup(header.frame_id, scan.header.frame_id, scan_ns)
-        return _Matched(waiting.message, scan, optics, self._world, now, then @ lidar, waiting.resets)
+        return _Matched(waiting.message, scan, optics, poses.frame_id, now, then @ lidar, waiting.resets)
 
     def _no_scan(self, stamp_ns: int) -> str:
         if not self._kept:
