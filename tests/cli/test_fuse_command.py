@@ -3,12 +3,15 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+from support.label_infos import joined
 from support.striped_scenes import StripedScene, written
 from support.tiny_networks import save_network
 from typer.testing import CliRunner
 
 from wsss_ros.bags.cdr import read_tag
+from wsss_ros.bags.recording import BagConfig
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
 from wsss_ros.scenes import open_scene
@@ -53,6 +56,49 @@ def test_labels_of_a_topic(labels, tmp_path):
     assert "2 frames voted" in result.stdout and "2 frames held out" in result.stdout
     missing = run("fuse", bag, "--out", tmp_path / "other", "--labels", "nothing")
     assert missing.exit_code == 1 and "no topic 'nothing'" in missing.stderr
+
+
+def test_ids_on_a_topic_have_the_names_of_a_label_info(labels, tmp_path):
+    scene, topic = StripedScene(0, labels), "/ground_truth/semantic/image_raw"
+    ids = {labels.index(name): name for name in scene.pair}
+    bag = joined(tmp_path / "scene.mcap", [write_bag(scene, tmp_path / "plain.mcap")], {"/label_info": ids})
+    common = ("fuse", bag, "--labels", "semantic/image_raw", "--visibility", "depth")
+    result = run(*common, "--out", tmp_path / "info")
+    assert result.exit_code == 0 and f"ids of {topic}: names of /label_info: " in result.stdout, result.output
+    note = json.loads((tmp_path / "info" / "segment.json").read_text())
+    assert note["labels_of_frames"] == f"topic {topic}, names of /label_info"
+    assert list(np.load(tmp_path / "info" / "votes.npz")["classes"]) == [ids[number] for number in sorted(ids)]
+    given = run(*common, "--out", tmp_path / "given", "--label-names", ", ".join(f"{n}:thing {n}" for n in ids))
+    assert given.exit_code == 0 and "given names: " in given.stdout and "4 frames voted" in given.stdout
+    for option in ("--label-names", "--label-info-topic"):
+        refused = run("fuse", bag, "--out", tmp_path / "other", option, "x")
+        assert refused.exit_code == 1 and "are for label images on a topic" in refused.stderr
+
+
+def test_of_several_cameras_and_topics_one_is_to_be_named(labels, tmp_path):
+    parts = []
+    for camera in ("front", "left"):
+        config = BagConfig(namespace=camera, camera_frame=f"{camera}_optical")
+        parts.append(write_bag(StripedScene(0, labels), tmp_path / f"{camera}.mcap", config))
+    bag = joined(tmp_path / "both.mcap", parts, {})
+    common = ("fuse", bag, "--visibility", "depth", "--out", tmp_path / "out", "--labels")
+    told = {
+        "semantic/image_raw": "several topics of label images: /front/ground_truth/semantic/image_raw, "
+        "/left/ground_truth/semantic/image_raw; name one (--labels)",
+        "nothing": "those that can be label images are /front/depth/image_rect (16UC1), ",
+        "left/ground_truth/semantic/image_raw": "images of several cameras: /front/color/image_raw, "
+        "/left/color/image_raw; name one (--color)",
+    }
+    for name, text in told.items():
+        refused = run(*common, name)
+        assert refused.exit_code == 1 and text in " ".join(refused.stderr.split()), refused.output
+    named = (*common, "left/ground_truth/semantic/image_raw", "--color")
+    refused = run(*named, "/front/color/image_raw")
+    text = (
+        "of the camera 'left_optical', the images of '/front/color/image_raw' of 'front_optical'; name the images of "
+    )
+    assert text + "the same camera (--color): /left/" in " ".join(refused.stderr.split()), refused.output
+    assert "4 frames voted" in run(*named, "/left/color/image_raw").stdout
 
 
 def test_what_is_no_source_of_labels(scene, tmp_path):

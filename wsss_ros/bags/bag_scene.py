@@ -55,6 +55,8 @@ class BagScene:
         )
         self.path, self.name = self._bag.path, self._bag.name
         self.folder, self.sources = self.path, (self.path,)
+        if self._bag.several_cameras:
+            raise BadInput(self._bag.several_cameras)
         if not self._bag.has_views:
             raise BadInput(
                 f"{self.path}: a scene needs images, depth, camera_info and poses; the bag has {self._bag.missing()}"
@@ -83,6 +85,11 @@ class BagScene:
     def cloud(self) -> Cloud | None:
         """The last cloud of the bag, or None."""
         return self._bag.cloud() if self._bag.cloud_topic else None
+
+    @property
+    def images(self) -> str:
+        """The topic of the images."""
+        return self._bag.color
 
     # --- tags ---
 

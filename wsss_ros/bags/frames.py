@@ -87,6 +87,7 @@ class BagFrames:
     camera_info_topic: str = ""
     pose_topic: str = ""
     name: str = field(init=False)
+    several_cameras: str = field(init=False, default="")  # why no images are taken, where that is the reason
     _placed: Placed | None = field(init=False, default=None)  # the cloud that was read last
 
     def __post_init__(self) -> None:
@@ -114,6 +115,7 @@ class BagFrames:
         except BadInput as error:
             if not self.cloud_topic:
                 raise
+            self.several_cameras = str(error)
             log.warning("%s; only the cloud is taken", error)
             return ""
 

@@ -31,6 +31,13 @@ def fuse(
         str,
         typer.Option(help="Labels of the frames: empty for our image network, a folder of label images, or a topic."),
     ] = "",
+    label_names: Annotated[
+        str,
+        typer.Option(help="Names of the ids of a topic: 'wall, floor, 7:car'; empty: LabelInfo, else the label file."),
+    ] = "",
+    label_info_topic: Annotated[
+        str, typer.Option(help="Topic of the vision_msgs/LabelInfo that names the ids of a topic; empty finds it.")
+    ] = "",
     label_space: Annotated[
         str,
         typer.Option(help="Label file of the folder or topic, or a checkpoint; empty: as noted, else scannet20."),
@@ -68,17 +75,24 @@ def fuse(
     from rich.console import Console
     from rich.progress import Progress
 
+    from wsss_ros.bags.bag import is_bag
     from wsss_ros.bags.bag_scene import open_scene_or_bag
     from wsss_ros.fusion import settings_named
     from wsss_ros.geometry import parse_up
     from wsss_ros.label_files.fused import fuse_scene
+    from wsss_ros.types import BadInput
 
     console = Console(soft_wrap=True)
     chosen = settings_named(settings)
     given = None if up == "auto" else parse_up(up).tolist()
     if visibility is not None:
         chosen = chosen.model_copy(update={"visibility": visibility})
-    source, space = _labels(scene, labels, label_space, image_weights, min_confidence, device)
+    if labels and is_bag(scene) and not Path(labels).is_dir():
+        source, space = _topic(console, scene, labels, label_names, label_info_topic, label_space)
+    elif label_names or label_info_topic:
+        raise BadInput("--label-names and --label-info-topic are for label images on a topic of a bag (--labels)")
+    else:
+        source, space = _labels(scene, labels, label_space, image_weights, min_confidence, device)
     of_bag = dict(color=color, depth_topic=depth_topic, camera_info_topic=camera_info_topic)
     of_bag |= dict(pose_topic=pose_topic, fixed_frame=fixed_frame)
     opened = open_scene_or_bag(scene, space, True, reading_of(layout, depth_scale, intrinsics), **of_bag)
@@ -96,10 +110,9 @@ def fuse(
 
 def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_confidence: float, device: str):
     """A function from the opened scene to the labels of its frames, and their label space."""
-    from wsss_ros.bags.bag import is_bag
     from wsss_ros.evaluation.offline import noted_label_space
     from wsss_ros.inference import ImageSegmenter
-    from wsss_ros.label_files.frame_labels import FileLabels, NetworkLabels, TopicLabels
+    from wsss_ros.label_files.frame_labels import FileLabels, NetworkLabels
     from wsss_ros.label_files.labeller import Labeller
     from wsss_ros.scenes.derived import turns_of
     from wsss_ros.types import BadInput
@@ -114,10 +127,23 @@ def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_
         noted = None if label_space else noted_label_space(folder)
         files = FileLabels(folder, noted or classes_named(label_space))
         return lambda opened: files, files.labels
-    if not is_bag(scene):
-        raise BadInput(f"{labels}: no such folder of label images, and {scene} is not a bag, which has topics")
-    topic = TopicLabels(scene, labels, classes_named(label_space))
-    return lambda opened: topic, topic.labels
+    raise BadInput(f"{labels}: no such folder of label images, and {scene} is not a bag, which has topics")
+
+
+def _topic(console, scene: Path, topic: str, label_names: str, label_info_topic: str, label_space: str):
+    """As ``_labels``, for label images on a topic of a bag."""
+    from wsss_ros.fusion.label_table import parse_names
+    from wsss_ros.label_files.frame_labels import TopicLabels
+
+    names = parse_names(label_names) if label_names.strip() else None
+    found = TopicLabels(scene, topic, classes_named(label_space), names, label_info_topic)
+    console.print(f"ids of {found.topic}: {found.meaning}", highlight=False)
+
+    def source(opened):
+        found.check_camera(opened.images)
+        return found
+
+    return source, found.labels
 
 
 def _print(console, report, out: Path) -> None:

@@ -1,6 +1,7 @@
 """Label images of the frames of a scene: from an image network, from files, or from a topic of a bag."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +11,17 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.bags.bag import Bag
-from wsss_ros.bags.cdr import IMAGE
+from wsss_ros.bags.bag_labels import check_camera, label_info_topic, label_topic, read_label_info
 from wsss_ros.bags.codec import image_to_ids, stamp_ns
-from wsss_ros.bags.topics import check_named
 from wsss_ros.evaluation.offline import IMAGE_LABELS
+from wsss_ros.fusion.label_table import LabelTable, classes_of, space_of, table_of
+from wsss_ros.fusion.semantic_map import NOT_SEEN
 from wsss_ros.label_files.labeller import Labeller
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.scenes.images import read_uint16
 from wsss_ros.types import BadInput, Frame
+
+log = logging.getLogger("wsss_ros")
 
 _TOLERANCE_NS = 20_000_000
 
@@ -82,24 +86,48 @@ class FileLabels:
 
 @dataclass
 class TopicLabels:
-    """Label images on a topic of a bag: class numbers from 0, 255 or less than 0 where there is none.
+    """Label images on a topic of a bag: mono8, mono16 or 32SC1.
+
+    What their ids mean says ``names``, else the LabelInfo of the bag (``info_topic``, else the one that belongs to the
+    topic), else the label space: class numbers from 0, 255 or less than 0 where there is no class. With names, the
+    classes are theirs and have the colours of the label space; pixels with an id without a name have no label.
 
     A frame has the label image of its stamp. Frames in the order of their times are read in one pass. Raises BadInput
-    for a topic that the bag does not have.
+    where no topic fits, or several do, and for names that cannot be classes.
     """
 
     bag: Path
     topic: str
     labels: LabelSpace
+    names: Mapping[int, str] | None = None
+    info_topic: str = ""
     source: str = field(init=False)
+    meaning: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Check the topic."""
+        """Find the topics and read the names."""
         self._bag = Bag(self.bag)
         self._types = self._bag.types()
-        check_named(self._bag, self.topic, (IMAGE,))
-        self.source = f"topic {self.topic}"
+        self.topic = label_topic(self._bag, self.topic)
+        self.source, self.meaning = f"topic {self.topic}", f"class numbers of '{self.labels.name}'"
+        self._table: LabelTable | None = None
+        self._told: set[int] = set()
+        if self.names is not None:
+            self._use(self.names, "given names")
+        elif self.info_topic or label_info_topic(self._bag, self.topic):
+            self.info_topic = label_info_topic(self._bag, self.topic, self.info_topic)
+            self._use(read_label_info(self._bag, self.info_topic), f"names of {self.info_topic}")
         self._messages, self._next, self._last_ns = self._stream(), None, 0
+
+    def _use(self, names: Mapping[int, str], meaning: str) -> None:
+        classes = classes_of(names)
+        self.labels, self._table = space_of(classes, self.labels), table_of(names, classes)
+        self.meaning = f"{meaning}: " + ", ".join(f"{number} {name}" for number, name in sorted(names.items()))
+        self.source = f"{self.source}, {meaning}"
+
+    def check_camera(self, images: str) -> None:
+        """Raises BadInput where the label images are of another camera than those of the topic ``images``."""
+        check_camera(self._bag, self.topic, images)
 
     def _stream(self) -> Iterator[Any]:
         for raw in self._bag.raw({self.topic}):
@@ -116,7 +144,17 @@ class TopicLabels:
             self._next = next(self._messages, None)
         if self._next is None or stamp_ns(self._next.header) > frame.stamp_ns + _TOLERANCE_NS:
             raise BadInput("no label image with its stamp on the topic")
-        return class_numbers(self._next, self.labels)
+        return class_numbers(self._next, self.labels) if self._table is None else self._named(self._next, self._table)
+
+    def _named(self, message: Any, table: LabelTable) -> UInt8[np.ndarray, "H W"]:
+        ids = image_to_ids(message)
+        labels = table.labels(ids)
+        if unknown := set(table.unknown(ids, labels)) - self._told:
+            self._told |= unknown
+            shown = ", ".join(map(str, sorted(unknown)))
+            log.warning("%s: the ids %s have no name; their pixels do not vote", self.source, shown)
+        labels[labels == NOT_SEEN] = UNLABELLED
+        return labels
 
 
 def class_numbers(message: Any, labels: LabelSpace) -> UInt8[np.ndarray, "H W"]:
