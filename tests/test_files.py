@@ -67,7 +67,7 @@ def test_everything_is_on_the_disk_before_the_folder_takes_its_name(tmp_path, mo
         (partial.inner / "sub").mkdir()
         (partial.inner / "sub" / "a").write_text("1")
         before = {partial.inner, partial.inner / "sub", partial.inner / "sub" / "a"}
-        partial.publish(on_disk=True)
+        partial.publish()
     assert {path for path, named in synced if not named} == before
     assert [path for path, named in synced if named] == [tmp_path]
 

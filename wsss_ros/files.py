@@ -1,6 +1,7 @@
 """Atomic files and folders, which get their name only when they are complete; text, JSON; locks between processes."""
 
 import codecs
+import errno
 import fcntl
 import json
 import math
@@ -15,34 +16,151 @@ from typing import Any, BinaryIO, TextIO
 
 import yaml
 
+from wsss_ros.types import BadInput
+
 _MOST_REPEATED = 100_000  # entries of a YAML text that are there by references alone
 _PARTIAL = ".partial-"  # part of the names of hidden folders that are not complete
+_NOTHING = "nothing of it is left"
 
 
-def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+class NotWritten(OSError):
+    """A file or folder could not be written. The text names it, the cause, what was needed and what was kept."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+_CAUSES = {  # what to do, by the number of the error
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there or give another path"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give a path that this user may write to"),
+    errno.EFBIG: "raise the limit of the size of a file (ulimit -f) or give another file system",
+    errno.EIO: "the disk or its connection fails: give another path",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.EISDIR), "a file is where a folder should be, or the reverse"),
+    errno.ENOENT: "its folder is missing or was removed",
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_WRITING = (*_FULL, errno.EROFS, errno.EFBIG, errno.EIO)
+
+
+def not_written(path: Path, error: OSError, kept: str = "", written: int = 0, size: int | None = None) -> NotWritten:
+    """The error of a file or folder that was not written.
+
+    Args:
+        path: of the file or folder.
+        error: of the system.
+        kept: what is still there.
+        written: bytes that the disk took before it was full.
+        size: bytes of the complete file, if they are known.
+    """
+    number = error.errno or 0
+    reason = os.strerror(number) if number else str(error)
+    if number in _FULL:
+        free = free_bytes(path) if number == errno.ENOSPC else None  # quotas are not in it
+        needed = f"{size:,}" if size else f"more than {written:,}" if written else ""
+        sizes = [f"{needed} bytes are needed" if needed else "", "" if free is None else f"{free:,} bytes are free"]
+        reason += f": {', '.join(filter(None, sizes))}" if any(sizes) else ""
+    elif error.filename and str(path) not in str(error.filename) and _PARTIAL not in str(error.filename):
+        reason += f": {error.filename}"
+    parts = [f"{path}: cannot be written ({reason})", _CAUSES.get(number, ""), kept]
+    return NotWritten(number, "; ".join(part for part in parts if part))
+
+
+def plain_error(error: OSError) -> str:
+    """The text of an error of the system: the path, the reason, and what to do."""
+    if isinstance(error, NotWritten) or error.errno is None:
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    hint = _CAUSES.get(error.errno, "") if error.errno in _OF_WRITING else ""
+    return f"{where}{error.strerror}{'; ' if hint else ''}{hint}"
+
+
+def free_bytes(path: Path) -> int | None:
+    """The bytes that this user can still write to the file system of ``path``; None where it is not known."""
+    for folder in (path, *path.absolute().parents):
+        with suppress(OSError):
+            state = os.statvfs(folder)
+            return state.f_bavail * state.f_frsize
+    return None
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            total += file.lstat().st_size if file.is_file() else 0
+    return total
+
+
+def expanded(path: str | Path) -> Path:
+    """``path`` with the home in place of ``~``. Raises BadInput for a user without a home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BadInput(f"{path}: this user has no home ({error}); set HOME, or give a path without ~") from error
+
+
+def writable_folder(path: Path) -> Path:
+    """Create the folder, if it is missing, before long work whose results go into it; returns it.
+
+    Raises NotWritten, an OSError, when no file can be created in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path, prefix=".", suffix=".partial") as file:
+            file.write(b"0")
+    except OSError as error:
+        raise not_written(path, error) from error
+    return path
+
+
+def replace(path: Path, write: Callable[[BinaryIO], Any], size: int | None = None) -> None:
     """Replace the file ``path`` atomically; missing folders are created.
 
     ``write`` writes into a hidden file next to ``path``. This file is renamed to ``path``, with mode 0644, when it is
-    complete and on disk. When ``write`` raises or the disk is full (OSError), the old file is unchanged and the hidden
-    file is removed.
+    complete and on disk. A link to a file stays one: its target is replaced. Devices and pipes are written to, and so
+    are files of a ``PartialFolder``, which appear together. When ``write`` raises or the disk is full, the old file is
+    unchanged and the hidden file is removed.
+
+    ``size`` is the number of bytes that will be written, if it is known. Raises NotWritten, an OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    path = Path(path)
+    kept, written = _NOTHING, 0
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_written_in_place(path):
+            with open(path, "wb") as file:
+                write(file)
+            return
+        target = Path(os.path.realpath(path))
+        kept = "the previous file is unchanged" if target.exists() else kept
+        handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(PermissionError):  # on file systems without modes
+                os.chmod(partial, 0o644)
+            os.replace(partial, target)
+        except BaseException:
+            with suppress(OSError):
+                written = os.path.getsize(partial)
+                os.unlink(partial)
+            raise
+    except OSError as error:
+        raise not_written(path, error, kept, written, size) from error
+
+
+def _is_written_in_place(path: Path) -> bool:
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    return is_special or any(_PARTIAL in part for part in path.parts)
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by UTF-8 text, as ``replace`` does."""
-    replace(path, lambda file: file.write(text.encode()))
+    data = text.encode()
+    replace(path, lambda file: file.write(data), len(data))
 
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
@@ -133,38 +251,48 @@ def finite(value: Any) -> Any:
 class PartialFolder:
     """A hidden folder next to ``path``. The caller writes into ``inner``; ``publish`` renames it to ``path``.
 
-    Before ``publish``, ``path`` does not change. As a context manager it removes a folder that was not published.
-    Raises OSError.
+    Before ``publish``, ``path`` does not change. As a context manager it removes a folder that was not published, and
+    an error of the disk names ``path``. Raises NotWritten, an OSError.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._outer = Path(tempfile.mkdtemp(prefix=f".{path.name}{_PARTIAL}", dir=path.parent))
-        self.inner = self._outer / path.name  # a folder inside, because other users may not read mkdtemp's own
         try:
-            self.inner.mkdir()
-        except OSError:
-            self.remove()
-            raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._outer = Path(tempfile.mkdtemp(prefix=f".{path.name}{_PARTIAL}", dir=path.parent))
+            self.inner = self._outer / path.name  # a folder inside, because other users may not read mkdtemp's own
+            try:
+                self.inner.mkdir()
+            except OSError:
+                self.remove()
+                raise
+        except OSError as error:
+            raise not_written(path, error) from error
 
     def __enter__(self) -> "PartialFolder":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        failure = self.failure(error) if isinstance(error, OSError) else None
         self.remove()
+        if failure is not None:
+            raise failure from error
 
-    def publish(self, on_disk: bool = False) -> None:
-        """Rename the folder to ``path``.
+    def failure(self, error: OSError) -> NotWritten | None:
+        """The error that names ``path``; None for an error that is not about writing this folder, but some input."""
+        is_ours = str(self._outer) in f"{error.filename} {error}" or error.filename is None
+        if not is_ours:
+            return None
+        return not_written(self.path, error, _NOTHING, size_of(self._outer))
 
-        With ``on_disk``, wait first until every file is on the disk, so that a power cut never leaves a part of it.
+    def publish(self) -> None:
+        """Rename the folder to ``path``, when every file is on the disk: a power cut never leaves a part of it.
+
         Raises OSError, also when ``path`` is a folder with content.
         """
-        if on_disk:
-            sync_all(self.inner)
+        sync_all(self.inner)
         os.replace(self.inner, self.path)
-        if on_disk:
-            sync(self.path.parent)
+        sync(self.path.parent)
         self.remove()
 
     def remove(self) -> None:

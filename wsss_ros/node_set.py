@@ -15,6 +15,7 @@ from pydantic import Field
 from wsss_ros.bags.bag import Bag, is_bag
 from wsss_ros.bags.cdr import CLOUD
 from wsss_ros.config import Config, build, share
+from wsss_ros.files import expanded
 from wsss_ros.types import BadInput
 
 # Seconds between the end of a replay and the end of the set: the last cloud may still be on its way.
@@ -359,12 +360,12 @@ def _profile(given: Arguments) -> str:
 
 
 def _absolute_path(path: str | None) -> str | None:
-    return path and str(Path(path).expanduser().absolute())
+    return path and str(expanded(path).absolute())
 
 
 def _has_cloud(given: Arguments) -> bool:
     """Whether what is replayed has the topic that the cloud segmenter takes. A scene folder makes it."""
-    path = Path(given.bag).expanduser()
+    path = expanded(given.bag)
     if not given.bag or not is_bag(path):
         return bool(given.bag)
     try:
@@ -381,11 +382,11 @@ def _weights(name: str, given: Arguments) -> str | None:
 
 def _label_file(given: Arguments) -> str | None:
     name = given.label_space
-    return _absolute_path(name) if name and Path(name).expanduser().exists() else name
+    return _absolute_path(name) if name and expanded(name).exists() else name
 
 
 def _existing(name: str, path: str) -> Path:
-    found = Path(path).expanduser().absolute()
+    found = expanded(path).absolute()
     if not found.exists():
         raise BadInput(f"{name}:={path}: no such file or folder; expected a path that exists ({found} does not)")
     return found

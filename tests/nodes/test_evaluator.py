@@ -226,5 +226,5 @@ def test_bad_input_is_counted_and_never_ends_it(probe, processes, tmp_path):
 def test_a_folder_that_cannot_be_written(probe, processes, tmp_path):
     (tmp_path / "file").write_text("in the way")
     node = processes("evaluator", output=tmp_path / "file" / "out", exit_on_failure="false")
-    assert probe.next_status(node, "configure failed", "cannot be created").level == b"\x02"
+    assert probe.next_status(node, "configure failed", "cannot be written").level == b"\x02"
     assert node.end() == 0 and "Traceback" not in node.text

@@ -12,7 +12,7 @@ from support.waiting import HANG_S, until
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from wsss_ros.labels import LabelSpace  # noqa: E402
-from wsss_ros.nodes import label_info  # noqa: E402
+from wsss_ros.nodes import label_info, logs  # noqa: E402
 from wsss_ros.nodes.health import (  # noqa: E402
     DEAD_AFTER,
     ERROR,
@@ -290,3 +290,22 @@ def test_label_info_names_the_classes_until_it_is_closed(monkeypatch, count):
     assert node.topics
     topic.close()
     assert not node.topics
+
+
+@pytest.mark.parametrize("name, folder", [("HOME", ".ros/log"), ("ROS_HOME", "log"), ("ROS_LOG_DIR", "")])
+def test_log_files_of_ros_where_they_can_be_written(tmp_path, name, folder, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    variables = {"HOME": "/nonexistent", name: str(tmp_path)}
+    assert logs.arguments(["a"], variables) == ["a"] and (tmp_path / folder).is_dir()
+    assert capsys.readouterr().err == ""
+
+
+def test_no_log_files_of_ros_where_they_cannot(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for variables, word in (
+        ({}, "HOME is not set"),
+        ({"ROS_LOG_DIR": str(tmp_path / "file")}, "a file is where a folder"),
+    ):
+        assert logs.arguments(["a"], variables) == ["a", "--ros-args", "--disable-external-lib-logs"]
+        error = capsys.readouterr().err
+        assert word in error and "set ROS_LOG_DIR" in error and error.count("\n") == 1

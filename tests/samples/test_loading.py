@@ -1,14 +1,18 @@
 """The order of samples: which ones a step has, from one source or from several by weight."""
 
+import logging
 from collections import Counter
 from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsss_ros.samples.loading import Share, Step, plan, turns
+from wsss_ros.processes import shared_memory
+from wsss_ros.samples import loading
+from wsss_ros.samples.loading import Share, Step, load, plan, turns
 
 THREE = [Share(50, 1.0), Share(7, 2.0), Share(23, 1.0)]
 
@@ -75,3 +79,34 @@ def test_sources_with_equal_numbers_have_orders_of_their_own():
     first, second = step.samples[::2], step.samples[1::2]
     assert sorted(first) == list(range(16)) and sorted(second) == list(range(16, 32))
     assert [index - 16 for index in second] != list(first)
+
+
+class Numbers:
+    names = ["a"] * 6
+
+    def __len__(self):
+        return 6
+
+    def sample(self, index, rng):
+        return index + rng.integers(100)
+
+    def collate(self, samples):
+        return torch.tensor(samples * 1000)  # some kB
+
+
+@pytest.mark.parametrize("free, used", [(0, 0), (60_000, 1), (1 << 40, 2)])
+def test_as_many_processes_load_as_shared_memory_has_room_for(free, used, monkeypatch, caplog):
+    loading._report.cache_clear()
+    if not free:
+        monkeypatch.setattr(shared_memory, "fault", lambda: "/dev/shm: no such folder")
+    monkeypatch.setattr(shared_memory, "free_bytes", lambda: free)
+    steps = lambda: plan(0, 0, [Share(6, 1.0)], 2, 1)  # noqa: E731
+    with caplog.at_level(logging.WARNING, logger="wsss_ros"):
+        made = [load(Numbers(), 0, 0, steps(), slice(0, 2), 2, False) for _ in range(2)]
+    assert [each.num_workers for each in made] == [used, used]
+    assert len(caplog.records) == (used < 2)  # once, not for each phase
+    expected = load(Numbers(), 0, 0, steps(), slice(0, 2), 0, False)
+    if not used:
+        assert all(torch.equal(a, b) for a, b in zip(made[0], expected, strict=True))
+    else:
+        assert list(made[0].batch_sampler) == list(expected.batch_sampler)  # the one that was measured is there

@@ -60,7 +60,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, labels, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(scannet_write, "write_depth", full)
-    with pytest.raises(BadInput, match="room: could not be written.*No space left"):
+    with pytest.raises(BadInput, match="room: cannot be written.*No space left"):
         write_scene(tmp_path / "room", labels=labels, **room_points(), frames=room_frames())
     assert list(tmp_path.iterdir()) == []
 

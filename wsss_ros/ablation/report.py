@@ -8,6 +8,7 @@ from wsss_ros.ablation.results import DOMAINS, PAPER, figure, verdict
 from wsss_ros.ablation.rows import ROWS
 from wsss_ros.ablation.settings import AblationConfig
 from wsss_ros.evaluation.tables import markdown_table, percent
+from wsss_ros.files import write_text
 from wsss_ros.methods import Phase
 from wsss_ros.methods.joint import JointPhase
 from wsss_ros.methods.method import PairedPhase
@@ -35,9 +36,8 @@ def write(entries: Sequence[dict], settings: AblationConfig, config: str, pictur
 def write_pages(entries: Sequence[dict], lines: Sequence[str], path: str) -> list[Path]:
     """Write the entries as ``path``.json, one on each line, and the lines of the page as .md; returns both paths."""
     data, page = (Path(f"{path}{ending}") for ending in (".json", ".md"))
-    data.parent.mkdir(parents=True, exist_ok=True)
-    data.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
-    page.write_text("\n".join(lines) + "\n")
+    write_text(data, "[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+    write_text(page, "\n".join(lines) + "\n")
     return [data, page]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsss_ros.bags.bag import Bag, is_bag
 from wsss_ros.bags.recording import BagConfig, Raw, Recording, SceneRecording
+from wsss_ros.files import expanded
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene
 from wsss_ros.scenes.reading import Reading
@@ -24,7 +25,7 @@ def open_recording(
     """
     if not str(source):
         raise BadInput("nothing to replay; set 'source' to a bag (.mcap, .db3 or its folder) or a scene folder")
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         raise BadInput(f"{path}: no such bag or scene; give a .mcap or .db3 file, its folder, or a scene folder")
     if is_bag(path) and reading is not None:

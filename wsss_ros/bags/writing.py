@@ -19,7 +19,7 @@ from wsss_ros.bags.bag import PARTIAL, SUFFIXES
 from wsss_ros.bags.cdr import typestore
 from wsss_ros.bags.recording import BagConfig, SceneRecording, Topic
 from wsss_ros.bags.scene_sequence import SceneSequence
-from wsss_ros.files import sync_all
+from wsss_ros.files import not_written, size_of, sync, sync_all, writable_folder
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -46,16 +46,17 @@ def write_bag(
     _check_target(path, overwrite)
     config = config or BagConfig()
     recording = SceneSequence(scene, config) if isinstance(scene, list) else SceneRecording(scene, config)
+    writable_folder(path.parent)
     partial = clear_partial(path)
     folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
     try:
         _write_messages(recording, folder, plugin, progress)
         _publish(folder, path)
     except (OSError, sqlite3.Error) as error:
-        raise BadInput(
-            f"{path}: the bag could not be written completely ({error}); the incomplete bag stays in {partial}; "
-            f"free disk space or give another path, then write it again"
-        ) from error
+        kept = f"the incomplete bag stays in {partial}"
+        if isinstance(error, OSError):
+            raise BadInput(str(not_written(path, error, kept, size_of(partial)))) from error
+        raise BadInput(f"{path}: cannot be written ({error}); free disk space or give another path; {kept}") from error
     except BaseException:
         log.warning("%s is not complete; the messages written until now stay in %s", path, partial)
         raise
@@ -131,3 +132,4 @@ def _publish(folder: Path, path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     os.replace(complete, path)
+    sync(path.parent)

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from wsss_ros.bench.clock import PartClock
 from wsss_ros.bench.memory import peak_memory, resident_mb
+from wsss_ros.evaluation.pictures import save_figure
 from wsss_ros.fusion import PRESETS, Fusion
 from wsss_ros.processes.allocator import trim_allocator
 from wsss_ros.types import Camera, Frame
@@ -124,4 +125,4 @@ def draw(speeds: Sequence[FusionSpeed], path: Path, title: str) -> None:
         axes.set(title=f"{most[other]:,} {other}", xlabel=name, ylabel="processor seconds", xlim=0, ylim=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)

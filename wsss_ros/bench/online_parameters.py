@@ -8,6 +8,7 @@ import yaml
 
 from wsss_ros.bench.online_plan import Plan
 from wsss_ros.config import share
+from wsss_ros.files import write_text
 
 _BASE_HELD_OUT = 4  # of the base rooms
 
@@ -50,11 +51,11 @@ def _write_recipe(out: Path, base: Sequence[Path]) -> Path:
     parts = {"base": names[:-_BASE_HELD_OUT], "base_held_out": names[-_BASE_HELD_OUT:]}
     for part, chosen in parts.items():
         listed = out / f"{part}.txt"
-        listed.write_text("\n".join(chosen) + "\n")
+        write_text(listed, "\n".join(chosen) + "\n")
         recipe[part] = {"folder": str(base[0].parent.absolute()), "scenes": str(listed)}
     return _write_yaml(out / "recipe.yaml", recipe, sort_keys=False)
 
 
 def _write_yaml(path: Path, content: Any, **options: Any) -> Path:
-    path.write_text(yaml.safe_dump(content, **options))
+    write_text(path, yaml.safe_dump(content, **options))
     return path

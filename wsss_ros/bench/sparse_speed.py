@@ -11,6 +11,7 @@ import torch
 
 from wsss_ros.bench.memory import peak_memory, resident_mb
 from wsss_ros.device import dtype_named
+from wsss_ros.evaluation.pictures import save_figure
 from wsss_ros.networks.minkunet import MinkUNet, voxelise
 from wsss_ros.networks.sparse import SparseTensor
 from wsss_ros.processes.allocator import trim_allocator
@@ -147,4 +148,4 @@ def draw(speeds: Sequence[SparseSpeed], path: Path, title: str, busy: bool) -> N
         axes.set(title=name, xlabel="voxels", ylabel="processor seconds" if busy else "seconds", xlim=0, ylim=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)

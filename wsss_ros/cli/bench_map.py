@@ -20,6 +20,7 @@ def bench_map(
     from rich.console import Console
 
     from wsss_ros.bench import map_quality
+    from wsss_ros.evaluation import pictures
     from wsss_ros.fusion.semantic_map import SemanticMapConfig
     from wsss_ros.inference import ImageSegmenter
     from wsss_ros.labels import RECOMMENDED, scannet20
@@ -47,7 +48,7 @@ def bench_map(
         Console(stderr=True).print(f"{name} is left out: {reason}", highlight=False)
     Console().print(_table(quality, len(opened)))
     if picture and rows:
-        map_quality.sheet(rows, labels, sorted(shown)).save(picture)
+        pictures.save(map_quality.sheet(rows, labels, sorted(shown)), picture)
         Console().print(f"written: {picture}", highlight=False)
 
 

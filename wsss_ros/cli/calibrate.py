@@ -42,13 +42,15 @@ def calibrate(
 
     from wsss_ros.evaluation import calibration_plot, pictures
     from wsss_ros.evaluation.calibration import Calibration, KnownClasses, scores_of
-    from wsss_ros.files import write_json
+    from wsss_ros.files import writable_folder, write_json
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.networks import checkpoint
 
     console = Console(soft_wrap=True)
     loaded = checkpoint.load(weights)
     truth = classes_named(labels) if labels else loaded.labels
+    for folder in (out, weights.parent) if write else (out,):
+        writable_folder(folder)
     classes = KnownClasses.between(truth, loaded.labels, ignore or [])
     opened, left_out = _sources(scenes, truth, listed, split)
     segmenter = {"image": ImageSegmenter, "cloud": CloudSegmenter}[loaded.config.kind](loaded, device)
@@ -67,12 +69,12 @@ def calibrate(
     }
     if write:
         report["new_version"] = checkpoint.set_calibration(weights, found.temperature, found.min_confidence)
+    _print(console, report, [*left_out, *missed], write)
     file, picture = (out / f"calibration_{loaded.config.kind}{suffix}" for suffix in (".json", ".png"))
     write_json(file, report)
     unit = {"image": "pixels", "cloud": "points"}[loaded.config.kind]
     title = f"{loaded.config.kind} network {loaded.version}, {report['samples']:,} {unit}"
     pictures.save(calibration_plot.plot(found, title), picture)
-    _print(console, report, [*left_out, *missed], write)
     console.print(f"results: {file}  {picture}")
 
 

@@ -1,7 +1,6 @@
 """``wsss demo``: a scene becomes a bag, the bag is replayed to the nodes, and what they publish is scored and drawn."""
 
 import dataclasses
-import json
 import os
 import random
 import shutil
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from wsss_ros import files
 from wsss_ros.cli.options import DepthScale, Device, Intrinsics, Layout, reading_of
 from wsss_ros.labels import RECOMMENDED
 from wsss_ros.types import BadInput
@@ -44,7 +44,7 @@ def demo(
     from wsss_ros.scenes import open_scene
 
     console, labels, started = Console(), scannet20(), time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
+    files.writable_folder(out)
     reading = reading_of(layout, depth_scale, intrinsics)
     if scene is None and reading is not None:
         raise BadInput(
@@ -62,7 +62,7 @@ def demo(
     report = {"scene": opened.name, "seconds": round(time.monotonic() - started, 1), "replay_rate": rate}
     report |= score_played(played, published, labels)
     report["weights"] = {"image": _origin(image_weights, "image"), "cloud": _origin(cloud_weights, "cloud")}
-    (out / "report.json").write_text(json.dumps(report, indent=1))
+    files.write_json(out / "report.json", report)
     pictures = played_pictures.write(played, published, labels, out)
     _print(console, report, pictures, out)
     if not report["images_answered"] or not report["cloud_points"]:

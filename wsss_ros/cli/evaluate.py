@@ -1,6 +1,5 @@
 """``wsss evaluate``: score networks, or predictions in files, against the truth of labelled scenes."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -74,9 +73,11 @@ def evaluate(
 
     from wsss_ros.cli.evaluate_photos import evaluate_folders
     from wsss_ros.evaluation import offline
+    from wsss_ros.files import writable_folder
     from wsss_ros.scenes import open_all
 
     console = Console(soft_wrap=True)
+    writable_folder(out)
     space = _space(labels, scenes, [image_weights, cloud_weights], predictions)
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
     report |= {"min_confidence": min_confidence, "truth": space.name}
@@ -205,22 +206,22 @@ def _run(console, domain: str, source, opened: list, comparison, frames: int, al
 
 
 def _finish(console, results: dict, report: dict, left_out: list, out: Path) -> None:
+    from wsss_ros import files
     from wsss_ros.evaluation import pictures
     from wsss_ros.types import BadInput
 
     scored = {domain: result for domain, result in results.items() if result is not None}
     if not scored:
         raise BadInput("nothing was scored: no scene has truth for its images or its points; give labelled scenes")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
+    _print(console, scored, report)
+    _name_left_out(console, scored, left_out)
+    files.write_json(out / "evaluation.json", report)
     written = [out / "evaluation.json"]
     for domain, result in scored.items():
         unit = {"2d": "pixels", "3d": "points"}[domain]
         title = f"{domain.upper()}: mIoU {report[domain]['miou']:.1f} %, {_scenes(len(result.scenes))}"
         picture = pictures.confusion(result.matrix.counts, result.matrix.labels.names, title, unit)
         written.append(pictures.save(picture, out / f"confusion_{domain}.png"))
-    _print(console, scored, report)
-    _name_left_out(console, scored, left_out)
     console.print("results: " + "  ".join(map(str, written)))
 
 

@@ -27,5 +27,5 @@ def labels_show(
         made.add_row(name, str(label), str(id_), f"{red}, {green}, {blue}", swatch, others)
     console.print(made)
     if out is not None:
-        pictures.legend(space, space.names, 600).save(out)
+        pictures.save(pictures.legend(space, space.names, 600), out)
         console.print(f"picture: {out}")

@@ -119,6 +119,7 @@ def _import_command(name: str):
 
 def _with_plain_errors(name: str, function):
     """Errors that a user can correct end in one line and status 1; signals as ``_status_after`` says."""
+    from wsss_ros.files import plain_error
     from wsss_ros.types import BadInput
 
     @functools.wraps(function)
@@ -132,8 +133,10 @@ def _with_plain_errors(name: str, function):
             return answer
         except KeyboardInterrupt as interrupt:
             _fail("interrupted", _status_after(getattr(interrupt, "number", signal.SIGINT), name))
-        except (BadInput, OSError) as error:
+        except BadInput as error:
             _fail(error, 1)
+        except OSError as error:
+            _fail(plain_error(error), 1)
 
     return command
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from wsss_ros.files import replace
 from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.types import BadInput
 
 _PAD, _TITLE, _INK = 6, 20, (30, 30, 30)
 _GOLDEN = 0.618034  # steps of the hue: neighbouring numbers get different colours
@@ -227,7 +228,13 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def save(picture: Image.Image | UInt8[np.ndarray, "H W 3"], path: str | Path) -> Path:
-    """Write a picture in the format of the path's suffix; missing folders are created. Returns the path."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path)
-    return Path(path)
+    """Write a picture in the format of the path's suffix, atomically; missing folders are created. Returns the path.
+
+    Raises BadInput for a suffix of no picture, and OSError.
+    """
+    path, image = Path(path), picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise BadInput(f"{path}: not the name of a picture; expected one that ends in .png or .jpg")
+    replace(path, lambda file: image.save(file, kind))
+    return path

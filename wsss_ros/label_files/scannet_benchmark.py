@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.fused_scenes import fused_scenes
+from wsss_ros.files import write_text
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.label_files.writing import Written, output_folder
 from wsss_ros.scenes import open_scene
@@ -56,14 +58,13 @@ def _color_files(scan: Path) -> list[Path]:
 
 
 def _benchmark_image(source: Path, target: Path, images: ImageSegmenter) -> None:
-    target.parent.mkdir(exist_ok=True)
     ids = images.labels.to_ids(images(Frame(read_rgb(source)))[0]).astype(np.uint8)
-    Image.fromarray(ids).resize(BENCHMARK_SIZE, Image.Resampling.NEAREST).save(target)
+    pictures.save(Image.fromarray(ids).resize(BENCHMARK_SIZE, Image.Resampling.NEAREST), target)
 
 
 def _benchmark_cloud(scan: Path, folder: Path, clouds: CloudSegmenter, images: ImageSegmenter | None) -> int:
-    folder.mkdir(exist_ok=True)
     (scene,) = fused_scenes([open_scene(scan, clouds.labels)], clouds, images)
     labels = clouds(scene.cloud)[0]
-    (folder / f"{scene.name}.txt").write_text("".join(f"{id}\n" for id in clouds.labels.to_ids(labels).tolist()))
+    ids = clouds.labels.to_ids(labels).tolist()
+    write_text(folder / f"{scene.name}.txt", "".join(f"{id}\n" for id in ids))
     return len(labels)

@@ -1,6 +1,5 @@
 """Labels of scenes, bags and pictures as files: labels, pictures, pseudo-labels for training."""
 
-import json
 import logging
 import shutil
 from collections import Counter
@@ -16,7 +15,7 @@ from wsss_ros import geometry
 from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.fused_scenes import fusion_of, with_fused_labels
 from wsss_ros.evaluation.offline import IMAGE_LABELS, NOTE, POINT_LABELS
-from wsss_ros.files import PartialFolder
+from wsss_ros.files import PartialFolder, write_json
 from wsss_ros.label_files.labeller import Labeller, Tags
 from wsss_ros.label_files.sources import Source
 from wsss_ros.labels import LabelSpace, TagList
@@ -63,6 +62,7 @@ def segment(
 
     ``out`` is created only when it is complete. Raises BadInput when it exists already, when nothing can be segmented,
     and when the only source is broken; of several sources, a broken one is left out, with its reason in ``failed``.
+    Raises NotWritten, an OSError, when the disk fails.
     """
     written = Written()
     with output_folder(out) as folder:
@@ -85,20 +85,16 @@ def segment(
 
 @contextmanager
 def output_folder(out: str | Path) -> Iterator[Path]:
-    """A hidden folder next to ``out`` that is renamed to ``out`` at the end; after an error it is removed."""
+    """A hidden folder next to ``out`` that is renamed to ``out`` at the end; after an error it is removed.
+
+    Raises BadInput when ``out`` exists already, and NotWritten, an OSError, when it cannot be written.
+    """
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists already; remove it or choose another --out")
-    try:
-        partial = PartialFolder(out)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be created ({error}); choose another --out") from error
-    with partial:
-        try:
-            yield partial.inner
-            partial.publish()
-        except OSError as error:
-            raise BadInput(f"{out}: could not be written, and nothing of it is left: {error}") from error
+    with PartialFolder(out) as partial:
+        yield partial.inner
+        partial.publish()
 
 
 def _segment_one(
@@ -135,7 +131,7 @@ def _write_note(source: Source, folder: Path, labeller: Labeller, images: int, p
         "left_out": dict(left_out),
         "labels": labeller.labels.to_dict(),
     }
-    (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
+    write_json(folder / NOTE, note)
 
 
 def _present(tags: TagList | None) -> Tags:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_ros.config import share
-from wsss_ros.files import decode, parse_yaml
+from wsss_ros.files import decode, expanded, parse_yaml
 from wsss_ros.labels.colors import Color, clashes, palette, read_colors
 from wsss_ros.labels.space import LabelSpace
 from wsss_ros.types import BadInput
@@ -66,7 +66,7 @@ def labels_named(name: str | Path) -> LabelSpace:
     """
     if str(name) in SHIPPED:
         return read_label_file(share(f"config/labels/{name}.yaml"))
-    given = Path(name).expanduser()
+    given = expanded(name)
     return read_label_file(given if given.exists() else share(str(name)))
 
 

@@ -29,7 +29,7 @@ from wsss_ros.bags import cloud_codec
 from wsss_ros.bench.ros_loads import POINTS, random_cloud, random_image
 from wsss_ros.config import share
 from wsss_ros.labels import scannet20
-from wsss_ros.nodes import conversions
+from wsss_ros.nodes import conversions, logs
 from wsss_ros.nodes.qos import MAP, RESULT, SENSOR
 from wsss_ros.processes import children
 from wsss_ros.processes.allocator import tune_allocator
@@ -120,7 +120,7 @@ def transports(options: argparse.Namespace) -> dict[str, dict]:
 def send(load: str, seconds: float) -> int:
     """Publish at the load's rate once a subscriber is there, and print how many messages."""
     kind, rate = LOADS[load]
-    rclpy.init()
+    rclpy.init(args=logs.arguments())
     node = rclpy.create_node("bench_sender")
     publisher = node.create_publisher(kind, "bench", SENSOR)
     cloud, pixels = random_cloud(), random_image()
@@ -141,7 +141,7 @@ def send(load: str, seconds: float) -> int:
 
 def receive(load: str, seconds: float) -> int:
     """Count the messages until the sender has left, and print how many."""
-    rclpy.init()
+    rclpy.init(args=logs.arguments())
     node, got = rclpy.create_node("bench_receiver"), []
 
     def received(message: Any) -> None:
@@ -228,7 +228,7 @@ def _overhead(measured: Measured, rounds: int) -> dict[str, float]:
 
 def _turns(measured: Measured, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds of each message through the node, and of each forward pass alone."""
-    rclpy.init()
+    rclpy.init(args=logs.arguments())
     node = rclpy.create_node("bench")
     publisher = node.create_publisher(*measured.question)
     answers: dict[int, float] = {}  # stamp, seconds: when

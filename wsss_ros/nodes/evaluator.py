@@ -5,7 +5,6 @@ They are written to a folder again and again, and at the end: evaluation.json, e
 
 import time
 from collections import deque
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from std_msgs.msg import String
 
 from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.evaluation.running_scores import DOMAINS, LatchedHistory, RunningScores, ScoreKey, count_invalid_labels
+from wsss_ros.files import expanded, writable_folder
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes.health import WARN, Problem, Report, sync_report
 from wsss_ros.nodes.inputs import Input
@@ -72,11 +72,8 @@ class EvaluatorNode(Node):
 
         self._label_points = label_points
         self.labels = labels_named(self.config.label_space)
-        self.folder = Path(self.config.output).expanduser().absolute()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"output '{self.folder}': cannot be created ({error}); give a folder to write to") from error
+        self.folder = expanded(self.config.output).absolute()
+        writable_folder(self.folder)
         self.scores = RunningScores(self.labels)
         self.versions = {domain: LatchedHistory(UNKNOWN) for domain in DOMAINS}
         self.sets = LatchedHistory("")
@@ -103,7 +100,8 @@ class EvaluatorNode(Node):
         """Score what still waits, for the worker has ended, and write the files."""
         if self.scores is not None:
             self._score_waiting()
-            self.guarded(self.write)
+            if not self.guarded(self.write):
+                self.exit_status = 1
 
     def release(self) -> None:
         """Forget the scores."""

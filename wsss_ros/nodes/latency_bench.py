@@ -28,7 +28,7 @@ from wsss_ros.bags.label_images import write_colors, write_overlay
 from wsss_ros.bench.clock import median_ms
 from wsss_ros.bench.ros_loads import patches
 from wsss_ros.config import share
-from wsss_ros.nodes import conversions
+from wsss_ros.nodes import conversions, logs
 from wsss_ros.nodes.bench import PROFILE, use_a_quiet_domain
 from wsss_ros.nodes.qos import RESULT, SENSOR
 from wsss_ros.processes import children
@@ -46,7 +46,7 @@ def main(args: list[str] | None = None) -> int:
     tune_allocator()
     use_a_quiet_domain()
     os.environ[PROFILE] = str(share("config/fastdds.xml"))
-    rclpy.init()
+    rclpy.init(args=logs.arguments())
     node = rclpy.create_node("latency_bench")
     try:
         report = {

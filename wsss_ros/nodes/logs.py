@@ -1,7 +1,14 @@
-"""The core's standard logger, passed on to a ROS logger."""
+"""The core's standard logger, passed on to a ROS logger; whether ROS can write log files."""
 
 import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from wsss_ros.files import expanded, writable_folder
+from wsss_ros.types import BadInput
 
 
 class RosHandler(logging.Handler):
@@ -31,3 +38,29 @@ def bridge(logger: Any) -> None:
     core.addHandler(RosHandler(logger))
     core.setLevel(logging.INFO)
     core.propagate = False
+
+
+def arguments(args: Sequence[str] | None = None, variables: Mapping[str, str] = os.environ) -> list[str]:
+    """The arguments for ``rclpy.init``, without log files where their folder cannot be written.
+
+    ROS itself ends with an error then: for a user without a home, or with a read-only one, or on a full disk.
+    """
+    given = list(sys.argv if args is None else args)
+    try:
+        writable_folder(_folder(variables))
+    except (BadInput, OSError) as error:
+        text = "ROS writes no log files, the console has everything; set ROS_LOG_DIR to a folder that can be written"
+        print(f"wsss: {error}: {text}", file=sys.stderr, flush=True)
+        given += ["--ros-args", "--disable-external-lib-logs"]
+    return given
+
+
+def _folder(variables: Mapping[str, str]) -> Path:
+    """Where ROS writes its log files."""
+    if chosen := variables.get("ROS_LOG_DIR"):
+        return expanded(chosen)
+    if home := variables.get("ROS_HOME"):
+        return expanded(home) / "log"
+    if not variables.get("HOME"):
+        raise BadInput("no log folder: HOME is not set")
+    return expanded("~/.ros/log")

@@ -26,9 +26,10 @@ from std_msgs.msg import Header
 from wsss_ros.bench import mapped_room
 from wsss_ros.bench.mapped_room import RoomView
 from wsss_ros.config import share
+from wsss_ros.files import write_json
 from wsss_ros.geometry import matrix_to_quaternion
 from wsss_ros.labels import scannet20
-from wsss_ros.nodes import conversions
+from wsss_ros.nodes import conversions, logs
 from wsss_ros.nodes.bench import PROFILE, use_a_quiet_domain
 from wsss_ros.nodes.qos import MAP, RESULT, SENSOR, SMALL_SENSOR
 from wsss_ros.processes import children
@@ -71,7 +72,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     started = [_start("semantic_mapper", map_file=path, autosave=False, **chosen)]
     if options.segmenter:
         started.append(_start("image_segmenter", min_confidence=0.0))
-    rclpy.init()
+    rclpy.init(args=logs.arguments())
     watch = Watch(rclpy.create_node("mapper_bench"), options.out)
     try:
         watch.wait_until_active()
@@ -153,7 +154,7 @@ class Watch:
         if text != "active" and text not in self.problems and len(self.problems) < 20:
             self.problems.append(text)
         if self._out and len(self.samples) % 10 == 0:
-            self._out.write_text(json.dumps(self.report() | {"samples": self.samples[::10]}))
+            write_json(self._out, self.report() | {"samples": self.samples[::10]}, indent=None)
 
     def _count(self, message: PointCloud2) -> None:
         self.maps, self.points = self.maps + 1, message.width

@@ -14,6 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
+from wsss_ros.files import NotWritten
 from wsss_ros.nodes import diagnostics, inputs, logs, parameters
 from wsss_ros.nodes.health import ERROR, WARN, Announcer, Health, Problem, Report, Status, cause_of, memory_mb
 from wsss_ros.nodes.inputs import Input
@@ -247,7 +248,7 @@ class Node(LifecycleNode):
         except Exception as error:
             self._failure = f"{what} failed: {error}"
             if self.context.ok():
-                if not isinstance(error, BadInput):
+                if not isinstance(error, BadInput | NotWritten):
                     self.get_logger().error(traceback.format_exc())
                 self.get_logger().error(self._failure)  # last: the reason of a process that ends now
             if undo is not None:
@@ -287,7 +288,7 @@ class Node(LifecycleNode):
         try:
             function(*arguments)
             return True
-        except BadInput as error:
+        except (BadInput, NotWritten) as error:
             self.health.drop(cause_of(error))
             self.report_problem(cause_of(error), str(error))
         except Exception as error:

@@ -14,6 +14,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from wsss_ros.bags import unpacking
 from wsss_ros.node_set import END_WITH_PARENT
+from wsss_ros.nodes import logs
 from wsss_ros.nodes.node import Node
 from wsss_ros.processes.allocator import tune_allocator
 from wsss_ros.processes.parent import end_with_parent
@@ -40,7 +41,7 @@ def _spin(make: Callable[[], Node], args: list[str] | None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     node = None
     try:
-        rclpy.init(args=args)
+        rclpy.init(args=logs.arguments(args))
         executor = SingleThreadedExecutor()
         node = make()
         executor.add_node(node)

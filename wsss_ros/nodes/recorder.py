@@ -5,6 +5,7 @@ bag; their own headers show what they belong to.
 """
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from rclpy.serialization import serialize_message
 
 from wsss_ros.bags.recorder import Recorder as Bag
 from wsss_ros.bags.recording import Topic
+from wsss_ros.files import NotWritten
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
@@ -81,8 +83,8 @@ class RecorderNode(Node):
     def deactivate(self) -> None:
         """Close the bag."""
         if self._bag is not None:
-            self._bag.close()
-            self._bag = None
+            bag, self._bag = self._bag, None
+            self._or_end(bag.close)
 
     def _record_images(self, raw: Topic, compressed: Topic) -> None:
         """Record the colour images in the transport that has a publisher, under the name of this transport."""
@@ -97,8 +99,17 @@ class RecorderNode(Node):
         self.subscribe(message_class(topic.msgtype), topic.name, write, quality(topic), "recording")
 
     def _write(self, topic: Topic, message: Any) -> None:
-        self._bag.write(self._names[topic.name], time.time_ns(), serialize_message(message))
-        self._note(topic, message)
+        if self._bag is not None:
+            self._or_end(self._bag.write, self._names[topic.name], time.time_ns(), serialize_message(message))
+            self._note(topic, message)
+
+    def _or_end(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Write to the bag. When the disk does not take it, the recording ends with status 1: the rest is missing."""
+        try:
+            step(*arguments)
+        except NotWritten as error:
+            if not self.exit_status:
+                self.fail(str(error))
 
     def _note(self, topic: Topic, message: Any) -> None:
         if topic.msgtype in (_IMAGE, _JPEG, _CLOUD):

@@ -15,6 +15,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from wsss_ros.bags.cloud_codec import ReadCloud
+from wsss_ros.files import expanded
 from wsss_ros.fusion.label_table import space_of
 from wsss_ros.fusion.map_files import AboutMap, read_map, write_map
 from wsss_ros.fusion.map_views import LabelledView
@@ -143,7 +144,11 @@ class SemanticMapperNode(Node):
     def _autosave(self) -> None:
         asked = self.config is not None and self.config.autosave and bool(self.config.map_file)
         if asked and self.map is not None and self.map.changes != self._saved:
-            self.get_logger().info(self.save())
+            try:
+                self.get_logger().info(self.save())
+            except BadInput:
+                self.exit_status = 1
+                raise
 
     def release(self) -> None:
         """Free the map."""
@@ -270,7 +275,7 @@ class SemanticMapperNode(Node):
     def _path(self) -> Path:
         if not self.config.map_file:
             raise BadInput("map_file is empty: set the parameter map_file to the file of the map")
-        return Path(self.config.map_file).expanduser().absolute()
+        return expanded(self.config.map_file).absolute()
 
     # --- services: each returns what it did, or raises BadInput with the reason ---
 

@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from wsss_ros.bags.cloud_codec import read_cloud
 from wsss_ros.bench.ros_loads import POINTS, random_cloud
 from wsss_ros.labels import scannet20
-from wsss_ros.nodes import conversions
+from wsss_ros.nodes import conversions, logs
 from wsss_ros.nodes.qos import MAP
 from wsss_ros.processes.allocator import tune_allocator
 
@@ -48,7 +48,7 @@ def main(args: list[str] | None = None) -> int:
 
 def _send(options: argparse.Namespace, ended: threading.Event) -> int:
     """Publish clouds until the end; returns their number."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=logs.arguments(), signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("viewer_load")
     publisher = node.create_publisher(PointCloud2, options.topic, MAP)
     clouds, sent = [_semantic_cloud(options.points, seed) for seed in range(2)], 0  # an equal cloud is not sent on

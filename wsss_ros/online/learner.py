@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from wsss_ros.files import lock, read_json, write_json
+from wsss_ros.files import expanded, lock, read_json, writable_folder, write_json
 from wsss_ros.inference import shipped_weights
 from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.networks import checkpoint
@@ -38,14 +38,14 @@ class Learner:
     """
 
     def __init__(self, config: OnlineConfig, labels: LabelSpace | None = None):
-        self.config, self.folder = config, Path(config.folder).expanduser()
+        self.config, self.folder = config, expanded(config.folder)
         self.observe: Callable[[], dict] = dict
         self.recipe = recipe_of(config)
         self.labels = labels_named(self.recipe.labels)
         if labels is not None and labels.names != self.labels.names:
             text = f"{config.recipe}: label space '{self.labels.name}', expected '{labels.name}'"
             raise BadInput(f"{text}; change 'labels'")
-        (self.folder / "rounds").mkdir(parents=True, exist_ok=True)
+        writable_folder(self.folder / "rounds")
         self._lock = self._claim()
         self._process = RoundProcess(config)
         try:
@@ -57,7 +57,7 @@ class Learner:
     def _claim(self):
         try:
             return lock(self.folder / ".lock")
-        except OSError as error:
+        except BlockingIOError as error:
             raise BadInput(f"{self.folder}: another learner has it; stop that one or choose another folder") from error
 
     def _open(self) -> None:
@@ -173,9 +173,9 @@ class Learner:
         try:
             decision = self._end_of(self._round, self._process.exit_code)
         except OSError as error:  # for example a full disk; the next call tries again
-            if str(error) != self._last_fault:
+            if str(error.errno) != self._last_fault:
                 log.warning("round %d has ended, but its decision cannot be kept yet: %s", self._round, error)
-            self._last_fault = str(error)
+            self._last_fault = str(error.errno)
             return None
         self._process.forget()
         return decision

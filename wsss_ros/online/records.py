@@ -1,5 +1,6 @@
 """Files of the rounds: plan and decision of each, and the log of all decisions. Every file is complete or not there."""
 
+import errno
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from wsss_ros.files import finite, read_json, write_json
+from wsss_ros.files import finite, not_written, read_json, write_json
 from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.types import KINDS, BadInput
 
@@ -157,13 +158,19 @@ class Log:
     def append(self, decision: Decision) -> None:
         """Add a decision. Raises OSError, and leaves the file as it was, when the disk does not take it."""
         line = json.dumps(finite(asdict(decision))).encode() + b"\n"
+        try:
+            self._append(line)
+        except OSError as error:
+            raise not_written(self.path, error, "the log is as it was", size=len(line)) from error
+        self.decisions.append(decision)
+
+    def _append(self, line: bytes) -> None:
         with open(self.path, "ab", buffering=0) as file:
             size = file.tell()
             try:
                 if file.write(line) < len(line):
-                    raise OSError(f"{self.path}: the disk took only part of a line")
+                    raise OSError(errno.ENOSPC, "the disk took only part of a line")
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(size)
                 raise
-        self.decisions.append(decision)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from wsss_ros.device import use_threads
-from wsss_ros.files import lock
+from wsss_ros.files import expanded, lock
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import LabelSpace, labels_named
 from wsss_ros.networks import checkpoint
@@ -41,7 +41,7 @@ _NICE = 10
 def run(config: OnlineConfig, number: int, learner: Connection, progress: RoundProgress) -> None:
     """Run a planned round to its decision, as the main function of its process, which ends with its parent."""
     _set_up_process(config)
-    folder = Path(config.folder).expanduser() / "rounds" / f"{number:04d}"
+    folder = expanded(config.folder) / "rounds" / f"{number:04d}"
     with lock(folder.parent / ".lock", wait=True):  # a round that outlives its learner by a moment ends first
         if (folder / DECISION).exists():
             return

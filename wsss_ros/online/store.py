@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from wsss_ros.files import remove_partial_folders
+from wsss_ros.files import expanded, remove_partial_folders, writable_folder
 from wsss_ros.labels import LabelSpace
 from wsss_ros.online.discarded import Discard, DiscardedScenes, discard_of
 from wsss_ros.online.open_scene import OpenScene
@@ -40,16 +40,16 @@ class SceneStore:
     """
 
     def __init__(self, folder: str | Path, config: StoreConfig, labels: LabelSpace, held_out_every: int = 4) -> None:
-        self.folder, self.config, self.labels = Path(folder).expanduser(), config, labels
+        self.folder, self.config, self.labels = expanded(folder), config, labels
         self.held_out_every = held_out_every
         self.pinned: set[str] = set()
         self._open: list[OpenScene] = []
         self._lock = threading.Lock()  # held while scenes are listed or moved
         self._known: dict[str, tuple[tuple[int, int], StoredScene | None]] = {}
         try:
-            self._place.mkdir(parents=True, exist_ok=True)
+            writable_folder(self._place)
         except OSError as error:
-            raise BadInput(f"{folder}: no place for scenes ({error}); choose another folder") from error
+            raise BadInput(f"{folder}: no place for scenes: {error}") from error
         self._discarded = DiscardedScenes(self.folder / "let_go.jsonl")
         self._sweep()
 

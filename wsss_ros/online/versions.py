@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_ros.files import read_json, sync, write_json
+from wsss_ros.files import not_written, read_json, sync, write_json
 from wsss_ros.networks.checkpoint import file_of
 from wsss_ros.types import BadInput
 
@@ -33,17 +33,25 @@ class Version:
 def make(folder: Path, name: str, image: Path, cloud: Path, about: dict) -> Version:
     """Copy two checkpoints to ``folder/name``, which appears when it is complete and on disk; an existing one stays."""
     if not (folder / name).is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        # Not a files.PartialFolder: a read-only folder cannot leave the folder that it is in, only change its name.
-        partial = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=folder))
+        size = sum(file.stat().st_size for file in (image, cloud))
         try:
-            _fill(partial, image, cloud, {"version": name, **about})
-            os.rename(partial, folder / name)
-            sync(folder)
-        except BaseException:
-            _remove(partial)
-            raise
+            _make(folder, name, image, cloud, about)
+        except OSError as error:
+            raise not_written(folder / name, error, "no part of this version is left", size=size) from error
     return at(folder, name)
+
+
+def _make(folder: Path, name: str, image: Path, cloud: Path, about: dict) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not a files.PartialFolder: a read-only folder cannot leave the folder that it is in, only change its name.
+    partial = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=folder))
+    try:
+        _fill(partial, image, cloud, {"version": name, **about})
+        os.rename(partial, folder / name)
+        sync(folder)
+    except BaseException:
+        _remove(partial)
+        raise
 
 
 def at(folder: Path, name: str) -> Version:

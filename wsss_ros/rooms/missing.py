@@ -1,9 +1,14 @@
 """Generation of the missing parts of a data set, in several processes."""
 
+import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+from wsss_ros.processes import shared_memory
+
+log = logging.getLogger("wsss_ros")
 
 
 def generate_missing(
@@ -35,6 +40,9 @@ def generate_missing(
 def _generated(
     generate: Callable[..., Path], out_folder: str | Path, seeds: Sequence[int], workers: int, options: dict
 ) -> Iterator[Path]:
+    if workers > 1 and (fault := shared_memory.fault()):
+        log.warning("%s; one process generates instead of %d", fault, workers)
+        workers = 1
     if workers <= 1 or len(seeds) <= 1:
         yield from (generate(out_folder, seed, **options) for seed in seeds)
         return

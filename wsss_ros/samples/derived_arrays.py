@@ -15,6 +15,8 @@ def stored(
 ) -> dict[str, Any]:
     """Arrays by name: mapped from where they are stored, else computed and stored. A scene in memory stores nothing.
 
+    Where they cannot be stored they stay in memory, which is reported.
+
     Args:
         scene: prepared.
         what: is stored; a part of the folder's name.
@@ -22,21 +24,14 @@ def stored(
         described: JSON values that say how the arrays are computed, and the version of their format.
 
     Raises:
-        BadInput: the arrays cannot be stored.
+        BadInput: the arrays cannot be stored, and there is too little memory for them.
     """
-    place = _place(scene, what, described)
-    if place is None:
-        return compute()
-    if not place.is_dir():
-        arrays = compute()
-        caches.store(place, lambda inner: _save(inner, arrays), f"the {what} of a scene")
-    return {file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")}
+    return caches.arrays(_place(scene, what, described), compute, f"the {what} of a scene")
 
 
 def is_stored(scene: PreparedScene, what: str, *described: Any) -> bool:
     """Whether ``stored`` finds these arrays without computing them."""
-    place = _place(scene, what, described)
-    return place is not None and place.is_dir()
+    return caches.is_stored(_place(scene, what, described))
 
 
 def _place(scene: PreparedScene, what: str, described: tuple[Any, ...]) -> Path | None:
@@ -46,8 +41,3 @@ def _place(scene: PreparedScene, what: str, described: tuple[Any, ...]) -> Path 
         return None
     folder = Path(file).parent
     return folder.with_name(f"{folder.name}-{what}-{caches.key_of(*described)}")
-
-
-def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)

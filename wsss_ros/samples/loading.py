@@ -1,12 +1,21 @@
 """The order and the loading of training samples. Neither depends on the number of workers or processes."""
 
+import functools
+import itertools
+import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
+
+from wsss_ros.processes import shared_memory
+
+_AHEAD = 2  # batches that each process loads ahead
+_PLENTY_BYTES = 4 << 30  # of shared memory, with which batches are not measured
+log = logging.getLogger("wsss_ros")
 
 
 @runtime_checkable
@@ -133,16 +142,53 @@ class Augmented(Dataset[Any]):
 def load(
     samples: Samples, seed: int, phase: int, steps: Iterator[Step], part: slice, workers: int, pin: bool
 ) -> DataLoader[Any]:
-    """The batches of this process: its ``part`` of the samples of each step."""
-    keys = ([*zip(step.passes[part], step.samples[part], strict=True)] for step in steps)
+    """The batches of this process: its ``part`` of the samples of each step.
+
+    Fewer ``workers``, or none, load where shared memory is too small for more. That changes no sample.
+    """
+    keys: Iterator[list[tuple[int, int]]] = (
+        [*zip(step.passes[part], step.samples[part], strict=True)] for step in steps
+    )
+    augmented = Augmented(samples, seed, phase)
+    if workers:
+        first = next(keys, None)
+        keys = itertools.chain([] if first is None else [first], keys)
+        workers = _affordable(workers, lambda: samples.collate([augmented[key] for key in first or ()]))
     return DataLoader(
-        Augmented(samples, seed, phase),
+        augmented,
         batch_sampler=keys,
         num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
         collate_fn=samples.collate,
         pin_memory=pin,
         worker_init_fn=_start_worker,
     )
+
+
+def _affordable(workers: int, first_batch: Callable[[], Any]) -> int:
+    """How many of the ``workers`` shared memory has room for; a process that finds it full is killed."""
+    if fault := shared_memory.fault():
+        _report(
+            f"{fault}; samples are loaded between the steps, which is slower: give shared memory (docker -v "
+            "/dev/shm:/dev/shm, or --ipc=host), or set data.workers: 0"
+        )
+        return 0
+    free = shared_memory.free_bytes()
+    if free >= _PLENTY_BYTES:
+        return workers
+    needed = (_AHEAD + 1) * shared_memory.bytes_of(first_batch())
+    fitting = min(workers, free // needed)
+    if fitting < workers:
+        _report(
+            f"{shared_memory.FOLDER}: {free:,} bytes are free, {workers * needed:,} are needed for data.workers: "
+            f"{workers}; {fitting} load samples: give more (docker --shm-size=2g)"
+        )
+    return fitting
+
+
+@functools.cache
+def _report(text: str) -> None:
+    log.warning(text)
 
 
 def _start_worker(_: int) -> None:

@@ -1,5 +1,6 @@
 """Photographs prepared for training: decoded once into one file on disk, which every run, worker and process maps."""
 
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -19,6 +21,7 @@ from wsss_ros.types import BadInput, Photos
 
 _FORMAT = 1  # version of the stored files; a new version rebuilds older folders
 _PIXELS, _INDEX = "pixels.u8", "index.json"  # the pictures one after the other; their sizes and the faults of others
+_WHAT = "the photographs"
 _log = logging.getLogger("wsss_ros")
 
 
@@ -73,10 +76,7 @@ def prepare_photos(
     ``progress(done, total)`` is called after every photograph. Raises BadInput when no photograph can be decoded.
     """
     place = Path(cache) / f"{photos.name}-{caches.key_of(_FORMAT, long_side, caches.stats(photos.files))}"
-    if not place.is_dir():
-        report = progress or (lambda done, total: None)
-        caches.store(place, lambda inner: _decode(inner, photos, long_side, report), "the photographs")
-    stored = read_json(place / _INDEX)
+    stored, pixels = _read(place) or _decoded(place, photos, long_side, progress or (lambda done, total: None))
     left_out = [(photos.names[index], reason) for index, reason in stored["faults"]]
     for name, reason in left_out:
         _log.warning("photograph '%s' is left out: %s", name, reason)
@@ -94,12 +94,47 @@ def prepare_photos(
         np.array([bool(squeezed) and fnmatchcase(name, squeezed) for name in names]),
         sizes,
         np.cumsum(counts) - counts,
-        np.memmap(place / _PIXELS, np.uint8, mode="r"),
+        pixels,
     )
     return ready, left_out
 
 
-def _decode(folder: Path, photos: Photos, long_side: int, progress: Callable[[int, int], None]) -> None:
+def _read(place: Path) -> tuple[dict[str, Any], UInt8[np.ndarray, "N"]] | None:
+    """The index and the pixels that are stored; None where there are none, or damaged ones."""
+    if not caches.is_stored(place):
+        return None
+    try:
+        stored = read_json(place / _INDEX)
+        size = (place / _PIXELS).stat().st_size
+        expected = sum(3 * height * width for height, width in stored["sizes"])
+        if size != expected:
+            raise ValueError(f"{size:,} bytes of pixels, expected {expected:,}")
+        return stored, np.memmap(place / _PIXELS, np.uint8, mode="r") if size else np.zeros(0, np.uint8)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        caches.discard(place, _WHAT, error)
+        return None
+
+
+def _decoded(
+    place: Path, photos: Photos, long_side: int, progress: Callable[[int, int], None]
+) -> tuple[dict[str, Any], UInt8[np.ndarray, "N"]]:
+    """Decode and store the photographs; without a cache they are decoded into memory."""
+
+    def write(folder: Path) -> None:
+        with open(folder / _PIXELS, "wb") as file:
+            index = _decode(file.write, photos, long_side, progress)
+        write_json(folder / _INDEX, index, indent=None)
+
+    if caches.store(place, write, _WHAT, len(photos) * 3 * long_side**2) and (stored := _read(place)):
+        return stored
+    memory = io.BytesIO()
+    return _decode(memory.write, photos, long_side, progress), np.frombuffer(memory.getbuffer(), np.uint8)
+
+
+def _decode(
+    write: Callable[[bytes], object], photos: Photos, long_side: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Write the pixels of all photographs; returns their index."""
     frames: list[int] = []
     sizes: list[tuple[int, int]] = []
     faults: list[tuple[int, str]] = []
@@ -110,13 +145,13 @@ def _decode(folder: Path, photos: Photos, long_side: int, progress: Callable[[in
         except BadInput as error:
             return str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool, (folder / _PIXELS).open("wb") as file:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for index, picture in enumerate(pool.map(decode, range(len(photos)))):
             if isinstance(picture, str):
                 faults.append((index, picture))
             else:
-                file.write(picture.tobytes())
+                write(picture.tobytes())
                 frames.append(index)
                 sizes.append(picture.shape[1:])
             progress(index + 1, len(photos))
-    write_json(folder / _INDEX, {"frames": frames, "sizes": sizes, "faults": faults}, indent=None)
+    return {"frames": frames, "sizes": sizes, "faults": faults}

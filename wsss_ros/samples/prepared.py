@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, replace
+from dataclasses import MISSING, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,9 @@ class PreparedScene:
         return False
 
 
+_NEEDED = [each.name for each in fields(PreparedScene) if each.default is MISSING and each.name != "name"]
+
+
 @dataclass(frozen=True)
 class Prepared:
     """The scenes that can be used for training, and (name, reason) of the others."""
@@ -153,10 +156,7 @@ def _prepare_scene(scene: Scene, labels: LabelSpace, cache: Path, settings: _Set
     if folder is None:
         return _with_absent(PreparedScene(scene.name, **_arrays(scene, labels, settings)))
     place = cache / f"{scene.name}-{_key(scene, getattr(scene, 'sources', (folder,)), labels, settings)}"
-    if not place.is_dir():
-        arrays = _arrays(scene, labels, settings)
-        caches.store(place, lambda inner: _save(inner, arrays), "the decoded scene")
-    arrays = {file.stem: np.load(file, mmap_mode="r") for file in place.glob("*.npy")}
+    arrays = caches.arrays(place, lambda: _arrays(scene, labels, settings), "the decoded scene", _NEEDED)
     return _with_absent(PreparedScene(scene.name, **arrays))
 
 
@@ -177,11 +177,6 @@ def _key(scene: Scene, sources: Iterable[Path], labels: LabelSpace, settings: _S
     reading = getattr(scene, "reading", None)  # how the files are read; meta.yaml may be elsewhere than with them
     read_as = [] if reading in (None, Reading()) else [reading.model_dump(mode="json")]
     return caches.key_of(_FORMAT, scene.name, len(scene), labels.names, astuple(settings), complete, content, *read_as)
-
-
-def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
 
 
 def _arrays(scene: Scene, labels: LabelSpace, settings: _Settings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt8, UInt16
 from PIL import Image
 
+from wsss_ros.files import replace
 from wsss_ros.types import BadInput
 
 try:
@@ -124,7 +125,8 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def write_rgb(path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92) -> None:
     """Write a JPEG without chroma subsampling."""
-    Path(path).write_bytes(encode_jpeg(rgb, quality))
+    data = encode_jpeg(rgb, quality)
+    replace(Path(path), lambda file: file.write(data), len(data))
 
 
 def encode_jpeg(rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92, subsampling: str = "444") -> bytes:
@@ -141,7 +143,8 @@ def write_uint16(path: str | Path, pixels: UInt16[np.ndarray, "H W"]) -> None:
 
     Run-length compression makes noisy depth smaller than the default compression and takes half the time.
     """
-    Image.fromarray(pixels).save(path, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    image = Image.fromarray(pixels)
+    replace(Path(path), lambda file: image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE))
 
 
 def write_depth(path: str | Path, depth_m: Float32[np.ndarray, "H W"]) -> None:

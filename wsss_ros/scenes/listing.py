@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from wsss_ros.files import expanded
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, MILLIMETRES, depth_size
 from wsss_ros.scenes.frame_match import match_depth
 from wsss_ros.scenes.frame_names import SECOND_NS, Key, Series, frame_name, natural, read_series, stamps_of
@@ -152,7 +153,7 @@ def given_intrinsics(reading: Reading) -> Intrinsics | None:
     text = reading.intrinsics.strip()
     if not text:
         return None
-    path = Path(text).expanduser()
+    path = expanded(text)
     if isfile(path):
         found = read_intrinsics_file(path, reading.rectified)
     elif re.fullmatch(r"[-+\d.eE,;\s\[\]()]+", text):

@@ -4,10 +4,11 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import numpy as np
 
+from wsss_ros.files import replace
 from wsss_ros.types import BadInput
 
 _FAULTS = (
@@ -42,6 +43,18 @@ def read_npz(path: Path, chosen: str = "", most_bytes: int | None = None) -> dic
             return {name: _member(archive, entry, most_bytes) for name, entry in entries.items()}
     except _FAULTS as error:
         raise _unreadable(path, error) from error
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write one array as a npy file, atomically. Raises OSError."""
+    replace(path, lambda file: np.save(_Stream(file), array))
+
+
+class _Stream:
+    """A file without a descriptor: NumPy's own way to write to a descriptor raises errors that have no cause."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
 
 
 def _unreadable(path: Path, error: Exception) -> BadInput:

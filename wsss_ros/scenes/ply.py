@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int32, Shaped, UInt8
 
+from wsss_ros.files import replace
 from wsss_ros.scenes import ply_lists
 from wsss_ros.types import BadInput
 
@@ -77,7 +78,7 @@ def colored_vertices(
 def write(
     path: str | Path, vertices: np.ndarray, faces: Int32[np.ndarray, "F 3"] | None = None, ascii: bool = False
 ) -> None:
-    """Write a structured array [N] as the vertices of a PLY file, and ``faces`` as its triangles.
+    """Write a structured array [N] as the vertices of a PLY file, atomically, and ``faces`` as its triangles.
 
     Raises BadInput when a field has a type that PLY does not have (64-bit integers, booleans, sub-arrays).
     """
@@ -86,17 +87,16 @@ def write(
     header = ["ply", f"format {'ascii' if ascii else 'binary_little_endian'} 1.0", f"element vertex {len(vertices)}"]
     header += [f"property {_ply_type(name, vertices.dtype[name])} {name}" for name in names]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
-    with open(path, "wb") as file:
-        file.write(("\n".join(header) + "\n").encode("ascii"))
-        if ascii:
-            file.write("".join(" ".join(map(repr, row)) + "\n" for row in vertices.tolist()).encode("ascii"))
-            file.write("".join(f"3 {a} {b} {c}\n" for a, b, c in faces).encode("ascii"))
-        else:
-            packed = [(name, vertices.dtype[name].newbyteorder("<")) for name in names]
-            file.write(vertices.astype(packed).tobytes())
-            records = np.empty(len(faces), _FACE)
-            records["count"], records["vertices"] = 3, faces
-            file.write(records.tobytes())
+    parts = [("\n".join(header) + "\n").encode("ascii")]
+    if ascii:
+        parts.append("".join(" ".join(map(repr, row)) + "\n" for row in vertices.tolist()).encode("ascii"))
+        parts.append("".join(f"3 {a} {b} {c}\n" for a, b, c in faces).encode("ascii"))
+    else:
+        packed = [(name, vertices.dtype[name].newbyteorder("<")) for name in names]
+        records = np.empty(len(faces), _FACE)
+        records["count"], records["vertices"] = 3, faces
+        parts += [vertices.astype(packed).tobytes(), records.tobytes()]
+    replace(Path(path), lambda file: file.writelines(parts), sum(map(len, parts)))
 
 
 def _ply_type(name: str, dtype: np.dtype) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from wsss_ros.config import Config, build
-from wsss_ros.files import decode, parse_yaml
+from wsss_ros.files import decode, expanded, parse_yaml
 from wsss_ros.labels.ids import LabelIds
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
@@ -109,13 +109,13 @@ def scene_file(path: Path) -> tuple[Path, Reading] | None:
     values = _mapping(path)
     if not isinstance(values.get("folder"), str):
         raise BadInput(f"{path}: no key 'folder'; expected the path of a scene folder, and how it is read")
-    folder = path.parent / Path(values.pop("folder")).expanduser()
+    folder = path.parent / expanded(values.pop("folder"))
     return folder, _absolute(build(Reading, values, str(path)), path.parent)
 
 
 def _absolute(reading: Reading, base: Path) -> Reading:
     """The reading with the path of its intrinsics file, if it names one, below ``base``."""
-    path = base / Path(reading.intrinsics).expanduser() if reading.intrinsics else None
+    path = base / expanded(reading.intrinsics) if reading.intrinsics else None
     return reading.model_copy(update={"intrinsics": str(path)}) if path is not None and isfile(path) else reading
 
 

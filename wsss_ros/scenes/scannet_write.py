@@ -109,7 +109,7 @@ class SceneWriter:
             self._write_about(Path(f"{stem}.txt"), axis_alignment, scene_type)
             for name, text in (texts or {}).items():
                 (self._scene / name).write_text(text)
-            self._open_folder.publish(on_disk=True)
+            self._open_folder.publish()
         self.drop()
         return self.folder
 
@@ -134,8 +134,9 @@ class SceneWriter:
         try:
             yield
         except OSError as error:
+            failure = error if self._partial is None else self._partial.failure(error) or error
             self.drop()
-            raise BadInput(f"{self.folder}: could not be written, and nothing of it is left: {error}") from error
+            raise BadInput(str(failure)) from error
 
     def _checked_depth(self, frame: Frame, truth: np.ndarray | None) -> Float32[np.ndarray, "H W"]:
         index = len(self)

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from wsss_ros import config
-from wsss_ros.files import lock, read_json, replace, write_json
+from wsss_ros.files import lock, read_json, replace, writable_folder, write_json, write_text
 from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput
@@ -50,12 +50,12 @@ class RunFolder:
 
         Raises BadInput when another process has locked the folder.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        writable_folder(self.path)
         try:
             self._lock = lock(self.path / ".lock", shared_by_forks=False)  # workers that load samples do not hold it
-        except OSError as error:
+        except BlockingIOError as error:
             raise BadInput(f"{self.path}: another process trains into it; wait, or choose another output") from error
-        (self.path / "config.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+        write_text(self.path / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
         git = git_state()
         if self.state_path.exists() and (self.path / "git.json").is_file():
             if read_json(self.path / "git.json") != git:

@@ -1,8 +1,9 @@
 """The TensorBoard log of a training run: curves of losses, learning rates and scores, and pictures of CAMs."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,10 +13,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from wsss_ros.cam import seed_labels
 from wsss_ros.evaluation import pictures
+from wsss_ros.files import not_written, writable_folder
 from wsss_ros.labels import LabelSpace
 from wsss_ros.networks.classifier import normalise_images, upsample
 from wsss_ros.samples.loading import Samples
 from wsss_ros.samples.samples import Batch, CloudBatch, ImageBatch
+
+log = logging.getLogger("wsss_ros")
 
 EVERY = 10  # steps between two points of a curve
 _SHOWN = 4  # samples whose CAMs are drawn
@@ -27,7 +31,8 @@ class TrainingLog:
 
     def __init__(self, folder: Path, labels: LabelSpace, step: int):
         self.labels = labels
-        self.writer = SummaryWriter(str(folder), purge_step=step + 1)
+        self.writer = SummaryWriter(str(writable_folder(folder)), purge_step=step + 1)
+        _keep_going(self.writer, folder)
 
     def add_step(self, phase: str, step: int, terms: dict[str, float], rates: dict[str, float]) -> None:
         """Add the losses and learning rates of one step."""
@@ -64,6 +69,37 @@ class TrainingLog:
     def close(self) -> None:
         """Write the pending entries and close the files."""
         self.writer.close()
+
+
+class _Tolerant:
+    """A writer of TensorBoard that reports the first error of the disk and then does nothing: the run goes on."""
+
+    def __init__(self, writer: Any, folder: Path) -> None:
+        self._writer, self._folder = writer, folder
+
+    def write(self, data: bytes) -> None:
+        self._call("write", data)
+
+    def flush(self) -> None:
+        self._call("flush")
+
+    def close(self) -> None:
+        self._call("close")
+
+    def _call(self, name: str, *arguments: bytes) -> None:
+        if self._writer is None:
+            return
+        try:
+            getattr(self._writer, name)(*arguments)
+        except OSError as error:
+            self._writer = None
+            log.warning("the curves of TensorBoard end here, the run goes on: %s", not_written(self._folder, error))
+
+
+def _keep_going(writer: SummaryWriter, folder: Path) -> None:
+    """Let errors of the disk not end TensorBoard's thread, which would print a traceback and end the run."""
+    asynchronous = writer._get_file_writer().event_writer._async_writer
+    asynchronous._writer = asynchronous._worker._record_writer = _Tolerant(asynchronous._writer, folder)
 
 
 def fixed_batches(samples: Samples, seed: int) -> list[Batch]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wsss_ros.files import NotWritten
 from wsss_ros.processes.signals import Interrupted, StopRequest
 from wsss_ros.samples.loading import Step, load, plan, shares_of
 from wsss_ros.training import processes, results
@@ -16,6 +17,7 @@ from wsss_ros.training.log import EVERY, fixed_batches
 from wsss_ros.training.optimisation import Optimisation
 from wsss_ros.training.progress import Progress
 from wsss_ros.training.state import RunState
+from wsss_ros.types import BadInput
 
 _SHORTEST_S = 10.0  # shortest time between states saved at ends of epochs: with few scenes an epoch may be one step
 
@@ -88,7 +90,20 @@ def _batches(run: RunState) -> Iterator[tuple[Step, Any]]:
             last = step.epoch + 1 if method.changes_samples else epochs
             ahead = plan(*order, last, step.epoch, step.index)
             batches = iter(load(method.samples, settings.seed, index, ahead, part, settings.data.workers, pin))
-        yield step, next(batches)
+        yield step, _next(batches)
+
+
+def _next(batches: Iterator[Any]) -> Any:
+    """The next batch. Raises BadInput when a process that loads samples was killed."""
+    try:
+        return next(batches)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise BadInput(
+            f"a process that loads samples has ended ({error}); give more memory or shared memory (docker "
+            "--shm-size=2g), or set data.workers: 0; the same command continues from the state that was saved last"
+        ) from error
 
 
 def _end(run: RunState) -> None:
@@ -122,6 +137,10 @@ def _save(run: RunState) -> None:
         run.save()
     except ValueError as error:
         raise TrainingDiverged(f"{error} after step {run.position.total}; {results.save_last_good(run)}") from error
+    except NotWritten as error:
+        has_state = run.folder.state_path.is_file()
+        after = "the same command continues from the state that was saved last" if has_state else "no state was saved"
+        raise NotWritten(error.errno, f"{error}; {after}") from error
 
 
 def _interrupt(run: RunState, stop: StopRequest, where: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsss_ros.files import expanded
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.cloud_files import arrays, las, pcd, text
 from wsss_ros.scenes.cloud_files.columns import UNITS, CloudFile, cloud_of_columns
@@ -51,7 +52,7 @@ def open_cloud(path: str | Path, unit: str = "auto", columns: str = "") -> Cloud
     Raises BadInput naming the file when it cannot be read, is cut short, has no coordinates, or can be read in two
     ways.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise BadInput(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a cloud, {_EXPECTED}")
     reader = _READERS.get(path.suffix.lower())
