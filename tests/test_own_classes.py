@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from rich.console import Console
 from support.messages import by_topic
 from support.online_scenes import create_weights
 from support.striped_scenes import StripedScene, written
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from wsss_ros import config
 from wsss_ros.bags.bag_scene import BagScene
+from wsss_ros.cli import view
 from wsss_ros.cli.main import app
 from wsss_ros.cli.options import classes_named
 from wsss_ros.evaluation.offline import noted_label_space
@@ -101,6 +103,15 @@ def test_a_checkpoint_says_which_classes_there_are(own, tmp_path):
     assert "4 images with tags, of the classes of 'own'" in shown
 
 
+def test_the_viewer_labels_with_networks_of_its_classes_only(own, tmp_path, capsys):
+    weights = {"image": create_weights(tmp_path, own[1])["image_weights"], "cloud": ""}
+    found = view._networks(Console(width=200), own[1], weights, 0.0, "cpu")
+    assert found.images.labels == own[1] and found.clouds is None
+    assert "the cloud network that ships has other classes than 'own'" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="image.safetensors: its classes are not those of 'scannet20'"):
+        view._networks(Console(), scannet20(), weights, 0.0, "cpu")
+
+
 @pytest.mark.slow
 def test_the_commands(own):
     root, labels, start = own
@@ -136,4 +147,4 @@ def test_the_commands(own):
         assert noted_label_space(root / made) == labels
     run("select", root / "val", "--out", root / "select", *weights[:2])
     assert "fork_lift" in run("tags", scene, *space).replace(" ", "_")
-    assert "own" in run("check", root / "val", *space)
+    assert f"next: wsss evaluate {root / 'val'} --labels {root / 'own.yaml'}" in run("check", root / "val", *space)

@@ -51,7 +51,8 @@ def check(
         if findings.status(checked.findings):
             faults += [(path, finding.text) for finding in checked.findings if finding.verdict == "fault"][:1]
         elif checked.command:
-            console.print(f"  next: {checked.command}{given if checked.scenes else ''}", markup=False)
+            classes = f" --labels {quote(labels)}" if labels and checked.command.startswith("wsss evaluate") else ""
+            console.print(f"  next: {checked.command}{given if checked.scenes else ''}{classes}", markup=False)
         if picture is not None and not findings.status(checked.findings) and (page := contact_sheet(checked)):
             pages.append(page)
     if picture is not None and pages:

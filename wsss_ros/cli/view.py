@@ -74,20 +74,36 @@ def view(
     from wsss_ros.viewer.show import serve
 
     console = Console(soft_wrap=True)
-    networks = _networks(image_weights, cloud_weights, min_confidence, device) if segment else None
+    space = classes_named(labels, image_weights, cloud_weights)
+    weights = {"image": image_weights, "cloud": cloud_weights}
+    networks = _networks(console, space, weights, min_confidence, device) if segment else None
     topics = dict(depth_topic=depth_topic, camera_info_topic=camera_info_topic, pose_topic=pose_topic)
     choices = dict(color=color, cloud_topic=cloud, fixed_frame=fixed_frame) | topics
     reading = reading_of(layout, depth_scale, intrinsics, unit, columns, label_ids)
-    space = classes_named(labels, image_weights, cloud_weights)
     record = _opened(console, source, networks, space, reading, **choices)
     serve(record, host, port, max_points, lambda text: console.print(text, highlight=False, markup=False))
 
 
-def _networks(image_weights: str, cloud_weights: str, min_confidence: float, device: str):
+def _networks(console, labels, weights: dict[str, str], min_confidence: float, device: str):
+    """The networks with these classes. Raises BadInput for given weights that have others."""
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
+    from wsss_ros.types import BadInput
     from wsss_ros.viewer.networks import Networks
 
-    return Networks(ImageSegmenter(image_weights, device), CloudSegmenter(cloud_weights, device), min_confidence)
+    networks: dict = {"image": ImageSegmenter(weights["image"], device)}
+    networks["cloud"] = CloudSegmenter(weights["cloud"], device)
+    for kind, network in networks.items():
+        if network.labels.has_classes_of(labels):
+            continue
+        if weights[kind]:
+            raise BadInput(
+                f"{weights[kind]}: its classes are not those of '{labels.name}'; expected one label space for both "
+                "networks and --labels: leave out --labels, or give weights with its classes"
+            )
+        text = f"the {kind} network that ships has other classes than '{labels.name}': it labels nothing here"
+        console.print(f"{text}; --{kind}-weights gives one", highlight=False)
+        networks[kind] = None
+    return Networks(networks["image"], networks["cloud"], min_confidence)
 
 
 def _opened(console, source: Path, networks, labels, reading, **choices: str):
