@@ -164,6 +164,16 @@ def test_label_images_in_a_folder(tmp_path):
     assert report.frames == 4 and report.left_out == {"no label image in the folder": 1}
 
 
+def test_label_images_whose_numbers_mean_something_else(tmp_path):
+    """13 is a place in the list of classes, and no id of the data set: it is refused, or read as ``label_ids`` says."""
+    scene, space = HalvedScene(), scannet20()
+    places = np.full(scene.frame_truth(0).shape, 13, np.uint16)
+    write_uint16(tmp_path / f"{scene.frame(0).name}.png", places)
+    with pytest.raises(BadInput, match="--label-ids index"):
+        FileLabels(tmp_path, space)
+    np.testing.assert_array_equal(FileLabels(tmp_path, space, "index").of(scene.frame(0)), places)
+
+
 def test_a_damaged_label_image_on_a_topic_leaves_out_its_frame_alone(tmp_path, labels, monkeypatch):
     scene, topic, whole = StripedScene(0, labels), "/ground_truth/semantic/image_raw", Bag.raw
 

@@ -42,6 +42,10 @@ def fuse(
         str,
         typer.Option(help="Label file of the folder or topic, or a checkpoint; empty: as noted, else scannet20."),
     ] = "",
+    label_ids: Annotated[
+        str,
+        typer.Option(help="What the numbers in a folder of label images mean, as in 'wsss evaluate'; empty: dataset."),
+    ] = "",
     image_weights: ImageWeights = "",
     settings: Annotated[
         str, typer.Option(help="room_features, room_pseudo_truth, features, pseudo_truth (outdoors), or a YAML file.")
@@ -87,12 +91,15 @@ def fuse(
     given = None if up == "auto" else parse_up(up).tolist()
     if visibility is not None:
         chosen = chosen.model_copy(update={"visibility": visibility})
-    if labels and is_bag(scene) and not Path(labels).is_dir():
+    of_topic = bool(labels) and is_bag(scene) and not Path(labels).is_dir()
+    if label_ids and (of_topic or not labels):
+        raise BadInput("--label-ids is for a folder of label images (--labels)")
+    if of_topic:
         source, space = _topic(console, scene, labels, label_names, label_info_topic, label_space)
     elif label_names or label_info_topic:
         raise BadInput("--label-names and --label-info-topic are for label images on a topic of a bag (--labels)")
     else:
-        source, space = _labels(scene, labels, label_space, image_weights, min_confidence, device)
+        source, space = _labels(scene, labels, label_space, label_ids, image_weights, min_confidence, device)
     of_bag = dict(color=color, depth_topic=depth_topic, camera_info_topic=camera_info_topic)
     of_bag |= dict(pose_topic=pose_topic, fixed_frame=fixed_frame)
     opened = open_scene_or_bag(scene, space, True, reading_of(layout, depth_scale, intrinsics), **of_bag)
@@ -108,7 +115,15 @@ def fuse(
     _print(console, report, out)
 
 
-def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_confidence: float, device: str):
+def _labels(
+    scene: Path,
+    labels: str,
+    label_space: str,
+    label_ids: str,
+    image_weights: str,
+    min_confidence: float,
+    device: str,
+):
     """A function from the opened scene to the labels of its frames, and their label space."""
     from wsss_ros.evaluation.offline import noted_label_space
     from wsss_ros.inference import ImageSegmenter
@@ -125,7 +140,7 @@ def _labels(scene: Path, labels: str, label_space: str, image_weights: str, min_
     folder = Path(labels)
     if folder.is_dir():
         noted = None if label_space else noted_label_space(folder)
-        files = FileLabels(folder, noted or classes_named(label_space))
+        files = FileLabels(folder, noted or classes_named(label_space), label_ids or "dataset")
         return lambda opened: files, files.labels
     raise BadInput(f"{labels}: no such folder of label images, and {scene} is not a bag, which has topics")
 

@@ -18,7 +18,7 @@ from wsss_ros.fusion.label_table import LabelTable, classes_of, space_of, table_
 from wsss_ros.fusion.semantic_map import NOT_SEEN
 from wsss_ros.label_files.labeller import Labeller
 from wsss_ros.labels import UNLABELLED, LabelSpace
-from wsss_ros.scenes.images import read_uint16
+from wsss_ros.scenes.label_images import LabelImages
 from wsss_ros.types import BadInput, Frame
 
 log = logging.getLogger("wsss_ros")
@@ -55,33 +55,29 @@ class NetworkLabels:
         return self.labeller.image(frame, None, self.turns)[0]
 
 
-@dataclass
 class FileLabels:
-    """Label images in a folder, as ``wsss segment`` writes them: ``FRAME.png`` with ids of the data set.
+    """Label images in a folder or in its ``label-filt``, named as the frames, such as ``wsss segment`` writes them.
 
-    They are in ``folder`` or in its ``label-filt``. Raises BadInput for a folder without label images.
+    What their numbers mean says ``label_ids`` (``scenes.label_images.LabelImages``). Raises BadInput for a folder
+    without label images, and where the meaning is not clear.
     """
 
-    folder: Path
-    labels: LabelSpace
-    source: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Find the label images."""
-        inner = self.folder / IMAGE_LABELS
-        self.folder = inner if inner.is_dir() else self.folder
-        self.source = f"files in {self.folder}"
-        if not any(self.folder.glob("*.png")):
+    def __init__(self, folder: Path, labels: LabelSpace, label_ids: str = "dataset") -> None:
+        inner = folder / IMAGE_LABELS
+        self._images = LabelImages(inner if inner.is_dir() else folder, labels, label_ids)
+        self.labels, self.source = labels, f"files in {self._images.folder}"
+        if not self._images.files:
             raise BadInput(
-                f"{self.folder}: no label images; expected FRAME.png with ids, as 'wsss segment' writes them"
+                f"{self._images.folder}: no label images; expected FRAME.png with ids, as 'wsss segment' writes them"
             )
+        self._images.check()
 
     def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
         """The labels of a frame."""
-        path = self.folder / f"{frame.name}.png"
-        if not path.is_file():
+        labels = self._images.read(frame.name)
+        if labels is None:
             raise BadInput("no label image in the folder")
-        return self.labels.from_ids(read_uint16(path, "image of class ids"))
+        return labels
 
 
 @dataclass
