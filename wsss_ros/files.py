@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -158,14 +159,45 @@ def _is_written_in_place(path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by UTF-8 text, as ``replace`` does."""
-    data = text.encode()
+    """Replace ``path`` by UTF-8 text, as ``replace`` does; names of files that are not UTF-8 keep their bytes."""
+    data = text.encode(errors="surrogateescape")
     replace(path, lambda file: file.write(data), len(data))
 
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Replace ``path`` by JSON, as ``replace`` does."""
     write_text(path, json.dumps(content, indent=indent))
+
+
+def visible(path: Path) -> bool:
+    """Whether a name is that of a file or folder of a person: not hidden, and not one that an operating system adds.
+
+    macOS adds ``._NAME`` and ``__MACOSX``, network disks ``@eaDir``.
+    """
+    return not path.name.startswith(".") and path.name not in ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The visible files below a folder, sorted. Links to folders are followed, unless they lead to one around them."""
+    found: list[Path] = []
+    entered = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        inside = Path(place)
+        entered.add(os.path.realpath(place))
+        folders[:] = [
+            name for name in folders if visible(Path(name)) and os.path.realpath(inside / name) not in entered
+        ]
+        found += [path for name in names if visible(path := inside / name) and path.is_file()]
+    return sorted(found)
+
+
+def is_unicode(data: bytes) -> bool:
+    """Whether ``decode`` reads the text of a file as Unicode, and not by a guess of its encoding."""
+    try:
+        data.decode()
+        return True
+    except UnicodeDecodeError:
+        return data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or data[:1000].count(0) > len(data[:1000]) / 4
 
 
 def decode(data: bytes) -> str:
@@ -226,7 +258,9 @@ def parse_yaml(text: str) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except (yaml.YAMLError, TypeError, OverflowError, AttributeError, KeyError, IndexError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        tab = next((at for at, line in enumerate(text.splitlines(), 1) if re.match(r" *\t", line)), None)
+        hint = "" if tab is None else f"; line {tab} begins with a tab: YAML takes spaces there"
+        raise ValueError(" ".join(str(error).split()) + hint) from error
 
 
 def _entries(node: yaml.Node, sizes: dict[int, int]) -> int:

@@ -71,7 +71,12 @@ def test_a_bad_row_leaves_out_one_photograph(folder, labels, change, reason, cap
 
 def test_two_pictures_of_one_name_leave_it_out(folder, labels):
     write_photo(folder / "d.jpg", 1)
-    assert "d.jpg and d.png are both 'd'" in PhotoFolder(folder, labels).left_out[0][1]
+    assert "'d' may be d.jpg or d.png" in PhotoFolder(folder, labels).left_out[0][1]
+    write_rows(folder, {"d.png": ("wall", "", ""), "d.jpg": ("floor", "", "")})
+    photos = PhotoFolder(folder, labels)
+    assert photos.left_out == [] and photos.names == ["d.png", "d.jpg"], "a row with the extension says which"
+    assert [photos.image_tags(index) for index in (0, 1)] == [("wall",), ("floor",)]
+    assert photos.rgb(0).shape == (*size_of(3)[::-1], 3) and photos.rgb(1).shape == (*size_of(1)[::-1], 3)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ def test_columns_in_another_order_and_signs(folder, labels):
 def test_missing_folders_and_tags(tmp_path, labels):
     with pytest.raises(BadInput, match="no such folder; expected a folder of photographs"):
         PhotoFolder(tmp_path / "none", labels)
-    with pytest.raises(BadInput, match="tags.csv: cannot be read"):
+    with pytest.raises(BadInput, match="no tags; expected tags.csv"):
         PhotoFolder(tmp_path, labels)
 
 

@@ -147,7 +147,7 @@ def test_cameras_with_different_views(tmp_path, labels):
 def test_open_scene_lists_the_layouts(tmp_path, labels):
     (tmp_path / "a.dat").touch()
     (tmp_path / "empty").mkdir()
-    cases = {"": "holds a.dat, empty", "empty": "is empty", "a.dat": "a file", "no": "no such folder"}
+    cases = {"": "holds a.dat, empty", "empty": "is empty", "a.dat": "the file is empty", "no": "no such folder"}
     for path, reason in ((tmp_path / name, reason) for name, reason in cases.items()):
         with pytest.raises(BadInput, match=rf"{reason}.*_vh_clean_2.ply' .*'frame-\*.color.\*'.*color, depth and pose"):
             open_scene(path, labels)

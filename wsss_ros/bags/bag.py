@@ -258,7 +258,8 @@ def _open(path: Path) -> _Complete | _Scanned | Ros1File:
     start = magic(file)
     if not start.startswith(MCAP_MAGIC) and start != SQLITE_MAGIC:
         hint = "; it is a pointer of Git LFS: run `git lfs pull`" if start.startswith(b"version https://") else ""
-        raise BadInput(f"{path}: not a rosbag2 (it starts with {start[:8]!r}); expected MCAP or SQLite{hint}")
+        content = f"it starts with {start[:8]!r}" if start else "it is empty"
+        raise BadInput(f"{path}: not a rosbag2 ({content}); expected MCAP or SQLite{hint}")
     try:
         found = _Complete(file)
         if start == SQLITE_MAGIC or found.indexed:

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import io
 import logging
 import signal
 import sys
@@ -91,6 +92,9 @@ def options(
 
 def main() -> None:
     """Run the command line. Signals become exceptions, so that helper processes are ended first."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be UTF-8, nor the terminal
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT until the command runs, which may handle it
         signal.signal(number, _end)
     app()

@@ -52,6 +52,8 @@ def tags(
         files.write_text(write, report.as_csv())
         console.print(f"written: {write}")
     if not report.usable:
+        if not report.faults:
+            console.print(f"not usable: {report.why_not}", markup=False)
         raise typer.Exit(1)
 
 

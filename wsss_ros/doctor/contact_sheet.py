@@ -12,7 +12,7 @@ from wsss_ros.doctor.inputs import Checked
 from wsss_ros.evaluation.pictures import heat, padded, render_cloud, scaled, sheet, stacked
 from wsss_ros.scenes.derived import cloud_of, upright_rotation
 from wsss_ros.scenes.frame_choice import spread, spread_over
-from wsss_ros.scenes.images import read_rgb
+from wsss_ros.scenes.images import read_photo
 from wsss_ros.types import BadInput, Frame, Scene
 
 _ACROSS, _FRAMES, _PICTURES, _WIDTH = 3, 6, 12, 200
@@ -29,7 +29,7 @@ def contact_sheet(checked: Checked) -> Image.Image | None:
     if checked.scenes:
         return _of_scene(checked.scenes[0])
     files = checked.pictures if checked.photos is None else checked.photos.files
-    shown = list(_readable(read_rgb, spread_over(files, _PICTURES)))
+    shown = list(_readable(read_photo, spread_over(files, _PICTURES)))
     return _grid(shown) if shown else None
 
 

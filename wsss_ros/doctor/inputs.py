@@ -12,8 +12,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import yaml
-
 from wsss_ros.bags.bag import SUFFIXES, Bag, is_bag
 from wsss_ros.bags.bag_scene import BagScene
 from wsss_ros.bags.frames import BagFrames
@@ -21,11 +19,12 @@ from wsss_ros.bags.unpacking import PACKED
 from wsss_ros.config import load as load_config
 from wsss_ros.doctor import scene_facts
 from wsss_ros.doctor.findings import Finding, Verdict
-from wsss_ros.files import decode
+from wsss_ros.files import decode, parse_yaml
 from wsss_ros.labels import LabelSpace, read_label_file
 from wsss_ros.networks import checkpoint
 from wsss_ros.rooms.library import FurnitureLibrary
 from wsss_ros.scenes import fitting, is_photo_folder, layout_of, open_scene, pictures_without_poses, scene_names
+from wsss_ros.scenes.advice import advice
 from wsss_ros.scenes.cloud_files import is_cloud_file
 from wsss_ros.scenes.images import image_size
 from wsss_ros.scenes.photos import PhotoFolder
@@ -136,9 +135,9 @@ def _yaml(checked: Checked, labels: LabelSpace, reading: Reading | None, complet
     """A label file, a configuration of a training, or a file that names a scene."""
     path = checked.path
     try:
-        content: Any = yaml.safe_load(decode(path.read_bytes()))
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+        content: Any = parse_yaml(decode(path.read_bytes()))
+    except ValueError as error:
+        raise BadInput(f"{path}: not YAML ({error})") from error
     keys = set(content) if isinstance(content, dict) else set()
     if "classes" in keys:
         checked.kind, space = "a label file", read_label_file(path)
@@ -158,7 +157,7 @@ def _scene(checked: Checked, scene: Scene, labels: LabelSpace) -> None:
     checked.scenes = [scene]
     checked.findings += scene_facts.findings(scene, labels)
     only = "" if len(scene) else " --only 3d"
-    checked.command = f"wsss segment {quote(str(checked.path))}{only} --out out/{scene.name}"
+    checked.command = f"wsss segment {quote(str(checked.path))}{only} --out {quote(f'out/{scene.name}')}"
 
 
 def _scene_folder(
@@ -196,6 +195,8 @@ def _bag(checked: Checked, labels: LabelSpace, complete: bool) -> None:
         if checked.path.is_dir() or checked.path.suffix.lower() in _BAGS:
             checked.kind = "a bag"
             raise
+        if known := advice(checked.path):
+            raise BadInput(f"{checked.path}: {known}; {_EXPECTED}") from error
         raise BadInput(f"{checked.path}: {_EXPECTED}; as a bag: {error}") from error
     checked.kind = "a bag" if not bag.broken else "a bag that is cut off"
     counts = Counter(raw.topic for raw in bag.raw())
@@ -207,7 +208,7 @@ def _bag(checked: Checked, labels: LabelSpace, complete: bool) -> None:
     if bag.broken:
         checked.findings.append(Finding("note", "end", bag.broken))
     frames = BagFrames(checked.path)
-    checked.command = f"wsss segment {quote(str(checked.path))} --out out/{frames.name}"
+    checked.command = f"wsss segment {quote(str(checked.path))} --out {quote(f'out/{frames.name}')}"
     if frames.has_views:
         scene = BagScene(checked.path, labels, complete)
         checked.scenes = [scene]
@@ -232,7 +233,8 @@ def _pictures(checked: Checked) -> None:
     checked.pictures = pictures_without_poses(checked.path)
     checked.kind = "pictures without tags"
     checked.findings.append(_sizes(checked.pictures))
-    checked.command = f"wsss segment {quote(str(checked.path))} --out out/{checked.path.resolve().stem}"
+    out = quote(f"out/{checked.path.resolve().stem}")
+    checked.command = f"wsss segment {quote(str(checked.path))} --out {out}"
 
 
 def _furniture(checked: Checked) -> None:
@@ -256,9 +258,9 @@ def _tags(checked: Checked, report: TagReport) -> None:
         checked.command = f"wsss check {quote(str(checked.path.parent))}"
     listed = ", ".join(f"{name} {counts[0]}" for name, counts in report.counts.items() if counts[0])
     scene = f"; the scene: {', '.join(report.scene.written)}" if report.scene else ""
-    checked.findings.append(
-        Finding("ok" if report.usable else "fault", "tags", f"{len(report.lists)} images: {listed}{scene}")
-    )
+    if not report.usable and not report.faults:
+        checked.findings.append(Finding("fault", "tags", f"{report.source}: {report.why_not}"))
+    checked.findings.append(Finding("ok", "tags", f"{len(report.lists)} images: {listed or 'no class'}{scene}"))
     for subject, names in (("no image for", report.unmatched), ("no tags for", report.without or [])):
         if names:
             checked.findings.append(Finding("note", subject, f"{len(names)}: {some(names)}"))

@@ -13,6 +13,7 @@ from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput
 
 _PAD, _TITLE, _INK = 6, 20, (30, 30, 30)
+_LARGEST_DOT = 64  # pixels of a point in a picture of a cloud
 _GOLDEN = 0.618034  # steps of the hue: neighbouring numbers get different colours
 
 
@@ -202,7 +203,7 @@ def render_cloud(
     kept = (xyz[:, 2] < ceiling) & (xyz > lowest - 0.3).all(1) & (xyz < highest + 0.3).all(1)
     seen = xyz[kept] @ axes
     uv = np.rint((seen[:, :2] - (low + high) / 2) * scale + np.array(size) / 2).astype(int)
-    return _splat(uv, seen[:, 2], rgb[kept], *size, max(2, int(np.ceil(0.024 * scale))))
+    return _splat(uv, seen[:, 2], rgb[kept], *size, min(_LARGEST_DOT, max(2, int(np.ceil(0.024 * scale)))))
 
 
 def _splat(uv: np.ndarray, depth: np.ndarray, rgb: np.ndarray, width: int, height: int, dot: int) -> np.ndarray:

@@ -10,8 +10,8 @@ from wsss_ros.geometry import parse_up
 from wsss_ros.labels import TagList
 from wsss_ros.scenes.derived import cloud_of, turns_of, up_of
 from wsss_ros.scenes.frame_choice import spread
-from wsss_ros.scenes.images import read_rgb
-from wsss_ros.types import Cloud, Frame, Scene
+from wsss_ros.scenes.images import read_photo
+from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 
 @dataclass
@@ -57,9 +57,17 @@ class Source:
 
     @classmethod
     def of_pictures(cls, name: str, files: Sequence[Path], frames: int = 0) -> "Source":
-        """The source of pictures without poses: ``frames`` of them, spread evenly (0: all), and no cloud."""
+        """The source of pictures without poses: ``frames`` of them, spread evenly (0: all), and no cloud.
+
+        Raises BadInput for two of one name, whose results would have one name as well.
+        """
+        by_stem = {file.stem: file.name for file in files}
+        if twice := next((file.name for file in files if by_stem[file.stem] != file.name), None):
+            raise BadInput(
+                f"{name}: {twice} and {by_stem[Path(twice).stem]} have one name; rename or remove one of them"
+            )
         chosen = [files[index] for index in spread(len(files), frames)]
-        views = lambda: ((Frame(read_rgb(file), name=file.stem), None) for file in chosen)  # noqa: E731
+        views = lambda: ((Frame(read_photo(file), name=file.stem), None) for file in chosen)  # noqa: E731
         return cls(name, len(chosen), views, lambda: None, lambda: (0.0, 0.0, 1.0))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_ros.config import share
-from wsss_ros.files import decode, expanded, parse_yaml
+from wsss_ros.files import decode, expanded, is_unicode, parse_yaml
 from wsss_ros.labels.colors import Color, clashes, palette, read_colors
 from wsss_ros.labels.space import LabelSpace
 from wsss_ros.types import BadInput
@@ -28,8 +28,9 @@ def read_label_file(path: str | Path) -> LabelSpace:
     """
     path = Path(path)
     try:
-        content = parse_yaml(decode(path.read_bytes()))
-        rows = [{"name": row} if isinstance(row, str | bool) else row for row in content["classes"]]
+        data = path.read_bytes()
+        content = parse_yaml(decode(data))
+        rows = _rows(content)
         names = [_name(row["name"]) for row in rows]
         synonyms = content.get("synonyms") or {}
         pairs = tuple((_name(other), _name(meant)) for other, meant in synonyms.items())
@@ -43,7 +44,34 @@ def read_label_file(path: str | Path) -> LabelSpace:
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not a label file ({error!r}); {_EXPECTED}") from error
     _report(path, space, given)
+    if not is_unicode(data):
+        _say(logging.WARNING, f"{path}: not UTF-8, read as Windows-1252; save it as UTF-8 if its names look wrong")
+    if signs := [name for name in names if name.startswith(("-", "?")) or "," in name]:
+        _say(logging.WARNING, f"{path}: names with a comma, or - or ? in front, cannot be tags: {_some(signs)}")
+    if unknown := sorted({str(key) for row in rows for key in row} - {"name", "id", *_COLOR_KEYS}):
+        _say(logging.WARNING, f"{path}: {_some(unknown)} of classes are not read; name, id and color are")
     return space
+
+
+def _rows(content: Any) -> list[dict]:
+    """The classes of the content of a label file, each with its keys. Raises BadInput for another form."""
+    if not isinstance(content, dict) or "classes" not in content:
+        found = f"keys {_some(list(map(str, content)))}" if isinstance(content, dict) else type(content).__name__
+        raise BadInput(f"holds {found}; {_EXPECTED}")
+    classes = content["classes"]
+    if isinstance(classes, dict):  # by id, or with the id of each name
+        pairs = [(name, number) if isinstance(number, int) else (number, name) for name, number in classes.items()]
+        plain = all(isinstance(name, str) and isinstance(number, int) for name, number in pairs)
+        if not plain or len({isinstance(key, str) for key in classes}) > 1:
+            raise BadInput(f"classes are a mapping of {_some(list(map(str, classes)))}; {_EXPECTED}")
+        return [{"name": name, "id": number} for name, number in pairs]
+    if not isinstance(classes, list):
+        raise BadInput(f"classes are {classes!r}; {_EXPECTED}")
+    rows = [row if isinstance(row, dict) else {"name": row} for row in classes]
+    for row in rows:
+        if any(key in row and row[key] is None for key in _COLOR_KEYS):
+            raise BadInput(f"the color of {row.get('name')!r} is empty: put '#ff0000' between quotes, # is a comment")
+    return rows
 
 
 def as_yaml(space: LabelSpace) -> str:

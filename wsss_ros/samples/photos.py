@@ -19,7 +19,7 @@ from wsss_ros.samples import cache as caches
 from wsss_ros.samples.prepared import shrunk
 from wsss_ros.types import BadInput, Photos
 
-_FORMAT = 1  # version of the stored files; a new version rebuilds older folders
+_FORMAT = 2  # version of the stored files; a new version rebuilds older folders
 _PIXELS, _INDEX = "pixels.u8", "index.json"  # the pictures one after the other; their sizes and the faults of others
 _WHAT = "the photographs"
 _log = logging.getLogger("wsss_ros")

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from wsss_ros.files import visible
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import (
     arkit_scenes,
@@ -22,6 +23,7 @@ from wsss_ros.scenes import (
     seven_scenes,
     tum,
 )
+from wsss_ros.scenes.advice import advice
 from wsss_ros.scenes.cloud_files import SUFFIXES, is_cloud_file
 from wsss_ros.scenes.cloud_scene import CloudScene
 from wsss_ros.scenes.photos import has_photo_tags, loose_pictures
@@ -112,7 +114,7 @@ def open_scene(path: str | Path, labels: LabelSpace, complete: bool = True, read
     if is_cloud_file(path):
         return CloudScene(path, labels, reading)
     if not path.is_dir():
-        what = "a file" if path.exists() else "no such folder"
+        what = (advice(path) or "a file") if path.exists() else "no such folder"
         raise BadInput(f"{path}: {what}; expected a scene folder with {_LAYOUTS}; or a cloud ({', '.join(SUFFIXES)})")
     return LAYOUTS[layout_of(path, reading)].open(path, labels, complete, reading)
 
@@ -139,7 +141,8 @@ def layout_of(path: Path, reading: Reading | None = None) -> str:
         return next(iter(found))
     if has_photo_tags(path):
         raise BadInput(f"{path}: photographs with tags.csv and no poses; expected one scene folder with {_LAYOUTS}")
-    raise BadInput(f"{path} {_content(path)}; expected one scene folder with {_LAYOUTS}")
+    known = f": {text}" if (text := advice(path)) else ""
+    raise BadInput(f"{path} {_content(path)}{known}; expected one scene folder with {_LAYOUTS}")
 
 
 def fitting(path: Path) -> dict[str, str]:
@@ -152,7 +155,7 @@ def fitting(path: Path) -> dict[str, str]:
 
 
 def _content(path: Path) -> str:
-    inside = sorted(entry.name for entry in path.iterdir())
+    inside = sorted(entry.name for entry in path.iterdir() if visible(entry))
     return f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
 
 

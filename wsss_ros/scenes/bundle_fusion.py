@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsss_ros.files import decode
 from wsss_ros.scenes import plain_frames
 from wsss_ros.scenes.depth_files import depth_size
 from wsss_ros.scenes.images import image_size, read_bytes
@@ -50,7 +51,7 @@ def _info(folder: Path) -> Path | None:
 
 
 def _lines(path: Path) -> dict[str, str]:
-    text = read_bytes(path, "'key = value' lines").decode("utf-8-sig", "replace")
+    text = decode(read_bytes(path, "'key = value' lines"))
     return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
+from wsss_ros.files import decode
 from wsss_ros.geometry import check_pose, quaternion_to_matrix
 from wsss_ros.scenes import colmap_binary
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, MILLIMETRES, read_depth_m
@@ -56,7 +57,7 @@ def read(folder: Path, reading: Reading) -> Listing:
         where = _place(images, number)
         if given is None and words[8] not in cameras:
             raise BadInput(f"{where}: camera {words[8]} is not among the cameras; expected one of {', '.join(cameras)}")
-        name = " ".join(words[9:])
+        name = " ".join(words[9:]).replace("\\", "/")
         pose = to_ours(_pose(words, where), reading, from_world=True)
         listed.append(Listed(_image(folder, name), _depth(folder, name), pose, given or cameras[words[8]]))
         points[listed[-1].color] = seen
@@ -117,7 +118,7 @@ def _lens(model: str, coefficients: list[float]) -> Distortion | None:
 
 def _images(path: Path) -> Iterator[tuple[int, list[str], str]]:
     """The words of each image's line with its number, and the line of its 2D points, which may be empty."""
-    lines = read_bytes(path, f"lines {_IMAGE}").decode("utf-8-sig", "replace").splitlines()
+    lines = decode(read_bytes(path, f"lines {_IMAGE}")).splitlines()
     rows = [(number, line) for number, line in enumerate(lines, start=1) if not line.lstrip().startswith("#")]
     at = 0
     while at < len(rows):

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from wsss_ros.scenes.images import DECODE_ERRORS, MOST_PIXELS, image_size, open_image, read_bytes
+from wsss_ros.scenes.images import DECODE_ERRORS, MOST_PIXELS, image_size, open_image, read_bytes, why_not
 from wsss_ros.scenes.numpy_files import read_npy, read_npz
 from wsss_ros.types import BadInput
 
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".exr", ".npy", ".npz", ".pfm", ".pgm")
 MILLIMETRES = 1000.0
 _MEDIAN_M = (0.15, 15.0)  # what the median depth of a room is between
+_PGM = re.compile(rb"P[25](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d{1,5})\s")
 _EXPECTED = "a depth image: 16-bit PNG, 32-bit TIFF, EXR, npy or PFM"
 
 
@@ -49,7 +50,7 @@ def read_depth_m(
 
 def read_values(path: Path) -> Shaped[np.ndarray, "H W"]:
     """The numbers of a depth image as they are in the file. Raises BadInput naming the file."""
-    readers = {".npy": _of_numpy, ".npz": _of_numpy, ".pfm": _of_pfm, ".exr": _of_exr}
+    readers = {".npy": _of_numpy, ".npz": _of_numpy, ".pfm": _of_pfm, ".exr": _of_exr, ".pgm": _of_pgm}
     values = readers.get(path.suffix.lower(), _of_picture)(path)
     if values.ndim == 3 and 1 in values.shape:
         values = values.squeeze(values.shape.index(1) if values.shape.index(1) != 1 else 1)
@@ -86,10 +87,22 @@ def _of_picture(path: Path) -> np.ndarray:
         image = open_image(data)
         values = np.asarray(image)
     except DECODE_ERRORS as error:
-        raise BadInput(f"{path}: cannot be decoded ({error}); expected {_EXPECTED}, a complete file") from error
+        raise BadInput(
+            f"{path}: cannot be decoded ({why_not(error, data)}); expected {_EXPECTED}, a complete file"
+        ) from error
     if image.mode in ("P", "1"):
         raise BadInput(f"{path}: an image of {'colour indices' if image.mode == 'P' else 'bits'}; expected {_EXPECTED}")
     return values
+
+
+def _of_pgm(path: Path) -> np.ndarray:
+    """The numbers of a PGM. Pillow spreads them to 0..255 or 0..65535 by the largest one in the header."""
+    values = _of_picture(path)
+    head = _PGM.match(read_bytes(path, _EXPECTED))
+    stated, full = int(head[1]) if head else 0, 255 if values.dtype.itemsize == 1 else 65535
+    if stated in (0, full):
+        return values
+    return np.rint(values.astype(np.float64) * (stated / full)).astype(values.dtype)
 
 
 def _of_numpy(path: Path) -> np.ndarray:

@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
 
+from wsss_ros.files import visible
 from wsss_ros.types import BadInput
 
 FRAME_RATE_HZ = 30
@@ -57,7 +58,7 @@ def read_series(paths: Iterable[Path], what: str) -> Series:
     series in one stream, such as those of two cameras.
     """
     groups: dict[object, list[Path]] = defaultdict(list)
-    for path in sorted(paths):
+    for path in filter(visible, sorted(paths)):
         stem = stem_of(path)
         if re.search(r"\d", stem):
             groups[_series(stem)].append(path)

@@ -1,13 +1,14 @@
 """Image files: colour as JPEG or PNG; depth in millimetres and class ids as 16-bit PNG."""
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8, UInt16
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wsss_ros.files import replace
 from wsss_ros.types import BadInput
@@ -22,6 +23,7 @@ DECODE_ERRORS = (
     *(OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError),
     *(RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
 )
+_ORIENTATION = 0x0112  # tag of EXIF
 MOST_PIXELS = 1 << 26  # of an image, which then takes less than 1 GB while it is decoded; of a JPEG twice as many
 
 
@@ -43,10 +45,53 @@ def decode_rgb(
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
             _check_size(width, height, 2 * MOST_PIXELS)
             return simplejpeg.decode_jpeg(data, **_reduction(width, height, at_least))
-        image = open_image(data)
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return _rgb_of(open_image(data))
     except DECODE_ERRORS as error:
-        raise BadInput(f"{source}: cannot be decoded ({error}); expected a complete JPEG or PNG image") from error
+        raise BadInput(
+            f"{source}: cannot be decoded ({why_not(error, data)}); expected a complete JPEG or PNG image"
+        ) from error
+
+
+def read_photo(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+    """Read a photograph as people see it: turned as its EXIF orientation says. Raises BadInput as ``read_rgb`` does.
+
+    Frames with depth are read by ``read_rgb``: their depth is not turned.
+    """
+    data = read_bytes(path, "a photograph")
+    try:
+        image = open_image(data)
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+        return _rgb_of(ImageOps.exif_transpose(image)) if turned else decode_rgb(data, str(path))
+    except BadInput:
+        raise
+    except DECODE_ERRORS as error:
+        raise BadInput(
+            f"{path}: cannot be decoded ({why_not(error, data)}); expected a complete JPEG or PNG image"
+        ) from error
+
+
+def _rgb_of(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """The pixels in 8 bits; grey images of 16 bits by their whole range. Raises ValueError for images of floats."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64)
+        if grey.min(initial=0) < 0 or grey.max(initial=0) > 65535:
+            raise ValueError("grey values outside of 16 bits")
+        return np.repeat(np.rint(grey / 257).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("an image of floats, which is not a colour image")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def why_not(error: Exception, data: bytes | memoryview) -> str:
+    """Why an image cannot be decoded, by what Pillow says of its ``data``."""
+    start = bytes(data[:16])
+    if not start:
+        return "the file is empty"
+    if start[4:8] == b"ftyp" and re.match(rb"hei|hev|mif|msf", start[8:11]):
+        return "a HEIC photograph, which is not read: convert it to JPEG"
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image, it starts with {start[:8]!r}"
+    return str(error)
 
 
 def open_image(data: bytes | memoryview) -> Image.Image:
@@ -92,7 +137,7 @@ def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"
         pixels = np.asarray(image)
     except DECODE_ERRORS as error:
         raise BadInput(
-            f"{source}: cannot be decoded ({error}); expected an {what}, a complete PNG with one channel"
+            f"{source}: cannot be decoded ({why_not(error, data)}); expected an {what}, a complete PNG with one channel"
         ) from error
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16, np.int32):
         raise BadInput(f"{source}: {image.mode} image of shape {pixels.shape}; expected one 16-bit channel, an {what}")
@@ -120,7 +165,14 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size
     except DECODE_ERRORS as error:
-        raise BadInput(f"{path}: cannot be decoded ({error}); expected a JPEG or PNG image") from error
+        raise BadInput(f"{path}: {_fault(error, path)}; expected a JPEG or PNG image") from error
+
+
+def _fault(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read ({error.strerror})"
+    with open(path, "rb") as file:
+        return f"cannot be decoded ({why_not(error, file.read(16))})"
 
 
 def write_rgb(path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
+from wsss_ros.files import files_below
 from wsss_ros.labels import LabelSpace, ids
 from wsss_ros.scenes.frame_choice import spread_over
-from wsss_ros.scenes.images import DECODE_ERRORS, open_image, read_bytes
+from wsss_ros.scenes.images import DECODE_ERRORS, open_image, read_bytes, why_not
 from wsss_ros.scenes.numpy_files import read_npy
 from wsss_ros.types import BadInput
 
@@ -34,8 +35,8 @@ class LabelImages:
     def files(self) -> dict[str, Path]:
         """The files by their path below the folder, without suffix. Raises BadInput for two files of one name."""
         found: dict[str, Path] = {}
-        for path in sorted(self.folder.rglob("*")) if self.folder.is_dir() else ():
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+        for path in files_below(self.folder):
+            if path.suffix.lower() in SUFFIXES:
                 name = path.relative_to(self.folder).with_suffix("").as_posix()
                 if name in found:
                     raise BadInput(f"{path}: another label image is {found[name].name}; keep one of them")
@@ -119,4 +120,6 @@ def _pixels(path: Path, colors: bool) -> np.ndarray:
             image = image.convert("RGB")
         return np.asarray(image.getchannel("L") if image.mode == "LA" else image)
     except DECODE_ERRORS as error:
-        raise BadInput(f"{path}: cannot be decoded ({error}); expected a complete label image") from error
+        raise BadInput(
+            f"{path}: cannot be decoded ({why_not(error, data)}); expected a complete label image"
+        ) from error

@@ -52,8 +52,11 @@ class Listing:
 
 
 def subfolder(folder: Path, names: Iterable[str]) -> Path | None:
-    """The first of the folders with these names inside ``folder``, or None."""
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
+    """The first of the folders with these names inside ``folder``, in this case or another one, or None."""
+    if (found := next((folder / name for name in names if (folder / name).is_dir()), None)) is not None:
+        return found
+    there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()} if folder.is_dir() else {}
+    return next((there[name] for name in names if name in there), None)
 
 
 def color_files(folder: Path) -> list[Path]:
@@ -237,10 +240,15 @@ def from_listed(frames: list[Listed], reading: Reading, where: str) -> Listing:
     there = [frame for frame in frames if isfile(frame.color)]
     kept = [frame for frame in there if frame.depth is not None and isfile(frame.depth)]
     missing = Counter({"file missing": len(frames) - len(there), "no depth": len(there) - len(kept)})
-    if not kept:
+    if frames and not there:
         raise BadInput(
-            f"{where}: {len(frames)} frames, {len(there)} with their image and none with depth; expected depth images, "
-            "which scenes need: images alone are segmented with 'wsss segment FOLDER/images'"
+            f"{where}: none of the images of its {len(frames)} frames exists; the first is {frames[0].color}"
+        )
+    if not kept:
+        first = next((f"; the first is {frame.depth}" for frame in there if frame.depth is not None), "")
+        raise BadInput(
+            f"{where}: {len(frames)} frames, {len(there)} with their image and none with depth{first}; expected depth "
+            "images, which scenes need: images alone are segmented with 'wsss segment FOLDER/images'"
         )
     files = []
     for number, (frame, stamp_ns) in enumerate(_in_order(kept, reading)):

@@ -2,10 +2,12 @@
 
 https://docs.nerf.studio/quickstart/data_conventions.html: ``transform_matrix`` carries camera to world with OpenGL's
 camera axes (x right, y up, z back), pixels are counted from the corner of the image, so that the first one has its
-centre at (0.5, 0.5), and depth images of whole numbers are in millimetres. Units of poses are taken as metres.
+centre at (0.5, 0.5), and depth images of whole numbers are in millimetres, unless the file has
+``depth_unit_scale_factor`` or instant-ngp's ``integer_depth_scale``. Units of poses are taken as metres.
 """
 
 import math
+from dataclasses import replace
 from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 
 from wsss_ros.files import decode, parse_json
 from wsss_ros.geometry import check_pose
+from wsss_ros.scenes.depth_files import MILLIMETRES
 from wsss_ros.scenes.images import image_size, read_bytes
 from wsss_ros.scenes.intrinsics import Intrinsics, of_mapping
 from wsss_ros.scenes.listing import IMAGES, Listed, Listing, from_listed, given_intrinsics, to_ours
@@ -23,6 +26,7 @@ from wsss_ros.types import BadInput
 EXPECTS = "transforms.json (nerfstudio)"
 _FILE = "transforms.json"
 _CAMERA = ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2", "camera_model", "camera_angle_x")
+_DEPTH_UNITS = ("depth_unit_scale_factor", "integer_depth_scale")  # of nerfstudio and of instant-ngp
 _MODELS = ("", "PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "OPENCV_FISHEYE", "SIMPLE_RADIAL", "RADIAL")
 
 
@@ -43,7 +47,18 @@ def read(folder: Path, reading: Reading) -> Listing:
         raise BadInput(f"{path}: no list 'frames'; expected nerfstudio's transforms.json")
     given = given_intrinsics(reading)
     listed = [_listed(folder, content, frame, f"{path}, frame {at}", reading, given) for at, frame in enumerate(frames)]
-    return from_listed(listed, reading, str(path))
+    return replace(from_listed(listed, reading, str(path)), of_integers=_depth_per_metre(content, str(path)))
+
+
+def _depth_per_metre(content: dict, where: str) -> float:
+    """The depth values per metre: from the metres of one value, if the file has them, else those of millimetres."""
+    name = next((name for name in _DEPTH_UNITS if content.get(name) is not None), None)
+    if name is None:
+        return MILLIMETRES
+    metres = _number(content[name], f"{where}, {name}")
+    if not 0 < metres <= 1:
+        raise BadInput(f"{where}: {name} {metres:g}; expected the metres of one value of depth, such as 0.001")
+    return 1 / metres
 
 
 def _listed(folder: Path, content: dict, frame: Any, where: str, reading: Reading, given: Intrinsics | None) -> Listed:
@@ -56,11 +71,11 @@ def _listed(folder: Path, content: dict, frame: Any, where: str, reading: Readin
         check_pose(pose)
     except (TypeError, ValueError) as error:  # BadInput is a ValueError
         raise BadInput(f"{where}: transform_matrix: {error}") from error
-    color = _image(folder / frame["file_path"])
+    color = _image(folder / frame["file_path"].replace("\\", "/"))
     depth = frame.get("depth_file_path")
     return Listed(
         color,
-        folder / depth if isinstance(depth, str) else None,
+        folder / depth.replace("\\", "/") if isinstance(depth, str) else None,
         to_ours(pose, reading, opengl=True),
         given or _intrinsics(content | {key: frame[key] for key in _CAMERA if key in frame}, color, where, reading),
     )

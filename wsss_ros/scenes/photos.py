@@ -1,15 +1,20 @@
 """A folder of photographs without depth and pose: pictures, class tags, and perhaps dense labels for scoring."""
 
 import logging
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from wsss_ros.files import files_below, visible
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import tag_files
-from wsss_ros.scenes.images import read_rgb
+from wsss_ros.scenes.advice import PICTURES_NOT_READ
+from wsss_ros.scenes.images import read_photo
 from wsss_ros.scenes.label_images import LabelImages
 from wsss_ros.scenes.tag_files import Content, Row
 from wsss_ros.scenes.tag_files.tables import has_columns
@@ -18,7 +23,7 @@ from wsss_ros.types import BadInput
 
 TAGS = "tags.csv"
 LABELS = "label"  # folder of dense labels: PNGs with class ids, named as the photographs
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 _log = logging.getLogger("wsss_ros")
 
 
@@ -85,8 +90,8 @@ class PhotoFolder:
         return self._judged[self.names[index]][1]
 
     def rgb(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
-        """Decode a photograph. Raises BadInput when it cannot be read."""
-        return read_rgb(self.files[index])
+        """Decode a photograph, upright as its EXIF orientation says. Raises BadInput when it cannot be read."""
+        return read_photo(self.files[index])
 
     def truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         """The true labels of the pixels of a photograph, None without a file. Raises BadInput for a broken file."""
@@ -128,9 +133,21 @@ def read_tags(
     if found is None and masks.files:
         rows = [Row(f"mask '{name}'", name, list(tags_of_image(masks.read(name), labels))) for name in masks.files]
         return folder / LABELS, Content(rows, kind="masks")
-    path = found.path if found else folder / TAGS
-    content = tag_files.read(folder, found, faults) if found else tag_files.read_file(path)
-    return path, tag_files.fitted(str(path), content, labels)
+    if found is None:
+        raise BadInput(f"{folder}: no tags; expected {TAGS} or another of {', '.join(tag_files.TABLES)}{_near(folder)}")
+    content = tag_files.read(folder, found, faults)
+    return found.path, tag_files.fitted(str(found.path), content, labels)
+
+
+def _near(folder: Path) -> str:
+    """What a folder without tags has instead of them, and what to do."""
+    sheets = [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in (".xlsx", ".xls", ".ods")]
+    if sheets:
+        return f"; {sheets[0]} is a workbook: save its sheet as {TAGS} (CSV UTF-8)"
+    inner = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and visible(path) and tag_files.find(path)]
+    return (
+        f"; {', '.join(inner[:4])} in it {'have' if len(inner) > 1 else 'has'} tags: give one folder" if inner else ""
+    )
 
 
 def has_photo_tags(folder: Path) -> bool:
@@ -139,49 +156,87 @@ def has_photo_tags(folder: Path) -> bool:
     A table without a heading, files of annotation programs, and masks count where pictures are next to them, or in the
     folder ``images``.
     """
-    if has_columns(folder / TAGS):
+    own = tag_files.own_file(folder, TAGS)
+    if own is not None and has_columns(own):
         return True
     near = [place for place in (folder, folder / "images", folder / "JPEGImages") if place.is_dir()]
-    if not any(path.suffix.lower() in EXTENSIONS for place in near for path in place.iterdir()):
+    if not any(path.suffix.lower() in EXTENSIONS for place in near for path in filter(visible, place.iterdir())):
         return False
     return bool(tag_files.find(folder)) or any((folder / LABELS).glob("*.png"))
 
 
 def loose_pictures(path: Path) -> list[Path]:
     """A picture file, or the picture files directly in a folder by name; an empty list for anything else."""
-    entries = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and entry.is_file()]
+    entries = sorted(filter(visible, path.iterdir())) if path.is_dir() else [path]
+    found = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and entry.is_file()]
+    if found:
+        _report_not_read(path, entries)
+    return found
+
+
+def _report_not_read(folder: Path, entries: Iterable[Path]) -> None:
+    names = [entry.name for entry in entries if entry.suffix.lower() in PICTURES_NOT_READ]
+    if names:
+        _log.warning("%s: %d pictures are not read: %s; convert them to JPEG", folder, len(names), some(names))
 
 
 class Pictures:
-    """The pictures below a folder, by their path without extension. Raises BadInput without the folder."""
+    """The pictures below a folder, by their path without extension. Raises BadInput without the folder.
+
+    Pictures that differ in their extension alone have it in their names.
+    """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise BadInput(f"{folder}: no such folder; expected a folder of photographs with {TAGS}")
-        self.files: dict[str, list[Path]] = {}
-        self._by_end: dict[str, set[str]] = {}  # full names by their last part
-        for path in sorted(folder.rglob("*")):
+        self.files: dict[str, Path] = {}
+        self._by_end: dict[str, set[str]] = {}  # names by the other forms in which a row may have them
+        self._not_read: set[str] = set()
+        entries = files_below(folder)
+        pictures = [path for path in entries if path.suffix.lower() in EXTENSIONS and not _is_label(path, folder)]
+        stems = Counter(path.with_suffix("") for path in pictures)
+        for path in pictures:
             inside = path.relative_to(folder)
-            if path.suffix.lower() in EXTENSIONS and inside.parts[0] != LABELS:
-                name = inside.with_suffix("").as_posix()
-                self.files.setdefault(name, []).append(path)
-                self._by_end.setdefault(inside.stem.casefold(), set()).add(name)
+            name = (inside if stems[path.with_suffix("")] > 1 else inside.with_suffix("")).as_posix()
+            self.files[name] = path
+            for whole in (inside, inside.with_suffix("")):
+                for start in range(len(whole.parts)):
+                    self._by_end.setdefault(_key("/".join(whole.parts[start:])), set()).add(name)
+        _report_not_read(folder, entries)
+        self._not_read = {_key(path.stem) for path in entries if path.suffix.lower() in PICTURES_NOT_READ}
 
     def find(self, frame: str) -> tuple[str, Path]:
-        """The name and the file of a picture that a row calls ``frame``: by its path, else by its last part alone.
+        """The name and the file of a picture that a row calls ``frame``: by its path, or the last parts of it.
 
-        The row may have the extension and the path on another machine. Raises BadInput for none and for several.
+        The row may have the extension and the path on another machine, and numbers without leading zeros. Raises
+        NoPicture for none and BadInput for several.
         """
         plain = frame.replace("\\", "/").removeprefix("./")
         bare = plain.rpartition(".")[0] if Path(plain).suffix.lower() in EXTENSIONS else plain
         names = [name for name in dict.fromkeys((frame, plain, bare)) if name in self.files][:1]
-        names = names or sorted(self._by_end.get(bare.rpartition("/")[2].casefold(), ()))
+        parts = bare.split("/")
+        for start in range(len(parts)):
+            ends = ("/".join([*parts[start:-1], last]) for last in (plain.rpartition("/")[2], parts[-1]))
+            names = names or next((sorted(self._by_end[_key(end)]) for end in ends if _key(end) in self._by_end), [])
         if not names:
-            raise BadInput(f"no picture '{frame}' with one of {', '.join(EXTENSIONS)}; add it or remove the row")
+            why = f"no picture '{frame}' with one of {', '.join(EXTENSIONS)}; add it or remove the row"
+            if {_key(parts[-1]), _key(Path(parts[-1]).stem)} & self._not_read:
+                why = f"the picture '{frame}' is there, but its format is not read: convert it to JPEG"
+            raise NoPicture(why)
         if len(names) > 1:
             raise BadInput(f"'{frame}' may be {' or '.join(names[:3])}; write the path of the picture below the folder")
-        found = self.files[names[0]]
-        if len(found) > 1:
-            raise BadInput(f"{' and '.join(path.name for path in found)} are both '{frame}'; keep one of them")
-        return names[0], found[0]
+        return names[0], self.files[names[0]]
+
+
+class NoPicture(BadInput):
+    """No picture has the name of a row."""
+
+
+def _is_label(path: Path, folder: Path) -> bool:
+    return path.relative_to(folder).parts[0] == LABELS
+
+
+def _key(name: str) -> str:
+    """The form in which names of pictures are compared: case, the two forms of accents, leading zeros do not count."""
+    plain = unicodedata.normalize("NFC", name).casefold()
+    return plain.lstrip("0") or "0" if plain.isdecimal() else plain

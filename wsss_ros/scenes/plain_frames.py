@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from wsss_ros.files import visible
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, depth_size
 from wsss_ros.scenes.frame_match import match_depth
 from wsss_ros.scenes.images import image_size
@@ -20,6 +21,7 @@ from wsss_ros.scenes.listing import (
     depth_files,
     find_intrinsics,
     join,
+    registered_rig,
     subfolder,
     to_ours,
 )
@@ -32,7 +34,7 @@ from wsss_ros.types import BadInput
 EXPECTS = "'frame-*.color.*', the folders color, depth and pose or '*.sens' (posed RGB-D frames)"
 _COLOR_INTRINSICS = ("intrinsic/intrinsic_color.txt", "intrinsics_color.txt")
 _WORDS = {"depth": r"depth", "pose": r"pose", "color": r"colou?r|rgb|image|img"}
-_POSES = (".txt", ".npy", ".csv")
+_POSES = (".txt", ".npy", ".csv", ".json")
 
 
 def find(folder: Path) -> str:
@@ -64,12 +66,15 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
     if not listing.files:
         raise BadInput(
             f"{folder}: no frame with colour, depth and pose ({len(color.files)} colour, {len(depth.files)} depth and "
-            f"{len(pose.files)} pose files); expected frame-N.color.jpg, frame-N.depth.png, frame-N.pose.txt, or "
-            "color/N.jpg, depth/N.png, pose/N.txt"
+            f"{len(pose.files)} pose files{_others(folder)}); expected frame-N.color.jpg, frame-N.depth.png, "
+            "frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
         )
     first = listing.files[0]
     found = find_intrinsics(folder, reading, published)
-    rig = Rig(found.camera(*depth_size(first.depth)), _color_camera(folder, reading, image_size(first.color)))
+    sizes = image_size(first.color), depth_size(first.depth)
+    color_camera = _color_camera(folder, reading, sizes[0])
+    is_registered = color_camera is None and found.size == sizes[0]
+    rig = registered_rig(found, *sizes) if is_registered else Rig(found.camera(*sizes[1]), color_camera)
     return replace(_ours(listing, reading), rig=rig, of_integers=found.depth_scale or listing.of_integers)
 
 
@@ -94,6 +99,17 @@ def _ours(listing: Listing, reading: Reading) -> Listing:
 def _color_camera(folder: Path, reading: Reading, size: tuple[int, int]):
     path = next((folder / name for name in _COLOR_INTRINSICS if (folder / name).is_file()), None)
     return None if path is None or reading.intrinsics else read_intrinsics_file(path, reading.rectified).camera(*size)
+
+
+def _others(folder: Path) -> str:
+    """The kinds of files in the folders of depth and poses that are not read, for messages."""
+    found = []
+    for names, endings in ((DEPTH_FOLDERS, DEPTH_EXTENSIONS), (POSE_FOLDERS, _POSES)):
+        place = subfolder(folder, names)
+        entries = filter(visible, place.iterdir()) if place is not None else ()
+        if others := sorted({path.suffix.lower() for path in entries} - {*endings}):
+            found.append(f"; {place.name} has {', '.join(others)}, and {', '.join(endings)} are read")
+    return "".join(found)
 
 
 def _folders(folder: Path) -> list[Path] | None:
@@ -126,4 +142,4 @@ def flat_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _with_endings(paths: Iterable[Path], endings: tuple[str, ...]) -> list[Path]:
-    return [path for path in paths if path.suffix.lower() in endings]
+    return [path for path in paths if path.suffix.lower() in endings and visible(path)]

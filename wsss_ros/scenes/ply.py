@@ -116,7 +116,8 @@ def _bytes_of(path: Path) -> bytes:
 def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
     """Format, elements, and the offset of the first byte after the header."""
     if not data.startswith((b"ply\n", b"ply\r", b"ply ")):
-        raise BadInput(f"{path}: not a PLY file, it starts with {data[:8]!r}; expected 'ply'")
+        found = f"it starts with {data[:8]!r}" if data else "it is empty"
+        raise BadInput(f"{path}: not a PLY file, {found}; expected 'ply'")
     end = b"\r" if data[3:4] == b"\r" and data[4:5] != b"\n" else b"\n"
     mark = data.find(end + b"end_header")
     newline = data.find(end, mark + 1)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from wsss_ros.files import decode
 from wsss_ros.geometry import check_pose
 from wsss_ros.scenes.agreement import View
 from wsss_ros.scenes.depth_files import depth_size
@@ -183,7 +185,7 @@ def _numbers(path: Path) -> Float64[np.ndarray, "N"]:
     try:
         if path.suffix.lower() == ".npy":
             return np.load(io.BytesIO(data), allow_pickle=False).astype(np.float64).ravel()
-        words = data.decode("utf-8-sig", "replace").replace(",", " ").split()
+        words = re.sub(r"[\[\](),;]", " ", decode(data)).split()
         return np.array(words, np.float64)
     except (ValueError, OSError, EOFError) as error:
         raise BadInput(f"{path}: {error}; expected a 4x4 matrix of numbers") from error

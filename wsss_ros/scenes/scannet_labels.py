@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from wsss_ros.files import decode
 from wsss_ros.scenes.images import decode_grey, read_bytes
 from wsss_ros.types import BadInput
 
@@ -33,7 +34,7 @@ class LabelTable:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        text = read_bytes(self.path, "ScanNet's label table").decode("utf-8-sig", "replace")
+        text = decode(read_bytes(self.path, "ScanNet's label table"))
         rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
         self.of_id = np.zeros(65536, np.uint16)
         self.of_name: dict[str, int] = {}

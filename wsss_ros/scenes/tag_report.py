@@ -9,7 +9,7 @@ from pathlib import Path
 from wsss_ros.labels import ABSENT, LabelSpace, TagList
 from wsss_ros.scenes import fitting, open_scene, tag_files
 from wsss_ros.scenes.label_images import LabelImages
-from wsss_ros.scenes.photos import LABELS, Pictures, read_tags
+from wsss_ros.scenes.photos import LABELS, NoPicture, Pictures, read_tags
 from wsss_ros.scenes.tags import frame_matcher
 from wsss_ros.types import BadInput
 
@@ -38,8 +38,15 @@ class TagReport:
     @property
     def usable(self) -> bool:
         """Whether all rows were understood, and one at least belongs to an image or to the scene."""
+        return not self.why_not
+
+    @property
+    def why_not(self) -> str:
+        """The first reason why the tags cannot be used as they are; empty if they can."""
+        if self.faults:
+            return self.faults[0]
         matched = self.scene is not None or len(self.lists) > len(self.unmatched)
-        return not self.faults and matched
+        return "" if matched else f"none of its {len(self.lists)} rows matches an image"
 
     def as_csv(self) -> str:
         """The lists as ``tags.csv``."""
@@ -75,6 +82,8 @@ def read_report(path: Path, labels: LabelSpace, complete: bool = True) -> TagRep
         pictures = Pictures(path)
         source, content = read_tags(path, labels, LabelImages(path / LABELS, labels), faults)
         names, match = list(pictures.files), _picture_matcher(pictures)
+    if not content.rows and not faults:
+        raise BadInput(f"{source}: has no row; expected a frame and its tags in each")
     report = TagReport(source, content.kind, faults=faults, notes=content.notes)
     _read_rows(report, content, labels, match, names)
     report.counts = _counts(report.lists, labels, complete if content.complete is None else content.complete)
@@ -82,10 +91,12 @@ def read_report(path: Path, labels: LabelSpace, complete: bool = True) -> TagRep
 
 
 def _picture_matcher(pictures: Pictures) -> Callable[[str], str | None]:
+    """A function from the frame of a row to the name of its picture, None for none. It raises BadInput for several."""
+
     def match(frame: str) -> str | None:
         try:
             return pictures.find(frame)[0]
-        except BadInput:
+        except NoPicture:
             return None
 
     return match
@@ -102,13 +113,14 @@ def _read_rows(
     for row in content.rows:
         try:
             tags = labels.tag_list(row.names)
+            is_scene = row.frame.strip().lower() == _SCENE
+            name = None if is_scene else match(row.frame)
         except BadInput as error:
             report.faults.append(f"{report.source}, {row.where}: {error}")
             continue
-        if row.frame.strip().lower() == _SCENE:
+        if is_scene:
             report.scene = tags
             continue
-        name = match(row.frame)
         if name is None:
             report.unmatched.append(row.frame)
         elif name in matched:

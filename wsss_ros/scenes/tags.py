@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.labels import LabelSpace, TagList
-from wsss_ros.scenes.tag_files import TABLES, Content, Row, fitted, read_file
+from wsss_ros.scenes.tag_files import TABLES, Content, Row, fitted, own_file, read_file
 from wsss_ros.scenes.tag_files.tables import has_columns, read_csv
 from wsss_ros.types import BadInput
 
@@ -96,7 +97,7 @@ class TagFile:
     @classmethod
     def of(cls, folder: Path, labels: LabelSpace, complete: bool = True) -> "TagFile | None":
         """The tags in a folder, or None without a tag file. Raises BadInput for a broken file and for two tag files."""
-        found = [folder / name for name in TABLES if (folder / name).is_file()]
+        found = [path for name in TABLES if (path := own_file(folder, name)) is not None]
         if len(found) > 1:
             raise BadInput(f"{folder}: has both {found[0].name} and {found[1].name}; keep the one that is right")
         return cls(found[0], labels, complete) if found else None
@@ -158,5 +159,6 @@ def _by_last_part(keys: Iterable[str]) -> dict[str, str]:
 
 def _frame_key(name: str) -> str:
     """The name of a frame without 'frame-', leading zeros and the extension of a picture."""
-    name = _PICTURE.sub("", name.strip().replace("\\", "/").removeprefix("./")).removeprefix("frame-")
-    return str(int(name)) if name.isdecimal() else name
+    name = unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
+    name = _PICTURE.sub("", name).removeprefix("frame-")
+    return name.lstrip("0") or "0" if name.isdecimal() else name

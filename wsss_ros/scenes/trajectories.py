@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from wsss_ros.files import decode
 from wsss_ros.geometry import check_pose, quaternion_to_matrix
 from wsss_ros.geometry.transforms import between
 from wsss_ros.scenes.frame_names import Key, keys_of_words
@@ -110,7 +111,7 @@ def numbered_rows(path: Path, expected: str) -> tuple[list[tuple[int, list[str]]
     Words are separated by spaces, tabs or commas. A first line that starts with a letter is a comment.
     Raises BadInput for a file without rows.
     """
-    lines = read_bytes(path, expected).decode("utf-8-sig", "replace").splitlines()
+    lines = decode(read_bytes(path, expected)).splitlines()
     rows: list[tuple[int, list[str]]] = []
     header = ""
     for number, line in enumerate(lines, start=1):

@@ -1,15 +1,17 @@
 """Clouds in npz and npy files of NumPy."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from wsss_ros.scenes.cloud_files.columns import ROLES
+from wsss_ros.scenes.cloud_files.columns import role_of
 from wsss_ros.scenes.cloud_files.table import columns_of_table
 from wsss_ros.scenes.numpy_files import read_npy, read_npz
 from wsss_ros.types import BadInput
 
+_log = logging.getLogger("wsss_ros")
 _POINTS = ("xyz", "points", "point", "pos", "positions", "coords", "coord", "pc", "vertices", "data", "arr_0")
 _COLORS = ("rgb", "colors", "color", "colours", "colour")
 
@@ -22,7 +24,8 @@ def read(path: Path, columns: str) -> dict[str, np.ndarray]:
     """
     if path.suffix.lower() == ".npy":
         return _of_array(path, read_npy(path), columns)
-    return _of_arrays(path, read_npz(path), columns)
+    found = {name.lower(): values for name, values in read_npz(path).items()}
+    return _of_arrays(path, found, columns)
 
 
 def _of_array(path: Path, array: np.ndarray, columns: str) -> dict[str, np.ndarray]:
@@ -56,10 +59,12 @@ def _of_arrays(path: Path, found: Mapping[str, np.ndarray], columns: str) -> dic
             )
         parts |= dict(zip(("red", "green", "blue"), found[colors].T[:3], strict=True))
     for name in found:
-        if name.lower() in ROLES["label"]:
+        if role_of(name) == "label":
             if found[name].size != count:
                 raise BadInput(
                     f"{path}: '{name}' is {found[name].shape}, and there are {count} points; expected one each"
                 )
             parts[name] = found[name].reshape(-1)
+    if others := [name for name in found if name not in (points, colors, *parts)]:
+        _log.info("%s: not read: %s", path, ", ".join(others))
     return parts

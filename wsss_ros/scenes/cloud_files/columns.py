@@ -14,12 +14,12 @@ from wsss_ros.types import BadInput, Cloud
 UNITS = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "km": 1000.0, "ft": 0.3048, "in": 0.0254}
 # Names of each role, in order of preference; case, spaces, _, - and CloudCompare's "scalar" in front do not count.
 ROLES = {
-    "x": ("x", "px", "posx", "positionx", "coordx"),
-    "y": ("y", "py", "posy", "positiony", "coordy"),
-    "z": ("z", "pz", "posz", "positionz", "coordz"),
-    "red": ("red", "diffusered", "r", "colorr", "colorred", "rgbr"),
-    "green": ("green", "diffusegreen", "g", "colorg", "colorgreen", "rgbg"),
-    "blue": ("blue", "diffuseblue", "b", "colorb", "colorblue", "rgbb"),
+    "x": ("x", "px", "posx", "positionx", "coordx", "points0", "point0"),
+    "y": ("y", "py", "posy", "positiony", "coordy", "points1", "point1"),
+    "z": ("z", "pz", "posz", "positionz", "coordz", "points2", "point2"),
+    "red": ("red", "diffusered", "r", "colorr", "colorred", "rgbr", "rgb0", "rgba0", "color0", "colors0"),
+    "green": ("green", "diffusegreen", "g", "colorg", "colorgreen", "rgbg", "rgb1", "rgba1", "color1", "colors1"),
+    "blue": ("blue", "diffuseblue", "b", "colorb", "colorblue", "rgbb", "rgb2", "rgba2", "color2", "colors2"),
     "packed": ("rgb", "rgba", "color"),
     "label": (
         "label",
@@ -32,8 +32,10 @@ ROLES = {
         "classlabel",
         "category",
     )
-    + ("categoryid", "classification", "segmentid"),
+    + ("categoryid", "classification", "semclass", "semlabel", "semanticgt", "semanticgt20", "segment", "segment20")
+    + ("gtlabel", "nyu40", "nyu40id", "segmentid"),
 }
+_SPLATS, _SH0 = ("f_dc_0", "f_dc_1", "f_dc_2"), 0.28209479177387814  # constant spherical harmonic of 3D Gaussians
 _TOO_LARGE_M = (100.0, 500.0)  # smallest and middle side of a cloud above which it is not in metres
 _TOO_SMALL_M = 0.1  # largest side
 _log = logging.getLogger("wsss_ros")
@@ -56,7 +58,7 @@ def role_of(name: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_\-./]", "", name.lower()).removeprefix("scalar")
+    return re.sub(r"[\s_\-./:]", "", name.lower()).removeprefix("scalar")
 
 
 def cloud_of_columns(source: str, columns: Mapping[str, np.ndarray], unit: str = "auto") -> CloudFile:
@@ -70,6 +72,10 @@ def cloud_of_columns(source: str, columns: Mapping[str, np.ndarray], unit: str =
         raise BadInput(f"{source}: no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}")
     xyz = np.stack([_floats(source, name, columns[name]) for name in (roles[axis] for axis in "xyz")], axis=1)
     xyz *= _metres(source, xyz, unit)
+    if others := [name for name in columns if name not in roles.values() and role_of(name) is None]:
+        _log.info("%s: not read: %s", source, ", ".join(others[:8]) + (" ..." if len(others) > 8 else ""))
+    if lost := int((~np.isfinite(xyz).all(axis=1)).sum()):
+        _log.warning("%s: %d of %d points have no position (NaN or infinite)", source, lost, len(xyz))
     return CloudFile(Cloud(compact(xyz), _colors(source, columns, roles)), _ids(source, columns, roles))
 
 
@@ -131,6 +137,10 @@ def _colors(
         return to_bytes(source, np.stack([columns[name] for name in found], axis=1))
     if "packed" in roles:
         return _unpacked(source, columns[roles["packed"]])
+    if all(name in columns for name in _SPLATS):
+        _log.info("%s: splats of Gaussians; their colours are those of f_dc", source)
+        parts = [0.5 + _SH0 * _floats(source, name, columns[name]) for name in _SPLATS]
+        return np.rint(np.nan_to_num(np.clip(np.stack(parts, axis=1), 0, 1)) * 255).astype(np.uint8)
     if found:
         raise BadInput(f"{source}: of the colours it has only {', '.join(found)}; expected red, green and blue")
     return None

@@ -13,6 +13,8 @@ from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput
 
 _COMMENT = re.compile(r"^\s*(#|//|%)")
+# Numbers with decimal commas between spaces or tabs, three at least.
+_DECIMAL_COMMAS = re.compile(r"\s*(?:-?\d+(?:,\d+)?(?:[eE][-+]?\d+)?\s+){2,}-?\d+(?:,\d+)?(?:[eE][-+]?\d+)?\s*")
 _USUAL = {".pts": "x y z intensity red green blue"}
 
 
@@ -61,6 +63,8 @@ def _split(lines: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], lis
 
 
 def _separator(line: str) -> str:
+    if _DECIMAL_COMMAS.fullmatch(line):
+        return ""
     return next((sign for sign in (";", ",") if sign in line), "")
 
 
@@ -103,7 +107,7 @@ def _named_columns(
 def _table(path: Path, rows: Sequence[tuple[int, str]], separator: str, chosen: Sequence[int] | None) -> np.ndarray:
     if not rows:
         raise BadInput(f"{path}: has no rows after its heading; expected a point on each line")
-    lines = [line.replace(",", ".") if separator == ";" else line for _, line in rows]
+    lines = [line if separator == "," else line.replace(",", ".") for _, line in rows]
     try:
         return np.loadtxt(lines, np.float64, delimiter=separator or None, usecols=chosen, ndmin=2, comments=None)
     except (ValueError, IndexError) as error:

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from wsss_ros.files import files_below, visible
 from wsss_ros.scenes.tag_files import annotations, tables
 from wsss_ros.scenes.tag_files.json_tags import read_json
 from wsss_ros.scenes.tag_files.rows import Content, Row, fitted
 from wsss_ros.types import BadInput
 
-__all__ = ["TABLES", "Content", "Found", "Row", "find", "fitted", "only", "read", "read_file"]
+__all__ = ["TABLES", "Content", "Found", "Row", "find", "fitted", "only", "own_file", "read", "read_file"]
 
 TABLES = ("tags.csv", "tags.json", "tags.tsv", "tags.txt", "tags.xml")
 _OTHERS = (
-    *("labels.csv", "annotations.csv", "_annotations.csv", "_annotations.coco.json", "annotations.json"),
-    *("annotations.xml", "annotations/*.json", "instances*.json"),
+    *("labels.csv", "annotations.csv", "_annotations.csv", "_classes.csv", "_annotations.coco.json"),
+    *("annotations.json", "annotations.xml", "annotations/*.json", "instances*.json"),
 )
 _MOST_JSON = 200_000_000  # bytes
 
@@ -43,14 +44,21 @@ def find(folder: Path) -> list[Found]:
 
     ``label/`` and ``labels/`` with images are masks, not tags.
     """
-    own = [Found(folder / name) for name in TABLES if (folder / name).is_file()]
+    own = [Found(path) for name in TABLES if (path := own_file(folder, name)) is not None]
     return own or list(_others(folder))
+
+
+def own_file(folder: Path, name: str) -> Path | None:
+    """The file of a folder with this name, or with its name in other case (``Tags.CSV``); None without one."""
+    if (folder / name).is_file() or not folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    return next((path for path in sorted(folder.iterdir()) if path.name.lower() == name and path.is_file()), None)
 
 
 def read(folder: Path, found: Found, faults: list[str] | None = None) -> Content:
     """The rows of what ``find`` found."""
     if found.reader == "voc":
-        return annotations.voc(sorted(found.path.glob("*.xml")))
+        return annotations.voc(sorted(filter(visible, found.path.glob("*.xml"))))
     if found.reader == "labelme":
         return annotations.labelme(_labelme_files(found.path))
     return annotations.yolo(folder) if found.reader == "yolo" else read_file(found.path, faults)
@@ -58,9 +66,10 @@ def read(folder: Path, found: Found, faults: list[str] | None = None) -> Content
 
 def _others(folder: Path) -> Iterator[Found]:
     for pattern in _OTHERS:
-        yield from (Found(path) for path in sorted(folder.glob(pattern)) if path.suffix != ".json" or _is_coco(path))
+        found = sorted(filter(visible, folder.glob(pattern)))
+        yield from (Found(path) for path in found if path.suffix != ".json" or _is_coco(path))
     for place in (folder / "Annotations", folder / "annotations", folder):
-        if any(path.name != "annotations.xml" for path in place.glob("*.xml")):
+        if any(path.name != "annotations.xml" for path in filter(visible, place.glob("*.xml"))):
             yield Found(place, "voc")
             break
     if _labelme_files(folder):
@@ -76,8 +85,10 @@ def _is_coco(path: Path) -> bool:
 def _labelme_files(folder: Path) -> list[Path]:
     """The JSON files that are next to a picture of the same name; the first one has to be LabelMe's."""
     found = []
-    for path in sorted(folder.rglob("*.json")):
-        if any(path.with_suffix(end).is_file() for end in (".jpg", ".jpeg", ".png", ".JPG", ".PNG")):
+    for path in files_below(folder):
+        if path.suffix == ".json" and any(
+            path.with_suffix(end).is_file() for end in (".jpg", ".jpeg", ".png", ".JPG", ".PNG")
+        ):
             found.append(path)
             if len(found) == 1 and not annotations.is_labelme(annotations.read_json(path)):
                 return []

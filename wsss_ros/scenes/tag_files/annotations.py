@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from wsss_ros.files import decode, parse_json, parse_yaml
+from wsss_ros.files import decode, files_below, parse_json, parse_yaml
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.tag_files.rows import Content, Row, merged
 from wsss_ros.scenes.tag_files.tables import FRAMES, LISTS, ONE
@@ -98,6 +98,8 @@ def voc(paths: Iterable[Path]) -> Content:
 def cvat(path: Path, root: ElementTree.Element) -> Content:
     """The classes of boxes, polygons, masks and tags of the images of a CVAT file; its labels are the vocabulary."""
     rows = []
+    if root.find("track") is not None:
+        raise BadInput(f"{path}: CVAT for video, with tracks; export it as 'CVAT for images 1.1'")
     for number, image in enumerate(root.iter("image")):
         frame = image.get("name")
         if not frame:
@@ -133,11 +135,13 @@ def yolo(folder: Path) -> Content:
 
 def yolo_files(folder: Path) -> list[Path]:
     """The files of boxes below the folder ``labels``."""
-    return sorted(path for path in (folder / "labels").rglob("*.txt") if path.name != "classes.txt")
+    return [path for path in files_below(folder / "labels") if path.suffix == ".txt" and path.name != "classes.txt"]
 
 
 def _yolo_names(folder: Path) -> list[str]:
-    path = next((folder / name for name in YOLO_NAMES if (folder / name).is_file()), None)
+    # Exports in parts (train, valid, test) have one data.yaml next to them.
+    places = (*(folder / name for name in YOLO_NAMES), folder.parent / "data.yaml")
+    path = next((path for path in places if path.is_file()), None)
     if path is None:
         raise BadInput(
             f"{folder}: boxes of YOLO without the names of their classes; add one of {', '.join(YOLO_NAMES)}"

@@ -10,6 +10,9 @@ from wsss_ros.labels import ABSENT, NOT_JUDGED, LabelSpace, key_of
 from wsss_ros.types import BadInput
 
 _SIGNS = (ABSENT, NOT_JUDGED)
+# Also the commas and quotes of Chinese and of word processors, and marks that are not seen.
+_BETWEEN = re.compile("[,;|\n\uff0c\u3001\uff1b\u060c]")
+_AROUND = " \t\r\n\xa0\u3000\u200b\u200e\u200f\ufeff\"'`\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 _MISSPELT = 0.85  # similarity from which a name is a class with a spelling mistake
 
 
@@ -37,9 +40,9 @@ class Content(NamedTuple):
 
 
 def split_names(text: str) -> list[str]:
-    """The names in one cell: separated by commas, semicolons or bars, also as a list with brackets and quotes."""
-    parts = re.split(r"[,;|]", text.strip().strip("[](){}"))
-    return [name for part in parts if (name := part.strip().strip("\"'").strip())]
+    """The names in one cell: between commas, semicolons, bars or lines, also as a list with brackets and quotes."""
+    parts = _BETWEEN.split(text.strip(_AROUND).strip("[](){}"))
+    return [name for part in parts if (name := part.strip(_AROUND))]
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:
@@ -70,6 +73,9 @@ def fitted(source: str, content: Content, labels: LabelSpace) -> Content:
                 f"'{name}: {near[0]}' to the synonyms of the label file"
             )
     judged = {labels.index(name) for name in content.vocabulary if name in labels}
+    if not judged and content.vocabulary:
+        names = ", ".join(content.vocabulary[:8])
+        raise BadInput(f"{source}: none of its classes ({names}) is one of '{labels.name}'; give --labels, or synonyms")
     others = [NOT_JUDGED + name for index, name in enumerate(labels.names) if index not in judged]
     dropped: Counter[str] = Counter()
     left = set(map(key_of, strange))

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wsss_ros.files import decode
+from wsss_ros.files import decode, is_unicode
 from wsss_ros.labels import ABSENT, NOT_JUDGED
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.tag_files.rows import Content, Row, merged, split_names
@@ -19,9 +19,31 @@ FRAMES = {"frame", "image", "images", "file", "filename", "file_name", "image_na
 FRAMES |= {"path", "image_path", "filepath", "photo", "picture"}
 LISTS = {"tags", "labels", "classes", "objects", "categories"}
 ONE = {"tag", "label", "class", "category", "object", "class_name", "classname", "labelname", "label_name"}
-_PRESENT = {"1", "1.0", "true", "yes", "y", "x", "t", "present"}
-_ABSENT = {"0", "0.0", "false", "no", "n", "f", "absent"}
+# With the words that Excel and other programs write in German, French, Spanish, Italian, Portuguese and Chinese.
+_PRESENT = {
+    "1",
+    "1.0",
+    "true",
+    "yes",
+    "y",
+    "x",
+    "t",
+    "present",
+    "wahr",
+    "ja",
+    "vrai",
+    "oui",
+    "verdadero",
+    "si",
+    "s\u00ed",
+}
+_PRESENT |= {"vero", "verdadeiro", "sim", "\u771f", "\u662f", "\u2713", "\u2714"}
+_ABSENT = {"0", "0.0", "false", "no", "n", "f", "absent", "falsch", "nein", "faux", "non", "falso", "n\u00e3o"}
+_ABSENT |= {"\u5047", "\u5426"}
 _UNKNOWN = {"?", "unknown", "nan", "na", "n/a"}
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and ods, xls
+_STATED = re.compile(r'"?sep=([;,\t])"?', re.IGNORECASE)
+_MOST_LINES = 50  # of a row
 _SEPARATOR = re.compile(r'"[^"]*"|([\t;,])')
 
 
@@ -44,26 +66,57 @@ def read_csv(path: Path, faults: list[str] | None = None) -> Content:
                 faults.append(str(error))
         return found
 
-    lines = decode(read_bytes(path, "rows 'frame,tags'")).split("\n")
-    separator = _separator(next((line for line in lines if line.strip()), ""))
-    numbered = ((number, line, separator) for number, line in enumerate(lines, start=1))
-    rows = [(where, row) for where, row in each(_cells, numbered) if any(row)]
-    kind = f"table with {_NAMES[separator]}"
+    data = read_bytes(path, "rows 'frame,tags'")
+    if data.startswith(_WORKBOOKS):
+        raise BadInput(f"{path}: a workbook, not text; save its sheet as CSV UTF-8")
+    separator, records = _records(decode(data))
+    rows = [(where, row) for where, row in each(_cells, ((*record, separator) for record in records)) if any(row)]
+    found = _of_rows(path, rows, separator, each)
+    doubt = () if is_unicode(data) else ("not UTF-8, read as Windows-1252: save it as UTF-8 if names look wrong",)
+    return found._replace(kind=f"table with {_NAMES[separator]}, {found.kind}", notes=(*doubt, *found.notes))
+
+
+def _of_rows(path: Path, rows: list[tuple[str, list[str]]], separator: str, each: Callable[..., list]) -> Content:
     first = [name.lower() for name in rows[0][1]] if rows else []
     known = _known(first)
     if _is_matrix(known, [row for _, row in rows[1:]]):
         return _matrix(f"{path}, {rows[0][0]}", rows[0][1], known, rows[1:], each, path)._replace(
-            kind=f"{kind}, a column a class"
+            kind="a column a class"
         )
     is_heading = first[:1] == ["frame"] or _names_columns(first)
     if is_heading and first != ["frame", "tags"] and ({*known} & _COLUMNS or "tag" in known):
         columns = _columns(f"{path}, {rows[0][0]}", known)
         found = each(partial(_row_of_columns, columns), rows[1:])
         single = "tag" in columns
-        return Content(merged(found) if single else found, kind=f"{kind}, {'a row a tag' if single else 'lists'}")
-    found = each(partial(_plain_row, separator), rows[is_heading:])
-    single = not is_heading and len({row.frame for row in found}) < len(found) and all(len(r.names) == 1 for r in found)
-    return Content(merged(found) if single else found, kind=f"{kind}, {'a row a tag' if single else 'lists'}")
+    else:
+        found = each(partial(_plain_row, separator), rows[is_heading:])
+        repeat = len({row.frame for row in found}) < len(found)
+        single = not is_heading and repeat and all(len(row.names) == 1 for row in found)
+    return Content(merged(found) if single else found, kind="a row a tag" if single else "lists")
+
+
+def _records(text: str) -> tuple[str, list[tuple[int, str]]]:
+    """The separator, and the rows with the number of their first line: a cell in quotes may have several lines.
+
+    Comments before the first row, and the line ``sep=;`` that Excel takes as a separator, are not rows.
+    """
+    lines = list(enumerate(text.split("\n"), start=1))
+    while lines and (not lines[0][1].strip() or lines[0][1].startswith("#")):
+        lines.pop(0)
+    stated = _STATED.fullmatch(lines[0][1].strip()) if lines else None
+    separator = stated[1] if stated else _separator(lines[0][1] if lines else "")
+    records, at = list[tuple[int, str]](), 1 if stated else 0
+    while at < len(lines):
+        number, line = lines[at]
+        count = next((n for n in range(1, _MOST_LINES) if _is_whole([line for _, line in lines[at : at + n]])), 1)
+        records.append((number, "\n".join(line for _, line in lines[at : at + count])))
+        at += count
+    return separator, records
+
+
+def _is_whole(lines: list[str]) -> bool:
+    """Whether all quotes of these lines are closed."""
+    return sum(line.count('"') for line in lines) % 2 == 0
 
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -80,8 +133,9 @@ def has_columns(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        line = decode(file.read(4096)).partition("\n")[0]
-    return _names_columns([name.strip().strip('"').lower() for name in line.split(_separator(line))])
+        separator, records = _records(decode(file.read(4096)))
+    line = records[0][1] if records else ""
+    return _names_columns([name.strip().strip('"').lower() for name in line.split(separator)])
 
 
 def _known(cells: Sequence[str]) -> list[str]:
@@ -108,7 +162,8 @@ def _names_columns(cells: list[str]) -> bool:
 def _cells(path: Path, number: int, line: str, separator: str) -> tuple[str, list[str]]:
     """The place of a line, and its values."""
     try:
-        return f"line {number}", [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        cells = next(csv.reader(line.splitlines(keepends=True), delimiter=separator), [])
+        return f"line {number}", [cell.strip() for cell in cells]
     except csv.Error as error:
         raise BadInput(f"{path}, line {number}: {error}; expected 'frame,\"name, name\"'") from error
 
@@ -156,7 +211,7 @@ def _class_columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     found = []
     for at, name in enumerate(heading):
         values = {row[at].lower() for row in rows if at < len(row)}
-        if name not in {"frame", *_COLUMNS} and values <= allowed:
+        if name and name not in {"frame", *_COLUMNS} and values <= allowed:
             found.append(at)
     return found if any(row[at] for row in rows for at in found if at < len(row)) else []
 
@@ -186,6 +241,6 @@ def _matrix(
         signed = [meaning[cells[at].lower()] + names[at] for at in columns]
         return Row(where, cells[frame], signed, cells[split] if split is not None else "")
 
-    left = [name for at, name in enumerate(names) if at not in (*columns, frame, split)]
+    left = [name for at, name in enumerate(names) if name and at not in (*columns, frame, split)]
     notes = (f"columns that are not read: {', '.join(left)}",) if left else ()
     return Content(each(row_of, rows), vocabulary=tuple(names[at] for at in columns), notes=notes)
