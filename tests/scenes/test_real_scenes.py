@@ -33,7 +33,7 @@ def check(folder: Path, given, **reading) -> None:
         found = scene.frame(index)
         np.testing.assert_allclose(found.world_from_camera, frame.world_from_camera, atol=1e-4)
         np.testing.assert_allclose(found.depth_m, frame.depth_m, atol=1e-3)
-        assert np.abs(found.rgb.astype(int) - frame.rgb).mean() < 0.5
+        assert np.abs(found.rgb.astype(int) - frame.rgb).mean() < 1.0
 
 
 def write_plain(folder: Path, given, names=("rgb", "depth", "pose")) -> Path:
