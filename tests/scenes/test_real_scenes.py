@@ -3,16 +3,23 @@
 import json
 import logging
 import os
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 from support import simulated_room as room
+from support.ray_rooms import world
+from support.robot_bags import write_robot_bag
 
+from wsss_ros.bags.bag import Bag
 from wsss_ros.evaluation.pictures import render_cloud
 from wsss_ros.labels import read_label_file, scannet20
 from wsss_ros.scenes import open_scene, ply
+from wsss_ros.scenes.agreement import View, distant_doubts
 from wsss_ros.scenes.cloud_files import open_cloud
 from wsss_ros.scenes.depth_files import read_depth_m
 from wsss_ros.scenes.reading import Reading
@@ -277,3 +284,74 @@ def test_names_of_files_that_are_not_utf_8(tmp_path, given):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/r\xff"))
     room.write_frames(folder, given)
     check(folder, given)
+
+
+# --- poses that do not fit -------------------------------------------------------------------------
+
+
+def _w_first(pose: np.ndarray) -> np.ndarray:
+    """The pose that a reader makes of a quaternion w x y z where it expects x y z w."""
+    wrong = pose.copy()
+    wrong[:3, :3] = Rotation.from_quat(np.roll(Rotation.from_matrix(pose[:3, :3]).as_quat(), 1)).as_matrix()
+    return wrong
+
+
+def _scaled(pose: np.ndarray) -> np.ndarray:
+    wrong = pose.copy()
+    wrong[:3, 3] *= 0.33
+    return wrong
+
+
+@pytest.fixture(scope="module")
+def walk():
+    """Views of a camera that walks 24 cm back and turns by 12 degrees between two of them."""
+    cast, first = world("kitchen"), room.frames()[0].world_from_camera
+    found = []
+    for at in range(4):
+        pose = first.copy()
+        pose[:3, :3] = Rotation.from_euler("z", 12 * at, degrees=True).as_matrix() @ first[:3, :3]
+        pose[:3, 3] -= first[:3, 2] * 0.24 * at
+        view = cast.cast(room.CAMERA, pose)
+        depth_m = np.where(view.part >= 0, view.depth_m, 0).reshape(48, 64).astype(np.float32)
+        found.append(View(depth_m, room.CAMERA, pose))
+    return found
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (lambda pose: pose, None),
+        (_w_first, "would with '# time tx ty tz qw qx qy qz': say so as the first line of the poses"),
+        (np.linalg.inv, "would with 'poses: camera_from_world'"),
+        (lambda pose: pose @ room.FLIP, "would with 'axes: opengl'"),
+        (_scaled, "depth differs by"),
+    ],
+)
+def test_poses_that_small_steps_hide_are_doubted(walk, wrong, said):
+    views = [view._replace(world_from_camera=wrong(view.world_from_camera)) for view in walk]
+    found = distant_doubts(list(pairwise(views)))
+    assert found == "" if said is None else said in (found or "")
+
+
+def test_a_folder_reports_poses_that_small_steps_hide(tmp_path, given, caplog):
+    """Of 20 frames, the first is compared with the third one, and so on."""
+    cast, first = world("kitchen"), given[0].world_from_camera
+    frames = []
+    for at in range(20):
+        pose = first.copy()
+        pose[:3, :3] = Rotation.from_euler("z", 6 * at, degrees=True).as_matrix() @ first[:3, :3]
+        pose[:3, 3] -= first[:3, 2] * 0.1 * at
+        view = cast.cast(room.CAMERA, pose)
+        depth_m = np.where(view.part >= 0, view.depth_m, 0).reshape(48, 64).astype(np.float32)
+        frames.append(replace(given[0], depth_m=depth_m, world_from_camera=_w_first(pose), name=str(at)))
+    with caplog.at_level(logging.WARNING, "wsss_ros"):
+        open_scene(write_plain(tmp_path, frames), SPACE)
+    assert "would with '# time tx ty tz qw qx qy qz'" in caplog.text
+
+
+def test_files_of_macos_next_to_a_bag(tmp_path):
+    bag = write_robot_bag(tmp_path / "bag", count=2)
+    for path in list(bag.iterdir()):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (bag / "metadata.yaml").unlink(missing_ok=True)
+    assert Bag(bag).message_count > 0 and not Bag(bag).broken

@@ -20,6 +20,7 @@ from wsss_ros.bags.ros1 import ROS1_MAGIC, Ros1File
 from wsss_ros.bags.salvage import Salvage, salvage
 from wsss_ros.bags.sqlite_salvage import SqliteSalvage, salvage_sqlite
 from wsss_ros.bags.unpacking import MCAP_MAGIC, PACKED, SQLITE_MAGIC, magic, message, readable
+from wsss_ros.files import visible
 from wsss_ros.scenes.cloud_files import is_cloud_file
 from wsss_ros.scenes.reading import SCENE_FILES
 from wsss_ros.types import BadInput
@@ -237,7 +238,7 @@ def _files(path: Path) -> list[Path]:
         except Exception as error:  # a missing or broken file: read the files that exist
             log.debug("%s: not complete (%s)", path, error)
             why = f"its metadata.yaml cannot be used, and it has no other file of a bag ({error})"
-    files = sorted(file for pattern in _PATTERNS for file in path.rglob(pattern) if file.is_file())
+    files = sorted(file for pattern in _PATTERNS for file in path.rglob(pattern) if visible(file) and file.is_file())
     unpacked = [file for file in files if not (file.suffix in PACKED and file.with_suffix("") in files)]
     if not unpacked:
         raise BadInput(f"{path}: not a bag; {why}")

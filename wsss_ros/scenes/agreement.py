@@ -6,12 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from wsss_ros.geometry import invert, project, unproject
+from wsss_ros.geometry import invert, matrix_to_quaternion, project, quaternion_to_matrix, unproject
 from wsss_ros.types import Camera
 
 _LARGEST_M = 0.05  # median difference of depth and poses that belong together
 _LARGEST_STEP_M = 10.0  # between two neighbouring frames
 _SMALLEST_SHARE = 0.2  # of the points of one view that the other one sees, to compare them
+_COMPARED_SHARE = 0.3  # of the points, where distant frames are compared
+_WRONG_M = 0.08  # median difference in all distant frames, from which poses or depth are wrong
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 _OTHERWISE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "poses: camera_from_world": invert,
@@ -19,6 +21,17 @@ _OTHERWISE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "poses: camera_from_world, axes: opengl": lambda pose: invert(pose) @ _FLIP,
     "pose_scale: 0.001": lambda pose: np.vstack([pose[:3] * (1, 1, 1, 0.001), pose[3:]]),
 }
+
+
+def _w_first(pose: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:
+    """The pose of a quaternion that is stored as w x y z, and was read as x y z w."""
+    w, x, y, z = matrix_to_quaternion(pose[:3, :3])
+    turned = pose.copy()
+    turned[:3, :3] = quaternion_to_matrix(np.array([x, y, z, w]))
+    return turned
+
+
+_QUATERNIONS = "# time tx ty tz qw qx qy qz"
 
 
 class View(NamedTuple):
@@ -86,6 +99,28 @@ def doubts(pairs: Sequence[tuple[View, View]]) -> str:
             "depth_scale, intrinsics, pose_scale and the times of the poses"
         )
     return ""
+
+
+def distant_doubts(pairs: Sequence[tuple[View, View]]) -> str | None:
+    """As ``doubts``, for pairs of frames some way apart, which show what neighbours hide; None if too few overlap.
+
+    Depth and poses are wrong if at least two pairs can be compared and depth differs in all of them.
+    """
+    found = [agreement(*pair) for pair in pairs]
+    compared = [each for each in found if each.share >= _COMPARED_SHARE]
+    if len(compared) < 2:
+        return None
+    if any(each.median_m <= _WRONG_M for each in compared):
+        return ""
+    for name, turn in {**_OTHERWISE, _QUATERNIONS: _w_first}.items():
+        if sum(agreement(_turned(first, turn), _turned(second, turn)).good for first, second in pairs) >= 2:
+            how = "as the first line of the poses" if turn is _w_first else "in meta.yaml of the folder"
+            return f"depth and poses do not agree in frames some way apart, but would with '{name}': say so {how}"
+    median_m = float(np.median([each.median_m for each in compared]))
+    return (
+        f"depth and poses do not agree: warped to frames some way apart, depth differs by {median_m:.2g} m; check "
+        "depth_scale, intrinsics, pose_scale, the axes and the times of the poses"
+    )
 
 
 def _turned(view: View, turn: Callable[[np.ndarray], np.ndarray]) -> View:

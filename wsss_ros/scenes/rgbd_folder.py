@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import plain_frames
-from wsss_ros.scenes.agreement import View, doubts
+from wsss_ros.scenes.agreement import View, distant_doubts, doubts
 from wsss_ros.scenes.depth_files import implausible, read_depth_m
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.frame_labels import FrameLabels
@@ -26,6 +26,7 @@ from wsss_ros.types import BadInput, Cloud, Frame
 
 _PROBED = 3  # pairs of depth images that are decoded when a folder is opened, to tell a wrong scale or wrong poses
 _OF_FRAMES = set(Reading.model_fields) - {"unit", "columns"}
+_DISTANT = (10, 20)  # parts of a recording by which compared frames are apart, the farther ones first
 _log = logging.getLogger("wsss_ros")
 
 
@@ -98,8 +99,20 @@ class RgbdFolder:
         faults = [implausible(view.depth_m, scale) for view in views.values()]
         if faults and all(faults):
             _log.warning("%s: %s", self.folder, faults[0])
-        elif doubt := doubts([(views[at], views[at + 1]) for at in chosen if {at, at + 1} <= views.keys()]):
+        elif doubt := self._doubt(frames, views, chosen):
             _log.warning("%s: %s", self.folder, doubt)
+
+    @staticmethod
+    def _doubt(frames: PosedFrames, views: dict[int, View], chosen: Sequence[int]) -> str:
+        """What is wrong with the poses: in frames some way apart, else in neighbours."""
+        for step in (len(frames) // share for share in _DISTANT if len(frames) >= 2 * share):
+            pairs = []
+            for at in sorted({min(at, len(frames) - 1 - step) for at in chosen}):
+                with suppress(BadInput):
+                    pairs.append((views.get(at) or frames.view(at), frames.view(at + step)))
+            if (doubt := distant_doubts(pairs)) is not None:
+                return doubt
+        return doubts([(views[at], views[at + 1]) for at in chosen if {at, at + 1} <= views.keys()])
 
     @property
     def sources(self) -> tuple[Path, ...]:
