@@ -142,12 +142,14 @@ def test_a_file_where_a_folder_should_be(tmp_path):
         lambda: write_text(tmp_path / "file" / "a.txt", ""),
         lambda: PartialFolder(tmp_path / "file" / "folder"),
         lambda: files.writable_folder(tmp_path / "file"),
+        lambda: files.check_writable(tmp_path / "file" / "folder"),
         lambda: Recorder(tmp_path / "file" / "bag", [Topic("a", "std_msgs/msg/String")]),
     ):
         with pytest.raises(NotWritten, match="file.*cannot be written.*a file is where a folder"):
             write()
     with pytest.raises(NotWritten, match="Is a directory"):
         write_text(tmp_path, "")
+    files.check_writable(tmp_path / "new" / "folder")
     assert (tmp_path / "file").read_text() == "kept" and os.listdir(tmp_path) == ["file"]
 
 

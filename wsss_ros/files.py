@@ -102,17 +102,26 @@ def expanded(path: str | Path) -> Path:
 
 
 def writable_folder(path: Path) -> Path:
-    """Create the folder, if it is missing, before long work whose results go into it; returns it.
-
-    Raises NotWritten, an OSError, when no file can be created in it.
-    """
+    """Create the folder, if it is missing; returns it. Raises NotWritten, an OSError, when it takes no file."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path, prefix=".", suffix=".partial") as file:
-            file.write(b"0")
     except OSError as error:
         raise not_written(path, error) from error
+    check_writable(path)
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """Ask, before long work, whether its results can go into the folder, which is not created if it is missing.
+
+    Raises NotWritten, an OSError, when no file can be created there.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there, prefix=".", suffix=".partial") as file:
+            file.write(b"0")
+    except OSError as error:
+        raise not_written(folder, error) from error
 
 
 def replace(path: Path, write: Callable[[BinaryIO], Any], size: int | None = None) -> None:
@@ -363,16 +372,20 @@ def sync_all(folder: Path) -> None:
 def lock(path: Path, wait: bool = False, shared_by_forks: bool = True) -> TextIO:
     """Lock the file ``path``, which is created if it is missing, until the returned file is closed.
 
-    If the lock is held elsewhere, this waits (with ``wait``) or raises OSError (without). A process that ends, for any
-    reason, releases its locks. With ``shared_by_forks`` the lock belongs to the opened file: forked processes hold it,
-    too, and one process cannot take it twice. Without it, the lock belongs to this process only: forked workers that
-    end a little later do not hold it.
+    If the lock is held elsewhere, this waits (with ``wait``) or raises BlockingIOError (without). A process that ends,
+    for any reason, releases its locks. With ``shared_by_forks`` the lock belongs to the opened file: forked processes
+    hold it, too, and one process cannot take it twice. Without it, the lock belongs to this process only: forked
+    workers that end a little later do not hold it. Raises NotWritten, an OSError, where the disk has no locks.
     """
-    file = open(path, "w")  # noqa: SIM115  the caller closes it
-    take = fcntl.flock if shared_by_forks else fcntl.lockf
+    file = None
     try:
+        file = open(path, "w")  # noqa: SIM115  the caller closes it
+        take = fcntl.flock if shared_by_forks else fcntl.lockf
         take(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BaseException:
-        file.close()
+        return file
+    except BaseException as error:
+        if file is not None:
+            file.close()
+        if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
+            raise not_written(path, error) from error
         raise
-    return file

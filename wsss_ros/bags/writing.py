@@ -19,7 +19,7 @@ from wsss_ros.bags.bag import PARTIAL, SUFFIXES
 from wsss_ros.bags.cdr import typestore
 from wsss_ros.bags.recording import BagConfig, SceneRecording, Topic
 from wsss_ros.bags.scene_sequence import SceneSequence
-from wsss_ros.files import not_written, size_of, sync, sync_all, writable_folder
+from wsss_ros.files import check_writable, not_written, size_of, sync, sync_all
 from wsss_ros.types import BadInput, Scene
 
 log = logging.getLogger("wsss_ros")
@@ -46,7 +46,7 @@ def write_bag(
     _check_target(path, overwrite)
     config = config or BagConfig()
     recording = SceneSequence(scene, config) if isinstance(scene, list) else SceneRecording(scene, config)
-    writable_folder(path.parent)
+    check_writable(path.parent)
     partial = clear_partial(path)
     folder = partial / (path.stem if path.suffix in SUFFIXES else path.name)
     try:

@@ -42,7 +42,7 @@ def calibrate(
 
     from wsss_ros.evaluation import calibration_plot, pictures
     from wsss_ros.evaluation.calibration import Calibration, KnownClasses, scores_of
-    from wsss_ros.files import writable_folder, write_json
+    from wsss_ros.files import check_writable, write_json
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.networks import checkpoint
 
@@ -50,7 +50,7 @@ def calibrate(
     loaded = checkpoint.load(weights)
     truth = classes_named(labels) if labels else loaded.labels
     for folder in (out, weights.parent) if write else (out,):
-        writable_folder(folder)
+        check_writable(folder)
     classes = KnownClasses.between(truth, loaded.labels, ignore or [])
     opened, left_out = _sources(scenes, truth, listed, split)
     segmenter = {"image": ImageSegmenter, "cloud": CloudSegmenter}[loaded.config.kind](loaded, device)

@@ -73,11 +73,11 @@ def evaluate(
 
     from wsss_ros.cli.evaluate_photos import evaluate_folders
     from wsss_ros.evaluation import offline
-    from wsss_ros.files import writable_folder
+    from wsss_ros.files import check_writable
     from wsss_ros.scenes import open_all
 
     console = Console(soft_wrap=True)
-    writable_folder(out)
+    check_writable(out)
     space = _space(labels, scenes, [image_weights, cloud_weights], predictions)
     report = {"command": shlex.join(["wsss", "evaluate", *sys.argv[2:]]), "among": among, "frames_per_scene": frames}
     report |= {"min_confidence": min_confidence, "truth": space.name}
