@@ -207,9 +207,11 @@ def test_names_of_labels_of_other_programs(tmp_path, name):
 def test_what_is_not_read_of_a_cloud_is_told(tmp_path, caplog):
     lost = columns(intensity=1, my_label=2)
     lost["x"][::4] = np.nan
+    lost["x"][4], lost["y"][4] = 1, 1e30
     ply.write(tmp_path / "a.ply", lost)
     with caplog.at_level(logging.INFO, "wsss_ros"):
-        open_cloud(tmp_path / "a.ply")
+        cloud = open_cloud(tmp_path / "a.ply").cloud
+    assert np.isnan(cloud.xyz[::4]).all() and np.isfinite(cloud.xyz[1::4]).all()
     assert "not read: intensity, my_label" in caplog.text and "10 of 40 points have no position" in caplog.text
 
 

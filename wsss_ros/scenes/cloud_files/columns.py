@@ -37,6 +37,7 @@ ROLES = {
 }
 _SPLATS, _SH0 = ("f_dc_0", "f_dc_1", "f_dc_2"), 0.28209479177387814  # constant spherical harmonic of 3D Gaussians
 _TOO_LARGE_M = (100.0, 500.0)  # smallest and middle side of a cloud above which it is not in metres
+_FARTHEST_M = 1e8  # of a coordinate; those of the earth are smaller, those of a missing point may be 1e30
 _TOO_SMALL_M = 0.1  # largest side
 _log = logging.getLogger("wsss_ros")
 
@@ -74,8 +75,9 @@ def cloud_of_columns(source: str, columns: Mapping[str, np.ndarray], unit: str =
     xyz *= _metres(source, xyz, unit)
     if others := [name for name in columns if name not in roles.values() and role_of(name) is None]:
         _log.info("%s: not read: %s", source, ", ".join(others[:8]) + (" ..." if len(others) > 8 else ""))
-    if lost := int((~np.isfinite(xyz).all(axis=1)).sum()):
-        _log.warning("%s: %d of %d points have no position (NaN or infinite)", source, lost, len(xyz))
+    xyz[~(np.abs(xyz) <= _FARTHEST_M).all(axis=1)] = np.nan
+    if lost := int(np.isnan(xyz[:, 0]).sum()):
+        _log.warning("%s: %d of %d points have no position (NaN, infinite or out of all range)", source, lost, len(xyz))
     return CloudFile(Cloud(compact(xyz), _colors(source, columns, roles)), _ids(source, columns, roles))
 
 
