@@ -101,7 +101,7 @@ def test_the_disk_is_full_while_storing_and_while_saving(robots, labels):
     robot.until(lambda status: status["scene"] and status["scene"]["tags"] == ["bed"])
     limit_files(robot.trainer, 12_000)  # a frame fits, a cloud does not
     answer = robot.ask("finish_scene")
-    assert not answer.success and "could not be written" in answer.message and "too large" in answer.message
+    assert not answer.success and "cannot be written" in answer.message and "too large" in answer.message
     assert read_all(robot, labels)[0] == kept and not list(robot.online.glob("scenes/.*")), "nothing is incomplete"
     limit_files(robot.trainer, 200_000)  # scenes fit, networks do not
     assert robot.ask("train").success
