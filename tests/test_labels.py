@@ -101,7 +101,7 @@ def test_files(tmp_path):
         "name: two\nclasses:\n  - {name: cup, id: 1, color: [1, 2, 3]}\n  - {name: pan, id: 5, color: [4, 5, 6]}\n"
     )
     assert module.labels_named(path).names == ("cup", "pan")
-    path.write_text("classes: [1]\n")
+    path.write_text("classes: [[1]]\n")
     with pytest.raises(BadInput, match="not a label file"):
         module.labels_named(path)
     with pytest.raises(BadInput, match="not installed"):

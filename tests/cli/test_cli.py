@@ -67,7 +67,7 @@ def failing(monkeypatch):
     "error, status, told",
     [
         (BadInput("got a fish,\n  wanted a bird"), 1, "wsss: got a fish, wanted a bird\n"),
-        (PermissionError(13, "Permission denied", "/out"), 1, "wsss: [Errno 13] Permission denied: '/out'\n"),
+        (PermissionError(13, "Permission denied", "/out"), 1, "wsss: /out: Permission denied\n"),
         (KeyboardInterrupt(), 130, "wsss: interrupted\n"),
     ],
 )
