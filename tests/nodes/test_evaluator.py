@@ -99,7 +99,10 @@ def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, proc
         until(lambda: has_rest(probe, images, "color/image_raw", "image"), "images are not labelled", counts)
         until(lambda: has_rest(probe, clouds, "cloud", "cloud"), "clouds are not labelled", counts)
         # What the evaluator has not scored when it ends is in no report.
-        until(lambda n=name: scored(tmp_path / "out", n) == counts(), f"not all of '{name}' are scored")
+        until(
+            lambda n=name: scored(tmp_path / "out", n) == counts(),
+            lambda n=name: f"'{n}': {scored(tmp_path / 'out', n)} of {counts()} scored; {probe.values(evaluator)}",
+        )
         for domain, got in answers.items():
             kept[name, domain] = got[:]
             got.clear()
