@@ -53,6 +53,16 @@ def test_a_gain_within_the_spread_is_named():
     assert results.came_out([thin, clear]) == "came out; not more than the spread at cls < both (+1.50)"
 
 
+def test_rows_are_compared_over_the_seeds_that_both_have():
+    entries = entries_of({"cls": (20, 30, 40), "both": (21, 50, 60)}, {"cls": (1, 1, 1), "both": (2, 2, 2)})
+    short = [entry for entry in entries if entry["row"] == "cls" or entry["seed"] == 0]
+    found = results.compare(short, "cls", "both", "val", "2d")
+    assert (found.margin, found.spread, found.wins, found.pairs) == (1, None, 1, 1)
+    apart = [entry for entry in entries if (entry["row"] == "cls") == (entry["seed"] == 0)]
+    assert results.compare(apart, "cls", "both", "val", "2d").margin == 35
+    assert results.compare(short[:3], "cls", "both", "val", "2d") is None
+
+
 def test_spread_is_the_standard_deviation_over_seeds():
     entries = entries_of({"cls": (1, 2, 6)}, {"cls": (None, 2, 4)})
     found = results.figure(entries, "cls", "val", "2d")

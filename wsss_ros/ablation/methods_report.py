@@ -47,6 +47,7 @@ def _introduction(entries: Sequence[dict]) -> list[str]:
     lead = " **All rows have one seed: leads, not results.**" if most == 1 else ""
     return [
         f"mIoU in percent, mean ± standard deviation over the seeds ({', '.join(map(str, seeds))}) that a row has. "
+        "Two rows are compared over the seeds that both have. "
         f"The numbers of the papers are those of one run on ScanNet.{lead}"
     ]
 

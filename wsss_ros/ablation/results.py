@@ -109,9 +109,9 @@ def figure(entries: Sequence[dict], row: str, chosen: str, domain: str) -> RunSt
 class Comparison:
     """The row ``better`` against the row ``worse`` in one domain, over seeds.
 
-    ``margin`` is the difference of their means, ``spread`` the larger standard deviation of the two. ``gain_spread``
-    is the standard deviation of the gains of single seeds, in which the level of a seed cancels out. ``better`` is
-    ahead in ``wins`` of ``pairs`` seeds.
+    Over the seeds that both have: ``margin`` is the difference of their means, ``spread`` the larger standard
+    deviation of the two, ``gain_spread`` the standard deviation of the gains of single seeds, in which the level of a
+    seed cancels out. ``better`` is ahead in ``wins`` of ``pairs`` seeds.
     """
 
     worse: str
@@ -134,14 +134,18 @@ class Comparison:
 
 
 def compare(entries: Sequence[dict], worse: str, better: str, chosen: str, domain: str) -> Comparison | None:
-    """Compare two rows on a set and in a domain; None where one of them is missing."""
-    figures = [figure(entries, row, chosen, domain) for row in (worse, better)]
-    if None in figures:
-        return None
-    spreads = [of.spread for of in figures if of.spread is not None]
+    """Compare two rows on a set and in a domain, over the seeds that both have; None where one of them is missing.
+
+    Seeds differ by several points, so that means over different seeds say little. Rows without a common seed are
+    compared over the seeds that each has.
+    """
     by_seed = [_by_seed(entries, row, chosen, domain) for row in (worse, better)]
-    both = by_seed[0].keys() & by_seed[1].keys()
-    gains = RunStatistics(tuple(by_seed[1][seed] - by_seed[0][seed] for seed in sorted(both)))
+    if not all(by_seed):
+        return None
+    both = sorted(by_seed[0].keys() & by_seed[1].keys())
+    figures = [RunStatistics(tuple(own[seed] for seed in both or sorted(own))) for own in by_seed]
+    spreads = [of.spread for of in figures if of.spread is not None]
+    gains = RunStatistics(tuple(by_seed[1][seed] - by_seed[0][seed] for seed in both))
     spread, wins = max(spreads) if len(spreads) == 2 else None, sum(gain > 0 for gain in gains.values)
     margin = figures[1].mean - figures[0].mean
     return Comparison(worse, better, margin, spread, gains.spread, wins, len(both))
