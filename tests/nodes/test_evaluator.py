@@ -69,10 +69,10 @@ def scored(folder: Path, name: str) -> dict[str, int]:
 
 
 def has_rest(probe: Probe, node: NodeProcess, topic: str, job: str) -> bool:
-    """Whether a segmenter has labelled all its input, or replaced it by newer."""
-    values = probe.values(node)
-    replaced = int(values.get(f"dropped {job} replaced by a newer one", 0))
-    return int(values.get("processed", 0)) == int(values[f"received {SPACE}/{topic}"]) - replaced
+    """Whether a segmenter has labelled all its input, or replaced it by newer, and nothing more has come."""
+    before, values = probe.values(node), probe.values(node)
+    received, replaced = f"received {SPACE}/{topic}", int(values.get(f"dropped {job} replaced by a newer one", 0))
+    return before[received] == values[received] and int(values.get("processed", 0)) == int(values[received]) - replaced
 
 
 def test_a_room_played_twice_with_other_weights_is_scored_as_offline(probe, processes, labels, tmp_path):
