@@ -82,7 +82,10 @@ def implausible(depth_m: Float32[np.ndarray, "H W"], scale_text: str) -> str:
 
 
 def _of_picture(path: Path) -> np.ndarray:
-    data = read_bytes(path, _EXPECTED)
+    return _decoded(path, read_bytes(path, _EXPECTED))
+
+
+def _decoded(path: Path, data: bytes) -> np.ndarray:
     try:
         image = open_image(data)
         values = np.asarray(image)
@@ -97,8 +100,8 @@ def _of_picture(path: Path) -> np.ndarray:
 
 def _of_pgm(path: Path) -> np.ndarray:
     """The numbers of a PGM. Pillow spreads them to 0..255 or 0..65535 by the largest one in the header."""
-    values = _of_picture(path)
-    head = _PGM.match(read_bytes(path, _EXPECTED))
+    data = read_bytes(path, _EXPECTED)
+    values, head = _decoded(path, data), _PGM.match(data)
     stated, full = int(head[1]) if head else 0, 255 if values.dtype.itemsize == 1 else 65535
     if stated in (0, full):
         return values

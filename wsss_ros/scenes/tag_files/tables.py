@@ -20,24 +20,8 @@ FRAMES |= {"path", "image_path", "filepath", "photo", "picture"}
 LISTS = {"tags", "labels", "classes", "objects", "categories"}
 ONE = {"tag", "label", "class", "category", "object", "class_name", "classname", "labelname", "label_name"}
 # With the words that Excel and other programs write in German, French, Spanish, Italian, Portuguese and Chinese.
-_PRESENT = {
-    "1",
-    "1.0",
-    "true",
-    "yes",
-    "y",
-    "x",
-    "t",
-    "present",
-    "wahr",
-    "ja",
-    "vrai",
-    "oui",
-    "verdadero",
-    "si",
-    "s\u00ed",
-}
-_PRESENT |= {"vero", "verdadeiro", "sim", "\u771f", "\u662f", "\u2713", "\u2714"}
+_PRESENT = {"1", "1.0", "true", "yes", "y", "x", "t", "present", "wahr", "ja", "vrai", "oui", "verdadero", "si"}
+_PRESENT |= {"s\u00ed", "vero", "verdadeiro", "sim", "\u771f", "\u662f", "\u2713", "\u2714"}
 _ABSENT = {"0", "0.0", "false", "no", "n", "f", "absent", "falsch", "nein", "faux", "non", "falso", "n\u00e3o"}
 _ABSENT |= {"\u5047", "\u5426"}
 _UNKNOWN = {"?", "unknown", "nan", "na", "n/a"}
