@@ -124,6 +124,17 @@ def test_a_looped_bag_continues_at_once(length_s):
         assert 1 <= sync.resets <= loops - 1
 
 
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("behind", [0, 1, 4])
+def test_a_bag_with_few_clouds_continues_at_once_however_late_they_are_labelled(count, behind):
+    stamps = [n * 2 * SECOND for n in range(count)]
+    order = sorted([(n, 0) for n in range(count)] + [(n + behind, 1) for n in range(count)])
+    messages = [("prediction", stamps[n - behind]) if late else ("truth", stamps[n]) for n, late in order]
+    sync = Synchronizer(("prediction", "truth"), tolerance_ns=0)
+    for loop in range(3):
+        assert [found["prediction"] for found in feed(sync, messages)] == stamps and sync.resets == loop
+
+
 def test_messages_that_arrive_after_the_loop_do_not_jump_a_second_time():
     sync = Synchronizer(VIEW, tolerance_ns=0)
     end, start = 100 * SECOND, 10 * SECOND

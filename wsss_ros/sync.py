@@ -98,8 +98,9 @@ class Synchronizer:
     - ``late``: items older than the last set, or a single one from more than a second ago;
     - ``clock_jump``: items that waited when the clock jumped back, as in a looped bag.
 
-    A jump back is two messages in a row from more than a second ago, or three in a row behind the newest of their
-    stream. A single message out of order is not a jump. A jump empties the buffers and adds 1 to ``resets``.
+    A jump back is two messages in a row from more than a second ago, one of those and then one that is not newer than
+    the newest of the same stream, or three in a row behind the newest of their stream. A single message out of order
+    is not a jump. A jump empties the buffers and adds 1 to ``resets``.
     The methods may be called from several threads. They call nothing outside this module.
     """
 
@@ -178,13 +179,15 @@ class Synchronizer:
     def _in_this_time(self, stream: str, stamp: int, item: Any) -> list[tuple[str, int, Any]]:
         """The messages that belong to the present time. After a jump back, the present time is that of ``stamp``."""
         own = self._streams[stream]
-        if self._is_left_over(stamp):
+        if own.newest is None and self._is_left_over(stamp):
             self.dropped["late"] += 1
             return []
-        if own.newest is not None and stamp < own.newest - JUMP_NS:
+        suspected = self._suspect is not None and self._suspect[0] == stream
+        if own.newest is not None and stamp < own.newest + (1 if suspected else -JUMP_NS):
             return self._suspicious(stream, stamp, item)
-        if self._suspect is not None and self._suspect[0] == stream:
-            self._forget_suspect()
+        if suspected:
+            self._suspect = None
+            self.dropped["late"] += 1
         own.tick(stamp)
         if own.steps_back >= STEPS_BACK:
             self._jump()
@@ -192,7 +195,7 @@ class Synchronizer:
         return [(stream, stamp, item)]
 
     def _is_left_over(self, stamp: int) -> bool:
-        """Whether the message is from the time before the last jump and arrived late."""
+        """Whether the first message of a stream since the last jump is from the time before it, and arrived late."""
         clocks = [own.newest for own in self._streams.values() if own.newest is not None]
         return (
             self._left_ns is not None
@@ -205,7 +208,8 @@ class Synchronizer:
         before, self._suspect = self._suspect, (stream, stamp, item)
         if before is None:
             return []
-        if abs(before[1] - stamp) > JUMP_NS:
+        goes_on = before[0] == stream and stamp >= before[1]  # at any rate: clouds may be seconds apart
+        if not goes_on and abs(before[1] - stamp) > JUMP_NS:
             self.dropped["late"] += 1
             return []
         self._suspect = None
@@ -213,10 +217,6 @@ class Synchronizer:
         for name, when, _ in (before, (stream, stamp, item)):
             self._streams[name].tick(when)
         return [before, (stream, stamp, item)]
-
-    def _forget_suspect(self) -> None:
-        self._suspect = None
-        self.dropped["late"] += 1
 
     def _jump(self) -> None:
         self._left_ns = max(own.newest for own in self._streams.values() if own.newest is not None)
