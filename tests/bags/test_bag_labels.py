@@ -9,7 +9,7 @@ from support.label_infos import LABEL_INFO, joined
 from support.striped_scenes import StripedScene
 
 from wsss_ros.bags.bag import Bag
-from wsss_ros.bags.bag_labels import label_info_topic, read_label_info
+from wsss_ros.bags.bag_labels import label_info_topic, names_as_text, names_of_text, read_label_info
 from wsss_ros.bags.cdr import IMAGE, header, image_message
 from wsss_ros.bags.recording import Topic
 from wsss_ros.bags.writing import write_bag
@@ -52,6 +52,14 @@ def test_several_that_fit_are_listed_with_the_options_that_choose():
         assert label_info_topic(NamedTopics(infos), labels, infos[1]) == infos[1]
     with pytest.raises(BadInput, match="no topic '/label_info' of vision_msgs/msg/LabelInfo"):
         label_info_topic(NamedTopics(("/a/info",)), "/a/labels", "/label_info")
+
+
+def test_names_as_text():
+    names = {0: "Tür, links", 300: 'a "b"'}
+    assert names_of_text(names_as_text(names)) == names
+    for text in ("", "[1]", '{"a": 1}', "wall, floor"):
+        with pytest.raises(BadInput, match="label names"):
+            names_of_text(text)
 
 
 NAMES = {0: "sofa", 7: "Car", 300: "UNLABELED", 9: "wall"}

@@ -14,7 +14,9 @@ from wsss_ros.bags.cdr import read_tag
 from wsss_ros.bags.recording import BagConfig
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.cli.main import app
+from wsss_ros.labels import scannet20
 from wsss_ros.scenes import open_scene
+from wsss_ros.scenes.images import write_rgb, write_uint16
 
 
 def run(*arguments):
@@ -128,5 +130,33 @@ def test_frames_that_are_worth_tagging(scene, weights, labels, tmp_path):
     assert {row["frame"] for row in rows} <= {frame.name for frame in frames} and (
         tmp_path / "out" / "select.png"
     ).stat().st_size > 1000
+    assert "frames left out" not in result.stdout
     stamps = {frame.name: frame.stamp_ns for frame in frames}
     assert all(read_tag(f"@{row['stamp']} chair") == (("chair",), stamps[row["frame"]]) for row in rows)
+
+
+def test_frames_are_chosen_by_label_images_of_another_model(tmp_path):
+    random, ids = np.random.default_rng(0), [[3], [3, 5], [3], [4, 5, 6], [3]]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "labels").mkdir()
+    for number, shown in enumerate(ids):
+        rgb = random.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        write_rgb(tmp_path / "photos" / f"{number}.jpg", rgb)
+        pixels = np.repeat(np.array(shown, np.uint16), 60 // len(shown))[None].repeat(40, 0)
+        write_uint16(tmp_path / "labels" / f"{number}.png", pixels)
+    (tmp_path / "photos" / "2.jpg").write_bytes(b"no picture")
+    (tmp_path / "labels" / "4.png").unlink()
+    words = ("select", tmp_path / "photos", "--labels", tmp_path / "labels", "--out", tmp_path / "out")
+    result = run(*words, "--label-ids", "index", "--count", 50)
+    assert result.exit_code == 0, result.output
+    assert "3 of 3 frames" in result.stdout and "1 no label image in the folder" in result.stdout
+    assert "2.jpg" in result.stdout, "the broken picture is named"
+    with open(tmp_path / "out" / "select.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["frame"] for row in rows] == ["3", "1", "0"]
+    names = scannet20().names
+    assert rows[0]["predicted"] == ", ".join(names[k] for k in (4, 5, 6))
+    result = run("select", tmp_path / "photos", "--labels", tmp_path / "nothing", "--out", tmp_path / "other")
+    assert result.exit_code == 1 and "no such folder of label images" in result.stderr
+    result = run("select", tmp_path / "photos", "--label-ids", "index", "--out", tmp_path / "other")
+    assert result.exit_code == 1 and "the network has its own" in result.stderr

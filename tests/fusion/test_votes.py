@@ -22,6 +22,13 @@ def test_the_winner_its_share_and_the_disagreement():
     assert entropy(votes) == pytest.approx([2.0, 0.0, 0.811278, 2.0, 1.0], abs=1e-6)
 
 
+def test_the_disagreement_of_many_points_is_that_of_each():
+    tables = np.random.default_rng(0).random((200_000, 3), np.float32).round()
+    several = entropy(tables)
+    for at in (0, 65_535, 65_536, 199_999):
+        assert several[at] == entropy(tables[at : at + 1])[0]
+
+
 def test_no_points_and_no_classes():
     assert winners(np.zeros((3, 0), np.float32)).tolist() == [255, 255, 255]
     assert len(winners(np.zeros((0, 5), np.float32))) == len(entropy(np.zeros((0, 5), np.float32))) == 0

@@ -1,6 +1,8 @@
 """`wsss fuse`: its files, scores and held-out frames, how it continues, and what cannot be fused."""
 
 import json
+import os
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +14,13 @@ from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.cdr import header, image_message
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.evaluation.offline import FilePredictions
+from wsss_ros.files import NotWritten
 from wsss_ros.fusion import PRESETS, FusionSettings, labels_in_frame
 from wsss_ros.label_files import fused
 from wsss_ros.label_files.frame_labels import FileLabels, TopicLabels, class_numbers
 from wsss_ros.label_files.fused import fuse_scene
 from wsss_ros.labels import scannet20
+from wsss_ros.processes.signals import Interrupted
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.images import write_uint16
 from wsss_ros.types import BadInput, Cloud
@@ -61,7 +65,7 @@ class TrueLabels:
         number = int(frame.name.split()[1])
         self.asked += 1
         if number == self.stop_at:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         if number in self.missing:
             raise BadInput("no label image")
         return self.scene.frame_truth(number)
@@ -95,18 +99,60 @@ def test_held_out_frames_do_not_vote_and_are_compared(tmp_path):
 def test_an_interrupted_fusion_continues(tmp_path):
     scene = HalvedScene()
     whole = fuse_scene(scene, TrueLabels(scene), tmp_path / "whole", SETTINGS)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(
+        Interrupted, match="stopped by SIGINT after 4 of 5 frames; the same command continues"
+    ) as stopped:
         fuse_scene(scene, TrueLabels(scene, stop_at=3), tmp_path / "out", SETTINGS)
+    assert stopped.value.signal == signal.SIGINT
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished.npz"]
-    with pytest.raises(BadInput, match="a fusion of other frames, labels or settings"):
-        fuse_scene(scene, TrueLabels(scene), tmp_path / "out", PRESETS["features"])
+    for other in ({"settings": PRESETS["features"]}, {"settings": SETTINGS, "up": (0.0, 1.0, 0.0)}):
+        with pytest.raises(BadInput, match="a fusion of other frames, labels or settings"):
+            fuse_scene(scene, TrueLabels(scene), tmp_path / "out", **other)
     rest = TrueLabels(scene)
     report = fuse_scene(scene, rest, tmp_path / "out", SETTINGS)
-    assert rest.asked == 2 and report == whole
+    assert rest.asked == 1 and report == whole, "the frame that was interrupted has voted once"
     found, expected = (np.load(tmp_path / name / "votes.npz") for name in ("out", "whole"))
     assert all((found[key] == expected[key]).all() for key in ("votes", "label"))
     with pytest.raises(BadInput, match="is complete"):
         fuse_scene(scene, TrueLabels(scene), tmp_path / "out", SETTINGS)
+
+
+class BrokenScene(HalvedScene):
+    """A scene without a cloud, whose first frame cannot be read."""
+
+    cloud = None
+
+    def cloud_truth(self):
+        return None
+
+    def frame(self, index):
+        if index == 0:
+            raise BadInput("0.jpg: not an image")
+        return super().frame(index)
+
+
+def test_a_frame_that_cannot_be_read_is_left_out(tmp_path, caplog):
+    scene = BrokenScene(scale=4)
+    report = fuse_scene(scene, TrueLabels(scene), tmp_path / "out", SETTINGS)
+    assert (report.frames, report.left_out) == (4, {"0.jpg: not an image": 1}) and report.voted > 100
+    assert "a frame is left out of the cloud: 0.jpg: not an image" in caplog.text
+
+
+def test_frames_that_are_all_held_out_or_none(tmp_path, caplog):
+    scene = HalvedScene()
+    with pytest.raises(BadInput, match="hold_out 1: all 5 frames are held out, so none can vote"):
+        fuse_scene(scene, TrueLabels(scene), tmp_path / "a", SETTINGS, hold_out=1)
+    assert fuse_scene(scene, TrueLabels(scene), tmp_path / "b", SETTINGS, hold_out=6).held_out is None
+    assert "hold_out 6: none of 5 frames is held out" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    scene = HalvedScene()
+    (tmp_path / "file").touch()
+    labels = TrueLabels(scene)
+    with pytest.raises(NotWritten, match="file"):
+        fuse_scene(scene, labels, tmp_path / "file" / "out", SETTINGS)
+    assert not labels.asked
 
 
 def test_what_cannot_be_fused(tmp_path):
@@ -221,7 +267,7 @@ def test_label_images_of_other_models(encoding, kind):
 )
 def test_a_damaged_unfinished_fusion_says_what_to_do(tmp_path, damage):
     scene = HalvedScene()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         fuse_scene(scene, TrueLabels(scene, stop_at=1), tmp_path / "out", SETTINGS)
     path = tmp_path / "out" / "unfinished.npz"
     path.write_bytes(damage(path.read_bytes()))

@@ -9,12 +9,13 @@ import torch
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from sensor_msgs.msg import PointCloud2  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 from support.node_views import LATCHED, answered, has_answer  # noqa: E402
 from support.tiny_networks import ON_ONE_THREAD  # noqa: E402
 from support.view_messages import CLOCK, cloud, header, room  # noqa: E402
 from support.waiting import until  # noqa: E402
 
-from wsss_ros.bags import cloud_codec  # noqa: E402
+from wsss_ros.bags import bag_labels, cloud_codec  # noqa: E402
 from wsss_ros.inference import CloudSegmenter  # noqa: E402
 from wsss_ros.networks import checkpoint  # noqa: E402
 from wsss_ros.networks.checkpoint import NetworkConfig  # noqa: E402
@@ -45,3 +46,16 @@ def test_a_cloud_needs_the_field_label(probe, started, labels, tmp_path):
     expected, _ = CloudSegmenter(file, "cpu", "float32", points=3000)(seen)
     np.testing.assert_array_equal(table["label"], expected)
     assert not has_answer(got, plain)
+    # The classes of a map of another model, in another order: they are matched by name.
+    order = np.random.default_rng(1).permutation(len(labels))
+    names = bag_labels.names_as_text({int(there): labels.names[here] for here, there in enumerate(order)})
+    probe.send(node.topic("cloud/label_names"), String(data=names), LATCHED)
+    until(lambda: probe.values(node)[f"received {node.topic('cloud/label_names')}"] == "1")
+    stamp = CLOCK.next()
+    message = conversions.semantic_cloud_message(
+        header(stamp, "world"), read, order[fused].astype(np.uint8), sure, labels
+    )
+    probe.send(node.topic("cloud"), message, LATCHED)
+    np.testing.assert_array_equal(
+        np.frombuffer(answered(got, stamp).data, cloud_codec.SEMANTIC_POINT)["label"], expected
+    )

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from wsss_ros.bags import cdr  # noqa: E402
 from wsss_ros.fusion.map_kernels import NOT_SEEN  # noqa: E402
 from wsss_ros.labels import UNLABELLED, scannet20  # noqa: E402
 from wsss_ros.nodes import label_info, label_views  # noqa: E402
@@ -87,6 +88,19 @@ def test_names_that_cannot_be_classes_leave_the_previous_ones(node):
         with pytest.raises(BadInput, match="label names"):
             names.take(bad)
     assert names.classes == ("wall",)
+
+
+def test_label_images_are_read_by_the_names_of_label_info_as_labels_of_a_label_space(node, monkeypatch):
+    monkeypatch.setattr(label_info, "LabelInfo", SimpleNamespace)
+    space, predicted = scannet20(), label_info.PredictedLabels(node, scannet20())
+    image = cdr.image_message(cdr.header(0, "c"), np.array([[0, 1, 7]], np.uint8), "mono8")
+    predicted.start()
+    assert predicted.read(image).tolist() == [[0, 1, 7]], "nothing names them yet"
+    ((_, take),) = node.subscribed
+    take(info(sofa=0, robot=1))
+    assert predicted.read(image).tolist() == [[space.index("sofa"), UNLABELLED, UNLABELLED]]
+    ((level, text),) = node.told
+    assert level == OK and text.startswith("classes: 'scannet20' does not have robot")
 
 
 def test_the_parameter_wins_over_label_info_and_ids_beyond_it_do_not_vote(node, monkeypatch):

@@ -201,11 +201,26 @@ def published(monkeypatch) -> list[Names]:
     return made
 
 
+def test_a_map_of_assumed_classes_starts_over_when_the_names_come_and_one_of_named_classes_does_not(built_mapper):
+    node = built_mapper(autosave=False)
+    node.use_view(seen(1))
+    assert len(node.map) and "floor" in node.space.names
+    node.names.take({7: "wall", 9: "chair"})
+    node.use_view(seen(2))
+    assert node.space.names == ("wall", "chair") and node.map.views == 1
+    assert any("starts over" in text for _, text in node.health.problems())
+    node.names.take({7: "chair", 9: "dog"})
+    node.use_view(seen(3))
+    assert node.space.names == ("wall", "chair") and node.map.views == 2
+    assert set(node.map.cloud().labels.tolist()) <= {0, 1}
+
+
 def test_the_map_publishes_what_its_labels_mean_and_again_when_that_changes(built_mapper, published, tmp_path):
     path = tmp_path / "map.npz"
     node = built_mapper(map_file=str(path), label_names=NAMES, autosave=False)
     (names,) = published
     assert names.topic == "/semantic_map/label_info" and names.qos == MAP
+    assert node.count_publishers("/semantic_map/label_names") == 1, "the same as text"
     assert names.sent[-1] == {0: "wall", 1: "chair"}, "places among the classes of the map, not ids of the label images"
     node.use_view(seen(1))
     other = SemanticMap(node.config, 3)

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 pytest.importorskip("viser", reason="the extra [view] is not installed")
 
+from std_msgs.msg import String  # noqa: E402
 from support.node_views import BEST_EFFORT, LATCHED  # noqa: E402
 from support.view_messages import CLOCK, camera_info, cloud, header, image, pose, room  # noqa: E402
 from support.viewer_client import ViewerClient  # noqa: E402
@@ -21,10 +22,10 @@ SPACE = scannet20()
 ROOM = room(500)
 
 
-def semantic(stamp: int, frame_id: str = "map", count: int = 500):
+def semantic(stamp: int, frame_id: str = "map", count: int = 500, shift: int = 0):
     message = cloud(stamp, ROOM)
     read = read_cloud(message)
-    labels = (np.arange(count) % 3).astype(np.uint8)
+    labels = (np.arange(count) % 3 + shift).astype(np.uint8)
     return conversions.semantic_cloud_message(
         header(stamp, frame_id), read, labels, np.full(count, 0.5, np.float32), SPACE
     )
@@ -86,6 +87,31 @@ def test_a_semantic_map_is_shown_in_place_of_the_cloud_while_somebody_publishes_
     assert np.array_equal(client.cloud(500)[0], ROOM.xyz) and subscribers(probe, node, "semantic_cloud") == 0
     probe.forget(node.topic("semantic_map"))
     until(lambda: subscribers(probe, node, "semantic_cloud") == 1, "the cloud was never asked for again")
+
+
+def test_the_legend_of_a_map_of_another_model_has_its_names(node, probe, client):
+    names = String(data='{"0": "mur", "1": "chaise", "2": "wall"}')
+    probe.send(node.topic("semantic_map"), semantic(CLOCK.next()), LATCHED)
+    probe.send(node.topic("semantic_map/label_names"), names, LATCHED)
+    for name in ("mur · 33 %", "chaise · 33 %", "wall · 33 %"):
+        client.control(name)
+    wall = [*SPACE.colors[SPACE.index("wall")]]
+    until(lambda: client.nodes["/cloud"]["colors"][2].tolist() == wall, "a class has the colour of its name")
+    assert client.nodes["/cloud"]["colors"][0].tolist() != wall
+    for topic in ("semantic_map", "semantic_map/label_names"):
+        probe.forget(node.topic(topic))
+    until(lambda: subscribers(probe, node, "semantic_cloud") == 1, "the cloud was never asked for again")
+    probe.send(node.topic("semantic_cloud"), semantic(CLOCK.next()), LATCHED)
+    client.control(f"{SPACE.names[1]} · 33 %")
+
+
+def test_labels_that_no_class_has_are_reported(node, probe, client):
+    until(lambda: subscribers(probe, node, "semantic_cloud") == 1, "never subscribed")
+
+    def send() -> None:
+        probe.send(node.topic("semantic_cloud"), semantic(CLOCK.next(), shift=40), LATCHED)
+
+    probe.next_status(node, "classes: 500 points have labels that 'scannet20' does not have", act=send)
 
 
 def test_the_camera_with_its_picture_and_path(node, probe, client):

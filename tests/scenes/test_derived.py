@@ -8,7 +8,7 @@ from support.painted_scene import PaintedScene
 from support.tiny_scene import TinyScene
 
 from wsss_ros.geometry.voxel_map import VoxelMap
-from wsss_ros.scenes import open_scene
+from wsss_ros.scenes import derived, open_scene
 from wsss_ros.scenes.derived import cloud_of, fused, up_of, upright_from_world, upright_rotation
 from wsss_ros.types import BadInput, Cloud
 
@@ -38,6 +38,25 @@ def test_up_is_found_from_the_frames(kitchen, labels, caplog):
     assert "estimated up direction" in caplog.text
     height = fused(scene.frame(index) for index in range(0, len(scene), 10)).xyz @ up
     assert 1.5 < np.ptp(np.percentile(height, (1, 99))) < 3.5  # a room stands up
+
+
+def test_frames_that_cannot_be_used_are_left_out_of_the_search_for_up():
+    class Damaged(TinyScene):
+        broken = (0,)
+
+        def frame(self, index):
+            if index in self.broken:
+                raise BadInput(f"frame {index}: not an image")
+            frame = super().frame(index)
+            return replace(frame, world_from_camera=None) if index == 1 else frame
+
+    scene = Damaged(frames=4)
+    points, poses = derived._sampled(scene)
+    np.testing.assert_array_equal(poses, [scene.frame(index).world_from_camera for index in (2, 3)])
+    assert len(points) > 1000
+    scene.broken = (0, 2, 3)
+    with pytest.raises(BadInput, match="frame 0: not an image"):
+        derived._sampled(scene)
 
 
 def test_without_depth_or_cloud_up_is_unknown():

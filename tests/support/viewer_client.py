@@ -107,6 +107,8 @@ class ViewerClient:
                 self.arrivals.append(time.monotonic())
         elif kind == "RemoveSceneNodeMessage":
             self.nodes.pop(message["name"], None)
+        elif kind == "GuiRemoveMessage":
+            self.controls.pop(message["uuid"], None)
         elif kind.startswith("Gui") and "uuid" in message:
             control = self.controls.setdefault(message["uuid"], {"uuid": message["uuid"]})
             control.update(message.get("props") or message.get("updates") or {})

@@ -13,13 +13,17 @@ from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.recorder import Recorder
 from wsss_ros.bags.recording import BagConfig, Topic
 from wsss_ros.bags.writing import write_bag
+from wsss_ros.doctor.inputs import check
+from wsss_ros.fusion.map_files import AboutMap, write_map
+from wsss_ros.fusion.map_views import LabelledScan
+from wsss_ros.fusion.semantic_map import SemanticMap, SemanticMapConfig
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.label_files.labeller import Labeller
 from wsss_ros.label_files.sources import Source
 from wsss_ros.label_files.writing import segment
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.scenes import open_scene
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, Camera, Cloud
 from wsss_ros.viewer import recorded_bag
 from wsss_ros.viewer.networks import Networks
 from wsss_ros.viewer.recorded import SceneRecord, SegmentedFolder, open_record
@@ -118,6 +122,53 @@ def test_recorded_labels_are_shown_as_they_are(labels, tmp_path):
         for half, x in ((slice(16), 0), (slice(16, None), 20))
     ]
     np.testing.assert_allclose([left, right], expected, atol=6)
+
+
+def test_a_map_of_another_model_has_the_names_that_the_bag_gives(labels, tmp_path):
+    cloud = StripedScene(0, labels).cloud
+    there = (np.arange(len(cloud)) % 3).astype(np.uint8)
+    head, store, path = cdr.header(5, "map"), cdr.typestore(), tmp_path / "map.mcap"
+    topics = {"semantic_cloud": cdr.CLOUD, "semantic_map": cdr.CLOUD, "semantic_map/label_names": cdr.STRING}
+    names = ['{"0": "door"}', '{"0": "mur", "1": "wall", "2": "void"}']
+    messages = [
+        ("semantic_cloud", semantic_message(head, cloud, there * 0, labels)),
+        (
+            "semantic_map",
+            semantic_message(head, Cloud(cloud.xyz[:0], cloud.rgb[:0]), there[:0], labels),
+        ),  # before its first view
+        ("semantic_map", semantic_message(head, cloud, there, labels)),
+        *(("semantic_map/label_names", cdr.make(cdr.STRING, data=text)) for text in names),
+    ]
+    recorder = Recorder(path, [Topic(f"/{name}", kind) for name, kind in topics.items()])
+    for name, message in messages:
+        recorder.write(f"/{name}", 5, bytes(store.serialize_cdr(message, message.__msgtype__)))
+    recorder.close()
+    record = open_record(path, Networks(), labels)
+    assert record.labels.names == ("mur", "wall")
+    assert record.labels.colors[1] == labels.colors[labels.index("wall")]
+    assert record.points(0).labels.tolist() == np.where(there == 2, UNLABELLED, there).tolist()
+
+
+def test_a_saved_map(labels, tmp_path):
+    made, path = SemanticMap(SemanticMapConfig(max_voxels=10_000, voxel_size_m=0.1), 2), tmp_path / "home.npz"
+    xyz, given = np.array([[0.0, 0, 1], [1.0, 0, 1]]), np.array([1, 0], np.uint8)
+    for _ in range(3):
+        made.add_scan(LabelledScan(xyz, given, np.zeros((1, 1), np.float32), Camera(1, 1, 0, 0, 1, 1), np.eye(4), 7))
+    write_map(path, AboutMap(("mur", "wall"), "map", 0.1), made.state())
+    record = open_record(path, Networks(), labels)
+    assert (record.name, record.labels.names, record.stamps_ns) == ("home", ("mur", "wall"), [7])
+    points = record.points(0)
+    assert dict(zip(points.xyz[:, 0].round().tolist(), points.labels.tolist(), strict=True)) == {0.0: 1, 1.0: 0}
+    assert record.view(0) is None
+    with pytest.raises(BadInput, match="is not a bag"):
+        open_record(path, Networks(), labels, color="/color")
+    found = check(path, labels)
+    assert found.kind == "a semantic map that semantic_mapper saved" and found.command == f"wsss view {path}"
+    assert [finding.text for finding in found.findings] == ["2 of 0.1 m in the frame 'map'", "2: mur, wall"]
+    made.clear()
+    write_map(path, AboutMap(("mur", "wall"), "map", 0.1), made.state())
+    with pytest.raises(BadInput, match="there is nothing to show"):
+        open_record(path, Networks(), labels)
 
 
 def semantic_message(head, cloud, labels, space):

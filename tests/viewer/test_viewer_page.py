@@ -1,6 +1,7 @@
 """The page of the viewer as a browser gets it, and who may get it."""
 
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,22 @@ def test_switches_change_what_is_drawn(stage, client):
     assert client.cloud(2)[0].tolist() == points.xyz[[1, 2]].tolist()
     client.set("hide above", 1.5)
     assert client.cloud(1)[0].tolist() == points.xyz[[1]].tolist()
+
+
+def test_the_classes_of_another_cloud_replace_those_before(stage, client):
+    points = some_points()
+    stage.show_cloud(points)
+    client.control(f"{SPACE.names[2]} · 50 %")
+    names = tuple(f"thing {n}" for n in range(256)[: len(SPACE)])
+    other = replace(SPACE, name="other", names=names, colors=SPACE.colors[::-1], synonyms=(), ignored=())
+    stage.show_cloud(points, space=other)
+    client.control("thing 2 · 50 %")
+    assert not any(str(each.get("label")).startswith(SPACE.names[2]) for each in client.controls.values())
+    until(
+        lambda: client.nodes["/cloud"]["colors"][0].tolist() == [*other.colors[2]], "the colours of the classes before"
+    )
+    client.set("thing 2 · 50 %", True)  # a click
+    assert len(client.cloud(2)[0]) == 2
 
 
 def test_a_new_browser_gets_what_is_there(stage):

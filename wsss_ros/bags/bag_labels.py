@@ -1,14 +1,19 @@
-"""Label images in a bag: their topic, the LabelInfo that names their ids, and the camera that they are of."""
+"""Labels in a bag: the topic of label images and the camera that they are of, and what names the ids of labels."""
+
+import json
+from typing import Any
 
 from rosbags.typesys import get_types_from_msg
 from rosbags.typesys.store import Typestore
 
 from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag
-from wsss_ros.bags.cdr import IMAGE
+from wsss_ros.bags.cdr import IMAGE, STRING
 from wsss_ros.bags.codec import IDS
+from wsss_ros.files import parse_json
 from wsss_ros.types import BadInput
 
+LABEL_NAMES = "label_names"  # below the topic of a cloud: the names of its labels as text
 LABEL_INFO, _VISION_CLASS = "vision_msgs/msg/LabelInfo", "vision_msgs/msg/VisionClass"
 # For bags that do not define them, as those of SQLite before ROS 2 Iron.
 _DEFINITIONS = {
@@ -64,8 +69,45 @@ def read_label_info(bag: Bag, topic: str) -> dict[int, str]:
         last = raw
     if last is None:
         raise BadInput(f"{bag.path}: no message on '{topic}'; name another LabelInfo, or the classes (--label-names)")
-    message = last.decoded(_with_label_info(bag.types()))
+    return names_of(last.decoded(_with_label_info(bag.types())))
+
+
+def names_of_images(bag: Bag, images: str) -> dict[int, str] | None:
+    """The names of the ids of the label images on a topic; None where the bag has none. Raises BadInput as these do."""
+    topic = label_info_topic(bag, images)
+    return read_label_info(bag, topic) if topic else None
+
+
+def names_of_cloud(bag: Bag, cloud: str) -> dict[int, str] | None:
+    """The names of the labels of a cloud, by its topic: the last ones in the bag; None where it has none.
+
+    They are on ``CLOUD/label_info``, or as text on ``CLOUD/label_names``. Raises BadInput for ones that cannot be read.
+    """
+    kinds = {topic.name: topic.msgtype for topic in bag.topics}
+    if kinds.get(f"{cloud}/label_info") == LABEL_INFO:
+        return read_label_info(bag, f"{cloud}/label_info")
+    if kinds.get(f"{cloud}/{LABEL_NAMES}") != STRING:
+        return None
+    *_, last = bag.raw({f"{cloud}/{LABEL_NAMES}"})
+    return names_of_text(last.decoded(bag.types()).data)
+
+
+def names_of(message: Any) -> dict[int, str]:
+    """The names of the ids in a LabelInfo."""
     return {int(each.class_id): str(each.class_name) for each in message.class_map}
+
+
+def names_as_text(names: dict[int, str]) -> str:
+    """The names of ids as JSON, for a std_msgs/String."""
+    return json.dumps(names, ensure_ascii=False)
+
+
+def names_of_text(text: str) -> dict[int, str]:
+    """The inverse of ``names_as_text``. Raises BadInput for another text."""
+    try:
+        return {int(key): str(name) for key, name in parse_json(text).items()}
+    except (ValueError, AttributeError) as error:
+        raise BadInput(f'label names: {text[:80]!r} ({error}); expected JSON such as {{"0": "wall"}}') from error
 
 
 def check_camera(bag: Bag, labels: str, color: str) -> None:

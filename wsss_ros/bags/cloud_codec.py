@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64, UInt8, UInt32
+from jaxtyping import Float, Float32, Int64, Integer, UInt8, UInt32
 
 from wsss_ros.bags.codec import stamp_ns
 from wsss_ros.geometry.compiled import compiled, readonly
@@ -160,6 +160,15 @@ def coarse_positions(read: ReadCloud) -> str:
 def cloud_to_labels(message: Any) -> UInt8[np.ndarray, "N"]:
     """The field ``label`` of every point, in the message's order; a value above 255 becomes 254, which is not a class.
 
+    Raises BadInput as ``cloud_to_ids``.
+    """
+    values = cloud_to_ids(message)
+    return np.where(values > UNLABELLED, UNLABELLED - 1, values).astype(np.uint8)
+
+
+def cloud_to_ids(message: Any) -> Integer[np.ndarray, "N"]:
+    """The field ``label`` of every point, in the message's order.
+
     Raises BadInput when the field is missing or not an unsigned integer, and for too few bytes.
     """
     field = next((field for field in message.fields if field.name == "label"), None)
@@ -169,8 +178,7 @@ def cloud_to_labels(message: Any) -> UInt8[np.ndarray, "N"]:
     _check_layout(message, {field.name: field for field in message.fields})
     if not message.height or not message.width:
         return np.zeros(0, np.uint8)
-    values = _strided(message, np.dtype((">" if message.is_bigendian else "<") + kind), field.offset)
-    return np.where(values > UNLABELLED, UNLABELLED - 1, values).astype(np.uint8)
+    return _strided(message, np.dtype((">" if message.is_bigendian else "<") + kind), field.offset)
 
 
 def all_finite(xyz: Float[np.ndarray, "N 3"]) -> bool:

@@ -123,14 +123,23 @@ class BagFrames:
         """Number of colour images."""
         return sum(1 for _ in self._bag.raw({self.color}))
 
-    def frames(self, chosen: set[int] | None = None) -> Iterator[Frame]:
+    def frames(
+        self, chosen: set[int] | None = None, broken: Callable[[BadInput], None] | None = None
+    ) -> Iterator[Frame]:
         """The colour images as frames, named by their number from 0; ``chosen`` are the numbers to read, None for all.
 
-        Raises BadInput naming bag and topic for an image that cannot be read.
+        Raises BadInput naming bag and topic for an image that cannot be read. With ``broken``, it is left out, and the
+        function is called with the error.
         """
         for index, (topic, message) in enumerate(self._stamped_messages(self.color)):
             if chosen is None or index in chosen:
-                rgb = self._read(topic, _color, message)
+                try:
+                    rgb = self._read(topic, _color, message)
+                except BadInput as error:
+                    if broken is None:
+                        raise
+                    broken(error)
+                    continue
                 yield Frame(rgb, stamp_ns=stamp_ns(message.header), name=str(index))
 
     def turns(self) -> int:

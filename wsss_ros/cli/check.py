@@ -14,7 +14,7 @@ def check(
         list[Path],
         typer.Argument(
             metavar="PATH...",
-            help="Scenes, folders of scenes or photographs, bags, clouds, tags, label files, checkpoints.",
+            help="Scenes, folders of scenes or photographs, bags, clouds, maps, tags, label files, checkpoints.",
         ),
     ],
     labels: Labels = "",

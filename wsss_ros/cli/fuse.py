@@ -84,6 +84,7 @@ def fuse(
     from wsss_ros.fusion import settings_named
     from wsss_ros.geometry import parse_up
     from wsss_ros.label_files.fused import fuse_scene
+    from wsss_ros.processes.signals import Interrupted
     from wsss_ros.types import BadInput
 
     console = Console(soft_wrap=True)
@@ -111,7 +112,11 @@ def fuse(
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done)
 
-        report = fuse_scene(opened, source(opened), out, chosen, frames, hold_out, progress, given)
+        try:
+            report = fuse_scene(opened, source(opened), out, chosen, frames, hold_out, progress, given)
+        except Interrupted as stopped:
+            console.print(f"{stopped}", highlight=False, markup=False)
+            raise typer.Exit(128 + stopped.signal) from stopped
     _print(console, report, out)
 
 

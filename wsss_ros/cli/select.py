@@ -12,8 +12,10 @@ from wsss_ros.cli.options import (
     Frames,
     ImageWeights,
     Intrinsics,
+    LabelIds,
     Layout,
     Listed,
+    classes_named,
     reading_of,
 )
 
@@ -26,6 +28,14 @@ def select(
         float,
         typer.Option(min=0, max=1, help="Leave out frames without a class that at most this share of the frames show."),
     ] = 1.0,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Label images of any model in place of the network: FRAME.png, or SCENE/FRAME.png."),
+    ] = None,
+    label_space: Annotated[
+        str, typer.Option(help="Label file of these, or a checkpoint; empty: as noted in the folder, else scannet20.")
+    ] = "",
+    label_ids: LabelIds = "",
     image_weights: ImageWeights = "",
     listed: Listed = None,
     frames: Frames = 0,
@@ -44,13 +54,15 @@ def select(
 
     from wsss_ros.cli.segment import sources_of
     from wsss_ros.cli.tables import table
-    from wsss_ros.inference import ImageSegmenter
+    from wsss_ros.files import check_writable
     from wsss_ros.label_files import worth_tagging
+    from wsss_ros.label_files.fused import causes
 
     console = Console(soft_wrap=True)
-    images = ImageSegmenter(image_weights, device)
+    check_writable(out)
+    space, labels_of = _labels(labels, label_space, label_ids, image_weights, device)
     reading = reading_of(layout, depth_scale, intrinsics)
-    opened, left_out = sources_of(source, listed, frames, images.labels, {"color": color}, "auto", False, reading)
+    opened, left_out = sources_of(source, listed, frames, space, {"color": color}, "auto", False, reading)
     for name, reason in left_out:
         console.print(f"[yellow]left out: {name}: [/]{reason}", highlight=False)
     with Progress(console=console, transient=True) as bar:
@@ -61,8 +73,10 @@ def select(
                 tasks[name] = bar.add_task(name, total=total)
             bar.update(tasks[name], completed=done)
 
-        found = worth_tagging.select(opened, count, images, rare, progress)
-    worth_tagging.write(found, images.labels, out)
+        found = worth_tagging.select(opened, count, labels_of, rare, progress)
+    worth_tagging.write(found, out)
+    for text in causes(found.left_out):
+        console.print(f"frames left out: {text}", style="yellow", markup=False, highlight=False)
     shown = table("worth tagging, best first", "order", "scene", "frame", "predicted classes")
     for place, choice in enumerate(found.choices[:20], 1):
         shown.add_row(str(place), choice.source, choice.frame, ", ".join(choice.classes))
@@ -71,3 +85,27 @@ def select(
         f"{len(found.choices)} of {found.candidates} frames; sum of the roots of the classes' counts {found.value:.1f}"
     )
     console.print(f"{text}, of random frames {found.random_value:.1f}\nresults: {out / 'select.csv'}")
+
+
+def _labels(folder: Path | None, label_space: str, label_ids: str, image_weights: str, device: str):
+    """The label space, and a function from a source to the labels of its frames."""
+    from wsss_ros.evaluation.offline import noted_label_space
+    from wsss_ros.inference import ImageSegmenter
+    from wsss_ros.label_files.frame_labels import FileLabels, NetworkLabels
+    from wsss_ros.label_files.labeller import Labeller
+    from wsss_ros.types import BadInput
+
+    if folder is None:
+        if label_space or label_ids:
+            raise BadInput("--label-space and --label-ids are for label images (--labels); the network has its own")
+        labeller = Labeller(ImageSegmenter(image_weights, device))
+        return labeller.labels, lambda source: NetworkLabels(labeller, source.turns())
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder of label images (--labels)")
+    space = (None if label_space else noted_label_space(folder)) or classes_named(label_space)
+
+    def of_source(source):
+        own = folder / source.name
+        return FileLabels(own if own.is_dir() else folder, space, label_ids or "dataset")
+
+    return space, of_source

@@ -29,7 +29,10 @@ from wsss_ros.labels import RECOMMENDED
 
 def view(
     source: Annotated[
-        Path, typer.Argument(help="A bag, a scene folder, a cloud file, or what 'wsss segment' wrote.", exists=True)
+        Path,
+        typer.Argument(
+            help="A bag, a scene folder, a cloud file, what 'wsss segment' wrote, or a saved map.", exists=True
+        ),
     ],
     host: Annotated[str, typer.Option(help="Address served on; 0.0.0.0 lets other machines look.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8081,

@@ -20,6 +20,7 @@ from wsss_ros.config import load as load_config
 from wsss_ros.doctor import scene_facts
 from wsss_ros.doctor.findings import Finding, Verdict
 from wsss_ros.files import decode, parse_yaml
+from wsss_ros.fusion.map_files import is_map_file, read_map
 from wsss_ros.labels import LabelSpace, read_label_file
 from wsss_ros.networks import checkpoint
 from wsss_ros.rooms.library import FurnitureLibrary
@@ -110,6 +111,8 @@ def _look(checked: Checked, labels: LabelSpace, reading: Reading | None, complet
         _yaml(checked, labels, reading, complete)
     elif suffix == ".safetensors":
         _checkpoint(checked, path)
+    elif is_map_file(path):
+        _saved_map(checked)
     elif suffix in _TAGS and (path.stem.lower().startswith("tags") or not is_cloud_file(path)):
         _tags(checked, read_report(path, labels, complete))
     elif suffix == ".sh3f" or (path.is_dir() and any(path.glob("*__*/*.glb"))):
@@ -278,6 +281,15 @@ def _checkpoint(checked: Checked, path: Path) -> None:
     if config.inputs:
         checked.findings.append(Finding("ok", "inputs", f"xyz, {', '.join(config.inputs)}"))
     checked.command = f"wsss segment SCENE --{config.kind}-weights {quote(str(path))} --out out/segmented"
+
+
+def _saved_map(checked: Checked) -> None:
+    about, state = read_map(checked.path)
+    checked.kind = "a semantic map that semantic_mapper saved"
+    text = f"{len(state['key']):,} of {about.voxel_size_m:g} m in the frame '{about.frame_id}'"
+    checked.findings.append(Finding("ok", "voxels", text))
+    checked.findings.append(Finding("ok", "classes", f"{len(about.classes)}: {', '.join(about.classes)}"))
+    checked.command = f"wsss view {quote(str(checked.path))}"
 
 
 def _scenes_inside(folder: Path) -> list[str]:

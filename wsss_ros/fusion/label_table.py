@@ -24,8 +24,8 @@ class LabelTable:
     table: UInt8[np.ndarray, "_"]
     foreign: tuple[str, ...] = ()
 
-    def labels(self, ids: Integer[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-        """The class of each pixel; 255 without a class, NOT_SEEN for an id that the table does not have."""
+    def labels(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+        """The class of each pixel or point; 255 without a class, NOT_SEEN for an id that the table does not have."""
         if ids.dtype == np.uint8:
             return self.table[:256][ids]
         wide = ids.astype(np.int64)
@@ -33,7 +33,12 @@ class LabelTable:
         wide[outside] = np.where(wide[outside] == -1, _IDS + 1, _IDS)
         return self.table[wide]
 
-    def unknown(self, ids: Integer[np.ndarray, "H W"], labels: UInt8[np.ndarray, "H W"]) -> list[int]:
+    def known(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+        """As ``labels``, with 255 also for an id that the table does not have."""
+        labels = self.labels(ids)
+        return np.where(labels == NOT_SEEN, np.uint8(UNLABELLED), labels)
+
+    def unknown(self, ids: Integer[np.ndarray, "..."], labels: UInt8[np.ndarray, "..."]) -> list[int]:
         """The ids of an image that the table does not have; ``labels`` are those of ``labels(ids)``."""
         missed = ids[labels == NOT_SEEN]
         return [] if not len(missed) else np.unique(missed).tolist()
@@ -69,6 +74,15 @@ def table_of(names: Mapping[int, str], classes: Sequence[str]) -> LabelTable:
         if key_of(name) not in (*known, *NO_CLASS):
             foreign.append(name)
     return LabelTable(tuple(classes), table, tuple(foreign))
+
+
+def meaning_of(names: Mapping[int, str], known: LabelSpace) -> tuple[LabelSpace, LabelTable]:
+    """The classes that names of ids stand for, in the colours of ``known``, and the table from the ids to them.
+
+    Raises BadInput as ``classes_of`` and ``table_of``.
+    """
+    classes = classes_of(names)
+    return space_of(classes, known), table_of(names, classes)
 
 
 def parse_names(text: str) -> dict[int, str]:

@@ -1,6 +1,7 @@
 """Semantic maps on disk: one file, which is replaced atomically. A process that is killed leaves the previous file."""
 
 import json
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,17 @@ class AboutMap:
     classes: tuple[str, ...]
     frame_id: str
     voxel_size_m: float
+
+
+def is_map_file(path: Path) -> bool:
+    """Whether a file has the parts of a saved map, by their names."""
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as parts:
+            return {f"{name}.npy" for name in (_ABOUT, "key", "clock")} <= set(parts.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def write_map(path: Path, about: AboutMap, state: dict[str, np.ndarray]) -> None:

@@ -24,6 +24,7 @@ from wsss_ros.types import BadInput, Camera
 
 NOT_SEEN = kernels.NOT_SEEN  # instead of a label: no vote at all; UNLABELLED votes for no class
 MOST_CLASSES = NOT_SEEN
+SMALLEST_MAP = 10_000  # voxels: the least bound on a map
 _NO_RAYS = readonly(np.zeros((0, 0, 2)))
 _EVIDENCE = 200  # voxels that a view has to show or look through before it can contradict the map
 _FORGOTTEN = 20  # a full map forgets one of so many voxels
@@ -47,7 +48,7 @@ class SemanticMapConfig(Config):
     """Size of the voxels, range of the depth, bounds of the map, and how it changes."""
 
     voxel_size_m: float = Field(0.05, ge=0.01, le=2, description="Edge of a voxel; one point each.")
-    max_voxels: int = Field(1_000_000, ge=10_000, le=10_000_000, description="Bound on the map.")
+    max_voxels: int = Field(1_000_000, ge=SMALLEST_MAP, le=10_000_000, description="Bound on the map.")
     forget: Literal["oldest", "farthest"] = Field("oldest", description=_FORGET_TEXT)
     min_depth_m: float = Field(0.2, ge=0, le=10, description="Nearer pixels and points are ignored.")
     max_depth_m: float = Field(5.0, gt=0, le=200, description="Farther pixels and points are ignored.")
@@ -73,7 +74,7 @@ class SemanticMapConfig(Config):
     )
 
 
-_SMALL = SemanticMapConfig(max_voxels=10_000)  # of the map that warms up
+_SMALL = SemanticMapConfig(max_voxels=SMALLEST_MAP)  # of the map that warms up
 
 
 class SemanticMap:

@@ -5,6 +5,8 @@ from jaxtyping import Float, Float32, UInt8
 
 from wsss_ros.labels import UNLABELLED
 
+_ROWS = 1 << 16  # points at a time: tables in float64 of all would take gigabytes
+
 
 def vote_weight(
     distance_m: Float[np.ndarray, "*N"], dt_s: Float[np.ndarray, "*N"], max_distance_m: float, max_dt_s: float
@@ -45,7 +47,15 @@ def entropy(votes: Float[np.ndarray, "N C"]) -> Float32[np.ndarray, "N"]:
     0 where all votes are for one class, ``log2 C`` where all classes have equally many. Without votes nothing is known:
     also ``log2 C``.
     """
+    found = np.empty(len(votes), np.float32)
+    for start in range(0, len(votes), _ROWS):
+        found[start : start + _ROWS] = _entropy(votes[start : start + _ROWS])
+    return found
+
+
+def _entropy(votes: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N"]:
     total = votes.sum(axis=1, keepdims=True)
     share = np.divide(votes, total, out=np.full(votes.shape, 1 / max(votes.shape[1], 1)), where=total > 0)
     logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
-    return np.maximum(0, -(share * logs).sum(axis=1)).astype(np.float32)
+    bits: Float[np.ndarray, "N"] = np.maximum(0, -(share * logs).sum(axis=1))
+    return bits

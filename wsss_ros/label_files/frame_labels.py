@@ -14,7 +14,7 @@ from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.bag_labels import check_camera, label_info_topic, label_topic, read_label_info
 from wsss_ros.bags.codec import image_to_ids, stamp_ns
 from wsss_ros.evaluation.offline import IMAGE_LABELS
-from wsss_ros.fusion.label_table import LabelTable, classes_of, space_of, table_of
+from wsss_ros.fusion.label_table import LabelTable, meaning_of
 from wsss_ros.fusion.semantic_map import NOT_SEEN
 from wsss_ros.label_files.labeller import Labeller
 from wsss_ros.labels import UNLABELLED, LabelSpace
@@ -48,7 +48,9 @@ class NetworkLabels:
 
     def __post_init__(self) -> None:
         """Note the label space and the version of the weights."""
-        self.labels, self.source = self.labeller.labels, f"image network {self.labeller.images.version}"
+        images = self.labeller.images
+        least = self.labeller.least_confidence(images)
+        self.labels, self.source = self.labeller.labels, f"image network {images.version}, confidence {least:g} or more"
 
     def of(self, frame: Frame) -> UInt8[np.ndarray, "H W"]:
         """The labels of a frame, 255 where the network is not sure."""
@@ -65,7 +67,7 @@ class FileLabels:
     def __init__(self, folder: Path, labels: LabelSpace, label_ids: str = "dataset") -> None:
         inner = folder / IMAGE_LABELS
         self._images = LabelImages(inner if inner.is_dir() else folder, labels, label_ids)
-        self.labels, self.source = labels, f"files in {self._images.folder}"
+        self.labels, self.source = labels, f"files in {self._images.folder}, ids: {label_ids}"
         if not self._images.files:
             raise BadInput(
                 f"{self._images.folder}: no label images; expected FRAME.png with ids, as 'wsss segment' writes them"
@@ -116,8 +118,7 @@ class TopicLabels:
         self._messages, self._next, self._last_ns = self._stream(), None, 0
 
     def _use(self, names: Mapping[int, str], meaning: str) -> None:
-        classes = classes_of(names)
-        self.labels, self._table = space_of(classes, self.labels), table_of(names, classes)
+        self.labels, self._table = meaning_of(names, self.labels)
         self.meaning = f"{meaning}: " + ", ".join(f"{number} {name}" for number, name in sorted(names.items()))
         self.source = f"{self.source}, {meaning}"
 

@@ -1,6 +1,8 @@
 """`wsss fuse`: the labels of the frames of a scene on its cloud, as files; an interrupted fusion continues."""
 
 import json
+import logging
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +17,11 @@ from wsss_ros import fusion, geometry
 from wsss_ros.evaluation import pictures
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
 from wsss_ros.evaluation.offline import NOTE, POINT_LABELS
-from wsss_ros.files import parse_json, replace, write_json
+from wsss_ros.files import check_writable, parse_json, replace, write_json
 from wsss_ros.fusion import FusionSettings
 from wsss_ros.label_files.frame_labels import FrameLabels
 from wsss_ros.labels import UNLABELLED, LabelSpace
+from wsss_ros.processes.signals import Interrupted, stop_requests
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.derived import cloud_of, up_of
 from wsss_ros.scenes.frame_choice import spread
@@ -27,6 +30,7 @@ from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 VOTES, PICTURE, _STATE = "votes.npz", "fused.png", "unfinished.npz"
 _SAVE_EVERY_S = 20.0
+_log = logging.getLogger("wsss_ros")
 
 Progress = Callable[[str, int, int], None]
 
@@ -76,14 +80,19 @@ def fuse_scene(
     Raises:
         BadInput: ``out`` is complete or has something else in it; there is no cloud; no frame has labels, or no label
             reaches a point.
+        NotWritten: an OSError, where nothing can be written to ``out``.
+        Interrupted: on SIGINT and SIGTERM, after the votes so far are saved.
     """
     chosen = spread(len(scene), frames)
     held = chosen[hold_out - 1 :: hold_out] if hold_out else []
-    state = _State(out, _identity(scene, source, settings, chosen, held))
+    voters = sorted({*chosen} - {*held})
+    _check_held(hold_out, held, voters)
+    state = _State(out, _identity(scene, source, settings, chosen, held, up))
+    check_writable(out)
     cloud, finite = state.cloud(scene, progress)
     up = up or up_of(scene)
     fused = fusion.Fusion(cloud.xyz[finite], settings, len(source.labels), up=up)
-    _vote(scene, source, sorted({*chosen} - {*held}), fused, state, progress)
+    _vote(scene, source, voters, fused, state, progress)
     if not fused.frames:
         reasons = ", ".join(causes(state.left_out)) or "the scene has no frames"
         raise BadInput(f"{scene.name}: no frame of {len(chosen)} has voted ({reasons})")
@@ -114,9 +123,25 @@ def causes(left_out: Counter[str], most: int = 3) -> list[str]:
     return [f"{count} {cause}" for cause, count in found] + [f"{others} for other causes"] * (others > 0)
 
 
-def _identity(scene: Scene, source: FrameLabels, settings: FusionSettings, chosen: list[int], held: list[int]) -> str:
+def _check_held(hold_out: int, held: list[int], voters: list[int]) -> None:
+    """Raises BadInput where all frames are held out, and warns where none is."""
+    if held and not voters:
+        raise BadInput(f"hold_out {hold_out}: all {len(held)} frames are held out, so none can vote; hold out fewer")
+    if hold_out and not held:
+        _log.warning("hold_out %d: none of %d frames is held out", hold_out, len(voters))
+
+
+def _identity(
+    scene: Scene,
+    source: FrameLabels,
+    settings: FusionSettings,
+    chosen: list[int],
+    held: list[int],
+    up: Sequence[float] | None,
+) -> str:
     """What must be the same for a fusion to continue."""
     parts = {"scene": scene.name, "frames": len(scene), "chosen": chosen, "held_out": held, "labels": source.source}
+    parts |= {} if up is None else {"up": [*map(float, up)]}
     return json.dumps(parts | {"classes": source.labels.names, "settings": settings.model_dump()})
 
 
@@ -184,27 +209,34 @@ class _State:
 
 
 def _read(scene: Scene, progress: Progress) -> Iterator[Frame]:
+    """The frames of the scene, without those that cannot be read."""
     for index in range(len(scene)):
-        yield scene.frame(index)
+        try:
+            frame = scene.frame(index)
+        except BadInput as error:
+            _log.warning("%s: a frame is left out of the cloud: %s", scene.name, error)
+        else:
+            yield frame
         progress("frames of the cloud", index + 1, len(scene))
 
 
 def _vote(
     scene: Scene, source: FrameLabels, voters: list[int], fused: fusion.Fusion, state: _State, progress: Progress
 ) -> None:
+    """Let the frames vote. A signal is taken between two frames: a frame that has voted in part would vote twice."""
     state.continue_with(fused)
-    try:
+    with stop_requests() as stop:
         for done in range(state.next, len(voters)):
             try:
                 frame = scene.frame(voters[done])
                 fused.add(frame, source.of(frame))
             except BadInput as error:
                 state.left_out[str(error)] += 1
-            state.save(fused, done + 1)
+            state.save(fused, done + 1, at_once=stop.number is not None)
             progress("votes", done + 1, len(voters))
-    except KeyboardInterrupt:
-        state.save(fused, state.next, at_once=True)
-        raise
+            if stop.number is not None:
+                after = f"{signal.Signals(stop.number).name} after {done + 1} of {len(voters)} frames"
+                raise Interrupted(f"stopped by {after}; the same command continues from there", stop.number)
 
 
 def _compare(

@@ -14,9 +14,16 @@ from wsss_ros.scenes.images import read_photo
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
 
+def _refuse(error: BadInput) -> None:
+    raise error
+
+
 @dataclass
 class Source:
-    """The input of segmentation: ``count`` frames with their tags, and a cloud with its direction against gravity."""
+    """The input of segmentation: ``count`` frames with their tags, and a cloud with its direction against gravity.
+
+    ``broken`` is called with the error of a frame that cannot be read. If it returns, the frame is left out.
+    """
 
     name: str
     count: int
@@ -26,6 +33,7 @@ class Source:
     tags: TagList | None = None
     scene: Scene | None = None
     turns: Callable[[], int] = lambda: 0  # that make the images upright, from the poses (geometry.mounted_turns)
+    broken: Callable[[BadInput], None] = _refuse
 
     @classmethod
     def of_scene(cls, scene: Scene, frames: int = 0, up: str = "auto", tagged: bool = True) -> "Source":
@@ -39,11 +47,17 @@ class Source:
         def views() -> Iterator[tuple[Frame, TagList | None]]:
             for index in chosen:
                 tags = _listed(scene.image_tags(index), scene.image_unknown(index)) if tagged else None
-                yield scene.frame(index), tags
+                try:
+                    frame = scene.frame(index)
+                except BadInput as error:
+                    made.broken(error)
+                else:
+                    yield frame, tags
 
         cloud, found = partial(cloud_of, scene), _direction(up, partial(up_of, scene))
         tags, turns = _listed(scene.tags, scene.unknown) if tagged else None, partial(turns_of, scene)
-        return cls(scene.name, len(chosen), views, cloud, found, tags, scene, turns)
+        made: Source = cls(scene.name, len(chosen), views, cloud, found, tags, scene, turns)
+        return made
 
     @classmethod
     def of_bag(cls, bag: BagFrames, frames: int = 0, up: str = "auto") -> "Source":
@@ -52,8 +66,9 @@ class Source:
         ``up`` is 'x,y,z' in the frame of the cloud, or 'auto' to find it there.
         """
         chosen = spread(len(bag), frames)
-        views = lambda: ((frame, None) for frame in bag.frames(set(chosen)))  # noqa: E731
-        return cls(bag.name, len(chosen), views, bag.cloud, _direction(up, bag.up), turns=bag.turns)
+        views = lambda: ((frame, None) for frame in bag.frames(set(chosen), made.broken))  # noqa: E731
+        made: Source = cls(bag.name, len(chosen), views, bag.cloud, _direction(up, bag.up), turns=bag.turns)
+        return made
 
     @classmethod
     def of_pictures(cls, name: str, files: Sequence[Path], frames: int = 0) -> "Source":
@@ -67,8 +82,18 @@ class Source:
                 f"{name}: {twice} and {by_stem[Path(twice).stem]} have one name; rename or remove one of them"
             )
         chosen = [files[index] for index in spread(len(files), frames)]
-        views = lambda: ((Frame(read_photo(file), name=file.stem), None) for file in chosen)  # noqa: E731
-        return cls(name, len(chosen), views, lambda: None, lambda: (0.0, 0.0, 1.0))
+
+        def views() -> Iterator[tuple[Frame, TagList | None]]:
+            for file in chosen:
+                try:
+                    rgb = read_photo(file)
+                except BadInput as error:
+                    made.broken(error)
+                else:
+                    yield Frame(rgb, name=file.stem), None
+
+        made: Source = cls(name, len(chosen), views, lambda: None, lambda: (0.0, 0.0, 1.0))
+        return made
 
 
 def _direction(up: str, found: Callable[[], tuple[float, float, float]]) -> Callable[[], tuple[float, float, float]]:

@@ -1,18 +1,19 @@
-"""`wsss select`: which frames of scenes, bags or pictures are worth tagging, by what an image network sees in them."""
+"""`wsss select`: which frames of scenes, bags or pictures are worth tagging, by what a network sees in them."""
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from wsss_ros.evaluation import pictures
 from wsss_ros.files import write_text
-from wsss_ros.inference import ImageSegmenter
+from wsss_ros.label_files.frame_labels import FrameLabels
+from wsss_ros.label_files.fused import causes
 from wsss_ros.label_files.sources import Source
-from wsss_ros.labels import LabelSpace
 from wsss_ros.samples.selection import diverse, objective, presence, with_rare_class
 from wsss_ros.scenes.images import decode_rgb, encode_jpeg
 from wsss_ros.types import BadInput
@@ -23,7 +24,7 @@ _DRAWS = 200
 
 @dataclass
 class Choice:
-    """A frame that is worth tagging, with the classes that the network sees in it; ``picture`` is a small JPEG."""
+    """A frame that is worth tagging, with the classes that its labels show; ``picture`` is a small JPEG."""
 
     source: str
     frame: str
@@ -36,6 +37,7 @@ class Choice:
 class Selection:
     """The chosen frames, best first; ``candidates`` is the number of frames they were chosen from.
 
+    ``left_out`` counts the frames that have no labels or cannot be read, by cause.
     ``value`` is the sum over the classes of the square root of the number of frames that show it, for the chosen frames
     and as the mean over random choices of as many.
     """
@@ -44,33 +46,47 @@ class Selection:
     candidates: int
     value: float
     random_value: float
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def select(
     sources: Sequence[Source],
     count: int,
-    images: ImageSegmenter,
+    labels_of: Callable[[Source], FrameLabels],
     rare_share: float = 1.0,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Selection:
     """Choose ``count`` frames whose predicted classes are as many and as rare as possible (``selection.diverse``).
 
-    A frame without a class that at most ``rare_share`` of the frames show is not a candidate. Raises BadInput when
-    there are no frames, or none of them is a candidate.
+    ``labels_of`` gives the labels of the frames of a source; all have one label space. A frame without a class that at
+    most ``rare_share`` of the frames show is not a candidate. Raises BadInput when there are no frames, or none of them
+    is a candidate.
     """
-    seen, candidates = [], []
+    seen, candidates, left_out = [], [], Counter[str]()
+
+    def leave_out(error: BadInput) -> None:
+        left_out[str(error)] += 1
+
     for source in sources:
-        turns = source.turns()
+        source.broken = leave_out
+        try:
+            labels = labels_of(source)
+        except BadInput as error:
+            leave_out(error)
+            continue
         for number, (frame, _) in enumerate(source.frames()):
-            labels = images.drop_unsure(*images(frame, turns=turns))
-            shown = presence(labels, len(images.labels))
-            names = images.labels.tags(shown.astype(np.float32))
+            try:
+                shown = presence(labels.of(frame), len(labels.labels))
+            except BadInput as error:
+                leave_out(error)
+                continue
+            names = labels.labels.tags(shown.astype(np.float32))
             seen.append(shown)
             small = encode_jpeg(pictures.scaled(frame.rgb, min(_THUMB, frame.rgb.shape[1])), 85, "420")
             candidates.append(Choice(source.name, frame.name or str(number), frame.stamp_ns, names, small))
             progress(source.name, number + 1, source.count)
     if not candidates:
-        raise BadInput("there are no frames to choose from")
+        raise BadInput(f"there are no frames to choose from ({', '.join(causes(left_out)) or 'the input has none'})")
     every = np.array(seen)
     kept = with_rare_class(every, rare_share)
     if not len(kept):
@@ -79,10 +95,11 @@ def select(
     order = kept[diverse(every[kept], count)]
     draw = np.random.default_rng(0)
     drawn = [objective(every[draw.choice(len(every), count, replace=False)]) for _ in range(_DRAWS)]
-    return Selection([candidates[i] for i in order], len(candidates), objective(every[order]), float(np.mean(drawn)))
+    chosen = [candidates[i] for i in order]
+    return Selection(chosen, len(candidates), objective(every[order]), float(np.mean(drawn)), left_out)
 
 
-def write(selection: Selection, space: LabelSpace, out: Path) -> None:
+def write(selection: Selection, out: Path) -> None:
     """Write ``out/select.csv`` (order, scene, frame, stamp, predicted classes) and ``out/select.png``, the frames."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

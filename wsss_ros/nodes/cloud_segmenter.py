@@ -11,10 +11,12 @@ from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 
 from wsss_ros.bags import cloud_codec
+from wsss_ros.fusion.label_table import LabelTable, table_of
 from wsss_ros.geometry import Up, parse_up, up_as_text, up_in_frame
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes import conversions
 from wsss_ros.nodes.health import WARN, Report
+from wsss_ros.nodes.label_info import names_of_cloud, report_foreign
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP
 from wsss_ros.nodes.ros_packages import read_cloud
@@ -37,8 +39,9 @@ class CloudSegmenterNode(SegmenterNode):
     Points that are not finite stay, with label 255 and confidence 0. x y z have the type that they have in ``cloud``:
     float64 stays float64. After an empty cloud there is a warning and no result; the last semantic cloud stays latched.
     The cloud may be in any frame: which way is up in it is found from the cloud and the name of its frame.
-    Weights that take fused labels (2D3DNet) need a field ``label`` of their classes, as ``semantic_mapper`` gives it;
-    clouds without it are refused.
+    Weights that take fused labels (2D3DNet) need a field ``label``, as ``semantic_mapper`` gives it; clouds without it
+    are refused. Its classes are those of the weights, unless ``label_info`` or ``label_names`` below the topic of the
+    cloud names others; these are matched by name.
     """
 
     name = "cloud_segmenter"
@@ -58,6 +61,10 @@ class CloudSegmenterNode(SegmenterNode):
 
     def activate(self) -> None:
         """Subscribe to clouds and to new weights."""
+        self._fused_labels: LabelTable | None = None
+        if self.networks.current.segmenter.takes_fused_labels:  # the names first: the executor takes the first topic
+            for given in names_of_cloud(self.resolve_topic_name("cloud"), self.on_names):
+                self.subscribe(*given)
         self.subscribe(PointCloud2, "cloud", lambda message: self.submit("cloud", self.segment, message), MAP, "result")
         self.networks.start()
 
@@ -91,7 +98,16 @@ class CloudSegmenterNode(SegmenterNode):
         given = any(field.name == "label" for field in message.fields)
         if not given or not self.networks.current.segmenter.takes_fused_labels:
             return read.cloud
-        return replace(read.cloud, fused_label=read.gather(cloud_codec.cloud_to_labels(message)))
+        table = self._fused_labels
+        labels = (
+            cloud_codec.cloud_to_labels(message) if table is None else table.known(cloud_codec.cloud_to_ids(message))
+        )
+        return replace(read.cloud, fused_label=read.gather(labels))
+
+    def on_names(self, names: dict[int, str]) -> None:
+        """Take what the field ``label`` of the clouds means. Classes that the weights do not have are reported."""
+        self._fused_labels = table_of(names, self.space.names)
+        report_foreign(self, self._fused_labels, self.space, WARN)
 
     def _up_of(self, read: cloud_codec.ReadCloud, frame_id: str) -> np.ndarray:
         """The direction of the parameter ``up``, else the one that is found; its doubts are reported."""

@@ -18,6 +18,7 @@ from wsss_ros.files import expanded, writable_folder
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes.health import WARN, Problem, Report, sync_report
 from wsss_ros.nodes.inputs import Input
+from wsss_ros.nodes.label_info import PredictedLabels
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
@@ -74,7 +75,7 @@ class EvaluatorNode(Node):
         self.labels = labels_named(self.config.label_space)
         self.folder = expanded(self.config.output).absolute()
         writable_folder(self.folder)
-        self.scores = RunningScores(self.labels)
+        self.scores, self.predicted = RunningScores(self.labels), PredictedLabels(self, self.labels)
         self.versions = {domain: LatchedHistory(UNKNOWN) for domain in DOMAINS}
         self.sets = LatchedHistory("")
         self._pairs: dict[str, deque] = {domain: deque() for domain in DOMAINS}
@@ -89,6 +90,7 @@ class EvaluatorNode(Node):
         }
         self._submitted = False
         # The small topics first: of several topics that are ready, the executor takes the first.
+        self.predicted.start()
         self._follow("ground_truth/set", self.sets)
         self._follow("image_segmenter/weights", self.versions["2d"])
         self._follow("cloud_segmenter/weights", self.versions["3d"])
@@ -176,7 +178,7 @@ class EvaluatorNode(Node):
 
     def score_image(self, prediction: Arrival, truth: Arrival) -> None:
         """Count the pixels of one image. Raises BadInput for images of two sizes."""
-        found, true = (codec.image_to_labels(arrival.message) for arrival in (prediction, truth))
+        found, true = self.predicted.read(prediction.message), codec.image_to_labels(truth.message)
         if found.shape != true.shape:
             raise BadInput(
                 f"label image size: {found.shape[1]} x {found.shape[0]} predicted, {true.shape[1]} x {true.shape[0]} "

@@ -53,7 +53,8 @@ class LabelNames:
         """Raises BadInput for ``label_names`` that cannot be read."""
         self._node, self._space = node, space
         self._given = parse_names(label_names) if label_names.strip() else None
-        self._names = self._given or dict(enumerate(space.names))
+        self._of_space = dict(enumerate(space.names))
+        self._names = self._given or self._of_space
         self.source = "label_names" if self._given else f"label_space {space.name}"
         self._table: tuple[dict[int, str], LabelTable] | None = None  # and the names that it was made of
         self._asked = self._given is not None
@@ -70,6 +71,11 @@ class LabelNames:
         table_of(names, ())
         if names != self._names or self.source != "label_info":
             self._names, self.source, self._asked = names, "label_info", True
+
+    @property
+    def assumed(self) -> bool:
+        """Whether nothing but the label space says what the ids mean."""
+        return self._names is self._of_space
 
     @property
     def classes(self) -> tuple[str, ...]:

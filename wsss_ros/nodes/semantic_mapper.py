@@ -1,7 +1,8 @@
 """Label images of any model, depth or LiDAR, and poses in; one semantic map of the place out, which can be saved.
 
-``semantic_map`` has the fields of ``semantic_cloud``; ``semantic_map/label_info`` names its classes. The map outlives
-looped bags and restarts (``map_file``); views whose pose cannot be true are left out and reported.
+``semantic_map`` has the fields of ``semantic_cloud``; ``semantic_map/label_info`` and ``semantic_map/label_names`` name
+its classes. The map outlives looped bags and restarts (``map_file``); views whose pose cannot be true are left out and
+reported.
 """
 
 import threading
@@ -92,6 +93,7 @@ class SemanticMapperNode(Node):
         self.lock = threading.RLock()
         self.pose_guards: dict[str, PoseGuard] = {}  # by camera, as the inputs
         self._frame, self._loaded = "", False  # of the map; whether it was read from a file
+        self._assumed = False  # whether nothing said which classes it has
         self._saved = self._published = -1  # ``changes`` of the map at that time
         self.map_services = SlowServices(self)
         for name in ("save", "load", "reset"):
@@ -103,7 +105,7 @@ class SemanticMapperNode(Node):
         self.known = labels_named(config.label_space)
         self.names = LabelNames(self, config.label_names, self.known)
         # The input label_info has the ids of the label images, which may be other numbers than those of the map.
-        self.label_info = LabelInfoTopic(self, f"{self.resolve_topic_name(OUTPUT)}/label_info")
+        self.label_info = LabelInfoTopic(self, self.resolve_topic_name(OUTPUT))
         if config.map_file and self._path().exists():
             self.get_logger().info(self.load())
         else:
@@ -205,12 +207,21 @@ class SemanticMapperNode(Node):
 
     def _labels_of(self, view: PosedIds | PosedScan, camera: str) -> Any:
         """The labels of a view of this camera, once its pose is believed."""
-        if not len(self.map) and self.names.classes != self.space.names:
-            self._begin(self.names.classes)
+        if self.names.classes != self.space.names:
+            self._follow_classes()
         self._check_frame(self.inputs[camera].frame_id)
         labels = self.names.labels(view.ids, self.space.names)
         self.pose_guards[camera].check(view.stamp_ns, view.world_from_camera)
         return labels
+
+    def _follow_classes(self) -> None:
+        """An empty map takes the classes of the label images, and so does one whose classes were only assumed."""
+        if not len(self.map):
+            self._begin(self.names.classes)
+        elif self._assumed and not self._loaded and not self.names.assumed:
+            text = "the label images have other classes than label_space, as label_info says now; the map starts over"
+            self.report_problem("classes", text)
+            self._begin(self.names.classes)
 
     def start_over(self) -> None:
         """The stamps have jumped back, as in a looped bag: it shows the same place, so the map goes on."""
@@ -261,7 +272,7 @@ class SemanticMapperNode(Node):
             self.map = SemanticMap(self.config, len(classes), self._label_age_s())
         else:
             self.map.clear()
-        self._frame, self._loaded = self.config.fixed_frame, False
+        self._frame, self._loaded, self._assumed = self.config.fixed_frame, False, self.names.assumed
         self._saved, self._published = self.map.changes, -1
 
     def _label_age_s(self) -> float:

@@ -17,6 +17,7 @@ from std_srvs.srv import SetBool, Trigger
 from wsss_ros.bags import codec
 from wsss_ros.labels import labels_named
 from wsss_ros.nodes.health import Report
+from wsss_ros.nodes.label_info import PredictedLabels
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
@@ -68,7 +69,8 @@ class TagPageNode(Node):
     def activate(self) -> None:
         """Serve the page."""
         self.view = LiveView()
-        self.worth = TagWorth(self.labels)
+        self.worth, self.predicted = TagWorth(self.labels), PredictedLabels(self, self.labels)
+        self.predicted.start()
         self._labels_input: Any = None
         self._subscribed: dict[str, Any] = {}
         self._learner: tuple[dict, float] | None = None
@@ -135,7 +137,7 @@ class TagPageNode(Node):
 
     def see_labels(self, message: Image) -> None:
         """Compare what the live image shows with the tags that were sent."""
-        self.worth.see(codec.image_to_labels(message))
+        self.worth.see(self.predicted.read(message))
 
     def _subscribe_image(self, source: str) -> ImageTransport:
         def put(message: Image | CompressedImage) -> None:

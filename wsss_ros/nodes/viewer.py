@@ -5,16 +5,20 @@ path of the camera is kept all the time.
 """
 
 import time
+from functools import partial
 from typing import Any, Literal, NoReturn
 
+import numpy as np
 from pydantic import Field
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from wsss_ros.bags import codec
+from wsss_ros.fusion.label_table import LabelTable, meaning_of
 from wsss_ros.geometry.camera_models import is_rectified_topic
-from wsss_ros.labels import labels_named
+from wsss_ros.labels import UNLABELLED, LabelSpace, labels_named
 from wsss_ros.nodes.health import OK, Report
 from wsss_ros.nodes.inputs import Input
+from wsss_ros.nodes.label_info import names_of_cloud
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP, SENSOR, SMALL_SENSOR
@@ -32,6 +36,7 @@ from wsss_ros.viewer.stage import ShownView, Stage
 WATCH_S = 0.25
 STATUS_S = 1.0
 COLOR_CLOUDS = 3  # input clouds that wait for their semantic cloud
+SEMANTIC_CLOUD, SEMANTIC_MAP = "semantic_cloud", "semantic_map"
 NO_POSE_S = 1.0  # after this time without a pose, pictures are shown without one
 
 
@@ -40,7 +45,10 @@ class ViewerConfig(PoseConfig):
 
     host: str = Field("127.0.0.1", description="Address served on; another one lets other machines look.")
     port: int = Field(8081, ge=0, le=65_535, description="Port; 0 takes a free one.")
-    label_space: str = Field("config/labels/scannet20.yaml", description="Classes of the labels.")
+    label_space: str = Field(
+        "config/labels/scannet20.yaml",
+        description="Classes of the labels; those of semantic_map are named by its label_info, with colours from here.",
+    )
     cloud: Literal["auto", "semantic_cloud", "semantic_map"] = Field(
         "auto", description="The cloud that is shown; auto: semantic_map where it has a publisher, else semantic_cloud."
     )
@@ -69,6 +77,9 @@ class ViewerNode(Node):
         self.at_deactivate(self._close_stage)
         self._watched: dict[str, Input] = {}
         self._cloud: PointCloud2 | None = None
+        self._names: dict[int, str] = {}  # of the labels of the map
+        self._meaning: tuple[LabelSpace, LabelTable] | None = None  # the same, once there are any
+        self._map: PointCloud2 | None = None  # the last one
         self._overlay: tuple[Image, Any] | None = None
         self._colors: dict[int, PointCloud2] = {}
         self._camera: Camera | None = None
@@ -125,10 +136,20 @@ class ViewerNode(Node):
         if time.monotonic() - self._posed_at > NO_POSE_S:
             self._overlay = (message, None)
 
-    def on_cloud(self, message: PointCloud2) -> None:
-        """Keep the newest semantic cloud for the next drawing."""
+    def on_cloud(self, name: str, message: PointCloud2) -> None:
+        """Keep the newest semantic cloud, or map, for the next drawing."""
         self._check_frame("the cloud", message.header.frame_id)
         self._cloud = message
+        self._map = message if name == SEMANTIC_MAP else None
+        if name != SEMANTIC_MAP:
+            self._names, self._meaning = {}, None
+
+    def on_names(self, names: dict[int, str]) -> None:
+        """Take the names of the labels of the map, and draw it again. Raises BadInput where they cannot be classes."""
+        if names == self._names:
+            return
+        self._names, self._meaning = names, meaning_of(names, self.labels)
+        self._cloud = self._map or self._cloud
 
     def on_input_cloud(self, message: PointCloud2) -> None:
         """Keep the last clouds, which have the colours of the camera."""
@@ -164,8 +185,13 @@ class ViewerNode(Node):
 
     def _needed(self) -> dict[str, tuple]:
         shown = self._shown_cloud()
-        clouds = {shown: (PointCloud2, shown, self.on_cloud, MAP, "cloud in the view")}
-        if self.stage.panel.mode == "rgb" and shown == "semantic_cloud":
+        clouds: dict[str, tuple[Any, ...]] = {
+            shown: (PointCloud2, shown, partial(self.on_cloud, shown), MAP, "cloud in the view")
+        }
+        if shown == SEMANTIC_MAP:
+            named = names_of_cloud(self.resolve_topic_name(SEMANTIC_MAP), self.on_names)
+            clouds |= {given[1]: given for given in named}
+        elif self.stage.panel.mode == "rgb":
             clouds["cloud"] = (PointCloud2, "cloud", self.on_input_cloud, MAP, "colours of the points in the view")
         overlay = (Image, "semantic_overlay/image_raw", self.on_overlay, SENSOR, "picture in the view")
         return clouds | {"semantic_overlay/image_raw": overlay}
@@ -173,15 +199,16 @@ class ViewerNode(Node):
     def _shown_cloud(self) -> str:
         if self.config.cloud != "auto":
             return self.config.cloud
-        has_map = self.count_publishers(self.resolve_topic_name("semantic_map")) > 0
-        return "semantic_map" if has_map else "semantic_cloud"
+        has_map = self.count_publishers(self.resolve_topic_name(SEMANTIC_MAP)) > 0
+        return SEMANTIC_MAP if has_map else SEMANTIC_CLOUD
 
     # --- drawing ---
 
     def _draw(self) -> None:
         if self._cloud is not None and not self._waits_for_colors():
             message, self._cloud = self._cloud, None
-            self.submit("cloud", self.show_cloud, message, self._colors.get(codec.stamp_ns(message.header)))
+            meaning = self._meaning if message is self._map else None
+            self.submit("cloud", self.show_cloud, message, self._colors.get(codec.stamp_ns(message.header)), meaning)
         if self._overlay is not None:
             (message, pose), self._overlay = self._overlay, None
             self.submit("picture", self.show_picture, message, pose)
@@ -191,16 +218,29 @@ class ViewerNode(Node):
         wanted = "cloud" in self._watched and not self._colors
         return wanted and self.count_publishers(self._watched["cloud"].topic) > 0
 
-    def show_cloud(self, message: PointCloud2, colors: PointCloud2 | None) -> None:
-        """Show a semantic cloud. Raises BadInput where it is none, or has no finite point."""
+    def show_cloud(
+        self, message: PointCloud2, colors: PointCloud2 | None, meaning: tuple[LabelSpace, LabelTable] | None
+    ) -> None:
+        """Show a semantic cloud whose labels mean this. Raises BadInput where it is none, or has no finite point."""
         if not message.height * message.width:
             return  # a map is empty before its first view
-        points = read_semantic_points(message)
+        space, table = meaning or (self.labels, None)
+        points = read_semantic_points(message, table)
         if not len(points):
             raise BadInput("empty semantic cloud: none of its points is finite; check what fills the cloud topic")
         if colors is not None:
             points = with_colors(points, read_cloud(colors).cloud)
-        self.stage.show_cloud(points, LIVE_MODES)
+        self._check_classes(points.labels, space)
+        self.stage.show_cloud(points, LIVE_MODES, space)
+
+    def _check_classes(self, labels: np.ndarray, space: LabelSpace) -> None:
+        beyond = int(((labels >= len(space)) & (labels != UNLABELLED)).sum())
+        if beyond:
+            text = (
+                f"classes: {beyond} points have labels that '{space.name}' does not have ({len(space)} classes); they "
+                "are shown as unlabelled; set label_space to the classes of the cloud"
+            )
+            self.report_problem("classes", text)
 
     def show_picture(self, message: Image, pose: Any) -> None:
         """Show a picture, with its camera where the pose is known."""

@@ -77,13 +77,23 @@ def _up(scene: Scene, seen: Callable[[], Seen]) -> Float64[np.ndarray, "3"]:
 def _sampled(scene: Scene) -> Seen:
     """World points of some frames spread over the scene, and the poses of these frames.
 
-    The points are those of the scene's cloud if no frame has depth.
+    The points are those of the scene's cloud if no frame has depth. Frames that cannot be read or have no pose are left
+    out. Raises BadInput where these are all.
     """
     if not len(scene):
         points = _own_points(scene)
         return points[:: 1 + len(points) // _MOST_POINTS], np.zeros((0, 4, 4))
     chosen = np.unique(np.linspace(0, len(scene) - 1, _VIEWS).astype(int))
-    frames = [scene.frame(int(index)) for index in chosen]
+    frames, fault = [], None
+    for index in chosen:
+        try:
+            frame = scene.frame(int(index))
+            _pose(frame)
+            frames.append(frame)
+        except BadInput as error:
+            fault = fault or error
+    if fault is not None and not frames:
+        raise fault
     poses = np.stack([_pose(frame) for frame in frames])
     seen = [
         unproject(frame.depth_m, frame.camera, pose)[0]
@@ -96,7 +106,7 @@ def _sampled(scene: Scene) -> Seen:
 
 def _pose(frame: Frame) -> Float64[np.ndarray, "4 4"]:
     if frame.world_from_camera is None:
-        raise BadInput(f"frame '{frame.name}' has no pose; to find which way is up, every frame needs one")
+        raise BadInput(f"frame '{frame.name}' has no pose; to find which way is up, frames need one")
     return frame.world_from_camera
 
 

@@ -21,10 +21,6 @@ class Panel:
 
     def __init__(self, gui: Any, space: LabelSpace, changed: Callable[[], None]) -> None:
         self.gui, self._changed = gui, changed
-        self._shown = np.ones(len(space) + 1, bool)
-        self._names = (*space.names, "unlabelled")
-        self._colors = (*(tuple(color) for color in space.colors), (128, 128, 128))
-        self._counts: tuple[int, ...] = ()
         self._heights: tuple[float, float] | None = None
         self._image: Any = None
         self._status = gui.add_markdown("waiting for data")
@@ -40,7 +36,8 @@ class Panel:
         self._folder = gui.add_folder("classes")
         with self._folder:
             everything = gui.add_button_group("draw", ("all", "none"))
-            self._buttons = [self._class_button(index) for index in range(len(self._names))]
+        self._buttons: list[Any] = []
+        self.show_classes(space)
         everything.on_click(lambda event: self._draw_all(event.target.value == "all"))
         for control in (self._mode, self._below):
             control.on_update(lambda _: changed())
@@ -91,6 +88,17 @@ class Panel:
         slider.min, slider.max = float(low), float(high)
         if everything:
             slider.value = float(high)
+
+    def show_classes(self, space: LabelSpace) -> None:
+        """Offer the classes of this label space in place of those before. All of them are drawn."""
+        for button in self._buttons:
+            button.remove()
+        self._shown = np.ones(len(space) + 1, bool)
+        self._names = (*space.names, "unlabelled")
+        self._colors = (*(tuple(color) for color in space.colors), (128, 128, 128))
+        self._counts: tuple[int, ...] = ()
+        with self._folder:
+            self._buttons = [self._class_button(index) for index in range(len(self._names))]
 
     def show_counts(self, counts: Int64[np.ndarray, "K"]) -> None:
         """Write the number of points of each class on its button, the most frequent class first."""

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 
 from wsss_ros.bags.cloud_codec import SEMANTIC_POINT, SEMANTIC_POINT_64, point_fields
 from wsss_ros.bags.codec import stamp_ns
+from wsss_ros.fusion.label_table import LabelTable
 from wsss_ros.geometry import local_origin
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.types import BadInput, Cloud
@@ -59,10 +60,11 @@ def placed(xyz: Float[np.ndarray, "N 3"]) -> dict[str, Any]:
     return {"xyz": (xyz - (x, y, z)).astype(np.float32), "origin": (x, y, z)}
 
 
-def read_semantic_points(message: Any) -> ShownPoints:
+def read_semantic_points(message: Any, table: LabelTable | None = None) -> ShownPoints:
     """The finite points of a semantic cloud (x y z rgb label confidence), as the nodes publish it.
 
-    Its ``rgb`` is the colour of the class, so the points have none. Raises BadInput for a cloud of another layout.
+    Its ``rgb`` is the colour of the class, so the points have none. ``table`` turns its labels into those to show.
+    Raises BadInput for a cloud of another layout.
     """
     given = [(field.name, field.offset, field.datatype) for field in message.fields]
     count = message.height * message.width
@@ -78,7 +80,8 @@ def read_semantic_points(message: Any) -> ShownPoints:
     values = np.frombuffer(message.data, layout, count)
     columns = layout.itemsize // layout["x"].itemsize
     xyz = np.ascontiguousarray(values.view(layout["x"]).reshape(count, columns)[:, :3])
-    labels = np.minimum(values["label"], UNLABELLED).astype(np.uint8)
+    given_labels = values["label"]
+    labels = np.minimum(given_labels, UNLABELLED).astype(np.uint8) if table is None else table.known(given_labels)
     points = ShownPoints(
         **placed(xyz), labels=labels, confidence=values["confidence"].copy(), stamp_ns=stamp_ns(message.header)
     )

@@ -1,4 +1,4 @@
-"""Recorded things for the viewer: a scene, a bag, or a folder that ``wsss segment`` wrote, as views and clouds by time.
+"""Recorded things for the viewer, as views and clouds by time: a scene, a bag, a folder of ``wsss segment``, a map.
 
 What is recorded with labels keeps them. The others get their labels from the networks, if there are any, when they are
 shown for the first time.
@@ -14,6 +14,9 @@ import numpy as np
 
 from wsss_ros.bags.bag import is_bag
 from wsss_ros.evaluation.offline import NOTE, POINT_LABELS, noted_label_space
+from wsss_ros.fusion.label_table import space_of
+from wsss_ros.fusion.map_files import is_map_file, read_map
+from wsss_ros.fusion.semantic_map import SMALLEST_MAP, SemanticMap, SemanticMapConfig
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene, ply
 from wsss_ros.scenes.derived import cloud_of, turns_of, upright_rotation
@@ -57,14 +60,14 @@ def open_record(
     reading: Reading | None = None,
     **choices: str,
 ) -> Record:
-    """Open a bag, a folder of ``wsss segment`` or a scene. Raises BadInput for anything else.
+    """Open a bag, a folder of ``wsss segment``, a saved semantic map or a scene. Raises BadInput for anything else.
 
     ``choices`` are the topics and the world frame of a bag, by the names that ``BagFrames`` has for them. ``reading``
     is that of ``scenes.open_scene``.
     """
     path = Path(path)
-    segmented = (path / NOTE).is_file()
-    if reading is not None and (segmented or is_bag(path)):
+    segmented, is_map = (path / NOTE).is_file(), is_map_file(path)
+    if reading is not None and (segmented or is_map or is_bag(path)):
         raise BadInput(
             f"{path} is not a scene folder; --layout, --depth-scale, --intrinsics and such do not apply to it"
         )
@@ -72,6 +75,8 @@ def open_record(
         return BagRecord(path, networks, labels, progress, **choices)
     if any(choices.values()):
         raise BadInput(f"{path} is not a bag; --color, --cloud, --fixed-frame and --*-topic are options of a bag")
+    if is_map:
+        return SavedMap(path, labels)
     if segmented:
         return SegmentedFolder(path)
     return SceneRecord(open_scene(path, labels, reading=reading), networks, labels, progress)
@@ -184,6 +189,40 @@ class SegmentedFolder:
         confidence = vertices["confidence"].astype(np.float32)
         points = ShownPoints(**placed(xyz), labels=labels, confidence=confidence)
         return points.rows(np.isfinite(xyz).all(axis=1))
+
+
+# --- what semantic_mapper saved ---------------------------------------------------------------------
+
+
+class SavedMap:
+    """A semantic map that was saved: its cloud, with its own classes in the colours of ``labels``.
+
+    Raises BadInput as ``read_map`` does.
+    """
+
+    def __init__(self, path: Path, labels: LabelSpace) -> None:
+        about, state = read_map(path)
+        self.name, self.labels = path.stem, space_of(about.classes, labels)
+        config = SemanticMapConfig(max_voxels=max(len(state["key"]), SMALLEST_MAP))
+        made = SemanticMap(config, len(about.classes))
+        made.restore(state)
+        cloud = made.cloud()
+        if not len(cloud):
+            raise BadInput(f"{path}: no voxel of {len(made)} has {config.min_votes:g} votes; there is nothing to show")
+        self._points = ShownPoints(**placed(cloud.xyz), labels=cloud.labels, confidence=cloud.confidence)
+        self.stamps_ns = [cloud.stamp_ns]
+
+    def view(self, index: int) -> ShownView | None:
+        """None: a map has no pictures."""
+        return None
+
+    def points(self, index: int) -> ShownPoints | None:
+        """The cloud of the map."""
+        return self._points
+
+    def poses(self) -> Sequence[np.ndarray]:
+        """None: a map has no poses."""
+        return []
 
 
 def _number(path: Path) -> tuple[int, str]:

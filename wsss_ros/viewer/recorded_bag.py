@@ -13,10 +13,12 @@ import numpy as np
 from wsss_ros.bags import cdr, topics
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.bag_cameras import BagCamera
+from wsss_ros.bags.bag_labels import names_of_cloud, names_of_images
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
-from wsss_ros.bags.codec import color_to_rgb, image_to_labels, pose_to_matrix, stamp_ns
+from wsss_ros.bags.codec import color_to_rgb, image_to_ids, pose_to_matrix, stamp_ns
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.evaluation import pictures
+from wsss_ros.fusion.label_table import LabelTable, meaning_of, table_of
 from wsss_ros.geometry import up_in_frame
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes.images import decode_rgb, encode_jpeg
@@ -73,16 +75,21 @@ class BagRecord:
     """A bag: pictures of at most ``MOST_VIEWS`` views and at most ``MOST_CLOUDS`` clouds stay in memory.
 
     Our results are found by the ends of their topics' names, all else as in ``BagFrames``: images, calibration, poses
-    from a topic or from TF, and the clouds, or one that is fused from depth. A semantic cloud in the bag is shown as it
-    is; else the clouds are, with labels from the networks. Pictures are the recorded overlay, or the colour image with
-    recorded or new labels. Raises BadInput as ``BagFrames`` does for a bag without results, for a bag without messages
-    to show, and for a message that cannot be read; a pose or a cloud that cannot be made is left out with a warning.
+    from a topic or from TF, and the clouds, or one that is fused from depth. A semantic map in the bag is shown as it
+    is, else a semantic cloud; else the clouds are, with labels from the networks. Pictures are the recorded overlay, or
+    the colour image with recorded or new labels. Their classes are ``labels``; those of the map and of label images are
+    the names that the bag has for them. Raises BadInput as ``BagFrames`` does for a bag without results, for a bag
+    without messages to show, and for a message that cannot be read; a pose or a cloud that cannot be made is left out
+    with a warning.
     """
 
     def __init__(self, path: Path, networks: Networks, labels: LabelSpace, progress: Progress, **choices: str) -> None:
         self.name, self.labels, self._networks = path.name, labels, networks
         self._pictures, self._clouds, self._semantic = _Kept(MOST_VIEWS), _Kept(MOST_CLOUDS), _Kept(MOST_CLOUDS)
         self._overlays, self._label_images = _Kept(MOST_VIEWS), _Kept(MOST_VIEWS)
+        # Recorded labels and the classes that they mean, which the bag may name.
+        self._cloud_table = self._image_table = table_of(dict(enumerate(labels.names)), labels.names)
+        self._image_labels = labels
         self._matrices = _Kept(100_000)
         self._camera: Camera | None = None
         self._frame_id = ""
@@ -135,14 +142,30 @@ class BagRecord:
     # --- reading ---
 
     def _results(self, bag: Bag) -> Takes:
-        """The function for each topic of our results."""
+        """The function for each topic of our results. What names the labels on them is read."""
+        names = [topic.name for topic in bag.topics if "ground_truth" not in topic.name]
+        maps, images = (topics.ending(names, (end,)) for end in ("semantic_map", "semantic/image_raw"))
         takes: Takes = {
             "semantic_overlay/image_raw": lambda message: self._take_picture(message, self._overlays),
             "semantic/image_raw": self._take_labels,
-            "semantic_cloud": self._take_semantic,
+            "semantic_map" if maps else "semantic_cloud": self._take_semantic,
         }
-        names = [topic.name for topic in bag.topics if "ground_truth" not in topic.name]
+        if images:
+            self._image_labels, self._image_table = self._meaning(names_of_images, bag, images[0])
+        if maps:
+            self.labels, self._cloud_table = self._meaning(names_of_cloud, bag, maps[0])
         return {name: take for end, take in takes.items() for name in topics.ending(names, (end,))}
+
+    def _meaning(
+        self, names: Callable[[Bag, str], dict[int, str] | None], bag: Bag, topic: str
+    ) -> tuple[LabelSpace, LabelTable]:
+        """The classes of the labels on a topic, and the table to them; without names those of the label space."""
+        try:
+            if (found := names(bag, topic)) is not None:
+                return meaning_of(found, self.labels)
+        except BadInput as error:
+            _log.warning("%s: %s; its labels are read as classes of '%s'", topic, error, self.labels.name)
+        return self.labels, self._cloud_table
 
     def _inputs(self, frames: BagFrames) -> Takes:
         """The function for each topic of the camera and of the clouds."""
@@ -201,8 +224,8 @@ class BagRecord:
                 self._clouds.add(stamp_ns(message.header), (cloud, message.header.frame_id))
 
     def _take_semantic(self, message: Any) -> None:
-        if self._semantic.wants_next():
-            points = read_semantic_points(message)
+        if message.height * message.width and self._semantic.wants_next():  # a map is empty before its first view
+            points = read_semantic_points(message, self._cloud_table)
             self._semantic.add(points.stamp_ns, points)
 
     def _take_picture(self, message: Any, kept: _Kept) -> None:
@@ -216,7 +239,7 @@ class BagRecord:
 
     def _take_labels(self, message: Any) -> None:
         if self._label_images.wants_next():
-            labels = image_to_labels(message)
+            labels = self._image_table.known(image_to_ids(message))
             step = -(-labels.shape[1] // _WIDTH)
             self._label_images.add(stamp_ns(message.header), np.ascontiguousarray(labels[::step, ::step]))
 
@@ -232,7 +255,7 @@ class BagRecord:
         rgb = decode_rgb(self._pictures.items[index], self.name)
         labels = self._label_images.nearest(self.stamps_ns[index], 0)
         if labels is not None and labels.shape == rgb.shape[:2]:
-            return pictures.overlay(rgb, labels, self.labels)
+            return pictures.overlay(rgb, labels, self._image_labels)
         return self._networks.overlay(rgb, self._turns)
 
     def _with_colors(self, points: ShownPoints) -> ShownPoints:

@@ -73,12 +73,16 @@ class Stage:
 
     # --- what is shown ---
 
-    def show_cloud(self, points: ShownPoints, modes: tuple[str, ...] = ()) -> None:
+    def show_cloud(self, points: ShownPoints, modes: tuple[str, ...] = (), space: LabelSpace | None = None) -> None:
         """Replace the cloud. Of more than ``max_points`` points, every n-th is shown; counts are those of all.
 
-        ``modes`` are the colour modes to offer; by default those that the points have values for.
+        ``modes`` are the colour modes to offer; by default those that the points have values for. ``space`` has the
+        classes of the labels; None: those of the cloud before.
         """
         with self._lock:
+            if space is not None and space != self._space:
+                self._space = space
+                self.panel.show_classes(space)
             origin = self._common_origin(np.array(points.origin) + (points.xyz[0] if len(points) else 0))
             self._points = _moved(thinned(points, self._max_points), origin)
             self.panel.show_modes(modes or points.modes)
