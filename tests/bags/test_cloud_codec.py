@@ -214,7 +214,7 @@ UTM = np.array([500_000.0, 4_649_776.0, 213.0])
 
 def driver_cloud(columns: dict[str, np.ndarray], height: int = 1, row_step: int | None = None) -> object:
     """A little-endian cloud without gaps with these fields, ``height`` rows of them."""
-    codes = {"u1": UINT8, "u4": UINT32, "f4": FLOAT32, "f8": FLOAT64}
+    codes = {"u1": UINT8, "u2": UINT16, "u4": UINT32, "f4": FLOAT32, "f8": FLOAT64}
     table = np.empty(len(columns["x"]), [(name, values.dtype) for name, values in columns.items()])
     for name, values in columns.items():
         table[name] = values
@@ -281,13 +281,32 @@ def test_a_cloud_with_intensity_alone_has_no_colour(family):
 
 
 def test_rays_without_a_return_are_left_out_of_organised_clouds(family):
-    """NaN, or (0, 0, 0) where drivers write that; in an unorganised cloud (0, 0, 0) may be a point."""
+    """NaN, or (0, 0, 0) where drivers write that; in an unorganised cloud a single (0, 0, 0) may be a point."""
     xyz = np.arange(18, dtype=np.float32).reshape(6, 3)
     xyz[4] = np.nan  # xyz[0, 0] is 0, but that point is not at the origin
     xyz[5] = 0
     organised = cloud_codec.read_cloud(of_family(driver_cloud(positions(xyz), height=2), family))
     assert organised.kept.tolist() == [0, 1, 2, 3] and organised.dropped == 2
     assert cloud_codec.read_cloud(driver_cloud(positions(xyz))).kept.tolist() == [0, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rays_without_a_return_are_left_out_where_several_points_are_at_the_origin(dtype, family):
+    """Livox: one row, with (0, 0, 0) for every ray without a return."""
+    xyz = np.arange(1, 25, dtype=dtype).reshape(8, 3)
+    xyz[[2, 5, 6]] = 0
+    xyz[1, 0] = 0
+    read = cloud_codec.read_cloud(of_family(driver_cloud(positions(xyz)), family))
+    assert read.kept.tolist() == [0, 1, 3, 4, 7]
+
+
+@pytest.mark.parametrize("most, expected", [(255, [0, 128, 255]), (65535, [0, 128, 255])])
+def test_colours_of_16_bits(most, expected, family):
+    """As CloudCompare and LAS have them."""
+    values = np.array([0, 128 * most // 255, most], np.uint16)
+    columns = positions(np.ones((3, 3), np.float32)) | dict.fromkeys("rgb", values)
+    read = cloud_codec.read_cloud(of_family(driver_cloud(columns), family))
+    assert read.cloud.rgb.dtype == np.uint8 and read.cloud.rgb[:, 1].tolist() == expected
 
 
 @pytest.mark.parametrize("row_step", [0, 12, 72])

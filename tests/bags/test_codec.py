@@ -110,7 +110,7 @@ def test_every_row_of_the_table_is_read_as_stored(encoding, family):
         (dict(encoding="yuv444"), "color encoding: got 'yuv444', expected one of rgb8, bgr8, rgba8, bgra8, mono8, .*;"),
         (dict(encoding=""), "color encoding: got ''"),
         (dict(encoding="32FC1"), "color encoding: got '32FC1'"),
-        (dict(step=14), "image size: 105 bytes with step 14 for 5 x 7"),
+        (dict(step=14, height=6), "image size: 105 bytes with step 14 for 5 x 6"),
         (dict(height=8), "image size: 105 bytes"),
         (dict(width=0), "empty image: 0 x 7"),
     ],
@@ -121,6 +121,15 @@ def test_images_that_cannot_be_read_say_why(change, text, family):
         setattr(message, name, value)
     with pytest.raises(BadInput, match=text):
         codec.image_to_rgb(message)
+
+
+@pytest.mark.parametrize("step", [0, 5, 14, 20])
+def test_a_step_that_is_not_filled_in_follows_from_the_width(step, family):
+    """raspicam2 leaves it 0; usb_cam had that of one byte a pixel."""
+    rgb = np.random.default_rng(4).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    message = of_family(color_image(rgb, "rgb8"), family)
+    message.step = step
+    np.testing.assert_array_equal(codec.image_to_rgb(message), rgb)
 
 
 def test_images_of_another_kind_are_refused():

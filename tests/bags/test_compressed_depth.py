@@ -27,6 +27,12 @@ def png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def tiff(pixels: np.ndarray, **options) -> bytes:
+    file = io.BytesIO()
+    Picture.fromarray(pixels).save(file, "TIFF", **options)
+    return file.getvalue()
+
+
 def message(text: str, data: bytes) -> object:
     return cdr.make(cdr.JPEG, header=cdr.header(5, "camera"), format=text, data=np.frombuffer(data, np.uint8))
 
@@ -47,6 +53,8 @@ def millimetres(seed: int = 0) -> np.ndarray:
         ("16UC1; compressedDepth rvl", RANDOM_SETTINGS + reference.rvl(millimetres())),
         ("16UC1; png compressed ", png(millimetres())),
         ("png", png(millimetres())),
+        ("16UC1; tiff compressed ", tiff(millimetres())),
+        ("tiff", tiff(millimetres(), compression="tiff_lzw")),
     ],
 )
 def test_millimetres_are_what_the_raw_image_gives(text, data, family):
@@ -69,6 +77,14 @@ def test_inverse_depth_is_metres(kind, family):
     assert read.dtype == np.float32 and (read[~known] == 0).all()
     # A step of the picture is a change of depth² / A.
     assert (np.abs(read - depth_m)[known] <= depth_m[known] ** 2 / 10_000 + 1e-6).all()
+
+
+def test_a_tiff_of_floats_is_metres(family):
+    depth_m = np.linspace(0.5, 3, 20, dtype=np.float32).reshape(4, 5)
+    depth_m[0, :3] = np.nan, np.inf, -1
+    for options in ({}, {"compression": "tiff_lzw"}):
+        read = codec.depth_to_m(of_family(message("32FC1; tiff compressed ", tiff(depth_m, **options)), family))
+        np.testing.assert_array_equal(read, np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, 0))
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,6 +111,8 @@ def test_rvl_by_hand():
         ("16UC1; compressedDepth png", bytes(12) + png(np.zeros((4, 4), np.uint8)), "a PNG of 8 bits"),
         ("rgb8; jpeg compressed bgr8", bytes(50), "is not depth"),
         ("16UC1; jpeg compressed mono8", bytes(50), "is not depth"),
+        ("16UC1; tiff compressed ", b"II*\0" + bytes(50), "a TIFF that cannot be decoded"),
+        ("rgb8; tiff compressed ", tiff(np.zeros((4, 4, 3), np.uint8)), "a TIFF of uint8 .*, which is not depth"),
         ("32FC1; png compressed ", png(millimetres()), "with a plain PNG"),
         ("32FC1; compressedDepth png", bytes(12) + png(millimetres()), "parameters A 0.0 and B 0.0"),
         ("16UC1; compressedDepth rvl", bytes(12) + reference.rvl(millimetres())[:60], "ends early"),

@@ -83,6 +83,17 @@ def test_white_grey_black_and_red_of_yuv():
 # --- Bayer and 16 bits -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pattern", reference.BAYER)
+def test_bayer_in_a_grey_jpeg(pattern, family):
+    """image_transport compresses the mosaic as it is, and names it in the format."""
+    file = io.BytesIO()
+    Picture.fromarray(np.tile(noise(2, 2), (8, 8))).save(file, "JPEG", quality=95)
+    data, text = np.frombuffer(file.getvalue(), np.uint8), f"bayer_{pattern}8; jpeg compressed "
+    message = cdr.make(cdr.JPEG, header=cdr.header(5, "camera"), format=text, data=data)
+    mosaic = np.asarray(Picture.open(file))
+    np.testing.assert_array_equal(codec.color_to_rgb(of_family(message, family)), reference.bayer(mosaic, pattern))
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("pattern", reference.BAYER)
 def test_bayer(pattern, bits, family):

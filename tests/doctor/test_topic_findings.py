@@ -99,6 +99,34 @@ def test_depth_of_another_camera():
     assert "TF does not connect them (no path); publish the extrinsic, or let the driver align" in only(given, "fault")
 
 
+def test_the_calibration_of_another_camera():
+    info = observed("camera_info", frame="infra1_optical", size=(848, 480), oddities=["K[1] is odd"])
+    given = graph(camera_info=info, colour=observed("colour", size=(640, 480)))
+    assert any("got 'infra1_optical' for images in 'camera_optical'" in text for text in texts(given, "note"))
+    assert "camera_info: /camera_info: K[1] is odd" in texts(given, "note")
+    assert "/camera_info: it is of 848 x 480 for images of 640 x 480; name" in only(given, "fault")
+
+
+@pytest.mark.parametrize("changes", [{"frame": "depth_optical"}, {"size": (848, 480)}])
+def test_depth_of_another_camera_needs_its_calibration(changes):
+    given = graph(colour=observed("colour", size=(640, 480)), depth=observed("depth", **changes))
+    assert texts(given, "fault") == []
+    given.depth_info = "/depth/camera_info"
+    assert "no message came on /depth/camera_info; name it (depth_camera_info_topic), or let" in only(given, "fault")
+
+
+def test_a_leading_slash_is_the_same_frame():
+    given = graph(depth=observed("depth", frame="/camera_optical"))
+    given.depth_info = "/depth/camera_info"
+    assert not any(text.startswith("registration") for text in texts(given, "ok") + texts(given, "fault"))
+
+
+def test_a_simulated_clock_that_never_comes():
+    given = graph()
+    given.clock_fault, given.late_s = "no simulated time: use_sim_time is true", [-1e9] * 20
+    assert only(given, "fault").startswith("clock: no simulated time")
+
+
 def test_clocks_that_differ():
     given = graph()
     given.late_s = [-3.0] * 20

@@ -14,6 +14,7 @@ from wsss_ros.geometry.camera_models import (
     camera_of,
     distortion_fields,
     findings,
+    frame_finding,
     is_rectified_topic,
     rectified_region,
 )
@@ -140,6 +141,61 @@ def test_what_is_odd_is_told_with_its_numbers():
     for text, p in of_p.items():
         assert [text in found for found in findings(replace(PLAIN, p=p), rectified=True)] == [True], text
     assert "outside the picture of 200 x 300" in findings(replace(PLAIN, roi=(400, 70, 200, 300)))[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "d", "kind", "count"),
+    [
+        ("plumb_bob", (*D, 0.0, 0.0, 0.0), "polynomial", 8),  # Orbbec writes 8 numbers
+        ("plumb_bob", D[:4], "polynomial", 4),
+        ("", D, "polynomial", 5),
+        ("", (*D, *D[:3]), "polynomial", 8),
+        ("Brown Conrady", D, "polynomial", 5),
+        ("radtan", D[:4], "polynomial", 4),
+        ("equidistant", (0.01, 0.02, -0.01, 0.003, 0.0), "equidistant", 4),  # T265, before realsense-ros 3.2.3
+        ("KANNALA_BRANDT", (0.01, 0.02, -0.01, 0.003) + (0.0,) * 10, "equidistant", 4),
+        ("plumb_bob", (*D, *(0.0,) * 11), "polynomial", 14),
+    ],
+)
+def test_models_as_drivers_write_them(model, d, kind, count):
+    calibration = replace(PLAIN, model=model, d=d)
+    lens = camera_of(calibration).distortion
+    assert lens == Distortion(kind, d[:count])
+    assert [text for text in findings(calibration) if "not known" in text] == []
+    assert any("distortion_model is empty" in text for text in findings(calibration)) == (model == "")
+
+
+def test_only_what_the_images_need_has_to_be_calibrated():
+    """P after a failed stereo calibration, K and D of rectified images; a K that was never set (Ensenso)."""
+    nan = (np.nan,) * 9
+    assert camera_of(replace(PLAIN, k=nan, d=nan), rectified=True) == Camera(580, 582, 322, 243, 640, 480)
+    assert camera_of(replace(PLAIN, p=(580.0, *(np.nan,) * 11))).fx == 600
+    identity = replace(PLAIN, k=tuple(np.eye(3).ravel()), d=(0.0,) * 5)
+    assert camera_of(identity) == Camera(580, 582, 322, 243, 640, 480)
+    assert [text.partition(",")[0] for text in findings(identity)] == ["camera_info: K is the identity"]
+    for rectified in (False, True):
+        with pytest.raises(BadInput, match="camera_info uncalibrated: K is the identity"):
+            camera_of(replace(identity, p=(0.0,) * 12), rectified)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"d": (0.0,) * 4, "model": "equidistant"}, "'equidistant' with D all 0 is read as no distortion"),
+        ({"k": (600.0, 4.26, *K[2:])}, "the skew K[1] = 4.26 is ignored"),
+        ({"k": (1.5, 0.0, 320.0, 0.0, 1.5, 240.0, 0.0, 0.0, 1.0)}, "a field of view of 179.5 degrees"),
+        ({"d": (-1200.0, 350.0, 0.1, 0.2, 70.0)}, "% of the pixels the lens shows nothing, by D = [-1200.0, 350.0"),
+        ({"d": (900.0, 350.0, 0.0, 0.0, 70.0)}, "the lens moves the border of the picture by a factor of 0."),
+        ({"d": (-3.0, 0.1, 0.0, 0.0), "model": "equidistant"}, "% of the pixels the lens shows nothing"),
+    ],
+)
+def test_numbers_that_cannot_be_those_of_the_lens(change, text):
+    assert [text in found for found in findings(replace(PLAIN, **change))] == [True], findings(replace(PLAIN, **change))
+
+
+def test_the_frame_of_a_calibration():
+    assert frame_finding("/optical", "optical") == frame_finding("", "optical") == frame_finding("optical", "") == ""
+    assert "got 'infra1_optical' for images in 'color_optical'" in frame_finding("infra1_optical", "color_optical")
 
 
 def test_the_calibration_of_a_time():

@@ -142,3 +142,52 @@ def test_stamps_that_never_match_are_told_after_the_timeout_also_with_a_slow_str
         clock[0] += 1
     assert problems[:6] == [[]] * 6
     assert problems[6][0].startswith("no stamps within 0.02 s of each other; the newest, in seconds: color 1006.100")
+
+
+def test_the_calibration_of_another_camera_is_reported_while_it_lasts(clock):
+    node = Watched()
+    other = camera_info(STAMPS[0])
+    other.header.frame_id = "infra1_optical"
+    node.guarded(node.callbacks["color/camera_info"], other)
+    node.take(STAMPS[:1], frame_id="camera_optical")
+    (text,) = [text for _, text in node.inputs._cameras.problems()]
+    assert text.startswith("camera_info frame: got 'infra1_optical' for images in 'camera_optical'; is it")
+    node.calibrate("color")
+    assert node.inputs._cameras.problems() == []
+
+
+def test_two_cameras_on_one_camera_info_are_reported(clock):
+    node = Watched()
+    two = [camera_info(STAMPS[0]), camera_info(STAMPS[0], k=[99.0, 0.0, 31.5, 0.0, 99.0, 23.5, 0.0, 0.0, 1.0])]
+    for number in range(6):
+        node.guarded(node.callbacks["color/camera_info"], two[number % 2])
+    (text,) = [text for _, text in node.inputs._cameras.problems()]
+    assert text.startswith("camera_info: two calibrations come in turn, fx 60.0 and 99.0: two cameras publish it")
+
+
+@pytest.mark.parametrize(
+    "depth, info",
+    [
+        ("/camera/depth/image_raw", "/camera/depth/camera_info"),
+        ("/camera/depth/image_raw/compressedDepth", "/camera/depth/camera_info"),
+        ("/camera/depth/image_raw/compressed", "/camera/depth/camera_info"),
+        ("depth", "/camera_info"),
+    ],
+)
+def test_the_calibration_of_depth_is_next_to_its_images_in_any_transport(depth, info):
+    node = Watched()
+    node.resolve_topic_name = lambda name, only_expand=False: depth if name == view_cameras.DEPTH else name
+    assert view_cameras.depth_info_topic(node) == info
+
+
+def test_images_without_stamps_get_no_points_and_the_report_says_why(clock):
+    """With all stamps 0, any depth and any pose would fit any image."""
+    node = Watched()
+    node.calibrate("color")
+    node.take([0] * 6, frame_id="camera_optical")
+    assert len(node.labels.stamps) == 6 and not node.points.stamps
+    problems, values = sync_report(node.inputs.sync, "semantic/points")
+    assert problems[0][1].startswith(
+        "the stamps of color, depth, pose are 0, so no semantic/points: its driver has to fill"
+    )
+    assert values["sync without a stamp"] == "18"

@@ -55,10 +55,10 @@ def test_a_looped_bag_of_a_few_seconds_loses_no_image_whose_poses_came_before_it
     for loop in range(2):
         for stamp_ns in range(0, 3 * 10**9, 10**8):  # images come 0.2 s after the poses of their time
             world_from_camera = frame((10.0 * loop, 0, stamp_ns / 1e9)).world_from_camera
-            inputs.on_pose(stamp_ns, Pose("map", world_from_camera))
-            inputs._scans.put(conversions.cloud_message(header(stamp_ns, "camera"), xyz))
+            inputs.on_pose(10**9 + stamp_ns, Pose("map", world_from_camera))
+            inputs._scans.put(conversions.cloud_message(header(10**9 + stamp_ns, "camera"), xyz))
             if stamp_ns >= 2 * 10**8:
-                late = header(stamp_ns - 2 * 10**8, "camera")
+                late = header(8 * 10**8 + stamp_ns, "camera")
                 inputs.on_labels(conversions.image_message(late, IDS, "mono8"))
     assert node.health.dropped["label image without scan or pose"] == 0
     expected = [[10.0 * loop, 0, n / 10] for loop in range(2) for n in range(28)]

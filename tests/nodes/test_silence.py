@@ -10,8 +10,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E
 from sensor_msgs.msg import Image  # noqa: E402
 from support.waiting import until  # noqa: E402
 
-from wsss_ros.nodes import silence  # noqa: E402
-from wsss_ros.nodes.inputs import START_S, Input, silences  # noqa: E402
+from wsss_ros.nodes import inputs, silence  # noqa: E402
+from wsss_ros.nodes.inputs import SHARED_S, START_S, Input, mixtures, silences  # noqa: E402
 from wsss_ros.nodes.qos import MAP, SENSOR  # noqa: E402
 from wsss_ros.nodes.silence import Publisher, similar  # noqa: E402
 
@@ -120,6 +120,32 @@ def test_what_is_known_already_wins_and_silence_ends_with_a_message():
     record.since -= 7
     record.needed = lambda: False
     assert silences([record], 5, Graph()) == []
+
+
+class Several(silence.Graph):
+    """A topic with several publishers."""
+
+    def __init__(self, *nodes: str) -> None:
+        self.nodes = nodes
+
+    def publishers(self, topic):
+        return [Publisher(node, IMAGE, RELIABLE) for node in self.nodes]
+
+
+def test_two_sensors_on_one_topic(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(inputs, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    record, two = color(), Several("/left/driver", "/right/driver")
+    assert mixtures([record], two) == []
+    now[0] += SHARED_S + 1
+    ((_, said),) = mixtures([record], two)
+    assert said.startswith(
+        "2 publishers of one input: /left/driver, /right/driver publish on /robot/color/image_raw, so"
+    )
+    assert mixtures([record], Several("/left/driver")) == []
+    assert mixtures([record], two) == [], "a driver that was started again"
+    record.type, record.shared_since = "tf2_msgs/msg/TFMessage", 1.0
+    assert mixtures([record], two) == []
 
 
 def test_a_publisher_that_is_discovered_before_its_node_has_no_name():

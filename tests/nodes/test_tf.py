@@ -98,6 +98,16 @@ def test_what_is_missing_is_named(buffer, target, stamp_ns, why, text):
     assert failed.value.why == why and failed.value.may_come == (why != "past")
 
 
+@pytest.mark.parametrize("stamp_ns", [0, -5 * S])
+def test_a_stamp_that_was_never_set_is_not_the_newest_transform(buffer, stamp_ns):
+    """For tf2 the time 0 means the newest."""
+    robot(buffer)
+    with pytest.raises(LookupFailed) as failed:
+        buffer.lookup("map", "camera", stamp_ns)
+    assert failed.value.why == "past"
+    np.testing.assert_allclose(buffer.lookup("base", "camera", stamp_ns)[:3, 3], (0, 0, 0.5))
+
+
 def test_a_clear_forgets_what_moves(buffer):
     robot(buffer)
     buffer.clear()
@@ -147,6 +157,7 @@ class FakeNode(Node):
         self.problems: list[str] = []
         self.texts: list[str] = []
         self.counts: dict[str, int] = {}
+        self.pose_type = "geometry_msgs/msg/PoseStamped"
         self.callbacks: dict[str, object] = {}
         self.needs: dict[str, object] = {}
         self.ticks: list = []
@@ -167,8 +178,8 @@ class FakeNode(Node):
     def resolve_topic_name(self, name: str) -> str:
         return f"/robot/{name}"
 
-    def count_publishers(self, topic: str) -> int:
-        return self.counts.get(topic, 0)
+    def get_publishers_info_by_topic(self, topic: str) -> list:
+        return [SimpleNamespace(topic_type=self.pose_type)] * self.counts.get(topic, 0)
 
     def report_problem(self, cause, text, level=1) -> None:
         self.problems.append(text)
@@ -306,6 +317,28 @@ def test_auto_takes_the_topic_where_it_has_a_publisher(node):
     poses.expect(S, "camera")
     assert set(node.callbacks) == {"pose", "/tf", "/tf_static"}
     assert node.needs["/tf"]() and not node.needs["pose"]() and not node.needs["/tf_static"]()
+
+
+def test_a_pose_of_another_type_does_not_keep_auto_from_tf(node, buffer):
+    """slam_toolbox publishes PoseWithCovarianceStamped of the robot on /pose."""
+    node.counts["/robot/pose"], node.pose_type = 1, "geometry_msgs/msg/PoseWithCovarianceStamped"
+    poses, got = started(node, fixed_frame="/map")
+    poses.expect(round(1.5 * S), "/camera")
+    node.send("/tf_static", STILL)
+    drive(node, 1, 2)
+    assert got == [(round(1.5 * S), "map", pytest.approx(15))]
+
+
+def test_a_leading_slash_of_a_pose_does_not_count(node):
+    node.counts["/robot/pose"] = 1
+    got: list = []
+    Poses(node, PoseConfig(), TfListener(node), "map").start(
+        lambda stamp_ns, pose: got.append(pose.frame_id), Need("map")
+    )
+    message = PoseStamped()
+    message.header.frame_id, message.pose.orientation.w = "/map", 1.0
+    node.callbacks["pose"](message)
+    assert got == ["map"]
 
 
 def test_without_any_way_to_read_tf_the_node_says_what_to_install(node, monkeypatch):

@@ -28,6 +28,8 @@ def points(message) -> list[dict[str, float]]:
 
 def finite_xyz_rgb(message) -> tuple[np.ndarray, np.ndarray]:
     kept = [p for p in points(message) if all(np.isfinite(p[axis]) for axis in "xyz")]
+    empty = [p for p in kept if p["x"] == p["y"] == p["z"] == 0]
+    kept = [p for p in kept if p not in empty] if len(empty) > 1 else kept
     wide = any(field.name in ("x", "y", "z") and field.datatype == 8 for field in message.fields)
     xyz = np.array([[p["x"], p["y"], p["z"]] for p in kept], np.float64 if wide else np.float32).reshape(-1, 3)
     color = [p.get("rgb", p.get("rgba", 0)) for p in kept]

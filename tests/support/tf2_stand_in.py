@@ -53,7 +53,7 @@ class Buffer:
         return list({name for one in self._twin.came for name in one[:2]})
 
     def lookup_transform(self, target: str, source: str, time) -> TransformStamped:
-        stamp = time.nanoseconds
+        stamp = time.nanoseconds or max((one[2] for one in self._twin.came), default=0)  # 0: the newest
         for name in (target, source):
             if name not in self._getFrameStrings():
                 raise LookupException(f'"{name}" passed to lookupTransform argument does not exist. ')

@@ -10,8 +10,15 @@ from rosbags.typesys.store import Typestore
 
 from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.codec import calibration_from_info, stamp_ns
+from wsss_ros.bags.topics import first_message
 from wsss_ros.geometry import depth_on_color
-from wsss_ros.geometry.camera_models import CalibrationHistory, camera_of, findings, is_rectified_topic
+from wsss_ros.geometry.camera_models import (
+    CalibrationHistory,
+    camera_of,
+    findings,
+    frame_finding,
+    is_rectified_topic,
+)
 from wsss_ros.types import BadInput, Camera
 
 log = logging.getLogger("wsss_ros")
@@ -26,13 +33,16 @@ class BagCamera:
     """
 
     def __init__(self, bag: Bag, types: Typestore, images: str, info: str) -> None:
-        self._history, self._rectified = CalibrationHistory(), is_rectified_topic(images)
+        self._history, self._rectified, frame = CalibrationHistory(), is_rectified_topic(images), ""
         for raw in bag.raw({info}):
             message = raw.decoded(types)
-            calibration = calibration_from_info(message)
+            frame, calibration = message.header.frame_id, calibration_from_info(message)
             if self._history.add(stamp_ns(message.header), calibration):
                 for finding in findings(calibration, self._rectified):
                     log.warning("%s, %s: %s", bag.path, info, finding)
+        image = first_message(bag, images)
+        if image is not None and (finding := frame_finding(frame, image.header.frame_id)):
+            log.warning("%s, %s: %s", bag.path, info, finding)
 
     def at(self, stamp: int, image: np.ndarray) -> Camera | None:
         """The camera of an image with this stamp; None without a camera_info.

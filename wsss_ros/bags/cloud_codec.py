@@ -75,9 +75,9 @@ SEMANTIC_POINT, SEMANTIC_POINT_64 = (point_dtype(tuple(_WRITTEN), kind) for kind
 class ReadCloud:
     """The points of a message, their indices in the message (``kept``), and its height and width in points.
 
-    Points that are not finite are left out, and in an organised cloud those at (0, 0, 0): some drivers write that where
-    a ray has no return. ``kept`` is None if no point is left out. ``gather`` maps values of the message's points to the
-    kept points, ``spread`` maps them back.
+    Points that are not finite are left out, and those at (0, 0, 0) where there are several, or the cloud is organised:
+    LiDAR drivers write that where a ray has no return. ``kept`` is None if no point is left out. ``gather`` maps values
+    of the message's points to the kept points, ``spread`` maps them back.
     """
 
     cloud: Cloud
@@ -109,8 +109,8 @@ def read_cloud(message: Any, positions: Sequence[int] = FLOATS) -> ReadCloud:
     The cloud may be organised or not, with any order of fields and any padding. ``positions`` are the types that x y z
     may have, FLOATS or NUMBERS. The result has float64 positions for float64 and for integers of 4 bytes, else float32.
     The colour is 0x00RRGGBB in ``rgb`` or ``rgba`` as float32, uint32 or int32, or three fields ``r g b`` or ``red
-    green blue``: uint8, or float32 in 0..1 or 0..255. Raises BadInput for missing fields, other types, and too few
-    bytes.
+    green blue``: uint8, uint16 in 0..255 or 0..65535, or float32 in 0..1 or 0..255. Raises BadInput for missing fields,
+    other types, and too few bytes.
     """
     points = _structured(message, positions)
     colored = "r" in points.dtype.names
@@ -190,18 +190,27 @@ def all_finite(xyz: Float[np.ndarray, "N 3"]) -> bool:
 
 def _usable(xyz: np.ndarray, organised: bool) -> np.ndarray | None:
     """The indices of the points to keep, or None for all. Float64 beyond the range of float32 counts as infinite."""
-    if not organised and xyz.dtype == np.float32 and all_finite(xyz):
+    at_origin = organised or _several_at_origin(xyz)
+    if not at_origin and xyz.dtype == np.float32 and all_finite(xyz):
         return None
     x, y, z = np.abs(xyz.T)
     farthest = np.maximum(np.maximum(x, y), z)  # NaN if one of them is
     usable = farthest <= np.finfo(np.float32).max
-    if organised:
+    if at_origin:
         usable &= farthest > 0
     return None if usable.all() else np.flatnonzero(usable)
 
 
+def _several_at_origin(xyz: np.ndarray) -> bool:
+    """Whether several points are at (0, 0, 0). Most clouds have no x of 0, so that one column is enough to look at."""
+    zero = np.flatnonzero(xyz[:, 0] == 0)
+    return len(zero) > 1 and int((~xyz[zero].any(axis=1)).sum()) > 1
+
+
 def _as_bytes(rgb: np.ndarray) -> UInt8[np.ndarray, "N 3"]:
-    """Colours of float32 as bytes; they are in 0..1 if none is above 1, else in 0..255."""
+    """Colours as bytes. Of float32 they are in 0..1 if none is above 1; of uint16 in 0..65535 if one is above 255."""
+    if rgb.dtype == np.uint16:
+        return (rgb if rgb.max(initial=0) <= 255 else (rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
     scale = 1 if np.nanmax(rgb, initial=0) > 1 else 255
     return np.clip(np.rint(np.nan_to_num(rgb) * np.float32(scale)), 0, 255).astype(np.uint8)
 
@@ -232,7 +241,7 @@ def _separate_colors(fields: dict[str, Any], point_step: int) -> list[Any] | Non
     for names in _SEPARATE:
         found = [fields[name] for name in names if name in fields]
         kinds = {field.datatype for field in found}
-        if len(found) == 3 and kinds in ({UINT8}, {FLOAT32}):
+        if len(found) == 3 and kinds in ({UINT8}, {UINT16}, {FLOAT32}):
             size = np.dtype(_KINDS[kinds.pop()]).itemsize
             return found if all(field.offset + size <= point_step for field in found) else None
     return None

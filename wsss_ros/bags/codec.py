@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float32, Float64, Integer, Shaped, UInt8
 
 from wsss_ros.bags import compressed_depth
-from wsss_ros.bags.compressed_depth import PNG, source_encoding
+from wsss_ros.bags.compressed_depth import PNG, TIFF, source_encoding
 from wsss_ros.bags.raw_colors import demosaic, to_8_bit, yuv_to_rgb
 from wsss_ros.geometry import quaternion_to_matrix
 from wsss_ros.geometry.camera_models import Calibration, camera_of
-from wsss_ros.scenes.images import decode_grey, decode_rgb
+from wsss_ros.scenes.images import decode_grey, decode_rgb, grey_jpeg
 from wsss_ros.types import BadInput, Camera
 
 RotationOf = Callable[[np.ndarray], Float64[np.ndarray, "3 3"]]
@@ -87,7 +87,7 @@ ENCODINGS = {
 IDS = ("mono8", "8UC1", "mono16", "16UC1", "32SC1")  # of label images of other models
 _GREY_8_BIT, _GREY_16_BIT = b"\x08\x00", b"\x10\x00"  # bit depth and colour type of a PNG, from byte 24
 # The formats of a compressed image, by the first bytes.
-_FORMATS = {"JPEG": (b"\xff\xd8",), "PNG": (PNG,), "TIFF": (b"II*\0", b"MM\0*"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
+_FORMATS = {"JPEG": (b"\xff\xd8",), "PNG": (PNG,), "TIFF": TIFF, "WebP": (b"RIFF",), "BMP": (b"BM",)}
 JPEG_FORMAT = "rgb8; jpeg compressed bgr8"  # ``format`` of a CompressedImage, as compressed_image_transport writes it
 
 
@@ -102,6 +102,7 @@ def stamp_ns(header: Any) -> int:
 def image_to_array(message: Any) -> Shaped[np.ndarray, "H W C"]:
     """A view of the stored channels, without the padding of rows; of a planar encoding only the plane of Y.
 
+    Without padding the step follows from the width: some drivers fill in 0, or that of another encoding.
     Raises BadInput for an encoding that is not in ENCODINGS, for an empty image and for too few bytes.
     """
     if message.encoding not in ENCODINGS:
@@ -112,13 +113,14 @@ def image_to_array(message: Any) -> Shaped[np.ndarray, "H W C"]:
     row, size = message.width * pixel, len(message.data)
     if message.width == 0 or message.height == 0:
         raise BadInput(f"empty image: {message.width} x {message.height} pixels; check its source")
-    if message.step < row or size < message.step * (message.height - 1) + row:
+    step = row if size == row * message.height else message.step
+    if step < row or size < step * (message.height - 1) + row:
         raise BadInput(
             f"image size: {size} bytes with step {message.step} for {message.width} x {message.height} pixels "
             f"'{message.encoding}'; expected a step of {row} or more and step x height bytes"
         )
     shape = (message.height, message.width, encoding.channels)
-    strides = (message.step, pixel, dtype.itemsize)
+    strides = (step, pixel, dtype.itemsize)
     return np.ndarray(shape, dtype, np.frombuffer(message.data, np.uint8), strides=strides)
 
 
@@ -211,8 +213,8 @@ def compressed_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
     """An image of one of _FORMATS as RGB.
 
     The colours are those of the file, since image_transport stores true colours and names them in ``format``. A grey
-    PNG whose ``format`` starts with a Bayer encoding is the mosaic. Raises BadInput for another format and when the
-    image cannot be decoded.
+    PNG or JPEG whose ``format`` starts with a Bayer encoding is the mosaic. Raises BadInput for another format and when
+    the image cannot be decoded.
     """
     data = memoryview(message.data)
     start = bytes(data[:26])
@@ -221,8 +223,11 @@ def compressed_to_rgb(message: Any) -> UInt8[np.ndarray, "H W 3"]:
             f"compressed image: format '{message.format}', {len(data)} bytes that are not {', '.join(_FORMATS)}; "
             "publish JPEG or PNG, or use the raw images (nodes: transport: raw)"
         )
+    source = ENCODINGS.get(source_encoding(message.format))
+    bayer = source is not None and source.red_at is not None and start.startswith(_FORMATS["JPEG"])
+    if bayer and (mosaic := grey_jpeg(bytes(data))) is not None:
+        return _grey_to_rgb(mosaic, source)
     if start.startswith(PNG) and start[24:] in (_GREY_8_BIT, _GREY_16_BIT):
-        source = ENCODINGS.get(source_encoding(message.format))
         if source is not None and (source.red_at is not None or source.rgb == _GREY):
             return _grey_to_rgb(decode_grey(bytes(data), "compressed image", "image"), source)
         if start[24:] == _GREY_16_BIT:
@@ -364,10 +369,11 @@ def stamped_pose_to_matrix(
 ) -> Float64[np.ndarray, "4 4"]:
     """``world_from_camera`` of a geometry_msgs/PoseStamped.
 
-    Raises BadInput as ``pose_to_matrix`` does, and when the message has no frame or another frame than ``frame_id``.
+    Raises BadInput as ``pose_to_matrix`` does, and when the message has no frame or another frame than ``frame_id``. A
+    leading slash, as in ROS 1, does not count.
     """
-    given = message.header.frame_id
-    if not given or (frame_id and given != frame_id):
+    given = message.header.frame_id.removeprefix("/")
+    if not given or (frame_id and given != frame_id.removeprefix("/")):
         raise BadInput(
             f"pose frame: got '{given}', expected {repr(frame_id) if frame_id else 'the name of the map frame'}; "
             "publish the pose of the camera's optical frame in the map, or set fixed_frame"

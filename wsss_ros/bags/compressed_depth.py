@@ -1,8 +1,8 @@
-"""Depth out of a CompressedImage: the transport compressedDepth (PNG or RVL), or a PNG of 16 bits.
+"""Depth out of a CompressedImage: the transport compressedDepth (PNG or RVL), or a PNG of 16 bits or a TIFF.
 
 The layout is that of the ROS package compressed_depth_image_transport: 12 bytes of settings, then the picture. The
 picture holds millimetres for 16UC1. For 32FC1 it holds q = A / depth + B, 0 where depth is missing; A and B are the
-two float32 behind the first four bytes of the settings.
+two float32 behind the first four bytes of the settings. A TIFF has the values of the raw image.
 """
 
 import struct
@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt16
 
 from wsss_ros.geometry.compiled import compiled, readonly
-from wsss_ros.scenes.images import decode_grey
+from wsss_ros.scenes.images import DECODE_ERRORS, decode_grey, open_image
 from wsss_ros.types import BadInput
 
 PNG = b"\x89PNG\r\n\x1a\n"
+TIFF = (b"II*\0", b"MM\0*")  # in both byte orders
 _SETTINGS = 12  # bytes in front of the picture
 _MILLIMETRES, _INVERSE = ("16UC1", "mono16"), ("32FC1",)
 _WHAT = "image of depth"
@@ -38,6 +39,8 @@ def decode(format_text: str, data: bytes | memoryview) -> tuple[str, Shaped[np.n
         if encoding in _INVERSE:
             raise BadInput(f"compressed depth: format '{format_text}' with a plain PNG; {_advice()}")
         return "16UC1", _png(data)
+    if bytes(data[:4]) in TIFF:
+        return _tiff(data)
     if encoding not in _MILLIMETRES + _INVERSE or len(data) <= _SETTINGS or "jpeg" in format_text:
         raise BadInput(f"compressed depth: format '{format_text}' of {len(data)} bytes is not depth; {_advice()}")
     picture = data[_SETTINGS:]
@@ -49,8 +52,8 @@ def decode(format_text: str, data: bytes | memoryview) -> tuple[str, Shaped[np.n
 
 def _advice() -> str:
     return (
-        "expected '16UC1; compressedDepth png', '32FC1; compressedDepth png' (or rvl), or a PNG of 16 bits in "
-        "millimetres; publish one of these, or the raw depth"
+        "expected '16UC1; compressedDepth png', '32FC1; compressedDepth png' (or rvl), a PNG of 16 bits in "
+        "millimetres, or a TIFF; publish one of these, or the raw depth"
     )
 
 
@@ -59,6 +62,19 @@ def _png(picture: bytes | memoryview) -> UInt16[np.ndarray, "H W"]:
     if pixels.dtype == np.uint8:
         raise BadInput(f"compressed depth: a PNG of 8 bits, which is not depth; {_advice()}")
     return pixels.astype(np.uint16)
+
+
+def _tiff(picture: bytes | memoryview) -> tuple[str, Shaped[np.ndarray, "H W"]]:
+    """The encoding and the values: millimetres of 16 bits, or metres of 32 bits, as the format "tiff" stores them."""
+    try:
+        pixels = np.asarray(open_image(picture))
+    except DECODE_ERRORS as error:
+        raise BadInput(f"compressed depth: a TIFF that cannot be decoded ({error}); {_advice()}") from error
+    kinds = {np.dtype(np.uint16): "16UC1", np.dtype(np.float32): "32FC1"}
+    kind = pixels.dtype.newbyteorder("=")
+    if pixels.ndim != 2 or kind not in kinds:
+        raise BadInput(f"compressed depth: a TIFF of {pixels.dtype} {pixels.shape}, which is not depth; {_advice()}")
+    return kinds[kind], pixels.astype(kind, copy=False)
 
 
 def _from_inverse(stored: UInt16[np.ndarray, "H W"], a: float, b: float) -> Float32[np.ndarray, "H W"]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wsss_ros.doctor.findings import Finding
+from wsss_ros.geometry.camera_models import frame_finding
 
 CLOCK_S = 1.0  # largest difference between stamps and this machine's clock without a note
 SLOW_HZ = 1.0
@@ -33,7 +34,7 @@ class Observed:
     """What was seen of one input in some seconds. ``detail`` says what is in the messages, ``fault`` why it is wrong.
 
     ``topic`` is the topic that messages came on, else the expected one; ``publishers`` are nodes; ``why`` is the reason
-    where no message came.
+    where no message came. ``oddities`` are what is odd and may be right; ``size`` is width and height of its pictures.
     """
 
     topic: str
@@ -44,6 +45,8 @@ class Observed:
     detail: str = ""
     fault: str = ""
     why: str = "nobody publishes it"
+    oddities: Sequence[str] = ()
+    size: tuple[int, int] | None = None
 
     @property
     def rate_hz(self) -> float:
@@ -58,6 +61,8 @@ class Graph:
 
     ``pose_from_tf`` is the path that TF has to the camera, or ``tf_fault`` why it has none; ``extrinsic_fault`` is why
     TF does not connect the frames of depth and colour. ``late_s`` are arrival times minus stamps of the colour images.
+    ``clock_fault`` is why there is no simulated time. ``depth_info`` is the topic of the calibration of depth where no
+    message came on it, else empty.
     """
 
     inputs: Mapping[str, Observed]
@@ -67,6 +72,8 @@ class Graph:
     late_s: Sequence[float] = ()
     tolerance_s: float = 0.02
     seconds: float = 5.0
+    clock_fault: str = ""
+    depth_info: str = ""
 
 
 def findings(graph: Graph) -> list[Finding]:
@@ -74,7 +81,8 @@ def findings(graph: Graph) -> list[Finding]:
     found: list[Finding] = []
     for role in ROLES:
         found += _pose(role, graph) if role.name == "pose" else _input(role, graph)
-    return [*found, *_registration(graph), *_order(graph), *_matching(graph), *_clocks(graph)]
+    found += [*_calibration(graph), *_registration(graph)]
+    return [*found, *_order(graph), *_matching(graph), *_clocks(graph)]
 
 
 # --- one input ---------------------------------------------------------------------------------------
@@ -86,7 +94,8 @@ def _input(role: Role, graph: Graph) -> list[Finding]:
         return [_silent(role, seen, graph)]
     if seen.fault:
         return [Finding("fault", role.name, f"{seen.topic}: {seen.fault}")]
-    return [Finding("ok", role.name, _described(seen)), *_stamps(role, seen)]
+    notes = [Finding("note", role.name, f"{seen.topic}: {text}") for text in seen.oddities]
+    return [Finding("ok", role.name, _described(seen)), *notes, *_stamps(role, seen)]
 
 
 def _described(seen: Observed) -> str:
@@ -135,9 +144,26 @@ def _pose(role: Role, graph: Graph) -> list[Finding]:
     return [Finding("fault", role.name, f"{why}, so no {role.purpose}; start odometry, SLAM or localisation")]
 
 
+def _calibration(graph: Graph) -> Iterator[Finding]:
+    color, info = graph.inputs["colour"], graph.inputs["camera_info"]
+    if other := frame_finding(info.frame, color.frame):
+        yield Finding("note", "calibration", other)
+    if color.size and info.size and color.size != info.size:
+        sizes = " for images of ".join(f"{width} x {height}" for width, height in (info.size, color.size))
+        yield Finding("fault", "calibration", f"{info.topic}: it is of {sizes}; name the one published with the images")
+
+
 def _registration(graph: Graph) -> Iterator[Finding]:
-    color, depth = graph.inputs["colour"].frame, graph.inputs["depth"].frame
-    if not color or not depth or color == depth:
+    sizes = graph.inputs["colour"].size, graph.inputs["depth"].size
+    color, depth = (graph.inputs[name].frame.removeprefix("/") for name in ("colour", "depth"))
+    other_size = None not in sizes and sizes[0] != sizes[1]
+    other_frame = bool(color and depth and color != depth)
+    if (other_size or other_frame) and graph.depth_info:
+        text = f"depth is of another camera or size than colour, and no message came on {graph.depth_info}"
+        yield Finding(
+            "fault", "registration", f"{text}; name it (depth_camera_info_topic), or let the driver align depth"
+        )
+    if not other_frame:
         return
     if graph.extrinsic_fault:
         text = f"depth is in '{depth}', colour in '{color}', and TF does not connect them ({graph.extrinsic_fault})"
@@ -172,6 +198,9 @@ def _matching(graph: Graph) -> Iterator[Finding]:
 
 
 def _clocks(graph: Graph) -> Iterator[Finding]:
+    if graph.clock_fault:
+        yield Finding("fault", "clock", graph.clock_fault)
+        return
     if not len(graph.late_s) or not any(graph.inputs["colour"].stamps_ns):
         return
     late = float(np.median(graph.late_s))

@@ -14,10 +14,16 @@ import numpy as np
 from wsss_ros.geometry.distortion import MOST_COEFFICIENTS, undistort
 from wsss_ros.types import BadInput, Camera, Distortion
 
-_POLYNOMIAL = ("plumb_bob", "rational_polynomial")
-_EQUIDISTANT = ("equidistant", "fisheye")  # "fisheye" is not a name of ROS, but drivers use it
+# The first names are those of ROS; drivers and calibrators (Kalibr, librealsense) also write the others.
+_POLYNOMIAL = ("plumb_bob", "rational_polynomial", "radtan", "brown_conrady")
+_EQUIDISTANT = ("equidistant", "fisheye", "kannala_brandt", "kannala_brandt4")
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 Region = tuple[int, int, int, int]  # x_offset, y_offset, width, height, in pixels of the full image
 MOST_STRETCH = 1.1  # pixels of real cameras are square within a few per cent
+WIDEST_DEG, NARROWEST_DEG = 170.0, 1.0  # fields of view of real lenses without a fisheye model
+MOST_SKEW = 1.0  # of K, in pixels; axes of real sensors are square
+LEAST_SHOWN = {"polynomial": 0.9, "equidistant": 0.5}  # of the pixels; the circle of a fisheye leaves the corners
+MOST_BENT = 2.0  # a lens model moves the border of the picture by less than this factor
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Calibration:
     k: tuple[float, ...]
     d: tuple[float, ...] = ()
     model: str = "plumb_bob"
-    r: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    r: tuple[float, ...] = _IDENTITY
     p: tuple[float, ...] = (0.0,) * 12
     binning_x: int = 0
     binning_y: int = 0
@@ -72,7 +78,8 @@ def camera_of(calibration: Calibration, rectified: bool = False, size: tuple[int
     """The camera of a picture.
 
     The principal point moves with the region of interest, then all is divided by the binning, as image_geometry does.
-    An unknown distortion model is left out; ``findings`` reports it.
+    Without a name of the distortion model its coefficients are those of OpenCV's polynomial. Another unknown model is
+    left out. A K that was never set (the identity) leaves P. ``findings`` reports all three.
 
     Args:
         calibration: of the camera.
@@ -82,7 +89,8 @@ def camera_of(calibration: Calibration, rectified: bool = False, size: tuple[int
     Raises:
         BadInput: an uncalibrated camera (K[0] = 0), values that are not finite, or a picture of another size.
     """
-    _check_calibrated(calibration)
+    rectified = rectified or _has_p_only(calibration)
+    _check_calibrated(calibration, rectified)
     region = _region(calibration, rectified, size)
     across, down = calibration.binning
     picture = region[2] // across, region[3] // down
@@ -96,7 +104,9 @@ def camera_of(calibration: Calibration, rectified: bool = False, size: tuple[int
 def distortion_of(calibration: Calibration) -> Distortion | None:
     """The distortion of raw pictures; None without one, and for a model that is not known."""
     model = _model(calibration)
-    return Distortion(model, calibration.d) if model and calibration.is_distorted else None
+    if not model or not calibration.is_distorted:
+        return None
+    return Distortion(model, calibration.d[: MOST_COEFFICIENTS[model]])
 
 
 def distortion_fields(distortion: Distortion | None) -> tuple[str, tuple[float, ...]]:
@@ -115,7 +125,8 @@ def findings(calibration: Calibration, rectified: bool = False) -> list[str]:
         BadInput: as ``camera_of``.
     """
     camera = camera_of(calibration, rectified)
-    fx, fy, _, _ = _intrinsics(calibration, rectified)
+    p_only = not rectified and _has_p_only(calibration)
+    fx, fy, _, _ = _intrinsics(calibration, rectified or p_only)
     found = []
     if max(fx / fy, fy / fx) > MOST_STRETCH:
         found.append(
@@ -127,9 +138,22 @@ def findings(calibration: Calibration, rectified: bool = False) -> list[str]:
             f"camera_info: the principal point {camera.cx:.1f}, {camera.cy:.1f} is outside the picture of "
             f"{camera.width} x {camera.height}; is it the calibration of another size or region of interest?"
         )
-    if rectified:
-        return found + _findings_of_p(calibration)
-    return found + _findings_of_d(calibration)
+    if p_only:
+        text = "camera_info: K is the identity, so it was never set; P is used, as if the images were rectified: "
+        return [*found, text + "is that so?"]
+    found += _findings_of_p(calibration) if rectified else _findings_of_d(calibration)
+    return found + _findings_of_lens(camera)
+
+
+def frame_finding(info_frame: str, image_frame: str) -> str:
+    """What is odd where a camera_info is in another frame than its images, or "". An empty frame is unknown."""
+    info_frame, image_frame = info_frame.removeprefix("/"), image_frame.removeprefix("/")
+    if not info_frame or not image_frame or info_frame == image_frame:
+        return ""
+    return (
+        f"camera_info frame: got '{info_frame}' for images in '{image_frame}'; is it the calibration of another "
+        "camera? Name the camera_info published with these images"
+    )
 
 
 def _findings_of_p(calibration: Calibration) -> list[str]:
@@ -153,6 +177,18 @@ def _findings_of_d(calibration: Calibration) -> list[str]:
             f"camera_info: distortion_model '{model}' with {count} coefficients is not known and is ignored; expected "
             f"{known} (at most 14, 14, 4 coefficients), or give rectified images"
         )
+    elif calibration.is_distorted and not calibration.model:
+        found.append(
+            f"camera_info: distortion_model is empty, with {len(calibration.d)} coefficients; they are read as those "
+            "of plumb_bob or rational_polynomial: name the model in the driver"
+        )
+    if calibration.d and not calibration.is_distorted and _model(calibration) == "equidistant":
+        found.append(
+            f"camera_info: distortion_model '{calibration.model}' with D all 0 is read as no distortion, as image_proc "
+            "reads it; a real fisheye needs its calibration"
+        )
+    if abs(calibration.k[1]) > MOST_SKEW:
+        found.append(f"camera_info: the skew K[1] = {calibration.k[1]:.2f} is ignored, as REP-104 has none")
     if _turn_deg(calibration) > 0.1:
         found.append(
             f"camera_info: R turns by {_turn_deg(calibration):.1f} degrees, a stereo pair; raw images are used without "
@@ -161,12 +197,49 @@ def _findings_of_d(calibration: Calibration) -> list[str]:
     return found
 
 
+def _findings_of_lens(camera: Camera) -> list[str]:
+    """Whether the numbers can be those of the lens: its field of view, what it shows, and how far it moves pixels."""
+    lens, degrees = camera.distortion, 2 * math.degrees(math.atan(camera.width / 2 / camera.fx))
+    fisheye = lens is not None and lens.model == "equidistant"
+    if not fisheye and not NARROWEST_DEG < degrees < WIDEST_DEG:
+        return [
+            f"camera_info: fx {camera.fx:.4g} for a picture of {camera.width} pixels is a field of view of "
+            f"{degrees:.1f} degrees; is it in pixels, and of this camera?"
+        ]
+    if lens is None:
+        return []
+    shown, bent = _lens_at_pixels(camera)
+    advice = f"D = {[float(f'{value:.4g}') for value in lens.coefficients]}; is its order k1 k2 p1 p2 k3, of this lens?"
+    if shown < LEAST_SHOWN[lens.model]:
+        return [f"camera_info: at {100 * (1 - shown):.0f} % of the pixels the lens shows nothing, by {advice}"]
+    if not fisheye and not 1 / MOST_BENT < bent < MOST_BENT:
+        return [f"camera_info: the lens moves the border of the picture by a factor of {bent:.2g}, by {advice}"]
+    return []
+
+
+def _lens_at_pixels(camera: Camera) -> tuple[float, float]:
+    """The share of the pixels that show something, and by how much the lens moves the border of the picture."""
+    u, v = (np.linspace(0, side - 1, 33) for side in (camera.width, camera.height))
+    plane = np.stack(np.meshgrid((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy), axis=-1)
+    seen = undistort(camera.distortion, plane.reshape(-1, 2)).reshape(plane.shape)
+    at, before = (np.concatenate([grid[0], grid[-1], grid[:, 0], grid[:, -1]]) for grid in (seen, plane))
+    ratio = np.linalg.norm(at, axis=1) / np.linalg.norm(before, axis=1).clip(1e-9)
+    known = ratio[np.isfinite(ratio)]
+    return float(np.isfinite(seen[..., 0]).mean()), float(np.median(known)) if len(known) else 1.0
+
+
 def _model(calibration: Calibration) -> Literal["polynomial", "equidistant"] | None:
-    """The model in ``Distortion``; None for one that is not known."""
-    name, count = calibration.model.lower(), len(calibration.d)
-    if name in _POLYNOMIAL and count <= MOST_COEFFICIENTS["polynomial"]:
-        return "polynomial"
-    return "equidistant" if name in _EQUIDISTANT and count <= MOST_COEFFICIENTS["equidistant"] else None
+    """The model in ``Distortion``; None for one that is not known. Zeros behind its coefficients do not count."""
+    name = calibration.model.lower().replace("-", "_").replace(" ", "_")
+    model: Literal["polynomial", "equidistant"] = "equidistant" if name in _EQUIDISTANT else "polynomial"
+    if name and name not in _POLYNOMIAL + _EQUIDISTANT:
+        return None
+    return None if any(calibration.d[MOST_COEFFICIENTS[model] :]) else model
+
+
+def _has_p_only(calibration: Calibration) -> bool:
+    """Whether K was never set (the identity) and P was: drivers of rectified images leave K so."""
+    return tuple(calibration.k) == _IDENTITY and calibration.p[0] > 1
 
 
 def _turn_deg(calibration: Calibration) -> float:
@@ -181,14 +254,16 @@ def _intrinsics(calibration: Calibration, rectified: bool) -> tuple[float, float
     return k[0], k[4], k[2], k[5]
 
 
-def _check_calibrated(calibration: Calibration) -> None:
-    for rectified in (False, True):
-        fx, fy, cx, cy = _intrinsics(calibration, rectified)
-        if not np.isfinite((fx, fy, cx, cy)).all() or fx <= 0 or fy <= 0:
-            raise BadInput(f"camera_info uncalibrated: fx {fx}, fy {fy}, cx {cx}, cy {cy}; calibrate the camera")
+def _check_calibrated(calibration: Calibration, rectified: bool) -> None:
+    """Raises BadInput unless what the images need is there: P, or K where P is empty, else K and D."""
+    fx, fy, cx, cy = _intrinsics(calibration, rectified)
+    if not np.isfinite((fx, fy, cx, cy)).all() or fx <= 0 or fy <= 0:
+        raise BadInput(f"camera_info uncalibrated: fx {fx}, fy {fy}, cx {cx}, cy {cy}; calibrate the camera")
+    if (fx, fy, cx, cy) == (1, 1, 0, 0):
+        raise BadInput("camera_info uncalibrated: K is the identity, and P is not set; calibrate the camera")
     if calibration.width <= 0 or calibration.height <= 0:
         raise BadInput(f"camera_info size: {calibration.width} x {calibration.height} pixels; calibrate the camera")
-    if not np.isfinite(calibration.d).all():
+    if not rectified and not np.isfinite(calibration.d).all():
         raise BadInput(f"camera_info uncalibrated: distortion D = {list(calibration.d)}; calibrate the camera")
 
 

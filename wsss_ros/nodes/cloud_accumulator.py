@@ -8,6 +8,7 @@ from pydantic import Field
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
+from wsss_ros.bags.cdr import CLOUD
 from wsss_ros.geometry.voxel_map import VoxelMap, VoxelMapConfig
 from wsss_ros.labels import scannet20
 from wsss_ros.nodes import conversions
@@ -117,7 +118,8 @@ class CloudAccumulatorNode(Node):
     def _other_publishers(self) -> list[str]:
         """The names of other nodes that publish on the topic of the cloud."""
         found = self.get_publishers_info_by_topic(self.resolve_topic_name("cloud"))
-        names = {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in found}
+        clouds = [info for info in found if info.topic_type == CLOUD]
+        names = {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in clouds}
         return sorted(names - {self.get_fully_qualified_name()})
 
     def _quiet(self) -> str:

@@ -14,6 +14,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from wsss_ros.bags import cloud_codec, codec
 from wsss_ros.doctor import findings, topics
 from wsss_ros.doctor.topics import Graph, Observed
+from wsss_ros.geometry.camera_models import findings as calibration_findings
+from wsss_ros.geometry.camera_models import is_rectified_topic
 from wsss_ros.geometry.transforms import WORLD_FRAMES, LookupFailed
 from wsss_ros.nodes import silence
 from wsss_ros.nodes.node import Node
@@ -21,6 +23,8 @@ from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import COMPANION, MAP, SENSOR, SMALL_SENSOR
 from wsss_ros.nodes.tf_listener import TfListener
+from wsss_ros.nodes.transforms import FrameName
+from wsss_ros.nodes.view_cameras import COLOR, depth_info_topic
 from wsss_ros.nodes.view_sources import Need
 from wsss_ros.types import BadInput
 
@@ -32,7 +36,7 @@ class DoctorConfig(NodeConfig):
     """Parameters of the doctor."""
 
     seconds: float = Field(5.0, ge=0.5, le=120, description="How long to listen.")
-    fixed_frame: str = Field("map", description="World frame that poses from TF are looked up in.")
+    fixed_frame: FrameName = Field("map", description="World frame that poses from TF are looked up in.")
     sync_tolerance_s: float = Field(0.02, ge=0, le=1, description="Stamps of one view may differ by this much.")
 
 
@@ -47,6 +51,8 @@ class DoctorNode(Node):
         """Subscribe to every input in every transport, and to TF."""
         self.observed = {way.role: Observed(self.resolve_topic_name(way.topic)) for way in WAYS}
         self._late: list[float] = []
+        self._depth_infos = 0
+        self.subscribe(CameraInfo, self._depth_info(), self._count_depth_info, SMALL_SENSOR, "", lambda: False)
         for way in WAYS:
             self._listen(way)
         self.tf = TfListener(self)
@@ -55,6 +61,12 @@ class DoctorNode(Node):
         self._until: float | None = None  # known once another node is seen
         self._alone_until = time.monotonic() + DISCOVERY_S
         self.every(0.1, self._finish)
+
+    def _depth_info(self) -> str:
+        return self.resolve_topic_name(depth_info_topic(self))
+
+    def _count_depth_info(self, _: CameraInfo) -> None:
+        self._depth_infos += 1
 
     def _listen(self, way: "Way") -> None:
         topic = self._full_name(way)
@@ -75,9 +87,19 @@ class DoctorNode(Node):
             self._late.append((self.get_clock().now().nanoseconds - stamp_ns) / 1e9)
         if len(seen.stamps_ns) <= MOST_DECODED:
             try:
-                seen.detail, seen.fault = DETAILS[name](message), ""
+                self._look_into(name, seen, message)
             except BadInput as error:
                 seen.fault = str(error)
+
+    def _look_into(self, name: str, seen: Observed, message: Any) -> None:
+        """Raises BadInput for a message that cannot be used."""
+        if name != "camera_info":
+            seen.detail = DETAILS[name](message)
+        else:
+            rectified = is_rectified_topic(self.resolve_topic_name(COLOR))
+            seen.detail = _info(message, rectified)
+            seen.oddities = calibration_findings(codec.calibration_from_info(message), rectified)
+        seen.fault, seen.size = "", _size(message)
 
     # --- the end ---
 
@@ -113,13 +135,20 @@ class DoctorNode(Node):
             self._late,
             self.config.sync_tolerance_s,
             self.config.seconds,
+            "; ".join(text for _, text in self._clock_watch.problems(0.0, silent=False)),
+            "" if self._depth_infos else self._depth_info(),
         )
 
     def _look_at_publishers(self, way: "Way") -> None:
         seen, topic = self.observed[way.role], self._full_name(way)
-        nodes = [each.node for each in self._graph.publishers(topic)]
+        kind = silence.type_name(way.kind)
+        publishers = self._graph.publishers(topic)
+        nodes = [each.node for each in publishers if each.type == kind or way.role != "pose"]  # else TF is taken
+        sources = sorted(each.node for each in publishers if each.type == kind)
+        if len(sources) > 1 and way.role != "camera_info":
+            mixed = f"{len(sources)} publishers, {', '.join(sources)}: their messages mix; end one, or remap it"
+            seen.oddities = [*seen.oddities, mixed]
         if nodes or not way.suffix:
-            kind = silence.type_name(way.kind)
             seen.why = silence.reason(topic, way.topic, kind, [way.qos], self._graph)
         seen.publishers = [*seen.publishers, *nodes]
 
@@ -181,8 +210,15 @@ def _encoding(message: Any) -> str:
     return getattr(message, "encoding", None) or getattr(message, "format", "")
 
 
-def _info(message: CameraInfo) -> str:
-    camera = codec.camera_from_info(message)
+def _size(message: Any) -> tuple[int, int] | None:
+    """Width and height of the pictures of an image or a calibration; None where they are not in the message."""
+    if isinstance(message, CameraInfo):
+        return codec.calibration_from_info(message).picture_size
+    return (message.width, message.height) if isinstance(message, Image) else None
+
+
+def _info(message: CameraInfo, rectified: bool = False) -> str:
+    camera = codec.camera_from_info(message, rectified=rectified)
     lens = f"{message.distortion_model or 'lens'} distortion" if camera.distortion is not None else "no distortion"
     return f"{message.width} x {message.height}, fx {camera.fx:.1f}, fy {camera.fy:.1f}, {lens}"
 

@@ -12,11 +12,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from wsss_ros.nodes.health import WARN, Problem
 from wsss_ros.nodes.qos import SENSOR, overridable, override_faults
-from wsss_ros.nodes.silence import Graph, reason, type_name
+from wsss_ros.nodes.silence import MOST_NAMED, Graph, reason, type_name
 
 # Seconds for the first message of our own nodes: a replay waits until all of its set are ready, and the others wait
 # for it. Each of them reports what it waits for itself.
 START_S = 60.0
+# A publisher whose process was killed is seen for 20 s: the lease of Fast DDS.
+SHARED_S = 30.0
+_ONE_SOURCE = ("Image", "CompressedImage", "PoseStamped", "PointCloud2")  # two of them would mix
 OUR_SOURCES = ("replay", "cloud_accumulator", "image_segmenter", "cloud_segmenter", "semantic_mapper")
 
 
@@ -39,6 +42,7 @@ class Input:
     received: int = 0
     problem: str = ""
     streamed: bool = False
+    shared_since: float | None = None  # it has several publishers since then
     subscriptions: list[Any] = field(default_factory=list)
     _sent_at: deque[int] = field(default_factory=lambda: deque(maxlen=16))
 
@@ -65,6 +69,21 @@ class Input:
         why = self.problem or reason(self.topic, self.name, self.type, self.profiles, graph)
         return f"no message on {self.topic} for {quiet_s:.0f} s ({self.received} received), so no {self.purpose}: {why}"
 
+    def mixed(self, graph: Graph) -> str:
+        """One sentence when a topic of one sensor has had several publishers for SHARED_S, else an empty string."""
+        if self.type.rpartition("/")[2] not in _ONE_SOURCE:
+            return ""
+        nodes = [each.node for each in graph.publishers(self.topic) if each.type == self.type]
+        nodes = [node for node in nodes if node.rpartition("/")[2] != "cloud_accumulator"]  # it stays quiet
+        if len(nodes) < 2:
+            self.shared_since = None
+            return ""
+        self.shared_since = self.shared_since or time.monotonic()
+        if time.monotonic() - self.shared_since <= SHARED_S:
+            return ""
+        named = f"{', '.join(sorted(nodes)[:MOST_NAMED])} publish on {self.topic}"
+        return f"{len(nodes)} publishers of one input: {named}, so their messages mix; end one, or remap it"
+
     def _starts(self, graph: Graph) -> bool:
         """Whether only nodes of ours publish it, and have sent nothing yet."""
         publishers = [] if self.received else graph.publishers(self.topic)
@@ -76,6 +95,11 @@ def silences(records: list[Input], timeout_s: float, graph: Graph) -> list[Probl
     """The inputs that are silent although they are needed."""
     texts = [record.silence(timeout_s, graph) for record in records if record.needed()]
     return [(WARN, text) for text in texts if text]
+
+
+def mixtures(records: list[Input], graph: Graph) -> list[Problem]:
+    """The inputs on which several publishers mix their messages."""
+    return [(WARN, text) for record in records if (text := record.mixed(graph))]
 
 
 def never_came(records: list[Input]) -> list[Input]:

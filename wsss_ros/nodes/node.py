@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile
 
 from wsss_ros.files import NotWritten
 from wsss_ros.nodes import diagnostics, inputs, logs, parameters
+from wsss_ros.nodes.clock_watch import ClockWatch
 from wsss_ros.nodes.health import ERROR, WARN, Announcer, Health, Problem, Report, Status, cause_of, memory_mb
 from wsss_ros.nodes.inputs import Input
 from wsss_ros.nodes.parameters import NodeConfig
@@ -57,6 +58,7 @@ class Node(LifecycleNode):
         self._guard_transitions()
         self._announcer = Announcer(self._log)
         self._graph = Graph(self)
+        self._clock_watch = ClockWatch(self, self._graph)
         self._rivals = RivalWatch(self, self.fail)
         diagnostics.publish_every_second(self)
 
@@ -340,7 +342,9 @@ class Node(LifecycleNode):
         if not self.active:
             return [], values
         silent = inputs.silences(self._inputs, self.config.sensor_timeout_s, self._graph)
-        return more + silent + self.health.dead_jobs(self.longest_job_s), values
+        of_clock = self._clock_watch.problems(self.config.sensor_timeout_s, bool(silent))
+        mixed = inputs.mixtures(self._inputs, self._graph)
+        return more + of_clock + silent + mixed + self.health.dead_jobs(self.longest_job_s), values
 
     def _state_problems(self, state: str) -> list[Problem]:
         if self._failure:

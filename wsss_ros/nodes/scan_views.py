@@ -100,7 +100,9 @@ class Scans:
         self._came.append(came)
 
     def put(self, message: PointCloud2) -> None:
-        """Keep a scan."""
+        """Keep a scan. Raises BadInput for one without a stamp."""
+        if not codec.stamp_ns(message.header):
+            raise BadInput("stamp of the scan is 0: its place is unknown; its driver has to fill header.stamp")
         if self.kept and codec.stamp_ns(message.header) < codec.stamp_ns(self.kept[-1].header) - _JUMP_NS:
             self.kept.clear()
         self.kept.append(message)
@@ -159,6 +161,7 @@ class ScanViews:
     def report(self) -> Report:
         """Problems and values of poses and matching."""
         problems, values = self._poses.report()
+        problems = problems + self._cameras.problems()
         if self._fault:
             problems = [*problems, (WARN, self._fault)]
         return problems, values | {"scans matched": str(self._matched), "clock_resets": str(self._resets)}
@@ -172,8 +175,10 @@ class ScanViews:
     # --- messages ---
 
     def on_labels(self, message: Image) -> None:
-        """Let a label image wait for its scan. Raises BadInput for one without the ``frame_id`` that TF needs."""
+        """Let a label image wait for its scan. Raises BadInput for one without a stamp or the frame that TF needs."""
         stamp_ns = codec.stamp_ns(message.header)
+        if not stamp_ns:
+            raise BadInput("stamp of the label image is 0: it has to be that of the image it was made from")
         if stamp_ns < self._newest_ns - _JUMP_NS:
             self._resets += 1
             self._forget()

@@ -13,9 +13,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
 from wsss_ros.bags.codec import stamp_ns, transform_parts
+from wsss_ros.geometry.frame_tree import FrameTree
 from wsss_ros.geometry.transforms import CACHE_S, LookupFailed, TransformBuffer, Why, check_transform, matrix
 from wsss_ros.nodes import tf_message
-from wsss_ros.nodes.health import WARN
+from wsss_ros.nodes.health import WARN, Problem
 from wsss_ros.nodes.view_sources import Need
 from wsss_ros.types import BadInput
 
@@ -59,9 +60,9 @@ class Tf2Buffer:
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """``target_from_source`` at this time. Raises LookupFailed."""
         target, source = target.removeprefix("/"), source.removeprefix("/")
-        tf2 = self._tf2
+        tf2, stamp = self._tf2, Time(nanoseconds=max(stamp_ns, 1))  # 0 would be the newest transform
         try:
-            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
+            found = self._buffer.lookup_transform(target, source, stamp)
         except (tf2.LookupException, tf2.InvalidArgumentException) as error:
             known = ", ".join(self.frames()) or "none yet"
             raise LookupFailed("frame", f"no such frame in TF: {error}; known frames: {known}") from error
@@ -133,11 +134,16 @@ class TfListener:
         """
         return self._buffer.lookup(target, source, stamp_ns)
 
+    def problems(self) -> list[Problem]:
+        """What is wrong with the tree of frames: loops, and frames with two parents in turn."""
+        return [(WARN, text) for text in self._tree.faults()]
+
     # --- transforms come ---
 
     def _forget(self) -> None:
         self._buffer = new_buffer()
         self.since: float | None = None  # when the first transform came, by the steady clock
+        self._tree = FrameTree()
         self._newest: dict[str, int] = {}
         self._back: Counter[str] = Counter()
 
@@ -151,6 +157,7 @@ class TfListener:
                 self._node.health.drop("bad transform")
                 self._node.report_problem("bad transform", f"a transform in TF is left out: {error}")
                 continue
+            self._tree.add(transform.header.frame_id, transform.child_frame_id, static)
             if not static:
                 self._notice_jump(transform.child_frame_id, stamp_ns(transform.header))
             self._buffer.add(transform, static)

@@ -4,9 +4,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from wsss_ros.geometry.transforms import WORLD_FRAMES, LookupFailed
 from wsss_ros.nodes import tf_message
@@ -14,7 +14,7 @@ from wsss_ros.nodes.health import WARN, Report
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.tf_listener import TfListener
-from wsss_ros.nodes.view_sources import Need, Pose, PoseTopic
+from wsss_ros.nodes.view_sources import Need, Pose, PoseTopic, poses_published
 from wsss_ros.types import BadInput
 
 SETTLED_S = 2.0  # after the first transform; nodes that publish other transforms may start later
@@ -23,13 +23,19 @@ CHOICE_S = 1.0  # between two looks for publishers of the topic
 MOST_WAITING = 60
 
 
+FrameName = Annotated[str, AfterValidator(lambda name: name.removeprefix("/"))]  # names of tf2 have no leading slash
+
+
 class PoseConfig(NodeConfig):
     """Parameters of the nodes that need the pose of the camera."""
 
     pose_source: Literal["auto", "topic", "tf"] = Field(
-        "auto", description="Where poses come from; auto: the topic pose where it has a publisher, else TF."
+        "auto",
+        description="Where poses come from; auto: the topic pose where it has a publisher of PoseStamped, else TF.",
     )
-    fixed_frame: str = Field("map", description="World frame of poses from TF; map falls back to odom with a message.")
+    fixed_frame: FrameName = Field(
+        "map", min_length=1, description="World frame of poses from TF; map falls back to odom with a message."
+    )
     tf_wait_s: float = Field(
         0.5, ge=0, le=10, description="Longest wait for the transform at an image's stamp; then the image has no pose."
     )
@@ -91,7 +97,7 @@ class Poses:
         if self._config.pose_source != "auto":
             return self._config.pose_source == "tf"
         if time.monotonic() - self._chosen_at > CHOICE_S:
-            self._chosen_at, self._chosen = time.monotonic(), not self._node.count_publishers(self._topic_name)
+            self._chosen_at, self._chosen = time.monotonic(), not poses_published(self._node, self._topic_name)
         return self._chosen and self._tf.readable
 
     def expect(self, stamp_ns: int, camera_frame: str) -> None:
@@ -118,7 +124,7 @@ class Poses:
             return [(WARN, text)] if unreadable else [], {"pose_source": f"topic {self._topic_name}"}
         fallen_back = self._frame not in ("", self._config.fixed_frame)
         values = {"pose_source": f"tf, {self._frame or 'no pose yet'}", "poses waiting for tf": str(len(self._waiting))}
-        return [(WARN, self._fallen_back())] if fallen_back else [], values
+        return self._tf.problems() + ([(WARN, self._fallen_back())] if fallen_back else []), values
 
     # --- poses of TF ---
 
@@ -140,6 +146,8 @@ class Poses:
     def _give_up(self, wanted: _Request, error: LookupFailed) -> None:
         self._node.health.drop("no pose from TF")
         text = f"no pose of '{wanted.camera_frame}' from TF, so no {self._need.purpose}: {error}"
+        if error.why == "future":
+            text += "; synchronise the clocks of the machines, or raise tf_wait_s"
         self._node.report_problem("no pose from TF", text)
 
     def _lookup(self, wanted: _Request) -> Pose:

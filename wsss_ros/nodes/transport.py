@@ -198,6 +198,12 @@ class ImageTransport:
         return found
 
 
+def without_transport(topic: str) -> str:
+    """The base name of a topic of images: without the end of its transport, where it has one."""
+    base, _, end = topic.rpartition("/")
+    return base if base and end in (*COLOR, *DEPTH) and end != "raw" else topic
+
+
 def advice(base: str, others: list[str], known: tuple[str, ...], chosen: str) -> str:
     """What to do where only the transports ``others`` of the topic ``base`` have publishers."""
     readable = [name for name in others if name in known]

@@ -26,7 +26,7 @@ from wsss_ros.nodes.transport import DEPTH, DepthTransportConfig, ImageTransport
 from wsss_ros.nodes.view_cameras import COLOR, Cameras, Optics
 from wsss_ros.nodes.view_cameras import DEPTH as DEPTH_IMAGES
 from wsss_ros.nodes.view_sources import Need, Pose
-from wsss_ros.sync import PATIENCE, CompanionMatcher
+from wsss_ros.sync import PATIENCE, CompanionMatcher, Received
 from wsss_ros.types import BadInput, Camera, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
@@ -184,7 +184,7 @@ class ViewInputs(Generic[V]):
             self.sync, self._purpose, self._node.get_clock().now().nanoseconds, self._patience()
         )
         more, of_poses = self._poses.report()
-        return problems + more, values | of_poses
+        return problems + more + self._cameras.problems(), values | of_poses
 
     def _patience(self) -> int:
         """After sensor_timeout_s without a match few messages are enough: the slowest stream may be a pose a second."""
@@ -216,6 +216,10 @@ class ViewInputs(Generic[V]):
 
     def _match(self, stream: str, stamp_ns: int, item: Any) -> None:
         if not self._matching():
+            return
+        if not stamp_ns:  # messages whose stamps were never set would all fit each other
+            self.sync.latest_received[stream] = Received(self.sync.latest_received[stream].count + 1, 0)
+            self.sync.dropped["without a stamp"] += 1
             return
         for matched in self.sync.add_all(stream, stamp_ns, item):
             self._matched_at = time.monotonic()

@@ -9,6 +9,7 @@ from geometry_msgs.msg import PoseStamped
 from jaxtyping import Float64
 
 from wsss_ros.bags import codec
+from wsss_ros.bags.cdr import POSE
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.qos import SMALL_SENSOR
 from wsss_ros.nodes.ros_packages import quaternion_to_matrix
@@ -29,6 +30,11 @@ class Need:
     now: Callable[[], bool] = lambda: True
 
 
+def poses_published(node: Node, topic: str) -> bool:
+    """Whether a topic has a publisher of PoseStamped. slam_toolbox publishes PoseWithCovarianceStamped on ``/pose``."""
+    return any(end.topic_type == POSE for end in node.get_publishers_info_by_topic(topic))
+
+
 class PoseTopic:
     """Poses of the topic ``pose``; only those in ``frame_id``, where it is not empty."""
 
@@ -40,6 +46,6 @@ class PoseTopic:
 
         def on_pose(message: PoseStamped) -> None:
             matrix = codec.stamped_pose_to_matrix(message, self._frame_id, quaternion_to_matrix)
-            put(codec.stamp_ns(message.header), Pose(message.header.frame_id, matrix))
+            put(codec.stamp_ns(message.header), Pose(message.header.frame_id.removeprefix("/"), matrix))
 
         self._node.subscribe(PoseStamped, "pose", on_pose, SMALL_SENSOR, need.purpose, need.now)

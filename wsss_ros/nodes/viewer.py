@@ -5,6 +5,7 @@ path of the camera is kept all the time.
 """
 
 import time
+from collections import deque
 from functools import partial
 from typing import Any, Literal, NoReturn
 
@@ -37,6 +38,7 @@ WATCH_S = 0.25
 STATUS_S = 1.0
 COLOR_CLOUDS = 3  # input clouds that wait for their semantic cloud
 SEMANTIC_CLOUD, SEMANTIC_MAP = "semantic_cloud", "semantic_map"
+MOST_ASKED = 60  # stamps whose pose was asked for last
 NO_POSE_S = 1.0  # after this time without a pose, pictures are shown without one
 
 
@@ -85,6 +87,7 @@ class ViewerNode(Node):
         self._camera: Camera | None = None
         self._rectified = is_rectified_topic(self.resolve_topic_name(COLOR))
         self._posed_at = -NO_POSE_S
+        self._asked: deque[int] = deque(maxlen=MOST_ASKED)
         self._frames = {"the poses": "", "the cloud": ""}
         self._resets = 0
         self.sync = Synchronizer(("overlay", "pose"), round(config.sync_tolerance_s * 1e9))
@@ -121,7 +124,14 @@ class ViewerNode(Node):
     def on_camera_info(self, message: CameraInfo) -> None:
         """Keep the calibration and ask for the pose at this time. Raises BadInput for an uncalibrated camera."""
         self._camera = codec.camera_from_info(message, rectified=self._rectified)
-        self.poses.expect(codec.stamp_ns(message.header), message.header.frame_id)
+        self._ask_pose(message.header)
+
+    def _ask_pose(self, header: Any) -> None:
+        """Ask for the pose at the stamp of a calibration, which may come once only, or of a picture."""
+        stamp_ns = codec.stamp_ns(header)
+        if stamp_ns not in self._asked:
+            self._asked.append(stamp_ns)
+            self.poses.expect(stamp_ns, header.frame_id)
 
     def on_pose(self, stamp_ns: int, pose: Pose) -> None:
         """Continue the path, and match the pose with the picture of its time."""
@@ -133,6 +143,7 @@ class ViewerNode(Node):
     def on_overlay(self, message: Image) -> None:
         """Match a picture with its pose; without poses it is shown alone."""
         self._match("overlay", codec.stamp_ns(message.header), message)
+        self._ask_pose(message.header)
         if time.monotonic() - self._posed_at > NO_POSE_S:
             self._overlay = (message, None)
 
@@ -166,7 +177,7 @@ class ViewerNode(Node):
             self._overlay = (matched["overlay"], matched["pose"])
 
     def _check_frame(self, what: str, frame: str) -> None:
-        self._frames[what] = frame
+        self._frames[what] = frame.removeprefix("/")
         cloud, poses = self._frames["the cloud"], self._frames["the poses"]
         if cloud and poses and cloud != poses:
             text = (

@@ -1,5 +1,6 @@
 """Image files: colour as JPEG or PNG; depth in millimetres and class ids as 16-bit PNG."""
 
+import contextlib
 import io
 import re
 import struct
@@ -142,6 +143,14 @@ def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16, np.int32):
         raise BadInput(f"{source}: {image.mode} image of shape {pixels.shape}; expected one 16-bit channel, an {what}")
     return pixels
+
+
+def grey_jpeg(data: bytes) -> UInt8[np.ndarray, "H W"] | None:
+    """The pixels of a JPEG with one channel; None for one with colours, and for one that cannot be decoded."""
+    with contextlib.suppress(*DECODE_ERRORS):
+        image = open_image(data)
+        return np.asarray(image) if image.mode == "L" else None
+    return None
 
 
 def read_depth(path: str | Path) -> Float32[np.ndarray, "H W"]:
