@@ -57,8 +57,8 @@ def test_depth_comes_back_from_every_kind_of_file(tmp_path, name):
 
 def test_the_scale_of_a_person_is_for_all_and_that_of_a_layout_for_whole_numbers(tmp_path):
     whole, floats = _write(tmp_path, "d.png:png16"), _write(tmp_path, "d.tiff:tif32")
-    np.testing.assert_allclose(read_depth_m(whole, of_integers=5000), METRES / 5, atol=1e-6)
-    np.testing.assert_allclose(read_depth_m(floats, of_integers=5000), METRES, atol=1e-6)
+    np.testing.assert_allclose(read_depth_m(whole, integers_per_metre=5000), METRES / 5, atol=1e-6)
+    np.testing.assert_allclose(read_depth_m(floats, integers_per_metre=5000), METRES, atol=1e-6)
     np.testing.assert_allclose(read_depth_m(whole, 500), METRES * 2, atol=1e-6)
     np.testing.assert_allclose(read_depth_m(floats, 0.5), METRES * 2, atol=1e-6)
 

@@ -150,18 +150,13 @@ def sources_of(
 
 def _scans(path: Path, listed: Path | None) -> list[Path]:
     """The folder of one scan, or those below a folder of scans."""
+    from wsss_ros.scenes import scene_names
     from wsss_ros.types import BadInput
 
     if not path.is_dir():
         raise BadInput(f"{path}: no such folder; expected a scan of the benchmark or a folder of scans")
-    if listed is not None:
-        if not listed.is_file():
-            raise BadInput(f"{listed}: no such file; expected one scan name a line")
-        scans = [path / name for name in listed.read_text().split()]
-    elif (path / "color").is_dir() or any(path.glob("*_vh_clean_2.ply")):
-        scans = [path]
-    else:
-        scans = sorted(entry for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    is_scan = (path / "color").is_dir() or any(path.glob("*_vh_clean_2.ply"))
+    scans = [path] if is_scan and listed is None else [path / name for name in scene_names(path, listed)]
     if not scans:
         raise BadInput(f"{listed or path}: names no scan; expected a scan of the benchmark or a folder of scans")
     return scans

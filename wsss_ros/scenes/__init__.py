@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from wsss_ros.files import visible
+from wsss_ros.files import decode, visible
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import (
     arkit_scenes,
@@ -26,6 +26,7 @@ from wsss_ros.scenes import (
 from wsss_ros.scenes.advice import advice
 from wsss_ros.scenes.cloud_files import SUFFIXES, is_cloud_file
 from wsss_ros.scenes.cloud_scene import CloudScene
+from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.photos import has_photo_tags, loose_pictures
 from wsss_ros.scenes.reading import Reading, reading_of, refuse_others, scene_file
 from wsss_ros.scenes.rgbd_folder import RgbdFolder
@@ -242,16 +243,14 @@ def scene_names(folder: str | Path, listed: str | Path | None = None) -> list[st
     """The names of the scenes in a folder that contains one folder per scene, such as ScanNet's ``scans``.
 
     ``listed`` is a text file with one name per line. The result has its order; a name that appears twice counts once;
-    lines that start with # are comments. Without ``listed`` the result is all folders except hidden ones, sorted.
+    lines that start with # are comments. Without ``listed`` the result is all visible folders, sorted.
     Raises BadInput for a folder or a list that cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected a folder of scene folders, as 'wsss rooms {folder}' makes")
     if not listed:
-        return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    try:
-        lines = [line.strip() for line in Path(listed).read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{listed}: cannot be read ({error}); expected a text file, a scene name per line") from error
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and visible(path))
+    text = decode(read_bytes(listed, "a text file, a scene name per line"))
+    lines = [line.strip() for line in text.splitlines()]
     return [name for name in dict.fromkeys(lines) if name and not name.startswith("#")]

@@ -14,11 +14,11 @@ _LARGEST_STEP_M = 10.0  # between two neighbouring frames
 _SMALLEST_SHARE = 0.2  # of the points of one view that the other one sees, to compare them
 _COMPARED_SHARE = 0.3  # of the points, where distant frames are compared
 _WRONG_M = 0.08  # median difference in all distant frames, from which poses or depth are wrong
-_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # between OpenCV's and OpenGL's camera axes
 _OTHERWISE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "poses: camera_from_world": invert,
-    "axes: opengl": lambda pose: pose @ _FLIP,
-    "poses: camera_from_world, axes: opengl": lambda pose: invert(pose) @ _FLIP,
+    "axes: opengl": lambda pose: pose @ FLIP_YZ,
+    "poses: camera_from_world, axes: opengl": lambda pose: invert(pose) @ FLIP_YZ,
     "pose_scale: 0.001": lambda pose: np.vstack([pose[:3] * (1, 1, 1, 0.001), pose[3:]]),
 }
 

@@ -20,9 +20,8 @@ from wsss_ros.scenes.images import image_size
 from wsss_ros.scenes.intrinsics import read_intrinsics_file
 from wsss_ros.scenes.listing import (
     Listing,
-    color_files,
-    depth_files,
     given_intrinsics,
+    image_series,
     join,
     registered_rig,
     to_ours,
@@ -45,9 +44,8 @@ def find(folder: Path) -> str:
 
 def read(folder: Path, reading: Reading) -> Listing:
     """The frames of a folder; each has its own camera, unless one is given. Raises BadInput naming the file."""
-    color = read_series(color_files(folder / "lowres_wide"), "colour")
-    depth = read_series(depth_files(folder / "lowres_depth"), "depth")
-    listing = join((color, depth), _trajectory(folder / _POSES, reading), reading, str(folder))
+    images = image_series(folder / "lowres_wide", folder / "lowres_depth")
+    listing = join(images, _trajectory(folder / _POSES, reading), reading, str(folder))
     given = given_intrinsics(reading)
     if given is not None:
         listing = with_cameras(listing, given, MILLIMETRES)
@@ -61,11 +59,11 @@ def _with_pincams(folder: Path, listing: Listing, reading: Reading) -> Listing:
     pincams = read_series((folder / "lowres_wide_intrinsics").glob("*.pincam"), "pincam")
     if not pincams.files:
         raise BadInput(f"{folder}: no lowres_wide_intrinsics/*.pincam; get them, or give --intrinsics fx,fy,cx,cy")
-    times = [file.stamp_ns or 0 for file in listing.files], [key[0] for key in pincams.files]
+    times = [file.stamp_ns for file in listing.files], [key[0] for key in pincams.files]
     by_time = dict(nearest(*times, max_dt_ns=round(reading.max_dt_s * SECOND_NS)))
     files = []
     for file in listing.files:
-        if (at := by_time.get(file.stamp_ns or 0)) is not None:
+        if (at := by_time.get(file.stamp_ns)) is not None:
             found = read_intrinsics_file(pincams.files[at,], reading.rectified)
             rig = registered_rig(found, image_size(file.color), depth_size(file.depth))
             files.append(replace(file, rig=rig))

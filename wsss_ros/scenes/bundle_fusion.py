@@ -14,7 +14,7 @@ from wsss_ros.scenes import plain_frames
 from wsss_ros.scenes.depth_files import depth_size
 from wsss_ros.scenes.images import image_size, read_bytes
 from wsss_ros.scenes.intrinsics import Intrinsics, of_mapping
-from wsss_ros.scenes.listing import Listing, given_intrinsics
+from wsss_ros.scenes.listing import Listing, first_file, given_intrinsics
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.rig import Rig
 from wsss_ros.types import BadInput
@@ -26,14 +26,14 @@ _DEPTH = "m_calibrationDepthIntrinsic"
 
 def find(folder: Path) -> str:
     """What of this layout a folder has; empty if it does not fit."""
-    path = _info(folder)
+    path = first_file(folder, _NAMES)
     fits = path is not None and _DEPTH in _lines(path) and any(folder.glob("frame-*.color.*"))
     return f"{path.name} and frame-*.color.*" if fits and path else ""
 
 
 def read(folder: Path, reading: Reading) -> Listing:
     """The frames of a folder. Raises BadInput naming the file."""
-    path = _info(folder)
+    path = first_file(folder, _NAMES)
     assert path is not None
     info = _lines(path)
     own = _intrinsics(path, info, "depth")
@@ -43,11 +43,7 @@ def read(folder: Path, reading: Reading) -> Listing:
     color = None if reading.intrinsics else _intrinsics(path, info, "color")
     color_camera = None if color is None else color.camera(*image_size(first.color))
     rig = Rig(depth.camera(*depth_size(first.depth)), color_camera)
-    return replace(listing, rig=rig, of_integers=own.depth_scale or listing.of_integers)
-
-
-def _info(folder: Path) -> Path | None:
-    return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
+    return replace(listing, rig=rig, integers_per_metre=own.depth_scale or listing.integers_per_metre)
 
 
 def _lines(path: Path) -> dict[str, str]:

@@ -18,14 +18,14 @@ _EXPECTED = "a depth image: 16-bit PNG, 32-bit TIFF, EXR, npy or PFM"
 
 
 def read_depth_m(
-    path: Path, scale: float | None = None, of_integers: float = MILLIMETRES
+    path: Path, scale: float | None = None, integers_per_metre: float = MILLIMETRES
 ) -> Float32[np.ndarray, "H W"]:
     """Read depth in metres; missing depth becomes 0: 0, NaN, infinity, negative, the largest number of 8 or 16 bits.
 
     Args:
         path: the image.
         scale: values per metre that a person gave, for every kind of file.
-        of_integers: values per metre of whole numbers of more than 8 bits, without ``scale``. Floats are metres.
+        integers_per_metre: values per metre of whole numbers of more than 8 bits, without ``scale``. Floats are metres.
 
     Raises:
         BadInput: naming the file: it cannot be decoded, has several channels, or 8 bits and no ``scale``.
@@ -40,7 +40,7 @@ def read_depth_m(
         per_metre = 1.0 if scale is None else scale
         usable = np.isfinite(values) & (values > 0)
     else:
-        per_metre = of_integers if scale is None else scale
+        per_metre = integers_per_metre if scale is None else scale
         largest = 255 if values.dtype.itemsize == 1 else 65535
         usable = (values > 0) & (values != largest)
     depth_m = np.where(usable, values, 0).astype(np.float32)
@@ -53,7 +53,7 @@ def read_values(path: Path) -> Shaped[np.ndarray, "H W"]:
     readers = {".npy": _of_numpy, ".npz": _of_numpy, ".pfm": _of_pfm, ".exr": _of_exr, ".pgm": _of_pgm}
     values = readers.get(path.suffix.lower(), _of_picture)(path)
     if values.ndim == 3 and 1 in values.shape:
-        values = values.squeeze(values.shape.index(1) if values.shape.index(1) != 1 else 1)
+        values = values.squeeze(values.shape.index(1))
     if values.ndim != 2 or values.dtype.kind not in "uif" or not values.size:
         raise BadInput(f"{path}: {values.dtype} numbers of shape {values.shape}; expected one channel, {_EXPECTED}")
     return values

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from wsss_ros.files import expanded
+from wsss_ros.files import expanded, visible
+from wsss_ros.scenes.agreement import FLIP_YZ
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, MILLIMETRES, depth_size
 from wsss_ros.scenes.frame_match import match_depth
 from wsss_ros.scenes.frame_names import SECOND_NS, Key, Series, frame_name, natural, read_series, stamps_of
@@ -31,7 +32,6 @@ POSE_FOLDERS = ("pose", "poses")
 DEPTH_INTRINSICS = ("camera-intrinsics.txt", "intrinsic/intrinsic_depth.txt", "intrinsics_depth.txt")
 _NAMES = ("intrinsics", "intrinsic", "camera_intrinsics", "camera", "camera_info", "calibration", "K", "cam_params")
 ANY_INTRINSICS = tuple(f"{name}.{ending}" for name in _NAMES for ending in ("txt", "json", "yaml", "yml"))
-FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # between OpenCV's and OpenGL's camera axes
 Pose = Float64[np.ndarray, "4 4"]
 _log = logging.getLogger("wsss_ros")
 
@@ -40,14 +40,14 @@ _log = logging.getLogger("wsss_ros")
 class Listing:
     """The frames of a folder, their cameras, and how their depth is stored.
 
-    ``rig`` is None if each frame has its own. ``of_integers`` are depth values per metre of images of whole numbers.
-    ``missing`` counts frames left out by cause.
+    ``rig`` is None if each frame has its own. ``integers_per_metre`` are the depth values per metre, where these are
+    whole numbers. ``missing`` counts frames left out by cause.
     """
 
     files: list[FrameFiles]
     rig: Rig | None
     missing: Counter[str] = field(default_factory=Counter)
-    of_integers: float = MILLIMETRES
+    integers_per_metre: float = MILLIMETRES
     world_up: tuple[float, float, float] | None = None
 
 
@@ -59,14 +59,26 @@ def subfolder(folder: Path, names: Iterable[str]) -> Path | None:
     return next((there[name] for name in names if name in there), None)
 
 
-def color_files(folder: Path) -> list[Path]:
-    """The files of a folder that are colour images by their extension."""
-    return [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != "."]
+def first_file(folder: Path, names: Iterable[str]) -> Path | None:
+    """The first of the files with these names that a folder has, or None."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def depth_files(folder: Path) -> list[Path]:
-    """The files of a folder that may be depth images by their extension."""
-    return [path for path in folder.iterdir() if path.suffix.lower() in DEPTH_EXTENSIONS and path.name[0] != "."]
+def with_endings(paths: Iterable[Path], endings: Collection[str]) -> list[Path]:
+    """The visible files with one of these extensions, in lower or upper case."""
+    return [path for path in paths if path.suffix.lower() in endings and visible(path)]
+
+
+def image_folders(folder: Path) -> tuple[Path, Path] | None:
+    """The folder of colour and that of depth images inside ``folder``, or None unless both are there."""
+    colors, depths = subfolder(folder, COLOR_FOLDERS), subfolder(folder, DEPTH_FOLDERS)
+    return None if colors is None or depths is None else (colors, depths)
+
+
+def image_series(colors: Path, depths: Path) -> tuple[Series, Series]:
+    """The colour images of one folder and the depth images of another one. Raises BadInput as ``read_series`` does."""
+    color = read_series(with_endings(colors.iterdir(), IMAGES), "colour")
+    return color, read_series(with_endings(depths.iterdir(), DEPTH_EXTENSIONS), "depth")
 
 
 # --- poses -----------------------------------------------------------------------------------------
@@ -88,6 +100,19 @@ def with_reading(trajectory: Trajectory, reading: Reading, from_world: bool = Fa
     """The trajectory with our conventions (see ``to_ours``)."""
     poses = [None if pose is None else to_ours(pose, reading, from_world) for pose in trajectory.poses]
     return replace(trajectory, poses=poses)
+
+
+def list_folders(folder: Path, trajectory: Trajectory, reading: Reading) -> Listing:
+    """The frames of a folder of colour and one of depth images, with the poses of one file; without cameras.
+
+    Raises BadInput without these folders, and as ``join`` does.
+    """
+    found = image_folders(folder)
+    if found is None:
+        raise BadInput(
+            f"{folder}: expected a folder {' or '.join(COLOR_FOLDERS)} and a folder {' or '.join(DEPTH_FOLDERS)}"
+        )
+    return join(image_series(*found), trajectory, reading, str(folder))
 
 
 def join(images: tuple[Series, Series], trajectory: Trajectory, reading: Reading, where: str) -> Listing:
@@ -213,9 +238,9 @@ def one_rig(listing: Listing, found: Intrinsics) -> Rig | None:
     return registered_rig(found, image_size(first.color), depth_size(first.depth))
 
 
-def with_cameras(listing: Listing, found: Intrinsics, of_integers: float) -> Listing:
-    """The listing with one camera for all frames; a depth scale in the intrinsics file comes before ``of_integers``."""
-    return replace(listing, rig=one_rig(listing, found), of_integers=found.depth_scale or of_integers)
+def with_cameras(listing: Listing, found: Intrinsics, integers_per_metre: float) -> Listing:
+    """The listing with one camera for all frames. A depth scale in the intrinsics file comes before the given one."""
+    return replace(listing, rig=one_rig(listing, found), integers_per_metre=found.depth_scale or integers_per_metre)
 
 
 # --- frames that one file lists, with a pose for each ------------------------------------------------

@@ -47,7 +47,7 @@ def read(folder: Path, reading: Reading) -> Listing:
         raise BadInput(f"{path}: no list 'frames'; expected nerfstudio's transforms.json")
     given = given_intrinsics(reading)
     listed = [_listed(folder, content, frame, f"{path}, frame {at}", reading, given) for at, frame in enumerate(frames)]
-    return replace(from_listed(listed, reading, str(path)), of_integers=_depth_per_metre(content, str(path)))
+    return replace(from_listed(listed, reading, str(path)), integers_per_metre=_depth_per_metre(content, str(path)))
 
 
 def _depth_per_metre(content: dict, where: str) -> float:

@@ -1,8 +1,6 @@
 """Layout ``frames``: one colour, depth and pose file for each frame, in one folder or in three."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +15,13 @@ from wsss_ros.scenes.listing import (
     IMAGES,
     POSE_FOLDERS,
     Listing,
-    color_files,
-    depth_files,
     find_intrinsics,
+    first_file,
     join,
     registered_rig,
     subfolder,
     to_ours,
+    with_endings,
 )
 from wsss_ros.scenes.posed_frames import Streams, list_frames, read_pose, read_streams
 from wsss_ros.scenes.reading import Reading
@@ -61,8 +59,8 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
         listing = _by_time(folder, streams, reading)
     else:
         match_depth(color, depth, reading.max_dt_s, str(folder))
-        files, incomplete = list_frames(streams, reading.rate_hz)
-        listing = Listing(files, None, Counter({"file missing": incomplete}))
+        files, missing = list_frames(streams, reading.rate_hz)
+        listing = Listing(files, None, missing)
     if not listing.files:
         raise BadInput(
             f"{folder}: no frame with colour, depth and pose ({len(color.files)} colour, {len(depth.files)} depth and "
@@ -75,7 +73,7 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
     color_camera = _color_camera(folder, reading, sizes[0])
     is_registered = color_camera is None and found.size == sizes[0]
     rig = registered_rig(found, *sizes) if is_registered else Rig(found.camera(*sizes[1]), color_camera)
-    return replace(_ours(listing, reading), rig=rig, of_integers=found.depth_scale or listing.of_integers)
+    return replace(_ours(listing, reading), rig=rig, integers_per_metre=found.depth_scale or listing.integers_per_metre)
 
 
 def _by_time(folder: Path, streams: Streams, reading: Reading) -> Listing:
@@ -97,7 +95,7 @@ def _ours(listing: Listing, reading: Reading) -> Listing:
 
 
 def _color_camera(folder: Path, reading: Reading, size: tuple[int, int]):
-    path = next((folder / name for name in _COLOR_INTRINSICS if (folder / name).is_file()), None)
+    path = first_file(folder, _COLOR_INTRINSICS)
     return None if path is None or reading.intrinsics else read_intrinsics_file(path, reading.rectified).camera(*size)
 
 
@@ -126,7 +124,9 @@ def _streams(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     if folders is None:
         flat = flat_files(folder)
         return flat["color"], flat["depth"], flat["pose"]
-    return color_files(folders[0]), depth_files(folders[1]), _with_endings(folders[2].iterdir(), _POSES)
+    endings = IMAGES, DEPTH_EXTENSIONS, _POSES
+    colors, depths, poses = (with_endings(each.iterdir(), of) for each, of in zip(folders, endings, strict=True))
+    return colors, depths, poses
 
 
 def flat_files(folder: Path) -> dict[str, list[Path]]:
@@ -136,10 +136,6 @@ def flat_files(folder: Path) -> dict[str, list[Path]]:
     for path in folder.iterdir():
         for kind, words in _WORDS.items():
             if re.search(rf"(?:^|[^a-z])(?:{words})(?:[^a-z]|$)", path.stem.lower()):
-                found[kind] += _with_endings([path], endings[kind])
+                found[kind] += with_endings([path], endings[kind])
                 break
     return found
-
-
-def _with_endings(paths: Iterable[Path], endings: tuple[str, ...]) -> list[Path]:
-    return [path for path in paths if path.suffix.lower() in endings and visible(path)]

@@ -16,7 +16,7 @@ from wsss_ros.geometry import check_pose
 from wsss_ros.scenes.agreement import View
 from wsss_ros.scenes.depth_files import depth_size
 from wsss_ros.scenes.frame_match import check_shift
-from wsss_ros.scenes.frame_names import FRAME_RATE_HZ, Series, frame_name, read_series, stamp_of_number, stamps_of
+from wsss_ros.scenes.frame_names import FRAME_RATE_HZ, Series, frame_name, read_series, stamps_of
 from wsss_ros.scenes.images import read_bytes, read_depth, read_rgb
 from wsss_ros.scenes.rig import Rig, view
 from wsss_ros.types import BadInput, Frame
@@ -29,8 +29,7 @@ _log = logging.getLogger("wsss_ros")
 class FrameFiles:
     """The files of one frame; ``number`` is its position in the recording.
 
-    ``pose`` is world_from_camera, the file with it, or None if it is lost. Without ``stamp_ns`` the stamp is that of
-    the number. ``rig`` are cameras of this frame alone.
+    ``pose`` is world_from_camera, the file with it, or None if it is lost. ``rig`` are cameras of this frame alone.
     """
 
     number: int
@@ -38,7 +37,7 @@ class FrameFiles:
     color: Path
     depth: Path
     pose: Path | Float64[np.ndarray, "4 4"] | None
-    stamp_ns: int | None = None
+    stamp_ns: int
     rig: Rig | None = None
 
 
@@ -47,11 +46,11 @@ def read_streams(colors: Iterable[Path], depths: Iterable[Path], poses: Iterable
     return read_series(colors, "colour"), read_series(depths, "depth"), read_series(poses, "pose")
 
 
-def list_frames(streams: Streams, rate_hz: float = FRAME_RATE_HZ) -> tuple[list[FrameFiles], int]:
+def list_frames(streams: Streams, rate_hz: float = FRAME_RATE_HZ) -> tuple[list[FrameFiles], Counter[str]]:
     """Match files by the number in their names; returns the complete frames in the order of their numbers.
 
-    Numbers may have gaps; they count frames at ``rate_hz``. Also returns how many numbers lack one of the three files.
-    Raises BadInput for streams that are shifted (``check_shift``).
+    Numbers may have gaps; they count frames at ``rate_hz``. Also returns how many numbers lack one of the three files,
+    by cause. Raises BadInput for streams that are shifted (``check_shift``).
     """
     for other in streams[1:]:
         check_shift(streams[0], other)
@@ -63,15 +62,14 @@ def list_frames(streams: Streams, rate_hz: float = FRAME_RATE_HZ) -> tuple[list[
     for at, (key, stamp_ns) in enumerate(zip(complete, stamps, strict=True)):
         number = key[0] if len(key) == 1 else at
         files.append(FrameFiles(number, frame_name(color[key]), color[key], depth[key], pose[key], stamp_ns))
-    return files, incomplete
+    return files, +Counter({"file missing": incomplete})
 
 
 class PosedFrames:
     """The frames of one folder that have a usable pose. An image is decoded when its frame is read.
 
     Frames with a lost pose (-inf or NaN) and incomplete frames are left out; ``skipped`` counts them by cause, and
-    one warning for each cause names the ``scene``. ``missing`` counts incomplete frames, in one number or by cause.
-    ``stamps_ns`` holds stamps by frame number; a frame without one gets its own, or ``stamp_of_number``.
+    one warning for each cause names the ``scene``. ``missing`` counts incomplete frames by cause.
     ``read_depth`` reads a depth image in metres.
     Raises BadInput naming the file for a pose that is not a rigid 4x4 matrix.
     """
@@ -80,19 +78,17 @@ class PosedFrames:
         self,
         scene: str,
         files: list[FrameFiles],
-        missing: int | Counter[str],
+        missing: Counter[str],
         rig: Rig | None,
-        stamps_ns: dict[int, int],
         read_depth: Callable[[Path], Float32[np.ndarray, "H W"]] = read_depth,
     ) -> None:
         poses = [read_pose(file.pose) if isinstance(file.pose, Path) else file.pose for file in files]
         self.files = [file for file, pose in zip(files, poses, strict=True) if pose is not None]
         self.poses = [pose for pose in poses if pose is not None]
-        self._rig, self.stamps_ns, self._read_depth = rig, stamps_ns, read_depth
-        counts = Counter({"file missing": missing}) if isinstance(missing, int) else missing
-        self.skipped = +(Counter({"lost pose": len(files) - len(self.files)}) + counts)
+        self._rig, self._read_depth = rig, read_depth
+        self.skipped = Counter({"lost pose": len(files) - len(self.files)}) + missing
         for cause, count in self.skipped.items():
-            total = len(files) + sum(counts.values())
+            total = len(files) + missing.total()
             _log.warning("%s: %d of %d frames left out: %s", scene, count, total, cause)
 
     def __len__(self) -> int:
@@ -119,9 +115,7 @@ class PosedFrames:
 
     def stamp_ns(self, index: int) -> int:
         """Time of a frame in nanoseconds."""
-        file = self.files[index]
-        own = stamp_of_number(file.number) if file.stamp_ns is None else file.stamp_ns
-        return self.stamps_ns.get(file.number, own)
+        return self.files[index].stamp_ns
 
     def depth_size(self, index: int) -> tuple[int, int]:
         """(width, height) of a depth image, without decoding it."""

@@ -7,19 +7,17 @@ in millimetres. Intrinsics are in Open3D's JSON, whose matrix is stored by colum
 
 from pathlib import Path
 
+from wsss_ros.scenes.depth_files import MILLIMETRES
 from wsss_ros.scenes.listing import (
-    COLOR_FOLDERS,
-    DEPTH_FOLDERS,
-    MILLIMETRES,
     Listing,
     find_intrinsics,
-    subfolder,
+    image_folders,
+    list_folders,
     with_cameras,
     with_reading,
 )
 from wsss_ros.scenes.reading import Reading
-from wsss_ros.scenes.trajectories import read_trajectory
-from wsss_ros.scenes.tum import list_folders, row_width
+from wsss_ros.scenes.trajectories import read_trajectory, row_width
 
 EXPECTS = "trajectory.log with the folders color and depth (Redwood, Open3D), or a file with a matrix in each row"
 _LOGS = ("trajectory.log", "scene/trajectory.log", "odometry.log")
@@ -30,8 +28,8 @@ _INTRINSICS = ("camera_primesense.json", "intrinsic.json")
 def find(folder: Path) -> str:
     """What of this layout a folder has; empty if it does not fit."""
     path = _poses(folder)
-    images = subfolder(folder, COLOR_FOLDERS) and subfolder(folder, DEPTH_FOLDERS)
-    return f"{path.relative_to(folder)} with folders of colour and depth" if path and images else ""
+    fits = path is not None and image_folders(folder) is not None
+    return f"{path.relative_to(folder)} with folders of colour and depth" if fits and path else ""
 
 
 def read(folder: Path, reading: Reading) -> Listing:

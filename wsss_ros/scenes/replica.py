@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS
 from wsss_ros.scenes.frame_names import read_series
-from wsss_ros.scenes.listing import IMAGES, Listing, find_intrinsics, join, with_cameras, with_reading
+from wsss_ros.scenes.listing import IMAGES, Listing, find_intrinsics, join, with_cameras, with_endings, with_reading
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.trajectories import read_trajectory
 
@@ -26,9 +26,9 @@ def find(folder: Path) -> str:
 def read(folder: Path, reading: Reading) -> Listing:
     """The frames of a folder. Raises BadInput naming the file."""
     found = find_intrinsics(folder, reading, names=("cam_params.json", "../cam_params.json"))
-    entries = sorted((folder / "results").iterdir())
-    colors = [path for path in entries if re.match(r"frame|rgb", path.name) and path.suffix.lower() in IMAGES]
-    depths = [path for path in entries if path.name.startswith("depth") and path.suffix.lower() in DEPTH_EXTENSIONS]
+    entries = list((folder / "results").iterdir())
+    colors = with_endings((path for path in entries if re.match(r"frame|rgb", path.name)), IMAGES)
+    depths = with_endings((path for path in entries if path.name.startswith("depth")), DEPTH_EXTENSIONS)
     trajectory = with_reading(read_trajectory(folder / "traj.txt"), reading)
     series = read_series(colors, "colour"), read_series(depths, "depth")
     return with_cameras(join(series, trajectory, reading, str(folder)), found, DEPTH_PER_METRE)

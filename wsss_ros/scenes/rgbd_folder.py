@@ -81,9 +81,9 @@ class RgbdFolder:
             raise BadInput(f"{self.folder}: no frame with colour, depth and pose ({causes})")
         self.world_up = found.world_up
         scale = self.reading.depth_scale
-        read = partial(read_depth_m, scale=scale, of_integers=found.of_integers)
-        frames = PosedFrames(str(self.folder), found.files, found.missing, found.rig, {}, read)
-        self._check(frames, f"{scale or found.of_integers:g} values per metre")
+        read = partial(read_depth_m, scale=scale, integers_per_metre=found.integers_per_metre)
+        frames = PosedFrames(str(self.folder), found.files, found.missing, found.rig, read)
+        self._check(frames, f"{scale or found.integers_per_metre:g} values per metre")
         return frames
 
     def _check(self, frames: PosedFrames, scale: str) -> None:

@@ -7,6 +7,7 @@ of the scan, in which z is up. The axis alignment is stored, but is not applied 
 import re
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -75,9 +76,11 @@ class ScanNetScene:
         if exported is None and sens.is_file():
             return SensReader(sens)
         color, depth, pose = ([*(exported / kind).glob("*.*")] if exported else [] for kind in EXPORTS)
-        files, incomplete = list_frames(read_streams(color, depth, pose))
+        found, missing = list_frames(read_streams(color, depth, pose))
+        stamps_ns = _read_stamps(self.folder / TIMESTAMPS)
+        files = [replace(file, stamp_ns=stamps_ns.get(file.number, file.stamp_ns)) for file in found]
         rig = _read_rig(exported, self._info, files[0].color, files[0].depth) if exported and files else None
-        return PosedFrames(str(self.folder), files, incomplete, rig, _read_stamps(self.folder / TIMESTAMPS))
+        return PosedFrames(str(self.folder), files, missing, rig)
 
     @cached_property
     def _exported(self) -> Path | None:

@@ -13,8 +13,6 @@ from wsss_ros.scenes.photos import LABELS, NoPicture, Pictures, read_tags
 from wsss_ros.scenes.tags import frame_matcher
 from wsss_ros.types import BadInput
 
-_SCENE = "scene"
-
 
 @dataclass
 class TagReport:
@@ -53,7 +51,7 @@ class TagReport:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("frame", "tags", "unknown"))
-        rows = self.lists | ({} if self.scene is None else {_SCENE: self.scene})
+        rows = self.lists | ({} if self.scene is None else {tag_files.SCENE: self.scene})
         for frame, tags in rows.items():
             present = [*tags.present, *(ABSENT + name for name in tags.absent)]
             writer.writerow((frame, ", ".join(present), ", ".join(tags.unknown)))
@@ -113,7 +111,7 @@ def _read_rows(
     for row in content.rows:
         try:
             tags = labels.tag_list(row.names)
-            is_scene = row.frame.strip().lower() == _SCENE
+            is_scene = row.frame.strip().lower() == tag_files.SCENE
             name = None if is_scene else match(row.frame)
         except BadInput as error:
             report.faults.append(f"{report.source}, {row.where}: {error}")

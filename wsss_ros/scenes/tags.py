@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss_ros.labels import LabelSpace, TagList
-from wsss_ros.scenes.tag_files import TABLES, Content, Row, fitted, own_file, read_file
+from wsss_ros.scenes.tag_files import SCENE, TABLES, Content, Row, fitted, own_file, read_file
 from wsss_ros.scenes.tag_files.tables import has_columns, read_csv
 from wsss_ros.types import BadInput
 
@@ -19,7 +19,6 @@ __all__ = ["Content", "Row", "TagFile", "has_columns", "read_csv", "scene_list",
 # The smallest share of a class that becomes a tag: a person would not name a few stray pixels or points.
 _IMAGE_SHARE = 0.005  # of all pixels
 _CLOUD_SHARE = 0.0005  # of all points
-_SCENE = "scene"
 _PICTURE = re.compile(r"(\.colou?r|\.rgb)?\.(jpe?g|png|webp|bmp|tiff?)$", re.IGNORECASE)
 _log = logging.getLogger("wsss_ros")
 
@@ -63,7 +62,7 @@ class TagFile:
                 raise BadInput(f"{path}, {row.where}: {error}") from error
         self._path = path
         self._whole_names = _by_last_part(self._lists)
-        self.given_scene = self._lists.pop(_SCENE, None)
+        self.given_scene = self._lists.pop(SCENE, None)
         whole = scene_list(self.given_scene, self._lists.values(), labels)
         self.scene, self.unknown = whole.present, labels.unknown(whole, self.complete)
 

@@ -134,6 +134,14 @@ def numbered_rows(path: Path, expected: str) -> tuple[list[tuple[int, list[str]]
     return rows, header
 
 
+def row_width(path: Path) -> int:
+    """How many numbers the first row of a text file has; 0 for a file without rows."""
+    try:
+        return len(numbered_rows(path, "rows of numbers")[0][0][1])
+    except BadInput:
+        return 0
+
+
 def _of_blocks(path: Path, rows: Sequence[tuple[int, list[str]]]) -> Trajectory:
     """Blocks of four rows; a row of three numbers or more before a block, which has another length, is not read."""
     has_heads = len(rows[0][1]) != 4

@@ -10,22 +10,20 @@ from dataclasses import replace
 from os.path import isfile  # no error for a name that no file can have
 from pathlib import Path
 
-from wsss_ros.scenes.frame_names import Series, keys_of_words, read_series
+from wsss_ros.scenes.frame_names import Series, keys_of_words
 from wsss_ros.scenes.intrinsics import Intrinsics
 from wsss_ros.scenes.listing import (
-    COLOR_FOLDERS,
-    DEPTH_FOLDERS,
     Listing,
-    color_files,
-    depth_files,
     find_intrinsics,
+    first_file,
+    image_folders,
     join,
-    subfolder,
+    list_folders,
     with_cameras,
     with_reading,
 )
 from wsss_ros.scenes.reading import Reading
-from wsss_ros.scenes.trajectories import Trajectory, numbered_rows, read_trajectory
+from wsss_ros.scenes.trajectories import Trajectory, numbered_rows, read_trajectory, row_width
 from wsss_ros.types import BadInput
 
 EXPECTS = "rgb.txt, depth.txt and groundtruth.txt, or associations.txt (TUM RGB-D)"
@@ -45,17 +43,16 @@ def find(folder: Path) -> str:
     lists = [name for name in ("rgb.txt", "depth.txt") if (folder / name).is_file()]
     if len(lists) == 2:
         return "rgb.txt and depth.txt"
-    pairs = [name for name in _PAIRS if (folder / name).is_file()]
-    if pairs:
-        return pairs[0]
-    images = subfolder(folder, COLOR_FOLDERS) and subfolder(folder, DEPTH_FOLDERS)
-    path = trajectory_file(folder, _TRAJECTORIES)
-    return f"{path.name} with rows of 8 numbers" if images and path and row_width(path) == 8 else ""
+    if (pairs := first_file(folder, _PAIRS)) is not None:
+        return pairs.name
+    path = first_file(folder, _TRAJECTORIES)
+    fits = path is not None and image_folders(folder) is not None and row_width(path) == 8
+    return f"{path.name} with rows of 8 numbers" if fits and path else ""
 
 
 def read(folder: Path, reading: Reading) -> Listing:
     """The frames of a folder. Raises BadInput naming the file."""
-    path = trajectory_file(folder, _TRAJECTORIES)
+    path = first_file(folder, _TRAJECTORIES)
     if path is None:
         raise BadInput(f"{folder}: no poses; expected one of {', '.join(_TRAJECTORIES)}")
     found = find_intrinsics(folder, reading, _published(folder))
@@ -65,7 +62,7 @@ def read(folder: Path, reading: Reading) -> Listing:
 
 def list_images(folder: Path, trajectory: Trajectory, reading: Reading) -> Listing:
     """The frames of ``rgb.txt`` and ``depth.txt``, of a file of pairs, or of the folders of images; without cameras."""
-    pairs = next((folder / name for name in _PAIRS if (folder / name).is_file()), None)
+    pairs = first_file(folder, _PAIRS)
     if pairs is not None:
         color, depth = _read_pairs(pairs)
         joined = join((color, replace(depth, files=color.files)), trajectory, reading, str(folder))
@@ -77,30 +74,6 @@ def list_images(folder: Path, trajectory: Trajectory, reading: Reading) -> Listi
     else:
         listing = list_folders(folder, trajectory, reading)
     return _existing(listing)
-
-
-def list_folders(folder: Path, trajectory: Trajectory, reading: Reading) -> Listing:
-    """The frames of a folder of colour and one of depth images, with the poses of one file; without cameras."""
-    colors, depths = subfolder(folder, COLOR_FOLDERS), subfolder(folder, DEPTH_FOLDERS)
-    if colors is None or depths is None:
-        raise BadInput(
-            f"{folder}: expected a folder {' or '.join(COLOR_FOLDERS)} and a folder {' or '.join(DEPTH_FOLDERS)}"
-        )
-    color, depth = read_series(color_files(colors), "colour"), read_series(depth_files(depths), "depth")
-    return join((color, depth), trajectory, reading, str(folder))
-
-
-def trajectory_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The first of the named files that is in a folder, or None."""
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def row_width(path: Path) -> int:
-    """How many numbers the first row of a text file has; 0 for a file without rows."""
-    try:
-        return len(numbered_rows(path, "rows of numbers")[0][0][1])
-    except BadInput:
-        return 0
 
 
 def _read_list(path: Path, what: str) -> Series:

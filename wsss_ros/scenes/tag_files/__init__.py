@@ -7,10 +7,10 @@ from typing import NamedTuple
 from wsss_ros.files import files_below, visible
 from wsss_ros.scenes.tag_files import annotations, tables
 from wsss_ros.scenes.tag_files.json_tags import read_json
-from wsss_ros.scenes.tag_files.rows import Content, Row, fitted
+from wsss_ros.scenes.tag_files.rows import SCENE, Content, Row, fitted
 from wsss_ros.types import BadInput
 
-__all__ = ["TABLES", "Content", "Found", "Row", "find", "fitted", "only", "own_file", "read", "read_file"]
+__all__ = ["SCENE", "TABLES", "Content", "Found", "Row", "find", "fitted", "only", "own_file", "read", "read_file"]
 
 TABLES = ("tags.csv", "tags.json", "tags.tsv", "tags.txt", "tags.xml")
 _OTHERS = (

@@ -7,10 +7,10 @@ from pathlib import Path
 from wsss_ros.files import decode
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.tag_files import annotations
-from wsss_ros.scenes.tag_files.rows import Content, Row
+from wsss_ros.scenes.tag_files.rows import SCENE, Content, Row
 from wsss_ros.types import BadInput
 
-SCENE, FRAMES, _COMPLETE = "scene", "frames", "complete"
+_FRAMES, _COMPLETE = "frames", "complete"
 
 
 def read_json(path: Path) -> Content:
@@ -37,11 +37,11 @@ def read_json(path: Path) -> Content:
 
 
 def _json_rows(path: Path, lists: list[tuple[str, object]]) -> Iterator[Row]:
-    nested = any(key == FRAMES for key, _ in lists)
+    nested = any(key == _FRAMES for key, _ in lists)
     for key, value in lists:
-        if nested and key not in (SCENE, FRAMES):
+        if nested and key not in (SCENE, _FRAMES):
             raise BadInput(f"{path}, key '{key}': next to 'frames' only 'scene' is allowed; move it into 'frames'")
-        if key != FRAMES:
+        if key != _FRAMES:
             yield Row(f"key '{key}'", key, _names(path, key, value))
         elif isinstance(value, _Pairs):
             yield from (Row(f"key 'frames.{name}'", name, _names(path, f"frames.{name}", of)) for name, of in value)

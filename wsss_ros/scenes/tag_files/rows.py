@@ -9,6 +9,7 @@ from typing import NamedTuple
 from wsss_ros.labels import ABSENT, NOT_JUDGED, LabelSpace, key_of
 from wsss_ros.types import BadInput
 
+SCENE = "scene"  # frame of the row for the whole scene
 _SIGNS = (ABSENT, NOT_JUDGED)
 # Also the commas and quotes of Chinese and of word processors, and marks that are not seen.
 _BETWEEN = re.compile("[,;|\n\uff0c\u3001\uff1b\u060c]")
