@@ -84,8 +84,11 @@ def store(place: Path, write: Callable[[Path], None], what: str, size: int) -> b
             raise BadInput(f"{what} cannot be stored: {error}; {text}") from error
         if (place.parent, error.errno) not in _reported:
             _reported.add((place.parent, error.errno))
-            text = "%s (%s bytes) cannot be stored: %s; the work goes on without this cache, with more memory, and the"
-            _log.warning(f"{text} next run decodes again", what, f"{size:,}", error)
+            _log.warning(
+                "%s (%s bytes) cannot be stored: %s; the work goes on without this cache, with more memory, and the "
+                "next run decodes again",
+                *(what, f"{size:,}", error),
+            )
         return False
 
 

@@ -1,12 +1,4 @@
-"""Primitives: clusters of the superpoints of all scenes (section 3.2.1), and their groups (supplement, A.4).
-
-Use in a method, every ten epochs::
-
-    rows, numbers = zip(*(superpoint_features(...) for each scene))
-    found = kmeans(torch.cat(rows), 300)
-    of_scenes = found.cluster.split([len(each) for each in rows])  # the primitive of each superpoint in ``numbers``
-    features = primitive_features(torch.cat(rows), found, width)  # f_prim of eq. 5
-"""
+"""Primitives: clusters of the superpoints of all scenes (section 3.2.1), and their groups (supplement, A.4)."""
 
 from typing import NamedTuple
 
