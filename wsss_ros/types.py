@@ -1,11 +1,11 @@
-"""The types that all rooms share: cameras, frames, clouds, links, scenes; and the exception for unusable input.
+"""The types that all rooms share: cameras, frames, clouds, links, scenes; unusable input, and lists in messages.
 
 Conventions in the whole package: lengths are in metres; poses are ``world_from_camera`` with optical camera axes (x
 right, y down, z forward); pixels are ``(u, v)`` with the centre of the top-left pixel at (0, 0); missing depth is 0;
 colours are RGB; labels are uint8 class indices, 255 means unlabelled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -18,6 +18,12 @@ KINDS = ("image", "cloud")  # the kinds of networks, by the domain of their inpu
 
 class BadInput(ValueError):
     """Input that cannot be used. The message names the input, the expected input, and what the user can do."""
+
+
+def few_of(items: Iterable[object], most: int = 5, between: str = ", ") -> str:
+    """The first ``most`` items, and how many more there are: how messages list what may be many."""
+    texts = [str(item) for item in items]
+    return between.join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from wsss_ros.geometry.transforms import LookupFailed
 from wsss_ros.scenes.derived import fused
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.sync import Synchronizer
-from wsss_ros.types import BadInput, Cloud, Frame
+from wsss_ros.types import BadInput, Cloud, Frame, few_of
 
 log = logging.getLogger("wsss_ros")
 
@@ -295,9 +295,8 @@ class BagFrames:
                 f"{self.path}: no image has a pose {self.poses.where}: {why}; or name the world frame "
                 f"(--fixed-frame){offer}"
             )
-        names = ", ".join(list(missing)[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
         count_of = f"{len(missing)} of {posed + len(missing)} views have no pose {self.poses.where}"
-        self._warn_once("poses", f"{count_of} and are left out (images {names}): {why}")
+        self._warn_once("poses", f"{count_of} and are left out (images {few_of(missing, _NAMED)}): {why}")
 
     def _warn_once(self, cause: str, text: str) -> None:
         if cause not in self._said:

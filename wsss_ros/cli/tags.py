@@ -58,7 +58,8 @@ def tags(
 
 
 def _print_names(console, what: str, names: list[str], between: str = ", ") -> None:
+    from wsss_ros.types import few_of
+
     if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         console.print(f"[yellow]{what}: {len(names)}")
-        console.print(f"  {between.join(names[:_SHOWN])}{more}", markup=False)
+        console.print(f"  {few_of(names, _SHOWN, between)}", markup=False)

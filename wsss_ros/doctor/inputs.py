@@ -32,9 +32,8 @@ from wsss_ros.scenes.photos import PhotoFolder
 from wsss_ros.scenes.reading import SCENE_FILES, Reading
 from wsss_ros.scenes.tag_files import TABLES
 from wsss_ros.scenes.tag_report import TagReport, read_report
-from wsss_ros.scenes.tags import some
 from wsss_ros.training.config import TrainConfig
-from wsss_ros.types import KINDS, BadInput, Photos, Scene
+from wsss_ros.types import KINDS, BadInput, Photos, Scene, few_of
 
 _SHOWN = 5  # findings of a kind
 _WARNINGS = 20
@@ -266,7 +265,7 @@ def _tags(checked: Checked, report: TagReport) -> None:
     checked.findings.append(Finding("ok", "tags", f"{len(report.lists)} images: {listed or 'no class'}{scene}"))
     for subject, names in (("no image for", report.unmatched), ("no tags for", report.without or [])):
         if names:
-            checked.findings.append(Finding("note", subject, f"{len(names)}: {some(names)}"))
+            checked.findings.append(Finding("note", subject, f"{len(names)}: {few_of(names)}"))
     checked.findings += [Finding("fault", "row", fault) for fault in report.faults[:_SHOWN]]
     checked.findings += [Finding("note", "tags", note) for note in report.notes]
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int64, Integer, UInt8
 
 from wsss_ros.labels.label_file import labels_named
-from wsss_ros.labels.space import UNLABELLED, LabelSpace
-from wsss_ros.types import BadInput
+from wsss_ros.labels.space import UNLABELLED, LabelSpace, id_table, look_up
+from wsss_ros.types import BadInput, few_of
 
 LabelIds = Literal["dataset", "index", "index1", "nyu40", "color", "auto"]
 READINGS: tuple[str, ...] = get_args(LabelIds)[:4]
@@ -56,14 +56,11 @@ class Reading:
 
     def __call__(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
         """The labels of these numbers; 255 for those that are not classes."""
-        return self._lookup[np.clip(ids.astype(np.int64, copy=False), -1, len(self._lookup) - 2) + 1]
+        return look_up(self._id_table, ids)
 
     @cached_property
-    def _lookup(self) -> UInt8[np.ndarray, "K"]:
-        """The label of -1, 0, 1, ... The last entry is for all larger numbers."""
-        found = np.full(max(self.table) + 3, UNLABELLED, np.uint8)
-        found[np.array(list(self.table)) + 1] = np.array(list(self.table.values()), np.uint8)
-        return found
+    def _id_table(self) -> UInt8[np.ndarray, "K"]:
+        return id_table(self.table)
 
     def strange(self, counts: Mapping[int, int]) -> dict[int, int]:
         """How often there are numbers that are neither classes nor marks."""
@@ -144,7 +141,8 @@ def _only(source: str, counts: Mapping[int, int], labels: LabelSpace, fitting: l
         return differing[0]
     if not set(counts) - set(_MARKS):
         return Reading.named("dataset", labels)
-    shown = "; ".join(reading.described(counts) for reading in differing or map(_named(labels), READINGS[:3]))
+    possible = differing or [Reading.named(name, labels) for name in READINGS[:3]]
+    shown = "; ".join(reading.described(counts) for reading in possible)
     why = "fit several readings" if differing else f"fit no reading of '{labels.name}'"
     raise BadInput(
         f"{source}: the label numbers {', '.join(map(str, sorted(counts)[:12]))} {why}: {shown}. "
@@ -152,14 +150,9 @@ def _only(source: str, counts: Mapping[int, int], labels: LabelSpace, fitting: l
     )
 
 
-def _named(labels: LabelSpace):
-    return lambda name: Reading.named(name, labels)
-
-
 def _listed(strange: Mapping[int, int], counts: Mapping[int, int]) -> str:
     total = max(1, sum(counts.values()))
-    shown = ", ".join(f"{value} ({count / total:.1%})" for value, count in sorted(strange.items())[:5])
-    return f"the numbers {shown}{f' and {len(strange) - 5} more' if len(strange) > 5 else ''}"
+    return f"the numbers {few_of(f'{value} ({count / total:.1%})' for value, count in sorted(strange.items()))}"
 
 
 # --- colours ---------------------------------------------------------------------------------------

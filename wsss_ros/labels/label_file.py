@@ -11,7 +11,7 @@ from wsss_ros.config import share
 from wsss_ros.files import decode, expanded, is_unicode, parse_yaml
 from wsss_ros.labels.colors import Color, clashes, palette, read_colors
 from wsss_ros.labels.space import LabelSpace
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, few_of
 
 SHIPPED = ("scannet20", "s3dis", "nyu40")  # label files that come with the package
 _EXPECTED = "expected 'name' and 'classes', a list of name, id, color"
@@ -47,23 +47,23 @@ def read_label_file(path: str | Path) -> LabelSpace:
     if not is_unicode(data):
         _say(logging.WARNING, f"{path}: not UTF-8, read as Windows-1252; save it as UTF-8 if its names look wrong")
     if signs := [name for name in names if name.startswith(("-", "?")) or "," in name]:
-        _say(logging.WARNING, f"{path}: names with a comma, or - or ? in front, cannot be tags: {_some(signs)}")
+        _say(logging.WARNING, f"{path}: names with a comma, or - or ? in front, cannot be tags: {few_of(signs)}")
     if unknown := sorted({str(key) for row in rows for key in row} - {"name", "id", *_COLOR_KEYS}):
-        _say(logging.WARNING, f"{path}: {_some(unknown)} of classes are not read; name, id and color are")
+        _say(logging.WARNING, f"{path}: {few_of(unknown)} of classes are not read; name, id and color are")
     return space
 
 
 def _rows(content: Any) -> list[dict]:
     """The classes of the content of a label file, each with its keys. Raises BadInput for another form."""
     if not isinstance(content, dict) or "classes" not in content:
-        found = f"keys {_some(list(map(str, content)))}" if isinstance(content, dict) else type(content).__name__
+        found = f"keys {few_of(content)}" if isinstance(content, dict) else type(content).__name__
         raise BadInput(f"holds {found}; {_EXPECTED}")
     classes = content["classes"]
     if isinstance(classes, dict):  # by id, or with the id of each name
         pairs = [(name, number) if isinstance(number, int) else (number, name) for name, number in classes.items()]
         plain = all(isinstance(name, str) and isinstance(number, int) for name, number in pairs)
         if not plain or len({isinstance(key, str) for key in classes}) > 1:
-            raise BadInput(f"classes are a mapping of {_some(list(map(str, classes)))}; {_EXPECTED}")
+            raise BadInput(f"classes are a mapping of {few_of(classes)}; {_EXPECTED}")
         return [{"name": name, "id": number} for name, number in pairs]
     if not isinstance(classes, list):
         raise BadInput(f"classes are {classes!r}; {_EXPECTED}")
@@ -135,14 +135,9 @@ def _filled(given: Sequence[Color | None]) -> tuple[Color, ...]:
 def _report(path: Path, space: LabelSpace, given: Sequence[Color | None]) -> None:
     missing = [name for name, color in zip(space.names, given, strict=True) if color is None]
     if missing:
-        _say(logging.INFO, f"{path}: no color for {_some(missing)}; colours of a palette are taken")
+        _say(logging.INFO, f"{path}: no color for {few_of(missing)}; colours of a palette are taken")
     if found := clashes(space.names, space.colors):
-        _say(logging.WARNING, f"{path}: colours hardly told apart: {_some(found, '; ')}")
-
-
-def _some(texts: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
-    return between.join(texts[:5]) + more
+        _say(logging.WARNING, f"{path}: colours hardly told apart: {few_of(found, between='; ')}")
 
 
 @cache

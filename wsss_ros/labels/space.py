@@ -1,6 +1,6 @@
 """Label spaces: class names, colours and the ids of a data set; tags as multi-hot vectors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -109,6 +109,10 @@ class LabelSpace:
             index.setdefault(key_of(other), index[key_of(name)])
         return index
 
+    @cached_property
+    def _id_table(self) -> UInt8[np.ndarray, "K"]:
+        return id_table({number: label for label, number in enumerate(self.ids)})
+
     @classmethod
     def from_dict(cls, data: dict) -> "LabelSpace":
         """Read the dictionary that ``to_dict`` returns. Raises KeyError or TypeError for anything else."""
@@ -198,9 +202,7 @@ class LabelSpace:
 
     def from_ids(self, ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
         """The labels for ids of the data set; an id that is not a class becomes 255, a negative one as well."""
-        table = np.full(max(self.ids) + 3, UNLABELLED, np.uint8)  # entry i is for the id i - 1
-        table[np.array(self.ids) + 1] = np.arange(len(self), dtype=np.uint8)
-        return table[np.clip(ids.astype(np.int64, copy=False), -1, len(table) - 2) + 1]
+        return look_up(self._id_table, ids)
 
     def to_ids(self, labels: UInt8[np.ndarray, "..."]) -> Integer[np.ndarray, "..."]:
         """The ids of the data set for labels; a label that is not a class becomes 0."""
@@ -240,3 +242,15 @@ class LabelSpace:
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.colors
         return table.take(labels, axis=0)
+
+
+def id_table(label_of: Mapping[int, int]) -> UInt8[np.ndarray, "K"]:
+    """The labels of the numbers -1, 0, 1, ..., by those of some of them. The last is for larger ones."""
+    table = np.full(max(label_of) + 3, UNLABELLED, np.uint8)
+    table[np.array(list(label_of)) + 1] = np.array(list(label_of.values()), np.uint8)
+    return table
+
+
+def look_up(table: UInt8[np.ndarray, "K"], ids: Integer[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """The labels of numbers by their ``id_table``; 255 for a number without a label."""
+    return table[np.clip(ids.astype(np.int64, copy=False), -1, len(table) - 2) + 1]

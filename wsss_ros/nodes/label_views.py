@@ -13,9 +13,7 @@ from wsss_ros.nodes.health import OK
 from wsss_ros.nodes.label_info import LabelInfo, subscribe_label_info
 from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.view_inputs import View
-from wsss_ros.types import Camera
-
-_MOST_IDS = 5  # named in a message
+from wsss_ros.types import Camera, few_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class LabelView(View):
 class LabelNames:
     """What the ids of the label images mean: the parameter ``label_names``, else ``label_info``, else ``label_space``.
 
-    ``table`` is used on the worker; the names may change at any time on the executor's thread.
+    ``labels`` is called on the worker; the names may change at any time on the executor's thread.
     """
 
     def __init__(self, node: Node, label_names: str, space: LabelSpace) -> None:
@@ -57,7 +55,7 @@ class LabelNames:
         self._names = self._given or self._of_space
         self.source = "label_names" if self._given else f"label_space {space.name}"
         self._table: tuple[dict[int, str], LabelTable] | None = None  # and the names that it was made of
-        self._asked = self._given is not None
+        self._is_source_known = self._given is not None
         classes_of(self._names)
 
     def start(self) -> None:
@@ -70,7 +68,7 @@ class LabelNames:
         classes_of(names)
         table_of(names, ())
         if names != self._names or self.source != "label_info":
-            self._names, self.source, self._asked = names, "label_info", True
+            self._names, self.source, self._is_source_known = names, "label_info", True
 
     @property
     def assumed(self) -> bool:
@@ -84,15 +82,14 @@ class LabelNames:
 
     def labels(self, ids: Integer[np.ndarray, "H W"], classes: tuple[str, ...]) -> UInt8[np.ndarray, "H W"]:
         """The labels of an image, of the classes of the map. What is odd about its ids is reported."""
-        self._tell_source()
+        self._report_source()
         table = self._table_for(classes)
         labels = table.labels(ids)
         if unknown := table.unknown(ids, labels):
             self._node.health.drop("label ids without a name")
-            shown = ", ".join(map(str, unknown[:_MOST_IDS])) + (", ..." if len(unknown) > _MOST_IDS else "")
             text = (
-                f"label ids: {shown} have no name in {self.source} ({len(self._names)} names); their pixels do not "
-                "vote; set label_names, or let the model publish label_info"
+                f"label ids: {few_of(unknown)} have no name in {self.source} ({len(self._names)} names); their pixels "
+                "do not vote; set label_names, or let the model publish label_info"
             )
             self._node.report_problem("label ids", text)
         return labels
@@ -101,13 +98,13 @@ class LabelNames:
         names = self._names  # another thread may replace them while the table is made
         if self._table is None or self._table[0] is not names or self._table[1].classes != classes:
             self._table = names, table_of(names, classes)
-            self._tell_foreign(self._table[1])
+            self._report_foreign(self._table[1])
         return self._table[1]
 
-    def _tell_source(self) -> None:
-        if self._asked:
+    def _report_source(self) -> None:
+        if self._is_source_known:
             return
-        self._asked = True
+        self._is_source_known = True
         missing = "" if LabelInfo is not None else " (vision_msgs is not installed)"
         text = (
             f"no label_info{missing}: the ids of the label images are read as classes of '{self._space.name}'; for "
@@ -115,11 +112,10 @@ class LabelNames:
         )
         self._node.report_problem("no label_info", text, OK)
 
-    def _tell_foreign(self, table: LabelTable) -> None:
+    def _report_foreign(self, table: LabelTable) -> None:
         if table.foreign:
-            names = ", ".join(table.foreign[:_MOST_IDS]) + (", ..." if len(table.foreign) > _MOST_IDS else "")
             text = (
-                f"classes: the map does not have {names}, which {self.source} names; their pixels are unlabelled; "
-                "~/reset starts a map with these classes"
+                f"classes: the map does not have {few_of(table.foreign)}, which {self.source} names; their pixels are "
+                "unlabelled; ~/reset starts a map with these classes"
             )
             self._node.report_problem("classes", text)

@@ -10,6 +10,7 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
 from wsss_ros.node_set import FURTHER_ARGUMENTS, TOPIC_ARGUMENTS
 from wsss_ros.nodes.qos import describe
+from wsss_ros.types import few_of
 
 LABEL_IMAGES = "semantic/image_raw"
 MOST_NAMED = 3  # topics or publishers in one sentence
@@ -154,6 +155,4 @@ def _plain(why: str) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    return few_of(names, MOST_NAMED)

@@ -33,7 +33,7 @@ from wsss_ros.scenes.rgbd_folder import RgbdFolder
 from wsss_ros.scenes.s3dis import ANNOTATIONS, S3disRoom, is_room
 from wsss_ros.scenes.scannet import EXPORTS, ScanNetScene, is_scan
 from wsss_ros.scenes.scannet_write import POINTS
-from wsss_ros.types import BadInput, Scene
+from wsss_ros.types import BadInput, Scene, few_of
 
 _OF_SCANNET = {"depth_scale": (1000.0,), "label_ids": ("dataset", "auto")}  # what its files have, given or not
 
@@ -157,7 +157,7 @@ def fitting(path: Path) -> dict[str, str]:
 
 def _content(path: Path) -> str:
     inside = sorted(entry.name for entry in path.iterdir() if visible(entry))
-    return f"holds {', '.join(inside[:5])}{' and more' if len(inside) > 5 else ''}" if inside else "is empty"
+    return f"holds {few_of(inside)}" if inside else "is empty"
 
 
 def is_photo_folder(path: str | Path) -> bool:
@@ -200,9 +200,8 @@ def open_scenes(
         except (BadInput, OSError) as error:
             left_out.append((name, str(error)))
     if not scenes:
-        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:3])
-        raise BadInput(f"{folder}: none of its {len(left_out)} scenes can be used: {reasons}{more}")
+        reasons = few_of((f"{name}: {reason}" for name, reason in left_out), 3, "; ")
+        raise BadInput(f"{folder}: none of its {len(left_out)} scenes can be used: {reasons}")
     return scenes, left_out
 
 

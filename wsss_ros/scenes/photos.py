@@ -18,8 +18,8 @@ from wsss_ros.scenes.images import read_photo
 from wsss_ros.scenes.label_images import LabelImages
 from wsss_ros.scenes.tag_files import Content, Row
 from wsss_ros.scenes.tag_files.tables import has_columns
-from wsss_ros.scenes.tags import some, tags_of_image
-from wsss_ros.types import BadInput
+from wsss_ros.scenes.tags import tags_of_image
+from wsss_ros.types import BadInput, few_of
 
 TAGS = "tags.csv"
 LABELS = "label"  # folder of dense labels: PNGs with class ids, named as the photographs
@@ -76,7 +76,7 @@ class PhotoFolder:
             _log.info("%s: %s", self.tags_from, note)
         without = [] if split or include else sorted(set(pictures.files) - {*self.names})
         if without:
-            _log.info("%s: %d pictures have no row: %s", self.tags_from, len(without), some(without))
+            _log.info("%s: %d pictures have no row: %s", self.tags_from, len(without), few_of(without))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -177,7 +177,7 @@ def loose_pictures(path: Path) -> list[Path]:
 def _report_not_read(folder: Path, entries: Iterable[Path]) -> None:
     names = [entry.name for entry in entries if entry.suffix.lower() in PICTURES_NOT_READ]
     if names:
-        _log.warning("%s: %d pictures are not read: %s; convert them to JPEG", folder, len(names), some(names))
+        _log.warning("%s: %d pictures are not read: %s; convert them to JPEG", folder, len(names), few_of(names))
 
 
 class Pictures:

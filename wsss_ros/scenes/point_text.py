@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 
 from wsss_ros.geometry.compiled import compiled
 from wsss_ros.scenes.images import read_bytes
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, few_of
 
 _COLUMNS = 6
 _MOST_BROKEN = 1000  # lines of one file; a file with more is not a point cloud
@@ -52,9 +52,7 @@ def _repaired(path: str | Path, data: bytes, rows: np.ndarray, broken: list[list
             rows[row] = values
     for what, numbers in lines.items():
         if numbers:
-            more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-            which = f"line {', '.join(map(str, numbers[:5]))}{more}"
-            _log.warning("%s: %s %s: not a row of six numbers 'x y z r g b'", path, which, what)
+            _log.warning("%s: line %s %s: not a row of six numbers 'x y z r g b'", path, few_of(numbers), what)
     if len(rows) and not keep.any():
         raise BadInput(f"{path}: none of its {len(rows)} lines is a row of six numbers; expected 'x y z r g b'")
     return rows if keep.all() else rows[keep]

@@ -3,7 +3,7 @@
 import logging
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from wsss_ros.labels import LabelSpace, TagList
 from wsss_ros.scenes.tag_files import SCENE, TABLES, Content, Row, fitted, own_file, read_file
 from wsss_ros.scenes.tag_files.tables import has_columns, read_csv
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, few_of
 
 __all__ = ["Content", "Row", "TagFile", "has_columns", "read_csv", "scene_list", "tags_of_cloud", "tags_of_image"]
 
@@ -89,9 +89,9 @@ class TagFile:
         keys = {_frame_key(name) for name in names}
         used = {self._whole_names.get(key, key) for key in keys} | keys
         if rows := [key for key in self._lists if key not in used]:
-            _log.warning("%s: %d rows fit no frame: %s", self._path, len(rows), some(rows))
+            _log.warning("%s: %d rows fit no frame: %s", self._path, len(rows), few_of(rows))
         if self._lists and names and (without := [name for name in names if self.image_list(name) is None]):
-            _log.info("%s: %d of %d frames have no row: %s", self._path, len(without), len(names), some(without))
+            _log.info("%s: %d of %d frames have no row: %s", self._path, len(without), len(names), few_of(without))
 
     @classmethod
     def of(cls, folder: Path, labels: LabelSpace, complete: bool = True) -> "TagFile | None":
@@ -140,11 +140,6 @@ def frame_matcher(names: Iterable[str]) -> Callable[[str], str | None]:
         return by_key.get(key, by_key.get(_frame_key(key.rpartition("/")[2])))
 
     return match
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, for messages."""
-    return f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
 
 
 def _by_last_part(keys: Iterable[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from wsss_ros import config
 from wsss_ros.files import lock, read_json, replace, writable_folder, write_json, write_text
 from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
 from wsss_ros.training.config import TrainConfig
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, few_of
 
 log = logging.getLogger("wsss_ros")
 # Options that may change when a run resumes: none of them changes a weight.
@@ -39,7 +39,7 @@ class RunFolder:
         keys = differing(stored, settings.model_dump(mode="json"))
         kept = ("scores.json", "state.pt", "image.safetensors", "cloud.safetensors", "point.safetensors")
         if keys and any((self.path / name).exists() for name in kept):
-            named = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+            named = few_of(keys, 8)
             raise BadInput(f"{self.path} holds a run of another configuration: {named} differ; choose another output")
         if keys or not (self.path / "scores.json").is_file():
             return None

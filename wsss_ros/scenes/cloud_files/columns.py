@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
 from wsss_ros.geometry import compact
-from wsss_ros.types import BadInput, Cloud
+from wsss_ros.types import BadInput, Cloud, few_of
 
 UNITS = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "km": 1000.0, "ft": 0.3048, "in": 0.0254}
 # Names of each role, in order of preference; case, spaces, _, - and CloudCompare's "scalar" in front do not count.
@@ -74,7 +74,7 @@ def cloud_of_columns(source: str, columns: Mapping[str, np.ndarray], unit: str =
     xyz = np.stack([_floats(source, name, columns[name]) for name in (roles[axis] for axis in "xyz")], axis=1)
     xyz *= _metres(source, xyz, unit)
     if others := [name for name in columns if name not in roles.values() and role_of(name) is None]:
-        _log.info("%s: not read: %s", source, ", ".join(others[:8]) + (" ..." if len(others) > 8 else ""))
+        _log.info("%s: not read: %s", source, few_of(others, 8))
     xyz[~(np.abs(xyz) <= _FARTHEST_M).all(axis=1)] = np.nan
     if lost := int(np.isnan(xyz[:, 0]).sum()):
         _log.warning("%s: %d of %d points have no position (NaN, infinite or out of all range)", source, lost, len(xyz))

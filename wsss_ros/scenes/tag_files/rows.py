@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from wsss_ros.labels import ABSENT, NOT_JUDGED, LabelSpace, key_of
-from wsss_ros.types import BadInput
+from wsss_ros.types import BadInput, few_of
 
 SCENE = "scene"  # frame of the row for the whole scene
 _SIGNS = (ABSENT, NOT_JUDGED)
@@ -75,7 +75,7 @@ def fitted(source: str, content: Content, labels: LabelSpace) -> Content:
             )
     judged = {labels.index(name) for name in content.vocabulary if name in labels}
     if not judged and content.vocabulary:
-        names = ", ".join(content.vocabulary[:8])
+        names = few_of(content.vocabulary, 8)
         raise BadInput(f"{source}: none of its classes ({names}) is one of '{labels.name}'; give --labels, or synonyms")
     others = [NOT_JUDGED + name for index, name in enumerate(labels.names) if index not in judged]
     dropped: Counter[str] = Counter()
@@ -87,9 +87,8 @@ def fitted(source: str, content: Content, labels: LabelSpace) -> Content:
         rows.append(row._replace(names=[name for name in row.names if plain[name] not in left] + others))
     notes = []
     if strange:
-        shown = ", ".join(f"{name} ({dropped[key_of(name)]})" for name in strange[:8])
-        more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
-        notes.append(f"names that are not classes of '{labels.name}', left out: {shown}{more}")
+        shown = few_of((f"{name} ({dropped[key_of(name)]})" for name in strange), 8)
+        notes.append(f"names that are not classes of '{labels.name}', left out: {shown}")
     if others:
         notes.append(f"classes that the file does not judge: {', '.join(name[1:] for name in others)}")
     return content._replace(rows=rows, vocabulary=None, notes=(*content.notes, *notes))
