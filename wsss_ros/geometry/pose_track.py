@@ -7,9 +7,9 @@ from jaxtyping import Float64
 
 from wsss_ros.geometry.poses import matrix_to_quaternion
 from wsss_ros.geometry.transforms import LookupFailed, TransformBuffer
+from wsss_ros.sync import JUMP_NS
 
 _CAMERA = "camera"
-_JUMP_NS = 1_000_000_000  # stamps that go back by more are of another time
 
 
 @dataclass
@@ -54,11 +54,11 @@ class PoseTrack:
         """Add a pose."""
         pose, suspect, newest_ns = (frame_id, stamp_ns, world_from_camera), self._suspect, self._now.newest_ns
         back_ns = 0 if newest_ns is None else newest_ns - stamp_ns
-        if back_ns > 0 and suspect is not None and abs(suspect[1] - stamp_ns) <= _JUMP_NS:
+        if back_ns > 0 and suspect is not None and abs(suspect[1] - stamp_ns) <= JUMP_NS:
             self._before = None if self._images_first else self._now
             self._now, self._images_first = Poses(), False
             self._now.add(*suspect)
-        elif back_ns > _JUMP_NS:
+        elif back_ns > JUMP_NS:
             self._suspect = pose
             return
         self._suspect = None
@@ -80,6 +80,6 @@ class PoseTrack:
         if before is not None and before.newest_ns is not None and stamp_ns <= before.newest_ns:
             return before
         self._before = None  # the images have gone on to the time of the poses
-        if self._images_first and now.oldest_ns is not None and stamp_ns < now.oldest_ns - _JUMP_NS:
+        if self._images_first and now.oldest_ns is not None and stamp_ns < now.oldest_ns - JUMP_NS:
             raise LookupFailed("future", "the poses that came are of the time before the stamps jumped back")
         return now

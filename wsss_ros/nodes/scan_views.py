@@ -25,12 +25,12 @@ from wsss_ros.nodes.tf_listener import TfListener
 from wsss_ros.nodes.transforms import RETRY_S, PoseConfig, Poses
 from wsss_ros.nodes.view_cameras import Cameras, Optics
 from wsss_ros.nodes.view_sources import Need, Pose
+from wsss_ros.sync import JUMP_NS
 from wsss_ros.types import BadInput, Camera
 
 SCANS = "lidar/points"
 _KEPT_SCANS = 20
 _MOST_WAITING = 20
-_JUMP_NS = 1_000_000_000  # stamps that go back by more are of another time
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Scans:
         """Keep a scan. Raises BadInput for one without a stamp."""
         if not codec.stamp_ns(message.header):
             raise BadInput("stamp of the scan is 0: its place is unknown; its driver has to fill header.stamp")
-        if self.kept and codec.stamp_ns(message.header) < codec.stamp_ns(self.kept[-1].header) - _JUMP_NS:
+        if self.kept and codec.stamp_ns(message.header) < codec.stamp_ns(self.kept[-1].header) - JUMP_NS:
             self.kept.clear()
         self.kept.append(message)
         for came in self._came:
@@ -179,7 +179,7 @@ class ScanViews:
         stamp_ns = codec.stamp_ns(message.header)
         if not stamp_ns:
             raise BadInput("stamp of the label image is 0: it has to be that of the image it was made from")
-        if stamp_ns < self._newest_ns - _JUMP_NS:
+        if stamp_ns < self._newest_ns - JUMP_NS:
             self._resets += 1
             self._forget()
             self._track.images_jumped()

@@ -40,13 +40,13 @@ class SlowServices:
     async def _serve(self, do: Callable[[], str], _: Any, answer: Any) -> Any:
         node, done = self._node, Future()
 
-        def tell(work: Work) -> None:
+        def resume(work: Work) -> None:
             done.set_result(work.result())
             if (executor := node.executor) is not None:
-                executor.wake()  # to resume this service
+                executor.wake()  # else it goes on with the next message only
 
         if node.active:
-            self._thread.submit(self._attempt, do).add_done_callback(tell)
+            self._thread.submit(self._attempt, do).add_done_callback(resume)
             answer.success, answer.message = await done
         else:
             answer.success, answer.message = False, f"{node.get_name()} is not active: {node.status()[1]}"

@@ -22,6 +22,7 @@ from wsss_ros.nodes.node import Node
 from wsss_ros.nodes.parameters import NodeConfig
 from wsss_ros.nodes.process import run
 from wsss_ros.nodes.qos import MAP, SENSOR
+from wsss_ros.nodes.silence import LABEL_IMAGES
 from wsss_ros.nodes.transport import ImageTransport
 from wsss_ros.nodes.view_sources import Need
 from wsss_ros.tag_page.handler import Page, Robot
@@ -30,7 +31,6 @@ from wsss_ros.tag_page.server import PageServer
 from wsss_ros.tag_page.worth import TagWorth
 from wsss_ros.types import BadInput
 
-LABELS = "semantic/image_raw"
 TOPICS = {"overlay": "semantic_overlay/image_raw", "color": "color/image_raw"}
 LEARNER = "online_trainer"
 COMMANDS = ("start_scene", "finish_scene", "train", "rollback", "reset")
@@ -130,7 +130,7 @@ class TagPageNode(Node):
     def _subscribe_labels(self, needed: bool) -> None:
         """Take the predicted labels while somebody looks; the page only leaves out a line without them."""
         if needed and self._labels_input is None:
-            self._labels_input = self.subscribe(Image, LABELS, self.see_labels, SENSOR, "worth", lambda: False)
+            self._labels_input = self.subscribe(Image, LABEL_IMAGES, self.see_labels, SENSOR, "worth", lambda: False)
         elif not needed and self._labels_input is not None:
             self.unsubscribe(self._labels_input)
             self._labels_input = None
