@@ -77,10 +77,10 @@ def fuse(
 ) -> None:
     """Vote the labels of a scene's frames onto its cloud; write the semantic cloud, its votes and a picture."""
     from rich.console import Console
-    from rich.progress import Progress
 
     from wsss_ros.bags.bag import is_bag
     from wsss_ros.bags.bag_scene import open_scene_or_bag
+    from wsss_ros.cli.progress import bars
     from wsss_ros.fusion import settings_named
     from wsss_ros.geometry import parse_up
     from wsss_ros.label_files.fused import fuse_scene
@@ -104,14 +104,7 @@ def fuse(
     of_bag = dict(color=color, depth_topic=depth_topic, camera_info_topic=camera_info_topic)
     of_bag |= dict(pose_topic=pose_topic, fixed_frame=fixed_frame)
     opened = open_scene_or_bag(scene, space, True, reading_of(layout, depth_scale, intrinsics), **of_bag)
-    with Progress(console=console, transient=True) as bar:
-        tasks = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
-
+    with bars(console) as progress:
         try:
             report = fuse_scene(opened, source(opened), out, chosen, frames, hold_out, progress, given)
         except Interrupted as stopped:

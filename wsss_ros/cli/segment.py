@@ -71,8 +71,8 @@ def segment(
 ) -> None:
     """Write the labels of a scene, a set of scenes, a bag or of pictures as PLY and PNG files."""
     from rich.console import Console
-    from rich.progress import Progress
 
+    from wsss_ros.cli.progress import bars
     from wsss_ros.geometry import parse_turns
     from wsss_ros.inference import CloudSegmenter, ImageSegmenter
     from wsss_ros.label_files import scannet_benchmark, writing
@@ -100,17 +100,10 @@ def segment(
         if benchmark
         else sources_of(source, listed, frames, labeller.labels, of_bag, up, pseudo_labels, reading)
     )
-    with Progress(console=console, transient=True) as bar:
-        tasks = {}
-
-        def progress(name: str, done: int, total: int) -> None:
-            task = "scans" if benchmark else name
-            if task not in tasks:
-                tasks[task] = bar.add_task(task, total=total)
-            bar.update(tasks[task], completed=done)
-
+    with bars(console) as progress:
         if benchmark:
-            written = scannet_benchmark.benchmark(_scans(source, listed), out, images, clouds, progress)
+            scans, shown = _scans(source, listed), lambda name, done, total: progress("scans", done, total)
+            written = scannet_benchmark.benchmark(scans, out, images, clouds, shown)
         else:
             written = writing.segment(opened, out, labeller, progress)
     _print(console, written, left_out, out)

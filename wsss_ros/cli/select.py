@@ -50,8 +50,8 @@ def select(
     Tags of frames that all show the same teach little. The list is in the order in which the frames are worth tagging.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
+    from wsss_ros.cli.progress import bars
     from wsss_ros.cli.segment import sources_of
     from wsss_ros.cli.tables import table
     from wsss_ros.files import check_writable
@@ -65,14 +65,7 @@ def select(
     opened, left_out = sources_of(source, listed, frames, space, {"color": color}, "auto", False, reading)
     for name, reason in left_out:
         console.print(f"[yellow]left out: {name}: [/]{reason}", highlight=False)
-    with Progress(console=console, transient=True) as bar:
-        tasks = {}
-
-        def progress(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done)
-
+    with bars(console) as progress:
         found = worth_tagging.select(opened, count, labels_of, rare, progress)
     worth_tagging.write(found, out)
     for text in causes(found.left_out):
