@@ -21,7 +21,7 @@ endif
 help:
 	@echo "make demo         an unseen room through the running nodes; results in out/demo/"
 	@echo "make demo-online  rooms of an unseen kind are tagged and learned from; results in out/demo_online/"
-	@echo "make test         all tests, in less than 15 minutes on 2 cores; some of them: TESTS=tests/bags"
+	@echo "make test         all tests, in about 20 minutes on 2 cores; some of them: TESTS=tests/bags"
 	@echo "make test-quick   the tests that start no node and train nothing"
 	@echo "make fuzz         damaged inputs for every reader, FUZZ=100000 of them; a table of what became of them"
 	@echo "make lint         ruff and mypy"
