@@ -9,7 +9,7 @@ from rich.progress import Progress, TaskID
 
 @contextmanager
 def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each name that the yielded ``progress(name, done, total)`` is called with; all vanish at the end."""
+    """Show a bar for each name that the yielded ``progress(name, done, total)`` is called with, until the end."""
     with Progress(console=console, transient=True) as shown:
         tasks: dict[str, TaskID] = {}
 

@@ -75,8 +75,8 @@ def check(path: Path, labels: LabelSpace, reading: Reading | None = None, comple
             _look(checked, labels, reading, complete)
         except (BadInput, OSError) as error:
             checked.findings.append(Finding("fault", "not usable", str(error)))
-    told = {finding.text for finding in checked.findings}
-    texts = [text for text in dict.fromkeys(warned) if text not in told]
+    reported = {finding.text for finding in checked.findings}
+    texts = [text for text in dict.fromkeys(warned) if text not in reported]
     checked.findings += [Finding("note", "warning", text) for text in texts[:_WARNINGS]]
     if len(texts) > _WARNINGS:
         checked.findings.append(Finding("note", "warning", f"and {len(texts) - _WARNINGS} more"))

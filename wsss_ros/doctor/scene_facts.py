@@ -74,10 +74,10 @@ def _of_path(pairs: Sequence[Sequence[Frame]]) -> Iterator[Finding]:
         steps = [step for pair in pairs if (step := _step(pair)) is not None]
         usual = float(np.median(steps)) if steps else 0.0
         jumps = sum(step > max(_JUMP_M, _JUMP_RATIO * usual) for step in steps)
-        told = f"; {jumps} of {len(steps)} steps jump, by {max(steps):.1f} m at most" if jumps else ""
+        jumping = f"; {jumps} of {len(steps)} steps jump, by {max(steps):.1f} m at most" if jumps else ""
         still = "; the camera never moves" if len(centres) > 1 and not np.ptp(centres, axis=0).any() else ""
-        text = f"the camera moves in {_extent(centres)} m, {100 * usual:.1f} cm a frame{told}{still}"
-        yield Finding("note" if told or still else "ok", "poses", text)
+        text = f"the camera moves in {_extent(centres)} m, {100 * usual:.1f} cm a frame{jumping}{still}"
+        yield Finding("note" if jumping or still else "ok", "poses", text)
     gaps = [(b.stamp_ns - a.stamp_ns) / 1e9 for pair in pairs for a, b in pairwise(pair)]
     if gaps:
         gap = float(np.median(gaps))

@@ -109,7 +109,7 @@ class TopicLabels:
         self.topic = label_topic(self._bag, self.topic)
         self.source, self.meaning = f"topic {self.topic}", f"class numbers of '{self.labels.name}'"
         self._table: LabelTable | None = None
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         if self.names is not None:
             self._use(self.names, "given names")
         elif self.info_topic or label_info_topic(self._bag, self.topic):
@@ -146,8 +146,8 @@ class TopicLabels:
     def _named(self, message: Any, table: LabelTable) -> UInt8[np.ndarray, "H W"]:
         ids = image_to_ids(message)
         labels = table.labels(ids)
-        if unknown := set(table.unknown(ids, labels)) - self._told:
-            self._told |= unknown
+        if unknown := set(table.unknown(ids, labels)) - self._reported:
+            self._reported |= unknown
             shown = ", ".join(map(str, sorted(unknown)))
             log.warning("%s: the ids %s have no name; their pixels do not vote", self.source, shown)
         labels[labels == NOT_SEEN] = UNLABELLED

@@ -27,7 +27,7 @@ _log = logging.getLogger("wsss_ros")
 
 
 @dataclass(frozen=True)
-class Reading:
+class IdReading:
     """The label of each number, by name of the reading; ``marks`` are numbers that mean unlabelled."""
 
     name: str
@@ -36,7 +36,7 @@ class Reading:
     marks: frozenset[int]
 
     @classmethod
-    def named(cls, name: str, labels: LabelSpace) -> "Reading":
+    def named(cls, name: str, labels: LabelSpace) -> "IdReading":
         """One of ``READINGS``. Raises BadInput for nyu40 ids and a label space without a nyu40 class."""
         count = range(len(labels))
         if name == "nyu40":
@@ -74,7 +74,7 @@ class Reading:
         shown = ", ".join(f"{name} {count / total:.0%}" for name, count in ranked[:6])
         return f"'{self.name}' ({MEANING[self.name]}): {shown or 'no class'}{' ...' if len(ranked) > 6 else ''}"
 
-    def same_as(self, other: "Reading", values: Iterable[int]) -> bool:
+    def same_as(self, other: "IdReading", values: Iterable[int]) -> bool:
         """Whether both readings give these numbers the same labels."""
         return all(self.table.get(value) == other.table.get(value) for value in values)
 
@@ -90,7 +90,7 @@ def count_ids(ids: Integer[np.ndarray, "..."]) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
-def choose(source: str, counts: Mapping[int, int], labels: LabelSpace, label_ids: str = "dataset") -> Reading:
+def choose(source: str, counts: Mapping[int, int], labels: LabelSpace, label_ids: str = "dataset") -> IdReading:
     """The reading of numbers that occur ``counts`` times; ``label_ids`` names it, or is auto.
 
     auto takes the reading without strange numbers. Raises BadInput naming the ``source``: when auto finds none, or
@@ -102,7 +102,7 @@ def choose(source: str, counts: Mapping[int, int], labels: LabelSpace, label_ids
     fitting = _fitting(counts, labels)
     if label_ids == "auto":
         return _only(source, counts, labels, fitting)
-    reading = Reading.named(label_ids, labels)
+    reading = IdReading.named(label_ids, labels)
     strange = reading.strange(counts)
     others = [other for other in fitting if other.name != label_ids and not other.same_as(reading, counts)]
     if strange and others and not any(other.same_as(reading, counts) for other in fitting):
@@ -119,12 +119,12 @@ def choose(source: str, counts: Mapping[int, int], labels: LabelSpace, label_ids
     return reading
 
 
-def _fitting(counts: Mapping[int, int], labels: LabelSpace) -> list[Reading]:
+def _fitting(counts: Mapping[int, int], labels: LabelSpace) -> list[IdReading]:
     """The readings with at least one class and without strange numbers."""
     found = []
     for name in READINGS:
         try:
-            reading = Reading.named(name, labels)
+            reading = IdReading.named(name, labels)
         except BadInput:
             continue
         if not reading.strange(counts) and any(value in reading.table for value in counts):
@@ -132,7 +132,7 @@ def _fitting(counts: Mapping[int, int], labels: LabelSpace) -> list[Reading]:
     return found
 
 
-def _only(source: str, counts: Mapping[int, int], labels: LabelSpace, fitting: list[Reading]) -> Reading:
+def _only(source: str, counts: Mapping[int, int], labels: LabelSpace, fitting: list[IdReading]) -> IdReading:
     differing = [
         reading for at, reading in enumerate(fitting) if not any(reading.same_as(r, counts) for r in fitting[:at])
     ]
@@ -140,8 +140,8 @@ def _only(source: str, counts: Mapping[int, int], labels: LabelSpace, fitting: l
         _log.info("%s: labels are read as %s", source, differing[0].described(counts))
         return differing[0]
     if not set(counts) - set(_MARKS):
-        return Reading.named("dataset", labels)
-    possible = differing or [Reading.named(name, labels) for name in READINGS[:3]]
+        return IdReading.named("dataset", labels)
+    possible = differing or [IdReading.named(name, labels) for name in READINGS[:3]]
     shown = "; ".join(reading.described(counts) for reading in possible)
     why = "fit several readings" if differing else f"fit no reading of '{labels.name}'"
     raise BadInput(

@@ -80,7 +80,7 @@ class LabelImages:
             self._reading  # noqa: B018  found once
 
     @cached_property
-    def _reading(self) -> ids.Reading:
+    def _reading(self) -> ids.IdReading:
         counts: Counter[int] = Counter()
         for path in spread_over(list(self.files.values()), _COUNTED):
             found = read_label_image(path, self.label_ids == "color")

@@ -15,7 +15,7 @@ from wsss_ros.scenes import plain_frames
 from wsss_ros.scenes.agreement import View, distant_doubts, doubts
 from wsss_ros.scenes.depth_files import implausible, read_depth_m
 from wsss_ros.scenes.frame_choice import spread
-from wsss_ros.scenes.frame_labels import FrameLabels
+from wsss_ros.scenes.frame_truth import FrameTruth
 from wsss_ros.scenes.listing import Listing
 from wsss_ros.scenes.posed_frames import PosedFrames
 from wsss_ros.scenes.reading import Reading, reading_of, refuse_others
@@ -36,7 +36,7 @@ class RgbdFolder:
     ``listed`` reads the layout, by default that of ``plain_frames``; ``reading`` completes what the files do not say,
     before ``meta.yaml`` of the folder. That of ``plain_frames`` includes a folder with one ``.sens`` file, which
     contains everything: of ``reading`` only ``label_ids`` applies to it.
-    Label images in ``label/``, ``labels/`` or ``semantic/`` are the truth of their frames (``FrameLabels``).
+    Label images in ``label/``, ``labels/`` or ``semantic/`` are the truth of their frames (``FrameTruth``).
     ``tags.csv`` or ``tags.json`` is optional; ``complete`` is that of ``TagFile``. The world may be tilted, so
     ``world_up`` is None, unless the layout knows it. Stamps are the times of the files, or the frame numbers at 30 Hz,
     plus 1 s. Depth that no room has, and poses that it does not agree with, are reported as a warning.
@@ -164,8 +164,8 @@ class RgbdFolder:
         return self.tag_file.image_unknown(self._frames.name(index)) if self.tag_file else ()
 
     @cached_property
-    def _truth(self) -> FrameLabels:
-        return FrameLabels(self.folder, self.frame_names, self.labels, self.reading.label_ids)
+    def _truth(self) -> FrameTruth:
+        return FrameTruth(self.folder, self.frame_names, self.labels, self.reading.label_ids)
 
     def frame_truth(self, index: int) -> UInt8[np.ndarray, "H W"] | None:
         """The labels of a frame's pixels, None without a label image.

@@ -21,7 +21,7 @@ _KIND = re.compile(r"[._-](labels?|semantics?|gt)$")  # at the end of a name: wh
 _log = logging.getLogger("wsss_ros")
 
 
-class FrameLabels:
+class FrameTruth:
     """The label images in one of ``FOLDERS`` in a scene folder, by the names of the frames.
 
     A label image has the name of the colour image, as ``rgb/12.jpg`` and ``label/12.png``, or the same number or time
