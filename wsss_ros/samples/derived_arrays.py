@@ -1,6 +1,9 @@
 """Arrays that are derived from a prepared scene: computed once for each choice of settings, stored next to its own."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,8 @@ import numpy as np
 
 from wsss_ros.samples import cache as caches
 from wsss_ros.samples.prepared import PreparedScene
+
+_log = logging.getLogger("wsss_ros")
 
 
 def stored(
@@ -29,9 +34,17 @@ def stored(
     return caches.arrays(_place(scene, what, described), compute, f"the {what} of a scene")
 
 
-def is_stored(scene: PreparedScene, what: str, *described: Any) -> bool:
-    """Whether ``stored`` finds these arrays without computing them."""
-    return caches.is_stored(_place(scene, what, described))
+def with_stored(
+    scenes: Sequence[PreparedScene],
+    what: str,
+    compute: Callable[[PreparedScene], dict[str, np.ndarray]],
+    *described: Any,
+) -> list[PreparedScene]:
+    """The scenes with these arrays as their fields; logs for how many they are computed. Arguments as of ``stored``."""
+    missing = sum(not caches.is_stored(_place(scene, what, described)) for scene in scenes)
+    if missing:
+        _log.info("finding the %s of %d scenes", what, missing)
+    return [replace(scene, **stored(scene, what, partial(compute, scene), *described)) for scene in scenes]
 
 
 def _place(scene: PreparedScene, what: str, described: tuple[Any, ...]) -> Path | None:

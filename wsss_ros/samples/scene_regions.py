@@ -3,7 +3,6 @@
 They are computed once and stored next to the arrays of the scene, for each choice of settings.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,14 +14,13 @@ from jaxtyping import Int32
 from wsss_ros.geometry.regions import PRESETS, RegionSettings, regions
 from wsss_ros.labels import UNLABELLED
 from wsss_ros.samples.clouds import frame_points
-from wsss_ros.samples.derived_arrays import is_stored, stored
+from wsss_ros.samples.derived_arrays import with_stored
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.types import BadInput
 
 RegionChoice = Literal["wypr", "growing", "vccs", "both", "densify", "densify_s3dis", "truth"] | RegionSettings
 _CELLS = 100  # of the longer side of a frame: its regions are found on so many columns or rows
 _FORMAT = 1  # version of the stored arrays
-_log = logging.getLogger("wsss_ros")
 
 
 def with_regions(scenes: Sequence[PreparedScene], choice: RegionChoice) -> list[PreparedScene]:
@@ -39,13 +37,8 @@ def with_regions(scenes: Sequence[PreparedScene], choice: RegionChoice) -> list[
     if choice == "truth":
         return [_with_truth(scene) for scene in scenes]
     settings = choice if isinstance(choice, RegionSettings) else PRESETS[choice]
-    described = _FORMAT, settings.model_dump(mode="json")
-    missing = sum(not is_stored(scene, "regions", *described) for scene in scenes)
-    if missing:
-        _log.info("finding the regions of %d scenes (%s)", missing, settings.kind)
-    return [
-        replace(scene, **stored(scene, "regions", partial(_found, scene, settings), *described)) for scene in scenes
-    ]
+    found = partial(_found, settings=settings)
+    return with_stored(scenes, "regions", found, _FORMAT, settings.model_dump(mode="json"))
 
 
 def _found(scene: PreparedScene, settings: RegionSettings) -> dict[str, np.ndarray]:

@@ -3,10 +3,8 @@
 They are computed once and stored next to the arrays of the scene, for each choice of settings.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,13 +14,12 @@ from wsss_ros.geometry import transform
 from wsss_ros.geometry.regions import PRESETS, RegionSettings
 from wsss_ros.geometry.superpoints import HandMadeSettings, hand_made
 from wsss_ros.labels import UNLABELLED
-from wsss_ros.samples.derived_arrays import is_stored, stored
+from wsss_ros.samples.derived_arrays import with_stored
 from wsss_ros.samples.prepared import PreparedScene
 from wsss_ros.samples.scene_regions import RegionChoice, regions_of_points
 from wsss_ros.types import BadInput
 
 _FORMAT = 1  # version of the stored arrays
-_log = logging.getLogger("wsss_ros")
 
 
 def with_superpoints(
@@ -45,15 +42,12 @@ def with_superpoints(
     if choice == "truth":
         return [replace(scene, **_described(scene, _true_regions(scene), settings)) for scene in scenes]
     chosen = choice if isinstance(choice, RegionSettings) else PRESETS[choice]
-    described = _FORMAT, chosen.model_dump(mode="json"), settings.model_dump(mode="json")
-    missing = sum(not is_stored(scene, "superpoints", *described) for scene in scenes)
-    if missing:
-        _log.info("finding the superpoints of %d scenes (%s)", missing, chosen.kind)
 
     def found(scene: PreparedScene) -> dict[str, np.ndarray]:
         return _described(scene, regions_of_points(scene, chosen), settings)
 
-    return [replace(scene, **stored(scene, "superpoints", partial(found, scene), *described)) for scene in scenes]
+    described = chosen.model_dump(mode="json"), settings.model_dump(mode="json")
+    return with_stored(scenes, "superpoints", found, _FORMAT, *described)
 
 
 def _described(scene: PreparedScene, region: Int32[np.ndarray, "N"], settings: HandMadeSettings) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from wsss_ros.scenes.images import DECODE_ERRORS, MOST_PIXELS, image_size, open_image, read_bytes, why_not
+from wsss_ros.scenes.images import MOST_PIXELS, decoding, image_size, open_image, read_bytes
 from wsss_ros.scenes.numpy_files import read_npy, read_npz
 from wsss_ros.types import BadInput
 
@@ -86,13 +86,9 @@ def _of_picture(path: Path) -> np.ndarray:
 
 
 def _decoded(path: Path, data: bytes) -> np.ndarray:
-    try:
+    with decoding(path, data, f"{_EXPECTED}, a complete file"):
         image = open_image(data)
         values = np.asarray(image)
-    except DECODE_ERRORS as error:
-        raise BadInput(
-            f"{path}: cannot be decoded ({why_not(error, data)}); expected {_EXPECTED}, a complete file"
-        ) from error
     if image.mode in ("P", "1"):
         raise BadInput(f"{path}: an image of {'colour indices' if image.mode == 'P' else 'bits'}; expected {_EXPECTED}")
     return values

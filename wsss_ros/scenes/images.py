@@ -5,6 +5,8 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +22,11 @@ except ImportError:  # Pillow decodes the same images, about three times as slow
     simplejpeg = None
 
 # What Pillow and simplejpeg raise for damaged files of their many formats.
-DECODE_ERRORS = (
+_DECODE_ERRORS = (
     *(OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError),
     *(RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
 )
+_COLOR = "a complete JPEG or PNG image"
 _ORIENTATION = 0x0112  # tag of EXIF
 MOST_PIXELS = 1 << 26  # of an image, which then takes less than 1 GB while it is decoded; of a JPEG twice as many
 
@@ -41,16 +44,12 @@ def decode_rgb(
     data: bytes | memoryview, source: str, at_least: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Decode a colour image in memory, as ``read_rgb`` does; ``source`` names it in messages."""
-    try:
+    with decoding(source, data, _COLOR):
         if simplejpeg is not None and simplejpeg.is_jpeg(data):
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
             _check_size(width, height, 2 * MOST_PIXELS)
             return simplejpeg.decode_jpeg(data, **_reduction(width, height, at_least))
         return _rgb_of(open_image(data))
-    except DECODE_ERRORS as error:
-        raise BadInput(
-            f"{source}: cannot be decoded ({why_not(error, data)}); expected a complete JPEG or PNG image"
-        ) from error
 
 
 def read_photo(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
@@ -59,16 +58,10 @@ def read_photo(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
     Frames with depth are read by ``read_rgb``: their depth is not turned.
     """
     data = read_bytes(path, "a photograph")
-    try:
+    with decoding(path, data, _COLOR):
         image = open_image(data)
         turned = image.getexif().get(_ORIENTATION, 1) != 1
         return _rgb_of(ImageOps.exif_transpose(image)) if turned else decode_rgb(data, str(path))
-    except BadInput:
-        raise
-    except DECODE_ERRORS as error:
-        raise BadInput(
-            f"{path}: cannot be decoded ({why_not(error, data)}); expected a complete JPEG or PNG image"
-        ) from error
 
 
 def _rgb_of(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
@@ -83,7 +76,18 @@ def _rgb_of(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def why_not(error: Exception, data: bytes | memoryview) -> str:
+@contextmanager
+def decoding(source: str | Path, data: bytes | memoryview, expected: str) -> Iterator[None]:
+    """Decode an image in this block: what Pillow and simplejpeg raise becomes BadInput with ``source`` and reason."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except _DECODE_ERRORS as error:
+        raise BadInput(f"{source}: cannot be decoded ({_why_not(error, data)}); expected {expected}") from error
+
+
+def _why_not(error: Exception, data: bytes | memoryview) -> str:
     """Why an image cannot be decoded, by what Pillow says of its ``data``."""
     start = bytes(data[:16])
     if not start:
@@ -96,7 +100,7 @@ def why_not(error: Exception, data: bytes | memoryview) -> str:
 
 
 def open_image(data: bytes | memoryview) -> Image.Image:
-    """Open an image in memory, which is decoded when its pixels are read. Raises one of DECODE_ERRORS.
+    """Open an image in memory, which is decoded when its pixels are read; both inside ``decoding``.
 
     An image of more than MOST_PIXELS is refused: its size is known before memory is taken.
     """
@@ -133,13 +137,9 @@ def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"
 
     Raises BadInput that names the ``source`` and ``what``, the expected kind of image.
     """
-    try:
+    with decoding(source, data, f"an {what}, a complete PNG with one channel"):
         image = open_image(data)
         pixels = np.asarray(image)
-    except DECODE_ERRORS as error:
-        raise BadInput(
-            f"{source}: cannot be decoded ({why_not(error, data)}); expected an {what}, a complete PNG with one channel"
-        ) from error
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16, np.int32):
         raise BadInput(f"{source}: {image.mode} image of shape {pixels.shape}; expected one 16-bit channel, an {what}")
     return pixels
@@ -173,7 +173,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except DECODE_ERRORS as error:
+    except _DECODE_ERRORS as error:
         raise BadInput(f"{path}: {_fault(error, path)}; expected a JPEG or PNG image") from error
 
 
@@ -181,7 +181,7 @@ def _fault(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be read ({error.strerror})"
     with open(path, "rb") as file:
-        return f"cannot be decoded ({why_not(error, file.read(16))})"
+        return f"cannot be decoded ({_why_not(error, file.read(16))})"
 
 
 def write_rgb(path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], quality: int = 92) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from wsss_ros.files import files_below
 from wsss_ros.labels import LabelSpace, ids
 from wsss_ros.scenes.frame_choice import spread_over
-from wsss_ros.scenes.images import DECODE_ERRORS, open_image, read_bytes, why_not
+from wsss_ros.scenes.images import decoding, open_image, read_bytes
 from wsss_ros.scenes.numpy_files import read_npy
 from wsss_ros.types import BadInput
 
@@ -114,12 +114,8 @@ def read_label_image(path: Path, colors: bool = False) -> Int64[np.ndarray, "H W
 
 def _pixels(path: Path, colors: bool) -> np.ndarray:
     data = read_bytes(path, "a label image")
-    try:
+    with decoding(path, data, "a complete label image"):
         image: Image.Image = open_image(data)
         if image.mode == "P" and colors or image.mode in ("RGBA", "CMYK", "PA"):
             image = image.convert("RGB")
         return np.asarray(image.getchannel("L") if image.mode == "LA" else image)
-    except DECODE_ERRORS as error:
-        raise BadInput(
-            f"{path}: cannot be decoded ({why_not(error, data)}); expected a complete label image"
-        ) from error
