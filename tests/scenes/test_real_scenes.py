@@ -304,19 +304,23 @@ def _scaled(pose: np.ndarray) -> np.ndarray:
     return wrong
 
 
-@pytest.fixture(scope="module")
-def walk():
-    """Views of a camera that walks 24 cm back and turns by 12 degrees between two of them."""
+def walked(count: int, step_m: float, turn_deg: float) -> list[View]:
+    """Views of a camera that walks back and turns between two of them."""
     cast, first = world("kitchen"), room.frames()[0].world_from_camera
     found = []
-    for at in range(4):
+    for at in range(count):
         pose = first.copy()
-        pose[:3, :3] = Rotation.from_euler("z", 12 * at, degrees=True).as_matrix() @ first[:3, :3]
-        pose[:3, 3] -= first[:3, 2] * 0.24 * at
+        pose[:3, :3] = Rotation.from_euler("z", turn_deg * at, degrees=True).as_matrix() @ first[:3, :3]
+        pose[:3, 3] -= first[:3, 2] * step_m * at
         view = cast.cast(room.CAMERA, pose)
         depth_m = np.where(view.part >= 0, view.depth_m, 0).reshape(48, 64).astype(np.float32)
         found.append(View(depth_m, room.CAMERA, pose))
     return found
+
+
+@pytest.fixture(scope="module")
+def walk():
+    return walked(4, 0.24, 12)
 
 
 @pytest.mark.parametrize(
@@ -337,15 +341,10 @@ def test_poses_that_small_steps_hide_are_doubted(walk, wrong, said):
 
 def test_a_folder_reports_poses_that_small_steps_hide(tmp_path, given, caplog):
     """Of 20 frames, the first is compared with the third one, and so on."""
-    cast, first = world("kitchen"), given[0].world_from_camera
-    frames = []
-    for at in range(20):
-        pose = first.copy()
-        pose[:3, :3] = Rotation.from_euler("z", 6 * at, degrees=True).as_matrix() @ first[:3, :3]
-        pose[:3, 3] -= first[:3, 2] * 0.1 * at
-        view = cast.cast(room.CAMERA, pose)
-        depth_m = np.where(view.part >= 0, view.depth_m, 0).reshape(48, 64).astype(np.float32)
-        frames.append(replace(given[0], depth_m=depth_m, world_from_camera=_w_first(pose), name=str(at)))
+    frames = [
+        replace(given[0], depth_m=view.depth_m, world_from_camera=_w_first(view.world_from_camera), name=str(at))
+        for at, view in enumerate(walked(20, 0.1, 6))
+    ]
     with caplog.at_level(logging.WARNING, "wsss_ros"):
         open_scene(write_plain(tmp_path, frames), SPACE)
     assert "would with '# time tx ty tz qw qx qy qz'" in caplog.text
