@@ -161,7 +161,7 @@ def test_what_cannot_be_fused(tmp_path):
         fuse_scene(scene, TrueLabels(scene, tuple(range(5))), tmp_path / "a", SETTINGS)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
-    with pytest.raises(BadInput, match="is no unfinished fusion"):
+    with pytest.raises(BadInput, match="is not an unfinished fusion"):
         fuse_scene(scene, TrueLabels(scene), tmp_path / "b", SETTINGS)
     bare = HalvedScene(has_depth=False)
     bare.__class__ = type("Bare", (HalvedScene,), {"cloud": None})

@@ -57,8 +57,8 @@ def cams(settings: ExperimentConfig, seed: int, rows: Mapping[str, Sequence[str]
     shown: set[int] = set()
     images, clouds = (_weights(settings, seed, rows[domain], kind) for domain, kind in DOMAINS.items())
     upper = _image_rows(images, settings, scenes, labels, shown)
-    beside = _weights(settings, seed, rows["3d"], "image")
-    lower = _cloud_rows(clouds, beside, settings, scenes[: _VIEWS // 2], labels, shown)
+    for_clouds = _weights(settings, seed, rows["3d"], "image")
+    lower = _cloud_rows(clouds, for_clouds, settings, scenes[: _VIEWS // 2], labels, shown)
     parts = [(["image", "truth", *rows["2d"]], upper), (["cloud", "truth", *rows["3d"]], lower)]
     sheets = [pictures.sheet(titles, content) for titles, content in parts]
     names = [labels.names[index] for index in sorted(shown)]

@@ -102,9 +102,9 @@ def camera_info(bag: Bag, images: str, ends: Sequence[str]) -> str:
     Where no name fits, it is the only one with the frame_id of the images, else the only one of their size.
     """
     there = of_types(bag, (INFO,))
-    beside = f"{base(images).rpartition('/')[0]}/camera_info"
-    if beside in there:
-        return beside
+    next_to = f"{base(images).rpartition('/')[0]}/camera_info"
+    if next_to in there:
+        return next_to
     if found := companion(bag, (INFO,), ends, images):
         return found
     image = first_message(bag, images) if images and ends else None

@@ -65,7 +65,7 @@ class _Posed:
 
 
 def fusion_of(clouds: CloudSegmenter, images: ImageSegmenter | None) -> FusedInput:
-    """How the cloud network wants labels of images fused.
+    """How labels of images are fused for a cloud network.
 
     Raises:
         BadInput: there is no image network, or one of other classes.

@@ -13,8 +13,8 @@ _LIKELY = 0.35  # certainty of all directions near the expected one, from which 
 # Less for all directions near the expected one, and more for another one: that is taken. Of 96 clouds of generated
 # rooms with y up or down in `map`, 87 are then right (80 with 0.05), and all of 48 with z up.
 _REFUTED, _HALF = 0.3, 0.5
-# Another direction with this probability is told. Of 96 clouds with y up or down in `map`, 2 are then silently wrong
-# (4 without it); none of 66 with z up and of 36 in an optical frame, all right, is told.
+# Another direction with this probability is reported. Of 96 clouds with y up or down in `map`, 2 are then wrong without
+# a word (4 without it); of 66 with z up and of 36 in an optical frame, which are all right, none is reported.
 _DOUBT, _APART = 0.2, 0.1  # of 1; radians
 _LEVEL = np.radians(12)  # a normal within this angle of vertical or horizontal counts as such
 _SAME = np.radians(3)  # directions closer than this are one candidate

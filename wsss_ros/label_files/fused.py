@@ -161,7 +161,7 @@ class _State:
         if self.path.is_file():
             self._load()
         elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise BadInput(f"{out} exists already and is no unfinished fusion; remove it or choose another --out")
+            raise BadInput(f"{out} exists already and is not an unfinished fusion; remove it or choose another --out")
 
     def _load(self) -> None:
         try:

@@ -74,8 +74,8 @@ class SparseUNet(Backbone):
             before = widths[-1]
         self.bottleneck = Layers(before, bottleneck, kernel)
         before = bottleneck[-1]
-        for widths, beside in zip(decoder, reversed(encoder), strict=True):
-            up.append(Layers(before + (beside[-1] if skips else 0), widths, kernel))
+        for widths, joined in zip(decoder, reversed(encoder), strict=True):
+            up.append(Layers(before + (joined[-1] if skips else 0), widths, kernel))
             before = widths[-1]
         # A ModuleList does not know the type of its modules.
         self.down, self.up = cast(Sequence[Layers], nn.ModuleList(down)), cast(Sequence[Layers], nn.ModuleList(up))
@@ -104,9 +104,9 @@ class SparseUNet(Backbone):
             levels.append(block(x))
             x = max_pool(levels[-1])
         x = self.bottleneck(x)
-        for block, beside in zip(self.up, reversed(levels), strict=True):
+        for block, joined in zip(self.up, reversed(levels), strict=True):
             x = unpool(x)
-            x = block(x.with_features(cat([x.features, beside.features], 1)) if self.skips else x)
+            x = block(x.with_features(cat([x.features, joined.features], 1)) if self.skips else x)
         return cast(SparseTensor, self.last(x))
 
 

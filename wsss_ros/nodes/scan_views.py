@@ -1,7 +1,7 @@
 """Scans of a LiDAR with the label images of a camera: each image gets the scan and the poses that belong to it.
 
 The scan lies where the LiDAR was at its stamp, the image is seen from where the camera was at its own: both poses are
-looked up, and the motion between them is no error.
+looked up, so that the motion between them causes no error.
 """
 
 import time

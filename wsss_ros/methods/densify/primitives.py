@@ -66,7 +66,7 @@ def kmeans(
 ) -> Clusters:
     """Cluster rows by k-means: Lloyd's algorithm over all rows, from the centres of k-means++.
 
-    A cluster that loses all rows starts anew at a row that is the farthest from its own centre. The iterations end
+    A cluster that loses all rows starts again at a row that is the farthest from its own centre. The iterations end
     when the squared shifts of all centres add up to at most ``tolerance`` times the mean variance of the columns, as
     in scikit-learn. On one device with the same number of threads, the same random numbers give the same clusters.
 
