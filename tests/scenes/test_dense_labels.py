@@ -187,7 +187,7 @@ def test_broken_label_images(tmp_path):
 def test_a_reading_is_its_table(counts, name):
     """The array that looks labels up is equal to the table, for any numbers."""
     for labels in (scannet20(), s3dis()):
-        reading = ids.Reading.named(name, labels)
+        reading = ids.IdReading.named(name, labels)
         found = reading(np.array(list(counts), np.int64))
         assert found.tolist() == [reading.table.get(value, 255) for value in counts]
         assert set(reading.strange(counts)) <= set(counts) - set(reading.table)
@@ -198,7 +198,7 @@ def test_a_reading_returns_what_was_written(space, name, data):
     labels = labels_named(space)
     written = np.array(data.draw(st.lists(st.integers(0, len(labels) - 1), min_size=1)), np.uint8)
     numbers = {"dataset": labels.to_ids(written), "index": written, "index1": written + 1}[name]
-    np.testing.assert_array_equal(ids.Reading.named(name, labels)(numbers), written)
+    np.testing.assert_array_equal(ids.IdReading.named(name, labels)(numbers), written)
 
 
 def test_unknown_names_of_readings(tmp_path, caplog):
