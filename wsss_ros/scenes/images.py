@@ -1,12 +1,11 @@
 """Image files: colour as JPEG or PNG; depth in millimetres and class ids as 16-bit PNG."""
 
-import contextlib
 import io
 import re
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ except ImportError:  # Pillow decodes the same images, about three times as slow
     simplejpeg = None
 
 # What Pillow and simplejpeg raise for damaged files of their many formats.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     *(OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError),
     *(RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
 )
@@ -83,7 +82,7 @@ def decoding(source: str | Path, data: bytes | memoryview, expected: str) -> Ite
         yield
     except BadInput:
         raise
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise BadInput(f"{source}: cannot be decoded ({_why_not(error, data)}); expected {expected}") from error
 
 
@@ -147,7 +146,7 @@ def decode_grey(data: bytes, source: str, what: str) -> Shaped[np.ndarray, "H W"
 
 def grey_jpeg(data: bytes) -> UInt8[np.ndarray, "H W"] | None:
     """The pixels of a JPEG with one channel; None for one with colours, and for one that cannot be decoded."""
-    with contextlib.suppress(*DECODE_ERRORS):
+    with suppress(*DECODE_ERRORS):
         image = open_image(data)
         return np.asarray(image) if image.mode == "L" else None
     return None
@@ -173,7 +172,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise BadInput(f"{path}: {_fault(error, path)}; expected a JPEG or PNG image") from error
 
 
