@@ -123,6 +123,20 @@ def test_views_are_taken_while_a_map_is_written_and_each_save_answers_when_it_is
     assert second.result().message.startswith("map saved: ") and views_on(path) == node.map.views
 
 
+def test_services_asked_for_at_once_are_done_in_their_order(probe, spun, disk, tmp_path):
+    path = tmp_path / "map.npz"
+    node = spun(map_file=str(path))
+    node.use_view(seen(1))
+    voxels, answers = len(node.map), []
+    for place, name in enumerate(("save", "reset", "save", "reset", *["save"] * 11)):  # more than DDS keeps
+        answers.append(ask(probe, name))
+        until(lambda place=place: disk.begun and node.map_services.pending > place, "the request is not taken")
+    disk.may_end.release(20)
+    until(lambda: all(each.done() for each in answers), "not all answer")
+    counts = [int(each.result().message.split(": ")[1].split()[0]) for each in answers]
+    assert counts == [voxels, voxels] + 13 * [0] and disk.together == 1
+
+
 def test_a_deactivation_waits_for_the_save_and_then_saves_what_has_changed_since(built_mapper, disk, tmp_path):
     path = tmp_path / "map.npz"
     node = built_mapper(map_file=str(path), label_names=NAMES)

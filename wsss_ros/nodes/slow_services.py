@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
@@ -20,13 +20,15 @@ class SlowServices:
     """Services of a node, of type Trigger: one at a time, in the order of the requests.
 
     A service answers when its work is done. It answers without success while the node is not active, and where its
-    work raises; the message is then the reason. ``message`` is that of the last answer.
+    work raises; the message is then the reason. ``message`` is that of the last answer, ``pending`` the number of
+    requests without one.
     """
 
     def __init__(self, node: Node) -> None:
-        self._node, self.message = node, ""
-        # A service that waits holds up its callback group; that of the node has all subscriptions.
-        self._group = MutuallyExclusiveCallbackGroup()
+        self._node, self.message, self.pending = node, "", 0
+        # A service that waits must not hold up others: requests are taken as they come, and wait for the thread. Those
+        # that are not taken have no order among services, and DDS keeps ten for each.
+        self._group = ReentrantCallbackGroup()
         self._thread = ThreadPoolExecutor(1, "wsss_services")
 
     def add(self, name: str, do: Callable[[], str]) -> None:
@@ -46,8 +48,10 @@ class SlowServices:
                 executor.wake()  # else it goes on with the next message only
 
         if node.active:
+            self.pending += 1
             self._thread.submit(self._attempt, do).add_done_callback(resume)
             answer.success, answer.message = await done
+            self.pending -= 1
         else:
             answer.success, answer.message = False, f"{node.get_name()} is not active: {node.status()[1]}"
         self.message = answer.message
