@@ -138,6 +138,14 @@ def test_a_frame_that_cannot_be_read_is_left_out(tmp_path, caplog):
     assert "a frame is left out of the cloud: 0.jpg: not an image" in caplog.text
 
 
+def test_what_a_killed_fusion_was_writing_is_no_hindrance_and_does_not_stay(tmp_path):
+    scene, out = HalvedScene(), tmp_path / "out"
+    out.mkdir()
+    (out / ".unfinished.npz.x1y2.partial").write_bytes(b"PK")  # killed during the first save
+    fuse_scene(scene, TrueLabels(scene), out, SETTINGS)
+    assert not list(out.glob(".*"))
+
+
 def test_frames_that_are_all_held_out_or_none(tmp_path, caplog):
     scene = HalvedScene()
     with pytest.raises(BadInput, match="hold_out 1: all 5 frames are held out, so none can vote"):

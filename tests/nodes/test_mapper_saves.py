@@ -109,13 +109,14 @@ def test_views_are_taken_while_a_map_is_written_and_each_save_answers_when_it_is
     sees_another_view(probe, node)
     views, first = node.map.views, ask(probe, "save")
     until(lambda: disk.begun == 1, "nothing is written")
+    most = node.map.views  # more than one view may have been on its way
     second = ask(probe, "save")
     for _ in range(2):
         sees_another_view(probe, node)
     assert disk.begun == 1 and not first.done() and not path.exists()
     disk.may_end.release()
     until(first.done, "the first save does not answer")
-    assert first.result().success and views_on(path) == views
+    assert first.result().success and views <= views_on(path) <= most < node.map.views
     until(lambda: disk.begun == 2, "the second save is not made")
     assert not second.done() and disk.together == 1
     disk.may_end.release()

@@ -158,10 +158,13 @@ class _State:
         self._last = time.monotonic()
         if (out / NOTE).exists():
             raise BadInput(f"{out} is complete; remove it or choose another --out")
+        killed = {*out.glob(".*.partial")}  # of a fusion that was killed while it wrote
         if self.path.is_file():
             self._load()
-        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        elif out.exists() and (not out.is_dir() or set(out.iterdir()) - killed):
             raise BadInput(f"{out} exists already and is not an unfinished fusion; remove it or choose another --out")
+        for left in killed:
+            left.unlink(missing_ok=True)
 
     def _load(self) -> None:
         try:
