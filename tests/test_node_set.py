@@ -10,6 +10,7 @@ from wsss_ros.bags.bag import Bag
 from wsss_ros.bags.recorder import Recorder
 from wsss_ros.bags.recording import BagConfig, SceneRecording, Topic
 from wsss_ros.scenes import open_scene
+from wsss_ros.types import BadInput
 
 
 def names(**given: str) -> list[str]:
@@ -74,3 +75,15 @@ def test_a_scene_folder_makes_its_cloud_and_live_topics_need_the_accumulator(lab
 def test_a_broken_bag_is_left_to_the_replay_to_report(tmp_path):
     (tmp_path / "broken.mcap").write_bytes(b"no bag")
     assert "replay" in names(bag=str(tmp_path / "broken.mcap"))
+
+
+@pytest.mark.parametrize("given", ["color_topic:=/2cam/image", "namespace:=robot-1", "depth_topic:=/cam era/depth"])
+def test_names_that_ros_refuses_are_named(given):
+    name = given.partition(":=")[0]
+    with pytest.raises(BadInput, match=f"arguments: {name}: value error, not a name: letters, digits and _ with /"):
+        node_set.arguments([given])
+
+
+def test_names_as_ros_has_them():
+    given = node_set.arguments(["color_topic:=/cam/image_raw/", "depth_topic:=~/depth", "namespace:=/robot1/front/"])
+    assert (given.color_topic, given.depth_topic, given.namespace) == ("/cam/image_raw", "~/depth", "/robot1/front")

@@ -5,12 +5,13 @@ variables that all of them need. Nothing here starts a process.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from wsss_ros.bags.bag import Bag, is_bag
 from wsss_ros.bags.cdr import CLOUD
@@ -58,6 +59,7 @@ FURTHER_ARGUMENTS = {
 _VIEW_PARAMETERS = ("pose_source", "fixed_frame", "transport", "depth_transport", "sync_tolerance_s")
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS reads either variable
 NO_PROFILE = "none"
+_NAME = re.compile(r"(?:~?/)?[A-Za-z_]\w*(?:/[A-Za-z_]\w*)*", re.ASCII)  # of a topic or a namespace
 
 
 class Arguments(Config):
@@ -157,6 +159,18 @@ class Arguments(Config):
     status_topic: str = Field("online_trainer/status", description="What learning does; the tag page shows it.")
     true_image_topic: str = Field("ground_truth/semantic/image_raw", description="Label images to score against.")
     true_cloud_topic: str = Field("ground_truth/cloud", description="The labelled cloud to score against.")
+
+    @field_validator("*")
+    @classmethod
+    def _check_names(cls, value: Any, info: Any) -> Any:
+        """ROS refuses another name only when the nodes start, without saying which argument it was."""
+        named = info.field_name == "namespace" or str(info.field_name).endswith("_topic")
+        if not named or not isinstance(value, str):
+            return value
+        name = value.rstrip("/")
+        if name and "{" not in name and not _NAME.fullmatch(name):
+            raise ValueError("not a name: letters, digits and _ with / between the parts, none begins with a digit")
+        return name
 
 
 @dataclass(frozen=True)

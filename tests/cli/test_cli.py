@@ -10,6 +10,7 @@ import pytest
 from support.paths import ROOT
 from typer.testing import CliRunner
 
+from wsss_ros.cli import ENDED_BY_CTRL_C
 from wsss_ros.cli import main as cli
 from wsss_ros.types import BadInput
 
@@ -80,7 +81,7 @@ def test_errors_are_one_line_and_a_status(failing, error, status, told):
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_signals_end_the_commands_of_robots_at_any_time(number, status):
     """While a command loads its modules, and while it works: 0 after Ctrl-C, 143 after SIGTERM."""
-    for name in cli.ENDED_BY_CTRL_C:
+    for name in ENDED_BY_CTRL_C:
         code = f"""
 import os, sys, types
 sys.argv = ["wsss", "{name}"]
@@ -97,6 +98,38 @@ main.main()
         for early in ({"early": "1"}, {}):
             done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | early)
             assert done.returncode == status, (name, early)
+
+
+def test_a_signal_before_the_command_is_imported_ends_it_without_a_traceback():
+    for name, status in (("up", 0), ("train", 130)):
+        code = f"import os, sys\nsys.argv = ['-m', '{name}']\nimport wsss_ros.cli\nos.kill(os.getpid(), 2)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize("when", ["load", "work"])
+def test_a_signal_while_a_class_is_defined_is_no_fault(when):
+    """Python 3.11 raises RuntimeError there, as pydantic is imported."""
+    code = f"""
+import os, sys, types
+sys.argv = ["wsss", "segment"]
+from wsss_ros.cli import main
+class Named:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), 2)
+def define(now):
+    if now == "{when}":
+        type("Owner", (), {{"part": Named()}})
+def segment() -> None:
+    define("work")
+def load(name):
+    define("load")
+    return types.SimpleNamespace(segment=segment)
+main.importlib = types.SimpleNamespace(import_module=load)
+main.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_signal_whose_exception_python_drops_still_gives_the_status(monkeypatch):

@@ -13,7 +13,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy  # noqa
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from support.waiting import until  # noqa: E402
 
-from wsss_ros.nodes import rival  # noqa: E402
+from wsss_ros.nodes import process, rival  # noqa: E402
 from wsss_ros.nodes.node import Node  # noqa: E402
 from wsss_ros.nodes.qos import MAP, SENSOR  # noqa: E402
 
@@ -165,6 +165,25 @@ def test_an_override_that_is_not_possible_is_refused_with_the_possible_ones(ros)
     node = build(**{"qos_overrides./in.subscription.reliability": "best"})
     assert not node.start(), "the process ends"
     assert "best_effort" in node.status()[1] and "activate failed" in node.status()[1]
+
+
+def test_an_override_with_a_depth_below_0_is_named(ros):
+    build, _ = ros
+    node = build(**{"qos_overrides./in.subscription.depth": -1})
+    assert not node.start()
+    assert "'qos_overrides./in.subscription.depth': -1; expected a number of messages, 0 or more" in node.status()[1]
+
+
+def test_arguments_that_ros_refuses_are_a_failure(monkeypatch):
+    """No signal came: the process must not end with status 0."""
+
+    def refuse(args) -> None:
+        raise RuntimeError("Couldn't parse remap rule")
+
+    monkeypatch.setattr(process.rclpy, "init", refuse)
+    monkeypatch.setattr(process.signal, "signal", lambda *_: None)
+    with pytest.raises(RuntimeError, match="Couldn't parse remap rule"):
+        process._spin(lambda: None, [])
 
 
 def test_an_override_of_an_unknown_topic_is_reported(ros, capfd):

@@ -12,6 +12,9 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from wsss_ros.cli import command_name
+from wsss_ros.cli import status_after as _status_after
+
 COMMANDS = {
     "demo": "Play a scene to the nodes; score and draw what they publish.",
     "demo-online": "Tag rooms of an unseen kind while they are played, and learn from them.",
@@ -33,10 +36,6 @@ COMMANDS = {
     "fuse": "Vote the labels of many frames onto one cloud.",
     "bench": "Measure speeds; train and report the ablation.",
 }
-
-
-# Ctrl-C is the usual end of these commands, with status 0. The others have not done their work: status 130.
-ENDED_BY_CTRL_C = ("up", "replay", "segment", "evaluate")
 
 
 _received: list[int] = []  # signals; Python drops the exception of one that comes while an object is deleted
@@ -97,18 +96,22 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT until the command runs, which may handle it
         signal.signal(number, _end)
-    app()
+    try:
+        app()
+    except RuntimeError as error:
+        if not _received or not _is_signal(error):
+            raise
+        sys.exit(_status_after(_received[0], command_name()))
+
+
+def _is_signal(error: RuntimeError) -> bool:
+    """Whether it is a signal that came while a class was defined: Python 3.10 and 3.11 hide what is raised there."""
+    return isinstance(error.__cause__, KeyboardInterrupt | SystemExit)
 
 
 def _end(number: int, frame: object) -> None:
     _received.append(number)
-    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    sys.exit(_status_after(number, name))
-
-
-def _status_after(number: int, name: str) -> int:
-    """The status of a command that a signal has ended."""
-    return 0 if number == signal.SIGINT and name in ENDED_BY_CTRL_C else 128 + number
+    sys.exit(_status_after(number, command_name()))
 
 
 def _import_command(name: str):
@@ -137,6 +140,10 @@ def _with_plain_errors(name: str, function):
             return answer
         except KeyboardInterrupt as interrupt:
             _fail("interrupted", _status_after(getattr(interrupt, "number", signal.SIGINT), name))
+        except RuntimeError as error:
+            if not _is_signal(error):
+                raise
+            _fail("interrupted", _status_after(signal.SIGINT, name))
         except BadInput as error:
             _fail(error, 1)
         except OSError as error:

@@ -20,7 +20,7 @@ from wsss_ros.nodes.clock_watch import ClockWatch
 from wsss_ros.nodes.health import ERROR, WARN, Announcer, Health, Problem, Report, Status, cause_of, memory_mb
 from wsss_ros.nodes.inputs import Input
 from wsss_ros.nodes.parameters import NodeConfig
-from wsss_ros.nodes.qos import overridable, override_faults
+from wsss_ros.nodes.qos import check_depths, overridable, override_faults
 from wsss_ros.nodes.rival import UPTIME, RivalWatch
 from wsss_ros.nodes.silence import Graph
 from wsss_ros.nodes.worker import Worker
@@ -217,6 +217,7 @@ class Node(LifecycleNode):
 
     def _configure(self) -> None:
         self.config = parameters.read(self, self.model, self._faults)
+        check_depths(self._parameter_overrides)
         self.configure()
 
     def _activate(self) -> None:

@@ -39,9 +39,10 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> NoReturn:
 def _spin(make: Callable[[], Node], args: list[str] | None) -> int:
     """Spin one node until a signal, and end it in order; returns its ``exit_status``."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    node = None
+    node, started = None, False
     try:
         rclpy.init(args=logs.arguments(args))
+        started = True
         executor = SingleThreadedExecutor()
         node = make()
         executor.add_node(node)
@@ -51,7 +52,7 @@ def _spin(make: Callable[[], Node], args: list[str] | None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception:
-        if rclpy.ok():  # after a signal, unfinished calls fail because the context is gone
+        if rclpy.ok() or not started:  # after a signal, unfinished calls fail because the context is gone
             raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

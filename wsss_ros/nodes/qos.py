@@ -1,7 +1,7 @@
 """Quality of service: the profiles of this package's topics."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,6 +42,14 @@ def override_faults() -> Iterator[None]:
             f"{error}; expected for reliability: reliable or best_effort, for durability: volatile or transient_local, "
             "for history: keep_last or keep_all, for depth: a number"
         ) from error
+
+
+def check_depths(given: Mapping[str, Any]) -> None:
+    """Raises BadInput for a depth below 0 among the given parameters; the libraries of ROS call it an allocator."""
+    for name, parameter in given.items():
+        is_depth = name.startswith(OVERRIDES) and name.endswith(".depth")
+        if is_depth and isinstance(parameter.value, int) and parameter.value < 0:
+            raise BadInput(f"parameter '{name}': {parameter.value}; expected a number of messages, 0 or more")
 
 
 def describe(qos: QoSProfile) -> str:
