@@ -7,18 +7,31 @@ files, ROS parameters and command-line help are derived from it.
 import difflib
 import functools
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from wsss_ros.files import decode, parse_yaml
 from wsss_ros.types import BadInput
 
 Model = TypeVar("Model", bound="Config")
 log = logging.getLogger("wsss_ros")
+_ROS_NAME = re.compile(r"(?:~?/)?[A-Za-z_]\w*(?:/[A-Za-z_]\w*)*", re.ASCII)
+
+
+def _ros_name(value: str) -> str:
+    """The name without a slash at its end. ROS refuses others as its nodes start, and does not say which argument."""
+    name = value.rstrip("/")
+    if name and "{" not in name and not _ROS_NAME.fullmatch(name):
+        raise ValueError("not a name: letters, digits and _ with / between the parts, none begins with a digit")
+    return name
+
+
+RosName = Annotated[str, AfterValidator(_ros_name)]  # of a topic or a namespace; it may be empty
 
 
 class Config(BaseModel):

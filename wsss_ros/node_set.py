@@ -5,17 +5,16 @@ variables that all of them need. Nothing here starts a process.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from wsss_ros.bags.bag import Bag, is_bag
 from wsss_ros.bags.cdr import CLOUD
-from wsss_ros.config import Config, build, share
+from wsss_ros.config import Config, RosName, build, share
 from wsss_ros.files import expanded
 from wsss_ros.types import BadInput
 
@@ -59,7 +58,6 @@ FURTHER_ARGUMENTS = {
 _VIEW_PARAMETERS = ("pose_source", "fixed_frame", "transport", "depth_transport", "sync_tolerance_s")
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS reads either variable
 NO_PROFILE = "none"
-_NAME = re.compile(r"(?:~?/)?[A-Za-z_]\w*(?:/[A-Za-z_]\w*)*", re.ASCII)  # of a topic or a namespace
 
 
 class Arguments(Config):
@@ -79,7 +77,7 @@ class Arguments(Config):
     profile: str = Field(
         "", description="Fast DDS profile of all nodes; empty: yours, else one for large messages; none: no profile."
     )
-    namespace: str = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
+    namespace: RosName = Field("", description="Namespace of all nodes, and so of all topics with relative names.")
     force: bool = Field(False, description="Start also where such a set runs in the same namespace and domain already.")
     exit_on_failure: bool = Field(
         True,
@@ -129,48 +127,36 @@ class Arguments(Config):
         None, description="Transport of the depth images; else auto."
     )
     sync_tolerance_s: float | None = Field(None, ge=0, le=1, description="Stamps of one view may differ by this much.")
-    color_topic: str = Field(
+    color_topic: RosName = Field(
         "color/image_raw", description="Colour images; compressed ones are taken from it + '/compressed'."
     )
-    camera_info_topic: str = Field("color/camera_info", description="Calibration of the colour images.")
-    depth_topic: str = Field("depth/image_rect", description="Depth images; compressed: it + '/compressedDepth'.")
-    depth_camera_info_topic: str = Field(
+    camera_info_topic: RosName = Field("color/camera_info", description="Calibration of the colour images.")
+    depth_topic: RosName = Field("depth/image_rect", description="Depth images; compressed: it + '/compressedDepth'.")
+    depth_camera_info_topic: RosName = Field(
         "", description="Calibration of the depth images, where they are not registered; empty: next to depth_topic."
     )
-    pose_topic: str = Field("pose", description="Pose of the camera's optical frame in the fixed frame.")
-    tf_topic: str = Field("/tf", description="Transforms; a robot with a namespace may have its own.")
-    tf_static_topic: str = Field("/tf_static", description="Static transforms.")
-    cloud_topic: str = Field("cloud", description="The accumulated cloud.")
-    lidar_topic: str = Field("", description="Scans of a LiDAR, for the semantic map in place of depth images.")
-    semantic_image_topic: str = Field(
+    pose_topic: RosName = Field("pose", description="Pose of the camera's optical frame in the fixed frame.")
+    tf_topic: RosName = Field("/tf", description="Transforms; a robot with a namespace may have its own.")
+    tf_static_topic: RosName = Field("/tf_static", description="Static transforms.")
+    cloud_topic: RosName = Field("cloud", description="The accumulated cloud.")
+    lidar_topic: RosName = Field("", description="Scans of a LiDAR, for the semantic map in place of depth images.")
+    semantic_image_topic: RosName = Field(
         "semantic/image_raw", description="Result: label images; those of another model for the semantic map."
     )
-    label_info_topic: str = Field("label_info", description="Names of the ids of the label images.")
-    semantic_confidence_topic: str = Field("semantic/confidence", description="Result: confidence of each pixel.")
-    semantic_color_topic: str = Field("semantic_color/image_raw", description="Result: images in class colours.")
-    semantic_overlay_topic: str = Field("semantic_overlay/image_raw", description="Result: class colours over images.")
-    semantic_points_topic: str = Field("semantic/points", description="Result: labelled points of each view.")
-    semantic_cloud_topic: str = Field("semantic_cloud", description="Result: the labelled cloud.")
-    semantic_map_topic: str = Field("semantic_map", description="Result: the semantic map.")
-    image_tags_topic: str = Field("tags/image", description="Tags of single images, for learning.")
-    scene_tags_topic: str = Field("tags/scene", description="Tags of the present scene, for learning.")
-    image_weights_topic: str = Field("weights/image", description="Path of new weights for the image network.")
-    cloud_weights_topic: str = Field("weights/cloud", description="Path of new weights for the cloud network.")
-    status_topic: str = Field("online_trainer/status", description="What learning does; the tag page shows it.")
-    true_image_topic: str = Field("ground_truth/semantic/image_raw", description="Label images to score against.")
-    true_cloud_topic: str = Field("ground_truth/cloud", description="The labelled cloud to score against.")
-
-    @field_validator("*")
-    @classmethod
-    def _check_names(cls, value: Any, info: Any) -> Any:
-        """ROS refuses another name only when the nodes start, without saying which argument it was."""
-        named = info.field_name == "namespace" or str(info.field_name).endswith("_topic")
-        if not named or not isinstance(value, str):
-            return value
-        name = value.rstrip("/")
-        if name and "{" not in name and not _NAME.fullmatch(name):
-            raise ValueError("not a name: letters, digits and _ with / between the parts, none begins with a digit")
-        return name
+    label_info_topic: RosName = Field("label_info", description="Names of the ids of the label images.")
+    semantic_confidence_topic: RosName = Field("semantic/confidence", description="Result: confidence of each pixel.")
+    semantic_color_topic: RosName = Field("semantic_color/image_raw", description="Result: images in class colours.")
+    semantic_overlay_topic: RosName = Field("semantic_overlay/image_raw", description="Result: colours over images.")
+    semantic_points_topic: RosName = Field("semantic/points", description="Result: labelled points of each view.")
+    semantic_cloud_topic: RosName = Field("semantic_cloud", description="Result: the labelled cloud.")
+    semantic_map_topic: RosName = Field("semantic_map", description="Result: the semantic map.")
+    image_tags_topic: RosName = Field("tags/image", description="Tags of single images, for learning.")
+    scene_tags_topic: RosName = Field("tags/scene", description="Tags of the present scene, for learning.")
+    image_weights_topic: RosName = Field("weights/image", description="Path of new weights for the image network.")
+    cloud_weights_topic: RosName = Field("weights/cloud", description="Path of new weights for the cloud network.")
+    status_topic: RosName = Field("online_trainer/status", description="What learning does; the tag page shows it.")
+    true_image_topic: RosName = Field("ground_truth/semantic/image_raw", description="Label images to score against.")
+    true_cloud_topic: RosName = Field("ground_truth/cloud", description="The labelled cloud to score against.")
 
 
 @dataclass(frozen=True)
