@@ -188,7 +188,7 @@ class EvaluatorNode(Node):
 
     def score_cloud(self, prediction: Arrival, truth: Arrival) -> None:
         """Count the points of one cloud. Raises BadInput for clouds in two frames or without points."""
-        frames = [arrival.message.header.frame_id for arrival in (prediction, truth)]
+        frames = [arrival.message.header.frame_id.removeprefix("/") for arrival in (prediction, truth)]
         if frames[0] != frames[1]:
             raise BadInput(f"cloud frames: '{frames[0]}' predicted, '{frames[1]}' true; expected one frame for both")
         xyz, labels = _labelled(prediction.message)
