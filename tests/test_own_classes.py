@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
+from safetensors.numpy import save_file
 from support.messages import by_topic
 from support.online_scenes import create_weights
 from support.striped_scenes import StripedScene, written
@@ -17,8 +18,8 @@ from typer.testing import CliRunner
 
 from wsss_ros import config
 from wsss_ros.bags.bag_scene import BagScene
-from wsss_ros.cli import view
-from wsss_ros.cli.main import app
+from wsss_ros.cli import replay, tag, view
+from wsss_ros.cli.main import COMMANDS, _import_command, app
 from wsss_ros.cli.options import classes_named
 from wsss_ros.evaluation.offline import noted_label_space
 from wsss_ros.labels import labels_named, scannet20
@@ -99,6 +100,10 @@ def test_a_checkpoint_says_which_classes_there_are(own, tmp_path):
     assert refused.exit_code == 1 and re.search(expected, refused.stderr), refused.stderr
     with pytest.raises(BadInput, match="not a readable checkpoint"):
         classes_named(str(tmp_path / "none.safetensors"))
+    assert labels_named(paths["image_weights"]) == labels  # what nodes, configurations and online rounds call
+    save_file({"a": np.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(BadInput, match="a safetensors file, but not of wsss_ros"):
+        labels_named(tmp_path / "other.safetensors")
     shown = run("tags", root / "val" / "scene7", "--labels", paths["cloud_weights"])
     assert "4 images with tags, of the classes of 'own'" in shown
 
@@ -110,6 +115,25 @@ def test_the_viewer_labels_with_networks_of_its_classes_only(own, tmp_path, caps
     assert "the cloud network that ships has other classes than 'own'" in capsys.readouterr().out
     with pytest.raises(BadInput, match="image.safetensors: its classes are not those of 'scannet20'"):
         view._networks(Console(), scannet20(), weights, 0.0, "cpu")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("labels", "bench")])
+def test_labels_of_every_command_may_be_a_checkpoint(name):
+    of_frames = ("fuse", "select")  # where --labels are label images
+    for option in _import_command(name.replace("-", "_")).params:
+        if option.name == "label_space" or option.name == "labels" and name not in of_frames:
+            assert "checkpoint" in option.help, option.name
+
+
+def test_commands_that_start_a_node_give_it_the_checkpoint(monkeypatch, tmp_path):
+    """Their nodes read it by ``labels_named``."""
+    started = []
+    for module in (tag, replay):
+        monkeypatch.setattr(module, "run", lambda nodes: started.extend(nodes) or 0)
+    for words in (["tag"], ["replay", str(tmp_path)]):
+        for given, expected in ((["--labels", "own/image.safetensors"], "own/image.safetensors"), ([], "scannet20")):
+            run(*words, *given)
+            assert started[-1].parameters["label_space"] == expected
 
 
 @pytest.mark.slow
@@ -142,7 +166,8 @@ def test_the_commands(own):
     assert len(by_topic(root / "scene.mcap")["/ground_truth/semantic/image_raw"]) == 4
     words = ("fuse", root / "scene.mcap", "--labels", "/ground_truth/semantic/image_raw")
     run(*words, "--label-space", root / "own.yaml", "--out", root / "true", "--visibility", "depth")
-    run("fuse", scene, "--out", root / "fused", *weights[:2], "--device", "cpu", "--min-confidence", 0)
+    words = ("fuse", scene, "--out", root / "fused", *weights[:2], "--device", "cpu", "--min-confidence", 0)
+    run(*words, "--visibility", "depth")  # the labels are what matters here, not what hides a point
     for made in ("out", "true", "fused"):
         assert noted_label_space(root / made) == labels
     run("select", root / "val", "--out", root / "select", *weights[:2])

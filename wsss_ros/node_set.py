@@ -69,7 +69,7 @@ class Arguments(Config):
     device: str | None = Field(None, description="auto, cpu, cuda or cuda:N, for both networks.")
     image_weights: str | None = Field(None, description="Checkpoint of the image network; else the one that ships.")
     cloud_weights: str | None = Field(None, description="Checkpoint of the cloud network; else the one that ships.")
-    label_space: str | None = Field(None, description="Label file with the classes of all nodes; else scannet20.")
+    label_space: str | None = Field(None, description="Label file or checkpoint: classes of all nodes; else scannet20.")
     min_confidence: float | None = Field(
         None, ge=-1, le=1, description="Labels with less confidence become 255; -1: as the weights recommend, 0: none."
     )

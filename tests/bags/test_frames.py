@@ -1,6 +1,7 @@
 """Bags as frames and a cloud, without playing them."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from support.striped_scenes import StripedScene, written
 
 from wsss_ros.bags import cdr, codec
 from wsss_ros.bags.bag import read_bag
+from wsss_ros.bags.bag_scene import open_scene_or_bag
 from wsss_ros.bags.cloud_codec import INT16
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.recorder import Recorder
 from wsss_ros.bags.recording import BagConfig, Topic
 from wsss_ros.bags.writing import write_bag
 from wsss_ros.scenes import open_scene
+from wsss_ros.scenes.reading import Reading
 from wsss_ros.types import BadInput, Cloud
 
 
@@ -39,6 +42,47 @@ def test_a_bag_without_a_cloud_is_fused(labels, tmp_path):
     fused = whole.cloud()
     assert len(fused) == len(sent) > 50
     np.testing.assert_allclose(fused.xyz[np.lexsort(fused.xyz.T)], sent.xyz[np.lexsort(sent.xyz.T)], atol=1e-3)
+
+
+class InMillimetres(StripedScene):
+    """A camera that writes millimetres as floats, which are metres."""
+
+    cloud = None
+
+    def frame(self, index):
+        frame = super().frame(index)
+        return replace(frame, depth_m=frame.depth_m * 1000)
+
+    def cloud_truth(self):
+        return None
+
+
+def test_depth_in_another_unit_is_told_and_can_be_given(labels, tmp_path, caplog):
+    path = write_bag(InMillimetres(0, labels), tmp_path / "mm.mcap", BagConfig(depth="32FC1", cloud_every=1000))
+    bag = BagFrames(path)
+    bag.cloud_topic = ""
+    caplog.clear()
+    bag.cloud()
+    (text,) = [record.getMessage() for record in caplog.records if "depth" in record.getMessage()]
+    assert "mm.mcap, /depth/image_rect: the median depth is 1.5e+03 m, read with the unit of 32FC1" in text
+    assert "give depth_scale (--depth-scale), the depth values per metre" in text
+    caplog.clear()
+    opened = open_scene_or_bag(path, labels, True, Reading(depth_scale=1000))
+    np.testing.assert_allclose(opened.frame(0).depth_m, 1.5)
+    right = BagFrames(path, depth_scale=1000)
+    right.cloud_topic = ""
+    assert len(right.cloud()) > 50 and not caplog.records
+    with pytest.raises(BadInput, match="pose_scale 2.0 cannot be given: a bag has its own cameras, poses and times"):
+        open_scene_or_bag(path, labels, True, Reading(depth_scale=1000, pose_scale=2))
+
+
+@pytest.mark.parametrize("encoding, written", [("16UC1", 5000), ("32FC1", 100), ("mono16", 256), ("64FC1", 1000)])
+def test_the_values_per_metre_of_any_encoding(encoding, written):
+    depth_m = np.linspace(0.5, 4, 12).reshape(3, 4)
+    values = np.rint(depth_m * written).astype(codec.ENCODINGS[encoding].dtype())
+    message = cdr.image_message(cdr.header(5, "map"), values, encoding)
+    np.testing.assert_allclose(codec.depth_to_m(message, True, written), values / written, rtol=1e-6)
+    np.testing.assert_allclose(codec.depth_to_m(message, False, written), values / written, rtol=1e-6)
 
 
 def test_topics_are_named_where_they_are_not_found(scene, tmp_path):

@@ -52,4 +52,4 @@ def test_options_of_scene_folders(tmp_path):
     np.testing.assert_allclose(found.depth_m, frames()[0].depth_m, atol=2e-3)
     np.testing.assert_allclose(found.world_from_camera, frames()[0].world_from_camera, atol=1e-6)
     status, output = wsss(out, tmp_path / "again.mcap", *options)
-    assert status == 1 and "is a bag; layout, depth scale and intrinsics are options of scene folders" in output
+    assert status == 1 and "is a bag, to which layout tum does not apply" in output

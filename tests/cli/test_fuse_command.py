@@ -148,7 +148,7 @@ def test_frames_are_chosen_by_label_images_of_another_model(tmp_path):
     (tmp_path / "labels" / "4.png").unlink()
     words = ("select", tmp_path / "photos", "--labels", tmp_path / "labels", "--out", tmp_path / "out")
     result = run(*words, "--label-ids", "index", "--count", 50)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     assert "3 of 3 frames" in result.stdout and "1 no label image in the folder" in result.stdout
     assert "2.jpg" in result.stdout, "the broken picture is named"
     with open(tmp_path / "out" / "select.csv") as file:

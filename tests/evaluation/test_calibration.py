@@ -160,11 +160,11 @@ def test_scores_of_scenes_give_the_labels_of_the_segmenters(labels):
             expected[images].append((*images(scene.frame(index)), scene.frame_truth(index)))
         expected[clouds].append((*clouds(scene.cloud), scene.cloud_truth()))
     for segmenter, results in expected.items():
-        found, left_out = scores_of(segmenter, scenes, classes)
+        found, left_out, unread = scores_of(segmenter, scenes, classes)
         flat = [[values.ravel() for values in part] for part in zip(*results, strict=True)]
         predicted, confidence, truth = map(np.concatenate, flat)
         scored = truth != UNLABELLED
-        assert left_out == [] and np.array_equal(found.truth, truth[scored])
+        assert left_out == unread == [] and np.array_equal(found.truth, truth[scored])
         assert np.array_equal(found.labels(), predicted[scored])
         np.testing.assert_allclose(found.confidence(1.0), confidence[scored], rtol=1e-3)
 
@@ -173,7 +173,7 @@ def test_classes_that_the_truth_does_not_know_neither_win_nor_count(labels):
     scene = LabelledScene(0, labels, range(12))
     images = ImageSegmenter(tiny(labels, "image"), "cpu")
     classes = KnownClasses.between(labels, labels, ["wall", labels.names[3]])
-    found, _ = scores_of(images, [scene], classes, frames=1)
+    found, *_ = scores_of(images, [scene], classes, frames=1)
     assert np.isneginf(found.scores[:, [0, 3]]).all() and np.isfinite(found.scores[:, [1, 2, 19]]).all()
     assert not set(found.truth) & {0, 3, UNLABELLED} and set(found.truth) == set(range(12)) - {0, 3}
     of_s3dis = KnownClasses.between(s3dis(), labels)
@@ -190,8 +190,8 @@ def test_photographs_with_dense_labels_calibrate_the_image_network(labels, tmp_p
     Image.fromarray(np.full((height, width), labels.ids[3], np.uint16)).save(tmp_path / "label" / "d.png")
     photos, classes = PhotoFolder(tmp_path, labels, "val"), KnownClasses.between(labels, labels)
     images = ImageSegmenter(tiny(labels, "image"), "cpu", "float32")
-    found, left_out = scores_of(images, [photos], classes)
-    assert left_out == [] and (found.truth == 3).all() and len(found.truth) == min(2000, width * height)
+    found, left_out, unread = scores_of(images, [photos], classes)
+    assert left_out == unread == [] and (found.truth == 3).all() and len(found.truth) == min(2000, width * height)
     predicted, confidence = images(Frame(photos.rgb(0)))
     assert set(found.labels()) <= set(predicted.ravel())
     found_range, expected = ((c.min(), c.max()) for c in (found.confidence(1.0), confidence))
@@ -207,9 +207,9 @@ def test_a_broken_photograph_does_not_leave_out_the_others(labels, tmp_path):
     Image.fromarray(np.full((height, width), labels.ids[3], np.uint16)).save(tmp_path / "label" / "d.png")
     Image.fromarray(np.zeros((5, 5), np.uint16)).save(tmp_path / "label" / "kitchen" / "a.png")
     images = ImageSegmenter(tiny(labels, "image"), "cpu")
-    found, left_out = scores_of(images, [PhotoFolder(tmp_path, labels)], KnownClasses.between(labels, labels))
+    found, left_out, unread = scores_of(images, [PhotoFolder(tmp_path, labels)], KnownClasses.between(labels, labels))
     assert len(found.truth) == min(2000, width * height)
-    assert [name for name, _ in left_out] == ["kitchen/a"] and "another size" in left_out[0][1]
+    assert left_out == [] and [name for name, _ in unread] == ["kitchen/a"] and "another size" in unread[0][1]
 
 
 def test_scenes_without_truth_are_left_out_with_their_reason(labels):
@@ -217,7 +217,7 @@ def test_scenes_without_truth_are_left_out_with_their_reason(labels):
     plain, truth = StripedScene(0, labels), LabelledScene(0, labels, range(12))
     plain.frame_truth = lambda index: None
     classes = KnownClasses.between(labels, labels)
-    _, left_out = scores_of(images, [plain, truth], classes)
-    assert [name for name, _ in left_out] == [plain.name] and "has truth" in left_out[0][1]
+    _, left_out, unread = scores_of(images, [plain, truth], classes)
+    assert unread == [] and [name for name, _ in left_out] == [plain.name] and "has truth" in left_out[0][1]
     with pytest.raises(BadInput, match="provide labelled scenes"):
         scores_of(images, [plain], classes)

@@ -152,15 +152,28 @@ class Broken(LabelledScene):
         return super().frame(index)
 
 
+class Locked(LabelledScene):
+    """None of its frames can be read."""
+
+    def frame(self, index):
+        raise BadInput("no.jpg: cannot be decoded")
+
+
 def test_scenes_without_truth_and_broken_ones_are_left_out(scored, labels):
     scenes, files, *_ = scored
     files = NetworkPredictions(images=ImageSegmenter(tiny(labels, "image"), "cpu"))
     good = offline.evaluate_images(files, scenes[:1], Comparison.between(labels, labels))
     others = [Bare(1, labels), scenes[0], Broken(2, labels, range(12))]
     result = offline.evaluate_images(files, others, Comparison.between(labels, labels))
-    assert [name for name, _ in result.left_out] == ["scene1", "scene2"]
-    assert "truth" in result.left_out[0][1] and "1.jpg" in result.left_out[1][1]
-    assert (result.matrix.counts == good.matrix.counts).all() and result.images == 4
+    assert [name for name, _ in result.left_out] == ["scene1"] and "truth" in result.left_out[0][1]
+    assert [name for name, _ in result.unread] == [f"scene2, frame {index}" for index in (1, 2, 3)]
+    assert "1.jpg" in result.unread[0][1] and result.compute()["unread"] == dict(result.unread) and not result.broken
+    first = ConfusionMatrix(labels).update(files.image(others[2], 0), others[2].frame_truth(0))
+    assert (result.matrix.counts == good.matrix.counts + first.counts).all() and result.images == 5
+    result = offline.evaluate_images(
+        files, [scenes[0], Locked(3, labels, range(12))], Comparison.between(labels, labels)
+    )
+    assert result.broken == 1 and "none of its 4 frames can be scored; no.jpg" in result.left_out[0][1]
 
 
 def test_no_truth_anywhere(labels, tmp_path):

@@ -1,6 +1,7 @@
 """Pictures of clouds, sheets and confusion matrices."""
 
 import numpy as np
+import pytest
 
 from wsss_ros.evaluation import pictures
 
@@ -27,6 +28,31 @@ def test_right_is_right_and_far_is_up():
     where = {color: np.argwhere((picture == color).all(-1)).mean(0) for color in ((1, 1, 1), (255, 0, 0), (0, 0, 255))}
     assert where[255, 0, 0][1] > where[1, 1, 1][1] + 20  # +x to the right
     assert where[0, 0, 255][0] < where[1, 1, 1][0] - 20  # +y away from us, up in the picture
+
+
+def _slow_splat(uv, depth, rgb, width, height, dot):
+    """Every pixel of every dot, far points first."""
+    picture, nearest = np.full((height, width, 3), 255, np.uint8), np.full((height, width), np.inf)
+    for dv in range(dot):
+        for du in range(dot):
+            layer = np.full((height, width), -1)
+            for point in np.argsort(-depth, kind="stable"):
+                u, v = uv[point] + (du, dv) - dot // 2
+                if 0 <= u < width and 0 <= v < height:
+                    layer[v, u] = point
+            for v, u in np.argwhere(layer >= 0):
+                if depth[layer[v, u]] < nearest[v, u]:
+                    nearest[v, u], picture[v, u] = depth[layer[v, u]], rgb[layer[v, u]]
+    return picture
+
+
+@pytest.mark.parametrize("count, dot", [(0, 2), (1, 5), (60, 1), (60, 4)])
+def test_points_are_drawn_as_the_slow_way_draws_them(count, dot):
+    draw = np.random.default_rng(count + dot)
+    uv = draw.integers(-3, (18, 13), (count, 2))  # several at a place, some of one depth, some outside
+    depth, rgb = np.round(draw.uniform(1, 2, count), 1), draw.integers(0, 256, (count, 3)).astype(np.uint8)
+    expected = _slow_splat(uv, depth, rgb, 16, 11, dot)
+    np.testing.assert_array_equal(pictures._splat(uv, depth, rgb, 16, 11, dot), expected)
 
 
 def test_heat_runs_from_black_to_white():

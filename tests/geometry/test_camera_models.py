@@ -140,6 +140,9 @@ def test_what_is_odd_is_told_with_its_numbers():
     }
     for text, p in of_p.items():
         assert [text in found for found in findings(replace(PLAIN, p=p), rectified=True)] == [True], text
+    k = list(PLAIN.k)
+    k[2], k[5] = k[5], k[2]
+    assert "exchange the two" in "".join(findings(replace(PLAIN, k=tuple(k))))
     assert "outside the picture of 200 x 300" in findings(replace(PLAIN, roi=(400, 70, 200, 300)))[0]
 
 

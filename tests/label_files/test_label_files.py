@@ -142,13 +142,15 @@ def test_an_error_half_way_leaves_nothing(scene, images, tmp_path, error):
 
 def test_of_several_scenes_a_broken_one_is_left_out(labels, images, clouds, tmp_path):
     written(tmp_path / "scenes", labels, range(2))
-    (tmp_path / "scenes" / "scene1" / "color" / "2.jpg").write_bytes(b"no picture")
+    for path in (tmp_path / "scenes" / "scene1" / "color").iterdir():
+        path.write_bytes(path.read_bytes()[:-300])  # with its size
     sources = [Source.of_scene(open_scene(tmp_path / "scenes" / name, labels)) for name in ("scene0", "scene1")]
     result = segment(sources, tmp_path / "out", Labeller(images, clouds))
     assert result.scenes == ["scene0"] and [name for name, _ in result.failed] == ["scene1"]
-    assert "2.jpg" in result.failed[0][1] and result.images == 4
+    assert "none of 4 frames can be read; the first:" in result.failed[0][1] and "0.jpg" in result.failed[0][1]
+    assert result.images == 4 and result.broken == 1 and not result.unread
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scene0"]
-    with pytest.raises(BadInput, match="none of 2 scenes.*2.jpg"):
+    with pytest.raises(BadInput, match="none of 2 scenes.*0.jpg"):
         segment([sources[1]] * 2, tmp_path / "other", Labeller(images))
 
 

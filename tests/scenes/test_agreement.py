@@ -10,7 +10,7 @@ from support.ray_rooms import world
 from support.simulated_room import frames, write, write_depth
 
 from wsss_ros.scenes import open_scene
-from wsss_ros.scenes.agreement import View, agreement, doubts
+from wsss_ros.scenes.agreement import View, agreement, distant_doubts, doubts, scale_doubt
 from wsss_ros.scenes.reading import Reading
 
 _CABINET = Reading(intrinsics="535.4,539.2,320.1,247.6")
@@ -61,12 +61,45 @@ def test_a_wrong_scale_of_poses_is_told():
     assert "warped from one frame to the next, depth differs by" in doubts(pairs)
 
 
-def test_poses_in_millimetres_are_told():
-    large = np.diag([1000.0, 1000, 1000, 1])
-    pairs = [tuple(view._replace(world_from_camera=_moved(view, large)) for view in pair) for pair in _neighbours()]
-    assert "would with 'pose_scale: 0.001'" in doubts(pairs)
+def _scaled(pairs, depth: float = 1.0, poses: float = 1.0):
+    larger = np.diag([poses, poses, poses, 1])
+    change = lambda view: View(view.depth_m * np.float32(depth), view.camera, _moved(view, larger))  # noqa: E731
+    return [(change(first), change(second)) for first, second in pairs]
+
+
+@pytest.mark.parametrize(
+    "unit, name, factor",
+    [("0.001", "millimetres", 1000), ("0.01", "centimetres", 100), ("0.0254", "inches", 1 / 0.0254)],
+)
+def test_poses_in_other_units_are_told(unit, name, factor):
+    for told in (doubts, distant_doubts):
+        assert f"would with 'pose_scale: {unit}', poses in {name}" in told(_scaled(_neighbours(), poses=factor))
+
+
+@pytest.mark.parametrize(
+    "per_metre, depth, right", [(2000, 0.5, 1000), (500, 2, 1000), (2500, 2, 5000), (700, 2, 1400)]
+)
+def test_a_scale_of_depth_that_is_wrong_by_two_is_told_with_the_right_one(per_metre, depth, right):
+    text = doubts(_scaled(_neighbours(), depth=depth), per_metre)
+    assert f"they agree if depth is {1 / depth:g} times as large ('depth_scale: " in text
+    found = float(text.split("'depth_scale: ")[1].split("'")[0])
+    assert found == right if right != 1400 else abs(found / right - 1) < 0.1
+    assert f"it is {per_metre}) or the poses {depth:g} times" in text
+
+
+def test_a_scale_is_not_told_where_it_cannot_be_known():
+    """A camera that only turns, one pair alone, and views that agree."""
+    pairs = _neighbours()
+    still = [(a, a._replace(depth_m=a.depth_m * np.float32(1.5))) for a, _ in pairs]
+    assert scale_doubt(still) == scale_doubt(_scaled(pairs, depth=0.5)[:1]) == scale_doubt(pairs) == ""
+
+
+def test_the_unit_of_poses_that_never_overlap_is_offered_by_their_span():
+    pairs = _scaled(_neighbours(), poses=1000)
     apart = [(a, b._replace(world_from_camera=b.world_from_camera[[1, 0, 2, 3]] * [1, -1, 1, 1])) for a, b in pairs]
-    assert "the camera moves" in doubts(apart) and "give pose_scale" in doubts(apart)
+    text = doubts(apart)
+    assert "the camera moves" in text and "m in millimetres (pose_scale: 0.001)" in text
+    assert "centimetres" not in text  # 50 m from one frame to the next
 
 
 def _moved(view: View, large: np.ndarray) -> np.ndarray:
@@ -105,3 +138,23 @@ def test_the_cabinet_warped_from_frame_to_frame(cabinet, caplog):
     found = [agreement(a, b) for a, b in zip(views, after, strict=True)]
     assert np.median([each.median_m for each in found]) < 0.02 and min(each.share for each in found) > 0.3
     assert max(each.median_m for each in found) < 0.06  # some were moved fast
+
+
+@pytest.mark.parametrize(
+    "depth, poses, said",
+    [
+        (0.5, 1, "depth is 2 times as large ('depth_scale: 5000', and it is 10000)"),
+        (2, 1, "depth is 0.5 times as large ('depth_scale: 5000', and it is 2500)"),
+        (1, 100, "'pose_scale: 0.01', poses in centimetres"),
+        (1, 1000, "'pose_scale: 0.001', poses in millimetres"),
+    ],
+)
+def test_the_cabinet_read_with_a_wrong_scale(cabinet, caplog, tmp_path, depth, poses, said):
+    reading = Reading(depth_scale=5000 / depth, pose_scale=poses, **_CABINET.model_dump(exclude_unset=True))
+    open_scene(SHARED / "cabinet", cabinet.labels, reading=reading)
+    assert said in caplog.text
+
+
+def test_the_cabinet_with_cx_and_cy_exchanged(cabinet, caplog):
+    open_scene(SHARED / "cabinet", cabinet.labels, reading=Reading(intrinsics="535.4,539.2,247.6,320.1"))
+    assert "and near it as cx 320.1, cy 247.6: exchange the two" in caplog.text

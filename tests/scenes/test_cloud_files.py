@@ -1,6 +1,7 @@
 """Clouds in files of many programs: what was put in comes out, or the error says what to do."""
 
 import logging
+import re
 import struct
 
 import numpy as np
@@ -327,13 +328,22 @@ def test_the_unit_is_told_by_the_size(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     room = np.random.default_rng(0).uniform(0, (4, 5, 2.6), (500, 3))
     check_room = lambda found: np.testing.assert_allclose(found.cloud.xyz, room, rtol=1e-5, atol=1e-6)  # noqa: E731
+    size = r"3\.9\d x 4\.\d+ x 2\.5\d m with --unit"
     for unit, factor in (("mm", 1000), ("cm", 100)):
         text = text_of(room * factor)
-        with pytest.raises(BadInput, match="a.xyz: spans .* if its coordinates are metres.*--unit mm"):
+        with pytest.raises(BadInput, match=f"a.xyz: spans .* if its coordinates are metres.* it is {size} {unit}"):
             opened(tmp_path, "a.xyz", text)
         check_room(opened(tmp_path, "a.xyz", text, unit=unit))
     check_room(opened(tmp_path, "a.xyz", text_of(room)))
     assert "500 points, spans 3.9" in caplog.text
+    room[:, 2] *= 2.4 / 2.6
+    for unit, factor in (("in", 1 / 0.0254), ("ft", 1 / 0.3048), ("dm", 10)):
+        caplog.clear()
+        text = text_of(room * factor)
+        check_room(opened(tmp_path, "a.xyz", text, unit=unit))
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+        opened(tmp_path, "a.xyz", text)
+        assert re.search(rf"it is a room of .*3.9\d x 4.8\d x 2.3\d m with --unit {unit}(, or|; say)", caplog.text)
     opened(tmp_path, "a.xyz", text_of(room / 1000))
     assert "spans only" in caplog.text
     with pytest.raises(BadInput, match="unit 'yards'; expected auto or one of m,"):

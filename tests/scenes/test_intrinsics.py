@@ -130,3 +130,41 @@ def test_values_that_are_no_numbers_are_refused(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(BadInput, match=name):
         read_intrinsics_file(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "values, size, told",
+    [
+        ("535,539,247.6,320.1", (640, 480), "near it as cx 320.1, cy 247.6"),
+        ("535,539,320.1,247.6", (480, 640), "near it as cx 247.6, cy 320.1"),
+        ("1000,1000,540,960", (1920, 1080), "near it as cx 960, cy 540"),
+        ("535,539,320.1,247.6", (640, 480), ""),
+        ("535,539,290,300", (640, 480), ""),  # a crop, or a lens that is off its centre
+        ("535,539,255,259", (520, 512), ""),  # nearly square: nothing shows it
+    ],
+)
+def test_exchanged_centres_are_told_with_the_numbers(caplog, values, size, told):
+    parse_intrinsics(values).camera(*size)
+    assert told in caplog.text and bool(caplog.records) == bool(told)
+
+
+def test_numbers_relative_to_the_size_are_refused_with_the_pixels():
+    with pytest.raises(BadInput, match="0.89 1.2 0.52 0.48 are no pixels of 64x48 .* they are 56.96,57.6,33.28,23.04"):
+        parse_intrinsics("0.89 1.2 0.52 0.48").camera(64, 48)
+    assert parse_intrinsics("3 3 1.5 1.5").camera(4, 4).fx == 3
+
+
+def test_intrinsics_of_librealsense(tmp_path):
+    color = {
+        "width": 640,
+        "height": 480,
+        "ppx": 320.1,
+        "ppy": 247.6,
+        "fx": 535.4,
+        "fy": 539.2,
+        "coeffs": [0.1, 0, 0, 0, 0],
+    }
+    (tmp_path / "a.json").write_text(json.dumps({"color": color}))
+    found = read_intrinsics_file(tmp_path / "a.json")
+    assert found.camera(640, 480) == Camera(535.4, 539.2, 320.1, 247.6, 640, 480, found.distortion)
+    assert found.distortion == Distortion("polynomial", (0.1, 0, 0, 0, 0))

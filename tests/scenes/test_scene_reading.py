@@ -215,6 +215,10 @@ def test_the_viewer_refuses_it_for_other_files(tmp_path, labels):
     (tmp_path / "a.mcap").touch()
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / NOTE).write_text("{}")
-    for path in (tmp_path / "a.mcap", tmp_path / "labels"):
-        with pytest.raises(BadInput, match=f"{path.name} is not a scene folder; --layout, --depth-scale"):
-            open_record(path, Networks(), labels, reading=GIVEN)
+    reasons = {
+        "a.mcap": "intrinsics 57,58,33.2,23.1 cannot be given: a bag has its own",
+        "labels": "is not a scene folder; --layout, --depth",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(BadInput, match=f"{name}:? {reason}"):
+            open_record(tmp_path / name, Networks(), labels, reading=GIVEN)

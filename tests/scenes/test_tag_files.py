@@ -1,5 +1,7 @@
 """Tags in the forms of people and of annotation programs: all forms of one content are read to the same tags."""
 
+import csv
+import io
 import json
 import logging
 
@@ -291,3 +293,104 @@ def test_the_command(folder, tmp_path, capsys):
         command(folder, "scannet20", True, None)
     assert ended.value.exit_code == 1 and "the nearest is 'chair'" in capsys.readouterr().out
     assert tag_files.find(folder / "nothing") == []
+
+
+# --- quotes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, where",
+    [
+        ('a,"chair, sofa\nb c,"shower curtain"\nd,\n', "line 1: .* that only line 2 closes"),
+        ('frame,tags\na.jpg,"chair, sofa\nb c.jpg,shower curtain\nd.jpg,"bed, table"\n', "line 2: .* line 4 closes"),
+        ('frame,tags,by\na.jpg,chair,"me\nb.jpg,bed,you\nd.jpg,sofa,me"\n', "line 2: .* line 4 closes"),
+        ('frame,tags\n"a.jpg,chair\nb.jpg",bed\nd.jpg,\n', "line 2: .* line 3 closes"),
+        ('frame,tags\na1,"chair\na2,bed"\na3,\n', "line 2: .* line 3 closes"),
+        ('frame;chair;bed\na.jpg;"1;0\nb.jpg;"0";1\n', "line 2: .* line 3 closes"),
+    ],
+)
+def test_a_quote_that_joins_rows_names_its_row(tmp_path, text, where):
+    (tmp_path / "tags.csv").write_text(text)
+    with pytest.raises(BadInput, match=where):
+        tag_files.read_file(tmp_path / "tags.csv")
+    faults = []
+    kept = tag_files.read_file(tmp_path / "tags.csv", faults)
+    assert len(faults) >= 1 and "closes, which joins these rows" in faults[0]
+    assert any(row.frame.startswith("d") or row.frame in ("a3", "b.jpg") for row in kept.rows)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('a,"chair, sofa\nb,bed\n', {"a": ["chair", "sofa"], "b": ["bed"]}),
+        ('a,19" chair\nb,bed\nc,21" sofa\n', {"a": ['19" chair'], "b": ["bed"], "c": ['21" sofa']}),
+        ('frame, tags, split\na, "chair, sofa", train\nb, bed, val\n', {"a": ["chair", "sofa"], "b": ["bed"]}),
+        ('a,"chair\nsofa, bed"\nb,"table"\n', {"a": ["chair", "sofa", "bed"], "b": ["table"]}),
+        ('frame,tags,note\na,"bed","two lines\nof text, and ""more"""\nb,chair,\n', {"a": ["bed"], "b": ["chair"]}),
+        ('a,"chair ""big"""\nb,bed\n', {"a": ['chair ""big'.replace('""', '"')], "b": ["bed"]}),
+    ],
+)
+def test_quotes_that_join_nothing(tmp_path, text, expected):
+    (tmp_path / "tags.csv").write_text(text)
+    assert {row.frame: row.names for row in tag_files.read_file(tmp_path / "tags.csv").rows} == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tables_that_a_program_writes_are_read_back(tmp_path, seed):
+    """Any names and notes, quoted by Python's csv module, with line breaks in the notes."""
+    draw = np.random.default_rng(seed)
+    words = ["chair", "sofa", "a, b", 'the "big" one', "line\nbreak", "", " x", "7", "a;b"]
+    rows = [(f"f{n}.jpg", draw.choice(JUDGED), *draw.choice(words, 2)) for n in range(6)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator=str(draw.choice(["\n", "\r\n"]))).writerows([("frame", "tags", "x", "y"), *rows])
+    (tmp_path / "tags.csv").write_text(text.getvalue(), newline="")
+    found = tag_files.read_file(tmp_path / "tags.csv").rows
+    assert [(row.frame, *row.names) for row in found] == [row[:2] for row in rows]
+
+
+# --- tables and files of other programs ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("tags.csv", "image,chair,sofa,shower curtain,bed\na.jpg,3,12,0,0\nb c.jpg,0,0,2,0\nd.jpg,0,0,0,0\n"),  # counts
+        ("tags.csv", "image,label1,label2\na.jpg,chair,sofa\nb c.jpg,shower curtain,\nd.jpg,,\n"),
+        ("tags.csv", ',frame,tags\n0,a.jpg,"chair, sofa"\n1,b c.jpg,shower curtain\n2,d.jpg,\n'),  # an index of pandas
+        ("tags.json", json.dumps({"a.jpg": "chair, sofa", "b c.jpg": "shower curtain", "d.jpg": ""})),
+        ("tags.json", json.dumps([{"image": n, "tags": ", ".join(tags)} for n, tags in TAGS.items()])),
+    ],
+)
+def test_tables_of_other_programs(folder, name, text):
+    put(folder, {name: text})
+    check(folder, JUDGED if "chair,sofa,shower" in text else None)
+
+
+def test_confidences_of_open_images(folder):
+    """A class with confidence 0 was looked for and is absent."""
+    rows = "a,machine,chair,0.3\na,verification,chair,1\na,machine,bed,0.1\na,machine,sofa,0.9\n"
+    rows += "a,verification,bed,0\na,machine,table,0.2\n"
+    put(folder, {"tags.csv": f"ImageID,Source,LabelName,Confidence\n{rows}"})
+    photos = PhotoFolder(folder, SPACE, complete=False)
+    assert photos.image_tags(0) == ("chair", "sofa")
+    assert "bed" not in photos.image_unknown(0) and "table" in photos.image_unknown(0)
+    put(folder, {"tags.csv": f"ImageID,Source,LabelName,Confidence\n{rows}b c,x,chair,sure\n"})
+    assert any("confidence 'sure'; expected a number from 0" in fault for fault in read_report(folder, SPACE).faults)
+
+
+def test_numbers_of_coco_may_be_text(folder):
+    texts = [{**each, "image_id": str(each["image_id"])} for each in COCO["annotations"]]
+    put(folder, {"tags.json": json.dumps({**COCO, "annotations": texts})})
+    check(folder, JUDGED)
+
+
+@pytest.mark.parametrize("name", ["tags.csv", "tags.json", "a.jpg"])
+def test_pointers_of_git_lfs_are_named(folder, name):
+    put(
+        folder,
+        {"tags.csv": lists(head="frame,tags\n")} | {name: "version https://git-lfs.github.com/spec/v1\noid sha256:1\n"},
+    )
+    if name == "tags.json":
+        (folder / "tags.csv").unlink()
+    with pytest.raises(BadInput, match="a pointer of Git LFS, not the file: run 'git lfs pull'"):
+        PhotoFolder(folder, SPACE).rgb(0)

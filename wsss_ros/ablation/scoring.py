@@ -31,7 +31,7 @@ from wsss_ros.files import read_json, write_json
 from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import labels_named
-from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
+from wsss_ros.labels.of_checkpoint import PREVIOUS_KINDS
 from wsss_ros.training.scene_set import SceneSetConfig, open_scene_set
 from wsss_ros.types import Scene
 

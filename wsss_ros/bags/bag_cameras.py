@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64
 from rosbags.typesys.store import Typestore
 
 from wsss_ros.bags.bag import Bag
-from wsss_ros.bags.codec import calibration_from_info, stamp_ns
+from wsss_ros.bags.codec import calibration_from_info, depth_to_m, stamp_ns
 from wsss_ros.bags.topics import first_message
 from wsss_ros.geometry import depth_on_color
 from wsss_ros.geometry.camera_models import (
@@ -19,8 +19,10 @@ from wsss_ros.geometry.camera_models import (
     frame_finding,
     is_rectified_topic,
 )
+from wsss_ros.scenes.depth_files import implausible
 from wsss_ros.types import BadInput, Camera
 
+_PROBED = 3  # depth images that tell a wrong unit
 log = logging.getLogger("wsss_ros")
 
 
@@ -74,6 +76,33 @@ class BagDepth:
         stamp, frames = stamp_ns(header), (header.frame_id, color_frame)
         pose = None if frames[0] == frames[1] else self._color_from_depth(color_frame, header.frame_id, stamp)
         return depth_on_color(depth_m, self._camera.at(stamp, depth_m), color_camera, frames, pose)
+
+
+class DepthReader:
+    """Reads depth images in metres, and says once that no room has the depth of the first ones.
+
+    ``per_metre`` are their values per metre, None: as the encoding says. ``report`` takes the text.
+    """
+
+    def __init__(self, per_metre: float | None, report: Callable[[str], None]) -> None:
+        self._per_metre, self._report = per_metre, report
+        self._faults: list[str] = []  # of the first images, empty for plausible depth
+
+    def __call__(self, message: Any) -> Float32[np.ndarray, "H W"]:
+        """Depth in metres. Raises BadInput as ``depth_to_m`` does."""
+        depth_m = depth_to_m(message, as_on_disk=True, per_metre=self._per_metre or 0.0)
+        if len(self._faults) < _PROBED:
+            unit = f"the unit of {getattr(message, 'encoding', '') or message.format}"
+            read_with = f"{self._per_metre:g} values per metre" if self._per_metre else unit
+            self._faults.append(implausible(depth_m, read_with))
+            if len(self._faults) == _PROBED:
+                self.finish()
+        return depth_m
+
+    def finish(self) -> None:
+        """Report, if all images so far are implausible."""
+        if self._faults and all(self._faults):
+            self._report(self._faults[0])
 
 
 def check_found(camera: Camera | None, info: str) -> Camera:

@@ -12,7 +12,7 @@ from wsss_ros.bags.cdr import STRING, read_tag
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import open_scene
-from wsss_ros.scenes.reading import Reading
+from wsss_ros.scenes.reading import Reading, refuse_others
 from wsss_ros.scenes.tags import Content, Row, TagFile
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
 
@@ -25,7 +25,7 @@ class BagScene:
 
     Its tags are those of its topics ``tags/scene`` and ``tags/image``, else of a ``tags.csv`` or ``tags.json`` in the
     folder of the bag, where images have their number from 0. The cloud is the last one of the bag. ``color``,
-    ``fixed_frame`` and the topics are those of ``BagFrames``.
+    ``fixed_frame`` and the topics are those of ``BagFrames``. Of a ``reading``, a bag takes the ``depth_scale``.
     Frames are read in order: reading an earlier one again reads the bag from its start.
     Raises BadInput as ``BagFrames`` does, and for a bag without complete views.
     """
@@ -38,6 +38,7 @@ class BagScene:
     depth_topic: str = ""
     camera_info_topic: str = ""
     pose_topic: str = ""
+    reading: Reading | None = None
     name: str = field(init=False)
     world_up = None  # found from the views; z where the name of the frame says so and they agree
     world_frame = "map"
@@ -52,6 +53,7 @@ class BagScene:
             self.depth_topic,
             self.camera_info_topic,
             self.pose_topic,
+            depth_scale_of(self.path, self.reading),
         )
         self.path, self.name = self._bag.path, self._bag.name
         self.folder, self.sources = self.path, (self.path,)
@@ -138,20 +140,27 @@ class BagScene:
         """None."""
 
 
+def depth_scale_of(path: str | Path, reading: Reading | None) -> float | None:
+    """The depth values per metre that are given for a bag. Raises BadInput for anything else that a reading has."""
+    path, why = Path(path), "a bag has its own cameras, poses and times; depth_scale is for its depth"
+    if reading is not None and reading.layout:
+        raise BadInput(f"{path} is a bag, to which layout {reading.layout} does not apply: leave it out")
+    refuse_others(reading, {"depth_scale"}, path, why)
+    return None if reading is None else reading.depth_scale
+
+
 def open_scene_or_bag(
     path: str | Path, labels: LabelSpace, complete: bool = True, reading: Reading | None = None, /, **of_bag: str
 ) -> Scene:
     """Open a scene folder or a bag; ``of_bag`` are the topics and the ``fixed_frame`` of ``BagScene``.
 
-    ``reading`` is how a folder is read (``open_scene``).
+    ``reading`` is how a folder is read (``open_scene``), or the depth scale of a bag.
 
     Raises BadInput as ``open_scene`` or ``BagScene`` does, and for options that do not apply.
     """
     path = Path(path)
     if is_bag(path):
-        if reading is not None:
-            raise BadInput(f"{path} is a bag; layout, depth scale and intrinsics are options of scene folders")
-        return BagScene(path, labels, complete, **of_bag)
+        return BagScene(path, labels, complete, **of_bag, reading=reading)
     if any(of_bag.values()):
         raise BadInput(f"{path} is not a bag; a topic of images and a fixed frame are options of bags")
     return open_scene(path, labels, complete, reading)

@@ -260,38 +260,38 @@ def check_depth_encoding(encoding: str) -> None:
         )
 
 
-def depth_to_m(message: Any, as_on_disk: bool = False) -> Float32[np.ndarray, "H W"]:
+def depth_to_m(message: Any, as_on_disk: bool = False, per_metre: float = 0.0) -> Float32[np.ndarray, "H W"]:
     """Depth in metres of an Image or a CompressedImage, as ``image_to_depth_m`` returns it.
 
     Raises BadInput as ``image_to_depth_m`` and ``compressed_depth.decode`` do.
     """
     if hasattr(message, "encoding"):
-        return image_to_depth_m(message, as_on_disk)
+        return image_to_depth_m(message, as_on_disk, per_metre)
     encoding, pixels = compressed_depth.decode(message.format, memoryview(message.data))
-    return _metres(pixels, encoding, as_on_disk)
+    return _metres(pixels, encoding, as_on_disk, per_metre)
 
 
-def image_to_depth_m(message: Any, as_on_disk: bool = False) -> Float32[np.ndarray, "H W"]:
+def image_to_depth_m(message: Any, as_on_disk: bool = False, per_metre: float = 0.0) -> Float32[np.ndarray, "H W"]:
     """Depth in metres, 0 where missing (0, NaN, infinite or negative in the message).
 
     The encoding determines the unit: millimetres for 16UC1 and mono16, metres for 32FC1 and 64FC1. Millimetres are
     multiplied by 0.001, or, ``as_on_disk``, divided by 1000 as in depth images of scenes: the two differ by a float32
-    step at most. Raises BadInput for any other encoding, and for too few bytes.
+    step at most. ``per_metre`` gives another unit. Raises BadInput for any other encoding, and for too few bytes.
     """
     check_depth_encoding(message.encoding)
-    return _metres(image_to_array(message)[..., 0], message.encoding, as_on_disk)
+    return _metres(image_to_array(message)[..., 0], message.encoding, as_on_disk, per_metre)
 
 
-def _metres(pixels: Shaped[np.ndarray, "H W"], encoding: str, as_on_disk: bool) -> Float32[np.ndarray, "H W"]:
-    steps = np.float32(ENCODINGS[encoding].steps_per_metre)
+def _metres(
+    pixels: Shaped[np.ndarray, "H W"], encoding: str, as_on_disk: bool, per_metre: float
+) -> Float32[np.ndarray, "H W"]:
+    steps = np.float32(per_metre or ENCODINGS[encoding].steps_per_metre)
     with np.errstate(over="ignore"):  # float64 too large for float32 becomes infinite: missing
         depth = pixels.astype(np.float32)  # a copy in native byte order: it is changed below
-    if steps == 1:
+    if pixels.dtype.kind == "f":
         depth[~(np.isfinite(depth) & (depth > 0))] = 0
-    elif as_on_disk:
-        depth /= steps
-    else:
-        depth *= 1 / steps
+    if steps != 1:
+        depth = np.divide(depth, steps, depth) if as_on_disk else np.multiply(depth, 1 / steps, depth)
     return depth
 
 

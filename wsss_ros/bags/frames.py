@@ -14,11 +14,11 @@ from jaxtyping import UInt8
 
 from wsss_ros.bags import topics
 from wsss_ros.bags.bag import Bag, bag_name
-from wsss_ros.bags.bag_cameras import BagCamera, BagDepth, check_found
+from wsss_ros.bags.bag_cameras import BagCamera, BagDepth, DepthReader, check_found
 from wsss_ros.bags.bag_poses import BagPoses, has_transforms
 from wsss_ros.bags.cdr import CLOUD, INFO, ODOMETRY, POSE
 from wsss_ros.bags.cloud_codec import NUMBERS, read_cloud
-from wsss_ros.bags.codec import color_to_rgb, depth_to_m, stamp_ns
+from wsss_ros.bags.codec import color_to_rgb, stamp_ns
 from wsss_ros.bags.topic_poses import TopicPoses
 from wsss_ros.geometry import mounted_turns, up_in_frame
 from wsss_ros.geometry.transforms import LookupFailed
@@ -28,7 +28,6 @@ from wsss_ros.sync import Synchronizer
 from wsss_ros.types import BadInput, Cloud, Frame, few_of
 
 log = logging.getLogger("wsss_ros")
-
 # The last parts of the topic names, as the nodes use them. Colour and depth may also be compressed.
 COLOR, DEPTH, CAMERA, POSES, CLOUDS = "color/image_raw", "depth/image_rect", "color/camera_info", "pose", "cloud"
 DEPTHS = (DEPTH, DEPTH + topics.COMPRESSED_DEPTH, DEPTH + topics.COMPRESSED)
@@ -40,13 +39,6 @@ _NAMED = 10  # images without a pose that a message names
 
 def _color(message: Any) -> UInt8[np.ndarray, "H W 3"]:
     return np.require(color_to_rgb(message), requirements="W")  # torch warns about read-only arrays
-
-
-# The function that reads each field of a ``Frame`` from its message.
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "rgb": _color,
-    "depth_m": partial(depth_to_m, as_on_disk=True),
-}
 
 
 class UnreadView(NamedTuple):
@@ -72,7 +64,7 @@ class BagFrames:
     The topic of the images ends in ``color/image_raw`` or ``color/image_raw/compressed``, else it is the only colour
     topic. Depth, calibration and poses are those of this camera; depth of another optical frame is registered with both
     calibrations and TF (``geometry.depth_on_color``). ``color``, ``depth_topic``, ``camera_info_topic``,
-    ``pose_topic`` and ``cloud_topic`` select other topics.
+    ``pose_topic`` and ``cloud_topic`` select other topics, ``depth_scale`` the values per metre of depth.
     Poses are those of a topic ``pose``, else of TF (``BagPoses``) in the world frame ``fixed_frame``, else of the only
     odometry (``TopicPoses``).
     Raises BadInput as ``Bag`` does, when the bag has neither images nor a cloud, and when it has several cameras and
@@ -86,6 +78,7 @@ class BagFrames:
     depth_topic: str = ""
     camera_info_topic: str = ""
     pose_topic: str = ""
+    depth_scale: float | None = None
     name: str = field(init=False)
     several_cameras: str = field(init=False, default="")  # why no images are taken, where that is the reason
     _placed: Placed | None = field(init=False, default=None)  # the cloud that was read last
@@ -97,6 +90,7 @@ class BagFrames:
         self._bag = Bag(self.path)
         self._types = self._bag.types()
         self._said: set[str] = set()
+        self._depth_m = DepthReader(self.depth_scale, lambda text: self._warn_once("unit of depth", text, "depth_m"))
         images, camera, poses = self.depth_topic, self.camera_info_topic, self.pose_topic
         known = {self.color: _IMAGES, self.cloud_topic: (CLOUD,), images: _IMAGES, camera: (INFO,), poses: _POSE_TYPES}
         for named, types in known.items():
@@ -196,12 +190,20 @@ class BagFrames:
         return x, y, z
 
     def _fused(self) -> Placed | None:
-        path: list[np.ndarray] = []
+        path, faults = list[np.ndarray](), list[BadInput]()
 
         def noted() -> Iterator[Frame]:
-            for frame in self.views():
+            for view in self.unread_views():
+                try:
+                    frame = view.read()
+                except BadInput as error:
+                    faults.append(error)
+                    self._warn_once("views", f"image {view.name} is left out of the cloud: {error}")
+                    continue
                 path.append(frame.world_from_camera[:3, 3])
                 yield frame
+            if faults and not path:
+                raise faults[0]
 
         if not self.has_views and self.color:
             log.warning("%s: no cloud, and none can be fused from depth: %s", self.path, self.missing())
@@ -272,8 +274,7 @@ class BagFrames:
         Views without a pose at the stamp of the image are left out; one warning says how many, which, and why. Raises
         BadInput where no view has a pose.
         """
-        missing: dict[str, LookupFailed] = {}
-        posed = 0
+        missing, posed = dict[str, LookupFailed](), 0
         for name, view in self._matched():
             try:
                 pose = self._read(self.parts["world_from_camera"] or self.color, self.poses.pose, view["rgb"].header)
@@ -284,6 +285,7 @@ class BagFrames:
             yield UnreadView(name, stamp_ns(view["rgb"].header), partial(self._frame, name, view, pose))
         if missing:
             self._report(missing, posed)
+        self._depth_m.finish()
 
     def _report(self, missing: dict[str, LookupFailed], posed: int) -> None:
         """Say which images have no pose, once. Raises BadInput where none has one."""
@@ -298,10 +300,10 @@ class BagFrames:
         count_of = f"{len(missing)} of {posed + len(missing)} views have no pose {self.poses.where}"
         self._warn_once("poses", f"{count_of} and are left out (images {few_of(missing, _NAMED)}): {why}")
 
-    def _warn_once(self, cause: str, text: str) -> None:
+    def _warn_once(self, cause: str, text: str, part: str = "") -> None:
         if cause not in self._said:
             self._said.add(cause)
-            log.warning("%s: %s", self.path, text)
+            log.warning("%s%s: %s", self.path, f", {self.parts[part]}" if part else "", text)
 
     def _matched(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and messages of each view, by field of ``Frame``, without its pose."""
@@ -324,7 +326,7 @@ class BagFrames:
     def _frame(self, name: str, view: dict[str, Any], pose: np.ndarray) -> Frame:
         color, depth, info = (self.parts[part] for part in ("rgb", "depth_m", "camera"))
         header, stamp = view["rgb"].header, stamp_ns(view["rgb"].header)
-        rgb, depth_m = self._read(color, _color, view["rgb"]), self._read(depth, _READERS["depth_m"], view["depth_m"])
+        rgb, depth_m = self._read(color, _color, view["rgb"]), self._read(depth, self._depth_m, view["depth_m"])
         camera = self._read(info, lambda image: check_found(self._camera.at(stamp, image), info), rgb)
         on_color = partial(self._depth.on_color, depth_m, color_camera=camera, color_frame=header.frame_id)
         return Frame(rgb, camera, self._read(depth, on_color, view["depth_m"].header), pose, stamp, name)

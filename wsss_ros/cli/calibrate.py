@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import Device, Frames, Listed, Split, classes_named
+from wsss_ros.cli.options import Device, Frames, Listed, Split, classes_named, end_if_incomplete
 
 
 def calibrate(
@@ -55,7 +55,7 @@ def calibrate(
     opened, left_out = _sources(scenes, truth, listed, split)
     segmenter = {"image": ImageSegmenter, "cloud": CloudSegmenter}[loaded.config.kind](loaded, device)
     shown = track(opened, "class scores", console=console, transient=True)
-    known, missed = scores_of(segmenter, shown, classes, frames)
+    known, missed, unread = scores_of(segmenter, shown, classes, frames)
     found = Calibration.of(known, loaded.labels, loaded.config.temperature)
     if min_confidence >= 0:
         found = dataclasses.replace(found, min_confidence=min_confidence)
@@ -64,7 +64,7 @@ def calibrate(
         "weights": str(weights),
         "version": loaded.version,
         "kind": loaded.config.kind,
-        "scenes": sum(source.name not in dict(missed) for source in opened),
+        "scenes": sum(source.name not in dict([*missed, *unread]) for source in opened),
         **found.compute(),
     }
     if write:
@@ -76,6 +76,7 @@ def calibrate(
     title = f"{loaded.config.kind} network {loaded.version}, {report['samples']:,} {unit}"
     pictures.save(calibration_plot.plot(found, title), picture)
     console.print(f"results: {file}  {picture}")
+    end_if_incomplete(console, unread, len(left_out))
 
 
 def _sources(folders: list[Path], labels, listed: Path | None, split: str) -> tuple[list, list[tuple[str, str]]]:

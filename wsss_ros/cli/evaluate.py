@@ -21,6 +21,7 @@ from wsss_ros.cli.options import (
     Listed,
     Split,
     classes_named,
+    end_if_incomplete,
     reading_of,
 )
 
@@ -68,6 +69,8 @@ def evaluate(
 
     Folders of photographs (tags.csv, and perhaps dense labels in label/) are scored in 2D: mIoU where any class may win
     and where only the tags may win, over the classes with true pixels; and the average precision of their tags.
+
+    What cannot be read is left out and named at the end; the status is then 1.
     """
     from rich.console import Console
 
@@ -103,6 +106,9 @@ def evaluate(
         results[domain] = _run(console, domain, source, needed, comparison, frames, bool(only))
         report[domain] = {"predictions": described, **results[domain].compute()} if results[domain] else None
     _finish(console, results, report, left_out, out)
+    scored = [result for result in results.values() if result is not None]
+    unread = dict(entry for result in scored for entry in result.unread)
+    end_if_incomplete(console, unread.items(), len(left_out) + max(result.broken for result in scored))
 
 
 def _are_photos(folders: list[Path], of_scenes: dict, of_photos: dict) -> bool:
@@ -127,12 +133,12 @@ def _space(labels: str, scenes: list[Path], weights: list[str], predictions: Pat
     """
     from wsss_ros.evaluation.offline import noted_label_space
     from wsss_ros.labels import SHIPPED, s3dis, scannet20
-    from wsss_ros.networks import checkpoint
+    from wsss_ros.labels.of_checkpoint import labels_of
     from wsss_ros.types import BadInput
 
     if labels:
         return classes_named(labels)
-    given = {path: checkpoint.labels_of(path) for path in weights if path}
+    given = {path: labels_of(path) for path in weights if path}
     noted = noted_label_space(predictions) if predictions is not None else None
     given |= {str(predictions): noted} if noted is not None else {}
     for path, space in given.items():

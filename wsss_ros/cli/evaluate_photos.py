@@ -24,6 +24,7 @@ def evaluate_folders(
     from rich.console import Console
     from rich.progress import Progress
 
+    from wsss_ros.cli.options import end_if_incomplete
     from wsss_ros.evaluation.photos import evaluate_photos
     from wsss_ros.inference import ImageSegmenter
     from wsss_ros.scenes.photos import PhotoFolder
@@ -46,9 +47,8 @@ def evaluate_folders(
     written = _write(result, {**report, **selected, "photos": {"predictions": described, **scores}}, out)
     console.print(_table(scores))
     console.print(f"{scores['photographs']} photographs, {scores['labelled']} with dense labels")
-    for name, reason in result.left_out:
-        console.print(f"  left out: {name}: {reason}", markup=False)
     console.print("results: " + "  ".join(map(str, written)))
+    end_if_incomplete(console, result.left_out, what="photograph")
 
 
 def _table(scores: dict):

@@ -19,6 +19,7 @@ from wsss_ros.cli.options import (
     PoseTopic,
     Up,
     classes_named,
+    end_if_incomplete,
     reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
@@ -181,6 +182,7 @@ def _print(console, report, out: Path) -> None:
             f"{held['frames']} frames held out: the map agrees with their labels at {agreement} % of the pixels"
         )
     console.print(f"results: {out}")
+    end_if_incomplete(console, report.unread)
 
 
 _HELD = {"single_frames": "held-out frames alone", "map": "the map in these frames"}

@@ -7,7 +7,7 @@ import typer
 
 
 def labels_show(
-    path: Annotated[str, typer.Argument(help="Label file, or scannet20, s3dis or nyu40.")],
+    path: Annotated[str, typer.Argument(help="Label file, checkpoint, or scannet20, s3dis or nyu40.")],
     out: Annotated[Path | None, typer.Option(help="Draw the colours into this picture.")] = None,
 ) -> None:
     """Print the classes with ids, colours and synonyms."""

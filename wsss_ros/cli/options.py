@@ -59,7 +59,7 @@ Up = Annotated[str, typer.Option(help="Direction against gravity in the cloud: a
 # How a scene folder is read where its files do not say it (``scenes.reading``); meta.yaml in the folder has more keys.
 Layout = Annotated[str, typer.Option(help="Layout of a scene folder, such as tum; empty finds it by its files.")]
 DepthScale = Annotated[
-    float, typer.Option(min=0, help="Depth values per metre of a scene folder, such as 5000; 0: as its layout has it.")
+    float, typer.Option(min=0, help="Depth values per metre of a scene folder or a bag, such as 5000; 0: as it says.")
 ]
 Intrinsics = Annotated[
     str, typer.Option(help="fx,fy,cx,cy in pixels of a scene folder, or a file with them; empty: its own file.")
@@ -73,12 +73,22 @@ def classes_named(name: str, *weights: str):
     """
     from wsss_ros.labels import labels_named
 
-    chosen = name or next(filter(None, weights), "scannet20")
-    if Path(chosen).suffix != ".safetensors":
-        return labels_named(chosen)
-    from wsss_ros.networks.checkpoint import labels_of  # takes seconds
+    return labels_named(name or next(filter(None, weights), "scannet20"))
 
-    return labels_of(chosen)
+
+def end_if_incomplete(console, unread, scenes: int = 0, what: str = "frame") -> None:
+    """Raise BadInput, which gives status 1, where some input could not be read and is left out.
+
+    ``unread`` has (name, reason) of frames, which are printed; or it counts those that are named before, as ``scenes``.
+    """
+    from wsss_ros.types import BadInput
+
+    for name, reason in () if isinstance(unread, int) else unread:
+        console.print(f"  left out: {name}: {reason}", markup=False, highlight=False)
+    counts = {what: unread if isinstance(unread, int) else len(unread), "scene": scenes}
+    left_out = " and ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count)
+    if left_out:
+        raise BadInput(f"{left_out} left out because of what is named above; the results are those of the others")
 
 
 def reading_of(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wsss_ros.cli.options import DepthScale, Intrinsics, Layout
+from wsss_ros.cli.options import DepthScale, Intrinsics, Labels, Layout
 from wsss_ros.node_processes import run
 from wsss_ros.node_set import Process
 from wsss_ros.types import BadInput
@@ -17,9 +17,7 @@ def replay(
     loop: Annotated[bool, typer.Option(help="Start over at the end.")] = False,
     paused: Annotated[bool, typer.Option(help="Wait for the service ~/resume.")] = False,
     wait: Annotated[float, typer.Option(min=0, max=300, help="Wait at most this many seconds for subscribers.")] = 0.0,
-    labels: Annotated[
-        str, typer.Option(help="Label file with the classes of a scene folder's tags and labels.")
-    ] = "config/labels/scannet20.yaml",
+    labels: Labels = "",
     layout: Layout = "",
     depth_scale: DepthScale = 0.0,
     intrinsics: Intrinsics = "",
@@ -34,7 +32,7 @@ def replay(
         "loop": loop,
         "start_paused": paused,
         "wait_for_subscribers_s": wait,
-        "label_space": labels,
+        "label_space": labels or "scannet20",
         "layout": layout,
         "depth_scale": depth_scale,
         "intrinsics": intrinsics,

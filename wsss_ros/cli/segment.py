@@ -23,6 +23,7 @@ from wsss_ros.cli.options import (
     Listed,
     PoseTopic,
     Up,
+    end_if_incomplete,
     reading_of,
 )
 from wsss_ros.labels import RECOMMENDED
@@ -69,7 +70,10 @@ def segment(
     up: Up = "auto",
     device: Device = "auto",
 ) -> None:
-    """Write the labels of a scene, a set of scenes, a bag or of pictures as PLY and PNG files."""
+    """Write the labels of a scene, a set of scenes, a bag or of pictures as PLY and PNG files.
+
+    Frames and scenes that cannot be read are left out and named at the end; the status is then 1.
+    """
     from rich.console import Console
 
     from wsss_ros.cli.progress import bars
@@ -121,6 +125,7 @@ def sources_of(
 ) -> tuple[list, list]:
     """What to segment, and (name, reason) of the scenes that do not open."""
     from wsss_ros.bags.bag import is_bag
+    from wsss_ros.bags.bag_scene import depth_scale_of
     from wsss_ros.bags.frames import BagFrames
     from wsss_ros.label_files.sources import Source
     from wsss_ros.scenes import open_all, pictures_without_poses
@@ -128,11 +133,11 @@ def sources_of(
 
     found = pictures_without_poses(path)
     bag = is_bag(path) and not found
-    if reading is not None and (bag or found):
-        what = "a bag" if bag else "pictures"
-        raise BadInput(f"{path}: {what}; --layout, --depth-scale, --intrinsics, --unit, --columns are for scenes")
+    if reading is not None and found:
+        raise BadInput(f"{path}: pictures; --layout, --depth-scale, --intrinsics, --unit, --columns are for scenes")
     if bag:
-        return [Source.of_bag(BagFrames(path, **of_bag), frames, up)], []
+        frames_of_bag = BagFrames(path, **of_bag, depth_scale=depth_scale_of(path, reading))
+        return [Source.of_bag(frames_of_bag, frames, up)], []
     if any(of_bag.values()):
         raise BadInput(f"{path} is not a bag; --color, --cloud, --fixed-frame and --*-topic are options of a bag")
     if found:
@@ -165,3 +170,4 @@ def _print(console, written, left_out: list[tuple[str, str]], out: Path) -> None
     for name, reason in failed:
         console.print(f"  {name}: {reason}", markup=False)
     console.print(f"results: {out}")
+    end_if_incomplete(console, written.unread, len(left_out) + written.broken)

@@ -16,6 +16,7 @@ from wsss_ros.cli.options import (
     Layout,
     Listed,
     classes_named,
+    end_if_incomplete,
     reading_of,
 )
 
@@ -48,6 +49,7 @@ def select(
     """Choose frames that show as many examples of every class as possible, as an image network sees them.
 
     Tags of frames that all show the same teach little. The list is in the order in which the frames are worth tagging.
+    Frames that cannot be read are left out and named at the end; the status is then 1.
     """
     from rich.console import Console
 
@@ -64,7 +66,7 @@ def select(
     reading = reading_of(layout, depth_scale, intrinsics)
     opened, left_out = sources_of(source, listed, frames, space, {"color": color}, "auto", False, reading)
     for name, reason in left_out:
-        console.print(f"[yellow]left out: {name}: [/]{reason}", highlight=False)
+        console.print(f"  left out: {name}: {reason}", markup=False, highlight=False)
     with bars(console) as progress:
         found = worth_tagging.select(opened, count, labels_of, rare, progress)
     worth_tagging.write(found, out)
@@ -78,6 +80,7 @@ def select(
         f"{len(found.choices)} of {found.candidates} frames; sum of the roots of the classes' counts {found.value:.1f}"
     )
     console.print(f"{text}, of random frames {found.random_value:.1f}\nresults: {out / 'select.csv'}")
+    end_if_incomplete(console, found.unread, len(left_out))
 
 
 def _labels(folder: Path | None, label_space: str, label_ids: str, image_weights: str, device: str):

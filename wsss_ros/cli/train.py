@@ -24,7 +24,8 @@ def train(
 ) -> None:
     """Train networks from class tags. Missing rooms are generated first.
 
-    The same command continues an interrupted run where it stopped.
+    The same command continues an interrupted run where it stopped. Photographs that cannot be used are left out and
+    named; the status is then 1.
     """
     from rich.console import Console
 
@@ -62,6 +63,20 @@ def train(
     console.print(f"weights, configuration, curves and scores: {settings.output}")
     if settings.export is not None:
         console.print(f"weights that ship: {settings.export.folder}")
+    if first:
+        _end_if_incomplete(Path(settings.output) / "data.json")
+
+
+def _end_if_incomplete(path: Path) -> None:
+    """Raise BadInput, which gives status 1, where photographs of the run could not be used."""
+    from wsss_ros.files import read_json
+    from wsss_ros.types import BadInput
+
+    if path.is_file() and (count := read_json(path).get("photos_left_out", 0)):
+        raise BadInput(
+            f"{count} photograph{'s' * (count > 1)} left out because of what is named above; the weights are those of "
+            "the others"
+        )
 
 
 def _only(settings, kind: str):

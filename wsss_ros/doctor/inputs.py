@@ -13,7 +13,7 @@ from shlex import quote
 from typing import Any
 
 from wsss_ros.bags.bag import SUFFIXES, Bag, is_bag
-from wsss_ros.bags.bag_scene import BagScene
+from wsss_ros.bags.bag_scene import BagScene, depth_scale_of
 from wsss_ros.bags.frames import BagFrames
 from wsss_ros.bags.unpacking import PACKED
 from wsss_ros.config import load as load_config
@@ -119,7 +119,7 @@ def _look(checked: Checked, labels: LabelSpace, reading: Reading | None, complet
     elif pictures_without_poses(path) and not is_photo_folder(path):
         _pictures(checked)
     elif not is_cloud_file(path) and is_bag(path):
-        _bag(checked, labels, complete)
+        _bag(checked, labels, reading, complete)
     elif path.is_dir() and is_photo_folder(path):
         _photos(checked, labels, complete)
     elif path.is_dir() and (networks := [file for kind in KINDS if (file := checkpoint.file_of(path, kind)).is_file()]):
@@ -190,7 +190,7 @@ def _scene_folder(
     checked.command = f"wsss {task} {quote(str(checked.path))}{out}"
 
 
-def _bag(checked: Checked, labels: LabelSpace, complete: bool) -> None:
+def _bag(checked: Checked, labels: LabelSpace, reading: Reading | None, complete: bool) -> None:
     try:
         bag = Bag(checked.path)
     except BadInput as error:
@@ -211,8 +211,9 @@ def _bag(checked: Checked, labels: LabelSpace, complete: bool) -> None:
         checked.findings.append(Finding("note", "end", bag.broken))
     frames = BagFrames(checked.path)
     checked.command = f"wsss segment {quote(str(checked.path))} --out {quote(f'out/{frames.name}')}"
+    depth_scale_of(checked.path, reading)
     if frames.has_views:
-        scene = BagScene(checked.path, labels, complete)
+        scene = BagScene(checked.path, labels, complete, reading=reading)
         checked.scenes = [scene]
         checked.findings += scene_facts.findings(scene, labels)
     else:
@@ -227,14 +228,14 @@ def _photos(checked: Checked, labels: LabelSpace, complete: bool) -> None:
     looked_at = range(min(len(photos), _LOOKED_AT))
     if with_truth := sum(photos.truth(index) is not None for index in looked_at):
         checked.findings.append(Finding("ok", "truth", f"{with_truth} of the first {len(looked_at)} have labels"))
-    checked.findings.append(_sizes(photos.files))
+    checked.findings += _sizes(photos.files)
     checked.command = f"wsss evaluate {quote(str(checked.path))}"
 
 
 def _pictures(checked: Checked) -> None:
     checked.pictures = pictures_without_poses(checked.path)
     checked.kind = "pictures without tags"
-    checked.findings.append(_sizes(checked.pictures))
+    checked.findings += _sizes(checked.pictures)
     out = quote(f"out/{checked.path.resolve().stem}")
     checked.command = f"wsss segment {quote(str(checked.path))} --out {out}"
 
@@ -247,11 +248,22 @@ def _furniture(checked: Checked) -> None:
     checked.command = f"wsss rooms out/furnished --furniture {quote(str(checked.path))}"
 
 
-def _sizes(files: list[Path]) -> Finding:
-    sizes = [image_size(file) for file in files]
+def _sizes(files: list[Path]) -> Iterator[Finding]:
+    """The sizes of pictures, and those that cannot be read."""
+    sizes, unread = [], []
+    for file in files:
+        try:
+            sizes.append(image_size(file))
+        except BadInput as error:
+            unread.append(str(error))
+    if unread:
+        verdict: Verdict = "note" if sizes else "fault"
+        yield Finding(verdict, "not read", f"{len(unread)} of {len(files)} pictures; the first: {unread[0]}")
+    if not sizes:
+        return
     small, large = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
     between = f"of {small[0]}x{small[1]}" + (f" to {large[0]}x{large[1]}" if large != small else "")
-    return Finding("ok", "pictures", f"{len(files)} {between}")
+    yield Finding("ok", "pictures", f"{len(sizes)} {between}")
 
 
 def _tags(checked: Checked, report: TagReport) -> None:

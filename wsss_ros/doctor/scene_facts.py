@@ -27,13 +27,30 @@ def findings(scene: Scene, labels: LabelSpace) -> Iterator[Finding]:
     """
     if len(scene):
         places = spread(max(1, len(scene) - 1), SAMPLED)
-        pairs = [[scene.frame(index) for index in range(place, min(place + 2, len(scene)))] for place in places]
+        unread = dict[str, str]()
+        pairs = [found for place in places if (found := _pair(scene, place, unread))]
+        if unread and not pairs:
+            raise BadInput(next(iter(unread.values())))
+        if unread:
+            text = f"{len(unread)} of the frames looked at; the first: {next(iter(unread.values()))}"
+            yield Finding("note", "not read", text)
         yield from _of_frames(scene, [pair[0] for pair in pairs])
         yield from _of_path(pairs)
     yield from _of_cloud(scene.cloud, len(scene))
     yield from _up(scene)
     yield from _of_tags(scene)
     yield from _of_truth(scene, labels)
+
+
+def _pair(scene: Scene, place: int, unread: dict[str, str]) -> list[Frame]:
+    """The frame at a place and the next one, without those that cannot be read."""
+    found = []
+    for index in range(place, min(place + 2, len(scene))):
+        try:
+            found.append(scene.frame(index))
+        except BadInput as error:
+            unread[f"frame {index}"] = str(error)
+    return found
 
 
 def counted(names: Iterable[str]) -> str:

@@ -14,12 +14,15 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from scipy.optimize import minimize_scalar
 
 from wsss_ros.evaluation.confusion_matrix import ConfusionMatrix
+from wsss_ros.evaluation.offline import NoTruth
 from wsss_ros.inference import CloudSegmenter, ImageSegmenter
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.networks.classifier import upsample
 from wsss_ros.scenes.derived import up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.types import BadInput, Photos, Scene
+
+LeftOut = list[tuple[str, str]]  # (name, reason)
 
 BINS = 15  # of the reliability diagram and of the expected calibration error
 PIXELS, POINTS = 2_000, 20_000  # drawn at random from each image and from each cloud
@@ -230,28 +233,34 @@ def scores_of(
     classes: KnownClasses,
     frames: int = 0,
     progress: Callable[[str], None] = lambda scene: None,
-) -> tuple[LabelledScores, list[tuple[str, str]]]:
+) -> tuple[LabelledScores, LeftOut, LeftOut]:
     """Class scores of random labelled pixels of ``frames`` frames of each scene (0: all), or of points of its cloud.
 
     Photographs are for an image network. Classes that the truth does not know, and those that the network excludes from
-    an image, may not win. Returns also (name, reason) of each scene without truth or with a file that cannot be read,
-    and of each photograph that cannot be used. Raises BadInput when none is left.
+    an image, may not win. Returns also (name, reason) of each scene without truth, and of each scene, frame and
+    photograph that cannot be read. Raises BadInput when none is left.
     """
     parts: list[LabelledScores] = []
-    left_out: list[tuple[str, str]] = []
+    left_out, unread = LeftOut(), LeftOut()
     for scene in scenes:
         try:
             if isinstance(segmenter, ImageSegmenter):
-                parts += _of_images(segmenter, scene, classes, frames, left_out)
+                parts += _of_images(segmenter, scene, classes, frames, unread)
             else:
                 parts.append(_of_cloud(segmenter, scene, classes))
-        except (BadInput, OSError) as error:
+        except NoTruth as error:
             left_out.append((scene.name, str(error)))
+        except (BadInput, OSError) as error:
+            unread.append((scene.name, str(error)))
         progress(scene.name)
     if not parts:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:3])
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in [*left_out, *unread][:3])
         raise BadInput(f"no scene has truth to calibrate with ({reasons or 'no scene'}); provide labelled scenes")
-    return LabelledScores(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("scores", "truth"))), left_out
+    return (
+        LabelledScores(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("scores", "truth"))),
+        left_out,
+        unread,
+    )
 
 
 def _of_images(
@@ -259,19 +268,18 @@ def _of_images(
     scene: Scene | Photos,
     classes: KnownClasses,
     frames: int,
-    left_out: list[tuple[str, str]],
+    unread: LeftOut,
 ) -> list[LabelledScores]:
-    """Scores of frames or of photographs. A photograph that cannot be used is added to ``left_out``."""
+    """Scores of frames or of photographs. One that cannot be read is added to ``unread``."""
     parts = []
     for index in spread(len(scene), frames):
         try:
             parts += _of_image(segmenter, scene, index, classes)
-        except BadInput as error:
-            if not isinstance(scene, Photos):
-                raise
-            left_out.append((scene.names[index], str(error)))
+        except (BadInput, OSError) as error:
+            name = scene.names[index] if isinstance(scene, Photos) else f"{scene.name}, frame {index}"
+            unread.append((name, str(error)))
     if not parts:
-        raise BadInput(f"none of its {len(scene)} frames has truth of a known class")
+        raise NoTruth(f"none of its {len(scene)} frames has truth of a known class")
     return parts
 
 
@@ -297,11 +305,11 @@ def _of_cloud(segmenter: CloudSegmenter, scene: Scene | Photos, classes: KnownCl
         raise BadInput("photographs have no points; they calibrate an image network")
     truth, cloud = scene.cloud_truth(), scene.cloud
     if truth is None or cloud is None:
-        raise BadInput("its points have no truth")
+        raise NoTruth("its points have no truth")
     finite = np.isfinite(cloud.xyz).all(axis=1)
     parts = _drawn(segmenter.point_scores(cloud, up_of(scene)), truth[finite], classes, None, POINTS)
     if not parts:
-        raise BadInput("none of its points has truth of a known class")
+        raise NoTruth("none of its points has truth of a known class")
     return parts[0]
 
 

@@ -33,6 +33,10 @@ POINT_LABELS = ".labels.ply"  # end of the file name of a labelled cloud
 Among = Literal["all", "shared"]
 
 
+class NoTruth(BadInput):
+    """A scene has no truth to score."""
+
+
 class UnusablePrediction(BadInput):
     """A prediction is missing, broken or of the wrong size.
 
@@ -205,17 +209,21 @@ class Evaluation:
     """The result for one domain.
 
     ``scenes`` holds (name, mIoU in percent or None) of each scored scene, ``left_out`` (name, reason) of the others;
-    ``images`` is the number of scored images.
+    ``images`` is the number of scored images. ``unread`` has (name, reason) of the frames that cannot be read, and
+    ``broken`` counts the scenes of ``left_out`` that cannot.
     """
 
     matrix: ConfusionMatrix
     scenes: list[tuple[str, float | None]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     images: int = 0
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    broken: int = 0
 
     def compute(self) -> dict:
         """The scores and the counts of the matrix (rows: true classes; last column: no class), ready for JSON."""
-        counts = {"images": self.images} if self.images else {}
+        counts: dict = {"images": self.images} if self.images else {}
+        counts |= {"unread": dict(self.unread)} if self.unread else {}
         return {
             **self.matrix.compute(),
             **counts,
@@ -235,20 +243,29 @@ def evaluate_images(
 ) -> Evaluation:
     """Score ``frames_per_scene`` frames spread evenly over each scene (0: all). Frames without truth are skipped.
 
-    A scene without truth, or with a file that cannot be read, is left out, with the reason. ``progress`` is called
-    with the name of each scene when it is done. Raises BadInput when no scene is left, and UnusablePrediction as
-    ``predictions`` do.
+    A frame that cannot be read is left out, and so is a scene without truth or without a frame that can be read, with
+    the reason. ``progress`` is called with the name of each scene when it is done. Raises BadInput when no scene is
+    left, and UnusablePrediction as ``predictions`` do.
     """
 
-    def score(scene: Scene, matrix: ConfusionMatrix) -> int:
-        scored = 0
+    def score(scene: Scene, result: Evaluation) -> None:
+        unread: list[tuple[str, str]] = []
+        before = result.images
         for index in spread(len(scene), frames_per_scene):
-            if (truth := scene.frame_truth(index)) is not None:
-                _update(matrix, comparison, predictions.image(scene, index), truth, f"{scene.name}, frame {index}")
-                scored += 1
-        if not scored:
-            raise BadInput(f"none of its {len(scene)} frames has truth")
-        return scored
+            where = f"{scene.name}, frame {index}"
+            try:
+                if (truth := scene.frame_truth(index)) is not None:
+                    _update(result.matrix, comparison, predictions.image(scene, index), truth, where)
+                    result.images += 1
+            except UnusablePrediction:
+                raise
+            except (BadInput, OSError) as error:
+                unread.append((where, str(error)))
+        if result.images == before and unread:
+            raise BadInput(f"none of its {len(scene)} frames can be scored; {unread[0][1]}")
+        if result.images == before:
+            raise NoTruth(f"none of its {len(scene)} frames has truth")
+        result.unread += unread
 
     return _evaluate(scenes, comparison, score, progress, "images")
 
@@ -261,11 +278,10 @@ def evaluate_clouds(
 ) -> Evaluation:
     """Score every point of every scene. The rest, and the exceptions, are as for ``evaluate_images``."""
 
-    def score(scene: Scene, matrix: ConfusionMatrix) -> int:
+    def score(scene: Scene, result: Evaluation) -> None:
         if (truth := scene.cloud_truth()) is None:
-            raise BadInput("its points have no truth")
-        _update(matrix, comparison, predictions.cloud(scene), truth, f"{scene.name}, cloud")
-        return 0
+            raise NoTruth("its points have no truth")
+        _update(result.matrix, comparison, predictions.cloud(scene), truth, f"{scene.name}, cloud")
 
     return _evaluate(scenes, comparison, score, progress, "clouds")
 
@@ -284,22 +300,24 @@ def _update(
 def _evaluate(
     scenes: Iterable[Scene],
     comparison: Comparison,
-    score: Callable[[Scene, ConfusionMatrix], int],
+    score: Callable[[Scene, Evaluation], None],
     progress: Callable[[str], None],
     what: str,
 ) -> Evaluation:
     result = Evaluation(ConfusionMatrix(comparison.labels))
     for scene in scenes:
-        part = ConfusionMatrix(comparison.labels)
+        part = Evaluation(ConfusionMatrix(comparison.labels))
         try:
-            result.images += score(scene, part)
+            score(scene, part)
         except UnusablePrediction:
             raise
         except (BadInput, OSError) as error:
             result.left_out.append((scene.name, str(error)))
+            result.broken += not isinstance(error, NoTruth)
         else:
-            result.matrix.add(part)
-            result.scenes.append((scene.name, part.compute()["miou"]))
+            result.matrix.add(part.matrix)
+            result.scenes.append((scene.name, part.matrix.compute()["miou"]))
+            result.images, result.unread = result.images + part.images, result.unread + part.unread
         progress(scene.name)
     if not result.matrix.counts.any():
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.left_out[:3])
@@ -328,7 +346,7 @@ def score_clouds(segmenter: CloudSegmenter, scenes: Sequence[Scene], labels: Lab
 
 
 def logged(result: Evaluation) -> Evaluation:
-    """Return the result, after a warning for each scene that is left out."""
-    for name, reason in result.left_out:
+    """Return the result, after a warning for each scene and frame that is left out."""
+    for name, reason in [*result.left_out, *result.unread]:
         log.warning("%s is not scored: %s", name, reason)
     return result

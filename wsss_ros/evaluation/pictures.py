@@ -207,21 +207,22 @@ def render_cloud(
 
 
 def _splat(uv: np.ndarray, depth: np.ndarray, rgb: np.ndarray, width: int, height: int, dot: int) -> np.ndarray:
-    picture = np.full((height, width, 3), 255, np.uint8)
-    order = np.argsort(-depth, kind="stable")  # far points first; near points are drawn over them
-    nearest = np.full((height, width), np.inf)
+    """Points as squares of ``dot`` pixels, near ones over far ones."""
+    picture = np.full((height * width, 3), 255, np.uint8)
+    nearest = np.full(height * width, np.inf)
+    order = np.argsort(-depth, kind="stable")[::-1]  # near points first: one of several at a place is drawn
+    places = uv[order, 1].astype(np.int64) * (1 << 32) + uv[order, 0]
+    kept = order[np.unique(places, return_index=True)[1]]
+    (left, top), depth, rgb = uv[kept].T - dot // 2, depth[kept], rgb[kept]
     for dv in range(dot):
         for du in range(dot):
-            u, v = uv[order, 0] + du - dot // 2, uv[order, 1] + dv - dot // 2
-            inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-            layer = np.full((height, width), -1)
-            layer[v[inside], u[inside]] = order[inside]
-            drawn = layer >= 0
-            closer = drawn.copy()
-            closer[drawn] = depth[layer[drawn]] < nearest[drawn]
-            nearest[closer] = depth[layer[closer]]
-            picture[closer] = rgb[layer[closer]]
-    return picture
+            u, v = left + du, top + dv
+            inside = np.flatnonzero((u >= 0) & (u < width) & (v >= 0) & (v < height))
+            pixel = v[inside] * width + u[inside]
+            closer = depth[inside] < nearest[pixel]
+            pixel, drawn = pixel[closer], inside[closer]
+            nearest[pixel], picture[pixel] = depth[drawn], rgb[drawn]
+    return picture.reshape(height, width, 3)
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -24,6 +24,7 @@ WIDEST_DEG, NARROWEST_DEG = 170.0, 1.0  # fields of view of real lenses without 
 MOST_SKEW = 1.0  # of K, in pixels; axes of real sensors are square
 LEAST_SHOWN = {"polynomial": 0.9, "equidistant": 0.5}  # of the pixels; the circle of a fisheye leaves the corners
 MOST_BENT = 2.0  # a lens model moves the border of the picture by less than this factor
+_LEAST_TOLERANCE = 0.04  # of the middle of the picture, from which exchanged centres are told from off-centre ones
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def findings(calibration: Calibration, rectified: bool = False) -> list[str]:
             f"camera_info: the principal point {camera.cx:.1f}, {camera.cy:.1f} is outside the picture of "
             f"{camera.width} x {camera.height}; is it the calibration of another size or region of interest?"
         )
+    if other := centre_of_other_axes(camera):
+        found.append(f"camera_info: {other}")
     if p_only:
         text = "camera_info: K is the identity, so it was never set; P is used, as if the images were rectified: "
         return [*found, text + "is that so?"]
@@ -153,6 +156,21 @@ def frame_finding(info_frame: str, image_frame: str) -> str:
     return (
         f"camera_info frame: got '{info_frame}' for images in '{image_frame}'; is it the calibration of another "
         "camera? Name the camera_info published with these images"
+    )
+
+
+def centre_of_other_axes(camera: Camera) -> str:
+    """The doubt about a principal point that is near the middle of the picture if cx and cy are exchanged, else empty.
+
+    Pictures whose width and height are nearly the same do not show it.
+    """
+    cx, cy, middle = camera.cx, camera.cy, ((camera.width - 1) / 2, (camera.height - 1) / 2)
+    tolerance = abs(middle[0] - middle[1]) / 2
+    if max(abs(cx - middle[1]), abs(cy - middle[0])) >= tolerance or tolerance < _LEAST_TOLERANCE * max(middle):
+        return ""
+    return (
+        f"the principal point cx {cx:g}, cy {cy:g} is far from the middle of the {camera.width}x{camera.height} "
+        f"picture, and near it as cx {cy:g}, cy {cx:g}: exchange the two, and fx and fy too if the pictures were turned"
     )
 
 

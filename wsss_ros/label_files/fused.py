@@ -39,14 +39,16 @@ Progress = Callable[[str, int, int], None]
 class Report:
     """What a fusion came to.
 
-    ``frames`` have voted; ``left_out`` counts the others by cause. ``scores`` are those of the cloud against its truth,
-    None without. ``held_out`` compares the map with frames that did not vote (see ``fuse_scene``), None without them.
+    ``frames`` have voted; ``left_out`` counts the others by cause, and ``unread`` those that cannot be read. ``scores``
+    are those of the cloud against its truth, None without. ``held_out`` compares the map with frames that did not vote
+    (see ``fuse_scene``), None without them.
     """
 
     points: int = 0
     voted: int = 0
     frames: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    unread: int = 0
     scores: dict[str, Any] | None = None
     held_out: dict[str, Any] | None = None
 
@@ -96,7 +98,7 @@ def fuse_scene(
     if not fused.frames:
         reasons = ", ".join(causes(state.left_out)) or "the scene has no frames"
         raise BadInput(f"{scene.name}: no frame of {len(chosen)} has voted ({reasons})")
-    report = Report(len(cloud), int((fused.votes > 0).any(axis=1).sum()), fused.frames, state.left_out)
+    report = Report(len(cloud), int((fused.votes > 0).any(axis=1).sum()), fused.frames, state.left_out, state.unread)
     if not report.voted:
         raise BadInput(
             f"{scene.name}: the labels of {fused.frames} frames reach none of {len(cloud):,} points; check that their "
@@ -153,7 +155,7 @@ class _State:
 
     def __init__(self, out: Path, identity: str) -> None:
         self.path, self._identity = out / _STATE, identity
-        self.next, self.frames, self.left_out = 0, 0, Counter[str]()
+        self.next, self.frames, self.left_out, self.unread = 0, 0, Counter[str](), 0
         self._saved: dict[str, np.ndarray] = {}
         self._last = time.monotonic()
         if (out / NOTE).exists():
@@ -175,6 +177,7 @@ class _State:
         if noted["identity"] != self._identity:
             raise BadInput(f"{self.path.parent} has a fusion of other frames, labels or settings; choose another --out")
         self.next, self.frames, self.left_out = noted["next"], noted["frames"], Counter(noted["left_out"])
+        self.unread = noted.get("unread", 0)
 
     def cloud(self, scene: Scene, progress: Progress) -> tuple[Cloud, Bool[np.ndarray, "N"]]:
         """The cloud, and which of its points are finite."""
@@ -200,6 +203,7 @@ class _State:
         if not at_once and time.monotonic() - self._last < _SAVE_EVERY_S:
             return
         note = {"identity": self._identity, "next": done, "frames": fused.frames, "left_out": dict(self.left_out)}
+        note["unread"] = self.unread
         rgb = np.zeros((0, 3), np.uint8) if self._cloud.rgb is None else self._cloud.rgb
         arrays: dict[str, Any] = {
             "xyz": self._cloud.xyz,
@@ -230,11 +234,13 @@ def _vote(
     state.continue_with(fused)
     with stop_requests() as stop:
         for done in range(state.next, len(voters)):
+            frame = None
             try:
                 frame = scene.frame(voters[done])
                 fused.add(frame, source.of(frame))
             except BadInput as error:
                 state.left_out[str(error)] += 1
+                state.unread += frame is None
             state.save(fused, done + 1, at_once=stop.number is not None)
             progress("votes", done + 1, len(voters))
             if stop.number is not None:

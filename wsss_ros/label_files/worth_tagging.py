@@ -37,7 +37,7 @@ class Choice:
 class Selection:
     """The chosen frames, best first; ``candidates`` is the number of frames they were chosen from.
 
-    ``left_out`` counts the frames that have no labels or cannot be read, by cause.
+    ``left_out`` counts the frames that have no labels or cannot be read, by cause, and ``unread`` those that cannot.
     ``value`` is the sum over the classes of the square root of the number of frames that show it, for the chosen frames
     and as the mean over random choices of as many.
     """
@@ -47,6 +47,7 @@ class Selection:
     value: float
     random_value: float
     left_out: Counter[str] = field(default_factory=Counter)
+    unread: int = 0
 
 
 def select(
@@ -62,13 +63,17 @@ def select(
     most ``rare_share`` of the frames show is not a candidate. Raises BadInput when there are no frames, or none of them
     is a candidate.
     """
-    seen, candidates, left_out = [], [], Counter[str]()
+    seen, candidates, left_out, unread = [], [], Counter[str](), Counter[str]()
 
     def leave_out(error: BadInput) -> None:
         left_out[str(error)] += 1
 
+    def leave_out_unread(error: BadInput) -> None:
+        leave_out(error)
+        unread[str(error)] += 1
+
     for source in sources:
-        source.broken = leave_out
+        source.broken = leave_out_unread
         try:
             labels = labels_of(source)
         except BadInput as error:
@@ -96,7 +101,7 @@ def select(
     draw = np.random.default_rng(0)
     drawn = [objective(every[draw.choice(len(every), count, replace=False)]) for _ in range(_DRAWS)]
     chosen = [candidates[i] for i in order]
-    return Selection(chosen, len(candidates), objective(every[order]), float(np.mean(drawn)), left_out)
+    return Selection(chosen, len(candidates), objective(every[order]), float(np.mean(drawn)), left_out, unread.total())
 
 
 def write(selection: Selection, out: Path) -> None:

@@ -37,7 +37,8 @@ class Written:
     """A summary of the written files: names of the scenes, numbers of images and points.
 
     ``left_out`` counts the frames and clouds without labels by cause, ``failed`` holds (name, reason) of each scene
-    that failed.
+    that failed, ``unread`` those of each frame that cannot be read. ``broken`` counts the failed scenes that cannot be
+    read; the others have nothing to label.
     """
 
     scenes: list[str] = field(default_factory=list)
@@ -45,6 +46,12 @@ class Written:
     points: int = 0
     left_out: Counter = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    broken: int = 0
+
+
+class _NothingToLabel(BadInput):
+    """A scene whose files are whole has no frame and no cloud that can be labelled."""
 
 
 def segment(
@@ -62,7 +69,8 @@ def segment(
 
     ``out`` is created only when it is complete. Raises BadInput when it exists already, when nothing can be segmented,
     and when the only source is broken; of several sources, a broken one is left out, with its reason in ``failed``.
-    Raises NotWritten, an OSError, when the disk fails.
+    A frame that cannot be read is left out, with its reason in ``unread``. Raises NotWritten, an OSError, when the disk
+    fails.
     """
     written = Written()
     with output_folder(out) as folder:
@@ -77,6 +85,7 @@ def segment(
                     raise
                 shutil.rmtree(target)
                 written.failed.append((source.name, str(error)))
+                written.broken += not isinstance(error, _NothingToLabel)
         if not written.scenes:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in written.failed[:3])
             raise BadInput(f"none of {len(sources)} scenes could be segmented: {reasons}")
@@ -102,15 +111,22 @@ def _segment_one(
 ) -> None:
     images = points = 0
     before = Counter(written.left_out)
+    unread = dict[str, None]()  # frames may be read twice
+    source.broken = lambda error: unread.setdefault(str(error))
     frame_tags: dict[str, list[str]] = {}
     if labeller.images and source.count:
         images = _write_images(source, folder, labeller, frame_tags, written.left_out, progress)
     if labeller.clouds:
         points = _write_cloud(source, folder, labeller, written.left_out)
+    if unread:
+        written.left_out["frames that cannot be read"] += len(unread)
     left_out = written.left_out - before
+    if unread and not images and labeller.images:
+        raise BadInput(f"{source.name}: none of {source.count} frames can be read; the first: {next(iter(unread))}")
+    written.unread += [(source.name, reason) for reason in unread]
     if not images and not points:
         reasons = ", ".join(f"{count} {cause}" for cause, count in left_out.items())
-        raise BadInput(f"{source.name}: nothing to segment ({reasons or 'no frame and no cloud'})")
+        raise _NothingToLabel(f"{source.name}: nothing to segment ({reasons or 'no frame and no cloud'})")
     if labeller.threshold is not None and isinstance(source.scene, ScanNetScene):
         complete_pseudo_scan(source.scene, folder, frame_tags)
     _write_note(source, folder, labeller, images, points, left_out)

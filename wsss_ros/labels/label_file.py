@@ -10,6 +10,7 @@ from typing import Any
 from wsss_ros.config import share
 from wsss_ros.files import decode, expanded, is_unicode, parse_yaml
 from wsss_ros.labels.colors import Color, clashes, palette, read_colors
+from wsss_ros.labels.of_checkpoint import SUFFIX, labels_of
 from wsss_ros.labels.space import LabelSpace
 from wsss_ros.types import BadInput, few_of
 
@@ -89,12 +90,14 @@ def as_yaml(space: LabelSpace) -> str:
 def labels_named(name: str | Path) -> LabelSpace:
     """The label space in the file ``name``, or in a file that ships with the package, given by its path or short name.
 
-    ``labels_named("config/labels/scannet20.yaml")`` and ``labels_named("scannet20")`` return the same label space.
-    Raises BadInput when there is no such file or it is broken.
+    ``labels_named("config/labels/scannet20.yaml")`` and ``labels_named("scannet20")`` return the same label space. The
+    file may also be a checkpoint (.safetensors). Raises BadInput when there is no such file or it is broken.
     """
     if str(name) in SHIPPED:
         return read_label_file(share(f"config/labels/{name}.yaml"))
     given = expanded(name)
+    if given.suffix == SUFFIX:
+        return labels_of(given)
     return read_label_file(given if given.exists() else share(str(name)))
 
 

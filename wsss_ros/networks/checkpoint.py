@@ -18,12 +18,17 @@ from safetensors.torch import save as serialise
 from torch import nn
 
 from wsss_ros import networks
-from wsss_ros.files import parse_json, replace
+from wsss_ros.files import replace
 from wsss_ros.labels import LabelSpace
+from wsss_ros.labels.of_checkpoint import (
+    FORMAT,
+    PREVIOUS_KINDS,
+    description_of,
+    existing,
+    incomplete,
+    unreadable,
+)
 from wsss_ros.types import BadInput
-
-FORMAT = "wsss_ros-1"
-PREVIOUS_KINDS = {"point": "cloud"}  # name of a kind in older files -> its name now
 
 
 @dataclass(frozen=True)
@@ -122,11 +127,11 @@ def set_calibration(path: str | Path, temperature: float, min_confidence: float)
     """
     path = existing(Path(path))
     metadata, tensors = _read(path)
-    description = _description(path, metadata)
+    description = description_of(path, metadata)
     try:
         before, kept = _network_config(description["network"]), {n: description[n] for n in ("labels", "training")}
     except (KeyError, TypeError) as error:
-        raise _incomplete(path, error) from error
+        raise incomplete(path, error) from error
     config = dataclasses.replace(before, temperature=temperature, min_confidence=min_confidence)
     return _write(path, tensors, config, kept)
 
@@ -154,13 +159,13 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     """
     path = existing(Path(path))
     metadata, tensors = _read(path)
-    description = _description(path, metadata)
+    description = description_of(path, metadata)
     try:
         config = _network_config(description["network"])
         own_labels = LabelSpace.from_dict(description["labels"])
         training, version = description["training"], description["version"]
     except (KeyError, TypeError) as error:
-        raise _incomplete(path, error) from error
+        raise incomplete(path, error) from error
     _check(path, config, own_labels, kind, labels)
     with torch.device("meta"):  # takes no memory: a file may describe a network of any size
         _check_fit(path, config.build(own_labels).state_dict(), tensors)
@@ -168,29 +173,6 @@ def load(path: str | Path, kind: str | None = None, labels: LabelSpace | None = 
     own = network.state_dict()
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     return Checkpoint(network.eval(), config, own_labels, training, version)
-
-
-def labels_of(path: str | Path) -> LabelSpace:
-    """The classes of a checkpoint, without its weights. Raises BadInput for a file that is not a checkpoint."""
-    path = existing(Path(path))
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
-    try:
-        return LabelSpace.from_dict(_description(path, metadata)["labels"])
-    except (KeyError, TypeError) as error:
-        raise _incomplete(path, error) from error
-
-
-def existing(path: Path) -> Path:
-    """The path, or the one with the previous or later name of the network kind if only that file exists."""
-    if path.exists():
-        return path
-    names = [*PREVIOUS_KINDS.items(), *((new, old) for old, new in PREVIOUS_KINDS.items())]
-    others = [path.with_name(f"{path.stem.removesuffix(a)}{b}{path.suffix}") for a, b in names if path.stem.endswith(a)]
-    return next((other for other in others if other.exists()), path)
 
 
 def file_of(folder: Path, kind: str, prefix: str = "") -> Path:
@@ -209,27 +191,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _description(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
-    try:
-        description = parse_json(metadata["wsss_ros"])
-    except (KeyError, ValueError) as error:
-        raise BadInput(f"{path}: a safetensors file, but not of wsss_ros; expected one of 'wsss train'") from error
-    if not isinstance(description, dict):
-        raise _incomplete(path, TypeError(type(description).__name__))
-    if description.get("format") != FORMAT:
-        raise BadInput(f"{path}: format '{description.get('format')}', expected '{FORMAT}'; train or convert it again")
-    return description
-
-
-def _unreadable(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path}: not a readable checkpoint ({error}); expected .safetensors of wsss_ros")
-
-
-def _incomplete(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path}: its description of the network is incomplete ({error!r}); write it again")
+        raise unreadable(path, error) from error
 
 
 def _network_config(fields: dict[str, Any]) -> NetworkConfig:

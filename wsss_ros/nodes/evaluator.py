@@ -39,7 +39,9 @@ class EvaluatorConfig(NodeConfig):
 
     output: str = Field("evaluation", description="Folder of the JSON, table and plot; existing ones are replaced.")
     write_period_s: float = Field(30.0, ge=0.5, le=3600, description="Time between two updates of the files.")
-    label_space: str = Field("config/labels/scannet20.yaml", description="Classes of predictions and truth.")
+    label_space: str = Field(
+        "config/labels/scannet20.yaml", description="Classes of predictions and truth: a label file or a checkpoint."
+    )
     sync_tolerance_s: float = Field(0.005, ge=0, le=1, description="Most that stamps of an image and its truth differ.")
     cloud_tolerance_s: float = Field(
         1.0, ge=0, le=60, description="The same for a cloud: one built here has stamps of its own."

@@ -40,7 +40,8 @@ class ReplayConfig(NodeConfig):
 
     source: str = Field("", description="A bag (.mcap, .db3 or its folder) or a scene folder.")
     label_space: str = Field(
-        "config/labels/scannet20.yaml", description="Label file with the classes of a scene folder's tags and labels."
+        "config/labels/scannet20.yaml",
+        description="Label file, or checkpoint, with the classes of a scene folder's tags and labels.",
     )
     layout: str = Field("", description="Layout of a scene folder, such as tum; empty finds it by its files.")
     depth_scale: float = Field(

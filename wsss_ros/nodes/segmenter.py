@@ -21,7 +21,7 @@ class SegmenterConfig(NodeConfig):
     weights: str = Field("", description="Checkpoint file; empty for the weights that ship with the package.")
     label_space: str = Field(
         "config/labels/scannet20.yaml",
-        description="Label file the weights must agree with; empty takes whatever the weights know.",
+        description="Label file or checkpoint the weights must agree with; empty takes whatever the weights know.",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the network.")

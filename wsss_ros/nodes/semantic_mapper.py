@@ -48,7 +48,8 @@ class MapperConfig(DepthViewConfig, SemanticMapConfig):
     live: ClassVar[tuple[str, ...]] = ("map_file", "autosave")
     label_space: str = Field(
         "config/labels/scannet20.yaml",
-        description="Colours of the classes, and what ids mean where neither label_names nor label_info says it.",
+        description="Label file or checkpoint: colours of the classes, and what ids mean where neither label_names nor "
+        "label_info says it.",
     )
     label_names: str = Field(
         "",

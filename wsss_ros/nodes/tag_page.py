@@ -44,7 +44,9 @@ class TagPageConfig(NodeConfig):
 
     host: str = Field("127.0.0.1", description="Address served on; another one lets other machines tag.")
     port: int = Field(8080, ge=0, le=65_535, description="Port; 0 takes a free one.")
-    label_space: str = Field("config/labels/scannet20.yaml", description="Classes to tag with.")
+    label_space: str = Field(
+        "config/labels/scannet20.yaml", description="Classes to tag with: a label file or a checkpoint."
+    )
 
 
 class TagPageNode(Node):

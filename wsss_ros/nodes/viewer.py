@@ -49,7 +49,7 @@ class ViewerConfig(PoseConfig):
     port: int = Field(8081, ge=0, le=65_535, description="Port; 0 takes a free one.")
     label_space: str = Field(
         "config/labels/scannet20.yaml",
-        description="Classes of the labels; those of semantic_map are named by its label_info, with colours from here.",
+        description="Label file or checkpoint; semantic_map is named by its label_info, with colours from here.",
     )
     cloud: Literal["auto", "semantic_cloud", "semantic_map"] = Field(
         "auto", description="The cloud that is shown; auto: semantic_map where it has a publisher, else semantic_cloud."

@@ -40,7 +40,7 @@ class OnlineConfig(StoreConfig):
 
     folder: str = Field("~/.wsss_ros/online", description="Scenes, rounds and weights; one learner at a time.")
     recipe: str = Field("config/online.yaml", description="Networks, optimisers and losses of a round.")
-    label_space: str = Field("", description="Label file with the classes; empty: that of the recipe.")
+    label_space: str = Field("", description="Label file, or checkpoint, with the classes; empty: that of the recipe.")
     image_weights: str = Field("", description="Image checkpoint to start from; empty: the one that ships.")
     cloud_weights: str = Field("", description="Cloud checkpoint to start from; empty: the one that ships.")
     round_scenes: int = Field(4, ge=0, le=1000, description="New tagged scenes that start a round; 0: only ~/train.")

@@ -18,6 +18,9 @@ _FILES = {
     **dict.fromkeys((".pth", ".pt", ".ckpt"), _TORCH),
     **dict.fromkeys((".heic", ".heif", ".jxl", ".jp2", ".gif"), _CAMERA_FILE),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"), _CAMERA_FILE),
+    ".ptx": "a scan of Leica's programs: write it as PLY or LAS, with CloudCompare",
+    ".bin": "numbers without a heading: write them as npy (KITTI: np.fromfile(FILE, np.float32).reshape(-1, 4)[:, :3])",
+    **dict.fromkeys((".mat", ".h5", ".hdf5"), "arrays of MATLAB or HDF5: write images as PNG, clouds as npz"),
     ".e57": "an E57 scan: write it as PLY or LAS, with CloudCompare",
     ".splat": "splats without a format of their own: export them as PLY",
 }

@@ -11,10 +11,10 @@ import numpy as np
 
 from wsss_ros.files import decode
 from wsss_ros.scenes import plain_frames
-from wsss_ros.scenes.depth_files import depth_size
-from wsss_ros.scenes.images import image_size, read_bytes
+from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.intrinsics import Intrinsics, of_mapping
 from wsss_ros.scenes.listing import Listing, first_file, given_intrinsics
+from wsss_ros.scenes.posed_frames import sizes_of
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.rig import Rig
 from wsss_ros.types import BadInput
@@ -39,10 +39,10 @@ def read(folder: Path, reading: Reading) -> Listing:
     own = _intrinsics(path, info, "depth")
     depth = given_intrinsics(reading) or own
     listing = plain_frames.read(folder, reading, depth)
-    first = listing.files[0]
+    color_size, size = sizes_of(listing.files)
     color = None if reading.intrinsics else _intrinsics(path, info, "color")
-    color_camera = None if color is None else color.camera(*image_size(first.color))
-    rig = Rig(depth.camera(*depth_size(first.depth)), color_camera)
+    color_camera = None if color is None else color.camera(*color_size)
+    rig = Rig(depth.camera(*size), color_camera)
     return replace(listing, rig=rig, integers_per_metre=own.depth_scale or listing.integers_per_metre)
 
 

@@ -77,7 +77,7 @@ def implausible(depth_m: Float32[np.ndarray, "H W"], scale_text: str) -> str:
         return ""
     return (
         f"the median depth is {median:.3g} m, read with {scale_text}; expected {_MEDIAN_M[0]:g} to {_MEDIAN_M[1]:g} m "
-        "in a room: give depth_scale, the depth values per metre (1000 for millimetres, 5000 for TUM)"
+        "in a room: give depth_scale (--depth-scale), the depth values per metre (1000 for millimetres, 5000 for TUM)"
     )
 
 

@@ -1,7 +1,7 @@
 """Properties derived from a scene's frames where the scene does not provide them: the up direction and the cloud."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -144,10 +144,35 @@ def cloud_of(scene: Scene, frames: Iterable[Frame] | None = None) -> Cloud:
     """The scene's own cloud; if it has none or an empty one, the cloud ``fused`` from its frames.
 
     ``frames`` replace the frames of the scene; they are read only if the cloud is fused. Frames without depth give a
-    cloud without points. Raises BadInput when the cloud or a frame cannot be read.
+    cloud without points; frames that cannot be read are left out (``readable_frames``). Raises BadInput when the cloud,
+    or none of the frames, can be read.
     """
-    every = (scene.frame(index) for index in range(len(scene)))
-    return scene.cloud or fused(every if frames is None else frames)
+    return scene.cloud or fused(readable_frames(scene) if frames is None else frames)
+
+
+def readable_frames(
+    scene: Scene, indices: Sequence[int] | None = None, unread: dict[str, str] | None = None
+) -> Iterator[Frame]:
+    """The frames of a scene, or those with some ``indices``, without those that cannot be read.
+
+    ``unread`` gets the reason of each of these under its number; without it, one warning names the first. Raises
+    BadInput where none can be read.
+    """
+    chosen, found = range(len(scene)) if indices is None else indices, {} if unread is None else unread
+    read = 0
+    for index in chosen:
+        try:
+            frame = scene.frame(index)
+        except BadInput as error:
+            found[f"frame {index}"] = str(error)
+            continue
+        read += 1
+        yield frame
+    if found and not read:
+        raise BadInput(f"none of {len(chosen)} frames can be read; the first: {next(iter(found.values()))}")
+    if found and unread is None:
+        first = next(iter(found.values()))
+        _log.warning("%s: %d of %d frames cannot be read; the first: %s", scene.name, len(found), len(chosen), first)
 
 
 def fused(frames: Iterable[Frame]) -> Cloud:

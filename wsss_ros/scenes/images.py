@@ -26,6 +26,7 @@ DECODE_ERRORS = (
     *(RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
 )
 _COLOR = "a complete JPEG or PNG image"
+_LFS = b"version https://git-lfs.github.com/spec/"
 _ORIENTATION = 0x0112  # tag of EXIF
 MOST_PIXELS = 1 << 26  # of an image, which then takes less than 1 GB while it is decoded; of a JPEG twice as many
 
@@ -93,6 +94,8 @@ def _why_not(error: Exception, data: bytes | memoryview) -> str:
         return "the file is empty"
     if start[4:8] == b"ftyp" and re.match(rb"hei|hev|mif|msf", start[8:11]):
         return "a HEIC photograph, which is not read: convert it to JPEG"
+    if _LFS.startswith(start):
+        return "a pointer of Git LFS, not the file: run 'git lfs pull' in its repository"
     if isinstance(error, UnidentifiedImageError):
         return f"not an image, it starts with {start[:8]!r}"
     return str(error)
@@ -219,6 +222,9 @@ def write_depth(path: str | Path, depth_m: Float32[np.ndarray, "H W"]) -> None:
 def read_bytes(path: str | Path, expected: str) -> bytes:
     """Read a file. Raises BadInput that names the file and what was ``expected`` when it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); expected {expected}") from error
+    if data.startswith(_LFS):
+        raise BadInput(f"{path}: a pointer of Git LFS, not the file: run 'git lfs pull' in its repository")
+    return data

@@ -10,19 +10,23 @@ from typing import Any
 import numpy as np
 
 from wsss_ros.files import decode, parse_json, parse_yaml
-from wsss_ros.geometry.camera_models import Calibration, camera_of
+from wsss_ros.geometry.camera_models import Calibration, camera_of, centre_of_other_axes
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.types import BadInput, Camera, Distortion
 
 _EXPECTED = (
     "fx fy cx cy, a 3x3 or 4x4 matrix, or a mapping (JSON, YAML) with fx, fy, cx, cy or a camera matrix, in pixels"
 )
-_FOCAL = (("fx", "fy", "cx", "cy"), ("fl_x", "fl_y", "cx", "cy"), ("focal_x", "focal_y", "center_x", "center_y"))
+_FOCAL = (
+    *(("fx", "fy", "cx", "cy"), ("fl_x", "fl_y", "cx", "cy"), ("focal_x", "focal_y", "center_x", "center_y")),
+    ("fx", "fy", "ppx", "ppy"),  # librealsense
+)
 _MATRICES = ("camera_matrix", "intrinsic_matrix", "K", "k", "intrinsic", "intrinsics", "matrix", "M1", "KR", "KL")
 _SIZES = (("width", "height"), ("w", "h"), ("W", "H"), ("image_width", "image_height"), ("cols", "rows"))
 _PAIRS = ("resolution", "image_size", "imageSize", "size")
 _SCALES = ("depth_scale", "png_depth_scale", "DepthMapFactor", "depth_shift", "scale")  # "scale": Replica's
-_COEFFICIENTS = ("distortion_coefficients", "dist_coeffs", "distortion_coeffs", "D", "d")
+_COEFFICIENTS = ("distortion_coefficients", "dist_coeffs", "distortion_coeffs", "D", "d", "coeffs")
+_RELATIVE = 5.0  # all four numbers are smaller where they are relative to the size of the images
 _MIDDLE = (0.3, 0.7)  # where the principal point of most cameras is, of width and height
 _log = logging.getLogger("wsss_ros")
 
@@ -61,12 +65,20 @@ class Intrinsics:
 
     def _check_centre(self, width: int, height: int) -> None:
         across, down = self.cx / width, self.cy / height
+        if max(self.fx, self.cx, self.fy, self.cy) < _RELATIVE and width > 2 * _RELATIVE:
+            pixels = f"{self.fx * width:.6g},{self.fy * height:.6g},{self.cx * width:.6g},{self.cy * height:.6g}"
+            raise BadInput(
+                f"{self.source}: {self.fx:g} {self.fy:g} {self.cx:g} {self.cy:g} are no pixels of {width}x{height} "
+                f"images; relative to width and height they are {pixels}: give these"
+            )
         if self.cx >= width or self.cy >= height:
             raise BadInput(
                 f"{self.source}: centre ({self.cx:g}, {self.cy:g}) is outside the {width}x{height} images; expected "
                 "intrinsics of images of this size, or size: the width and height that they are for"
             )
-        if not (_MIDDLE[0] < across < _MIDDLE[1] and _MIDDLE[0] < down < _MIDDLE[1]):
+        if other := centre_of_other_axes(Camera(self.fx, self.fy, self.cx, self.cy, width, height)):
+            _log.warning("%s: %s", self.source, other)
+        elif not (_MIDDLE[0] < across < _MIDDLE[1] and _MIDDLE[0] < down < _MIDDLE[1]):
             _log.warning(
                 "%s: centre (%g, %g) is far from the middle of the %dx%d images; if the intrinsics are for another "
                 "size, give it (size: width and height)", self.source, self.cx, self.cy, width, height,

@@ -18,7 +18,7 @@ from wsss_ros.scenes.frame_match import match_depth
 from wsss_ros.scenes.frame_names import SECOND_NS, Key, Series, frame_name, natural, read_series, stamps_of
 from wsss_ros.scenes.images import image_size
 from wsss_ros.scenes.intrinsics import Intrinsics, parse_intrinsics, read_intrinsics_file
-from wsss_ros.scenes.posed_frames import FrameFiles
+from wsss_ros.scenes.posed_frames import FrameFiles, sizes_of
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.rig import Rig
 from wsss_ros.scenes.trajectories import Trajectory
@@ -234,8 +234,7 @@ def one_rig(listing: Listing, found: Intrinsics) -> Rig | None:
     """The cameras of a folder whose frames share the intrinsics of registered images; None without frames."""
     if not listing.files:
         return None
-    first = listing.files[0]
-    return registered_rig(found, image_size(first.color), depth_size(first.depth))
+    return registered_rig(found, *sizes_of(listing.files))
 
 
 def with_cameras(listing: Listing, found: Intrinsics, integers_per_metre: float) -> Listing:

@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsss_ros.files import visible
-from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS, depth_size
+from wsss_ros.scenes.depth_files import DEPTH_EXTENSIONS
 from wsss_ros.scenes.frame_match import match_depth
-from wsss_ros.scenes.images import image_size
 from wsss_ros.scenes.intrinsics import Intrinsics, read_intrinsics_file
 from wsss_ros.scenes.listing import (
     COLOR_FOLDERS,
@@ -23,7 +22,7 @@ from wsss_ros.scenes.listing import (
     to_ours,
     with_endings,
 )
-from wsss_ros.scenes.posed_frames import Streams, list_frames, read_pose, read_streams
+from wsss_ros.scenes.posed_frames import Streams, list_frames, read_pose, read_streams, sizes_of
 from wsss_ros.scenes.reading import Reading
 from wsss_ros.scenes.rig import Rig
 from wsss_ros.scenes.trajectories import Trajectory
@@ -67,9 +66,8 @@ def read(folder: Path, reading: Reading, published: Intrinsics | None = None) ->
             f"{len(pose.files)} pose files{_others(folder)}); expected frame-N.color.jpg, frame-N.depth.png, "
             "frame-N.pose.txt, or color/N.jpg, depth/N.png, pose/N.txt"
         )
-    first = listing.files[0]
     found = find_intrinsics(folder, reading, published)
-    sizes = image_size(first.color), depth_size(first.depth)
+    sizes = sizes_of(listing.files)
     color_camera = _color_camera(folder, reading, sizes[0])
     is_registered = color_camera is None and found.size == sizes[0]
     rig = registered_rig(found, *sizes) if is_registered else Rig(found.camera(*sizes[1]), color_camera)

@@ -4,7 +4,7 @@ import io
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from wsss_ros.scenes.agreement import View
 from wsss_ros.scenes.depth_files import depth_size
 from wsss_ros.scenes.frame_match import check_shift
 from wsss_ros.scenes.frame_names import FRAME_RATE_HZ, Series, frame_name, read_series, stamps_of
-from wsss_ros.scenes.images import read_bytes, read_depth, read_rgb
+from wsss_ros.scenes.images import image_size, read_bytes, read_depth, read_rgb
 from wsss_ros.scenes.rig import Rig, view
 from wsss_ros.types import BadInput, Frame
 
 Streams = tuple[Series, Series, Series]  # colour, depth and pose files
+_LOOKED_AT = 20  # frames whose images may all be broken
 _log = logging.getLogger("wsss_ros")
 
 
@@ -63,6 +64,20 @@ def list_frames(streams: Streams, rate_hz: float = FRAME_RATE_HZ) -> tuple[list[
         number = key[0] if len(key) == 1 else at
         files.append(FrameFiles(number, frame_name(color[key]), color[key], depth[key], pose[key], stamp_ns))
     return files, +Counter({"file missing": incomplete})
+
+
+def sizes_of(files: Sequence[FrameFiles]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) of the colour and of the depth images, of the first frame whose images can be read.
+
+    Raises BadInput with the fault of the first frame where none of the first ones can.
+    """
+    faults = []
+    for file in files[:_LOOKED_AT]:
+        try:
+            return image_size(file.color), depth_size(file.depth)
+        except BadInput as error:
+            faults.append(error)
+    raise faults[0]
 
 
 class PosedFrames:

@@ -83,10 +83,10 @@ class RgbdFolder:
         scale = self.reading.depth_scale
         read = partial(read_depth_m, scale=scale, integers_per_metre=found.integers_per_metre)
         frames = PosedFrames(str(self.folder), found.files, found.missing, found.rig, read)
-        self._check(frames, f"{scale or found.integers_per_metre:g} values per metre")
+        self._check(frames, scale or found.integers_per_metre)
         return frames
 
-    def _check(self, frames: PosedFrames, scale: str) -> None:
+    def _check(self, frames: PosedFrames, per_metre: float) -> None:
         """Warn of depth that no room has, and of poses that it does not agree with.
 
         A broken image is left out: it is reported when it is read.
@@ -96,23 +96,23 @@ class RgbdFolder:
         for at in sorted({near for index in chosen for near in (index, index + 1) if near < len(frames)}):
             with suppress(BadInput):
                 views[at] = frames.view(at)
-        faults = [implausible(view.depth_m, scale) for view in views.values()]
+        faults = [implausible(view.depth_m, f"{per_metre:g} values per metre") for view in views.values()]
         if faults and all(faults):
             _log.warning("%s: %s", self.folder, faults[0])
-        elif doubt := self._doubt(frames, views, chosen):
+        elif doubt := self._doubt(frames, views, chosen, per_metre):
             _log.warning("%s: %s", self.folder, doubt)
 
     @staticmethod
-    def _doubt(frames: PosedFrames, views: dict[int, View], chosen: Sequence[int]) -> str:
+    def _doubt(frames: PosedFrames, views: dict[int, View], chosen: Sequence[int], per_metre: float) -> str:
         """What is wrong with the poses: in frames some way apart, else in neighbours."""
         for step in (len(frames) // share for share in _DISTANT if len(frames) >= 2 * share):
             pairs = []
             for at in sorted({min(at, len(frames) - 1 - step) for at in chosen}):
                 with suppress(BadInput):
                     pairs.append((views.get(at) or frames.view(at), frames.view(at + step)))
-            if (doubt := distant_doubts(pairs)) is not None:
+            if (doubt := distant_doubts(pairs, per_metre)) is not None:
                 return doubt
-        return doubts([(views[at], views[at + 1]) for at in chosen if {at, at + 1} <= views.keys()])
+        return doubts([(views[at], views[at + 1]) for at in chosen if {at, at + 1} <= views.keys()], per_metre)
 
     @property
     def sources(self) -> tuple[Path, ...]:

@@ -18,9 +18,9 @@ from wsss_ros.files import decode
 from wsss_ros.geometry import compact
 from wsss_ros.labels import LabelSpace
 from wsss_ros.scenes import ply
-from wsss_ros.scenes.images import image_size, read_bytes
+from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.intrinsics import read_intrinsics_file
-from wsss_ros.scenes.posed_frames import PosedFrames, list_frames, read_streams
+from wsss_ros.scenes.posed_frames import PosedFrames, list_frames, read_streams, sizes_of
 from wsss_ros.scenes.rig import Rig, labels_on_depth
 from wsss_ros.scenes.scannet_labels import LABEL_TABLE, ImageLabels, LabelTable, ids_by_segment, objects_by_segment
 from wsss_ros.scenes.scannet_write import AGGREGATION, POINT_LABELS, POINTS, SEGMENTS, TIMESTAMPS
@@ -79,7 +79,7 @@ class ScanNetScene:
         found, missing = list_frames(read_streams(color, depth, pose))
         stamps_ns = _read_stamps(self.folder / TIMESTAMPS)
         files = [replace(file, stamp_ns=stamps_ns.get(file.number, file.stamp_ns)) for file in found]
-        rig = _read_rig(exported, self._info, files[0].color, files[0].depth) if exported and files else None
+        rig = _read_rig(exported, self._info, *sizes_of(files)) if exported and files else None
         return PosedFrames(str(self.folder), files, missing, rig)
 
     @cached_property
@@ -316,9 +316,9 @@ class _Info:
         return float("nan") if value is None else float(value[0])
 
 
-def _read_rig(folder: Path, info: _Info, color: Path, depth: Path) -> Rig:
-    depth_camera = _read_camera(folder, info, "depth", image_size(depth)) or EXCERPT_CAMERA
-    return Rig(depth_camera, _read_camera(folder, info, "color", image_size(color)) or depth_camera)
+def _read_rig(folder: Path, info: _Info, color_size: tuple[int, int], depth_size: tuple[int, int]) -> Rig:
+    depth_camera = _read_camera(folder, info, "depth", depth_size) or EXCERPT_CAMERA
+    return Rig(depth_camera, _read_camera(folder, info, "color", color_size) or depth_camera)
 
 
 def _read_camera(folder: Path, info: _Info, kind: str, actual: tuple[int, int]) -> Camera | None:

@@ -16,7 +16,7 @@ class TrainConfig(Config):
     renamed: ClassVar[dict[str, str]] = {"point": "cloud"}
 
     output: str = Field(description="Folder of this run: weights, resolved config, scores, curves.")
-    labels: str = Field("config/labels/scannet20.yaml", description="Label space.")
+    labels: str = Field("config/labels/scannet20.yaml", description="Label file, or checkpoint, with the classes.")
     seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     devices: int = Field(1, ge=1, description="Devices (or CPU processes) of each machine that share a batch.")

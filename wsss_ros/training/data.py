@@ -72,6 +72,7 @@ class RunData:
     val: list[Scene]
     val_photos: Sequence[tuple[ValPhotosConfig, Photos]]
     left_out: LeftOut
+    photos_left_out: int = 0  # photographs of ``left_out``, and of those for validation
 
     @property
     def names(self) -> list[str]:
@@ -104,6 +105,7 @@ class RunData:
             "val": [scene.name for scene in self.val],
             "val_photos": {given.name: len(photos) for given, photos in self.val_photos},
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
+            "photos_left_out": self.photos_left_out,
         }
 
 
@@ -166,7 +168,10 @@ def load(
         for each, (_, later) in zip(opened, prepared, strict=True)
         for name, reason in [*each.left_out, *later]
     ]
-    return RunData(sources, [each.config for each in opened], val, val_photos, [*left_out, *val_left_out])
+    photos = sum(
+        len(each.left_out) + len(later) for each, (_, later) in zip(opened, prepared, strict=True) if each.photos
+    ) + sum(len(of_val.left_out) for _, of_val in val_photos)
+    return RunData(sources, [each.config for each in opened], val, val_photos, [*left_out, *val_left_out], photos)
 
 
 def _open(settings: DataConfig, labels: LabelSpace) -> list[OpenedSource]:

@@ -11,7 +11,7 @@ import yaml
 
 from wsss_ros import config
 from wsss_ros.files import lock, read_json, replace, writable_folder, write_json, write_text
-from wsss_ros.networks.checkpoint import PREVIOUS_KINDS
+from wsss_ros.labels.of_checkpoint import PREVIOUS_KINDS
 from wsss_ros.training.config import TrainConfig
 from wsss_ros.types import BadInput, few_of
 

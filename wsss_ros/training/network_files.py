@@ -12,6 +12,7 @@ from wsss_ros import networks
 from wsss_ros.config import Config
 from wsss_ros.fusion.network_input import FusedInput
 from wsss_ros.labels import LabelSpace
+from wsss_ros.labels.of_checkpoint import existing
 from wsss_ros.networks import checkpoint, imagenet, pretrained
 from wsss_ros.networks.checkpoint import Checkpoint, NetworkConfig
 from wsss_ros.networks.classifier import ImageClassifier, takes_fused_labels
@@ -188,7 +189,7 @@ def for_inference(
 def export(finished: Path, settings: ExportConfig) -> None:
     """Copy the networks of a finished run to the folder and precision of ``settings``."""
     for kind in KINDS:
-        source = checkpoint.existing(finished / f"{kind}.safetensors")
+        source = existing(finished / f"{kind}.safetensors")
         if source.is_file():
             done = checkpoint.load(source)
             target = Path(settings.folder) / f"{kind}.safetensors"

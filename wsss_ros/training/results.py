@@ -154,7 +154,7 @@ def _calibrated(run: RunState, trained: Checkpoint) -> Checkpoint:
     try:
         classes = calibration.KnownClasses.between(run.labels, trained.labels)
         scenes = _val_scenes(run, segmenter)
-        known, _ = calibration.scores_of(segmenter, scenes, classes, run.settings.data.val_frames_per_scene)
+        known, _, _ = calibration.scores_of(segmenter, scenes, classes, run.settings.data.val_frames_per_scene)
     except BadInput as error:
         log.warning("the confidence of the %s network is not calibrated: %s", trained.config.kind, error)
         return trained

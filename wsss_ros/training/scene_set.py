@@ -47,7 +47,7 @@ def open_scene_set(chosen: SceneSetConfig, labels: LabelSpace) -> tuple[list[Sce
     The folder may also be one bag.
     """
     if chosen.rooms is None and is_bag(Path(chosen.folder)):
-        return [BagScene(Path(chosen.folder), labels, chosen.complete)], []
+        return [BagScene(Path(chosen.folder), labels, chosen.complete, reading=chosen.reading)], []
     scenes, left_out = open_scenes(chosen.folder, labels, chosen.scenes, chosen.complete, chosen.reading)
     if chosen.removed is not None:
         scenes = without_classes(scenes, labels, chosen.removed.classes, chosen.removed.seed)

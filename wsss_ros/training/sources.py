@@ -52,7 +52,8 @@ class SourceConfig(Config):
         "", description="Pattern for photographs that lost their aspect ratio: training stretches them at random."
     )
     reading: Reading | None = Field(
-        None, description="How its scene folders are read, where meta.yaml in them and their files do not say it."
+        None,
+        description="How its scene folders are read, where their files do not say it; of a bag, its depth_scale.",
     )
     color: str = Field("", description="Topic of the images of a bag; empty finds it.")
     fixed_frame: str = Field("", description="World frame of a bag with poses in TF; empty takes map, else odom.")
@@ -161,8 +162,9 @@ def open_source(given: SourceConfig, labels: LabelSpace) -> OpenedSource:
         photos = PhotoFolder(folder, labels, given.split, given.include, given.complete)
         return OpenedSource(given, (), photos, photos.left_out)
     if given.rooms is None and is_bag(folder):
-        _refuse(given, "a bag", ("scenes", "split", "squeezed", "dense", "reading"))
-        bag = BagScene(folder, labels, given.complete, **{name: getattr(given, name) for name in _OF_BAGS})
+        _refuse(given, "a bag", ("scenes", "split", "squeezed", "dense"))
+        topics = {name: getattr(given, name) for name in _OF_BAGS}
+        bag = BagScene(folder, labels, given.complete, **topics, reading=given.reading)
         return OpenedSource(given, [bag], None, [])
     _refuse(given, "a folder of scenes", ("split", "squeezed", *_OF_BAGS))
     if given.rooms is not None:

@@ -5,6 +5,7 @@ shown for the first time.
 """
 
 import functools
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from wsss_ros.bags.bag import is_bag
+from wsss_ros.bags.bag_scene import depth_scale_of
 from wsss_ros.evaluation.offline import NOTE, POINT_LABELS, noted_label_space
 from wsss_ros.fusion.label_table import space_of
 from wsss_ros.fusion.map_files import is_map_file, read_map
@@ -29,6 +31,7 @@ from wsss_ros.viewer.recorded_bag import BagRecord
 from wsss_ros.viewer.stage import ShownView
 
 _CACHED = 64  # labelled pictures
+_log = logging.getLogger("wsss_ros")
 
 
 @runtime_checkable
@@ -63,16 +66,16 @@ def open_record(
     """Open a bag, a folder of ``wsss segment``, a saved semantic map or a scene. Raises BadInput for anything else.
 
     ``choices`` are the topics and the world frame of a bag, by the names that ``BagFrames`` has for them. ``reading``
-    is that of ``scenes.open_scene``.
+    is that of ``scenes.open_scene``; of a bag, its depth scale.
     """
     path = Path(path)
     segmented, is_map = (path / NOTE).is_file(), is_map_file(path)
-    if reading is not None and (segmented or is_map or is_bag(path)):
+    if not segmented and not is_map and is_bag(path):
+        return BagRecord(path, networks, labels, progress, depth_scale_of(path, reading), **choices)
+    if reading is not None and (segmented or is_map):
         raise BadInput(
             f"{path} is not a scene folder; --layout, --depth-scale, --intrinsics and such do not apply to it"
         )
-    if not segmented and is_bag(path):
-        return BagRecord(path, networks, labels, progress, **choices)
     if any(choices.values()):
         raise BadInput(f"{path} is not a bag; --color, --cloud, --fixed-frame and --*-topic are options of a bag")
     if is_map:
@@ -94,6 +97,7 @@ class SceneRecord:
         self._turn = np.eye(4)
         self._turn[:3, :3] = upright_rotation(scene)
         self._poses: list[np.ndarray | None] = []
+        self._shown: list[int] = []  # the frames that can be read
         self.stamps_ns: list[int] = []
         cloud = cloud_of(scene, self._frames(progress))
         if not self.stamps_ns:  # the scene has a cloud of its own
@@ -121,12 +125,17 @@ class SceneRecord:
         return ShownView(rgb, camera, self._poses[index], self.stamps_ns[index])
 
     def _drawn(self, index: int) -> tuple[np.ndarray, Camera | None]:
-        frame = self._scene.frame(index)
+        frame = self._scene.frame(self._shown[index])
         return self._networks.overlay(frame.rgb, self._turns), frame.camera
 
     def _frames(self, progress: Progress):
         for index in range(len(self._scene)):
-            frame = self._scene.frame(index)
+            try:
+                frame = self._scene.frame(index)
+            except BadInput as error:
+                _log.warning("%s: frame %d is left out: %s", self.name, index, error)
+                continue
+            self._shown.append(index)
             self.stamps_ns.append(frame.stamp_ns)
             pose = frame.world_from_camera
             self._poses.append(None if pose is None else self._turn @ pose)

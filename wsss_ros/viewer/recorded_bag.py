@@ -83,7 +83,15 @@ class BagRecord:
     with a warning.
     """
 
-    def __init__(self, path: Path, networks: Networks, labels: LabelSpace, progress: Progress, **choices: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        networks: Networks,
+        labels: LabelSpace,
+        progress: Progress,
+        depth_scale: float | None = None,
+        **choices: str,
+    ) -> None:
         self.name, self.labels, self._networks = path.name, labels, networks
         self._pictures, self._clouds, self._semantic = _Kept(MOST_VIEWS), _Kept(MOST_CLOUDS), _Kept(MOST_CLOUDS)
         self._overlays, self._label_images = _Kept(MOST_VIEWS), _Kept(MOST_VIEWS)
@@ -97,7 +105,7 @@ class BagRecord:
         self._up: tuple[float, float, float] | None = None  # of a cloud that is fused here
         bag = Bag(path)
         takes = self._results(bag)
-        frames = _camera_of(path, bool(takes), choices)
+        frames = _camera_of(path, bool(takes), choices, depth_scale)
         self._cameras = None
         if frames is not None:
             takes |= self._inputs(frames)
@@ -264,10 +272,10 @@ class BagRecord:
         return points if cloud is None else with_colors(points, cloud[0])
 
 
-def _camera_of(path: Path, has_results: bool, choices: dict[str, str]) -> BagFrames | None:
+def _camera_of(path: Path, has_results: bool, choices: dict[str, str], depth_scale: float | None) -> BagFrames | None:
     """The camera and the clouds of a bag; None where our results are all that can be shown."""
     try:
-        return BagFrames(path, **choices)
+        return BagFrames(path, **choices, depth_scale=depth_scale)
     except BadInput:
         if has_results and not any(choices.values()):
             return None

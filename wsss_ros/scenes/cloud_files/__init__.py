@@ -8,7 +8,8 @@ import numpy as np
 from wsss_ros.files import expanded
 from wsss_ros.scenes import ply
 from wsss_ros.scenes.cloud_files import arrays, las, pcd, text
-from wsss_ros.scenes.cloud_files.columns import UNITS, CloudFile, cloud_of_columns
+from wsss_ros.scenes.cloud_files.columns import CloudFile, cloud_of_columns
+from wsss_ros.scenes.cloud_files.units import UNITS
 from wsss_ros.types import BadInput
 
 __all__ = ["SUFFIXES", "UNITS", "CloudFile", "is_cloud_file", "open_cloud"]

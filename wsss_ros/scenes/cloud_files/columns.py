@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
 from wsss_ros.geometry import compact
+from wsss_ros.scenes.cloud_files.packed import unpacked
+from wsss_ros.scenes.cloud_files.units import metres_per_unit
 from wsss_ros.types import BadInput, Cloud, few_of
 
-UNITS = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "km": 1000.0, "ft": 0.3048, "in": 0.0254}
 # Names of each role, in order of preference; case, spaces, _, - and CloudCompare's "scalar" in front do not count.
 ROLES = {
     "x": ("x", "px", "posx", "positionx", "coordx", "points0", "point0"),
@@ -36,9 +37,7 @@ ROLES = {
     + ("gtlabel", "nyu40", "nyu40id", "segmentid"),
 }
 _SPLATS, _SH0 = ("f_dc_0", "f_dc_1", "f_dc_2"), 0.28209479177387814  # constant spherical harmonic of 3D Gaussians
-_TOO_LARGE_M = (100.0, 500.0)  # smallest and middle side of a cloud above which it is not in metres
 _FARTHEST_M = 1e8  # of a coordinate; those of the earth are smaller, those of a missing point may be 1e30
-_TOO_SMALL_M = 0.1  # largest side
 _log = logging.getLogger("wsss_ros")
 
 
@@ -72,7 +71,7 @@ def cloud_of_columns(source: str, columns: Mapping[str, np.ndarray], unit: str =
     if missing:
         raise BadInput(f"{source}: no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}")
     xyz = np.stack([_floats(source, name, columns[name]) for name in (roles[axis] for axis in "xyz")], axis=1)
-    xyz *= _metres(source, xyz, unit)
+    xyz *= metres_per_unit(source, xyz, unit)
     if others := [name for name in columns if name not in roles.values() and role_of(name) is None]:
         _log.info("%s: not read: %s", source, few_of(others, 8))
     xyz[~(np.abs(xyz) <= _FARTHEST_M).all(axis=1)] = np.nan
@@ -101,33 +100,6 @@ def _floats(source: str, name: str, column: np.ndarray) -> Float64[np.ndarray, "
     return column.astype(np.float64)
 
 
-# --- unit ------------------------------------------------------------------------------------------
-
-
-def _metres(source: str, xyz: Float64[np.ndarray, "N 3"], unit: str) -> float:
-    """The number of metres in a unit; reports the size of the cloud. Raises BadInput for an implausible size."""
-    if unit != "auto" and unit not in UNITS:
-        raise BadInput(f"{source}: unit '{unit}'; expected auto or one of {', '.join(UNITS)}")
-    finite = xyz[np.isfinite(xyz).all(axis=1)]
-    if not len(finite):
-        raise BadInput(f"{source}: none of its {len(xyz)} points is finite; expected a cloud")
-    low, high = np.percentile(finite[:: 1 + len(finite) // 200_000], (1, 99), axis=0)
-    scale = UNITS.get(unit, 1.0)
-    sides = (high - low) * scale
-    text = f"{' x '.join(f'{side:.4g}' for side in sides)} m"
-    smallest, middle, largest = sorted(sides)
-    if unit == "auto" and (smallest > _TOO_LARGE_M[0] or middle > _TOO_LARGE_M[1]):
-        small = " x ".join(f"{side / 1000:.3g}" for side in sides)
-        raise BadInput(
-            f"{source}: spans {text} if its coordinates are metres, which no room does; in millimetres it is "
-            f"{small} m; say which: --unit mm, --unit cm or --unit m"
-        )
-    if unit == "auto" and largest < _TOO_SMALL_M:
-        _log.warning("%s: spans only %s if its coordinates are metres; --unit says another unit", source, text)
-    _log.info("%s: %s points, spans %s", source, f"{len(xyz):,}", text)
-    return scale
-
-
 # --- colours ---------------------------------------------------------------------------------------
 
 
@@ -138,7 +110,7 @@ def _colors(
     if len(found) == 3:
         return to_bytes(source, np.stack([columns[name] for name in found], axis=1))
     if "packed" in roles:
-        return _unpacked(source, columns[roles["packed"]])
+        return unpacked(source, columns[roles["packed"]])
     if all(name in columns for name in _SPLATS):
         _log.info("%s: splats of Gaussians; their colours are those of f_dc", source)
         parts = [0.5 + _SH0 * _floats(source, name, columns[name]) for name in _SPLATS]
@@ -164,19 +136,6 @@ def to_bytes(source: str, colors: np.ndarray) -> UInt8[np.ndarray, "N 3"]:
     if colors.dtype.kind == "u" and colors.dtype.itemsize == 2 and 0 < high <= 255:
         _log.info("%s: colours of 16 bits have values up to %g only; they are read as 0..255", source, high)
     return np.rint(values * factor).astype(np.uint8)
-
-
-def _unpacked(source: str, packed: np.ndarray) -> UInt8[np.ndarray, "N 3"]:
-    """The colours in one number 0xAARRGGBB, which PCL stores as an integer or as the float with these bits."""
-    if packed.dtype.kind == "f":
-        values = packed.astype(np.float64)
-        numbers = np.isfinite(values) & (values >= 1) & (values < 2**32)
-        bits = np.ascontiguousarray(packed, np.float32).view(np.uint32)
-        packed = np.where(numbers, np.where(numbers, values, 0).astype(np.uint64), bits)
-    if packed.dtype.kind not in "iu":
-        raise BadInput(f"{source}: colours of type {packed.dtype}; expected red, green and blue packed into a number")
-    whole = packed.astype(np.int64)
-    return np.stack([(whole >> shift) & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
 
 
 # --- ids -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from wsss_ros.files import decode, files_below, parse_json, parse_yaml
 from wsss_ros.scenes.images import read_bytes
-from wsss_ros.scenes.tag_files.rows import Content, Row, merged
+from wsss_ros.scenes.tag_files.rows import Content, Row, merged, split_names
 from wsss_ros.scenes.tag_files.tables import FRAMES, LISTS, ONE
 from wsss_ros.types import BadInput
 
@@ -32,16 +32,17 @@ def is_coco(content: Any) -> bool:
 def coco(path: Path, content: Any) -> Content:
     """The classes of each image of a COCO file. Its categories are the vocabulary."""
     try:
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        files = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        found: dict[Any, list[str]] = {image: [] for image in files}
+        names = {str(category["id"]): str(category["name"]) for category in content["categories"]}
+        files = {str(image["id"]): str(image["file_name"]) for image in content["images"]}
+        found: dict[str, list[str]] = {image: [] for image in files}
         for number, annotation in enumerate(content["annotations"]):
-            if annotation["image_id"] not in files or annotation["category_id"] not in names:
+            image, category = str(annotation["image_id"]), str(annotation["category_id"])
+            if image not in files or category not in names:
                 raise BadInput(
-                    f"{path}, annotation {number}: image {annotation['image_id']} or category "
-                    f"{annotation['category_id']} is not in the file; get it again"
+                    f"{path}, annotation {number}: image {image} or category {category} is not in the file; get it "
+                    "again"
                 )
-            found[annotation["image_id"]].append(names[annotation["category_id"]])
+            found[image].append(names[category])
     except BadInput:
         raise
     except _FAULTS as error:
@@ -167,7 +168,7 @@ def _of_objects(path: Path, content: list[Any]) -> Iterator[Row]:
         keys = {str(key).lower(): key for key in part} if isinstance(part, dict) else {}
         frame = next((part[keys[name]] for name in sorted(FRAMES) if name in keys), None)
         tags = next((part[keys[name]] for name in sorted(LISTS | ONE) if name in keys), None)
-        tags = [tags] if isinstance(tags, str) else tags
+        tags = split_names(tags) if isinstance(tags, str) else tags
         if not isinstance(frame, str | int) or not isinstance(tags, list) or not all(isinstance(t, str) for t in tags):
             raise BadInput(f"{path}, entry {number}: expected an object with 'frame' and 'tags', a list of class names")
         split = part.get("split", "")

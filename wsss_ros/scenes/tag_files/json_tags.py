@@ -7,7 +7,7 @@ from pathlib import Path
 from wsss_ros.files import decode
 from wsss_ros.scenes.images import read_bytes
 from wsss_ros.scenes.tag_files import annotations
-from wsss_ros.scenes.tag_files.rows import SCENE, Content, Row
+from wsss_ros.scenes.tag_files.rows import SCENE, Content, Row, split_names
 from wsss_ros.types import BadInput
 
 _FRAMES, _COMPLETE = "frames", "complete"
@@ -54,6 +54,8 @@ class _Pairs(list):
 
 
 def _names(path: Path, key: str, value: object) -> list[str]:
+    if isinstance(value, str) and key != _COMPLETE:
+        return split_names(value)
     if not isinstance(value, list) or isinstance(value, _Pairs) or not all(isinstance(name, str) for name in value):
         raise BadInput(f"{path}, key '{key}': {json.dumps(value)}; expected a list of class names")
     return value

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsss_ros.files import decode, is_unicode
 from wsss_ros.labels import ABSENT, NOT_JUDGED
@@ -27,6 +27,7 @@ _ABSENT |= {"\u5047", "\u5426"}
 _UNKNOWN = {"?", "unknown", "nan", "na", "n/a"}
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and ods, xls
 _STATED = re.compile(r'"?sep=([;,\t])"?', re.IGNORECASE)
+_NUMBERED = re.compile(r"(tag|label|class|object)s?[ _-]?\d+")
 _MOST_LINES = 50  # of a row
 _SEPARATOR = re.compile(r'"[^"]*"|([\t;,])')
 
@@ -54,7 +55,7 @@ def read_csv(path: Path, faults: list[str] | None = None) -> Content:
     if data.startswith(_WORKBOOKS):
         raise BadInput(f"{path}: a workbook, not text; save its sheet as CSV UTF-8")
     separator, records = _records(decode(data))
-    rows = [(where, row) for where, row in each(_cells, ((*record, separator) for record in records)) if any(row)]
+    rows = [(where, row) for where, row in each(_cells, ((record, separator) for record in records)) if any(row)]
     found = _of_rows(path, rows, separator, each)
     doubt = () if is_unicode(data) else ("not UTF-8, read as Windows-1252: save it as UTF-8 if names look wrong",)
     return found._replace(kind=f"table with {_NAMES[separator]}, {found.kind}", notes=(*doubt, *found.notes))
@@ -67,7 +68,7 @@ def _of_rows(path: Path, rows: list[tuple[str, list[str]]], separator: str, each
         return _matrix(f"{path}, {rows[0][0]}", rows[0][1], known, rows[1:], each, path)._replace(
             kind="a column a class"
         )
-    is_heading = first[:1] == ["frame"] or _names_columns(first)
+    is_heading = first[:1] == ["frame"] or _names_columns(first) or _numbers_columns(first)
     if is_heading and first != ["frame", "tags"] and ({*known} & _COLUMNS or "tag" in known):
         columns = _columns(f"{path}, {rows[0][0]}", known)
         found = each(partial(_row_of_columns, columns), rows[1:])
@@ -76,11 +77,21 @@ def _of_rows(path: Path, rows: list[tuple[str, list[str]]], separator: str, each
         found = each(partial(_plain_row, separator), rows[is_heading:])
         repeat = len({row.frame for row in found}) < len(found)
         single = not is_heading and repeat and all(len(row.names) == 1 for row in found)
-    return Content(merged(found) if single else found, kind="a row a tag" if single else "lists")
+    if single:
+        found = [row._replace(names=_surest(row.names)) for row in merged(found)]
+    return Content(found, kind="a row a tag" if single else "lists")
 
 
-def _records(text: str) -> tuple[str, list[tuple[int, str]]]:
-    """The separator, and the rows with the number of their first line: a cell in quotes may have several lines.
+class _Record(NamedTuple):
+    """A row of a table: the number of its first line, its text, and the line that closes a stray quote, 0 for none."""
+
+    number: int
+    text: str
+    closed_in: int = 0
+
+
+def _records(text: str) -> tuple[str, list[_Record]]:
+    """The separator, and the rows: a cell in quotes may have several lines.
 
     Comments before the first row, and the line ``sep=;`` that Excel takes as a separator, are not rows.
     """
@@ -89,18 +100,45 @@ def _records(text: str) -> tuple[str, list[tuple[int, str]]]:
         lines.pop(0)
     stated = _STATED.fullmatch(lines[0][1].strip()) if lines else None
     separator = stated[1] if stated else _separator(lines[0][1] if lines else "")
-    records, at = list[tuple[int, str]](), 1 if stated else 0
+    records, at = list[_Record](), 1 if stated else 0
     while at < len(lines):
         number, line = lines[at]
-        count = next((n for n in range(1, _MOST_LINES) if _is_whole([line for _, line in lines[at : at + n]])), 1)
-        records.append((number, "\n".join(line for _, line in lines[at : at + count])))
+        count, closed_in = _lines_of([line for _, line in lines[at : at + _MOST_LINES]], separator)
+        text = "\n".join(line for _, line in lines[at : at + count])
+        records.append(_Record(number, text, number + closed_in - 1 if closed_in else 0))
         at += count
     return separator, records
 
 
-def _is_whole(lines: list[str]) -> bool:
-    """Whether all quotes of these lines are closed."""
-    return sum(line.count('"') for line in lines) % 2 == 0
+def _lines_of(lines: list[str], separator: str) -> tuple[int, int]:
+    """The number of lines that the first row of these lines has, and the line that closes its stray quote, 0 for none.
+
+    A quote is stray where something else than a separator follows the closing one in another line, or where the lines
+    between look like rows; the row is then its first line. A quote that is never closed ends with its line.
+    """
+    if '"' not in lines[0]:
+        return 1, 0
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        cells = next(reader, [])
+    except csv.Error as error:
+        return 1, 0 if reader.line_num == 1 or "end of data" in str(error) else reader.line_num
+    return (1, reader.line_num) if _has_rows(cells, separator) else (reader.line_num, 0)
+
+
+def _has_rows(cells: Sequence[str], separator: str) -> bool:
+    """Whether the frame has a line break, or a cell has a line that looks like the row of another frame."""
+    inner = [line.split(separator) for cell in cells for line in cell.split("\n")[1:]]
+    if not inner:
+        return False
+    shape = _shape(cells[0])
+    is_name = "0" in shape or "." in shape  # a word may be a class
+    return "\n" in cells[0].strip() or any(len(line) > 1 and is_name and _shape(line[0]) == shape for line in inner)
+
+
+def _shape(frame: str) -> str:
+    """The name of a frame with one 0 for each number and one a for each word."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", frame.strip().strip('"')))
 
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -118,7 +156,7 @@ def has_columns(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         separator, records = _records(decode(file.read(4096)))
-    line = records[0][1] if records else ""
+    line = records[0].text if records else ""
     return _names_columns([name.strip().strip('"').lower() for name in line.split(separator)])
 
 
@@ -143,10 +181,21 @@ def _names_columns(cells: list[str]) -> bool:
     return {"frame", "tags"} <= known or {"frame", "tag"} <= known
 
 
-def _cells(path: Path, number: int, line: str, separator: str) -> tuple[str, list[str]]:
-    """The place of a line, and its values."""
+def _numbers_columns(cells: list[str]) -> bool:
+    """Whether a heading has the frames first, then columns label1, label2, ..."""
+    return cells[:1] != [] and cells[0] in FRAMES and len(cells) > 1 and all(map(_NUMBERED.fullmatch, cells[1:]))
+
+
+def _cells(path: Path, record: _Record, separator: str) -> tuple[str, list[str]]:
+    """The place of a row, and its values."""
+    number, line, closed_in = record
+    if closed_in:
+        raise BadInput(
+            f"{path}, line {number}: '{line[:60]}' has a quote that only line {closed_in} closes, which joins these "
+            "rows; close it in its row, or remove it"
+        )
     try:
-        cells = next(csv.reader(line.splitlines(keepends=True), delimiter=separator), [])
+        cells = next(csv.reader(line.splitlines(keepends=True), delimiter=separator, skipinitialspace=True), [])
         return f"line {number}", [cell.strip() for cell in cells]
     except csv.Error as error:
         raise BadInput(f"{path}, line {number}: {error}; expected 'frame,\"name, name\"'") from error
@@ -177,7 +226,34 @@ def _row_of_columns(columns: list[str], path: Path, where: str, cells: list[str]
         )
     values = dict(zip(columns, cells, strict=False))  # the last columns may be left out
     unknown = [NOT_JUDGED + name for name in split_names(values.get("unknown", ""))]
-    return Row(where, values["frame"], split_names(values[tags]) + unknown, values.get("split", ""))
+    sign = _sign(f"{path}, {where}", values.get("confidence", "")) if tags == "tag" else ""
+    names = [sign + name for name in split_names(values[tags])]
+    return Row(where, values["frame"], names + unknown, values.get("split", ""))
+
+
+def _surest(names: list[str]) -> list[str]:
+    """The names without weaker ones: a class with several rows is present, else absent, else unknown."""
+    absent = {name[1:] for name in names if name.startswith(ABSENT)}
+    return [
+        name
+        for name in names
+        if not (name.startswith((ABSENT, NOT_JUDGED)) and name[1:] in names)
+        and not (name.startswith(NOT_JUDGED) and name[1:] in absent)
+    ]
+
+
+def _sign(where: str, confidence: str) -> str:
+    """The sign of a tag with this confidence: Open Images has 0 for a class that is absent, 1 for one that is present.
+
+    Raises BadInput for anything else than a number of 0..1.
+    """
+    try:
+        share = float(confidence or 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise BadInput(f"{where}: confidence '{confidence}'; expected a number from 0 (absent) to 1 (present)")
+    return ABSENT if share == 0 else NOT_JUDGED if share < 0.5 else ""
 
 
 # --- one column a class ----------------------------------------------------------------------------
@@ -195,7 +271,8 @@ def _class_columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     found = []
     for at, name in enumerate(heading):
         values = {row[at].lower() for row in rows if at < len(row)}
-        if name and name not in {"frame", *_COLUMNS} and values <= allowed:
+        numbers = {value for value in values if value.isdecimal() and len(value) < 7}  # counts of objects
+        if name and name not in {"frame", *_COLUMNS} and values <= allowed | numbers:
             found.append(at)
     return found if any(row[at] for row in rows for at in found if at < len(row)) else []
 
@@ -222,7 +299,7 @@ def _matrix(
         if len(cells) > len(heading) or len(cells) <= frame:
             raise BadInput(f"{path}, {where}: {len(cells)} values; expected {len(heading)}, one for each column")
         cells = cells + [""] * (len(heading) - len(cells))
-        signed = [meaning[cells[at].lower()] + names[at] for at in columns]
+        signed = [meaning.get(cells[at].lower(), "") + names[at] for at in columns]
         return Row(where, cells[frame], signed, cells[split] if split is not None else "")
 
     left = [name for at, name in enumerate(names) if name and at not in (*columns, frame, split)]
