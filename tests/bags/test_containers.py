@@ -270,6 +270,14 @@ def test_sqlite_that_is_cut_off(tmp_path, raws, share):
     assert content(got) == content(raws[: len(got)]), "the first messages, each complete"
 
 
+@pytest.mark.parametrize("size", [16, 17, 18, 100])
+def test_sqlite_that_ends_in_its_header(tmp_path, raws, size):
+    file = moved(the_file(write(tmp_path / "bag", raws[:1], SQLITE)), tmp_path / "header.db3")
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(BadInput, match="header.db3"):
+        Bag(file)
+
+
 def test_sqlite_whose_last_messages_are_in_its_journal(tmp_path, raws):
     """A recorder that was killed leaves them there."""
     file = moved(the_file(write(tmp_path / "bag", raws, SQLITE)), tmp_path / "live.db3")

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import sqlite3
-import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -124,7 +123,7 @@ def _decompressed(source: BinaryIO, make: Callable[[], Any]) -> Iterator[bytes]:
 def whole_pages(path: Path) -> Path:
     """A SQLite file that ends with a complete page: SQLite reads the rest of the last page as zeros."""
     with open(path, "rb") as file:
-        page = struct.unpack(">H", file.read(18)[16:])[0]
+        page = int.from_bytes(file.read(18)[16:18], "big")  # 0 in a file that ends before
     page = 65_536 if page == 1 else page  # by the format of SQLite
     size = path.stat().st_size
     if not page or size % page == 0:
