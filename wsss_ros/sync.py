@@ -137,22 +137,19 @@ class Synchronizer:
         return sum(map(len, self._streams.values())) + (self._suspect is not None)
 
     def add(self, stream: str, stamp_ns: int, item: Any) -> dict[str, Any] | None:
-        """Take one message.
+        """Take one message; ``item`` is returned as part of its set.
 
-        Args:
-            stream: one of the names given at construction.
-            stamp_ns: of the message.
-            item: returned as part of its set.
-
-        Returns:
-            The set that is complete now, ``{stream: item}``, or None.
-
-        Raises:
-            BadInput: an unknown stream.
+        Returns the set that is complete now, ``{stream: item}``, or None. Raises BadInput for an unknown stream.
         """
         with self._lock:
             self._receive(stream, stamp_ns, item)
             return self._newest_set()
+
+    def leave_out(self, stream: str, stamp_ns: int, cause: str) -> None:
+        """Count a message that no set can use, such as one whose stamp was never set."""
+        with self._lock:
+            self.latest_received[stream] = Received(self.latest_received[stream].count + 1, stamp_ns)
+            self.dropped[cause] += 1
 
     def mismatch(self, patience: int = PATIENCE) -> str:
         """One sentence with the newest stamps if all streams have messages and no stamps match; otherwise empty.
@@ -183,7 +180,7 @@ class Synchronizer:
             self.dropped["late"] += 1
             return []
         suspected = self._suspect is not None and self._suspect[0] == stream
-        if own.newest is not None and stamp < own.newest + (1 if suspected else -JUMP_NS):
+        if own.newest is not None and (stamp <= own.newest if suspected else stamp < own.newest - JUMP_NS):
             return self._suspicious(stream, stamp, item)
         if suspected:
             self._suspect = None

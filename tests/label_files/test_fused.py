@@ -135,7 +135,7 @@ def test_a_frame_that_cannot_be_read_is_left_out(tmp_path, caplog):
     scene = BrokenScene(scale=4)
     report = fuse_scene(scene, TrueLabels(scene), tmp_path / "out", SETTINGS)
     assert (report.frames, report.left_out) == (4, {"0.jpg: not an image": 1}) and report.voted > 100
-    assert "a frame is left out of the cloud: 0.jpg: not an image" in caplog.text
+    assert "frames cannot be read; the first: 0.jpg: not an image" in caplog.text
 
 
 def test_what_a_killed_fusion_was_writing_is_no_hindrance_and_does_not_stay(tmp_path):

@@ -23,7 +23,7 @@ from wsss_ros.label_files.frame_labels import FrameLabels
 from wsss_ros.labels import UNLABELLED, LabelSpace
 from wsss_ros.processes.signals import Interrupted, stop_requests
 from wsss_ros.scenes import ply
-from wsss_ros.scenes.derived import cloud_of, up_of
+from wsss_ros.scenes.derived import cloud_of, readable_frames, up_of
 from wsss_ros.scenes.frame_choice import spread
 from wsss_ros.scenes.numpy_files import read_npz
 from wsss_ros.types import BadInput, Cloud, Frame, Scene
@@ -217,14 +217,9 @@ class _State:
 
 def _read(scene: Scene, progress: Progress) -> Iterator[Frame]:
     """The frames of the scene, without those that cannot be read."""
-    for index in range(len(scene)):
-        try:
-            frame = scene.frame(index)
-        except BadInput as error:
-            _log.warning("%s: a frame is left out of the cloud: %s", scene.name, error)
-        else:
-            yield frame
-        progress("frames of the cloud", index + 1, len(scene))
+    for done, frame in enumerate(readable_frames(scene), 1):
+        yield frame
+        progress("frames of the cloud", done, len(scene))
 
 
 def _vote(

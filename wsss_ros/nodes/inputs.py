@@ -13,6 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from wsss_ros.nodes.health import WARN, Problem
 from wsss_ros.nodes.qos import SENSOR, overridable, override_faults
 from wsss_ros.nodes.silence import MOST_NAMED, Graph, reason, type_name
+from wsss_ros.types import few_of
 
 # Seconds for the first message of our own nodes: a replay waits until all of its set are ready, and the others wait
 # for it. Each of them reports what it waits for itself.
@@ -81,7 +82,7 @@ class Input:
         self.shared_since = self.shared_since or time.monotonic()
         if time.monotonic() - self.shared_since <= SHARED_S:
             return ""
-        named = f"{', '.join(sorted(nodes)[:MOST_NAMED])} publish on {self.topic}"
+        named = f"{few_of(sorted(nodes), MOST_NAMED)} publish on {self.topic}"
         return f"{len(nodes)} publishers of one input: {named}, so their messages mix; end one, or remap it"
 
     def _starts(self, graph: Graph) -> bool:

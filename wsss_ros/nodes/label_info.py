@@ -17,8 +17,7 @@ from wsss_ros.fusion.label_table import LabelTable, table_of
 from wsss_ros.labels import LabelSpace
 from wsss_ros.nodes.health import OK
 from wsss_ros.nodes.qos import MAP
-
-_MOST = 5  # names in a message
+from wsss_ros.types import few_of
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -102,8 +101,6 @@ class PredictedLabels:
 def report_foreign(node: Any, table: LabelTable, space: LabelSpace, level: int) -> None:
     """Report the names of labels that are not classes of ``space``."""
     if table.foreign:
-        names = ", ".join(table.foreign[:_MOST]) + (", ..." if len(table.foreign) > _MOST else "")
-        text = (
-            f"classes: '{space.name}' does not have {names}, which the labels that come have; these have no label here"
-        )
+        names = few_of(table.foreign)
+        text = f"classes: '{space.name}' does not have {names}, which the labels have that come; they have none here"
         node.report_problem("classes", f"{text}; set label_space, or weights of these classes", level)

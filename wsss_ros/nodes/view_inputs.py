@@ -26,7 +26,7 @@ from wsss_ros.nodes.transport import DEPTH, DepthTransportConfig, ImageTransport
 from wsss_ros.nodes.view_cameras import COLOR, Cameras, Optics
 from wsss_ros.nodes.view_cameras import DEPTH as DEPTH_IMAGES
 from wsss_ros.nodes.view_sources import Need, Pose
-from wsss_ros.sync import PATIENCE, CompanionMatcher, Received
+from wsss_ros.sync import PATIENCE, CompanionMatcher
 from wsss_ros.types import BadInput, Camera, Frame
 
 WAITING = 60  # images, depth images and poses that wait for partners
@@ -218,8 +218,7 @@ class ViewInputs(Generic[V]):
         if not self._matching():
             return
         if not stamp_ns:  # messages whose stamps were never set would all fit each other
-            self.sync.latest_received[stream] = Received(self.sync.latest_received[stream].count + 1, 0)
-            self.sync.dropped["without a stamp"] += 1
+            self.sync.leave_out(stream, stamp_ns, "without a stamp")
             return
         for matched in self.sync.add_all(stream, stamp_ns, item):
             self._matched_at = time.monotonic()

@@ -87,7 +87,9 @@ def store(place: Path, write: Callable[[Path], None], what: str, size: int) -> b
             _log.warning(
                 "%s (%s bytes) cannot be stored: %s; the work goes on without this cache, with more memory, and the "
                 "next run decodes again",
-                *(what, f"{size:,}", error),
+                what,
+                f"{size:,}",
+                error,
             )
         return False
 
